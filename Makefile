@@ -1,0 +1,63 @@
+# Two commands do everything: `make study` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(VENV)/uv/bin/uv
+LOCKS  := requirements/study.txt requirements/dev.txt
+
+.PHONY: study test check format lock bench soak gpu-check clean
+
+study: $(VENV)/study.done
+	$(BIN)/python -m normsweep.study
+
+test: $(VENV)/dev.done
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.trial_overhead
+
+soak: $(VENV)/dev.done
+	$(BIN)/python -m pytest -m slow
+
+gpu-check: $(VENV)/study.done
+	$(BIN)/python -m benchmarks.gpu_check
+
+# Installing goes by hashes. uv takes a tenth of pip's time; where its index is out of reach, pip
+# (which reads the user's own pip settings) installs the same files.
+$(VENV)/study.done: requirements/study.txt pyproject.toml | $(UV)
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r $< \
+	  || $(BIN)/python -m pip install --quiet --require-hashes -r $<
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/dev.done: requirements/dev.txt $(VENV)/study.done
+	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r $< \
+	  || $(BIN)/python -m pip install --quiet --require-hashes -r $<
+	touch $@
+
+$(UV): requirements/uv.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)/uv
+	$(VENV)/uv/bin/python -m pip install --quiet --require-hashes -r $<
+
+# Versions and hashes, and no address of an index.
+lock: | $(UV)
+	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in -o requirements/study.txt
+	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in --group dev -c requirements/study.txt -o requirements/dev.txt
+	echo uv | $(UV) pip compile $(LOCK_FLAGS) - -o requirements/uv.txt
+
+LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-header --no-annotate --custom-compile-command "make lock"
+
+clean:
+	rm -rf $(VENV) dist build

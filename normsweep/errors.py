@@ -1,0 +1,73 @@
+"""What can go wrong by a user's hand, and how it is told.
+
+    NormsweepError
+    ├── UserError           a mistake that the user can mend; told in one line each, exit status 2
+    │   ├── SweepError      a sweep file or an option of the command line
+    │   ├── DataError       a dataset that cannot be had or cannot be used
+    │   ├── DeviceError     a device that is not there
+    │   └── StoreError      a database or tracking server that cannot be opened
+    ├── StudyStopped        the study cannot go on; everything done so far is recorded
+    └── Interrupted         the study was asked to stop, by SIGINT or SIGTERM
+
+A trial that fails is not an exception: it is a status (`normsweep.spec.Status`).
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+
+__all__ = [
+    "DataError",
+    "DeviceError",
+    "Interrupted",
+    "NormsweepError",
+    "StoreError",
+    "StudyStopped",
+    "SweepError",
+    "UserError",
+]
+
+
+class NormsweepError(Exception):
+    """Everything that normsweep raises by itself."""
+
+
+class UserError(NormsweepError):
+    """A mistake of the user's: one line for each, with what was received and what is legal."""
+
+    def __init__(self, lines: str | Sequence[str]) -> None:
+        self.lines: tuple[str, ...] = (lines,) if isinstance(lines, str) else tuple(lines)
+        super().__init__("\n".join(self.lines))
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[tuple[str, ...]]]:
+        return type(self), (self.lines,)
+
+
+class SweepError(UserError):
+    """A sweep file, or an option that stands for one of its keys, is not legal."""
+
+
+class DataError(UserError):
+    """A dataset cannot be had, or is not what its four arrays should be."""
+
+
+class DeviceError(UserError):
+    """A device was asked for that this machine does not have."""
+
+
+class StoreError(UserError):
+    """A database or a tracking server cannot be opened or does not hold what was asked for."""
+
+
+class StudyStopped(NormsweepError):
+    """The study cannot go on; what was done is recorded."""
+
+
+class Interrupted(NormsweepError):
+    """The study was asked to stop; what was done is recorded."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_status = 128 + number
+        """As shells count it: 130 for SIGINT, 143 for SIGTERM."""
