@@ -1,0 +1,197 @@
+"""TOML → `Sweep`, or one `SweepError` that names every mistake in the file at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from normsweep.errors import SweepError
+from normsweep.spec.catalog import Catalog
+from normsweep.spec.checks import cross_checks
+from normsweep.spec.problems import Problem, nearest, shown
+from normsweep.spec.space import Space
+from normsweep.spec.space_parsing import parse_space
+from normsweep.spec.sweep import Section, Sweep
+
+__all__ = ["find_sweep", "load_sweep", "shipped_sweeps"]
+
+S = TypeVar("S", bound=Section)
+
+
+def shipped_sweeps() -> dict[str, Path]:
+    """The sweep files that come with normsweep, by name."""
+    package = Path(__file__).parents[1]
+    installed, checkout = package / "sweeps", package.parent / "sweeps"
+    folder = installed if installed.is_dir() else checkout
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_sweep(source: str | Path, catalog: Catalog, overrides: Sequence[str] = ()) -> Sweep:
+    """Read and validate a sweep file.
+
+    Args:
+        source: path of a TOML file; where there is none, a shipped sweep of that name.
+        catalog: the names that are legal for parts.
+        overrides: `dotted.key=value` each; a TOML value, or a bare word for a string.
+
+    Raises:
+        SweepError: one line for each mistake: file, key, what was received, what is legal.
+    """
+    path = find_sweep(source)
+    problems: list[Problem] = []
+    raw = _read(path)
+    changed = [_override(raw, text, problems) for text in overrides]
+    sweep = validate(raw, catalog, problems)
+    if sweep is None or problems:
+        raise SweepError([problem.line(_origin(path, problem, changed)) for problem in problems])
+    return sweep
+
+
+def find_sweep(source: str | Path) -> Path:
+    """The file that `source` names: a path, or a shipped sweep."""
+    path = Path(source)
+    if path.is_file():
+        return path
+    shipped = shipped_sweeps()
+    if path.parent in (Path("."), Path("sweeps")) and path.stem in shipped:
+        return shipped[path.stem]
+    hint = nearest(path.stem, shipped)
+    raise SweepError(
+        f"{source}: received no such file; legal: a path, or one of {', '.join(shipped)}{hint}"
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SweepError(f"{path}: not TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SweepError(f"{path}: cannot be read: {error}") from None
+
+
+def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
+    key, separator, value = (part.strip() for part in text.partition("="))
+    if not separator or not all(key.split(".")):
+        problems.append(
+            Problem("--set", f"received {shown(text)}; legal: KEY=VALUE with a dotted key")
+        )
+        return ""
+    *tables, last = key.split(".")
+    table = raw
+    for name in tables:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            problems.append(Problem(key, f"received {shown(text)}; {shown(name)} is not a table"))
+            return key
+    table[last] = _toml_value(value)
+    return key
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _origin(path: Path, problem: Problem, changed: Sequence[str]) -> str:
+    return "--set" if any(key and problem.key.startswith(key) for key in changed) else str(path)
+
+
+def validate(raw: Mapping[str, Any], catalog: Catalog, problems: list[Problem]) -> Sweep | None:
+    """The sweep that `raw` describes; None, and `problems` grown, where it is not legal."""
+    before = len(problems)
+    sweep = _section(Sweep, "", raw, problems)
+    problems.extend(cross_checks(sweep, raw, catalog))
+    return sweep if len(problems) == before else None
+
+
+def _section(kind: type[S], prefix: str, raw: Mapping[str, Any], problems: list[Problem]) -> S:
+    """A section with the fields that are legal; `problems` names the others.
+
+    Field by field, so that one mistake hides no other.
+    """
+    for key in raw:
+        if key not in kind.model_fields:
+            legal = ", ".join(kind.model_fields)
+            hint = nearest(key, kind.model_fields)
+            problems.append(Problem(prefix + key, f"received an unknown key; legal: {legal}{hint}"))
+    values = {}
+    for name, field in kind.model_fields.items():
+        if name in raw:
+            values |= _value(prefix + name, name, field, raw[name], problems)
+        elif field.is_required():
+            problems.append(Problem(prefix + name, f"missing; {field.description or 'needed'}"))
+    return kind.model_construct(**values)
+
+
+def _value(
+    key: str, name: str, field: FieldInfo, raw: Any, problems: list[Problem]
+) -> dict[str, Any]:
+    kind = field.annotation
+    if (
+        isinstance(kind, type)
+        and issubclass(kind, (Section, Space))
+        and not isinstance(raw, Mapping)
+    ):
+        problems.append(Problem(key, f"received {shown(raw)}; legal: a table [{key}]"))
+        return {}
+    if kind is Space:
+        return {name: parse_space(raw, problems)}
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return {name: _section(kind, f"{key}.", raw, problems)}
+    annotated: Any = Annotated[(kind, *field.metadata)] if field.metadata else kind
+    try:
+        return {name: TypeAdapter(annotated).validate_python(_frozen(raw), strict=True)}
+    except ValidationError as error:
+        legal = dict.fromkeys(_legal(item, raw) for item in error.errors())
+        problems.append(Problem(key, f"received {shown(raw)}; legal: {' or '.join(legal)}"))
+        return {}
+
+
+def _legal(item: Any, raw: Any) -> str:
+    """What would have been legal, in words, for one of pydantic's errors."""
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "int_type" | "int_from_float":
+            return "a whole number"
+        case "float_type":
+            return "a number"
+        case "string_type":
+            return "a string"
+        case "tuple_type":
+            return "a list"
+        case "mapping_type" | "dict_type":
+            return "a table"
+        case "finite_number":
+            return "a finite number"
+        case "string_pattern_mismatch":
+            return "letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        case "literal_error":
+            names = [
+                part.strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")
+            ]
+            return ", ".join(names) + (nearest(raw, names) if isinstance(raw, str) else "")
+        case "greater_than":
+            return f"above {context['gt']}"
+        case "greater_than_equal":
+            return f"at least {context['ge']}"
+        case "less_than":
+            return f"below {context['lt']}"
+        case _:
+            return item["msg"].replace("Input should be ", "").replace("String should", "to")
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, as the frozen models hold them."""
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _frozen(item) for key, item in value.items()}
+    return value

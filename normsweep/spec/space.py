@@ -1,0 +1,125 @@
+"""The search space: each parameter a list of choices or a range, some under a condition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+__all__ = ["Choice", "Condition", "Dimension", "Range", "Scalar", "Space"]
+
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A parameter is searched only where `parent` has one of `values`."""
+
+    parent: str
+    values: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A list of values; a fixed value is a list of one."""
+
+    name: str
+    values: tuple[Scalar, ...]
+    when: tuple[Condition, ...] = ()
+
+    def from_unit(self, u: float) -> Scalar:
+        """The value at `u` in [0, 1): equal shares in the order of the list."""
+        return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
+
+    def grid(self) -> tuple[Scalar, ...]:
+        """All values, in order."""
+        return self.values
+
+    @property
+    def largest(self) -> Scalar:
+        """The largest value, where the values are numbers."""
+        return max(self.values)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Integers (`integer`) or real numbers from `low` to `high`, both included."""
+
+    name: str
+    low: float
+    high: float
+    integer: bool = False
+    log: bool = False
+    step: float | None = None
+    when: tuple[Condition, ...] = ()
+
+    def from_unit(self, u: float) -> Scalar:
+        """The value at `u` in [0, 1): uniform, or uniform in the logarithm where `log`."""
+        if self.integer or self.step is not None:
+            return self._stepped(u)
+        if self.log:
+            low, high = math.log(self.low), math.log(self.high)
+            return min(max(math.exp(low + u * (high - low)), self.low), self.high)
+        return self.low + u * (self.high - self.low)
+
+    def _stepped(self, u: float) -> Scalar:
+        step = self.step or 1
+        if self.log:
+            low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
+            value = round(math.exp(low + u * (high - low)))
+            return int(min(max(value, self.low), self.high))
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        value = self.low + step * min(int(u * count), count - 1)
+        return int(value) if self.integer else value
+
+    def grid(self) -> tuple[Scalar, ...] | None:
+        """All values where there are finitely many, else None."""
+        if not self.integer and self.step is None:
+            return None
+        step = self.step or 1
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        values = (self.low + step * i for i in range(count))
+        return tuple(int(v) if self.integer else v for v in values)
+
+    @property
+    def largest(self) -> Scalar:
+        """The upper end."""
+        return int(self.high) if self.integer else self.high
+
+
+Dimension = Choice | Range
+
+
+@dataclass(frozen=True)
+class Space:
+    """The parameters of a sweep, those with a condition after the ones they depend on."""
+
+    dimensions: tuple[Dimension, ...]
+
+    def __iter__(self) -> Iterator[Dimension]:
+        return iter(self.dimensions)
+
+    def __contains__(self, name: str) -> bool:
+        return any(dimension.name == name for dimension in self)
+
+    def __getitem__(self, name: str) -> Dimension:
+        return next(dimension for dimension in self if dimension.name == name)
+
+    def choices(self, name: str) -> tuple[Scalar, ...]:
+        """The values of a parameter that is a list."""
+        dimension = self[name]
+        assert isinstance(dimension, Choice)
+        return dimension.values
+
+    def without(self, name: str, dropped: Mapping[Scalar, object]) -> Space:
+        """The same space where the list `name` lacks the `dropped` values."""
+        kept = tuple(value for value in self.choices(name) if value not in dropped)
+        return Space(
+            tuple(replace(d, values=kept) if d.name == name else d for d in self.dimensions)  # type: ignore[call-arg]
+        )
+
+    def active(self, chosen: Mapping[str, Scalar]) -> Iterator[Dimension]:
+        """The parameters whose conditions hold; `chosen` may grow while this is read."""
+        for dimension in self:
+            if all(chosen.get(c.parent) in c.values for c in dimension.when):
+                yield dimension

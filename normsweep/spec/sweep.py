@@ -1,0 +1,170 @@
+"""`Sweep`: a sweep file, validated. Every field is a key of the file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from normsweep.spec.space import Choice, Dimension, Scalar, Space
+
+__all__ = ["Baseline", "Confirm", "Data", "Execution", "Model", "Search", "Sweep"]
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table of the sweep file."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
+
+
+class Data(Section):
+    """`[data]`: which images."""
+
+    dataset: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
+    """A registered name or the path of an `.npz`; of a list, the first that can be had."""
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the training images held out for validation, the same share of each class."""
+    train_size: Annotated[int, Field(ge=10)] | None = None
+    """Number of training images, validation included: a subset with each class's share kept."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The datasets to try, in order."""
+        return (self.dataset,) if isinstance(self.dataset, str) else self.dataset
+
+
+class Model(Section):
+    """`[model]`: which network."""
+
+    name: str = "lenet"
+    """A registered model."""
+    batch_size: Count = 128
+    """Images in a batch, unless the space searches it."""
+    options: Mapping[str, Scalar | Mapping[str, float]] = Field(default_factory=dict)
+    """Keyword arguments of the model's function."""
+
+
+class Search(Section):
+    """`[search]`: how the space is searched."""
+
+    trials: Count
+    """Trials in total over the study's life, all arms together."""
+    sampler: Literal["tpe", "random", "grid", "qmc"] = "tpe"
+    """How an arm's next parameters are chosen, from that arm's trials alone."""
+    pruner: Literal["none", "median", "halving"] = "none"
+    """Whether a trial may be stopped early, compared with its own arm alone."""
+    longest_every: Count | None = None
+    """Every so-manieth trial of an arm trains for the longest number of epochs."""
+    timeout: Seconds | None = None
+    """Seconds after which no new trial is started."""
+    space: Space
+    """The parameters: lists, ranges, fixed values."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+
+class Baseline(Section):
+    """`[confirm.baseline]`: the configuration that a user would try first."""
+
+    optimizer: str = "adam"
+    """A registered optimizer."""
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001
+    """Its learning rate."""
+    epochs: Count = 4
+    """Passes over the training split."""
+
+
+class Confirm(Section):
+    """`[confirm]`: what is declared before the search, so that the search cannot bend it."""
+
+    seeds: Annotated[int, Field(ge=2)] = 10
+    """Fresh seeds on which each arm's configurations are trained again."""
+    epochs: Count | None = None
+    """Epochs of each confirmation run; the space's longest where it is not given."""
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.002
+    """Difference in accuracy (absolute) that is small enough not to matter."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Confidence level of the intervals."""
+    baseline: Baseline = Baseline()
+    """The configuration that every arm's tuned ones are held against."""
+
+
+class Execution(Section):
+    """`[execution]`: limits on the machine's side; they never change a curve."""
+
+    trial_timeout: Seconds | None = None
+    """Seconds after which a trial is stopped and recorded as timed out."""
+
+
+class Sweep(Section):
+    """One question, and how it is to be answered."""
+
+    name: Name
+    """Name of the Optuna study and the MLflow experiment."""
+    question: str = ""
+    """The question in words, for the tables and the tracking store."""
+    compare: str = "normalization"
+    """The parameter whose values are the arms."""
+    reference: Scalar
+    """The arm that the others are held against."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Fixes the split, the initial weights, the order of batches and the sampler."""
+    data: Data
+    model: Model = Model()
+    search: Search
+    confirm: Confirm = Confirm()
+    execution: Execution = Execution()
+
+    @property
+    def arms(self) -> tuple[Scalar, ...]:
+        """The values compared, in the file's order."""
+        return self.search.space.choices(self.compare)
+
+    @property
+    def trials_per_arm(self) -> int:
+        """Trials of each arm: the total, shared out and rounded up."""
+        return math.ceil(self.search.trials / len(self.arms))
+
+    @property
+    def total_trials(self) -> int:
+        """Trials in all, after rounding up."""
+        return self.trials_per_arm * len(self.arms)
+
+    def plain(self) -> dict[str, Any]:
+        """The sweep as plain values by dotted key, for the record and for comparison."""
+        content = self.model_dump(mode="json")
+        content["search"]["space"] = {
+            dimension.name: _plain_dimension(dimension) for dimension in self.search.space
+        }
+        return dict(_flat("", content))
+
+    @property
+    def longest(self) -> int:
+        """The longest number of epochs in the space."""
+        return int(self.search.space["epochs"].largest)
+
+
+def _plain_dimension(dimension: Dimension) -> Any:
+    if isinstance(dimension, Choice) and not dimension.when:
+        return list(dimension.values)
+    content = {key: value for key, value in asdict(dimension).items() if value not in (None, ())}
+    content["when"] = {c.parent: list(c.values) for c in dimension.when}
+    del content["name"]
+    return content
+
+
+def _flat(prefix: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(f"{prefix}{key}.", value)
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value

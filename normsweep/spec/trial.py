@@ -1,0 +1,171 @@
+"""The values that travel: `Trial` out, `Epoch` and `Result` back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from normsweep.spec.space import Scalar
+
+__all__ = ["DataKey", "Epoch", "Record", "Result", "Status", "Trial"]
+
+
+class Status(StrEnum):
+    """How a trial ended."""
+
+    COMPLETE = "complete"
+    DIVERGED = "diverged"
+    """The loss became NaN or infinite; scored at chance level."""
+    PRUNED = "pruned"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed out"
+    INTERRUPTED = "interrupted"
+    """Stopped from outside; run again when the study is resumed."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether the trial has a score that may be compared."""
+        return self in (Status.COMPLETE, Status.DIVERGED)
+
+
+@dataclass(frozen=True)
+class DataKey:
+    """Which data, exactly."""
+
+    name: str
+    digest: str
+    """SHA-256 over the arrays, their dtypes and shapes, hexadecimal."""
+    validation_split: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training, fully resolved: the same `Trial` on the same machine gives the same curve."""
+
+    number: int
+    """The trial's number in its study."""
+    arm: str
+    """The value of the compared parameter."""
+    slot: int
+    """The how-manieth of its arm, from 0."""
+    seed: int
+    data: DataKey
+    model: str
+    model_options: Mapping[str, Any]
+    normalization: str
+    optimizer: str
+    optimizer_options: Mapping[str, Scalar]
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    """The sampled parameters, as Optuna and MLflow show them."""
+    phase: str = "search"
+    precision: str = "float32"
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that decides the curve; neither number, arm nor device."""
+        content = asdict(self)
+        for key in ("number", "arm", "slot", "params", "phase"):
+            del content[key]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """As JSON; `from_json` gives it back."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Trial:
+        """The trial that `to_json` wrote."""
+        content = json.loads(text)
+        return cls(**{**content, "data": DataKey(**content["data"])})
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of a trial gave; epochs are counted from 1."""
+
+    trial: int
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+    """Wall time of training and validation."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether both losses are finite numbers."""
+        return math.isfinite(self.train_loss) and math.isfinite(self.val_loss)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial went: its status, its curve, where it ran."""
+
+    trial: int
+    status: Status
+    curve: tuple[Epoch, ...] = ()
+    chance: float = math.nan
+    """Accuracy of guessing: 1 / classes, or NaN where the trial never started."""
+    seconds: float = 0.0
+    """Wall time of the whole trial, set-up included."""
+    started: float = 0.0
+    """Unix time at which it started."""
+    machine: Mapping[str, str] = field(default_factory=dict)
+    """Device, threads, backend, versions; the digest of the model's configuration."""
+    error: str = ""
+    """Why it failed, where it did."""
+
+    @property
+    def score(self) -> float:
+        """Validation accuracy after the last epoch; chance where diverged; NaN without a score."""
+        if self.status is Status.DIVERGED:
+            return self.chance
+        if self.status is Status.COMPLETE and self.curve:
+            return self.curve[-1].val_accuracy
+        return math.nan
+
+    def to_json(self) -> str:
+        """As JSON (about 2 KB for 20 epochs), non-finite numbers as strings."""
+        content = asdict(self)
+        content["curve"] = [
+            [e.epoch, *map(_plain, (e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy)),
+             round(e.seconds, 4)]
+            for e in self.curve
+        ]  # fmt: skip
+        content["chance"] = _plain(self.chance)
+        return json.dumps(content, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """The result that `to_json` wrote."""
+        content = json.loads(text)
+        trial = content["trial"]
+        curve = tuple(Epoch(trial, row[0], *map(float, row[1:])) for row in content["curve"])
+        status = Status(content["status"])
+        chance = float(content["chance"])
+        return cls(**{**content, "status": status, "curve": curve, "chance": chance})
+
+
+@dataclass(frozen=True)
+class Record:
+    """A trial as the study's database holds it."""
+
+    trial: Trial
+    result: Result | None
+    """None while the trial runs."""
+    run_id: str = ""
+    """The MLflow run that holds all of it; empty where it was not delivered yet."""
+
+
+def _plain(value: float) -> float | str:
+    # Nine digits give a float32 back exactly; JSON has no NaN and no infinity.
+    return float(f"{value:.9g}") if math.isfinite(value) else str(value)
