@@ -1,0 +1,218 @@
+"""`Dataset`: four arrays that passed every check, their digest, and how they travel to workers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normsweep.errors import DataError
+
+__all__ = ["ARRAYS", "Arrays", "Dataset"]
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+DTYPES = ("uint8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64")
+
+Array = np.ndarray[Any, Any]
+Arrays = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and labels.
+
+    x_train and x_test are (n, height, width, channels) in their own dtype, y_train and y_test
+    (n,) int64 from 0 to `classes` - 1.
+    """
+
+    name: str
+    source: str
+    """Where the arrays came from, for people."""
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    y_test: Array
+    sample_shape: tuple[int, ...]
+    """The shape of one image as its owner has it: without a channel axis that we added."""
+
+    @classmethod
+    def checked(cls, name: str, source: str, arrays: Arrays) -> Dataset:
+        """The dataset of four raw arrays.
+
+        Raises:
+            DataError: one line for each thing that is wrong with them.
+        """
+        problems = [f"data {source}: {problem}" for problem in _problems(arrays)]
+        if problems:
+            raise DataError(problems)
+        sample_shape = arrays["x_train"].shape[1:]
+        return cls(
+            name,
+            source,
+            x_train=_with_channels(arrays["x_train"]),
+            y_train=_labels(arrays["y_train"]),
+            x_test=_with_channels(arrays["x_test"]),
+            y_test=_labels(arrays["y_test"]),
+            sample_shape=sample_shape,
+        )
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return int(self.y_train.max()) + 1
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """(height, width, channels)."""
+        return self.x_train.shape[1:]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names, dtypes, shapes and bytes of the four arrays, hexadecimal."""
+        digest = hashlib.sha256()
+        for key in ARRAYS:
+            array = np.ascontiguousarray(getattr(self, key))
+            digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(array.data)
+        return digest.hexdigest()
+
+    def subset(self, size: int, seed: int) -> Dataset:
+        """`size` training images with each class's share kept; the test set stays whole.
+
+        Raises:
+            DataError: there are not so many images, or too few for every class.
+        """
+        if size == len(self.x_train):
+            return self
+        if not self.classes <= size < len(self.x_train):
+            raise DataError(
+                f"data.train_size: received {size}; legal: from {self.classes} (one image a class) "
+                f"to {len(self.x_train)} (all of {self.source})"
+            )
+        from sklearn.model_selection import train_test_split
+
+        kept, _ = train_test_split(
+            np.arange(len(self.y_train)), train_size=size, stratify=self.y_train, random_state=seed
+        )
+        kept.sort()
+        return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
+
+    def save(self, root: Path) -> str:
+        """Write the arrays below `root`, in a folder named by their digest; return the digest.
+
+        The folder appears whole or not at all, and one that is there is left as it is.
+        """
+        digest = self.digest
+        folder = root / digest
+        if folder.is_dir():
+            return digest
+        root.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=root, prefix=".writing-"))
+        try:
+            for key in ARRAYS:
+                np.save(work / f"{key}.npy", getattr(self, key))
+            about = {"name": self.name, "source": self.source, "sample_shape": self.sample_shape}
+            (work / "about.json").write_text(json.dumps(about))
+            os.rename(work, folder)
+        except OSError:
+            shutil.rmtree(work, ignore_errors=True)
+            if not folder.is_dir():
+                raise
+        return digest
+
+    @classmethod
+    def open(cls, root: Path, digest: str) -> Dataset:
+        """The dataset that `save` wrote, its arrays mapped into memory and not copied."""
+        folder = root / digest
+        about = json.loads((folder / "about.json").read_text())
+        arrays = {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in ARRAYS}
+        return cls(
+            about["name"], about["source"], **arrays, sample_shape=tuple(about["sample_shape"])
+        )
+
+
+def _with_channels(images: Array) -> Array:
+    return images[..., np.newaxis] if images.ndim == 3 else images
+
+
+def _labels(labels: Array) -> Array:
+    return labels.reshape(-1).astype(np.int64)
+
+
+def _problems(arrays: Arrays) -> list[str]:
+    missing = [key for key in ARRAYS if key not in arrays]
+    if missing:
+        received = ", ".join(sorted(arrays)) or "no array"
+        return [f"received {received}; legal: the four arrays {', '.join(ARRAYS)}"]
+    problems = [p for part in ("train", "test") for p in _split_problems(arrays, part)]
+    if problems:
+        return problems
+    x_train, x_test = arrays["x_train"], arrays["x_test"]
+    if x_train.shape[1:] != x_test.shape[1:]:
+        problems.append(
+            f"x_test has images of {x_test.shape[1:]}; legal: {x_train.shape[1:]}, as in x_train"
+        )
+    if x_train.dtype != x_test.dtype:
+        problems.append(f"x_test has dtype {x_test.dtype}; legal: {x_train.dtype}, as in x_train")
+    return problems + _class_problems(arrays["y_train"].reshape(-1), arrays["y_test"].reshape(-1))
+
+
+def _split_problems(arrays: Arrays, part: str) -> list[str]:
+    x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+    problems = []
+    if x.dtype.name not in DTYPES:
+        problems.append(f"x_{part} has dtype {x.dtype}; legal: {', '.join(DTYPES)}")
+    elif x.ndim not in (3, 4) or 0 in x.shape[1:]:
+        problems.append(
+            f"x_{part} has shape {x.shape}; legal: (n, height, width) or (n, height, width, channels)"
+        )
+    elif not len(x):
+        problems.append(f"x_{part} is empty; legal: at least one image")
+    elif x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = int(np.count_nonzero(~np.isfinite(x)))
+        problems.append(
+            f"x_{part} has {bad} values that are NaN or infinite; legal: finite numbers"
+        )
+    if y.dtype.kind not in "iu":
+        problems.append(f"y_{part} has dtype {y.dtype}; legal: integers, one class number an image")
+    elif y.ndim != 1 and y.shape != (len(y), 1):
+        hint = "; for one-hot labels take .argmax(axis=1)" if y.ndim == 2 else ""
+        problems.append(
+            f"y_{part} has shape {y.shape}; legal: (n,), one class number an image{hint}"
+        )
+    elif x.ndim and len(x) != len(y):
+        problems.append(f"y_{part} has {len(y)} labels for {len(x)} images; legal: one an image")
+    return problems
+
+
+def _class_problems(y_train: Array, y_test: Array) -> list[str]:
+    problems = []
+    if y_train.min() < 0:
+        problems.append(f"y_train has the label {y_train.min()}; legal: 0, 1, 2, …")
+        return problems
+    counts = np.bincount(y_train) if y_train.max() < 100_000 else np.array([0])
+    classes = len(counts)
+    empty = np.flatnonzero(counts == 0)
+    few = np.flatnonzero(counts == 1)
+    if classes < 2 and not len(empty):
+        problems.append("y_train has one class; legal: at least two")
+    elif len(empty):
+        problems.append(
+            f"y_train has labels up to {y_train.max()} but no image of class {empty[0]}; "
+            "legal: every class from 0 to the largest label"
+        )
+    elif len(few):
+        problems.append(
+            f"y_train has one image of class {few[0]}; legal: at least two, one of them to validate"
+        )
+    elif y_test.min() < 0 or y_test.max() >= classes:
+        worst = y_test.min() if y_test.min() < 0 else y_test.max()
+        problems.append(f"y_test has the label {worst}; legal: 0 to {classes - 1}, as in y_train")
+    return problems

@@ -1,0 +1,196 @@
+"""Datasets: each function finds its four arrays, or says where it looked.
+
+A function takes the folder of `--data-dir` (or None) and returns the arrays with where they came
+from; it raises `DataError` where they cannot be had.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from normsweep.errors import DataError
+from normsweep.parts.data import ARRAYS, Arrays, Dataset
+from normsweep.parts.registry import Registry
+
+__all__ = ["load", "load_first", "register", "registry"]
+
+registry = Registry("dataset")
+register = registry.register
+
+Found = tuple[Arrays, str]
+
+
+@register("mnist")
+def mnist(data_dir: Path | None) -> Found:
+    """Handwritten digits, 60,000 + 10,000 of 28×28, 8 bits (LeCun et al. 1998)."""
+    return _keras_dataset("mnist", data_dir, _mnist_cache)
+
+
+@register("fashion_mnist")
+def fashion_mnist(data_dir: Path | None) -> Found:
+    """Pictures of clothes, 60,000 + 10,000 of 28×28, 8 bits (Xiao et al. 2017)."""
+    return _keras_dataset("fashion_mnist", data_dir, _fashion_cache)
+
+
+@register("digits")
+def digits(data_dir: Path | None) -> Found:
+    """scikit-learn's handwritten digits, 1,437 + 360 of 8×8, rescaled to 8 bits; no network."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch: Any = load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    parts: Any = train_test_split(
+        images, bunch.target, test_size=360, stratify=bunch.target, random_state=0
+    )
+    x_train, x_test, y_train, y_test = parts
+    arrays: Arrays = dict(zip(ARRAYS, (x_train, y_train, x_test, y_test), strict=True))
+    return arrays, "scikit-learn's digits"
+
+
+def load_first(names: Sequence[str], data_dir: Path | None) -> Dataset:
+    """The first of several datasets that can be had.
+
+    Raises:
+        DataError: none can be had, or the first one found is not what it should be.
+    """
+    missing: list[str] = []
+    for name in names:
+        try:
+            return load(name, data_dir)
+        except _Missing as error:
+            missing.extend(error.lines)
+    raise DataError(missing)
+
+
+def load(name: str, data_dir: Path | None = None) -> Dataset:
+    """A registered dataset, or that of an `.npz` path, checked.
+
+    Raises:
+        DataError: it cannot be had, or its arrays are not what they should be.
+    """
+    if name not in registry:
+        arrays, source = _npz(name, data_dir)
+        return Dataset.checked(Path(name).stem, source, arrays)
+    arrays, source = registry[name].function(data_dir)
+    return Dataset.checked(name, source, arrays)
+
+
+class _Missing(DataError):
+    """The data is nowhere to be had, as against data that is there and wrong."""
+
+
+def _npz(name: str, data_dir: Path | None) -> Found:
+    candidates = [Path(name).expanduser()]
+    if data_dir is not None and not candidates[0].is_absolute():
+        candidates.append(data_dir / name)
+    for path in candidates:
+        if path.is_file():
+            return read_npz(path), str(path)
+    looked = " nor ".join(map(str, candidates))
+    raise _Missing(
+        f"data {name}: received a path with no file: neither {looked}; legal: an .npz file"
+    )
+
+
+def read_npz(path: Path) -> Arrays:
+    """The four usual arrays of an `.npz` file; others in it are left alone. Never unpickles.
+
+    Raises:
+        DataError: the file is corrupt, or holds pickled objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError(
+                    f"data {path}: received a single array; legal: an .npz of four arrays"
+                )
+            return {key: archive[key] for key in ARRAYS if key in archive.files}
+    except DataError:
+        raise
+    except (ValueError, pickle.UnpicklingError) as error:
+        if "pickle" in str(error).lower():
+            raise DataError(
+                f"data {path}: holds pickled objects, never loaded; legal: arrays of numbers"
+            ) from None
+        raise DataError(f"data {path}: cannot be read: {error}") from None
+    except (OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise DataError(f"data {path}: corrupt or not an .npz file: {error}") from None
+    except Exception as error:  # zlib.error and what else a damaged archive may raise
+        raise DataError(f"data {path}: corrupt: {type(error).__name__}: {error}") from None
+
+
+def _keras_dataset(
+    name: str, data_dir: Path | None, cache: Callable[[Path], Arrays | None]
+) -> Found:
+    """From `--data-dir`, else from Keras's cache, else by Keras's download."""
+    path = data_dir / f"{name}.npz" if data_dir else None
+    if path and path.is_file():
+        return read_npz(path), str(path)
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
+    arrays = cache(folder)
+    if arrays is not None:
+        return arrays, f"Keras's cache of {name}"
+    failure = _download(name)
+    arrays = cache(folder)
+    if arrays is not None:
+        return arrays, f"Keras's download of {name}"
+    looked = f"no {path}" if path else "no --data-dir (or NORMSWEEP_DATA) was given"
+    raise _Missing(
+        f"data {name}: cannot be had: {looked}; nothing in Keras's cache {folder}; "
+        f"Keras's download failed ({failure}); legal: --data-dir with {name}.npz, "
+        'or dataset = "digits", which needs no network'
+    )
+
+
+def _mnist_cache(folder: Path) -> Arrays | None:
+    path = folder / "mnist.npz"
+    return read_npz(path) if path.is_file() else None
+
+
+def _fashion_cache(folder: Path) -> Arrays | None:
+    names = {
+        "x_train": "train-images-idx3-ubyte.gz",
+        "y_train": "train-labels-idx1-ubyte.gz",
+        "x_test": "t10k-images-idx3-ubyte.gz",
+        "y_test": "t10k-labels-idx1-ubyte.gz",
+    }
+    paths = {key: folder / "fashion-mnist" / name for key, name in names.items()}
+    if not all(path.is_file() for path in paths.values()):
+        return None
+    return {key: _read_idx(path) for key, path in paths.items()}
+
+
+def _read_idx(path: Path) -> np.ndarray[Any, Any]:
+    """An IDX file of unsigned bytes, gzipped (format: LeCun's MNIST page)."""
+    try:
+        content = gzip.decompress(path.read_bytes())
+        dimensions = content[3]
+        shape = np.frombuffer(content, ">i4", count=dimensions, offset=4)
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        raise DataError(
+            f"data {path}: corrupt IDX file: {error}; remove it to download it anew"
+        ) from None
+
+
+def _download(name: str) -> str:
+    """Fill Keras's cache, with Keras's own progress bar; what went wrong, or nothing.
+
+    In a process of its own, since TensorFlow, which it imports, is not needed here otherwise.
+    """
+    code = f"import keras; keras.datasets.{name}.load_data()"
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    if done.returncode == 0:
+        return ""
+    return " ".join(done.stderr.strip().rpartition("\n")[2].split())[:200] or "no reason given"

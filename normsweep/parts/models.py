@@ -1,0 +1,83 @@
+"""Models: each takes the shape of an image and the number of classes, and returns a Keras model.
+
+The model is not compiled, and ends in a softmax over the classes. The keyword-only arguments of
+the function are the options that `[model.options]` and `[search.space]` may set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from normsweep.parts.registry import Registry
+
+__all__ = ["SIMULATED", "register", "registry"]
+
+registry = Registry("model")
+register = registry.register
+
+SIMULATED = "synthetic"
+"""The one model that is not trained: its learning curves are drawn from a formula."""
+
+
+@register("lenet")
+def lenet(input_shape: tuple[int, ...], classes: int) -> Any:
+    """LeNet-like network of the Keras MNIST script: two convolutions, two dense layers."""
+    import keras
+    from keras import layers
+
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            layers.Conv2D(20, 5, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(50, 5, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(500, activation="relu"),
+            layers.Dense(classes, activation="softmax"),
+        ]
+    )
+
+
+@register("mlp")
+def mlp(input_shape: tuple[int, ...], classes: int, *, units: int = 128, layers: int = 2) -> Any:
+    """Fully connected network: `layers` hidden layers of `units` ReLUs each."""
+    import keras
+
+    hidden = [keras.layers.Dense(units, activation="relu") for _ in range(layers)]
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Flatten(),
+            *hidden,
+            keras.layers.Dense(classes, activation="softmax"),
+        ]
+    )
+
+
+@register(SIMULATED)
+def synthetic(
+    input_shape: tuple[int, ...],
+    classes: int,
+    *,
+    ceiling: float | Mapping[str, float] = 0.99,
+    speed: float | Mapping[str, float] = 0.5,
+    best_learning_rate: float | Mapping[str, float] = 1e-3,
+    width: float = 2.0,
+    diverge_above: float | Mapping[str, float] = 1.0,
+    noise: float = 0.001,
+    seconds: float = 0.0,
+) -> Any:
+    """No training: learning curves drawn from a stated family with planted truths.
+
+    With x = log10(learning_rate / best_learning_rate) / width, a trial's validation accuracy
+    after epoch e is
+
+        chance + (ceiling · exp(-x²) - chance) · (1 - exp(-speed · exp(-x²) · e)) + noise · N(0, 1)
+
+    with the noise drawn from (seed, configuration, epoch). Above the learning rate
+    `diverge_above` the first epoch's loss is NaN. Options that are tables have one value an arm
+    and `default` for the others. `seconds` is slept in every epoch. Never imports Keras.
+    """
+    raise TypeError("the synthetic model is not built; normsweep.training draws its curves")

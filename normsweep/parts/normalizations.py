@@ -1,0 +1,177 @@
+"""Normalization schemes: each fits itself to the training split and returns built-in Keras layers.
+
+A scheme takes the training images as stored, (n, height, width, channels) of any numeric dtype,
+and returns the layers that follow a cast to float32. The layers become the front of the saved
+model, which therefore takes raw pixels and loads without normsweep. A zero scale counts as 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from normsweep.errors import DataError
+from normsweep.parts.registry import Registry
+
+__all__ = ["ZCA_LIMIT", "register", "registry"]
+
+registry = Registry("normalization")
+register = registry.register
+
+Layers = list[Any]
+Images = np.ndarray[Any, Any]
+
+ZCA_LIMIT = 4096
+"""Features above which whitening is refused: its matrix has the square of that many entries."""
+
+
+@register("none")
+def none(train: Images) -> Layers:
+    """Raw pixels, as stored."""
+    return []
+
+
+@register("unit")
+def unit(train: Images) -> Layers:
+    """Divided by the largest value of the type: /255 for 8 bits, into [0, 1]."""
+    return [_affine(scale=1 / _full_scale(train))]
+
+
+@register("symmetric")
+def symmetric(train: Images) -> Layers:
+    """The range of the type mapped to [-1, 1]."""
+    return [_affine(scale=2 / _full_scale(train), offset=-1.0)]
+
+
+@register("center")
+def center(train: Images) -> Layers:
+    """The mean over all pixels of the training split subtracted, the scale left alone."""
+    return [_affine(offset=-_moments(train)[0])]
+
+
+@register("standardize")
+def standardize(train: Images) -> Layers:
+    """Zero mean and unit variance over all pixels of the training split."""
+    mean, deviation = _moments(train)
+    return [_affine(scale=1 / deviation, offset=-mean / deviation)]
+
+
+@register("pixel_standardize")
+def pixel_standardize(train: Images) -> Layers:
+    """Zero mean and unit variance of each pixel over the training split."""
+    from keras import layers
+
+    axes: Any = tuple(range(1, train.ndim))
+    mean = train.mean(axis=0, dtype=np.float64)
+    variance = train.var(axis=0, dtype=np.float64)
+    variance[variance == 0] = 1.0
+    return [layers.Normalization(axis=axes, mean=mean, variance=variance)]
+
+
+@register("sample_standardize")
+def sample_standardize(train: Images) -> Layers:
+    """Zero mean and unit variance within each image."""
+    import keras
+
+    # A constant image is 0 / √ε: ε is far below the data's variance and far above rounding.
+    epsilon = 1e-6 * _moments(train)[1] ** 2
+    axes: Any = tuple(range(1, train.ndim))
+    return [keras.layers.LayerNormalization(axis=axes, epsilon=epsilon, center=False, scale=False)]
+
+
+@register("minmax")
+def minmax(train: Images) -> Layers:
+    """The smallest and largest value of the training split mapped to 0 and 1."""
+    low, high = float(train.min()), float(train.max())
+    return [_affine(scale=1 / ((high - low) or 1.0), offset=-low / ((high - low) or 1.0))]
+
+
+@register("robust")
+def robust(train: Images) -> Layers:
+    """Median 0 and interquartile range 1, both taken over the non-zero pixels."""
+    # Over all pixels of an image set with a black ground the three quartiles are 0.
+    values = train[train != 0]
+    if not values.size:
+        return []
+    low, median, high = (float(q) for q in np.percentile(values, [25, 50, 75]))
+    spread = (high - low) or 1.0
+    return [_affine(scale=1 / spread, offset=-median / spread)]
+
+
+@register("l2")
+def l2(train: Images) -> Layers:
+    """Each image divided by its Euclidean norm."""
+    import keras
+
+    # Flat, since Keras normalizes over one axis; an all-zero image stays zero.
+    shape = train.shape[1:]
+    return [
+        keras.layers.Flatten(),
+        keras.layers.UnitNormalization(axis=-1),
+        keras.layers.Reshape(shape),
+    ]
+
+
+@register("zca")
+def zca(train: Images) -> Layers:
+    """ZCA whitening: the covariance of the pixels made the identity (Bell & Sejnowski 1997).
+
+    The eigenvalues are raised by a tenth of their mean, so that directions without signal are
+    not blown up to the scale of the others.
+
+    Raises:
+        DataError: an image has more than 4,096 features.
+    """
+    import keras
+
+    shape = train.shape[1:]
+    features = int(np.prod(shape))
+    if features > ZCA_LIMIT:
+        raise DataError(
+            f"normalization zca: received images of {features:,} features; legal: at most "
+            f"{ZCA_LIMIT:,}; leave zca out of search.space.normalization"
+        )
+    mean, matrix = _whitening(train.reshape(len(train), features))
+    whiten = keras.layers.Dense(features, trainable=False, name="whiten")
+    whiten.build((None, features))
+    whiten.set_weights([matrix, -mean @ matrix])
+    return [keras.layers.Flatten(), whiten, keras.layers.Reshape(shape)]
+
+
+@register("batch_norm")
+def batch_norm(train: Images) -> Layers:
+    """A BatchNormalization layer on raw pixels, learned with the rest of the network."""
+    import keras
+
+    return [keras.layers.BatchNormalization()]
+
+
+def _affine(scale: float = 1.0, offset: float = 0.0) -> Any:
+    import keras
+
+    return keras.layers.Rescaling(scale=scale, offset=offset)
+
+
+def _full_scale(train: Images) -> float:
+    """255 or 65535 for 8 and 16 bits; for other types the training split's largest magnitude."""
+    if train.dtype in (np.uint8, np.uint16):
+        return float(np.iinfo(train.dtype).max)
+    return float(np.abs(train).max()) or 1.0
+
+
+def _moments(train: Images) -> tuple[float, float]:
+    mean = float(train.mean(dtype=np.float64))
+    return mean, float(train.std(dtype=np.float64)) or 1.0
+
+
+def _whitening(flat: Images) -> tuple[Images, Images]:
+    """Mean (features,) and the symmetric whitening matrix (features, features), float32."""
+    flat = flat.astype(np.float32)
+    mean = flat.mean(axis=0, dtype=np.float64).astype(np.float32)
+    flat -= mean
+    covariance = (flat.T @ flat).astype(np.float64) / len(flat)
+    values, vectors = np.linalg.eigh(covariance)
+    values = np.maximum(values, 0) + 0.1 * (float(np.trace(covariance)) / len(values))
+    values[values == 0] = 1.0
+    return mean, ((vectors / np.sqrt(values)) @ vectors.T).astype(np.float32)
