@@ -1,0 +1,24 @@
+"""One trial in one process: `Engine.train(Trial)` gives each `Epoch`, then a `Result`.
+
+Importing this package imports no Keras; the engine does, when it first needs it.
+"""
+
+from normsweep.training.engine import Engine, Finished, Training
+from normsweep.training.environment import Device, environment
+from normsweep.training.splits import Split, split
+from normsweep.training.state import ModelState
+from normsweep.training.survey import Findings, Question, survey
+
+__all__ = [
+    "Device",
+    "Engine",
+    "Findings",
+    "Finished",
+    "ModelState",
+    "Question",
+    "Split",
+    "Training",
+    "environment",
+    "split",
+    "survey",
+]

@@ -1,0 +1,125 @@
+"""Cores: one compiled network per architecture and optimizer, reset between trials.
+
+A fresh model for every trial would cost a second of tracing and about 10 MB that are never
+given back; a core that is put back to its first state gives the same bits as a fresh one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from normsweep.parts import models, optimizers
+from normsweep.spec import Trial
+from normsweep.training.fronts import fit_front
+from normsweep.training.inputs import Inputs
+from normsweep.training.seeding import seeded
+
+__all__ = ["Core", "build_core", "core_key", "initial_weights", "model_digest"]
+
+Weights = tuple[np.ndarray[Any, Any], ...]
+
+
+@dataclass(frozen=True)
+class Core:
+    """A compiled Keras model and the optimizer's variables as they were just built."""
+
+    model: Any
+    blank_optimizer: Weights
+
+    def reset(self, weights: Weights, learning_rate: float) -> None:
+        """As if built anew: given initial weights, a blank optimizer, a learning rate."""
+        for variable, value in zip(self.model.variables, weights, strict=True):
+            variable.assign(value)
+        for variable, value in zip(
+            self.model.optimizer.variables, self.blank_optimizer, strict=True
+        ):
+            variable.assign(value)
+        self.model.optimizer.learning_rate = learning_rate
+
+
+def core_key(trial: Trial, inputs: Inputs) -> tuple[str, ...]:
+    """What trials must share, beside the shape of their images, to share a core."""
+    return (
+        trial.model,
+        json.dumps(dict(trial.model_options), sort_keys=True),
+        trial.optimizer,
+        json.dumps(dict(trial.optimizer_options), sort_keys=True),
+        trial.precision,
+        "" if inputs.front.fixed else inputs.normalization,
+    )
+
+
+def build_core(trial: Trial, inputs: Inputs) -> Core:
+    """Build and compile the network of a trial; a front that learns becomes a part of it."""
+    model = _assemble(trial, inputs)
+    optimizer = optimizers.registry[trial.optimizer].function(
+        trial.learning_rate, **trial.optimizer_options
+    )
+    # Keras's own choice would be XLA, which is about twice as slow as plain graphs on a CPU.
+    model.compile(
+        optimizer=optimizer,
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile="auto" if _compiles_well() else False,
+    )
+    optimizer.build(model.trainable_variables)
+    return Core(model, tuple(np.array(variable) for variable in optimizer.variables))
+
+
+def initial_weights(trial: Trial, inputs: Inputs) -> Weights:
+    """The weights (and seed states) that the trial's seed gives a model that is just built."""
+    with seeded(trial.seed):
+        model = _assemble(trial, inputs)
+    return tuple(np.array(variable) for variable in model.variables)
+
+
+def model_digest(model: Any) -> str:
+    """SHA-256 of a model's configuration, the names of its layers counted from 0, hexadecimal."""
+    config = model.get_config()
+    names: dict[str, str] = {}
+    _collect_names(config, names)
+    return hashlib.sha256(json.dumps(_renamed(config, names), sort_keys=True).encode()).hexdigest()
+
+
+def _assemble(trial: Trial, inputs: Inputs) -> Any:
+    import keras
+
+    function = models.registry[trial.model].function
+    network = function(inputs.shape, inputs.classes, **trial.model_options)
+    if inputs.front.fixed:
+        return network
+    front = fit_front(trial.normalization, inputs.split.x_train)
+    raw = keras.Input(inputs.shape, dtype=inputs.dtype)
+    return keras.Model(raw, network(front.attach(raw)))
+
+
+def _compiles_well() -> bool:
+    import keras
+
+    return keras.backend.backend() == "jax" or bool(keras.distribution.list_devices("gpu"))
+
+
+def _collect_names(config: Any, names: dict[str, str]) -> None:
+    if isinstance(config, dict):
+        if isinstance(config.get("name"), str):
+            names.setdefault(config["name"], f"layer_{len(names)}")
+        for value in config.values():
+            _collect_names(value, names)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            _collect_names(value, names)
+
+
+def _renamed(config: Any, names: dict[str, str]) -> Any:
+    if isinstance(config, dict):
+        return {key: _renamed(value, names) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return [_renamed(value, names) for value in config]
+    if isinstance(config, str):
+        return names.get(config, config)
+    return config if isinstance(config, bool | int | float | None) else str(config)

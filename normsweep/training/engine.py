@@ -1,0 +1,167 @@
+"""The training engine: what one process keeps between trials, and `train`."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from normsweep.parts import Dataset, models
+from normsweep.spec import DataKey, Epoch, Result, Status, Trial
+from normsweep.training.cores import (
+    Core,
+    Weights,
+    build_core,
+    core_key,
+    initial_weights,
+    model_digest,
+)
+from normsweep.training.environment import machine, simulated_machine
+from normsweep.training.inputs import Inputs, prepare
+from normsweep.training.loop import train_epochs
+from normsweep.training.state import ModelState
+from normsweep.training.synthetic import synthetic_curve
+
+__all__ = ["Engine", "Finished", "Training"]
+
+V = TypeVar("V")
+INPUTS_KEPT = 2**30
+"""Bytes of normalized images that an engine keeps; the least recently used go first."""
+CORES_KEPT = 12
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a training gives back: the result, and the model's state where it was asked for."""
+
+    result: Result
+    state: ModelState | None = None
+
+
+Training = Generator[Epoch, bool | None, Finished]
+"""A training under way: gives epochs, takes whether to go on, returns what came of it."""
+
+
+class Engine:
+    """Trains trials one after another, reusing data, fronts and compiled cores."""
+
+    def __init__(self, data_root: Path) -> None:
+        """`data_root` holds the datasets by their digest, as `Dataset.save` writes them."""
+        self.data_root = data_root
+        self._inputs: OrderedDict[tuple[DataKey, int, str], Inputs] = OrderedDict()
+        self._cores: OrderedDict[tuple[Any, ...], Core] = OrderedDict()
+        self._weights: OrderedDict[tuple[Any, ...], Weights] = OrderedDict()
+
+    def warm(self) -> None:
+        """Import the backend, which takes seconds, before there is anything to train."""
+        import keras  # noqa: F401
+
+    def train(self, trial: Trial, keep_above: float | None = None) -> Training:
+        """Train a trial epoch by epoch; a failure is a status, not an exception.
+
+        Args:
+            trial: what to train.
+            keep_above: give the model's state back where the score is above this; None: never.
+
+        Yields:
+            Each epoch as it ends; send False to end the trial as pruned.
+
+        Returns:
+            The result, with the state where it was asked for.
+        """
+        started, clock = time.time(), time.perf_counter()
+        curve: list[Epoch] = []
+        status, fields, model = Status.COMPLETE, {}, None
+        try:
+            run = self._start(trial)
+            fields, model = {"chance": run.chance, "machine": run.machine}, run.model
+            for epoch in run.epochs:
+                curve.append(epoch)
+                go_on = yield epoch
+                if not epoch.finite:
+                    status = Status.DIVERGED
+                    break
+                if go_on is False and epoch.epoch < trial.epochs:
+                    status = Status.PRUNED
+                    break
+        except Exception as error:
+            status, fields = Status.CRASHED, {**fields, "error": _explained(error)}
+        seconds = time.perf_counter() - clock
+        result = Result(
+            trial.number, status, tuple(curve), seconds=seconds, started=started, **fields
+        )
+        wanted = model is not None and keep_above is not None and result.score > keep_above
+        return Finished(result, ModelState.of(model) if wanted else None)
+
+    def inputs(self, data: DataKey, seed: int, normalization: str) -> Inputs:
+        """The images of an arm as its network is fed them, from the seed's split."""
+        key = (data, seed, normalization)
+        if key not in self._inputs:
+            dataset = Dataset.open(self.data_root, data.digest)
+            self._inputs[key] = prepare(dataset, data.validation_split, seed, normalization)
+        self._inputs.move_to_end(key)
+        while len(self._inputs) > 1 and sum(i.nbytes for i in self._inputs.values()) > INPUTS_KEPT:
+            self._inputs.popitem(last=False)
+        return self._inputs[key]
+
+    def core(self, trial: Trial, inputs: Inputs) -> Core:
+        """The compiled core of a trial, reset to the trial's seed and learning rate."""
+        key = (*core_key(trial, inputs), inputs.shape, inputs.classes)
+        core = _cached(self._cores, key, lambda: build_core(trial, inputs), CORES_KEPT)
+        weights = _cached(
+            self._weights, (*key, trial.seed), lambda: initial_weights(trial, inputs), CORES_KEPT
+        )
+        core.reset(weights, trial.learning_rate)
+        return core
+
+    def deployable(self, trial: Trial, state: ModelState) -> tuple[Any, Dataset]:
+        """The trained network behind its normalization, taking images as the dataset has them.
+
+        Returns:
+            A Keras model of built-in layers, and the dataset it was trained on.
+        """
+        import keras
+
+        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        model = self.core(trial, inputs).model
+        state.restore(model)
+        data = Dataset.open(self.data_root, trial.data.digest)
+        raw: Any = keras.Input(data.sample_shape, dtype=data.x_train.dtype.name, name="images")
+        images = keras.layers.Reshape(data.input_shape, dtype=raw.dtype)(raw)
+        outputs = model(inputs.front.attach(images) if inputs.front.fixed else images)
+        return keras.Model(raw, outputs, name=trial.model), data
+
+    def _start(self, trial: Trial) -> _Run:
+        if trial.model == models.SIMULATED:
+            classes = Dataset.open(self.data_root, trial.data.digest).classes
+            return _Run(synthetic_curve(trial, classes), 1 / classes, simulated_machine())
+        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        model = self.core(trial, inputs).model
+        where = {**machine(), "model_digest": model_digest(model)}
+        return _Run(train_epochs(model, trial, inputs.split), 1 / inputs.classes, where, model)
+
+
+@dataclass(frozen=True)
+class _Run:
+    epochs: Iterator[Epoch]
+    chance: float
+    machine: dict[str, str]
+    model: Any = None
+
+
+def _cached(cache: OrderedDict[Any, V], key: Any, make: Callable[[], V], kept: int) -> V:
+    if key not in cache:
+        cache[key] = make()
+        if len(cache) > kept:
+            cache.popitem(last=False)
+    cache.move_to_end(key)
+    return cache[key]
+
+
+def _explained(error: Exception) -> str:
+    """The error, and where it was raised, on a few lines."""
+    return "".join(traceback.format_exception(error)[-4:])[-2000:]

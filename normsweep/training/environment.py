@@ -1,0 +1,114 @@
+"""What a trial's bits depend on beside the trial: device, threads, library switches."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Literal
+
+from normsweep.errors import DeviceError
+
+__all__ = ["Device", "environment", "machine", "require"]
+
+Device = Literal["auto", "cpu", "gpu"]
+
+
+def environment(device: Device, threads: int) -> dict[str, str]:
+    """Environment variables to set before the backend is imported.
+
+    The bits of a training change with each of these (threads, oneDNN, op determinism), so they
+    are fixed here, for every executor, and recorded with every trial.
+    """
+    variables = {
+        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "OMP_NUM_THREADS": str(threads),
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+        "TF_DETERMINISTIC_OPS": "1",
+        "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "TF_NUM_INTEROP_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": str(threads),
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+    if device == "cpu":
+        variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    return variables
+
+
+def require(device: Device) -> None:
+    """Make sure that the device asked for is there.
+
+    Raises:
+        DeviceError: `gpu` was asked for and the backend sees none.
+    """
+    if device == "gpu" and not _gpus():
+        raise DeviceError(
+            f"--device: received gpu, but {_backend()} sees none; legal: auto or cpu, or a machine "
+            "with an NVIDIA GPU where `pip install normsweep[cuda]` was run (nvidia-smi lists it)"
+        )
+
+
+def machine() -> dict[str, str]:
+    """Where a trial runs: device and its name, threads, backend, versions."""
+    backend = _backend()
+    return {
+        "device": _device_name(),
+        "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+        "backend": backend,
+        f"{backend}_version": version(backend),
+        "keras_version": version("keras"),
+        **_plain_versions(),
+    }
+
+
+def simulated_machine() -> dict[str, str]:
+    """The same for trials that train nothing."""
+    return {"device": "none (simulated)", "threads": "1", "backend": "none", **_plain_versions()}
+
+
+def _plain_versions() -> dict[str, str]:
+    return {"python_version": platform.python_version(), "normsweep_version": version("normsweep")}
+
+
+def _backend() -> str:
+    import keras
+
+    return keras.backend.backend()
+
+
+def _gpus() -> list[str]:
+    import keras
+
+    return keras.distribution.list_devices("gpu")
+
+
+def _device_name() -> str:
+    if not _gpus():
+        return f"CPU: {_cpu_name()}"
+    if _backend() == "jax":
+        from jax import devices  # pyright: ignore[reportMissingImports]
+
+        return f"GPU: {devices()[0].device_kind}"
+    import tensorflow as tf
+
+    details: Mapping[str, str] = tf.config.experimental.get_device_details(
+        tf.config.list_physical_devices("GPU")[0]
+    )
+    return f"GPU: {details.get('device_name', 'unknown')}"
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
+    except OSError:
+        names = []
+    name = names[0] if names else platform.processor() or platform.machine()
+    return (
+        f"{name}, {len(os.sched_getaffinity(0))} cores"
+        if hasattr(os, "sched_getaffinity")
+        else name
+    )

@@ -1,0 +1,78 @@
+"""Fronts: a normalization fitted to a training split, as a Keras model on raw images."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from normsweep.parts import normalizations
+
+__all__ = ["Front", "fit_front"]
+
+Array = np.ndarray[Any, Any]
+
+PART = 2048
+
+
+@dataclass(frozen=True)
+class Front:
+    """The layers between raw images and the network."""
+
+    layers: tuple[Any, ...]
+    """A cast to float32, then the scheme's layers."""
+    fixed: bool
+    """Whether the layers do the same in training and afterwards, and learn nothing."""
+
+    def attach(self, inputs: Any) -> Any:
+        """The front applied to a Keras tensor."""
+        for layer in self.layers:
+            inputs = layer(inputs)
+        return inputs
+
+    def apply(self, images: Array) -> Array:
+        """The front applied to raw images (n, …), as float32 of the same shape."""
+        import keras
+
+        inputs = keras.Input(images.shape[1:], dtype=images.dtype.name)
+        model = keras.Model(inputs, self.attach(inputs))
+        parts = [images[i : i + PART] for i in range(0, len(images), PART)]
+        return np.concatenate([model.predict_on_batch(part) for part in parts])
+
+
+def fit_front(normalization: str, train: Array) -> Front:
+    """Fit a registered normalization to raw training images (n, height, width, channels).
+
+    Everything is float32, whatever the precision of the network: unit norm on raw pixels
+    overflows in float16.
+    """
+    import keras
+
+    dtype_policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        cast = keras.layers.Rescaling(1.0, dtype="float32")
+        layers = (cast, *normalizations.registry[normalization].function(train))
+        fixed = _is_fixed(layers, np.asarray(train[:64]))
+    finally:
+        keras.config.set_dtype_policy(dtype_policy)
+    return Front(layers, fixed)
+
+
+def _is_fixed(layers: tuple[Any, ...], probe: Array) -> bool:
+    """Whether layers learn nothing and do in training what they do afterwards; builds them."""
+    import keras
+
+    outputs = [probe, probe]
+    for layer in layers:
+        outputs = [_call(layer, x, mode) for x, mode in zip(outputs, (True, False), strict=True)]
+    learns = any(layer.trainable_variables for layer in layers)
+    in_training, afterwards = (np.asarray(keras.ops.convert_to_numpy(x)) for x in outputs)
+    return not learns and np.array_equal(in_training, afterwards)
+
+
+def _call(layer: Any, x: Any, training: bool) -> Any:
+    takes_training = "training" in inspect.signature(layer.call).parameters
+    return layer(x, training=training) if takes_training else layer(x)

@@ -1,0 +1,68 @@
+"""The loop over epochs and batches.
+
+Keras's `fit` sets up a data pipeline at each call, and shuffles every epoch alike once the global
+seed is set; with arrays in memory `train_on_batch` in an order of our own needs neither.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from normsweep.spec import Epoch, Trial
+from normsweep.training.splits import Split, batch_order
+
+__all__ = ["train_epochs"]
+
+VALIDATION_BATCH = 512
+
+
+def train_epochs(model: Any, trial: Trial, data: Split) -> Iterator[Epoch]:
+    """Train a compiled model; training figures are means over the epoch's images as it went.
+
+    An epoch ends at the first batch whose loss is not finite, without validation.
+    """
+    for epoch in range(1, trial.epochs + 1):
+        started = time.perf_counter()
+        train_loss, train_accuracy = _train(model, trial, data, epoch)
+        val_loss, val_accuracy = (
+            _validate(model, data) if math.isfinite(train_loss) else (math.nan,) * 2
+        )
+        yield Epoch(
+            trial=trial.number,
+            epoch=epoch,
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            seconds=time.perf_counter() - started,
+        )
+
+
+def _train(model: Any, trial: Trial, data: Split, epoch: int) -> tuple[float, float]:
+    order = batch_order(len(data.y_train), trial.seed, epoch)
+    sums, seen = np.zeros(2), 0
+    for start in range(0, len(order), trial.batch_size):
+        batch = order[start : start + trial.batch_size]
+        logs = model.train_on_batch(data.x_train[batch], data.y_train[batch], return_dict=True)
+        sums += len(batch) * np.array([logs["loss"], logs["accuracy"]], dtype=np.float64)
+        seen += len(batch)
+        if not math.isfinite(sums[0]):
+            break
+    loss, accuracy = sums / seen
+    return float(loss), float(accuracy)
+
+
+def _validate(model: Any, data: Split) -> tuple[float, float]:
+    sums = np.zeros(2)
+    for start in range(0, len(data.y_val), VALIDATION_BATCH):
+        part = slice(start, start + VALIDATION_BATCH)
+        logs = model.test_on_batch(data.x_val[part], data.y_val[part], return_dict=True)
+        size = len(data.y_val[part])
+        sums += size * np.array([logs["loss"], logs["accuracy"]], dtype=np.float64)
+    loss, accuracy = sums / len(data.y_val)
+    return float(loss), float(accuracy)
