@@ -1,0 +1,68 @@
+"""What the driver and a worker process say to one another: pickles over the worker's pipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from normsweep.spec import Trial
+
+__all__ = ["Begun", "Call", "Raised", "Reply", "Returned", "Setup", "Train"]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The first message to a worker."""
+
+    data_root: Path
+    warm: bool
+    """Whether to import the backend at once, without waiting for work."""
+    asks: bool
+    """Whether to wait for a reply after each epoch."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a trial."""
+
+    trial: Trial
+    keep_above: float | None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Whether the trial that has reported an epoch goes on."""
+
+    go_on: bool
+
+
+@dataclass(frozen=True)
+class Call:
+    """Run `function(engine, *args, **kwargs)`."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The worker has taken up a trial: its clock starts here."""
+
+    trial: int
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What a call returned."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What a call raised."""
+
+    error: Exception

@@ -1,0 +1,59 @@
+"""`Executor`: what the driver knows of the place where trials run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from normsweep.spec import Epoch, Trial
+from normsweep.training import Engine, Finished
+
+__all__ = ["Event", "Executor"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Event = Epoch | Finished
+
+
+class Executor(Protocol):
+    """Runs trials somewhere, at most `slots` at a time, and gives back what they report."""
+
+    slots: int
+
+    def submit(self, trial: Trial, keep_above: float | None = None) -> None:
+        """Start a trial, where a slot is free.
+
+        `keep_above`: the model's state is given back where the score is above it; None: never.
+        """
+        ...
+
+    def poll(self, timeout: float) -> list[Event]:
+        """What happened, waiting up to `timeout` seconds for the first; in order within a trial.
+
+        Every submitted trial ends in exactly one `Finished`, whatever becomes of its process.
+        """
+        ...
+
+    def reply(self, trial: int, go_on: bool) -> None:
+        """Whether a trial that has reported an epoch goes on; only where pruning is on."""
+        ...
+
+    def cancel(self, trial: int) -> None:
+        """Stop a trial; its `Finished`, as interrupted, comes with the next poll."""
+        ...
+
+    def call(
+        self, function: Callable[Concatenate[Engine, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run `function(engine, …)` where trials run, and wait for what it returns.
+
+        Raises:
+            UserError: as the function raised it.
+            StudyStopped: the function failed otherwise, or its process died.
+        """
+        ...
+
+    def close(self) -> None:
+        """End everything that still runs, and free what was held."""
+        ...

@@ -1,0 +1,93 @@
+"""The worker process: `python -m normsweep.execution.worker`, messages on its standard streams.
+
+It ends when its standard input ends, so that no worker outlives its driver, however that dies.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import traceback
+from typing import Any, BinaryIO
+
+from normsweep.errors import StudyStopped, UserError
+from normsweep.execution.messages import Begun, Call, Raised, Reply, Returned, Setup, Train
+from normsweep.training import Engine
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Read a `Setup`, then work through what comes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C stops
+    outbox = _claim_stdout()
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
+    setup: Setup = inbox.get()
+    engine = Engine(setup.data_root)
+    if setup.warm:
+        engine.warm()
+    while True:
+        match inbox.get():
+            case Train() as job:
+                _train(engine, job, setup.asks, inbox, outbox)
+            case Call() as job:
+                _send(outbox, _call(engine, job))
+
+
+def _claim_stdout() -> BinaryIO:
+    """Standard output as the channel of messages; what is printed goes to standard error."""
+    channel = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return channel
+
+
+def _read(stream: BinaryIO, inbox: queue.SimpleQueue[Any]) -> None:
+    while True:
+        try:
+            inbox.put(pickle.load(stream))
+        except (EOFError, pickle.UnpicklingError, OSError):
+            os._exit(0)
+
+
+def _send(outbox: BinaryIO, message: Any) -> None:
+    try:
+        pickle.dump(message, outbox)
+        outbox.flush()
+    except BrokenPipeError:
+        os._exit(0)
+
+
+def _train(
+    engine: Engine, job: Train, asks: bool, inbox: queue.SimpleQueue[Any], outbox: BinaryIO
+) -> None:
+    _send(outbox, Begun(job.trial.number))
+    training = engine.train(job.trial, job.keep_above)
+    go_on: bool | None = None
+    while True:
+        try:
+            _send(outbox, training.send(go_on))
+        except StopIteration as end:
+            _send(outbox, end.value)
+            return
+        go_on = True
+        if asks:
+            reply: Reply = inbox.get()
+            go_on = reply.go_on
+
+
+def _call(engine: Engine, job: Call) -> Returned | Raised:
+    try:
+        return Returned(job.function(engine, *job.args, **job.kwargs))
+    except UserError as error:
+        return Raised(error)
+    except Exception as error:
+        return Raised(StudyStopped("".join(traceback.format_exception(error)[-4:])))
+
+
+if __name__ == "__main__":
+    main()
