@@ -1,0 +1,236 @@
+"""Choosing an arm's next parameters from that arm's trials alone.
+
+A sampler that saw all arms' trials would rank them together and leave the weakest arm untuned.
+Each arm therefore has an Optuna study of its own, in memory, that is filled from the record;
+the sampler is seeded anew for each trial, so that a study that was interrupted and resumed
+asks for what it would have asked for in one go.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from normsweep.spec import Choice, Dimension, Scalar, Space, Sweep
+
+__all__ = ["Advisor", "distribution", "make_advisor", "suggest"]
+
+Params = dict[str, Scalar]
+
+
+class Advisor(Protocol):
+    """Chooses parameters for the trials of one arm, and says which may stop early."""
+
+    def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
+        """Parameters of the arm's `slot`-th trial; `fixed` ones are taken as given."""
+        ...
+
+    def report(self, slot: int, epoch: int, value: float) -> bool:
+        """Whether the trial goes on after this value."""
+        ...
+
+    def tell(self, slot: int, value: float | None, state: TrialState) -> None:
+        """How a trial that was chosen here ended."""
+        ...
+
+    def learn(self, trial: FrozenTrial) -> None:
+        """A trial that ended before this process began."""
+        ...
+
+
+def make_advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
+    """The advisor of an arm that has `trials` trials in all."""
+    space, compare = sweep.search.space, sweep.compare
+    if sweep.search.sampler == "grid":
+        return _Planned(_grid(space, compare, arm, sweep.seed), sweep, arm)
+    if sweep.search.sampler == "qmc":
+        return _Planned(_sobol(space, compare, arm, sweep.seed), sweep, arm)
+    return _Adaptive(sweep, arm, trials)
+
+
+def grid_size(space: Space, compare: str, arm: Scalar) -> int:
+    """The number of points of an arm's grid."""
+    return len(_grid_points(space, compare, arm))
+
+
+class _Adaptive:
+    """An in-memory study with the sampler and the pruner of the sweep."""
+
+    def __init__(self, sweep: Sweep, arm: Scalar, trials: int) -> None:
+        self._sweep, self._arm = sweep, arm
+        # TPE's usual 10 random trials would leave an arm of 10 untuned.
+        self._startup = max(4, trials // 4)
+        self._study = _memory_study(sweep)
+        self._asked: dict[int, optuna.Trial] = {}
+
+    def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
+        """Ask the arm's study."""
+        self._study.sampler = self._sampler(slot)
+        if fixed:
+            self._study.enqueue_trial(dict(fixed))
+        trial = self._asked[slot] = self._study.ask()
+        chosen: Params = {self._sweep.compare: self._arm}
+        for dimension in self._sweep.search.space.active(chosen):
+            if dimension.name != self._sweep.compare:
+                chosen[dimension.name] = suggest(trial, dimension)
+        return chosen
+
+    def report(self, slot: int, epoch: int, value: float) -> bool:
+        """Compare with the arm's other trials."""
+        trial = self._asked[slot]
+        trial.report(value, epoch)
+        return not trial.should_prune()
+
+    def tell(self, slot: int, value: float | None, state: TrialState) -> None:
+        """Tell the arm's study."""
+        values = value if state == TrialState.COMPLETE else None
+        self._study.tell(self._asked.pop(slot), values, state=state)
+
+    def learn(self, trial: FrozenTrial) -> None:
+        """Copy the trial into the arm's study, without the parameter that makes it the arm's."""
+        compare = self._sweep.compare
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                state=trial.state,
+                value=trial.value,
+                params={k: v for k, v in trial.params.items() if k != compare},
+                distributions={k: v for k, v in trial.distributions.items() if k != compare},
+                intermediate_values=trial.intermediate_values,
+            )
+        )
+
+    def _sampler(self, slot: int) -> optuna.samplers.BaseSampler:
+        seed = _seed(self._sweep.seed, slot)
+        if self._sweep.search.sampler != "tpe":
+            return optuna.samplers.RandomSampler(seed=seed)
+        conditional = any(dimension.when for dimension in self._sweep.search.space)
+        return optuna.samplers.TPESampler(
+            seed=seed,
+            n_startup_trials=self._startup,
+            multivariate=True,
+            group=conditional,
+        )
+
+
+class _Points(Protocol):
+    def __getitem__(self, slot: int, /) -> Params: ...
+
+
+class _Planned:
+    """Points that are fixed from the start; only the pruner looks at other trials."""
+
+    def __init__(self, points: _Points, sweep: Sweep, arm: Scalar) -> None:
+        self._points, self._sweep, self._arm = points, sweep, arm
+        self._pruner = _Adaptive(sweep, arm, 1)
+
+    def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
+        """The slot's point."""
+        chosen = {**self._points[slot], **fixed}
+        own = {k: v for k, v in chosen.items() if k != self._sweep.compare}
+        self._pruner.choose(slot, own)
+        return chosen
+
+    def report(self, slot: int, epoch: int, value: float) -> bool:
+        """Compare with the arm's other trials."""
+        return self._pruner.report(slot, epoch, value)
+
+    def tell(self, slot: int, value: float | None, state: TrialState) -> None:
+        """Let the pruner know."""
+        self._pruner.tell(slot, value, state)
+
+    def learn(self, trial: FrozenTrial) -> None:
+        """Let the pruner know."""
+        self._pruner.learn(trial)
+
+
+def _grid(space: Space, compare: str, arm: Scalar, seed: int) -> list[Params]:
+    """All points of an arm in an order drawn with the seed, so that a part of them is spread."""
+    points = _grid_points(space, compare, arm)
+    order = np.random.default_rng(_seed(seed, 0)).permutation(len(points))
+    return [points[i] for i in order]
+
+
+def _grid_points(space: Space, compare: str, arm: Scalar) -> list[Params]:
+    axes = [(d.name, (arm,) if d.name == compare else d.grid() or ()) for d in space]
+    names = [name for name, _ in axes]
+    points = (
+        _only_active(space, dict(zip(names, values, strict=True)))
+        for values in itertools.product(*(values for _, values in axes))
+    )
+    return list({tuple(point.items()): point for point in points}.values())
+
+
+def _only_active(space: Space, values: Params) -> Params:
+    chosen: Params = {}
+    for dimension in space.active(chosen):
+        chosen[dimension.name] = values[dimension.name]
+    return chosen
+
+
+def _sobol(space: Space, compare: str, arm: Scalar, seed: int) -> _Points:
+    """A scrambled Sobol sequence over the unit cube, mapped to the space (Sobol 1967)."""
+
+    class Sequence:
+        def __getitem__(self, slot: int) -> Params:
+            from scipy.stats import qmc
+
+            dimensions = [d for d in space if d.name != compare]
+            engine = qmc.Sobol(len(dimensions), scramble=True, rng=_seed(seed, 0))
+            point = engine.fast_forward(slot).random(1)[0] if slot else engine.random(1)[0]
+            values = {d.name: d.from_unit(float(u)) for d, u in zip(dimensions, point, strict=True)}
+            return _only_active(space, {**values, compare: arm})
+
+    return Sequence()
+
+
+def _memory_study(sweep: Sweep) -> optuna.Study:
+    pruners: dict[str, optuna.pruners.BasePruner] = {
+        "none": optuna.pruners.NopPruner(),
+        "median": optuna.pruners.MedianPruner(),
+        "halving": optuna.pruners.SuccessiveHalvingPruner(),
+    }
+    return optuna.create_study(direction="maximize", pruner=pruners[sweep.search.pruner])
+
+
+def _seed(seed: int, slot: int) -> int:
+    # The same for all arms, which are thereby tried at the same points until they adapt.
+    return int(np.random.SeedSequence([seed, slot]).generate_state(1)[0])
+
+
+def suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:
+    """Let a trial of Optuna's draw (or take up) the value of a parameter."""
+    match distribution(dimension):
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(dimension.name, choices)  # type: ignore[return-value]
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_int(dimension.name, low, high, log=log, step=step)
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_float(dimension.name, low, high, log=log, step=step)
+        case other:
+            raise TypeError(f"no such distribution: {other}")
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """The distribution that Optuna records for a parameter."""
+    if isinstance(dimension, Choice):
+        return CategoricalDistribution(dimension.values)
+    if dimension.integer:
+        step = int(dimension.step or 1)
+        return IntDistribution(int(dimension.low), int(dimension.high), dimension.log, step)
+    high = dimension.high
+    if dimension.step is not None:  # Optuna cuts a range to whole steps, and warns
+        steps = math.floor((dimension.high - dimension.low) / dimension.step + 1e-9)
+        high = dimension.low + steps * dimension.step
+    return FloatDistribution(dimension.low, high, dimension.log, dimension.step)

@@ -1,0 +1,202 @@
+"""The study's record in Optuna's database: what is written, under which names, and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from normsweep.errors import StoreError, SweepError
+from normsweep.search.storage import masked, open_storage
+from normsweep.spec import Record, Result, Status, Sweep, Trial
+from normsweep.spec.problems import shown
+
+__all__ = ["ARM", "RESULT", "SLOT", "TRIAL", "StudyInfo", "open_study", "read_study", "study_names"]
+
+ARM, SLOT, TRIAL = "normsweep:arm", "normsweep:slot", "normsweep:trial"
+RESULT = "normsweep:result"
+RUN = "normsweep:run:"
+"""Before a trial's number, among the study's attributes: a finished trial's cannot be written."""
+SWEEP, DATA, SAME, MODELS = (
+    "normsweep:sweep",
+    "normsweep:data",
+    "normsweep:same",
+    "normsweep:models",
+)
+
+GROWING = ("search.trials", "confirm.seeds")
+FREE = ("question", "search.timeout", "execution.trial_timeout")
+
+
+@dataclass(frozen=True)
+class StudyInfo:
+    """What the record says of a study as a whole."""
+
+    name: str
+    sweep: Mapping[str, Any]
+    """The sweep by dotted key (`Sweep.plain`)."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """Dataset: name, source, digest, numbers of images and classes."""
+    same: Mapping[str, str] = field(default_factory=dict)
+    """Normalizations not run because another does the same on this data: the other one's name."""
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By arm, the trial whose model was logged to MLflow, and the model's number there."""
+
+    @property
+    def arms(self) -> list[str]:
+        """The arms that run, in the sweep's order."""
+        values = self.sweep[f"search.space.{self.sweep['compare']}"]
+        return [str(value) for value in values if value not in self.same]
+
+    @property
+    def begun(self) -> bool:
+        """Whether data and arms are settled."""
+        return bool(self.data)
+
+
+def open_study(storage_url: str, name: str, sweep: Sweep, data: Mapping[str, Any]) -> optuna.Study:
+    """The study of a sweep, made where there is none.
+
+    Raises:
+        StoreError: the database cannot be opened, or the name is taken by a study of another kind.
+        SweepError: the study was begun with another sweep, or on other data; the differences are
+            named.
+    """
+    storage = open_storage(storage_url, create=True)
+    known = name in optuna.get_all_study_names(storage)
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        direction="maximize",
+        sampler=optuna.samplers.RandomSampler(),
+        load_if_exists=True,
+    )
+    if known and (SWEEP in study.user_attrs or study.get_trials(deepcopy=False)):
+        _refuse_changes(study, sweep, storage_url)
+        _refuse_other_data(study, data)
+    else:
+        study.set_metric_names(["val_accuracy"])
+        study.set_user_attr("question", sweep.question)
+    _write_sweep(study, sweep)
+    return study
+
+
+def read_study(storage_url: str, name: str | None) -> tuple[StudyInfo, list[Record]]:
+    """A study's record; with no name, that of the only study there is.
+
+    Raises:
+        StoreError: there is no such study.
+    """
+    storage = open_storage(storage_url, create=False)
+    names = _names(storage)
+    where, held = masked(storage_url), ", ".join(names) or "no study of normsweep"
+    if name is None and len(names) != 1:
+        raise StoreError(f"--study-name: missing; {where} holds {held}")
+    chosen = name if name is not None else names[0]
+    if chosen not in names:
+        raise StoreError(f"--study-name: received {shown(chosen)}; {where} holds {held}")
+    study = optuna.load_study(
+        storage=storage, study_name=chosen, sampler=optuna.samplers.RandomSampler()
+    )
+    return study_info(study), records(study)
+
+
+def study_names(storage_url: str) -> list[str]:
+    """The names of normsweep's studies in a database."""
+    return _names(open_storage(storage_url, create=False))
+
+
+def _names(storage: optuna.storages.RDBStorage) -> list[str]:
+    summaries = optuna.get_all_study_summaries(storage)
+    return [summary.study_name for summary in summaries if SWEEP in summary.user_attrs]
+
+
+def study_info(study: optuna.Study) -> StudyInfo:
+    """What the record says of the study as a whole."""
+    attrs = study.user_attrs
+    loaded = {key: json.loads(attrs.get(key, "{}")) for key in (SWEEP, DATA, SAME, MODELS)}
+    return StudyInfo(study.study_name, loaded[SWEEP], loaded[DATA], loaded[SAME], loaded[MODELS])
+
+
+def begin(study: optuna.Study, data: Mapping[str, Any], same: Mapping[str, str]) -> None:
+    """Record the data and the normalizations that are alike on it, before the first trial."""
+    if not study_info(study).begun:
+        study.set_user_attr(SAME, json.dumps(dict(same)))
+        study.set_user_attr(DATA, json.dumps(dict(data)))
+
+
+def set_model(study: optuna.Study, arm: str, trial: int, model_id: str) -> None:
+    """Record which trial's model was logged for an arm."""
+    models = {**study_info(study).models, arm: {"trial": trial, "model_id": model_id}}
+    study.set_user_attr(MODELS, json.dumps(models))
+
+
+def set_run(study: optuna.Study, trial: int, run_id: str) -> None:
+    """Record the MLflow run that holds all of a trial."""
+    study.set_user_attr(f"{RUN}{trial}", run_id)
+
+
+def records(study: optuna.Study) -> list[Record]:
+    """All trials that were resolved, by number; those that run still have no result."""
+    attrs = study.user_attrs
+    found = (to_record(frozen) for frozen in study.get_trials(deepcopy=False))
+    return [replace(r, run_id=attrs.get(f"{RUN}{r.trial.number}", "")) for r in found if r]
+
+
+def to_record(frozen: FrozenTrial) -> Record | None:
+    """One trial of the database as a record, or None where it never came to a `Trial`."""
+    attrs = frozen.user_attrs
+    if TRIAL not in attrs:
+        return None
+    trial = Trial.from_json(attrs[TRIAL])
+    if RESULT in attrs:
+        return Record(trial, Result.from_json(attrs[RESULT]))
+    if frozen.state.is_finished():
+        killed = Result(trial.number, Status.INTERRUPTED, error="the driver was killed")
+        return Record(trial, killed)
+    return Record(trial, None)
+
+
+def _write_sweep(study: optuna.Study, sweep: Sweep) -> None:
+    before = study_info(study).sweep
+    plain = sweep.plain()
+    for key in GROWING:  # a smaller number asks for nothing, and takes nothing back
+        plain[key] = max(plain[key], before.get(key, 0))
+    if plain != before:
+        study.set_user_attr(SWEEP, json.dumps(plain))
+
+
+def _refuse_changes(study: optuna.Study, sweep: Sweep, storage_url: str) -> None:
+    before, now = study_info(study).sweep, sweep.plain()
+    if not before:
+        raise StoreError(
+            f"--study-name: received {study.study_name}, which {masked(storage_url)} holds as a "
+            "study that normsweep did not make; legal: another name"
+        )
+    changed = [
+        f"  {key}: was {shown(before.get(key, 'not there'))}, is {shown(now.get(key, 'not there'))}"
+        for key in sorted(before.keys() | now.keys())
+        if key not in GROWING + FREE and before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise SweepError(
+            [
+                f"study {study.study_name}: was begun with another sweep; legal: the same, more "
+                "trials, seeds or time, or another --study-name:",
+                *changed,
+            ]
+        )
+
+
+def _refuse_other_data(study: optuna.Study, data: Mapping[str, Any]) -> None:
+    before = study_info(study).data
+    if before and before["digest"] != data["digest"]:
+        raise SweepError(
+            f"study {study.study_name}: was begun on {before['name']} ({before['source']}, digest "
+            f"{before['digest'][:12]}), received {data['name']} ({data['source']}, digest "
+            f"{data['digest'][:12]}); legal: the same data, or another --study-name"
+        )
