@@ -1,0 +1,95 @@
+"""What a run shows: its name, parameters, tags and metrics, as MLflow's entities."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from mlflow.entities import Metric, Param, RunTag
+
+from normsweep.spec import Epoch, Record, Result, Trial
+
+__all__ = ["epoch_metrics", "final_metrics", "machine_tags", "params", "run_name", "trial_tags"]
+
+
+def run_name(trial: Trial) -> str:
+    """Number and arm first: the runs' table shows about 18 characters."""
+    return f"{trial.number:03d} {trial.arm} {trial.optimizer} {trial.learning_rate:.2g}"
+
+
+def params(trial: Trial) -> list[Param]:
+    """The sampled parameters, and what else decides the curve."""
+    content = {
+        "normalization": trial.normalization,
+        "optimizer": trial.optimizer,
+        "learning_rate": trial.learning_rate,
+        "epochs": trial.epochs,
+        "batch_size": trial.batch_size,
+        **trial.optimizer_options,
+        **{f"model.{name}": value for name, value in trial.model_options.items()},
+        "model": trial.model,
+        "seed": trial.seed,
+        "dataset": trial.data.name,
+        "validation_split": trial.data.validation_split,
+        "precision": trial.precision,
+    }
+    return [Param(name, str(value)[:500]) for name, value in content.items()]
+
+
+def trial_tags(trial: Trial, study: str) -> dict[str, str]:
+    """Tags that are known when a trial starts."""
+    return {
+        "normsweep.study": study,
+        "normsweep.trial": str(trial.number),
+        "normsweep.arm": trial.arm,
+        "normsweep.phase": trial.phase,
+        "normsweep.fingerprint": trial.fingerprint,
+        "normsweep.data_digest": trial.data.digest,
+        "normsweep.status": "running",
+    }
+
+
+def machine_tags(result: Result) -> list[RunTag]:
+    """Tags that are known when a trial has ended; `normsweep.complete` marks a whole run."""
+    tags = {f"normsweep.{key}": value for key, value in result.machine.items()}
+    tags["normsweep.status"] = result.status.value
+    if result.error:
+        tags["normsweep.error"] = result.error[:4000]
+    tags["normsweep.complete"] = "true"
+    return [RunTag(key, value) for key, value in tags.items()]
+
+
+def epoch_metrics(epoch: Epoch) -> list[Metric]:
+    """The curves, from step 1; what stands before the slash is the chart's section."""
+    values = {
+        "train/loss": epoch.train_loss,
+        "train/accuracy": epoch.train_accuracy,
+        "val/loss": epoch.val_loss,
+        "val/accuracy": epoch.val_accuracy,
+        "time/epoch_seconds": epoch.seconds,
+    }
+    return _metrics(values, epoch.epoch)
+
+
+def final_metrics(record: Record) -> list[Metric]:
+    """One value a run, at step 0: the score, and what the last epoch gave."""
+    result = record.result
+    assert result is not None
+    values = {"final/seconds": result.seconds, "final/epochs": float(len(result.curve))}
+    if math.isfinite(result.score):
+        values["final/val_accuracy"] = result.score
+    if result.curve:
+        last = result.curve[-1]
+        values["final/val_loss"] = last.val_loss
+        values["final/train_loss"] = last.train_loss
+        values["final/train_accuracy"] = last.train_accuracy
+    return _metrics(values, 0)
+
+
+def _metrics(values: dict[str, float], step: int) -> list[Metric]:
+    now = int(time.time() * 1000)
+    # MLflow keeps NaN, and turns infinity into the largest float.
+    return [
+        Metric(name, value if math.isfinite(value) else math.nan, now, step)
+        for name, value in values.items()
+    ]

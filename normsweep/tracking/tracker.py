@@ -1,0 +1,231 @@
+"""`Tracker`: one MLflow experiment a study, one flat run a trial, one batch an epoch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import mlflow  # noqa: F401  (before its submodules, as it wants to be)
+from mlflow import MlflowClient
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    LoggedModelStatus,
+    RunStatus,
+    RunTag,
+)
+from mlflow.exceptions import MlflowException
+
+from normsweep.errors import NormsweepError, StoreError
+from normsweep.spec import Epoch, Record, Status, Trial
+from normsweep.tracking import rows
+
+__all__ = ["Tracker", "TrackingFailed"]
+
+R = TypeVar("R")
+
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+ENDS = {
+    Status.COMPLETE: "FINISHED",
+    Status.DIVERGED: "FINISHED",
+    Status.PRUNED: "FINISHED",
+    Status.CRASHED: "FAILED",
+    Status.TIMED_OUT: "FAILED",
+    Status.INTERRUPTED: "KILLED",
+}
+
+
+class TrackingFailed(NormsweepError):
+    """The tracking store did not take what was written; the record has it still."""
+
+
+class Tracker:
+    """Writes a study's trials to MLflow; whatever fails raises `TrackingFailed`."""
+
+    def __init__(
+        self,
+        uri: str,
+        experiment: str,
+        artifacts: Path,
+        tags: Mapping[str, str],
+        sweep_file: Path | None = None,
+    ) -> None:
+        """Open the experiment of a study, made where there is none.
+
+        Args:
+            uri: MLflow's tracking URI.
+            experiment: the study's name.
+            artifacts: folder for artifacts where the store is a local database.
+            tags: what every run is tagged with, beside what its trial says.
+            sweep_file: kept with every run.
+
+        Raises:
+            StoreError: the store cannot be opened.
+        """
+        self.uri, self._study, self._sweep_file = uri, experiment, sweep_file
+        self._tags = {**_source_tags(), **tags}
+        try:
+            self._client = MlflowClient(tracking_uri=uri)
+            self.experiment_id = self._experiment(experiment, artifacts)
+        except StoreError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise StoreError(f"--tracking-uri: cannot open {_masked(uri)}: {reason}") from None
+
+    def start(self, trial: Trial, data: Mapping[str, Any]) -> str:
+        """Begin the run of a trial; its id."""
+        tags = {**self._tags, **rows.trial_tags(trial, self._study)}
+        run = self._try(
+            lambda: self._client.create_run(
+                self.experiment_id, run_name=rows.run_name(trial), tags=tags
+            )
+        )
+        run_id = run.info.run_id
+        self._try(lambda: self._client.log_batch(run_id, params=rows.params(trial)))
+        self._try(lambda: self._client.log_inputs(run_id, [_dataset(data)]))
+        if self._sweep_file is not None:
+            self._try(lambda: self._client.log_artifact(run_id, str(self._sweep_file)))
+        return run_id
+
+    def epoch(self, run_id: str, epoch: Epoch) -> None:
+        """Write one epoch."""
+        self._try(lambda: self._client.log_batch(run_id, metrics=rows.epoch_metrics(epoch)))
+
+    def finish(self, run_id: str, record: Record) -> None:
+        """Write the final values and end the run."""
+        result = record.result
+        assert result is not None
+        tags = rows.machine_tags(result)
+        self._try(
+            lambda: self._client.log_batch(run_id, metrics=rows.final_metrics(record), tags=tags)
+        )
+        self._try(lambda: self._client.set_terminated(run_id, ENDS[result.status]))
+
+    def deliver(self, record: Record, data: Mapping[str, Any]) -> str:
+        """Write a trial that the record has and MLflow has not, whole; the run's id.
+
+        A run that holds all of it already is taken as it is; pieces of one are closed as KILLED.
+        """
+        result = record.result
+        assert result is not None
+        for run in self._runs_of(record.trial.number):
+            if run.data.tags.get("normsweep.complete") and run.info.status == ENDS[result.status]:
+                return run.info.run_id
+            self._kill(run)
+            if result.status is Status.INTERRUPTED:
+                return run.info.run_id
+        run_id = self.start(record.trial, data)
+        metrics = [m for epoch in result.curve for m in rows.epoch_metrics(epoch)]
+        for start in range(0, len(metrics), 1000):  # the most that MLflow takes at once
+            part = metrics[start : start + 1000]
+            self._try(lambda part=part: self._client.log_batch(run_id, metrics=part))
+        self.finish(run_id, record)
+        return run_id
+
+    def note(self, text: str) -> None:
+        """The experiment's description, in Markdown."""
+        self._try(
+            lambda: self._client.set_experiment_tag(self.experiment_id, "mlflow.note.content", text)
+        )
+
+    def log_model(self, folder: Path, record: Record, name: str) -> str:
+        """Log a model that `save_model` wrote as the outcome of its trial's run; the model's id."""
+        client, trial = self._client, record.trial
+        tags = {"normsweep.study": self._study, "normsweep.arm": trial.arm}
+        model = self._try(
+            lambda: client.create_logged_model(
+                self.experiment_id,
+                name=name,
+                source_run_id=record.run_id,
+                tags=tags,
+                params={p.key: p.value for p in rows.params(trial)},
+                model_type="keras",
+            )
+        )
+        self._try(lambda: client.log_model_artifacts(model.model_id, str(folder)))
+        self._try(lambda: client.finalize_logged_model(model.model_id, LoggedModelStatus.READY))
+        output = LoggedModelOutput(
+            model.model_id, step=len(record.result.curve) if record.result else 0
+        )
+        self._try(lambda: client.log_outputs(record.run_id, [output]))
+        self._try(lambda: client.set_tag(record.run_id, "normsweep.best_of_arm", "true"))
+        return model.model_id
+
+    @property
+    def page(self) -> str:
+        """Where the MLflow UI shows the runs, below its address."""
+        return f"#/experiments/{self.experiment_id}/runs?workflowType=machine_learning"
+
+    def _experiment(self, name: str, artifacts: Path) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            local = "://" not in self.uri or self.uri.startswith(("sqlite", "file"))
+            location = artifacts.absolute().as_uri() if local else None
+            return self._client.create_experiment(name, artifact_location=location)
+        if found.lifecycle_stage != "active":
+            raise StoreError(
+                f"--tracking-uri: the experiment {name} in {_masked(self.uri)} is deleted; legal: "
+                "restore it (mlflow experiments restore), or another --study-name"
+            )
+        return found.experiment_id
+
+    def _runs_of(self, trial: int) -> list[Any]:
+        query = f"tags.`normsweep.trial` = '{trial}' and tags.`normsweep.study` = '{self._study}'"
+        return self._try(lambda: self._client.search_runs([self.experiment_id], query))
+
+    def _kill(self, run: Any) -> None:
+        if run.info.status == RunStatus.to_string(RunStatus.RUNNING):
+            tag = [RunTag("normsweep.status", Status.INTERRUPTED.value)]
+            self._try(lambda: self._client.log_batch(run.info.run_id, tags=tag))
+            self._try(lambda: self._client.set_terminated(run.info.run_id, "KILLED"))
+
+    def _try(self, write: Callable[[], R]) -> R:
+        try:
+            return write()
+        except (MlflowException, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise TrackingFailed(f"{_masked(self.uri)}: {reason}") from error
+
+
+def _dataset(data: Mapping[str, Any]) -> DatasetInput:
+    shape = {"train": data["train_images"], "test": data["test_images"], "classes": data["classes"]}
+    dataset = Dataset(
+        name=data["name"],
+        digest=data["digest"][:36],  # the longest that MLflow takes
+        source_type="normsweep",
+        source=json.dumps({"source": data["source"], "sha256": data["digest"]}),
+        profile=json.dumps(shape),
+    )
+    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])
+
+
+def _source_tags() -> dict[str, str]:
+    tags = {"mlflow.source.name": "normsweep.study", "mlflow.source.type": "LOCAL"}
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return tags
+    return (
+        {**tags, "mlflow.source.git.commit": done.stdout.strip()} if done.returncode == 0 else tags
+    )
+
+
+def _masked(uri: str) -> str:
+    head, at, tail = uri.rpartition("@")
+    if not at or "://" not in head:
+        return uri
+    scheme, _, user = head.partition("://")
+    return f"{scheme}://{user.partition(':')[0]}:***@{tail}" if ":" in user else uri
