@@ -1,0 +1,156 @@
+"""The tables of a study as data frames; their columns are stable and stated in docs/columns.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from normsweep.spec import Record, Status
+
+__all__ = ["arms_table", "best_of_arms", "best_table", "epochs_table", "trials_table"]
+
+LEADING = ("normalization", "optimizer", "learning_rate", "epochs", "batch_size")
+
+
+def best_of_arms(records: Iterable[Record]) -> dict[str, Record]:
+    """Each arm's best complete trial: highest validation accuracy after its last epoch.
+
+    Of equals the one with fewer epochs, then the earlier one.
+    """
+    best: dict[str, Record] = {}
+    for record in records:
+        if record.result is None or record.result.status is not Status.COMPLETE:
+            continue
+        known = best.get(record.trial.arm)
+        if known is None or _rank(record) > _rank(known):
+            best[record.trial.arm] = record
+    return best
+
+
+def trials_table(records: Sequence[Record], same: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """One row a trial, by number; trials that still run are left out."""
+    rows = [_trial_row(record, same or {}) for record in records if record.result is not None]
+    return pd.DataFrame(rows, columns=_columns(records))
+
+
+def epochs_table(records: Sequence[Record]) -> pd.DataFrame:
+    """One row an epoch: trial, arm, epoch (from 1), losses, accuracies, seconds."""
+    columns = [
+        "trial", "arm", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds",
+    ]  # fmt: skip
+    rows = [
+        {"arm": record.trial.arm, **{c: getattr(epoch, c) for c in columns if c != "arm"}}
+        for record in records
+        if record.result is not None
+        for epoch in record.result.curve
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def best_table(
+    records: Sequence[Record],
+    arms: Sequence[str],
+    top: int | None = None,
+    same: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Each arm's best trial, best arm first; with `top`, the best trials overall.
+
+    Columns as `trials_table`, without those that are the same by construction.
+    """
+    if top is None:
+        best = best_of_arms(records)
+        chosen = [best[arm] for arm in arms if arm in best]
+    else:
+        chosen = [r for r in records if r.result is not None and r.result.status is Status.COMPLETE]
+    chosen = sorted(chosen, key=_rank, reverse=True)[:top]
+    table = pd.DataFrame(
+        [_trial_row(record, same or {}) for record in chosen], columns=_columns(records)
+    )
+    return table.drop(columns=["slot", "status", "error"])
+
+
+def arms_table(
+    records: Sequence[Record], arms: Sequence[str], same: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """One row an arm: how its trials ended, its best and median score, what they cost."""
+    best = best_of_arms(records)
+    rows = []
+    for arm in arms:
+        of_arm = [r for r in records if r.trial.arm == arm and r.result is not None]
+        rows.append(_arm_row(arm, of_arm, best.get(arm), same or {}))
+    return pd.DataFrame(rows)
+
+
+def _arm_row(
+    arm: str, records: Sequence[Record], best: Record | None, same: Mapping[str, str]
+) -> dict[str, Any]:
+    results = [record.result for record in records if record.result is not None]
+    counts = {status: sum(r.status is status for r in results) for status in Status}
+    scores = [r.score for r in results if r.status.scored]
+    top = best.result.score if best and best.result else math.nan
+    return {
+        "arm": arm,
+        "trials": len(results) - counts[Status.INTERRUPTED],
+        "complete": counts[Status.COMPLETE],
+        "diverged": counts[Status.DIVERGED],
+        "pruned": counts[Status.PRUNED],
+        "failed": counts[Status.CRASHED] + counts[Status.TIMED_OUT],
+        "best_val_accuracy": top,
+        "median_val_accuracy": float(pd.Series(scores, dtype=float).median()),
+        "best_learning_rate": best.trial.learning_rate if best else math.nan,
+        "best_epochs": best.trial.epochs if best else pd.NA,
+        "seconds": sum(r.seconds for r in results),
+        "same_as": _same_as(arm, same),
+    }
+
+
+def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
+    trial, result = record.trial, record.result
+    assert result is not None
+    last = result.curve[-1] if result.curve else None
+    return {
+        "trial": trial.number,
+        "arm": trial.arm,
+        "slot": trial.slot,
+        "status": result.status.value,
+        "val_accuracy": result.score,
+        "val_loss": last.val_loss if last else math.nan,
+        "train_accuracy": last.train_accuracy if last else math.nan,
+        "train_loss": last.train_loss if last else math.nan,
+        "epochs_run": len(result.curve),
+        **{name: getattr(trial, name) for name in LEADING},
+        **{k: v for k, v in trial.params.items() if k not in LEADING},
+        "seconds": result.seconds,
+        "seed": trial.seed,
+        "dataset": trial.data.name,
+        "data_digest": trial.data.digest,
+        "device": result.machine.get("device", ""),
+        "threads": result.machine.get("threads", ""),
+        "same_as": _same_as(trial.normalization, same),
+        "fingerprint": trial.fingerprint,
+        "run_id": record.run_id,
+        "error": result.error,
+    }
+
+
+def _columns(records: Sequence[Record]) -> list[str]:
+    """The columns of a table of trials: fixed ones, with the study's own parameters among them."""
+    own = dict.fromkeys(name for r in records for name in r.trial.params if name not in LEADING)
+    return [
+        "trial", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy", "train_loss",
+        "epochs_run", *LEADING, *own, "seconds", "seed", "dataset", "data_digest", "device",
+        "threads", "same_as", "fingerprint", "run_id", "error",
+    ]  # fmt: skip
+
+
+def _same_as(normalization: str, same: Mapping[str, str]) -> str:
+    """The normalizations that do the same on this data, and so were not run."""
+    return ", ".join(sorted(name for name, kept in same.items() if kept == normalization))
+
+
+def _rank(record: Record) -> tuple[float, int, int]:
+    assert record.result is not None
+    return record.result.score, -record.trial.epochs, -record.trial.number

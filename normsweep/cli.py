@@ -1,0 +1,97 @@
+"""The `normsweep` command: study and export, check and list."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from normsweep import version
+from normsweep.export import export
+from normsweep.shell import run
+from normsweep.study import study
+
+__all__ = ["app", "main"]
+
+app = App(
+    name="normsweep",
+    help="Does un-normalized input catch up, with more epochs or a tuned learning rate?",
+    version=version,
+    help_format="plaintext",
+    help_formatter="plain",
+    result_action="return_value",
+)
+app.command(study, name="study")
+app.command(export, name="export")
+
+
+@app.command
+def check(
+    sweep: Annotated[str, Parameter(help="A sweep file, or the name of a shipped one.")],
+    /,
+    *,
+    set_: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set", negative=(), consume_multiple=True, help="KEY=VALUE, as for study."
+        ),
+    ] = (),
+) -> int:
+    """Check a sweep file and show its plan; every mistake is named at once."""
+    from normsweep.parts import catalog
+    from normsweep.reporting.plan import Plan, plan_lines
+    from normsweep.spec import load_sweep
+
+    loaded = load_sweep(sweep, catalog(), set_)
+    print("\n".join(plan_lines(Plan(loaded, loaded.trials_per_arm))))
+    return 0
+
+
+@app.command(name="list")
+def list_(
+    what: Literal["parts", "sweeps", "studies"],
+    /,
+    *,
+    storage: Annotated[
+        str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database, for studies.")
+    ] = "sqlite:///mlruns/optuna.db",
+) -> int:
+    """List the registered parts, the shipped sweeps, or the studies of a database."""
+    for line in {"parts": _parts, "sweeps": _sweeps, "studies": lambda: _studies(storage)}[what]():
+        print(line)
+    return 0
+
+
+def _parts() -> list[str]:
+    from normsweep import parts
+
+    lines: list[str] = []
+    for module in (parts.normalizations, parts.optimizers, parts.models, parts.datasets):
+        lines.append(f"{module.registry.kind}s")
+        for part in module.registry:
+            takes = f" (options: {', '.join(part.options)})" if part.options else ""
+            lines.append(f"  {part.name:20}{part.summary}{takes}")
+    return lines
+
+
+def _sweeps() -> list[str]:
+    import tomllib
+
+    from normsweep.spec import shipped_sweeps
+
+    return [
+        f"{name:24}{tomllib.loads(path.read_text()).get('question', '')}"
+        for name, path in shipped_sweeps().items()
+    ]
+
+
+def _studies(storage: str) -> list[str]:
+    from normsweep.search import study_names
+
+    return study_names(storage)
+
+
+def main() -> None:
+    """The command's entry point."""
+    sys.exit(run(app))

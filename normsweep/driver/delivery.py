@@ -1,0 +1,75 @@
+"""Projecting the record to MLflow: live where that works, afterwards where it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from normsweep.reporting import Display
+from normsweep.search import Search
+from normsweep.spec import Epoch, Record, Trial
+from normsweep.tracking import Tracker, TrackingFailed
+
+__all__ = ["Delivery"]
+
+
+class Delivery:
+    """Writes trials to MLflow as they run, and marks in the record those that are there whole.
+
+    A trial without the mark is undelivered, whatever the reason; `deliver` is the one way to make
+    up for it: after a crash, after an outage, in a later command.
+    """
+
+    def __init__(
+        self, search: Search, tracker: Tracker, data: Mapping[str, Any], display: Display
+    ) -> None:
+        self._search, self._tracker, self._data, self._display = search, tracker, data, display
+        self._runs: dict[int, str] = {}
+
+    def started(self, trial: Trial) -> None:
+        """Begin a live run."""
+        try:
+            self._runs[trial.number] = self._tracker.start(trial, self._data)
+        except TrackingFailed as error:
+            self._failed(trial.number, error)
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Write an epoch to the live run, where there is one."""
+        run_id = self._runs.get(epoch.trial)
+        if run_id is None:
+            return
+        try:
+            self._tracker.epoch(run_id, epoch)
+        except TrackingFailed as error:
+            self._failed(epoch.trial, error)
+
+    def finished(self, record: Record) -> None:
+        """End the live run and mark the trial as delivered."""
+        run_id = self._runs.pop(record.trial.number, None)
+        if run_id is None:
+            return
+        try:
+            self._tracker.finish(run_id, record)
+        except TrackingFailed as error:
+            self._failed(record.trial.number, error)
+        else:
+            self._search.mark(record.trial.number, run_id)
+
+    def deliver(self) -> list[int]:
+        """Write what is unmarked; the numbers of the trials that still could not be written."""
+        left = [r for r in self._search.records() if r.result is not None and not r.run_id]
+        for done, record in enumerate(left):
+            try:
+                run_id = self._tracker.deliver(record, self._data)
+            except TrackingFailed as error:
+                self._display.note(f"MLflow: {error}")
+                return [r.trial.number for r in left[done:]]
+            self._search.mark(record.trial.number, run_id)
+        return []
+
+    def _failed(self, trial: int, error: TrackingFailed) -> None:
+        self._runs.pop(trial, None)
+        self._display.note(
+            f"MLflow did not take trial {trial} ({error}); training goes on, the record has it, and "
+            "it is delivered at the end or by the next run of this command"
+        )

@@ -1,0 +1,136 @@
+"""The loop of the search."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from normsweep.analysis import best_of_arms
+from normsweep.driver.checkpoints import Checkpoints
+from normsweep.driver.delivery import Delivery
+from normsweep.driver.signals import Signals
+from normsweep.errors import Interrupted, StudyStopped
+from normsweep.execution import Executor
+from normsweep.reporting import Display
+from normsweep.search import Search
+from normsweep.spec import Epoch, Record, Result, Status, Trial
+from normsweep.training import Finished
+
+__all__ = ["run_search"]
+
+POLL = 0.5
+"""Seconds that one wait for news lasts at most."""
+FAILURES = 10
+"""Crashes in a row after which the study stops rather than burn its budget."""
+
+
+def run_search(
+    search: Search,
+    executor: Executor,
+    delivery: Delivery,
+    checkpoints: Checkpoints,
+    display: Display,
+    signals: Signals,
+    timeout: float | None = None,
+) -> None:
+    """Run what is left of the plan, and record all of it.
+
+    Args:
+        search: the plan and the record.
+        executor: where trials run.
+        delivery: the projection to MLflow.
+        checkpoints: where the best trials' weights are kept.
+        display: told what happens.
+        signals: interrupts between, never within, writes.
+        timeout: seconds after which no new trial is started; None: no limit.
+
+    Raises:
+        Interrupted: the study was asked to stop; what ran is recorded as interrupted.
+        StudyStopped: ten trials in a row crashed.
+    """
+    loop = _Loop(search, executor, delivery, checkpoints, display)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while True:
+            if deadline is None or time.monotonic() < deadline:
+                loop.fill()
+            if not loop.running:
+                return
+            with signals.waiting():
+                events = executor.poll(POLL)
+            loop.handle(events)
+    except (Interrupted, StudyStopped):
+        loop.interrupt()
+        raise
+
+
+class _Loop:
+    def __init__(
+        self,
+        search: Search,
+        executor: Executor,
+        delivery: Delivery,
+        checkpoints: Checkpoints,
+        display: Display,
+    ) -> None:
+        self._search, self._executor, self._delivery = search, executor, delivery
+        self._checkpoints, self._display = checkpoints, display
+        self.running: dict[int, Trial] = {}
+        self._best = best_of_arms(search.records())
+        self._crashes: list[Result] = []
+
+    def fill(self) -> None:
+        """Start trials while there is room and something to try."""
+        while len(self.running) < self._executor.slots and (trial := self._search.ask()):
+            self.running[trial.number] = trial
+            self._display.started(trial)
+            self._delivery.started(trial)
+            best = self._best.get(trial.arm)
+            self._executor.submit(trial, best.result.score if best and best.result else -1.0)
+
+    def handle(self, events: list[Epoch | Finished]) -> None:
+        """Record what happened."""
+        for event in events:
+            if isinstance(event, Epoch):
+                self._epoch(event)
+            else:
+                self._finished(event)
+
+    def interrupt(self) -> None:
+        """Stop what runs; each trial is recorded with the epochs it had."""
+        for number in list(self.running):
+            self._executor.cancel(number)
+        while self.running:
+            self.handle(self._executor.poll(POLL))
+
+    def _epoch(self, epoch: Epoch) -> None:
+        trial = self.running[epoch.trial]
+        self._display.epoch(trial, epoch)
+        self._delivery.epoch(epoch)
+        self._executor.reply(epoch.trial, self._search.report(epoch))
+
+    def _finished(self, event: Finished) -> None:
+        del self.running[event.result.trial]
+        record = self._search.tell(event.result)
+        self._keep(record, event)
+        self._delivery.finished(record)
+        self._display.finished(record)
+        self._count_crashes(event.result)
+
+    def _keep(self, record: Record, event: Finished) -> None:
+        """Keep the weights of a new best of its arm, in the place of the one before."""
+        before = self._best
+        self._best = best_of_arms([*before.values(), record])
+        if self._best.get(record.trial.arm) is record and event.state is not None:
+            self._checkpoints.save(record.trial.number, event.state)
+            self._checkpoints.keep_only({r.trial.number for r in self._best.values()})
+
+    def _count_crashes(self, result: Result) -> None:
+        if result.status is not Status.CRASHED:
+            self._crashes.clear()
+            return
+        self._crashes.append(replace(result, curve=()))
+        if len(self._crashes) >= FAILURES:
+            raise StudyStopped(
+                f"{FAILURES} trials in a row crashed; the last one: {result.error.strip()[-600:]}"
+            )

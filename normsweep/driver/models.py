@@ -1,0 +1,85 @@
+"""Logging each arm's best model, once, when the search is done."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from normsweep.analysis import best_of_arms
+from normsweep.driver.checkpoints import Checkpoints
+from normsweep.driver.signals import Signals
+from normsweep.execution import Executor
+from normsweep.parts import models
+from normsweep.reporting import Display
+from normsweep.search import Search
+from normsweep.spec import Record, Trial
+from normsweep.tracking import Tracker, TrackingFailed, save_model
+from normsweep.training import Finished, ModelState
+
+__all__ = ["log_best_models"]
+
+TOLERANCE = 0.002
+"""Difference in validation accuracy that rounding may make between two ways to run a network."""
+
+
+def log_best_models(
+    search: Search,
+    tracker: Tracker,
+    executor: Executor,
+    checkpoints: Checkpoints,
+    display: Display,
+    signals: Signals,
+) -> None:
+    """Log the best model of each arm that is not logged yet, checked on raw validation images."""
+    logged = search.info.models
+    for arm, record in best_of_arms(search.records()).items():
+        number = record.trial.number
+        if record.trial.model == models.SIMULATED or logged.get(arm, {}).get("trial") == number:
+            continue
+        if not record.run_id:
+            display.note(f"model of {arm} not logged: MLflow does not have its trial {number} yet")
+            continue
+        state = checkpoints.load(number) or _trained_again(record.trial, executor, signals)
+        if state is None:
+            display.note(f"model of {arm} not logged: trial {number} failed when trained again")
+            continue
+        _log(record, state, search, tracker, executor, display, signals)
+
+
+def _log(
+    record: Record,
+    state: ModelState,
+    search: Search,
+    tracker: Tracker,
+    executor: Executor,
+    display: Display,
+    signals: Signals,
+) -> None:
+    trial, result = record.trial, record.result
+    assert result is not None
+    with tempfile.TemporaryDirectory() as work:
+        with signals.waiting():
+            saved = executor.call(save_model, trial, state, Path(work) / "model")
+        if abs(saved.val_accuracy - result.score) > TOLERANCE:
+            display.note(
+                f"model of {trial.arm}: the saved model has validation accuracy "
+                f"{saved.val_accuracy:.4f} on raw images, its trial had {result.score:.4f}"
+            )
+        try:
+            model_id = tracker.log_model(saved.folder, record, name="model")
+        except TrackingFailed as error:
+            display.note(f"model of {trial.arm} not logged, run the command again: {error}")
+            return
+    search.mark_model(trial.arm, trial.number, model_id)
+
+
+def _trained_again(trial: Trial, executor: Executor, signals: Signals) -> ModelState | None:
+    """The trial's weights where they were not kept: the same trial gives the same ones."""
+    executor.submit(trial, keep_above=-1.0)
+    while True:
+        with signals.waiting():
+            events = executor.poll(0.5)
+        for event in events:
+            if isinstance(event, Finished):
+                return event.state
+            executor.reply(trial.number, True)

@@ -1,0 +1,140 @@
+"""From a sweep to what its trials need: data on disk, arms that differ, the plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from normsweep.analysis import arms_table, best_table
+from normsweep.driver.signals import Signals
+from normsweep.errors import SweepError
+from normsweep.execution import Executor
+from normsweep.parts import Dataset, datasets, resolve_trial
+from normsweep.reporting import render
+from normsweep.reporting.plan import mean_epochs
+from normsweep.search import StudyInfo, trials_per_arm
+from normsweep.spec import DataKey, Record, Scalar, Sweep, Trial
+from normsweep.training import Device, Findings, Question, survey
+
+__all__ = ["Prepared", "load_data", "prepare", "summary", "without"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sweep that is ready to run."""
+
+    sweep: Sweep
+    """With the arms that are to run."""
+    findings: Findings
+    seconds: float | None
+    """Estimated wall time of the search, where a step was measured."""
+
+
+def load_data(sweep: Sweep, data_dir: Path | None, root: Path) -> tuple[DataKey, dict[str, Any]]:
+    """Load, check and cut the data, and write it below `root` for the workers.
+
+    Returns:
+        The key that trials carry, and what the record says of the data.
+
+    Raises:
+        DataError: it cannot be had or used.
+    """
+    dataset = datasets.load_first(sweep.data.candidates, data_dir)
+    if sweep.data.train_size is not None:
+        dataset = dataset.subset(sweep.data.train_size, sweep.seed)
+    digest = dataset.save(root)
+    return DataKey(dataset.name, digest, sweep.data.validation_split), _about(dataset, digest)
+
+
+def prepare(
+    sweep: Sweep,
+    data: DataKey,
+    executor: Executor,
+    device: Device,
+    signals: Signals,
+    measure: bool = False,
+) -> Prepared:
+    """Fit every normalization once, build the network, drop arms that do what another does.
+
+    Raises:
+        UserError: the device, a normalization or the network cannot be had.
+        SweepError: fewer than two arms are left.
+    """
+    names = [str(name) for name in sweep.search.space.choices("normalization")]
+    names.sort(key=lambda name: name != sweep.reference)  # of two alike the reference is kept
+    question = Question(_example(sweep, data, names[0]), tuple(names), device, measure)
+    with signals.waiting():
+        findings = executor.call(survey, question)
+    reduced = without(sweep, findings.same)
+    return Prepared(reduced, findings, _estimate(reduced, findings) if measure else None)
+
+
+def summary(sweep: Sweep, info: StudyInfo, records: Sequence[Record]) -> str:
+    """The experiment's note: the question, each arm's best, how to read on. Markdown."""
+    arms = [str(arm) for arm in sweep.arms]
+    best = best_table(records, arms, same=info.same)
+    columns = ["arm", "val_accuracy", "learning_rate", "optimizer", "epochs", "trial"]
+    counts = arms_table(records, arms).filter(["arm", "trials", "complete", "diverged", "failed"])
+    return "\n".join(
+        [
+            f"# {info.name}",
+            "",
+            sweep.question,
+            "",
+            f"Data: {info.data['name']} ({info.data['source']}), {info.data['train_images']} training "
+            f"images. Reference arm: {sweep.reference}.",
+            "",
+            "## Best trial of each arm (validation accuracy after the last epoch)",
+            "",
+            render(best.filter(items=columns), "markdown").decode(),
+            "## Trials",
+            "",
+            render(counts, "markdown").decode(),
+            f"Tables: `python -m normsweep.export best --study-name {info.name}`. The best score of "
+            "several trials is optimistic; it selects, and is no estimate.",
+        ]
+    )
+
+
+def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "source": dataset.source,
+        "digest": digest,
+        "train_images": len(dataset.y_train),
+        "test_images": len(dataset.y_test),
+        "classes": dataset.classes,
+    }
+
+
+def _example(sweep: Sweep, data: DataKey, normalization: str) -> Trial:
+    """A trial of the sweep's network, with each parameter at its first value."""
+    params: dict[str, Scalar] = {}
+    for dimension in sweep.search.space.active(params):
+        params[dimension.name] = dimension.from_unit(0.0)
+    params["normalization"] = normalization
+    return resolve_trial(sweep, data, params, number=-1, slot=-1)
+
+
+def without(sweep: Sweep, same: Mapping[Any, str]) -> Sweep:
+    """The sweep without the normalizations that do what another one does."""
+    space = sweep.search.space.without("normalization", same)
+    if sweep.compare == "normalization" and len(space.choices("normalization")) < 2:
+        alike = ", ".join(same)
+        raise SweepError(
+            f"search.space.normalization: {alike} does on this data what {next(iter(same.values()))} "
+            "does; legal: at least two that differ"
+        )
+    search = sweep.search.model_copy(update={"space": space})
+    return sweep.model_copy(update={"search": search})
+
+
+def _estimate(sweep: Sweep, findings: Findings) -> float:
+    """Wall seconds of the search: every step as long as the measured one, validation a third."""
+    batch = sweep.model.batch_size
+    steps = math.ceil(findings.train_images / batch) + findings.val_images / batch / 3
+    trials = trials_per_arm(sweep) * len(sweep.arms)
+    return trials * mean_epochs(sweep) * steps * findings.seconds_per_step

@@ -1,0 +1,227 @@
+"""A study from a validated sweep to its tables: opens the parts, runs them, closes them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from normsweep.analysis import arms_table, best_table
+from normsweep.driver.checkpoints import Checkpoints
+from normsweep.driver.delivery import Delivery
+from normsweep.driver.loop import run_search
+from normsweep.driver.models import log_best_models
+from normsweep.driver.prepare import Prepared, load_data, prepare, summary, without
+from normsweep.driver.signals import Signals
+from normsweep.execution import Executor, Inline, Processes
+from normsweep.parts import models
+from normsweep.reporting import Display, Plan, make_display, plan_lines, print_table
+from normsweep.search import Search, begin, masked, open_study, study_info, trials_per_arm
+from normsweep.spec import DataKey, Sweep
+from normsweep.tracking import Tracker, TrackingFailed
+from normsweep.training import Device
+
+__all__ = ["ExecutorName", "Settings", "plan_study", "run_study"]
+
+STORAGE = "sqlite:///mlruns/optuna.db"
+TRACKING = "sqlite:///mlruns/mlflow.db"
+
+ExecutorName = Literal["processes", "inline"]
+
+BEST = [
+    "arm",
+    "val_accuracy",
+    "val_loss",
+    "optimizer",
+    "learning_rate",
+    "epochs",
+    "seconds",
+    "trial",
+]
+ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_accuracy", "seconds"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where a study is kept and where it runs; nothing here changes a curve but the device."""
+
+    storage: str = STORAGE
+    tracking_uri: str = TRACKING
+    executor: ExecutorName = "processes"
+    device: Device = "auto"
+    data_dir: Path | None = None
+    root: Path = Path("mlruns")
+    """Folder for artifacts, checkpoints and the data of the workers."""
+    sweep_file: Path | None = None
+    """Kept with every run."""
+    overrides: tuple[str, ...] = ()
+    """What the command line set otherwise than the file."""
+
+    @property
+    def data_root(self) -> Path:
+        """Where workers find the datasets."""
+        return self.root / "data"
+
+
+def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
+    """Show what a study will do, and how long a measured step says it takes; record nothing."""
+    with ExitStack() as stack, tempfile.TemporaryDirectory() as work:
+        signals = stack.enter_context(Signals())
+        executor = _executor(sweep, settings, Path(work))
+        stack.callback(executor.close)
+        data, about = load_data(sweep, settings.data_dir, Path(work))
+        prepared = prepare(sweep, data, executor, settings.device, signals, measure=True)
+        print_plan(prepared, about, console)
+
+
+def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
+    """Run what is left of a study, project it to MLflow, print its tables.
+
+    Returns:
+        Whether MLflow has all of it.
+
+    Raises:
+        UserError: something that the user can mend, before any trial.
+        Interrupted: SIGINT or SIGTERM; everything is recorded.
+        StudyStopped: the study cannot go on.
+    """
+    with ExitStack() as stack:
+        signals = stack.enter_context(Signals())
+        executor = _executor(sweep, settings, settings.data_root)
+        stack.callback(executor.close)
+        data, about = load_data(sweep, settings.data_dir, settings.data_root)
+        study = open_study(settings.storage, sweep.name, sweep, about)
+        search = _resumed(study, sweep, data)
+        if search is None or search.left:
+            prepared = prepare(sweep, data, executor, settings.device, signals)
+            print_plan(prepared, about, console)
+            begin(study, about, prepared.findings.same)
+            search = search or Search(study, prepared.sweep, data)
+        signals.check()
+        tracker = _tracker(sweep, settings)
+        return _run(search, tracker, executor, settings, about, signals, console)
+
+
+def _resumed(study: Any, sweep: Sweep, data: DataKey) -> Search | None:
+    info = study_info(study)
+    return Search(study, without(sweep, info.same), data) if info.begun else None
+
+
+def _run(
+    search: Search,
+    tracker: Tracker,
+    executor: Executor,
+    settings: Settings,
+    about: Mapping[str, Any],
+    signals: Signals,
+    console: Console,
+) -> bool:
+    sweep = search.sweep
+    checkpoints = Checkpoints(settings.root / "checkpoints" / sweep.name)
+    if not search.left:
+        console.print(f"study {sweep.name} is done: {search.total} of {search.total} trials")
+    with make_display(console) as display:
+        delivery = Delivery(search, tracker, about, display)
+        delivery.deliver()
+        display.begin(search.records(), search.total)
+        try:
+            run_search(
+                search, executor, delivery, checkpoints, display, signals, sweep.search.timeout
+            )
+            undelivered = delivery.deliver()
+            log_best_models(search, tracker, executor, checkpoints, display, signals)
+        finally:
+            _note(search, tracker, display)
+    print_tables(search, console)
+    _print_next(search, settings, tracker, console)
+    if undelivered:
+        numbers = ", ".join(map(str, undelivered))
+        console.print(
+            f"MLflow lacks the trials {numbers}: run the same command when it can be reached; "
+            "the record has them",
+            style="bold red",
+        )
+    return not undelivered
+
+
+def _executor(sweep: Sweep, settings: Settings, data_root: Path) -> Executor:
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    timeout = sweep.execution.trial_timeout
+    if settings.executor == "inline":
+        return Inline(data_root, settings.device, threads or 1, timeout)
+    return Processes(
+        data_root.absolute(),
+        settings.device,
+        threads or 1,
+        timeout,
+        warm=sweep.model.name != models.SIMULATED,
+        asks=sweep.search.pruner != "none",
+    )
+
+
+def _tracker(sweep: Sweep, settings: Settings) -> Tracker:
+    tags = {
+        "normsweep.sweep_file": str(settings.sweep_file or ""),
+        "normsweep.overrides": " ".join(settings.overrides),
+        "normsweep.executor": settings.executor,
+    }
+    artifacts = settings.root / "artifacts"
+    return Tracker(settings.tracking_uri, sweep.name, artifacts, tags, settings.sweep_file)
+
+
+def _note(search: Search, tracker: Tracker, display: Display) -> None:
+    try:
+        tracker.note(summary(search.sweep, search.info, search.records()))
+    except TrackingFailed as error:
+        display.note(f"the experiment's note was not written: {error}")
+
+
+def print_plan(prepared: Prepared, about: Mapping[str, Any], console: Console) -> None:
+    """The plan, with what the survey found."""
+    findings = prepared.findings
+    plan = Plan(
+        sweep=prepared.sweep,
+        trials_per_arm=trials_per_arm(prepared.sweep),
+        same=findings.same,
+        data=f"{about['name']} ({about['source']}): {findings.train_images} images to train on, "
+        f"{findings.val_images} to validate, digest {about['digest'][:12]}",
+        device=f"{findings.machine['device']}, {findings.machine['threads']} threads",
+        parameters=findings.parameters,
+        seconds=prepared.seconds,
+    )
+    for line in plan_lines(plan):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_tables(search: Search, console: Console) -> None:
+    """Each arm's best trial, and how the arms' trials ended."""
+    records, arms = search.records(), [str(arm) for arm in search.sweep.arms]
+    best = best_table(records, arms, same=search.info.same).filter(BEST)
+    print_table(console, best, f"{search.sweep.name}: best trial of each arm")
+    print_table(console, arms_table(records, arms).filter(ARMS), "all trials of each arm")
+
+
+def _print_next(search: Search, settings: Settings, tracker: Tracker, console: Console) -> None:
+    """The next commands to try."""
+    name = search.sweep.name
+    storage = "" if settings.storage == STORAGE else f" --storage '{masked(settings.storage)}'"
+    lines = [
+        "next:",
+        f"  python -m normsweep.export best --study-name {name}{storage} --format markdown",
+        f"  python -m normsweep.export epochs --study-name {name}{storage} -o epochs.csv",
+    ]
+    if "://" not in settings.tracking_uri or settings.tracking_uri.startswith("sqlite"):
+        lines += [
+            f"  MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri {settings.tracking_uri}",
+            f"    then open http://127.0.0.1:5000/{tracker.page}",
+        ]
+    else:
+        lines.append(f"  open {masked(settings.tracking_uri)}/{tracker.page}")
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,245 @@
+"""What a person sees while a study runs: a live display, or plain lines where there is none."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol, Self
+
+import pandas as pd
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from normsweep.analysis import best_of_arms
+from normsweep.reporting.formats import for_people
+from normsweep.reporting.plan import duration
+from normsweep.spec import Epoch, Record, Status, Trial
+
+__all__ = ["Display", "LiveDisplay", "PlainDisplay", "make_display", "print_table"]
+
+QUIET = 10.0
+"""Seconds between lines about the epochs of one trial, where the output is no terminal."""
+
+
+class Display(Protocol):
+    """Told what happens."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *exception: object) -> None: ...
+    def begin(self, records: Sequence[Record], total: int) -> None:
+        """The study as it stands, and the number of trials planned."""
+        ...
+
+    def started(self, trial: Trial) -> None:
+        """A trial starts."""
+        ...
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        """A trial has ended an epoch."""
+        ...
+
+    def finished(self, record: Record) -> None:
+        """A trial has ended."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something that a person should know."""
+        ...
+
+
+def make_display(console: Console) -> Display:
+    """A live display on a terminal, plain lines elsewhere."""
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+class _Board:
+    """What has happened so far, and what is left, as both displays tell it."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.total = 0
+        self.seconds: deque[float] = deque(maxlen=50)
+        """Wall times of the latest trials of this session."""
+
+    @property
+    def done(self) -> int:
+        return sum(
+            r.result is not None and r.result.status is not Status.INTERRUPTED for r in self.records
+        )
+
+    @property
+    def time_left(self) -> float | None:
+        if not self.seconds:
+            return None
+        return (self.total - self.done) * sum(self.seconds) / len(self.seconds)
+
+    def of_arm(self, arm: str) -> int:
+        return sum(
+            r.trial.arm == arm
+            and r.result is not None
+            and r.result.status is not Status.INTERRUPTED
+            for r in self.records
+        )
+
+
+class PlainDisplay:
+    """A line for each trial, and now and then one for an epoch of a long trial."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._board, self._last = console, _Board(), 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def begin(self, records: Sequence[Record], total: int) -> None:
+        self._board.records, self._board.total = list(records), total
+
+    def started(self, trial: Trial) -> None:
+        self._last = time.monotonic()
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        if time.monotonic() - self._last < QUIET:
+            return
+        self._last = time.monotonic()
+        self._print(
+            f"  trial {trial.number} {trial.arm}: epoch {epoch.epoch}/{trial.epochs} "
+            f"loss {epoch.train_loss:.4f} validation accuracy {epoch.val_accuracy:.4f}"
+        )
+
+    def finished(self, record: Record) -> None:
+        board = self._board
+        board.records.append(record)
+        assert record.result is not None
+        board.seconds.append(record.result.seconds)
+        left = board.time_left
+        rest = f", about {duration(left)} left" if left and board.done < board.total else ""
+        self._print(f"{board.done}/{board.total} {described(record)}{rest}")
+
+    def note(self, text: str) -> None:
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class LiveDisplay:
+    """Bars per arm, the running trial, the best so far, the time left; refreshed in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._board = console, _Board()
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[best]}"),
+            console=console,
+        )
+        self._clock = Progress(
+            TextColumn("{task.description}"), TimeElapsedColumn(), console=console
+        )
+        self._elapsed = self._clock.add_task("elapsed")
+        self._arms: dict[str, TaskID] = {}
+        self._running: dict[int, tuple[Trial, Epoch | None]] = {}
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._running.clear()
+        self._live.stop()
+
+    def begin(self, records: Sequence[Record], total: int) -> None:
+        self._board.records, self._board.total = list(records), total
+        for record in records:
+            self._bar(record.trial.arm)
+        self._refresh()
+
+    def started(self, trial: Trial) -> None:
+        self._running[trial.number] = trial, None
+        self._bar(trial.arm)
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        self._running[trial.number] = trial, epoch
+
+    def finished(self, record: Record) -> None:
+        assert record.result is not None
+        self._running.pop(record.trial.number, None)
+        self._board.records.append(record)
+        self._board.seconds.append(record.result.seconds)
+        if record.result.status is not Status.COMPLETE:
+            self.note(described(record))
+        self._refresh()
+
+    def note(self, text: str) -> None:
+        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _bar(self, arm: str) -> TaskID:
+        if arm not in self._arms:
+            self._arms[arm] = self._bars.add_task(arm, total=None, best="")
+        return self._arms[arm]
+
+    def _refresh(self) -> None:
+        best = best_of_arms(self._board.records)
+        for arm, bar in self._arms.items():
+            record = best.get(arm)
+            text = f"best {record.result.score:.4f}" if record and record.result else ""
+            share = self._board.total // max(len(self._arms), 1)
+            self._bars.update(bar, completed=self._board.of_arm(arm), total=share, best=text)
+
+    def _render(self) -> Group:
+        board = self._board
+        lines = [Text(self._now(trial, epoch)) for trial, epoch in self._running.values()]
+        left = board.time_left
+        tail = f", about {duration(left)} left" if left is not None else ""
+        head = Text(f"{board.done} of {board.total} trials{tail}", style="bold")
+        return Group(head, self._bars, *lines, self._clock)
+
+    def _now(self, trial: Trial, epoch: Epoch | None) -> str:
+        head = f"trial {trial.number} {trial.arm} {trial.optimizer} {trial.learning_rate:.2g}: "
+        if epoch is None:
+            return f"{head}epoch 1/{trial.epochs}"
+        return (
+            f"{head}epoch {epoch.epoch}/{trial.epochs} loss {epoch.train_loss:.4f} "
+            f"validation accuracy {epoch.val_accuracy:.4f}"
+        )
+
+
+def described(record: Record) -> str:
+    """A trial on a line: number, arm, settings, how it ended."""
+    trial, result = record.trial, record.result
+    assert result is not None
+    head = (
+        f"trial {trial.number} {trial.arm} {trial.optimizer} "
+        f"lr {trial.learning_rate:.2g} epochs {trial.epochs}"
+    )
+    if result.status is Status.COMPLETE:
+        return f"{head}: {result.score:.4f} in {duration(result.seconds)}"
+    why = " ".join(result.error.split())
+    return f"{head}: {result.status.value}" + (f": {why[:300]}" if why else "")
+
+
+def print_table(console: Console, table: pd.DataFrame, title: str) -> None:
+    """A data frame as a console table, numbers rounded."""
+    shown = for_people(table)
+    view = Table(title=title, title_justify="left", title_style="bold")
+    for name in shown.columns:
+        view.add_column(name.replace("_", " "), justify="left" if name == "arm" else "right")
+    for row in shown.itertuples(index=False):
+        view.add_row(*(Text(cell) for cell in row))
+    console.print(view)

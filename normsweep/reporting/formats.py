@@ -1,0 +1,94 @@
+"""Data frames as csv, json, markdown, latex, html and parquet.
+
+Markdown and LaTeX are for people: numbers are rounded and long identifiers cut. The others keep
+every digit.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, get_args
+
+import pandas as pd
+
+__all__ = ["FORMATS", "Format", "for_people", "render"]
+
+Format = Literal["csv", "json", "markdown", "latex", "parquet", "html"]
+FORMATS: tuple[str, ...] = get_args(Format)
+
+DIGITS = {
+    "val_accuracy": ".4f",
+    "train_accuracy": ".4f",
+    "best_val_accuracy": ".4f",
+    "median_val_accuracy": ".4f",
+    "val_loss": ".4f",
+    "train_loss": ".4f",
+    "seconds": ".1f",
+}
+IDENTIFIERS = ("data_digest", "fingerprint", "run_id")
+
+
+def render(table: pd.DataFrame, kind: Format) -> bytes:
+    """A table in one of `FORMATS`; text is UTF-8."""
+    if kind == "parquet":
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False)
+        return buffer.getvalue()
+    writers: dict[str, Callable[[], str]] = {
+        "csv": lambda: table.to_csv(index=False, lineterminator="\n"),
+        "json": lambda: f"{table.to_json(orient='records', indent=2, double_precision=15)}\n",
+        "markdown": lambda: _markdown(for_people(table)),
+        "latex": lambda: _latex(for_people(table)),
+        "html": lambda: table.to_html(index=False, border=0) + "\n",
+    }
+    return writers[kind]().encode()
+
+
+def for_people(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as strings: numbers rounded, missing ones empty, empty columns left out."""
+    shown = {name: [_cell(name, value) for value in table[name]] for name in table.columns}
+    kept = {name: cells for name, cells in shown.items() if any(cells) or not len(table)}
+    return pd.DataFrame(kept, columns=list(kept), dtype=object)
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is pd.NA or value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if column in IDENTIFIERS:
+        return str(value)[:8]
+    if isinstance(value, float):
+        return format(value, DIGITS.get(column, ".3g"))
+    return " ".join(str(value).split())[:120]
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    escaped = table.map(lambda cell: cell.replace("|", "\\|"))
+    numeric = [_is_numeric(table[name]) for name in table.columns]
+    align = ["right" if right else "left" for right in numeric]
+    text = escaped.to_markdown(index=False, disable_numparse=True, colalign=align or None)
+    return (text or "") + "\n"
+
+
+def _latex(table: pd.DataFrame) -> str:
+    """A booktabs tabular: needs \\usepackage{booktabs}."""
+    columns = "".join("r" if _is_numeric(table[name]) else "l" for name in table.columns)
+    escaped = table.map(_escaped).rename(columns=_escaped)
+    return escaped.to_latex(index=False, escape=False, column_format=columns or "l")
+
+
+def _escaped(text: str) -> str:
+    replaced = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(replaced.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in str(text))
+
+
+def _is_numeric(cells: Iterable[str]) -> bool:
+    def number(cell: str) -> bool:
+        try:
+            float(cell)
+        except ValueError:
+            return cell == ""
+        return True
+
+    return all(number(cell) for cell in cells)

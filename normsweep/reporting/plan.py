@@ -1,0 +1,94 @@
+"""The plan of a study before it runs: arms × trials, epochs, what it will take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from normsweep.spec import Choice, Sweep
+
+__all__ = ["Plan", "duration", "mean_epochs", "plan_lines"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `plan_lines` tells."""
+
+    sweep: Sweep
+    trials_per_arm: int
+    same: Mapping[str, str] | None = None
+    """Normalizations left out because another does the same; None: not looked at."""
+    data: str = ""
+    device: str = ""
+    parameters: int = 0
+    seconds: float | None = None
+    """Estimated wall time of the search; None: not estimated."""
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan in words, a line each."""
+    sweep, search = plan.sweep, plan.sweep.search
+    arms = ", ".join(map(str, sweep.arms))
+    total = plan.trials_per_arm * len(sweep.arms)
+    lines = [
+        f"study     {sweep.name}" + (f": {sweep.question}" if sweep.question else ""),
+        f"data      {plan.data or ' or '.join(sweep.data.candidates)}",
+        f"model     {sweep.model.name}"
+        + (f", {plan.parameters:,} parameters" if plan.parameters else ""),
+        f"arms      {len(sweep.arms)} by {sweep.compare}: {arms}; reference {sweep.reference}",
+        f"trials    {len(sweep.arms)} arms × {plan.trials_per_arm} = {total}, sampler {search.sampler}"
+        + ("" if search.pruner == "none" else f", pruner {search.pruner} within each arm"),
+        f"epochs    {_epochs(sweep)}",
+    ]
+    if total > search.trials:
+        lines.append(
+            f"note      {search.trials} trials are not a multiple of {len(sweep.arms)} arms: "
+            f"rounded up to {total}"
+        )
+    if total < search.trials:
+        lines.append(
+            f"note      the grid has {plan.trials_per_arm} points an arm: {total} trials in all"
+        )
+    for name, kept in (plan.same or {}).items():
+        lines.append(f"note      {name} does on this data what {kept} does: run once, as {kept}")
+    if "robust" in map(str, sweep.search.space.choices("normalization")):
+        lines.append("note      robust takes its median and quartiles from the non-zero pixels")
+    if plan.device:
+        lines.append(f"device    {plan.device}")
+    if plan.seconds is not None:
+        lines.append(f"time      about {duration(plan.seconds)}, from one measured step")
+    return lines
+
+
+def mean_epochs(sweep: Sweep) -> float:
+    """Epochs of a trial on average, if the space is tried evenly."""
+    dimension = sweep.search.space["epochs"]
+    if isinstance(dimension, Choice):
+        values = [float(value) for value in dimension.values]
+        even = sum(values) / len(values)
+    elif dimension.log and dimension.high > dimension.low:
+        even = (dimension.high - dimension.low) / math.log(dimension.high / dimension.low)
+    else:
+        even = (dimension.low + dimension.high) / 2
+    every = sweep.search.longest_every
+    return even if every is None else even + (sweep.longest - even) / every
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `45 s`, `12 min`, `3.4 h`."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
+
+
+def _epochs(sweep: Sweep) -> str:
+    dimension = sweep.search.space["epochs"]
+    if isinstance(dimension, Choice):
+        text = ", ".join(map(str, dimension.values))
+    else:
+        text = f"{dimension.low:g} to {dimension.high:g}"
+    every = sweep.search.longest_every
+    return text + (
+        f"; one trial in {every} of each arm trains for {sweep.longest}" if every else ""
+    )

@@ -1,0 +1,44 @@
+"""How a command ends: its exit status, and what a person is told."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from normsweep.errors import Interrupted, NormsweepError, UserError
+
+__all__ = ["run"]
+
+MISTAKE = 2
+
+
+def run(app: App, arguments: Sequence[str] | None = None) -> int:
+    """Run a command; mistakes are lines on standard error, never a traceback.
+
+    Returns:
+        0 done; 1 ended early; 2 a mistake of the user's; 130 and 143 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return int(app(given, exit_on_error=False, print_error=False) or 0)
+    except CycloptsError as error:
+        _tell([" ".join(str(error).split()), f"{app.name[0]} --help lists what is legal"])
+        return MISTAKE
+    except UserError as error:
+        _tell(error.lines)
+        return MISTAKE
+    except Interrupted as error:
+        _tell([f"stopped by {error}: everything so far is recorded; to go on:"])
+        print(f"  {shlex.join([*app.name[0].split(), *given])}", file=sys.stderr)
+        return error.exit_status
+    except NormsweepError as error:
+        _tell([str(error)])
+        return 1
+
+
+def _tell(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(f"normsweep: {line}" if not line.startswith(" ") else line, file=sys.stderr)

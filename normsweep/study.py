@@ -1,0 +1,122 @@
+"""`python -m normsweep.study`: reads the command line, wires the parts, runs the study."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from normsweep import version
+from normsweep.shell import run
+
+if TYPE_CHECKING:
+    from normsweep.spec import Sweep
+
+__all__ = ["app", "main", "study"]
+
+app = App(
+    name="python -m normsweep.study",
+    help="Search a space of normalization schemes, learning rates, optimizers and epochs.",
+    version=version,
+    help_format="plaintext",
+    help_formatter="plain",
+    result_action="return_value",
+)
+
+
+@app.default
+def study(
+    sweep: Annotated[
+        str, Parameter(help="A sweep file, or the name of a shipped one.")
+    ] = "quickstart",
+    /,
+    *,
+    study_name: Annotated[
+        str | None, Parameter(help="Name of the study; the sweep's by default.")
+    ] = None,
+    storage: Annotated[
+        str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database: the record.")
+    ] = "sqlite:///mlruns/optuna.db",
+    tracking_uri: Annotated[
+        str, Parameter(env_var="MLFLOW_TRACKING_URI", help="MLflow's tracking store.")
+    ] = "sqlite:///mlruns/mlflow.db",
+    n_trials: Annotated[int | None, Parameter(help="Trials in total, as search.trials.")] = None,
+    timeout: Annotated[
+        float | None, Parameter(help="Seconds after which no trial is started.")
+    ] = None,
+    seed: Annotated[int | None, Parameter(help="The seed, as the sweep's key.")] = None,
+    data_dir: Annotated[
+        Path | None, Parameter(env_var="NORMSWEEP_DATA", help="Folder with mnist.npz and the like.")
+    ] = None,
+    executor: Annotated[
+        Literal["processes", "inline"], Parameter(help="Where trials run.")
+    ] = "processes",
+    device: Annotated[
+        Literal["auto", "cpu", "gpu"], Parameter(help="auto takes a GPU where there is one.")
+    ] = "auto",
+    set_: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            negative=(),
+            consume_multiple=True,
+            help="KEY=VALUE: keys of the sweep file, dotted; TOML values.",
+        ),
+    ] = (),
+    dry_run: Annotated[bool, Parameter(negative=(), help="Show the plan and stop.")] = False,
+    estimate: Annotated[
+        bool, Parameter(negative="--no-estimate", help="Measure a step for the plan's time.")
+    ] = True,
+) -> int:
+    """Run a study, or continue it: the number of trials is a total.
+
+    Trials are recorded in Optuna's database and shown by MLflow; the command that continues is
+    the same command again.
+    """
+    given = {"name": study_name, "search.trials": n_trials, "search.timeout": timeout, "seed": seed}
+    overrides = [*set_, *(f"{key}={value}" for key, value in given.items() if value is not None)]
+    loaded, path = _load(sweep, overrides)
+    if dry_run and not estimate:
+        return _show(loaded)
+    from rich.console import Console
+
+    from normsweep.driver import Settings, plan_study, run_study
+
+    settings = Settings(
+        storage=storage,
+        tracking_uri=tracking_uri,
+        executor=executor,
+        device=device,
+        data_dir=data_dir,
+        sweep_file=path,
+        overrides=tuple(overrides),
+    )
+    if dry_run:
+        plan_study(loaded, settings, Console())
+        return 0
+    return 0 if run_study(loaded, settings, Console()) else 1
+
+
+def _load(sweep: str, overrides: list[str]) -> tuple[Sweep, Path]:
+    from normsweep.parts import catalog
+    from normsweep.spec import find_sweep, load_sweep
+
+    return load_sweep(sweep, catalog(), overrides), find_sweep(sweep)
+
+
+def _show(sweep: Sweep) -> int:
+    from normsweep.reporting.plan import Plan, plan_lines
+
+    print("\n".join(plan_lines(Plan(sweep, sweep.trials_per_arm))))
+    return 0
+
+
+def main() -> None:
+    """The command's entry point."""
+    sys.exit(run(app))
+
+
+if __name__ == "__main__":
+    main()
