@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -75,7 +76,8 @@ def study(
     Trials are recorded in Optuna's database and shown by MLflow; the command that continues is
     the same command again.
     """
-    given = {"name": study_name, "search.trials": n_trials, "search.timeout": timeout, "seed": seed}
+    name = None if study_name is None else json.dumps(study_name)  # 2026 is a name, not a number
+    given = {"name": name, "search.trials": n_trials, "search.timeout": timeout, "seed": seed}
     overrides = [*set_, *(f"{key}={value}" for key, value in given.items() if value is not None)]
     loaded, path = _load(sweep, overrides)
     if dry_run and not estimate:

@@ -35,7 +35,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
         return
     declared = raw["search"]["space"]
     yield from (
-        Problem(f"search.space.{name}", "missing; a fixed value will do")
+        Problem(f"search.space.{name}", "missing; legal: a value, a list or a range")
         for name in NEEDED
         if name not in declared
     )
@@ -45,7 +45,8 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
         yield from _grid(space)
         if getattr(search, "longest_every", None) is not None:
             yield Problem(
-                "search.longest_every", 'received with sampler = "grid", which tries all epochs'
+                "search.longest_every",
+                'received with sampler = "grid", which tries all epochs; legal: another sampler',
             )
     if "confirm" in raw:
         yield from _confirm(getattr(sweep, "confirm", None), space, catalog)
@@ -62,7 +63,7 @@ def _model(model: Model, catalog: Catalog) -> Iterator[Problem]:
             takes = ", ".join(legal) or "none"
             yield Problem(
                 f"model.options.{option}",
-                f"received an unknown option; {model.name} takes: {takes}{hint}",
+                f"received an unknown option; legal for {model.name}: {takes}{hint}",
             )
 
 
@@ -84,7 +85,10 @@ def _parameters(space: Space, model: Model | None, catalog: Catalog) -> Iterator
         elif dimension.name in optimizer_options:
             yield from _optimizer_option(dimension, space, catalog)
         if dimension.name in TRIAL and dimension.when:
-            yield Problem(f"{key}.when", f"{dimension.name} is needed in every trial")
+            yield Problem(
+                f"{key}.when",
+                f"received a condition; legal: none, every trial needs {dimension.name}",
+            )
     for name, registered in (
         ("normalization", catalog.normalizations),
         ("optimizer", catalog.optimizers),
@@ -142,7 +146,9 @@ def _positive(dimension: Dimension, *, integer: bool) -> Iterator[Problem]:
 def _arms(sweep: Sweep, space: Space, declared: Mapping[str, Any]) -> Iterator[Problem]:
     compare, reference = getattr(sweep, "compare", None), getattr(sweep, "reference", None)
     lists = [d.name for d in space if isinstance(d, Choice) and not d.when]
-    if compare is None or (compare in declared and compare not in space):
+    told = compare in NEEDED and compare not in declared
+    told |= compare in ("normalization", "optimizer") and compare not in lists
+    if compare is None or told or (compare in declared and compare not in space):
         return
     if compare not in lists:
         yield Problem("compare", one_of(compare, lists))
@@ -163,7 +169,8 @@ def _grid(space: Space) -> Iterator[Problem]:
         if dimension.grid() is None:
             yield Problem(
                 f"search.space.{dimension.name}",
-                'a range of real numbers has no grid; legal: a step, a list, or sampler = "tpe"',
+                'received a range of real numbers with sampler = "grid"; legal: a step, a list, or '
+                'sampler = "tpe"',
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -21,6 +21,8 @@ from normsweep.spec.sweep import Section, Sweep
 __all__ = ["find_sweep", "load_sweep", "shipped_sweeps"]
 
 S = TypeVar("S", bound=Section)
+
+OPTION = "--set"
 
 
 def shipped_sweeps() -> dict[str, Path]:
@@ -48,7 +50,7 @@ def load_sweep(source: str | Path, catalog: Catalog, overrides: Sequence[str] = 
     changed = [_override(raw, text, problems) for text in overrides]
     sweep = validate(raw, catalog, problems)
     if sweep is None or problems:
-        raise SweepError([problem.line(_origin(path, problem, changed)) for problem in problems])
+        raise SweepError([_line(path, problem, changed) for problem in problems])
     return sweep
 
 
@@ -58,7 +60,8 @@ def find_sweep(source: str | Path) -> Path:
     if path.is_file():
         return path
     shipped = shipped_sweeps()
-    if path.parent in (Path("."), Path("sweeps")) and path.stem in shipped:
+    named = path.parent in (Path("."), Path("sweeps")) and path.suffix in ("", ".toml")
+    if named and path.stem in shipped:
         return shipped[path.stem]
     hint = nearest(path.stem, shipped)
     raise SweepError(
@@ -79,7 +82,7 @@ def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
     key, separator, value = (part.strip() for part in text.partition("="))
     if not separator or not all(key.split(".")):
         problems.append(
-            Problem("--set", f"received {shown(text)}; legal: KEY=VALUE with a dotted key")
+            Problem(OPTION, f"received {shown(text)}; legal: KEY=VALUE with a dotted key")
         )
         return ""
     *tables, last = key.split(".")
@@ -87,7 +90,9 @@ def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
     for name in tables:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
-            problems.append(Problem(key, f"received {shown(text)}; {shown(name)} is not a table"))
+            problems.append(
+                Problem(key, f"received {shown(text)}; legal: a key of a table; {name} is none")
+            )
             return key
     table[last] = _toml_value(value)
     return key
@@ -100,8 +105,11 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _origin(path: Path, problem: Problem, changed: Sequence[str]) -> str:
-    return "--set" if any(key and problem.key.startswith(key) for key in changed) else str(path)
+def _line(path: Path, problem: Problem, changed: Sequence[str]) -> str:
+    if problem.key == OPTION:
+        return f"{OPTION}: {problem.message}"
+    by_option = any(key and f"{problem.key}.".startswith(f"{key}.") for key in changed)
+    return problem.line(OPTION if by_option else str(path))
 
 
 def validate(raw: Mapping[str, Any], catalog: Catalog, problems: list[Problem]) -> Sweep | None:
@@ -127,7 +135,8 @@ def _section(kind: type[S], prefix: str, raw: Mapping[str, Any], problems: list[
         if name in raw:
             values |= _value(prefix + name, name, field, raw[name], problems)
         elif field.is_required():
-            problems.append(Problem(prefix + name, f"missing; {field.description or 'needed'}"))
+            legal = field.description or f"a table [{prefix}{name}]"
+            problems.append(Problem(prefix + name, f"missing; legal: {legal}"))
     return kind.model_construct(**values)
 
 
@@ -150,9 +159,21 @@ def _value(
     try:
         return {name: TypeAdapter(annotated).validate_python(_frozen(raw), strict=True)}
     except ValidationError as error:
-        legal = dict.fromkeys(_legal(item, raw) for item in error.errors())
-        problems.append(Problem(key, f"received {shown(raw)}; legal: {' or '.join(legal)}"))
+        problems.extend(_refused(key, raw, error))
         return {}
+
+
+def _refused(key: str, raw: Any, error: ValidationError) -> Iterator[Problem]:
+    """A problem for each entry of a table that is not legal, or one for the value."""
+    entries: dict[Any, list[Any]] = {}
+    for item in error.errors():
+        entry = item["loc"][0] if isinstance(raw, Mapping) and item["loc"] else None
+        entries.setdefault(entry, []).append(item)
+    for entry, items in entries.items():
+        value = raw if entry is None else raw[entry]
+        legal = " or ".join(dict.fromkeys(_legal(item, value) for item in items))
+        where = key if entry is None else f"{key}.{entry}"
+        yield Problem(where, f"received {shown(value)}; legal: {legal}")
 
 
 def _legal(item: Any, raw: Any) -> str:
@@ -165,6 +186,12 @@ def _legal(item: Any, raw: Any) -> str:
             return "a number"
         case "string_type":
             return "a string"
+        case "bool_type":
+            return "true or false"
+        case "string_too_short":
+            return "a string that is not empty"
+        case "too_short":
+            return "a list that is not empty"
         case "tuple_type":
             return "a list"
         case "mapping_type" | "dict_type":

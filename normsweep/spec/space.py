@@ -60,31 +60,34 @@ class Range:
         if self.log:
             low, high = math.log(self.low), math.log(self.high)
             return min(max(math.exp(low + u * (high - low)), self.low), self.high)
-        return self.low + u * (self.high - self.low)
+        return min(self.low + u * (self.high - self.low), self.high)
 
     def _stepped(self, u: float) -> Scalar:
-        step = self.step or 1
         if self.log:
             low, high = math.log(self.low - 0.5), math.log(self.high + 0.5)
             value = round(math.exp(low + u * (high - low)))
             return int(min(max(value, self.low), self.high))
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        value = self.low + step * min(int(u * count), count - 1)
+        return self._point(min(int(u * self._count), self._count - 1))
+
+    @property
+    def _count(self) -> int:
+        return math.floor((self.high - self.low) / (self.step or 1) + 1e-9) + 1
+
+    def _point(self, i: int) -> Scalar:
+        value = min(self.low + (self.step or 1) * i, self.high)  # 3 × 0.1 is above 0.3
         return int(value) if self.integer else value
 
     def grid(self) -> tuple[Scalar, ...] | None:
         """All values where there are finitely many, else None."""
         if not self.integer and self.step is None:
             return None
-        step = self.step or 1
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        values = (self.low + step * i for i in range(count))
-        return tuple(int(v) if self.integer else v for v in values)
+        return tuple(self._point(i) for i in range(self._count))
 
     @property
     def largest(self) -> Scalar:
-        """The upper end."""
-        return int(self.high) if self.integer else self.high
+        """The upper end, or the last step below it."""
+        stepped = self.integer or self.step is not None
+        return self._point(self._count - 1) if stepped else self.high
 
 
 Dimension = Choice | Range

@@ -21,11 +21,18 @@ def parse_space(raw: Mapping[str, Any], problems: list[Problem]) -> Space:
     dimensions = [dimension for dimension in parsed if dimension is not None]
     for dimension in dimensions:
         _check_conditions(dimension, dimensions, raw, problems)
-    return Space(tuple(sorted(dimensions, key=lambda dimension: len(dimension.when))))
+    # One whose condition is wrong is left out, so that no other rule tells of it again.
+    wrong = tuple(problem.key for problem in problems)
+    kept = [d for d in dimensions if not any(k.startswith(f"{_key(d.name)}.when") for k in wrong)]
+    return Space(tuple(sorted(kept, key=lambda dimension: len(dimension.when))))
+
+
+def _key(name: str) -> str:
+    return f"search.space.{name}"
 
 
 def _dimension(name: str, raw: Any, problems: list[Problem]) -> Dimension | None:
-    key = f"search.space.{name}"
+    key = _key(name)
     if not isinstance(raw, Mapping):
         values = raw if isinstance(raw, list | tuple) else (raw,)
         return _choice(name, key, values, (), problems)
@@ -38,7 +45,7 @@ def _dimension(name: str, raw: Any, problems: list[Problem]) -> Dimension | None
     when = _conditions(key, raw.get("when", {}), problems)
     kinds = [k for k in ("choices", "value", "low") if k in raw]
     if len(kinds) != 1 or (kinds == ["low"] and "high" not in raw):
-        if not unknown or not kinds:
+        if not unknown or len(kinds) > 1:
             problems.append(
                 Problem(key, f"received {shown(raw)}; legal: {FORMS}, or {{ choices, when }}")
             )
@@ -48,7 +55,7 @@ def _dimension(name: str, raw: Any, problems: list[Problem]) -> Dimension | None
     stray = [k for k in ("high", "log", "step") if k in raw]
     if stray:
         problems.append(
-            Problem(f"{key}.{stray[0]}", "belongs to a range { low, high }, not to a list")
+            Problem(f"{key}.{stray[0]}", "received with a list; legal: with a range { low, high }")
         )
         return None
     values = raw["choices"] if kinds == ["choices"] else (raw["value"],)
@@ -149,16 +156,26 @@ def _check_conditions(
     problems: list[Problem],
 ) -> None:
     parents = {d.name: d for d in dimensions if isinstance(d, Choice) and not d.when}
+    parsed = {d.name for d in dimensions}
     for condition in dimension.when:
-        key = f"search.space.{dimension.name}.when.{condition.parent}"
+        key = f"{_key(dimension.name)}.when.{condition.parent}"
         parent = parents.get(condition.parent)
+        if condition.parent in raw and condition.parent not in parsed:
+            continue  # what is wrong with it is told already
         if condition.parent == dimension.name or (parent is None and condition.parent not in raw):
             legal = [name for name in parents if name != dimension.name]
             problems.append(Problem(key, one_of(condition.parent, legal)))
         elif parent is None:
             problems.append(
-                Problem(key, "legal: a parameter that is a list and has no condition itself")
+                Problem(
+                    key,
+                    f"received {shown(condition.parent)}; legal: a parameter that is a list and has "
+                    "no condition itself",
+                )
             )
+        elif not condition.values:
+            legal = ", ".join(map(shown, parent.values))
+            problems.append(Problem(key, f"received []; legal: some of {legal}"))
         else:
             problems.extend(
                 Problem(
