@@ -91,10 +91,12 @@ class Dataset:
         """
         if size == len(self.x_train):
             return self
-        if not self.classes <= size < len(self.x_train):
+        everything = len(self.x_train)
+        # A stratified draw leaves out one image of each class, if it leaves out any.
+        if not self.classes <= size <= everything - self.classes:
             raise DataError(
                 f"data.train_size: received {size}; legal: from {self.classes} (one image a class) "
-                f"to {len(self.x_train)} (all of {self.source})"
+                f"to {everything - self.classes}, or {everything} (all of {self.source})"
             )
         from sklearn.model_selection import train_test_split
 
@@ -139,7 +141,8 @@ class Dataset:
 
 
 def _with_channels(images: Array) -> Array:
-    return images[..., np.newaxis] if images.ndim == 3 else images
+    native = images.astype(images.dtype.newbyteorder("="), copy=False)
+    return native[..., np.newaxis] if native.ndim == 3 else native
 
 
 def _labels(labels: Array) -> Array:
@@ -182,7 +185,7 @@ def _split_problems(arrays: Arrays, part: str) -> list[str]:
         )
     if y.dtype.kind not in "iu":
         problems.append(f"y_{part} has dtype {y.dtype}; legal: integers, one class number an image")
-    elif y.ndim != 1 and y.shape != (len(y), 1):
+    elif y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
         hint = "; for one-hot labels take .argmax(axis=1)" if y.ndim == 2 else ""
         problems.append(
             f"y_{part} has shape {y.shape}; legal: (n,), one class number an image{hint}"
@@ -197,11 +200,17 @@ def _class_problems(y_train: Array, y_test: Array) -> list[str]:
     if y_train.min() < 0:
         problems.append(f"y_train has the label {y_train.min()}; legal: 0, 1, 2, …")
         return problems
-    counts = np.bincount(y_train) if y_train.max() < 100_000 else np.array([0])
+    if y_train.max() >= len(y_train):  # and not to be counted up to
+        problems.append(
+            f"y_train has the label {y_train.max()} with {len(y_train)} images; legal: every class "
+            "from 0 to the largest label"
+        )
+        return problems
+    counts = np.bincount(y_train.astype(np.int64))
     classes = len(counts)
     empty = np.flatnonzero(counts == 0)
     few = np.flatnonzero(counts == 1)
-    if classes < 2 and not len(empty):
+    if classes < 2:
         problems.append("y_train has one class; legal: at least two")
     elif len(empty):
         problems.append(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import gzip
 import os
-import pickle
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,8 @@ def _npz(name: str, data_dir: Path | None) -> Found:
     for path in candidates:
         if path.is_file():
             return read_npz(path), str(path)
-    looked = " nor ".join(map(str, candidates))
-    raise _Missing(
-        f"data {name}: received a path with no file: neither {looked}; legal: an .npz file"
-    )
+    looked = " or at ".join(map(str, candidates))
+    raise _Missing(f"data {name}: received a path, but no file is at {looked}; legal: an .npz file")
 
 
 def read_npz(path: Path) -> Arrays:
@@ -109,25 +107,19 @@ def read_npz(path: Path) -> Arrays:
     Raises:
         DataError: the file is corrupt, or holds pickled objects.
     """
+    legal = f"legal: an .npz of the arrays {', '.join(ARRAYS)}"
+    if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle
+        raise DataError(f"data {path}: received no .npz archive, or one cut short; {legal}")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(
-                    f"data {path}: received a single array; legal: an .npz of four arrays"
-                )
             return {key: archive[key] for key in ARRAYS if key in archive.files}
-    except DataError:
-        raise
-    except (ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # zipfile, zlib and NumPy each have their own for a damaged archive
         if "pickle" in str(error).lower():
             raise DataError(
                 f"data {path}: holds pickled objects, never loaded; legal: arrays of numbers"
             ) from None
-        raise DataError(f"data {path}: cannot be read: {error}") from None
-    except (OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise DataError(f"data {path}: corrupt or not an .npz file: {error}") from None
-    except Exception as error:  # zlib.error and what else a damaged archive may raise
-        raise DataError(f"data {path}: corrupt: {type(error).__name__}: {error}") from None
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DataError(f"data {path}: received a damaged archive: {why}; {legal}") from None
 
 
 def _keras_dataset(
@@ -178,7 +170,7 @@ def _read_idx(path: Path) -> np.ndarray[Any, Any]:
         dimensions = content[3]
         shape = np.frombuffer(content, ">i4", count=dimensions, offset=4)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise DataError(
             f"data {path}: corrupt IDX file: {error}; remove it to download it anew"
         ) from None

@@ -65,7 +65,8 @@ def pixel_standardize(train: Images) -> Layers:
     axes: Any = tuple(range(1, train.ndim))
     mean = train.mean(axis=0, dtype=np.float64)
     variance = train.var(axis=0, dtype=np.float64)
-    variance[variance == 0] = 1.0
+    # Rounding leaves a constant pixel of 0.1 a variance near 1e-34, not 0.
+    variance[train.min(axis=0) == train.max(axis=0)] = 1.0
     return [layers.Normalization(axis=axes, mean=mean, variance=variance)]
 
 
@@ -157,12 +158,13 @@ def _full_scale(train: Images) -> float:
     """255 or 65535 for 8 and 16 bits; for other types the training split's largest magnitude."""
     if train.dtype in (np.uint8, np.uint16):
         return float(np.iinfo(train.dtype).max)
-    return float(np.abs(train).max()) or 1.0
+    return max(-float(train.min()), float(train.max())) or 1.0
 
 
 def _moments(train: Images) -> tuple[float, float]:
     mean = float(train.mean(dtype=np.float64))
-    return mean, float(train.std(dtype=np.float64)) or 1.0
+    constant = train.min() == train.max()
+    return mean, 1.0 if constant else float(train.std(dtype=np.float64))
 
 
 def _whitening(flat: Images) -> tuple[Images, Images]:
