@@ -81,7 +81,7 @@ def arms_table(
     for arm in arms:
         of_arm = [r for r in records if r.trial.arm == arm and r.result is not None]
         rows.append(_arm_row(arm, of_arm, best.get(arm), same or {}))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"best_epochs": "Int64"})
 
 
 def _arm_row(

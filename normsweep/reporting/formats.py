@@ -7,10 +7,12 @@ every digit.
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 
 __all__ = ["FORMATS", "Format", "for_people", "render"]
@@ -38,10 +40,10 @@ def render(table: pd.DataFrame, kind: Format) -> bytes:
         return buffer.getvalue()
     writers: dict[str, Callable[[], str]] = {
         "csv": lambda: table.to_csv(index=False, lineterminator="\n"),
-        "json": lambda: f"{table.to_json(orient='records', indent=2, double_precision=15)}\n",
+        "json": lambda: _json(table),
         "markdown": lambda: _markdown(for_people(table)),
         "latex": lambda: _latex(for_people(table)),
-        "html": lambda: table.to_html(index=False, border=0) + "\n",
+        "html": lambda: _html(table),
     }
     return writers[kind]().encode()
 
@@ -63,8 +65,32 @@ def _cell(column: str, value: Any) -> str:
     return " ".join(str(value).split())[:120]
 
 
+def _json(table: pd.DataFrame) -> str:
+    """A list of objects; missing and non-finite numbers are null, which JSON lacks."""
+    # pandas' own writer keeps 15 digits after the point, of 1e-5 no more than 11.
+    records = table.astype(object).to_dict(orient="records")
+    rows = [{name: _plain(value) for name, value in record.items()} for record in records]
+    return json.dumps(rows, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if value is pd.NA or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _html(table: pd.DataFrame) -> str:
+    """A table element."""
+    with pd.option_context("display.max_colwidth", None):
+        present = table.astype(object).where(table.notna(), math.nan)  # or <NA> would be shown
+        text = present.to_html(
+            index=False, border=0, na_rep="", float_format=lambda value: repr(float(value))
+        )
+    return f"{text}\n"
+
+
 def _markdown(table: pd.DataFrame) -> str:
-    escaped = table.map(lambda cell: cell.replace("|", "\\|"))
+    escaped = table.map(lambda cell: cell.replace("|", "\\|").replace("<", "&lt;"))
     numeric = [_is_numeric(table[name]) for name in table.columns]
     align = ["right" if right else "left" for right in numeric]
     text = escaped.to_markdown(index=False, disable_numparse=True, colalign=align or None)
@@ -79,7 +105,14 @@ def _latex(table: pd.DataFrame) -> str:
 
 
 def _escaped(text: str) -> str:
-    replaced = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    replaced = {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+    }
     return "".join(replaced.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in str(text))
 
 
