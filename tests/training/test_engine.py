@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from normsweep.parts import models
+from normsweep.spec import DataKey, Epoch, Result, Status, Trial
+from normsweep.training import Engine, Finished, ModelState
+
+
+@models.register("test_dropout")
+def dropout_network(input_shape, classes):
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Flatten(),
+            keras.layers.Dense(16, activation="relu"),
+            keras.layers.Dropout(0.5),
+            keras.layers.Dense(classes, activation="softmax"),
+        ]
+    )
+
+
+@models.register("test_broken")
+def broken_network(input_shape, classes):
+    raise RuntimeError("this network cannot be built")
+
+
+def run(engine: Engine, trial: Trial, keep_above: float | None = None) -> Finished:
+    training = engine.train(trial, keep_above)
+    try:
+        while True:
+            next(training)
+    except StopIteration as end:
+        return end.value
+
+
+def curve(result: Result) -> list[tuple[float, ...]]:
+    return [(e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy) for e in result.curve]
+
+
+@pytest.fixture(scope="module")
+def engine(digits_root: Path) -> Engine:
+    return Engine(digits_root)
+
+
+@pytest.fixture(scope="module")
+def trial(digits_key: DataKey) -> Trial:
+    return Trial(
+        number=0, arm="unit", slot=0, seed=3, data=digits_key, model="mlp",
+        model_options={"units": 16, "layers": 1}, normalization="unit", optimizer="adam",
+        optimizer_options={}, learning_rate=0.01, batch_size=64, epochs=3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("model", ["mlp", "lenet", "test_dropout"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_reused_core_gives_the_bits_of_a_fresh_one(engine, digits_root, trial, model, optimizer):
+    options = trial.model_options if model == "mlp" else {}
+    trial = replace(trial, model=model, model_options=options, optimizer=optimizer, epochs=2)
+    fresh = run(Engine(digits_root), trial).result
+    first = run(engine, trial).result
+    run(engine, replace(trial, seed=4, learning_rate=0.5, normalization="none"))
+    again = run(engine, trial).result
+    assert fresh.status is Status.COMPLETE, fresh.error
+    assert curve(fresh) == curve(first) == curve(again)
+
+
+def test_the_seed_changes_split_weights_and_order(engine, trial):
+    assert curve(run(engine, trial).result) != curve(run(engine, replace(trial, seed=4)).result)
+
+
+@pytest.mark.parametrize("normalization", ["unit", "batch_norm"])
+def test_a_shorter_trial_is_a_prefix_of_a_longer_one(engine, trial, normalization):
+    trial = replace(trial, normalization=normalization)
+    long = run(engine, trial).result
+    short = run(engine, replace(trial, epochs=1)).result
+    assert curve(short) == curve(long)[:1]
+
+
+def test_training_learns(engine, trial):
+    result = run(engine, replace(trial, epochs=8)).result
+    assert result.score > 0.85
+    assert result.curve[-1].train_loss < result.curve[0].train_loss / 2
+
+
+def test_a_loss_that_is_not_finite_ends_the_trial_as_diverged(engine, trial):
+    bad = replace(trial, normalization="none", optimizer="sgd", learning_rate=1e30)
+    finished = run(engine, bad, keep_above=-1.0)
+    assert finished.result.status is Status.DIVERGED
+    assert finished.result.score == pytest.approx(0.1)
+    assert not finished.result.curve[-1].finite
+    assert len(finished.result.curve) < bad.epochs + 1
+
+
+def test_a_failing_network_is_a_status_with_the_reason(engine, trial):
+    result = run(engine, replace(trial, model="test_broken", model_options={})).result
+    assert result.status is Status.CRASHED
+    assert "this network cannot be built" in result.error
+    assert math.isnan(result.score)
+
+
+def test_a_trial_that_is_told_to_stop_is_pruned(engine, trial):
+    training = engine.train(trial)
+    assert isinstance(next(training), Epoch)
+    with pytest.raises(StopIteration) as end:
+        training.send(False)
+    assert end.value.value.result.status is Status.PRUNED
+    assert len(end.value.value.result.curve) == 1
+
+
+def test_the_state_is_given_back_only_above_the_bar(engine, trial):
+    assert run(engine, trial).state is None
+    assert run(engine, trial, keep_above=1.0).state is None
+    assert run(engine, trial, keep_above=0.0).state is not None
+
+
+def test_a_state_survives_saving_bit_for_bit(engine, trial, tmp_path):
+    state = run(engine, replace(trial, model="test_dropout", model_options={}), 0.0).state
+    assert state is not None
+    state.save(tmp_path / "state.npz")
+    loaded = ModelState.load(tmp_path / "state.npz")
+    for before, after in zip(
+        (*state.model, *state.optimizer), (*loaded.model, *loaded.optimizer), strict=True
+    ):
+        np.testing.assert_array_equal(before, after)
+        assert before.dtype == after.dtype
+
+
+def test_the_deployed_model_takes_raw_images_and_gives_the_trials_accuracy(engine, trial):
+    from normsweep.training import split
+
+    for normalization in ("standardize", "batch_norm", "zca"):
+        finished = run(engine, replace(trial, normalization=normalization), 0.0)
+        assert finished.state is not None
+        deployed = replace(trial, normalization=normalization)
+        model, data = engine.deployable(deployed, finished.state)
+        parts = split(data, trial.data.validation_split, trial.seed)
+        raw = parts.x_val[..., 0]
+        assert raw.dtype == np.uint8
+        predicted = model.predict(raw, verbose=0).argmax(axis=1)
+        assert np.mean(predicted == parts.y_val) == pytest.approx(finished.result.score, abs=0.004)
+
+
+def test_where_it_ran_is_recorded(engine, trial):
+    machine = run(engine, trial).result.machine
+    assert machine["device"].startswith(("CPU", "GPU"))
+    assert len(machine["model_digest"]) == 64
+    assert {"threads", "backend", "keras_version", "python_version"} <= machine.keys()
+
+
+def test_the_model_digest_does_not_depend_on_what_was_built_before(engine, digits_root, trial):
+    before = run(Engine(digits_root), trial).result.machine["model_digest"]
+    run(engine, replace(trial, model="lenet", model_options={}, epochs=1))
+    after = run(Engine(digits_root), trial).result.machine["model_digest"]
+    other = replace(trial, model_options={"units": 17, "layers": 1})
+    assert before == after != run(engine, other).result.machine["model_digest"]
+
+
+def test_the_synthetic_model_imports_no_backend(digits_root, digits_key):
+    code = f"""
+import sys
+from pathlib import Path
+from normsweep.spec import DataKey, Trial
+from normsweep.training import Engine
+key = DataKey({digits_key.name!r}, {digits_key.digest!r}, 0.2)
+trial = Trial(0, "none", 0, 0, key, "synthetic", {{}}, "none", "adam", {{}}, 1e-3, 128, 5)
+epochs = list(Engine(Path({str(digits_root)!r})).train(trial))
+assert len(epochs) == 5
+assert not {{"keras", "tensorflow", "jax"}} & set(sys.modules), "a backend was imported"
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_synthetic_curve_has_the_planted_ceiling_and_extends_shorter_ones(engine, trial):
+    options = {"ceiling": {"unit": 0.9, "default": 0.5}, "noise": 0.0, "speed": 3.0}
+    planted = replace(
+        trial, model="synthetic", model_options=options, learning_rate=1e-3, epochs=10
+    )
+    long = run(engine, planted).result
+    assert long.score == pytest.approx(0.9, abs=1e-6)
+    assert curve(run(engine, replace(planted, epochs=4)).result) == curve(long)[:4]
+    assert run(engine, replace(planted, arm="none")).result.score == pytest.approx(0.5, abs=1e-6)
+    late = replace(planted, model_options={**options, "diverge_above": 1e-4})
+    assert run(engine, late).result.status is Status.DIVERGED

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from normsweep.errors import DataError, DeviceError, SweepError
+from normsweep.parts import Dataset
+from normsweep.spec import DataKey, Trial
+from normsweep.training import Engine, Question, survey
+from normsweep.training.splits import batch_order, split
+
+
+def trial(key: DataKey, **fields) -> Trial:
+    content = {
+        "number": -1, "arm": "unit", "slot": -1, "seed": 0, "data": key, "model": "mlp",
+        "model_options": {}, "normalization": "unit", "optimizer": "adam",
+        "optimizer_options": {}, "learning_rate": 0.001, "batch_size": 32, "epochs": 1,
+    }  # fmt: skip
+    return Trial(**{**content, **fields})
+
+
+def test_normalizations_that_do_the_same_on_this_data_are_found(digits_root, digits_key):
+    question = Question(trial(digits_key), ("unit", "none", "minmax", "center", "batch_norm"), "auto")
+    findings = survey(Engine(digits_root), question)
+    assert findings.same == {"minmax": "unit"}
+    assert (findings.train_images, findings.val_images) == (1149, 288)
+    assert findings.parameters == 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10
+    assert findings.seconds_per_step == 0
+
+
+def test_a_step_is_measured_where_asked(digits_root, digits_key):
+    question = Question(trial(digits_key), ("unit",), "auto", measure=True)
+    assert survey(Engine(digits_root), question).seconds_per_step > 0
+
+
+def large(root: Path) -> DataKey:
+    images = np.random.default_rng(0).integers(0, 256, (20, 70, 70), dtype=np.uint8)
+    labels = np.arange(20) % 2
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    return DataKey("large", Dataset.checked("large", "test", arrays).save(root), 0.2)
+
+
+def test_whitening_of_large_images_is_refused_before_any_trial(tmp_path):
+    key = large(tmp_path)
+    with pytest.raises(DataError, match=r"4,900 features; legal: at most 4,096"):
+        survey(Engine(tmp_path), Question(trial(key), ("unit", "zca"), "auto"))
+
+
+def test_a_network_that_cannot_be_built_is_refused_before_any_trial(digits_root, digits_key):
+    bad = trial(digits_key, model_options={"units": "many"})
+    with pytest.raises(SweepError, match="model mlp: cannot be built .* units = many"):
+        survey(Engine(digits_root), Question(bad, ("unit",), "auto"))
+
+
+def test_a_gpu_that_is_not_there_is_refused(digits_root, digits_key):
+    import keras
+
+    if keras.distribution.list_devices("gpu"):
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(DeviceError, match="received gpu, but .* sees none; legal: auto or cpu"):
+        survey(Engine(digits_root), Question(trial(digits_key), ("unit",), "gpu"))
+
+
+def test_a_split_keeps_each_classs_share_and_loses_nothing(digits_root, digits_key):
+    data = Dataset.open(digits_root, digits_key.digest)
+    parts = split(data, 0.2, seed=5)
+    shares = np.bincount(parts.y_val) / np.bincount(data.y_train)
+    assert np.all(np.abs(shares - 0.2) < 0.01)
+    rejoined = np.sort(np.concatenate([parts.x_train, parts.x_val]).reshape(-1, 64), axis=0)
+    np.testing.assert_array_equal(rejoined, np.sort(data.x_train.reshape(-1, 64), axis=0))
+    assert not np.array_equal(parts.y_val, split(data, 0.2, seed=6).y_val)
+
+
+def test_a_share_too_small_for_every_class_is_refused(digits_root, digits_key):
+    data = Dataset.open(digits_root, digits_key.digest)
+    with pytest.raises(DataError, match=r"validation_split: received 0.001 .* legal"):
+        split(data, 0.001, seed=0)
+
+
+def test_every_epoch_has_an_order_of_its_own():
+    first, second = batch_order(100, 7, 1), batch_order(100, 7, 2)
+    assert sorted(first) == sorted(second) == list(range(100))
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, batch_order(100, 7, 1))
