@@ -6,7 +6,8 @@
     │   ├── DataError       a dataset that cannot be had or cannot be used
     │   ├── DeviceError     a device that is not there
     │   └── StoreError      a database or tracking server that cannot be opened
-    ├── StudyStopped        the study cannot go on; everything done so far is recorded
+    └── StudyStopped        the study cannot go on; everything done so far is recorded
+    KeyboardInterrupt
     └── Interrupted         the study was asked to stop, by SIGINT or SIGTERM
 
 A trial that fails is not an exception: it is a status (`normsweep.spec.Status`).
@@ -64,8 +65,11 @@ class StudyStopped(NormsweepError):
     """The study cannot go on; what was done is recorded."""
 
 
-class Interrupted(NormsweepError):
-    """The study was asked to stop; what was done is recorded."""
+class Interrupted(KeyboardInterrupt):
+    """The study was asked to stop; what was done is recorded.
+
+    A KeyboardInterrupt, so that no `except Exception` on its way takes it for a failed trial.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)

@@ -34,16 +34,7 @@ TRACKING = "sqlite:///mlruns/mlflow.db"
 
 ExecutorName = Literal["processes", "inline"]
 
-BEST = [
-    "arm",
-    "val_accuracy",
-    "val_loss",
-    "optimizer",
-    "learning_rate",
-    "epochs",
-    "seconds",
-    "trial",
-]
+BEST = ["arm", "val_accuracy", "optimizer", "learning_rate", "epochs", "seconds", "trial"]
 ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_accuracy", "seconds"]
 
 
@@ -140,6 +131,11 @@ def _run(
             _note(search, tracker, display)
     print_tables(search, console)
     _print_next(search, settings, tracker, console)
+    if search.left:
+        console.print(
+            f"stopped at the time limit of {sweep.search.timeout:g} s with {search.left} of "
+            f"{search.total} trials left: the same command goes on"
+        )
     if undelivered:
         numbers = ", ".join(map(str, undelivered))
         console.print(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, Self
 
 import pandas as pd
@@ -234,12 +234,17 @@ def described(record: Record) -> str:
     return f"{head}: {result.status.value}" + (f": {why[:300]}" if why else "")
 
 
+def _longest(cells: Iterable[str]) -> int:
+    return max((len(cell) for cell in cells), default=0)
+
+
 def print_table(console: Console, table: pd.DataFrame, title: str) -> None:
     """A data frame as a console table, numbers rounded."""
     shown = for_people(table)
     view = Table(title=title, title_justify="left", title_style="bold")
     for name in shown.columns:
-        view.add_column(name.replace("_", " "), justify="left" if name == "arm" else "right")
+        justify = "left" if name in ("arm", "optimizer") else "right"
+        view.add_column(name.replace("_", " "), justify=justify, min_width=_longest(shown[name]))
     for row in shown.itertuples(index=False):
         view.add_row(*(Text(cell) for cell in row))
     console.print(view)
