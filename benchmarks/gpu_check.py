@@ -1,0 +1,101 @@
+"""Does a GPU train here, and how fast beside the CPU? `make gpu-check`.
+
+One short LeNet trial on each, through the worker process that a study uses: on MNIST where
+NORMSWEEP_DATA names a folder with mnist.npz, else on the small digits, which hardly fill a GPU.
+KERAS_BACKEND=jax checks JAX. Exit status 2 where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from benchmarks.trials import lenet_trial, saved, threads
+from normsweep.errors import StudyStopped, SweepError
+from normsweep.shell import run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from normsweep.spec import Result, Trial
+
+app = App(
+    name="python -m benchmarks.gpu_check",
+    help="Train one short trial on a GPU and one on the CPU, and compare their epochs.",
+    help_format="plaintext",
+    help_formatter="plain",
+    result_action="return_value",
+)
+
+
+@app.default
+def gpu_check(
+    *, epochs: Annotated[int, Parameter(help="Epochs of each trial, at least 2.")] = 4
+) -> int:
+    """Train both trials and print the table."""
+    from rich.console import Console
+
+    from normsweep.parts import datasets
+    from normsweep.reporting import print_table
+
+    if epochs < 2:
+        raise SweepError(f"--epochs: received {epochs}; legal: 2 or more, as the first is left out")
+    folder = os.environ.get("NORMSWEEP_DATA")
+    dataset = datasets.load("mnist", Path(folder)) if folder else datasets.load("digits")
+    with tempfile.TemporaryDirectory() as work:
+        trial = lenet_trial(saved(dataset, Path(work)), epochs)
+        results = [_train(trial, device, Path(work)) for device in ("gpu", "cpu")]
+    backend = results[0].machine["backend"]
+    title = f"{dataset.name}, LeNet on {backend}, batch {trial.batch_size}, {epochs} epochs"
+    print_table(Console(), _table(results), title)
+    return 0
+
+
+def _train(trial: Trial, device: Literal["gpu", "cpu"], root: Path) -> Result:
+    """The trial in a worker of its own.
+
+    Raises:
+        DeviceError: there is no such device.
+        StudyStopped: the trial failed, or ran elsewhere than it was told to.
+    """
+    from normsweep.execution import Processes
+    from normsweep.training import Finished, Question, survey
+
+    with closing(Processes(root, device, threads())) as executor:
+        executor.call(survey, Question(trial, (trial.normalization,), device))
+        executor.submit(trial)
+        ends: list[Finished] = []
+        while not ends:
+            ends = [event for event in executor.poll(10.0) if isinstance(event, Finished)]
+    result = ends[0].result
+    if result.status != "complete":
+        raise StudyStopped(f"the trial on the {device} ended as {result.status}: {result.error}")
+    if not result.machine["device"].startswith(f"{device.upper()}: "):
+        raise StudyStopped(f"the trial for the {device} ran on {result.machine['device']}")
+    return result
+
+
+def _table(results: list[Result]) -> pd.DataFrame:
+    """A row a trial; the later epochs by their median, the ratio to the GPU's."""
+    import pandas as pd
+
+    seconds = [statistics.median(epoch.seconds for epoch in r.curve[1:]) for r in results]
+    return pd.DataFrame(
+        {
+            "device": [r.machine["device"] for r in results],
+            "first epoch, s": [r.curve[0].seconds for r in results],
+            "later ones, s": seconds,
+            "ratio": [s / seconds[0] for s in seconds],
+        }
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(app))
