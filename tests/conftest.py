@@ -1,10 +1,19 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from normsweep.parts import catalog, datasets
+from normsweep.spec import Catalog, DataKey, Epoch, Record, Result, Status, Trial
 from normsweep.training import environment
 
 # Before anything imports the backend: the same settings as the executors use.
@@ -12,9 +21,6 @@ os.environ.update(environment("cpu", threads=2))
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 for name in ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
-
-from normsweep.parts import datasets
-from normsweep.spec import DataKey
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +35,137 @@ def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def digits_key(digits_root: Path) -> DataKey:
     """The key of the digits in `digits_root`."""
     return DataKey("digits", next(digits_root.iterdir()).name, 0.2)
+
+
+BASE = """
+name = "base"
+question = "Does raw input catch up?"
+reference = "unit"
+
+[data]
+dataset = "digits"
+
+[search]
+trials = 12
+
+[search.space]
+normalization = ["none", "unit"]
+learning_rate = { low = 1e-4, high = 1e-1, log = true }
+optimizer = ["sgd", "adam"]
+epochs = { low = 1, high = 12 }
+"""
+
+
+@pytest.fixture(scope="session")
+def parts() -> Catalog:
+    return catalog()
+
+
+@pytest.fixture
+def sweep_file(tmp_path: Path) -> Path:
+    path = tmp_path / "base.toml"
+    path.write_text(BASE)
+    return path
+
+
+def make_trial(number: int = 0, arm: str = "unit", **changed: object) -> Trial:
+    content = {
+        "number": number,
+        "arm": arm,
+        "slot": number,
+        "seed": 0,
+        "data": DataKey("digits", "d" * 64, 0.2),
+        "model": "lenet",
+        "model_options": {},
+        "normalization": arm,
+        "optimizer": "adam",
+        "optimizer_options": {},
+        "learning_rate": 0.001,
+        "batch_size": 128,
+        "epochs": 2,
+        **changed,
+    }
+    return Trial(**content)  # type: ignore[arg-type]
+
+
+def make_record(
+    number: int = 0,
+    arm: str = "unit",
+    scores: tuple[float, ...] = (0.5, 0.9),
+    status: Status = Status.COMPLETE,
+    error: str = "",
+    **changed: object,
+) -> Record:
+    """A trial whose validation accuracies were `scores`, epoch by epoch, in half a second each."""
+    trial = make_trial(number, arm, **{"epochs": len(scores), **changed})
+    curve = tuple(
+        Epoch(number, i, 1 / i, score - 0.01, 2 / i, score, 0.5)
+        for i, score in enumerate(scores, start=1)
+    )
+    machine = {"device": "cpu", "threads": "2"}
+    seconds = 1.0 + 0.5 * len(scores)
+    result = Result(number, status, curve, 0.1, seconds, 1.7e9, machine, error)
+    return Record(trial, result, run_id=f"run{number}")
+
+
+@pytest.fixture
+def record() -> Callable[..., Record]:
+    return make_record
+
+
+@pytest.fixture
+def trial() -> Callable[..., Trial]:
+    return make_trial
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """A real MLflow server on loopback, which tests may stop and start again."""
+    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    yield server
+    server.stop()
+
+
+class MlflowServer:
+    """`mlflow server` on a free port of 127.0.0.1."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        command = [
+            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
+            "--port", str(self.port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db",
+            "--artifacts-destination", str(self._folder / "artifacts"),
+        ]  # fmt: skip
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + 120
+        while not self._answers():
+            assert time.monotonic() < deadline, (self._folder / "log").read_text()[-2000:]
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Kill it."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
