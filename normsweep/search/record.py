@@ -112,7 +112,7 @@ def study_names(storage_url: str) -> list[str]:
 
 def _names(storage: optuna.storages.RDBStorage) -> list[str]:
     summaries = optuna.get_all_study_summaries(storage)
-    return [summary.study_name for summary in summaries if SWEEP in summary.user_attrs]
+    return sorted(s.study_name for s in summaries if SWEEP in s.user_attrs)
 
 
 def study_info(study: optuna.Study) -> StudyInfo:

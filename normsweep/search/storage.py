@@ -41,13 +41,20 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
                 f"--storage: received {url}, where there is no database; legal: the storage of a "
                 "study that was run (python -m normsweep.study makes one)"
             )
-        file.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(file, url)
     arguments: dict[str, Any] = {"timeout": SQLITE_TIMEOUT} if file is not None else {}
     try:
         return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": arguments})
     except (SQLAlchemyError, ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StoreError(f"--storage: cannot open {masked(url)}: {reason}") from None
+
+
+def _make_folder(file: Path, url: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"--storage: cannot make the folder of {url}: {error.strerror}") from None
 
 
 def masked(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -84,7 +85,7 @@ class Tracker:
         except StoreError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = _reason(error)
             raise StoreError(f"--tracking-uri: cannot open {_masked(uri)}: {reason}") from None
 
     def start(self, trial: Trial, data: Mapping[str, Any]) -> str:
@@ -198,8 +199,7 @@ class Tracker:
         try:
             return write()
         except (MlflowException, OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise TrackingFailed(f"{_masked(self.uri)}: {reason}") from error
+            raise TrackingFailed(f"{_masked(self.uri)}: {_reason(error)}") from error
 
 
 def _dataset(data: Mapping[str, Any]) -> DatasetInput:
@@ -227,9 +227,10 @@ def _source_tags() -> dict[str, str]:
     )
 
 
-def _masked(uri: str) -> str:
-    head, at, tail = uri.rpartition("@")
-    if not at or "://" not in head:
-        return uri
-    scheme, _, user = head.partition("://")
-    return f"{scheme}://{user.partition(':')[0]}:***@{tail}" if ":" in user else uri
+def _reason(error: Exception) -> str:
+    return _masked(" ".join(str(error).split()))[:300]
+
+
+def _masked(text: str) -> str:
+    """The text with the passwords of URLs in it as ***."""
+    return re.sub(r"://([^:/@\s]*):[^@/\s]+@", r"://\1:***@", text)

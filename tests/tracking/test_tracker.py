@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from mlflow import MlflowClient
+
+from normsweep.errors import StoreError
+from normsweep.spec import DataKey, Epoch, Record, Result, Status, Trial
+from normsweep.tracking import Tracker, TrackingFailed, save_model
+from normsweep.training import Engine
+
+DATA = {
+    "name": "digits",
+    "source": "test",
+    "digest": "d" * 64,
+    "train_images": 10,
+    "test_images": 5,
+    "classes": 10,
+}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def uri(request, database: str) -> str:
+    if request.param == "sqlite":
+        return database
+    return request.getfixturevalue("mlflow_server").url
+
+
+@pytest.fixture
+def tracker(uri, tmp_path, request) -> Tracker:
+    sweep = tmp_path / "tested.toml"
+    sweep.write_text("name = 'tested'")
+    name = request.node.name.replace("[", "-").rstrip("]")
+    return Tracker(
+        uri, name, tmp_path / "artifacts", {"normsweep.sweep_file": "tested.toml"}, sweep
+    )
+
+
+@pytest.fixture
+def record(digits_key: DataKey) -> Record:
+    trial = Trial(
+        number=7, arm="unit", slot=2, seed=3, data=digits_key, model="mlp",
+        model_options={"units": 8}, normalization="unit", optimizer="sgd",
+        optimizer_options={"momentum": 0.5}, learning_rate=0.25, batch_size=64, epochs=3,
+    )  # fmt: skip
+    curve = tuple(Epoch(7, e, 2.0 / e, 0.1 * e, 3.0 / e, 0.2 * e, 0.5) for e in (1, 2, 3))
+    machine = {"device": "CPU: test", "threads": "2", "keras_version": "3"}
+    return Record(
+        trial, Result(7, Status.COMPLETE, curve, chance=0.1, seconds=4.0, machine=machine)
+    )
+
+
+def live(tracker: Tracker, record: Record) -> str:
+    run_id = tracker.start(record.trial, DATA)
+    assert record.result is not None
+    for epoch in record.result.curve:
+        tracker.epoch(run_id, epoch)
+    tracker.finish(run_id, record)
+    return run_id
+
+
+def runs(tracker: Tracker) -> list:
+    return MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
+
+
+@pytest.mark.parametrize("write", [live, lambda t, r: t.deliver(r, DATA)], ids=["live", "later"])
+def test_a_run_shows_every_epoch_and_what_decided_it(tracker, record, write):
+    client, run_id = MlflowClient(tracker.uri), write(tracker, record)
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "007 unit sgd 0.25"
+    for name, values in {
+        "train/loss": [2.0, 1.0, 2 / 3], "train/accuracy": [0.1, 0.2, 0.3],
+        "val/loss": [3.0, 1.5, 1.0], "val/accuracy": [0.2, 0.4, 0.6],
+        "time/epoch_seconds": [0.5, 0.5, 0.5],
+    }.items():  # fmt: skip
+        points = client.get_metric_history(run_id, name)
+        assert [p.step for p in points] == [1, 2, 3]
+        assert [p.value for p in points] == pytest.approx(values)
+    assert run.data.metrics["final/val_accuracy"] == pytest.approx(0.6)
+    assert run.data.metrics["final/seconds"] == 4.0
+    assert run.data.params["momentum"] == "0.5"
+    assert run.data.params["model.units"] == "8"
+    assert {
+        "normalization",
+        "optimizer",
+        "learning_rate",
+        "epochs",
+        "seed",
+    } <= run.data.params.keys()
+    tags = run.data.tags
+    assert tags["normsweep.arm"] == "unit"
+    assert tags["normsweep.status"] == "complete"
+    assert tags["normsweep.device"] == "CPU: test"
+    assert tags["normsweep.fingerprint"] == record.trial.fingerprint
+    dataset = run.inputs.dataset_inputs[0].dataset
+    assert (dataset.name, dataset.digest) == ("digits", "d" * 36)
+    assert json.loads(dataset.source)["sha256"] == "d" * 64
+    assert [f.path for f in client.list_artifacts(run_id)] == ["tested.toml"]
+
+
+def test_delivering_twice_makes_one_run(tracker, record):
+    first = tracker.deliver(record, DATA)
+    assert tracker.deliver(record, DATA) == first
+    assert len(runs(tracker)) == 1
+
+
+def test_a_piece_of_a_run_is_closed_and_the_whole_one_written_beside_it(tracker, record):
+    piece = tracker.start(record.trial, DATA)
+    tracker.epoch(piece, record.result.curve[0])
+    whole = tracker.deliver(record, DATA)
+    states = {run.info.run_id: run.info.status for run in runs(tracker)}
+    assert states == {piece: "KILLED", whole: "FINISHED"}
+
+
+@pytest.mark.parametrize(
+    ("status", "ends"),
+    [
+        (Status.DIVERGED, "FINISHED"), (Status.PRUNED, "FINISHED"), (Status.CRASHED, "FAILED"),
+        (Status.TIMED_OUT, "FAILED"), (Status.INTERRUPTED, "KILLED"),
+    ],
+)  # fmt: skip
+def test_a_run_ends_as_its_trial_did(tracker, record, status, ends):
+    result = replace(record.result, status=status, error="why it ended")
+    run = MlflowClient(tracker.uri).get_run(tracker.deliver(replace(record, result=result), DATA))
+    assert (run.info.status, run.data.tags["normsweep.status"]) == (ends, status.value)
+    assert run.data.tags["normsweep.error"] == "why it ended"
+    expected = 0.1 if status is Status.DIVERGED else None
+    assert run.data.metrics.get("final/val_accuracy") == expected
+
+
+def test_a_loss_that_is_not_finite_is_shown_as_nan(tracker, record):
+    bad = Epoch(7, 1, math.inf, 0.1, math.nan, math.nan, 0.1)
+    result = Result(7, Status.DIVERGED, (bad,), chance=0.1)
+    run_id = tracker.deliver(replace(record, result=result), DATA)
+    points = MlflowClient(tracker.uri).get_metric_history(run_id, "train/loss")
+    assert [math.isnan(p.value) for p in points] == [True]
+
+
+def test_the_note_is_the_experiments_description(tracker):
+    tracker.note("# the answer")
+    experiment = MlflowClient(tracker.uri).get_experiment(tracker.experiment_id)
+    assert experiment.tags["mlflow.note.content"] == "# the answer"
+    assert f"#/experiments/{tracker.experiment_id}/runs" in tracker.page
+
+
+def test_a_logged_model_takes_raw_pixels_where_normsweep_is_not_installed(
+    tracker, record, digits_root, tmp_path
+):
+    trial = replace(record.trial, model="lenet", model_options={}, learning_rate=0.05)
+    training, engine = Engine(digits_root).train(trial, keep_above=0.0), Engine(digits_root)
+    try:
+        while True:
+            next(training)
+    except StopIteration as end:
+        finished = end.value
+    saved = save_model(engine, trial, finished.state, tmp_path / "model")
+    assert saved.val_accuracy == pytest.approx(finished.result.score, abs=0.004)
+    record = Record(trial, finished.result)
+    record = replace(record, run_id=tracker.deliver(record, DATA))
+    model_id = tracker.log_model(saved.folder, record, name="model")
+    code = f"""
+import sys
+sys.modules["normsweep"] = None  # importing it fails
+import mlflow, numpy as np
+from sklearn.datasets import load_digits
+mlflow.set_tracking_uri({tracker.uri!r})
+images = np.rint(load_digits().images * (255 / 16)).astype("uint8")
+for uri in ("models:/{model_id}", "runs:/{record.run_id}/model"):
+    model = mlflow.pyfunc.load_model(uri)
+    assert model.metadata.signature.inputs.inputs[0].type == np.dtype("uint8")
+    assert model.metadata.signature.inputs.inputs[0].shape == (-1, 8, 8)
+    assert model.input_example.shape == (2, 8, 8)
+    predicted = model.predict(images).argmax(axis=1)
+    accuracy = np.mean(predicted == load_digits().target)
+    assert accuracy > {finished.result.score - 0.1}, accuracy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+def test_a_store_that_cannot_be_opened_is_told_without_its_password(tmp_path):
+    with pytest.raises(StoreError) as caught:
+        Tracker("http://user:secret@127.0.0.1:9", "tested", tmp_path, {})
+    assert "--tracking-uri: cannot open http://user:***@127.0.0.1:9" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_is_gone_fails_the_write_and_not_the_program(mlflow_server, tmp_path, record):
+    tracker = Tracker(mlflow_server.url, "gone", tmp_path, {})
+    mlflow_server.stop()
+    try:
+        with pytest.raises(TrackingFailed):
+            tracker.start(record.trial, DATA)
+    finally:
+        mlflow_server.start()
+    assert tracker.deliver(record, DATA)
