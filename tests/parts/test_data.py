@@ -1,0 +1,221 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from normsweep.errors import DataError
+from normsweep.parts import Dataset, datasets
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+def four_arrays() -> dict[str, np.ndarray]:
+    """Twelve and six images of 4×5 in three classes."""
+    rng = np.random.default_rng(0)
+    return {
+        "x_train": rng.integers(0, 256, (12, 4, 5), dtype=np.uint8),
+        "y_train": np.arange(12) % 3,
+        "x_test": rng.integers(0, 256, (6, 4, 5), dtype=np.uint8),
+        "y_test": np.arange(6) % 3,
+    }
+
+
+def with_value(kind: str, value: float) -> np.ndarray:
+    images = np.zeros((12, 4, 5), kind)
+    images[3, 2, 1] = value
+    return images
+
+
+# id, what is changed (None: left out), what the line says
+WRONG = [
+    ("missing", {"y_test": None}, "received x_test, x_train, y_train; legal: the four arrays"),
+    ("all-missing", dict.fromkeys(KEYS), "received no array; legal: the four arrays"),
+    ("flat", {"x_train": np.zeros((12, 20), np.uint8)}, "x_train has shape (12, 20)"),
+    ("five-axes", {"x_train": np.zeros((12, 4, 5, 1, 1), np.uint8)}, "legal: (n, height, width)"),
+    ("scalar", {"x_train": np.array(5)}, "x_train has shape ()"),
+    ("no-pixels", {"x_train": np.zeros((12, 0, 5), np.uint8)}, "x_train has shape (12, 0, 5)"),
+    ("objects", {"x_train": np.array([None] * 12)}, "holds pickled objects, never loaded"),
+    ("complex", {"x_train": np.zeros((12, 4, 5), complex)}, "x_train has dtype complex128"),
+    ("boolean", {"x_train": np.zeros((12, 4, 5), bool)}, "x_train has dtype bool; legal: uint8"),
+    ("text", {"x_train": np.array(["a"] * 12)}, "x_train has dtype <U1; legal: uint8"),
+    ("fields", {"x_train": np.zeros((12, 4, 5), [("r", "u1")])}, "x_train has dtype [('r'"),
+    ("nan", {"x_train": with_value("f4", np.nan)}, "x_train has 1 values that are NaN or inf"),
+    ("inf", {"x_train": with_value("f8", np.inf)}, "legal: finite numbers"),
+    (
+        "empty",
+        {"x_train": np.zeros((0, 4, 5), np.uint8), "y_train": np.zeros(0, int)},
+        "x_train is empty; legal: at least one image",
+    ),
+    (
+        "empty-test",
+        {"x_test": np.zeros((0, 4, 5), np.uint8), "y_test": np.zeros(0, int)},
+        "x_test is empty; legal: at least one image",
+    ),
+    ("length", {"y_train": np.arange(11) % 3}, "11 labels for 12 images; legal: one an image"),
+    ("test-length", {"y_test": np.arange(7) % 3}, "7 labels for 6 images; legal: one an image"),
+    ("scalar-labels", {"y_train": np.array(1)}, "y_train has shape (); legal: (n,)"),
+    ("real-labels", {"y_train": np.arange(12) % 3 / 1.0}, "y_train has dtype float64; legal: int"),
+    ("text-labels", {"y_train": np.array([*"abc"] * 4)}, "y_train has dtype <U1; legal: int"),
+    ("one-hot", {"y_train": np.eye(3, dtype=int)[np.arange(12) % 3]}, "take .argmax(axis=1)"),
+    ("one-class", {"y_train": np.zeros(12, int)}, "y_train has one class; legal: at least two"),
+    ("negative", {"y_train": np.arange(12) % 3 - 1}, "y_train has the label -1; legal: 0, 1, 2"),
+    ("no-image", {"y_train": np.arange(12) % 3 * 2}, "no image of class 1; legal: every class"),
+    ("one-image", {"y_train": np.r_[np.arange(11) % 2, 2]}, "one image of class 2; legal: at leas"),
+    ("huge-label", {"y_train": np.r_[np.arange(11) % 3, 2**40]}, "the label 1099511627776"),
+    ("test-label", {"y_test": np.arange(6)}, "y_test has the label 5; legal: 0 to 2, as in y_tr"),
+    ("negative-test-label", {"y_test": np.arange(6) % 3 - 1}, "y_test has the label -1; legal"),
+    ("test-shape", {"x_test": np.zeros((6, 5, 4), np.uint8)}, "legal: (4, 5), as in x_train"),
+    ("test-dtype", {"x_test": np.zeros((6, 4, 5), "f4")}, "legal: uint8, as in x_train"),
+]
+
+
+@pytest.mark.parametrize(("changed", "told"), [c[1:] for c in WRONG], ids=[c[0] for c in WRONG])
+def test_wrong_arrays_are_one_line_with_their_file(tmp_path, changed, told):
+    path = tmp_path / "own.npz"
+    arrays = {k: v for k, v in {**four_arrays(), **changed}.items() if v is not None}
+    np.savez(path, **arrays)
+    with pytest.raises(DataError) as caught:
+        datasets.load(str(path))
+    (line,) = caught.value.lines
+    assert line.startswith(f"data {path}: ")
+    assert told in line
+    assert "legal" in line
+
+
+def saved(compress: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    (np.savez_compressed if compress else np.savez)(buffer, **four_arrays())
+    return buffer.getvalue()
+
+
+def single_array() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((12, 4, 5)))
+    return buffer.getvalue()
+
+
+def overwritten(content: bytes) -> bytes:
+    return content[:160] + bytes(40) + content[200:]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(b"", "received no .npz archive", id="nothing"),
+        pytest.param(b"x_train,y_train\n", "received no .npz archive", id="text"),
+        pytest.param(single_array(), "received no .npz archive", id="single-array"),
+        pytest.param(saved()[:-200], "received no .npz archive, or one cut short", id="cut-short"),
+        pytest.param(overwritten(saved()), "received a damaged archive", id="damaged"),
+        pytest.param(overwritten(saved(True)), "received a damaged archive", id="damaged-deflate"),
+    ],
+)
+def test_files_that_are_no_archive_are_one_line(tmp_path, content, told):
+    path = tmp_path / "own.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        datasets.load(str(path))
+    (line,) = caught.value.lines
+    assert line.startswith(f"data {path}: {told}")
+    assert "legal: an .npz of the arrays x_train, y_train, x_test, y_test" in line
+
+
+def test_a_path_with_no_file_is_told_with_both_places(tmp_path):
+    with pytest.raises(DataError) as caught:
+        datasets.load("own.npz", tmp_path)
+    (line,) = caught.value.lines
+    assert f"no file is at own.npz or at {tmp_path / 'own.npz'}; legal: an .npz file" in line
+
+
+def test_several_mistakes_are_a_line_each():
+    arrays = {**four_arrays(), "x_train": np.zeros((12, 20)), "y_test": np.arange(5)}
+    with pytest.raises(DataError) as caught:
+        Dataset.checked("own", "here", arrays)
+    assert [line.split()[2] for line in caught.value.lines] == ["x_train", "y_test"]
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "int16", "int64", "float16", "float32", ">u2"])
+def test_images_keep_their_type_in_native_order(kind):
+    arrays = four_arrays() | {k: four_arrays()[k].astype(kind) for k in ("x_train", "x_test")}
+    data = Dataset.checked("own", "here", arrays)
+    assert data.x_train.dtype == np.dtype(kind).newbyteorder("=")
+    assert data.x_train[..., 0].tolist() == arrays["x_train"].tolist()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.uint8, np.int32, np.uint64, lambda y: y.reshape(-1, 1)],
+    ids=["uint8", "int32", "uint64", "column"],
+)
+def test_labels_become_a_list_of_int64(labels):
+    arrays = four_arrays() | {"y_train": labels(four_arrays()["y_train"])}
+    data = Dataset.checked("own", "here", arrays)
+    assert data.y_train.dtype == np.int64
+    assert data.y_train.tolist() == four_arrays()["y_train"].tolist()
+    assert data.classes == 3
+
+
+def test_images_without_channels_get_one_and_remember_it():
+    grey = Dataset.checked("own", "here", four_arrays())
+    assert (grey.input_shape, grey.sample_shape) == ((4, 5, 1), (4, 5))
+    rgb = {k: np.stack([v] * 3, axis=-1) if k[0] == "x" else v for k, v in four_arrays().items()}
+    coloured = Dataset.checked("own", "here", rgb)
+    assert (coloured.input_shape, coloured.sample_shape) == ((4, 5, 3), (4, 5, 3))
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_digest_covers_every_array(key):
+    before = Dataset.checked("own", "here", four_arrays())
+    arrays = four_arrays()
+    arrays[key] = arrays[key][::-1].copy()
+    assert Dataset.checked("own", "here", arrays).digest != before.digest
+    assert Dataset.checked("other", "there", four_arrays()).digest == before.digest
+
+
+def test_a_saved_dataset_is_opened_without_a_copy(tmp_path):
+    data = Dataset.checked("own", "here", four_arrays())
+    digest = data.save(tmp_path)
+    opened = Dataset.open(tmp_path, digest)
+    assert (opened.name, opened.source, opened.sample_shape) == ("own", "here", (4, 5))
+    assert opened.digest == digest == data.digest
+    assert isinstance(opened.x_train, np.memmap)
+    assert not opened.x_train.flags.writeable
+    assert [path.name for path in tmp_path.iterdir()] == [digest]
+
+
+def test_saving_twice_leaves_the_first_copy_alone(tmp_path):
+    data = Dataset.checked("own", "here", four_arrays())
+    digest = data.save(tmp_path)
+    file = tmp_path / digest / "x_train.npy"
+    before = file.stat().st_ino
+    assert data.save(tmp_path) == digest
+    assert file.stat().st_ino == before
+
+
+@pytest.mark.parametrize("size", [3, 6, 9, 12])
+def test_a_subset_keeps_each_classs_share(size):
+    part = Dataset.checked("own", "here", four_arrays()).subset(size, seed=0)
+    assert np.bincount(part.y_train).tolist() == [size // 3] * 3
+    assert len(part.y_test) == 6
+
+
+@pytest.mark.parametrize("size", [2, 10, 11, 13])
+def test_a_subset_out_of_range_is_refused(size):
+    with pytest.raises(DataError) as caught:
+        Dataset.checked("own", "here", four_arrays()).subset(size, seed=0)
+    assert caught.value.lines == (
+        f"data.train_size: received {size}; legal: from 3 (one image a class) to 9, or 12 "
+        "(all of here)",
+    )
+
+
+def test_a_subset_is_the_seeds():
+    data = datasets.load("digits")
+    one, again, other = (data.subset(100, seed).digest for seed in (0, 0, 1))
+    assert one == again != other
+
+
+def test_only_a_relative_path_is_looked_for_in_the_data_folder(tmp_path):
+    np.savez(tmp_path / "own.npz", **four_arrays())
+    assert datasets.load("own.npz", tmp_path).source == str(tmp_path / "own.npz")
+    assert datasets.load(str(tmp_path / "own.npz"), Path("/nowhere")).name == "own"
