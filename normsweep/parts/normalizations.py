@@ -40,7 +40,9 @@ def unit(train: Images) -> Layers:
 
 @register("symmetric")
 def symmetric(train: Images) -> Layers:
-    """The range of the type mapped to [-1, 1]."""
+    """The range of the type mapped to [-1, 1]; it begins at 0 where no pixel is negative."""
+    if train.min() < 0:
+        return unit(train)
     return [_affine(scale=2 / _full_scale(train), offset=-1.0)]
 
 

@@ -1,0 +1,259 @@
+"""What holds of every registered normalization, and what each one does."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from normsweep.errors import DataError
+from normsweep.parts import Dataset, normalizations
+from normsweep.training.fronts import Front, fit_front
+from normsweep.training.inputs import prepare
+from normsweep.training.splits import split
+
+NAMES = [part.name for part in normalizations.registry]
+KINDS = ["uint8", "float32"]
+
+
+def images(kind: str, seed: int = 0, n: int = 48) -> np.ndarray:
+    """(n, 5, 6, 1) with two constant pixels, a constant image and one of zeros."""
+    rng = np.random.default_rng(seed)
+    made = rng.integers(0, 256, (n, 5, 6, 1)) if kind == "uint8" else rng.normal(5, 2, (n, 5, 6, 1))
+    made[:, 0, 0], made[:, 0, 1] = 7, 0
+    made[0], made[1] = 3, 0
+    return made.astype(kind)
+
+
+def outputs(front: Front, raw: np.ndarray) -> np.ndarray:
+    import keras
+
+    return keras.ops.convert_to_numpy(front.attach(raw))
+
+
+@pytest.fixture(scope="module")
+def fronts() -> dict[tuple[str, str], Front]:
+    return {(name, kind): fit_front(name, images(kind)) for name in NAMES for kind in KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_are_finite_float32_images_of_a_sane_size(fronts, name, kind):
+    raw = images(kind, seed=1)
+    raw[2:, 0, :2] = raw[2:, 1, :2]  # what was constant in training need not stay so
+    normalized = outputs(fronts[name, kind], raw)
+    assert normalized.shape == raw.shape
+    assert normalized.dtype == np.float32
+    assert np.isfinite(normalized).all()
+    assert np.abs(normalized).max() <= 4 * np.abs(raw.astype(float)).max()
+
+
+@pytest.mark.parametrize(
+    "value", [np.uint8(0), np.uint8(7), np.float32(0.1), np.float64(0.1)], ids=repr
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_where_all_images_are_one_constant_a_zero_scale_counts_as_one(name, value):
+    front = fit_front(name, np.full((8, 4, 4, 1), value))
+    other = np.full((2, 4, 4, 1), value + value.dtype.type(1))
+    normalized = outputs(front, other)
+    assert np.isfinite(normalized).all()
+    assert np.abs(normalized).max() <= 25
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_statistics_are_those_of_the_training_split_alone(name):
+    labels = np.arange(48) % 2
+    raw = {
+        "x_train": images("uint8"),
+        "y_train": labels,
+        "x_test": images("uint8", 2),
+        "y_test": labels,
+    }
+    held_out = split(Dataset.checked("own", "here", raw), 0.25, seed=3).x_val
+    changed = raw["x_train"].copy()
+    for i, image in enumerate(raw["x_train"]):
+        if (held_out == image).all(axis=(1, 2, 3)).any():
+            changed[i] = 255 - image // 2
+    other = raw | {"x_train": changed, "x_test": 255 - raw["x_test"]}
+    before, after = (
+        prepare(Dataset.checked("own", "here", arrays), 0.25, 3, name) for arrays in (raw, other)
+    )
+    assert np.array_equal(before.split.x_train, after.split.x_train)
+    assert not np.array_equal(before.split.x_val, after.split.x_val)
+    assert np.array_equal(outputs(before.front, raw["x_test"]), outputs(after.front, raw["x_test"]))
+
+
+LOADER = """
+import sys
+sys.modules["normsweep"] = None  # importing it would fail
+from pathlib import Path
+import keras
+import numpy as np
+folder = Path(sys.argv[1])
+raw = dict(np.load(folder / "raw.npz"))
+done = {p.stem: keras.models.load_model(p).predict(raw[p.stem.split("-")[1]], verbose=0)
+        for p in folder.glob("*.keras")}
+np.savez(folder / "outputs.npz", **done)
+"""
+
+
+@pytest.fixture(scope="module")
+def reloaded(fronts, tmp_path_factory) -> dict[str, np.ndarray]:
+    """By `name-kind`, the outputs of every front, loaded where there is no normsweep."""
+    import keras
+
+    folder: Path = tmp_path_factory.mktemp("saved")
+    np.savez(folder / "raw.npz", **{kind: images(kind, seed=1) for kind in KINDS})
+    for (name, kind), front in fronts.items():
+        inputs = keras.Input(images(kind).shape[1:], dtype=kind)
+        keras.Model(inputs, front.attach(inputs)).save(folder / f"{name}-{kind}.keras")
+    command = [sys.executable, "-I", "-c", LOADER, str(folder)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return dict(np.load(folder / "outputs.npz"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_saved_front_does_the_same_on_raw_images_without_normsweep(fronts, reloaded, name, kind):
+    expected = outputs(fronts[name, kind], images(kind, seed=1))
+    np.testing.assert_allclose(reloaded[f"{name}-{kind}"], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_front_is_fixed_but_the_learned_one(fronts, name):
+    assert fronts[name, "uint8"].fixed is (name != "batch_norm")
+
+
+def test_a_front_is_float32_whatever_the_networks_precision():
+    import keras
+
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        front = fit_front("l2", images("uint8"))
+        assert keras.config.dtype_policy().name == "mixed_float16"
+        assert outputs(front, images("uint8")).dtype == np.float32
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_a_front_is_applied_in_parts_with_the_same_outcome(fronts):
+    raw = images("uint8", n=5000)
+    np.testing.assert_allclose(
+        fronts["standardize", "uint8"].apply(raw),
+        outputs(fronts["standardize", "uint8"], raw),
+        atol=1e-5,
+    )
+
+
+# What each one does, on the images that it was fitted to.
+
+
+@pytest.fixture(params=KINDS)
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def fitted(fronts, kind):
+    """The raw images as float64, and what a normalization makes of them."""
+    raw = images(kind)
+    return lambda name: (raw.astype(float), outputs(fronts[name, kind], raw).astype(float))
+
+
+def test_none_leaves_the_pixels_alone(fitted):
+    raw, normalized = fitted("none")
+    assert np.array_equal(raw, normalized)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [("uint8", 255), ("uint16", 65535), ("int16", 32768), ("float32", 4.0)]
+)
+def test_unit_divides_by_the_largest_value_of_the_type_or_of_the_images(dtype, largest):
+    low = -largest if np.dtype(dtype).kind in "if" else 0
+    raw = np.linspace(low, largest - 1, 32).reshape(2, 4, 4, 1).astype(dtype)
+    np.testing.assert_allclose(outputs(fit_front("unit", raw), raw), raw / largest, rtol=1e-6)
+
+
+def test_symmetric_maps_eight_bits_to_minus_one_to_one():
+    raw = np.arange(256, dtype=np.uint8).reshape(16, 4, 4, 1)
+    normalized = outputs(fit_front("symmetric", raw), raw)
+    np.testing.assert_allclose(normalized, raw / 127.5 - 1, atol=1e-6)
+
+
+def test_symmetric_keeps_zero_where_pixels_are_negative():
+    raw = np.linspace(-4, 4, 32, dtype=np.float32).reshape(2, 4, 4, 1)
+    np.testing.assert_allclose(outputs(fit_front("symmetric", raw), raw), raw / 4, rtol=1e-6)
+
+
+def test_center_takes_the_mean_away_and_leaves_the_scale(fitted):
+    raw, normalized = fitted("center")
+    np.testing.assert_allclose(normalized, raw - raw.mean(), atol=1e-4)
+
+
+def test_standardize_gives_mean_zero_and_deviation_one(fitted):
+    _, normalized = fitted("standardize")
+    assert (normalized.mean(), normalized.std()) == pytest.approx((0, 1), abs=1e-5)
+
+
+def test_pixel_standardize_does_so_for_each_pixel_that_varies(fitted):
+    _, normalized = fitted("pixel_standardize")
+    np.testing.assert_allclose(normalized[:, 1:].mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(normalized[:, 1:].std(axis=0), 1, atol=1e-4)
+
+
+def test_a_pixel_that_is_always_the_same_becomes_zero():
+    raw = images("uint8")
+    raw[:, 0, 0] = 7
+    normalized = outputs(fit_front("pixel_standardize", raw), raw)
+    assert not normalized[:, 0, 0].any()
+
+
+def test_sample_standardize_does_so_within_each_image(fitted):
+    _, normalized = fitted("sample_standardize")
+    np.testing.assert_allclose(normalized.mean(axis=(1, 2, 3)), 0, atol=1e-4)
+    np.testing.assert_allclose(normalized[2:].std(axis=(1, 2, 3)), 1, atol=1e-4)
+    np.testing.assert_allclose(normalized[:2], 0, atol=1e-4)
+
+
+def test_minmax_maps_the_smallest_and_largest_value_to_zero_and_one(fitted):
+    raw, normalized = fitted("minmax")
+    expected = (raw - raw.min()) / (raw.max() - raw.min())
+    np.testing.assert_allclose(normalized, expected, atol=1e-6)
+
+
+def test_robust_takes_its_quartiles_from_the_pixels_that_are_not_zero():
+    rng = np.random.default_rng(0)
+    raw = np.where(rng.random((50, 6, 6, 1)) < 0.8, 0, rng.integers(1, 256, (50, 6, 6, 1)))
+    normalized = outputs(fit_front("robust", raw.astype(np.uint8)), raw.astype(np.uint8))
+    low, median, high = np.percentile(normalized[raw != 0], [25, 50, 75])
+    assert (median, high - low) == pytest.approx((0, 1), abs=1e-5)
+
+
+def test_l2_gives_each_image_the_norm_one_but_for_that_of_zeros(fitted):
+    _, normalized = fitted("l2")
+    norms = np.linalg.norm(normalized.reshape(len(normalized), -1), axis=1)
+    np.testing.assert_allclose(np.delete(norms, 1), 1, atol=1e-5)
+    assert norms[1] == 0
+
+
+def test_zca_makes_the_covariance_nearly_the_identity():
+    rng = np.random.default_rng(0)
+    mixing = np.linalg.qr(rng.normal(size=(16, 16)))[0] * np.linspace(1, 3, 16)
+    raw = (rng.normal(size=(4000, 16)) @ mixing.T * 20 + 100).reshape(-1, 4, 4, 1).astype("float32")
+    normalized = outputs(fit_front("zca", raw), raw).reshape(-1, 16)
+    assert np.linalg.cond(np.cov(raw.reshape(-1, 16).T)) > 5
+    whitened = np.cov(normalized.T)
+    assert np.linalg.cond(whitened) < 1.5
+    assert np.diag(whitened) == pytest.approx(0.9, abs=0.15)
+    np.testing.assert_allclose(normalized.mean(axis=0), 0, atol=1e-3)
+
+
+def test_zca_refuses_images_of_more_than_4096_features():
+    with pytest.raises(DataError) as caught:
+        fit_front("zca", np.zeros((2, 65, 64, 1), np.uint8))
+    assert caught.value.lines == (
+        "normalization zca: received images of 4,160 features; legal: at most 4,096; leave zca "
+        "out of search.space.normalization",
+    )
