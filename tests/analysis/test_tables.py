@@ -1,0 +1,155 @@
+import math
+
+import pytest
+
+from normsweep.analysis import arms_table, best_of_arms, best_table, epochs_table, trials_table
+from normsweep.spec import Record, Status
+
+TRIALS = [
+    "trial", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy", "train_loss",
+    "epochs_run", "normalization", "optimizer", "learning_rate", "epochs", "batch_size", "seconds",
+    "seed", "dataset", "data_digest", "device", "threads", "same_as", "fingerprint", "run_id",
+    "error",
+]  # fmt: skip
+BEST = [name for name in TRIALS if name not in ("slot", "status", "error")]
+EPOCHS = [
+    "trial", "arm", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds",
+]  # fmt: skip
+ARMS = [
+    "arm", "trials", "complete", "diverged", "pruned", "failed", "best_val_accuracy",
+    "median_val_accuracy", "best_learning_rate", "best_epochs", "seconds", "same_as",
+]  # fmt: skip
+
+
+@pytest.fixture
+def records(record) -> list[Record]:
+    """Two arms with trials that ended in every way, and one that still runs."""
+    running = record(8, "unit")
+    return [
+        record(0, "none", (0.3, 0.6), learning_rate=0.01),
+        record(1, "none", (0.2,), Status.DIVERGED),
+        record(2, "none", (0.9,), Status.INTERRUPTED),
+        record(3, "none", (0.8,), Status.PRUNED),
+        record(4, "unit", (0.5, 0.7, 0.9)),
+        record(5, "unit", (), Status.CRASHED, error="killed by signal 9"),
+        record(6, "unit", (0.4,), Status.TIMED_OUT),
+        record(7, "unit", (0.95, 0.8)),
+        Record(running.trial, None),
+    ]
+
+
+def test_the_columns_are_the_stated_ones(records):
+    assert list(trials_table(records)) == TRIALS
+    assert list(best_table(records, ["none", "unit"])) == BEST
+    assert list(epochs_table(records)) == EPOCHS
+    assert list(arms_table(records, ["none", "unit"])) == ARMS
+
+
+def test_the_columns_are_there_without_any_trial():
+    assert list(trials_table([])) == TRIALS
+    assert list(best_table([], ["none", "unit"])) == BEST
+    assert list(epochs_table([])) == EPOCHS
+    assert list(arms_table([], ["none", "unit"])) == ARMS
+
+
+def test_the_studys_own_parameters_stand_between_the_fixed_columns(record):
+    made = [
+        record(0, params={"optimizer": "sgd", "momentum": 0.9}),
+        record(1, params={"optimizer": "adam", "units": 16}),
+    ]
+    table = trials_table(made)
+    assert list(table) == [*TRIALS[:14], "momentum", "units", *TRIALS[14:]]
+    assert table["momentum"].tolist()[0] == 0.9
+    assert math.isnan(table["momentum"].tolist()[1])
+
+
+def test_a_row_of_trials_says_how_each_went(records):
+    table = trials_table(records).set_index("trial")
+    assert list(table.index) == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert table.loc[0, ["status", "val_accuracy", "epochs_run"]].tolist() == ["complete", 0.6, 2]
+    assert table.loc[0, ["val_loss", "train_loss", "train_accuracy"]].tolist() == [1.0, 0.5, 0.59]
+    assert table.loc[1, ["status", "val_accuracy"]].tolist() == ["diverged", 0.1]
+    assert table.loc[5, ["status", "error"]].tolist() == ["crashed", "killed by signal 9"]
+    assert math.isnan(table.loc[5, "val_accuracy"])
+    assert math.isnan(table.loc[3, "val_accuracy"])
+    assert table.loc[4, ["device", "threads", "run_id"]].tolist() == ["cpu", "2", "run4"]
+    assert table.loc[4, "fingerprint"] == records[4].trial.fingerprint
+
+
+def test_a_row_of_epochs_is_one_epoch(records):
+    table = epochs_table(records)
+    of_four = table[table["trial"] == 4]
+    assert of_four["epoch"].tolist() == [1, 2, 3]
+    assert of_four["val_accuracy"].tolist() == [0.5, 0.7, 0.9]
+    assert len(table) == 2 + 1 + 1 + 1 + 3 + 0 + 1 + 2
+
+
+def test_the_best_of_an_arm_is_its_highest_last_epoch(records):
+    best = best_of_arms(records)
+    assert {arm: r.trial.number for arm, r in best.items()} == {"none": 0, "unit": 4}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        pytest.param((0.1, 0.2, 0.9), (0.1, 0.9), 1, id="fewer-epochs"),
+        pytest.param((0.1, 0.9), (0.1, 0.2, 0.9), 0, id="fewer-epochs-first"),
+        pytest.param((0.1, 0.9), (0.2, 0.9), 0, id="the-earlier"),
+        pytest.param((0.1, 0.9), (0.1, 0.2, 0.91), 1, id="higher-before-shorter"),
+    ],
+)
+def test_of_equal_trials_the_shorter_and_then_the_earlier_is_best(record, first, second, kept):
+    made = [record(0, "unit", first), record(1, "unit", second)]
+    assert best_of_arms(made)["unit"].trial.number == kept
+    assert best_of_arms(made[::-1])["unit"].trial.number == kept
+
+
+def test_only_complete_trials_can_be_best(record):
+    made = [record(i, "unit", (0.9,), status) for i, status in enumerate(Status)]
+    assert [r.result.status for r in best_of_arms(made).values()] == [Status.COMPLETE]
+    assert best_of_arms(made[1:]) == {}
+
+
+def test_the_best_table_has_the_best_arm_first(records):
+    table = best_table(records, ["none", "unit"])
+    assert table["arm"].tolist() == ["unit", "none"]
+    assert table["trial"].tolist() == [4, 0]
+
+
+@pytest.mark.parametrize(("top", "trials"), [(1, [4]), (2, [4, 7]), (3, [4, 7, 0]), (9, [4, 7, 0])])
+def test_with_top_the_best_trials_overall_come_out(records, top, trials):
+    assert best_table(records, ["none", "unit"], top)["trial"].tolist() == trials
+
+
+def test_an_arms_row_counts_how_its_trials_ended(records):
+    table = arms_table(records, ["none", "unit"]).set_index("arm")
+    counts = ["trials", "complete", "diverged", "pruned", "failed"]
+    assert table.loc["none", counts].tolist() == [3, 1, 1, 1, 0]
+    assert table.loc["unit", counts].tolist() == [4, 2, 0, 0, 2]
+
+
+def test_the_median_counts_diverged_trials_at_chance_and_no_failed_ones(records):
+    table = arms_table(records, ["none", "unit"]).set_index("arm")
+    assert table.loc["none", "median_val_accuracy"] == pytest.approx((0.6 + 0.1) / 2)
+    assert table.loc["unit", "median_val_accuracy"] == pytest.approx((0.9 + 0.8) / 2)
+
+
+def test_an_arms_row_has_the_settings_of_its_best_trial_and_the_time_of_all(records):
+    table = arms_table(records, ["none", "unit"]).set_index("arm")
+    best = ["best_val_accuracy", "best_learning_rate", "best_epochs"]
+    assert table.loc["none", best].tolist() == [0.6, 0.01, 2]
+    assert table.loc["none", "seconds"] == pytest.approx(2.0 + 1.5 * 3)
+
+
+def test_an_arm_with_no_score_has_none(record):
+    table = arms_table([record(0, "none", (), Status.CRASHED)], ["none", "unit"])
+    assert table["best_val_accuracy"].isna().all()
+    assert table["median_val_accuracy"].isna().all()
+    assert table["best_epochs"].isna().all()
+    assert table["trials"].tolist() == [1, 0]
+
+
+def test_normalizations_that_did_not_run_are_named_where_they_are_the_same(records):
+    same = {"minmax": "unit", "l1": "unit"}
+    assert trials_table(records, same)["same_as"].tolist()[3:5] == ["", "l1, minmax"]
+    assert arms_table(records, ["none", "unit"], same)["same_as"].tolist() == ["", "l1, minmax"]

@@ -1,0 +1,74 @@
+import io
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from normsweep.reporting import LiveDisplay, PlainDisplay, make_display, print_table
+from normsweep.spec import Status
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), width=200, color_system=None)
+
+
+def told(console: Console) -> list[str]:
+    return console.file.getvalue().splitlines()  # type: ignore[union-attr]
+
+
+def test_where_there_is_no_terminal_each_trial_is_a_line(console, record):
+    first = record(0, "none", (0.5, 0.6))
+    with make_display(console) as display:
+        assert isinstance(display, PlainDisplay)
+        display.begin([first], total=4)
+        for made in (
+            record(1, "unit", (0.5, 0.9)),
+            record(2, "none", (), Status.CRASHED, error="killed\nby [signal] 9"),
+            record(3, "unit", (0.5, 0.7)),
+        ):
+            display.started(made.trial)
+            display.finished(made)
+    assert told(console) == [
+        "2/4 trial 1 unit adam lr 0.001 epochs 2: 0.9000 in 2 s, about 4 s left",
+        "3/4 trial 2 none adam lr 0.001 epochs 0: crashed: killed by [signal] 9, about 2 s left",
+        "4/4 trial 3 unit adam lr 0.001 epochs 2: 0.7000 in 2 s",
+    ]
+
+
+def test_an_interrupted_trial_is_not_counted_as_done(console, record):
+    with make_display(console) as display:
+        display.begin([], total=2)
+        display.finished(record(0, "unit", (0.5,), Status.INTERRUPTED))
+    assert told(console)[0].startswith("0/2 trial 0 unit")
+
+
+def test_a_terminal_has_bars_with_the_best_of_each_arm(record):
+    console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
+    with make_display(console) as display:
+        assert isinstance(display, LiveDisplay)
+        display.begin([record(0, "none", (0.5, 0.6))], total=4)
+        for made in (
+            record(1, "unit", (0.5, 0.9)),
+            record(2, "none", (), Status.CRASHED, error="[red]killed"),
+        ):
+            display.started(made.trial)
+            display.finished(made)
+    text = "\n".join(told(console))
+    assert "3 of 4 trials" in text
+    assert "best 0.6000" in text
+    assert "best 0.9000" in text
+    assert "trial 2 none adam lr 0.001 epochs 0: crashed: [red]killed" in text
+
+
+def test_a_table_on_the_console_is_rounded_and_its_text_taken_as_it_is(console):
+    table = pd.DataFrame(
+        {"arm": ["[bold]x"], "val_accuracy": [2 / 3], "best_learning_rate": [1 / 3e5]}
+    )
+    print_table(console, table, "the title")
+    text = "\n".join(told(console))
+    assert "the title" in text
+    assert "[bold]x" in text
+    assert "0.6667" in text
+    assert "3.33e-06" in text
+    assert "best learning rate" in text

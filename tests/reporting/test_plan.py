@@ -1,0 +1,108 @@
+import pytest
+
+from normsweep.reporting import Plan, plan_lines
+from normsweep.reporting.plan import duration, mean_epochs
+from normsweep.spec import Sweep, load_sweep
+
+
+@pytest.fixture
+def planned(sweep_file, parts):
+    def lines(*overrides: str, trials_per_arm: int | None = None, **found: object) -> list[str]:
+        sweep = load_sweep(sweep_file, parts, overrides)
+        return plan_lines(Plan(sweep, trials_per_arm or sweep.trials_per_arm, **found))
+
+    return lines
+
+
+def test_a_plan_says_what_will_be_tried(planned):
+    assert planned() == [
+        "study     base: Does raw input catch up?",
+        "data      digits",
+        "model     lenet",
+        "arms      2 by normalization: none, unit; reference unit",
+        "trials    2 arms × 6 = 12, sampler tpe",
+        "epochs    1 to 12",
+    ]
+
+
+def test_a_plan_says_what_was_found(planned):
+    lines = planned(
+        "question=",
+        same={"minmax": "unit"},
+        data="digits (scikit-learn's digits)",
+        device="cpu, 2 threads",
+        parameters=1_256_080,
+        seconds=754.0,
+    )
+    assert lines[0] == "study     base"
+    assert "data      digits (scikit-learn's digits)" in lines
+    assert "model     lenet, 1,256,080 parameters" in lines
+    assert "note      minmax does on this data what unit does: run once, as unit" in lines
+    assert lines[-2:] == [
+        "device    cpu, 2 threads",
+        "time      about 13 min, from one measured step",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "trials_per_arm", "line"),
+    [
+        pytest.param(
+            ["search.trials=13"], None,
+            "note      13 trials are not a multiple of 2 arms: rounded up to 14", id="rounded-up",
+        ),
+        pytest.param(
+            ["search.trials=1000"], 24,
+            "note      the grid has 24 points an arm: 48 trials in all", id="small-grid",
+        ),
+        pytest.param(
+            ["search.pruner=median"], None,
+            "trials    2 arms × 6 = 12, sampler tpe, pruner median within each arm", id="pruner",
+        ),
+        pytest.param(
+            ["search.longest_every=3"], None,
+            "epochs    1 to 12; one trial in 3 of each arm trains for 12", id="longest",
+        ),
+        pytest.param(["search.space.epochs=[2, 8]"], None, "epochs    2, 8", id="epochs-list"),
+        pytest.param(
+            ['data.dataset=["mnist", "digits"]'], None, "data      mnist or digits", id="data-list"
+        ),
+        pytest.param(
+            ['search.space.normalization=["unit", "robust"]'], None,
+            "note      robust takes its median and quartiles from the non-zero pixels", id="robust",
+        ),
+        pytest.param(
+            ["compare=optimizer", "reference=adam"], None,
+            "arms      2 by optimizer: sgd, adam; reference adam", id="other-arms",
+        ),
+    ],
+)  # fmt: skip
+def test_a_plan_tells_what_is_special(planned, overrides, trials_per_arm, line):
+    assert line in planned(*overrides, trials_per_arm=trials_per_arm)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "epochs"),
+    [
+        ([], 6.5),
+        (["search.space.epochs=[2, 8, 20]"], 10),
+        (["search.space.epochs=4"], 4),
+        (["search.space.epochs={ low = 1, high = 100, log = true }"], 99 / 4.60517),
+        (["search.longest_every=2"], (6.5 + 12) / 2),
+    ],
+    ids=["range", "list", "fixed", "log", "longest-every"],
+)
+def test_the_mean_number_of_epochs_is_that_of_an_even_search(sweep_file, parts, overrides, epochs):
+    sweep: Sweep = load_sweep(sweep_file, parts, overrides)
+    assert mean_epochs(sweep) == pytest.approx(epochs, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"), (45, "45 s"), (99.4, "99 s"), (99.5, "2 min"), (720, "12 min"),
+        (5969, "99 min"), (5970, "1.7 h"), (12240, "3.4 h"), (360000, "100.0 h"),
+    ],
+)  # fmt: skip
+def test_durations_are_told_in_words(seconds, text):
+    assert duration(seconds) == text
