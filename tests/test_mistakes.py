@@ -1,0 +1,234 @@
+"""A mistake of the user's ends a command with status 2 and one line, and never with a traceback."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from normsweep import cli, export, study
+from normsweep.search import open_study
+from normsweep.shell import run
+from normsweep.spec import load_sweep
+
+APPS = {"normsweep": cli.app, "study": study.app, "export": export.app}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI", "NORMSWEEP_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def told(capsys):
+    """What a command that ends with status 2 says, without the advice to read its help."""
+
+    def lines(command: str, *arguments: str) -> list[str]:
+        status = run(APPS[command], arguments)
+        out, error = capsys.readouterr()
+        assert status == 2
+        assert out == ""
+        assert "Traceback" not in error
+        said = error.splitlines()
+        assert all(line.startswith("normsweep: ") for line in said)
+        return [line[11:] for line in said if not line.endswith("--help lists what is legal")]
+
+    return lines
+
+
+PLAN = ("--dry-run", "--no-estimate")
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "line"),
+    [
+        pytest.param("study", ["nope"], "nope: received no such file; legal: a path, or one of", id="no-file"),
+        pytest.param("study", ["quickstrat"], 'did you mean "quickstart"?', id="near-file"),
+        pytest.param("study", ["--bogus"], "Unknown option: --bogus.", id="unknown-option"),
+        pytest.param("study", ["--dry-rn"], "Did you mean --dry-run?", id="near-option"),
+        pytest.param("study", ["a", "b"], "Unused Tokens: ['b'].", id="two-files"),
+        pytest.param("study", ["--n-trials", "x"], "Invalid value for --n-trials", id="no-number"),
+        pytest.param("study", ["--n-trials", "0"], "search.trials: received 0; legal: at", id="no-trial"),
+        pytest.param("study", ["--timeout", "-1"], "search.timeout: received -1.0; legal", id="timeout"),
+        pytest.param("study", ["--seed", "-1"], "seed: received -1; legal: at least 0", id="seed"),
+        pytest.param("study", ["--study-name", "a b"], 'name: received "a b"; legal: le', id="name"),
+        pytest.param("study", ["--executor", "rya"], 'Invalid value "rya" for --executor', id="executor"),
+        pytest.param("study", ["--set", "seed"], '--set: received "seed"; legal: KEY=VALUE', id="set"),
+        pytest.param("study", ["--set", "sed=1"], "sed: received an unknown key; legal: na", id="set-key"),
+        pytest.param("export", [], "TABLE", id="no-table"),
+        pytest.param("export", ["bets"], 'Did you mean "best"?', id="near-table"),
+        pytest.param("export", ["best", "--top", "0"], "--top: received 0 with best; legal", id="top-0"),
+        pytest.param("export", ["best", "--top", "-3"], "--top: received -3 with best", id="top-below"),
+        pytest.param("export", ["best", "--top", "x"], "Invalid value for --top", id="top-x"),
+        pytest.param("export", ["arms", "--top", "3"], "--top: received 3 with arms; legal", id="top-arms"),
+        pytest.param("export", ["best", "--format", "xlsx"], 'Invalid value "xlsx" for --format', id="format"),
+        pytest.param("normsweep", ["chek", "x"], 'Unknown command "chek"', id="command"),
+        pytest.param("normsweep", ["check"], "SWEEP", id="check-nothing"),
+        pytest.param("normsweep", ["check", "nope"], "nope: received no such file", id="check-no-file"),
+        pytest.param("normsweep", ["list", "things"], 'Invalid value "things"', id="list-things"),
+        pytest.param("normsweep", ["study", "nope"], "nope: received no such file", id="study-no-file"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_command_is_one_line(told, command, arguments, line):
+    (said,) = told(command, *arguments)
+    assert line in said
+
+
+@pytest.mark.parametrize(
+    ("storage", "line"),
+    [
+        ("nonsense", "legal: a database URL, as sqlite:///"),
+        ("sqlite:///nowhere/at_all.db", "where there is no database; legal: the storage of a stu"),
+        ("elsewhere://host/base", "cannot open elsewhere://host/base: "),
+        ("postgresql+psycopg://me:hidden@127.0.0.1:9/base", "cannot open postgresql+psycopg://me:***@"),
+        ("sqlite:///text.db", "cannot open sqlite:///text.db: "),
+    ],
+    ids=["no-url", "no-database", "unknown-kind", "no-server", "no-sqlite"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "command", [("export", "best"), ("normsweep", "list", "studies")], ids="-".join
+)
+def test_a_storage_that_cannot_be_opened_is_one_line_and_nothing_is_made(
+    told, folder, command, storage, line
+):
+    (folder / "text.db").write_text("no database at all")
+    (said,) = told(*command, "--storage", storage)
+    assert said.startswith("--storage: ")
+    assert line in said
+    assert "hidden" not in said
+    assert [path.name for path in folder.iterdir()] == ["text.db"]
+
+
+def test_without_a_storage_the_default_is_told_and_not_made(told, folder):
+    (said,) = told("export", "best")
+    assert said.startswith("--storage: received sqlite:///mlruns/optuna.db, where there is no data")
+    assert not list(folder.iterdir())
+
+
+def test_the_storage_may_come_from_optunas_own_variable(told, monkeypatch):
+    monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///other.db")
+    (said,) = told("export", "best")
+    assert said.startswith("--storage: received sqlite:///other.db, where there is no database")
+
+
+@pytest.fixture
+def storage(folder, sweep_file, parts) -> str:
+    """A database with two studies."""
+    url = f"sqlite:///{folder}/optuna.db"
+    for name in ("first", "second"):
+        sweep = load_sweep(sweep_file, parts, [f"name={name}"])
+        open_study(url, name, sweep, {})
+    return url
+
+
+def test_a_study_that_is_not_there_is_told_with_those_that_are(told, storage):
+    (said,) = told("export", "best", "--storage", storage, "--study-name", "frist")
+    assert said.startswith('--study-name: received "frist"; ')
+    assert said.endswith("holds first, second")
+
+
+def test_of_several_studies_one_must_be_named(told, storage):
+    (said,) = told("export", "best", "--storage", storage)
+    assert said.startswith("--study-name: missing; ")
+    assert said.endswith("holds first, second")
+
+
+def test_a_file_that_cannot_be_written_is_one_line(told, storage):
+    (said,) = told(
+        "export", "best", "--storage", storage, "--study-name", "first", "-o", "nowhere/best.csv"
+    )
+    assert said == "--output: cannot write nowhere/best.csv: No such file or directory"
+
+
+def test_every_mistake_of_a_file_is_a_line_of_its_own(told, sweep_file):
+    text = sweep_file.read_text().replace("trials = 12", "trials = 0").replace('"unit"', '"unti"')
+    sweep_file.write_text(text)
+    said = told("normsweep", "check", str(sweep_file), "--set", "seed=-1", "data.dataset=minst")
+    assert sorted(line.split(": ")[1] for line in said) == [
+        "data.dataset", "search.space.normalization", "search.trials", "seed",
+    ]  # fmt: skip
+    assert {line.split(": ")[0] for line in said} == {"--set", str(sweep_file)}
+
+
+def test_data_that_is_not_there_ends_a_study_before_it_is_recorded(told, folder, sweep_file):
+    sweep_file.write_text(sweep_file.read_text().replace('"digits"', '"own.npz"'))
+    (said,) = told("study", str(sweep_file), "--executor", "inline")
+    assert said.startswith("data own.npz: received a path, but no file is at own.npz")
+    assert not list(folder.rglob("*.db"))
+
+
+@pytest.mark.parametrize("name", ["2026", "true", "1e5"])
+def test_a_studys_name_may_look_like_a_number(capsys, name):
+    assert run(study.app, ["--study-name", name, *PLAN]) == 0
+    assert capsys.readouterr().out.startswith(f"study     {name}: ")
+
+
+def test_a_plan_is_shown_and_nothing_is_made(capsys, folder):
+    assert run(study.app, ["quickstart", *PLAN, "--n-trials", "7"]) == 0
+    shown = capsys.readouterr().out
+    assert "trials    3 arms × 3 = 9, sampler tpe" in shown
+    assert "note      7 trials are not a multiple of 3 arms: rounded up to 9" in shown
+    assert run(cli.app, ["check", "quickstart", "--set", "search.trials=7"]) == 0
+    assert capsys.readouterr().out == shown
+    assert not list(folder.iterdir())
+
+
+def test_the_lists_name_parts_sweeps_and_studies(capsys, storage):
+    assert run(cli.app, ["list", "parts"]) == 0
+    shown = capsys.readouterr().out
+    assert "normalizations\n  none                Raw pixels, as stored.\n" in shown
+    assert "(options: momentum, nesterov)" in shown
+    assert run(cli.app, ["list", "sweeps"]) == 0
+    assert "quickstart" in capsys.readouterr().out
+    assert run(cli.app, ["list", "studies", "--storage", storage]) == 0
+    assert capsys.readouterr().out == "first\nsecond\n"
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+
+
+def test_commands_that_train_nothing_import_no_backend():
+    code = """
+import io, json, sys
+from contextlib import redirect_stdout
+from normsweep import cli, export, study
+from normsweep.shell import run
+commands = [
+    (cli, ["--help"]), (study, ["--help"]), (export, ["--help"]), (cli, ["list", "parts"]),
+    (cli, ["list", "sweeps"]), (cli, ["check", "quickstart"]),
+    (study, ["quickstart", "--dry-run", "--no-estimate"]),
+]
+said = io.StringIO()
+with redirect_stdout(said):
+    done = [run(module.app, arguments) for module, arguments in commands]
+heavy = {"tensorflow", "keras", "jax", "mlflow", "optuna", "sklearn"} & set(sys.modules)
+print(json.dumps([done, sorted(heavy), said.getvalue().count("--help")]))
+"""
+    ended = python("-c", code)
+    assert ended.returncode == 0, ended.stderr
+    done, heavy, helps = json.loads(ended.stdout)
+    assert set(done) == {0}
+    assert heavy == []
+    assert helps == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["normsweep.study", "nope"], "normsweep: nope: received no such file; legal: a path"),
+        (["normsweep.export", "best"], "normsweep: --storage: received sqlite:///mlruns/optuna.db"),
+    ],
+    ids=["study", "export"],
+)
+def test_a_module_ends_with_the_status_of_its_command(arguments, line):
+    ended = python("-m", *arguments)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    (said,) = ended.stderr.splitlines()
+    assert said.startswith(line)
