@@ -23,6 +23,7 @@ app = App(
     version=version,
     help_format="plaintext",
     help_formatter="plain",
+    suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
 
