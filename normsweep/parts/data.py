@@ -178,10 +178,10 @@ def _split_problems(arrays: Arrays, part: str) -> list[str]:
         )
     elif not len(x):
         problems.append(f"x_{part} is empty; legal: at least one image")
-    elif x.dtype.kind == "f" and not np.isfinite(x).all():
-        bad = int(np.count_nonzero(~np.isfinite(x)))
+    elif x.dtype.kind == "f" and (bad := _not_finite(x)):
         problems.append(
-            f"x_{part} has {bad} values that are NaN or infinite; legal: finite numbers"
+            f"x_{part} has values that are NaN, infinite or beyond float32 ({bad} of them); "
+            "legal: finite numbers"
         )
     if y.dtype.kind not in "iu":
         problems.append(f"y_{part} has dtype {y.dtype}; legal: integers, one class number an image")
@@ -193,6 +193,11 @@ def _split_problems(arrays: Arrays, part: str) -> list[str]:
     elif x.ndim and len(x) != len(y):
         problems.append(f"y_{part} has {len(y)} labels for {len(x)} images; legal: one an image")
     return problems
+
+
+def _not_finite(images: Array) -> int:
+    with np.errstate(over="ignore"):
+        return int(np.count_nonzero(~np.isfinite(images.astype(np.float32, copy=False))))
 
 
 def _class_problems(y_train: Array, y_test: Array) -> list[str]:

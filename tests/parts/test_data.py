@@ -40,8 +40,9 @@ WRONG = [
     ("boolean", {"x_train": np.zeros((12, 4, 5), bool)}, "x_train has dtype bool; legal: uint8"),
     ("text", {"x_train": np.array(["a"] * 12)}, "x_train has dtype <U1; legal: uint8"),
     ("fields", {"x_train": np.zeros((12, 4, 5), [("r", "u1")])}, "x_train has dtype [('r'"),
-    ("nan", {"x_train": with_value("f4", np.nan)}, "x_train has 1 values that are NaN or inf"),
+    ("nan", {"x_train": with_value("f4", np.nan)}, "NaN, infinite or beyond float32 (1 of them)"),
     ("inf", {"x_train": with_value("f8", np.inf)}, "legal: finite numbers"),
+    ("beyond-float32", {"x_train": with_value("f8", 1e39)}, "beyond float32 (1 of them)"),
     (
         "empty",
         {"x_train": np.zeros((0, 4, 5), np.uint8), "y_train": np.zeros(0, int)},

@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from normsweep.spec import Choice, Condition, Range, Space
@@ -51,6 +51,7 @@ def test_stepped_integers_are_whole_steps_from_the_lower_end(ends, step, u):
 
 
 @given(span(st.floats(-100, 100)), st.floats(0.01, 10), UNIT)
+@example([0, 0.3], 0.1, 0.99)
 def test_stepped_reals_are_points_of_the_grid_within_the_range(ends, step, u):
     dimension = Range("x", *ends, step=step)
     value = dimension.from_unit(u)
