@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(VENV)/uv/bin/uv
-LOCKS  := requirements/study.txt requirements/dev.txt
 
 .PHONY: study test check format lock bench soak gpu-check clean
 
@@ -11,7 +10,7 @@ study: $(VENV)/study.done
 	$(BIN)/python -m normsweep.study
 
 test: $(VENV)/dev.done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff check .

@@ -13,6 +13,14 @@ from normsweep.spec import Record, Status
 __all__ = ["arms_table", "best_of_arms", "best_table", "epochs_table", "trials_table"]
 
 LEADING = ("normalization", "optimizer", "learning_rate", "epochs", "batch_size")
+OUTCOME = (
+    "trial", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy", "train_loss",
+    "epochs_run",
+)  # fmt: skip
+ORIGIN = (
+    "seconds", "seed", "dataset", "data_digest", "device", "threads", "same_as", "fingerprint",
+    "run_id", "error",
+)  # fmt: skip
 
 
 def best_of_arms(records: Iterable[Record]) -> dict[str, Record]:
@@ -122,7 +130,7 @@ def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
         "train_loss": last.train_loss if last else math.nan,
         "epochs_run": len(result.curve),
         **{name: getattr(trial, name) for name in LEADING},
-        **{k: v for k, v in trial.params.items() if k not in LEADING},
+        **_own(record),
         "seconds": result.seconds,
         "seed": trial.seed,
         "dataset": trial.data.name,
@@ -138,12 +146,18 @@ def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
 
 def _columns(records: Sequence[Record]) -> list[str]:
     """The columns of a table of trials: fixed ones, with the study's own parameters among them."""
-    own = dict.fromkeys(name for r in records for name in r.trial.params if name not in LEADING)
-    return [
-        "trial", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy", "train_loss",
-        "epochs_run", *LEADING, *own, "seconds", "seed", "dataset", "data_digest", "device",
-        "threads", "same_as", "fingerprint", "run_id", "error",
-    ]  # fmt: skip
+    own = dict.fromkeys(name for record in records for name in _own(record))
+    return [*OUTCOME, *LEADING, *own, *ORIGIN]
+
+
+def _own(record: Record) -> dict[str, Any]:
+    """The study's own parameters; one named as a fixed column gets `param_` before its name."""
+    taken = (*OUTCOME, *ORIGIN)
+    return {
+        f"param_{name}" if name in taken else name: value
+        for name, value in record.trial.params.items()
+        if name not in LEADING
+    }
 
 
 def _same_as(normalization: str, same: Mapping[str, str]) -> str:

@@ -63,6 +63,12 @@ def test_the_studys_own_parameters_stand_between_the_fixed_columns(record):
     assert math.isnan(table["momentum"].tolist()[1])
 
 
+def test_a_parameter_named_as_a_fixed_column_gets_another_name(record):
+    table = trials_table([record(0, params={"seconds": 0.25})])
+    assert list(table) == [*TRIALS[:14], "param_seconds", *TRIALS[14:]]
+    assert table[["param_seconds", "seconds"]].to_numpy().tolist() == [[0.25, 2.0]]
+
+
 def test_a_row_of_trials_says_how_each_went(records):
     table = trials_table(records).set_index("trial")
     assert list(table.index) == [0, 1, 2, 3, 4, 5, 6, 7]

@@ -22,7 +22,9 @@ def trial(key: DataKey, **fields) -> Trial:
 
 
 def test_normalizations_that_do_the_same_on_this_data_are_found(digits_root, digits_key):
-    question = Question(trial(digits_key), ("unit", "none", "minmax", "center", "batch_norm"), "auto")
+    question = Question(
+        trial(digits_key), ("unit", "none", "minmax", "center", "batch_norm"), "auto"
+    )
     findings = survey(Engine(digits_root), question)
     assert findings.same == {"minmax": "unit"}
     assert (findings.train_images, findings.val_images) == (1149, 288)
