@@ -96,10 +96,12 @@ def study(
         sweep_file=path,
         overrides=tuple(overrides),
     )
+    # A file or a pipe has no width; 80 columns would cut the tables.
+    console = Console(width=None if sys.stdout.isatty() else 120)
     if dry_run:
-        plan_study(loaded, settings, Console())
+        plan_study(loaded, settings, console)
         return 0
-    return 0 if run_study(loaded, settings, Console()) else 1
+    return 0 if run_study(loaded, settings, console) else 1
 
 
 def _load(sweep: str, overrides: list[str]) -> tuple[Sweep, Path]:
