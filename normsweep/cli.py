@@ -45,7 +45,7 @@ def check(
     from normsweep.spec import load_sweep
 
     loaded = load_sweep(sweep, catalog(), set_)
-    print("\n".join(plan_lines(Plan(loaded, loaded.trials_per_arm))))
+    print("\n".join(plan_lines(Plan(loaded))))
     return 0
 
 

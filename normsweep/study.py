@@ -78,9 +78,15 @@ def study(
     the same command again.
     """
     name = None if study_name is None else json.dumps(study_name)  # 2026 is a name, not a number
-    given = {"name": name, "search.trials": n_trials, "search.timeout": timeout, "seed": seed}
-    overrides = [*set_, *(f"{key}={value}" for key, value in given.items() if value is not None)]
-    loaded, path = _load(sweep, overrides)
+    given = {
+        "--study-name": ("name", name),
+        "--n-trials": ("search.trials", n_trials),
+        "--timeout": ("search.timeout", timeout),
+        "--seed": ("seed", seed),
+    }
+    options = {key: option for option, (key, value) in given.items() if value is not None}
+    overrides = [*set_, *(f"{k}={value}" for k, value in given.values() if value is not None)]
+    loaded, path = _load(sweep, overrides, options)
     if dry_run and not estimate:
         return _show(loaded)
     from rich.console import Console
@@ -104,17 +110,17 @@ def study(
     return 0 if run_study(loaded, settings, console) else 1
 
 
-def _load(sweep: str, overrides: list[str]) -> tuple[Sweep, Path]:
+def _load(sweep: str, overrides: list[str], options: dict[str, str]) -> tuple[Sweep, Path]:
     from normsweep.parts import catalog
     from normsweep.spec import find_sweep, load_sweep
 
-    return load_sweep(sweep, catalog(), overrides), find_sweep(sweep)
+    return load_sweep(sweep, catalog(), overrides, options), find_sweep(sweep)
 
 
 def _show(sweep: Sweep) -> int:
     from normsweep.reporting.plan import Plan, plan_lines
 
-    print("\n".join(plan_lines(Plan(sweep, sweep.trials_per_arm))))
+    print("\n".join(plan_lines(Plan(sweep))))
     return 0
 
 

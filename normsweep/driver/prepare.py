@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normsweep.analysis import arms_table, best_table
 from normsweep.driver.signals import Signals
 from normsweep.errors import SweepError
 from normsweep.execution import Executor
 from normsweep.parts import Dataset, datasets, resolve_trial
-from normsweep.reporting import render
 from normsweep.reporting.plan import mean_epochs
-from normsweep.search import StudyInfo, trials_per_arm
-from normsweep.spec import DataKey, Record, Scalar, Sweep, Trial
+from normsweep.spec import DataKey, Scalar, Sweep, Trial
 from normsweep.training import Device, Findings, Question, survey
 
-__all__ = ["Prepared", "load_data", "prepare", "summary", "without"]
+__all__ = ["Prepared", "load_data", "prepare", "without"]
 
 
 @dataclass(frozen=True)
@@ -72,33 +69,6 @@ def prepare(
     return Prepared(reduced, findings, _estimate(reduced, findings) if measure else None)
 
 
-def summary(sweep: Sweep, info: StudyInfo, records: Sequence[Record]) -> str:
-    """The experiment's note: the question, each arm's best, how to read on. Markdown."""
-    arms = [str(arm) for arm in sweep.arms]
-    best = best_table(records, arms, same=info.same)
-    columns = ["arm", "val_accuracy", "learning_rate", "optimizer", "epochs", "trial"]
-    counts = arms_table(records, arms).filter(["arm", "trials", "complete", "diverged", "failed"])
-    return "\n".join(
-        [
-            f"# {info.name}",
-            "",
-            sweep.question,
-            "",
-            f"Data: {info.data['name']} ({info.data['source']}), {info.data['train_images']} training "
-            f"images. Reference arm: {sweep.reference}.",
-            "",
-            "## Best trial of each arm (validation accuracy after the last epoch)",
-            "",
-            render(best.filter(items=columns), "markdown").decode(),
-            "## Trials",
-            "",
-            render(counts, "markdown").decode(),
-            f"Tables: `python -m normsweep.export best --study-name {info.name}`. The best score of "
-            "several trials is optimistic; it selects, and is no estimate.",
-        ]
-    )
-
-
 def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
     return {
         "name": dataset.name,
@@ -136,5 +106,4 @@ def _estimate(sweep: Sweep, findings: Findings) -> float:
     """Wall seconds of the search: every step as long as the measured one, validation a third."""
     batch = sweep.model.batch_size
     steps = math.ceil(findings.train_images / batch) + findings.val_images / batch / 3
-    trials = trials_per_arm(sweep) * len(sweep.arms)
-    return trials * mean_epochs(sweep) * steps * findings.seconds_per_step
+    return sweep.total_trials * mean_epochs(sweep) * steps * findings.seconds_per_step

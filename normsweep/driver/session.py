@@ -17,12 +17,19 @@ from normsweep.driver.checkpoints import Checkpoints
 from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_search
 from normsweep.driver.models import log_best_models
-from normsweep.driver.prepare import Prepared, load_data, prepare, summary, without
+from normsweep.driver.prepare import Prepared, load_data, prepare, without
 from normsweep.driver.signals import Signals
 from normsweep.execution import Executor, Inline, Processes
 from normsweep.parts import models
-from normsweep.reporting import Display, Plan, make_display, plan_lines, print_table
-from normsweep.search import Search, begin, masked, open_study, study_info, trials_per_arm
+from normsweep.reporting import (
+    Display,
+    Plan,
+    experiment_note,
+    make_display,
+    plan_lines,
+    print_table,
+)
+from normsweep.search import Search, begin, masked, open_study, study_info
 from normsweep.spec import DataKey, Sweep
 from normsweep.tracking import Tracker, TrackingFailed
 from normsweep.training import Device
@@ -120,7 +127,7 @@ def _run(
     with make_display(console) as display:
         delivery = Delivery(search, tracker, about, display)
         delivery.deliver()
-        display.begin(search.records(), search.total)
+        display.begin(search.records(), search.total, [str(arm) for arm in sweep.arms])
         try:
             run_search(
                 search, executor, delivery, checkpoints, display, signals, sweep.search.timeout
@@ -173,7 +180,7 @@ def _tracker(sweep: Sweep, settings: Settings) -> Tracker:
 
 def _note(search: Search, tracker: Tracker, display: Display) -> None:
     try:
-        tracker.note(summary(search.sweep, search.info, search.records()))
+        tracker.note(experiment_note(search.sweep, search.info, search.records(), tracker.run_page))
     except TrackingFailed as error:
         display.note(f"the experiment's note was not written: {error}")
 
@@ -183,7 +190,6 @@ def print_plan(prepared: Prepared, about: Mapping[str, Any], console: Console) -
     findings = prepared.findings
     plan = Plan(
         sweep=prepared.sweep,
-        trials_per_arm=trials_per_arm(prepared.sweep),
         same=findings.same,
         data=f"{about['name']} ({about['source']}): {findings.train_images} images to train on, "
         f"{findings.val_images} to validate, digest {about['digest'][:12]}",

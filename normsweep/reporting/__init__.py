@@ -8,6 +8,7 @@ from normsweep.reporting.console import (
     print_table,
 )
 from normsweep.reporting.formats import FORMATS, Format, render
+from normsweep.reporting.note import experiment_note
 from normsweep.reporting.plan import Plan, plan_lines
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LiveDisplay",
     "PlainDisplay",
     "Plan",
+    "experiment_note",
     "make_display",
     "plan_lines",
     "print_table",

@@ -37,8 +37,8 @@ class Display(Protocol):
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *exception: object) -> None: ...
-    def begin(self, records: Sequence[Record], total: int) -> None:
-        """The study as it stands, and the number of trials planned."""
+    def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
+        """The study as it stands, the number of trials planned, the arms that share them."""
         ...
 
     def started(self, trial: Trial) -> None:
@@ -105,7 +105,7 @@ class PlainDisplay:
     def __exit__(self, *exception: object) -> None:
         return None
 
-    def begin(self, records: Sequence[Record], total: int) -> None:
+    def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
         self._board.records, self._board.total = list(records), total
 
     def started(self, trial: Trial) -> None:
@@ -164,15 +164,13 @@ class LiveDisplay:
         self._running.clear()
         self._live.stop()
 
-    def begin(self, records: Sequence[Record], total: int) -> None:
+    def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
         self._board.records, self._board.total = list(records), total
-        for record in records:
-            self._bar(record.trial.arm)
+        self._arms = {arm: self._bars.add_task(arm, total=None, best="") for arm in arms}
         self._refresh()
 
     def started(self, trial: Trial) -> None:
         self._running[trial.number] = trial, None
-        self._bar(trial.arm)
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         self._running[trial.number] = trial, epoch
@@ -188,11 +186,6 @@ class LiveDisplay:
 
     def note(self, text: str) -> None:
         self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def _bar(self, arm: str) -> TaskID:
-        if arm not in self._arms:
-            self._arms[arm] = self._bars.add_task(arm, total=None, best="")
-        return self._arms[arm]
 
     def _refresh(self) -> None:
         best = best_of_arms(self._board.records)

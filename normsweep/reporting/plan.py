@@ -16,7 +16,6 @@ class Plan:
     """What `plan_lines` tells."""
 
     sweep: Sweep
-    trials_per_arm: int
     same: Mapping[str, str] | None = None
     """Normalizations left out because another does the same; None: not looked at."""
     data: str = ""
@@ -30,14 +29,14 @@ def plan_lines(plan: Plan) -> list[str]:
     """The plan in words, a line each."""
     sweep, search = plan.sweep, plan.sweep.search
     arms = ", ".join(map(str, sweep.arms))
-    total = plan.trials_per_arm * len(sweep.arms)
+    total = sweep.total_trials
     lines = [
         f"study     {sweep.name}" + (f": {sweep.question}" if sweep.question else ""),
         f"data      {plan.data or ' or '.join(sweep.data.candidates)}",
         f"model     {sweep.model.name}"
         + (f", {plan.parameters:,} parameters" if plan.parameters else ""),
         f"arms      {len(sweep.arms)} by {sweep.compare}: {arms}; reference {sweep.reference}",
-        f"trials    {len(sweep.arms)} arms × {plan.trials_per_arm} = {total}, sampler {search.sampler}"
+        f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {total}, sampler {search.sampler}"
         + ("" if search.pruner == "none" else f", pruner {search.pruner} within each arm"),
         f"epochs    {_epochs(sweep)}",
     ]
@@ -48,7 +47,7 @@ def plan_lines(plan: Plan) -> list[str]:
         )
     if total < search.trials:
         lines.append(
-            f"note      the grid has {plan.trials_per_arm} points an arm: {total} trials in all"
+            f"note      the grid has {sweep.trials_per_arm} points an arm: {total} trials in all"
         )
     for name, kept in (plan.same or {}).items():
         lines.append(f"note      {name} does on this data what {kept} does: run once, as {kept}")

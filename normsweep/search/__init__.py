@@ -8,7 +8,7 @@ from normsweep.search.record import (
     study_info,
     study_names,
 )
-from normsweep.search.search import Search, trials_per_arm
+from normsweep.search.search import Search
 from normsweep.search.storage import masked
 
 __all__ = [
@@ -20,5 +20,4 @@ __all__ = [
     "read_study",
     "study_info",
     "study_names",
-    "trials_per_arm",
 ]

@@ -8,7 +8,6 @@ asks for what it would have asked for in one go.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from typing import Protocol
@@ -58,11 +57,6 @@ def make_advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
     if sweep.search.sampler == "qmc":
         return _Planned(_sobol(space, compare, arm, sweep.seed), sweep, arm)
     return _Adaptive(sweep, arm, trials)
-
-
-def grid_size(space: Space, compare: str, arm: Scalar) -> int:
-    """The number of points of an arm's grid."""
-    return len(_grid_points(space, compare, arm))
 
 
 class _Adaptive:
@@ -157,26 +151,9 @@ class _Planned:
 
 def _grid(space: Space, compare: str, arm: Scalar, seed: int) -> list[Params]:
     """All points of an arm in an order drawn with the seed, so that a part of them is spread."""
-    points = _grid_points(space, compare, arm)
+    points = space.points({compare: arm})
     order = np.random.default_rng(_seed(seed, 0)).permutation(len(points))
     return [points[i] for i in order]
-
-
-def _grid_points(space: Space, compare: str, arm: Scalar) -> list[Params]:
-    axes = [(d.name, (arm,) if d.name == compare else d.grid() or ()) for d in space]
-    names = [name for name, _ in axes]
-    points = (
-        _only_active(space, dict(zip(names, values, strict=True)))
-        for values in itertools.product(*(values for _, values in axes))
-    )
-    return list({tuple(point.items()): point for point in points}.values())
-
-
-def _only_active(space: Space, values: Params) -> Params:
-    chosen: Params = {}
-    for dimension in space.active(chosen):
-        chosen[dimension.name] = values[dimension.name]
-    return chosen
 
 
 def _sobol(space: Space, compare: str, arm: Scalar, seed: int) -> _Points:
@@ -190,7 +167,7 @@ def _sobol(space: Space, compare: str, arm: Scalar, seed: int) -> _Points:
             engine = qmc.Sobol(len(dimensions), scramble=True, rng=_seed(seed, 0))
             point = engine.fast_forward(slot).random(1)[0] if slot else engine.random(1)[0]
             values = {d.name: d.from_unit(float(u)) for d, u in zip(dimensions, point, strict=True)}
-            return _only_active(space, {**values, compare: arm})
+            return space.only_active({**values, compare: arm})
 
     return Sequence()
 

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from normsweep.parts import resolve_trial
 from normsweep.search import record
-from normsweep.search.advisor import Advisor, grid_size, make_advisor, suggest
+from normsweep.search.advisor import Advisor, make_advisor, suggest
 from normsweep.search.record import StudyInfo
 from normsweep.spec import DataKey, Epoch, Record, Result, Scalar, Status, Sweep, Trial
 
@@ -36,7 +36,7 @@ class Search:
     def __init__(self, study: optuna.Study, sweep: Sweep, data: DataKey) -> None:
         """`sweep` has the arms that are to run, `data` is what they are trained on."""
         self._study, self.sweep, self._data = study, sweep, data
-        self.trials_per_arm = trials_per_arm(sweep)
+        self.trials_per_arm = sweep.trials_per_arm
         self._running: dict[int, tuple[optuna.Trial, Trial]] = {}
         self._advisors: dict[str, Advisor] = {
             str(arm): make_advisor(sweep, arm, self.trials_per_arm) for arm in sweep.arms
@@ -149,11 +149,3 @@ class Search:
             self._open[arm].discard(taken.trial.slot)
             self._again.pop((arm, taken.trial.slot), None)
             self._advisors[arm].learn(frozen)
-
-
-def trials_per_arm(sweep: Sweep) -> int:
-    """Trials of each arm: the total shared out and rounded up; at most the points of a grid."""
-    if sweep.search.sampler != "grid":
-        return sweep.trials_per_arm
-    size = min(grid_size(sweep.search.space, sweep.compare, arm) for arm in sweep.arms)
-    return min(sweep.trials_per_arm, size)

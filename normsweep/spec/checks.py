@@ -182,7 +182,8 @@ def _confirm(confirm: Confirm | None, space: Space, catalog: Catalog) -> Iterato
     longest = getattr(confirm, "epochs", None)
     if longest is None and "epochs" in space:
         longest = space["epochs"].largest
-    if isinstance(longest, int) and epochs is not None and epochs > longest:
+    given = "epochs" in getattr(baseline, "model_fields_set", ())
+    if given and isinstance(longest, int) and epochs is not None and epochs > longest:
         yield Problem(
             "confirm.baseline.epochs",
             f"received {epochs}; legal: at most the confirmation's {longest} epochs",

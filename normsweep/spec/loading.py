@@ -33,13 +33,19 @@ def shipped_sweeps() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load_sweep(source: str | Path, catalog: Catalog, overrides: Sequence[str] = ()) -> Sweep:
+def load_sweep(
+    source: str | Path,
+    catalog: Catalog,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
+) -> Sweep:
     """Read and validate a sweep file.
 
     Args:
         source: path of a TOML file; where there is none, a shipped sweep of that name.
         catalog: the names that are legal for parts.
         overrides: `dotted.key=value` each; a TOML value, or a bare word for a string.
+        options: keys among the overrides that came by an option of their own, with its name.
 
     Raises:
         SweepError: one line for each mistake: file, key, what was received, what is legal.
@@ -50,7 +56,7 @@ def load_sweep(source: str | Path, catalog: Catalog, overrides: Sequence[str] = 
     changed = [_override(raw, text, problems) for text in overrides]
     sweep = validate(raw, catalog, problems)
     if sweep is None or problems:
-        raise SweepError([_line(path, problem, changed) for problem in problems])
+        raise SweepError([_line(path, problem, changed, options or {}) for problem in problems])
     return sweep
 
 
@@ -105,9 +111,9 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _line(path: Path, problem: Problem, changed: Sequence[str]) -> str:
-    if problem.key == OPTION:
-        return f"{OPTION}: {problem.message}"
+def _line(path: Path, problem: Problem, changed: Sequence[str], options: Mapping[str, str]) -> str:
+    if problem.key == OPTION or problem.key in options:
+        return f"{options.get(problem.key, OPTION)}: {problem.message}"
     by_option = any(key and f"{problem.key}.".startswith(f"{key}.") for key in changed)
     return problem.line(OPTION if by_option else str(path))
 

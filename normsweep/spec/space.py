@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -126,3 +127,20 @@ class Space:
         for dimension in self:
             if all(chosen.get(c.parent) in c.values for c in dimension.when):
                 yield dimension
+
+    def only_active(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """Those of the values whose conditions hold."""
+        chosen: dict[str, Scalar] = {}
+        for dimension in self.active(chosen):
+            chosen[dimension.name] = values[dimension.name]
+        return chosen
+
+    def points(self, fixed: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
+        """All points of the grid with the `fixed` parameters as given, each once."""
+        axes = [(fixed[d.name],) if d.name in fixed else d.grid() or () for d in self]
+        names = [dimension.name for dimension in self]
+        points = (
+            self.only_active(dict(zip(names, values, strict=True)))
+            for values in itertools.product(*axes)
+        )
+        return list({tuple(point.items()): point for point in points}.values())

@@ -131,8 +131,12 @@ class Sweep(Section):
 
     @property
     def trials_per_arm(self) -> int:
-        """Trials of each arm: the total, shared out and rounded up."""
-        return math.ceil(self.search.trials / len(self.arms))
+        """Trials of each arm: the total, shared out and rounded up; at most the points of a grid."""
+        share = math.ceil(self.search.trials / len(self.arms))
+        if self.search.sampler != "grid":
+            return share
+        space = self.search.space
+        return min(share, *(len(space.points({self.compare: arm})) for arm in self.arms))
 
     @property
     def total_trials(self) -> int:

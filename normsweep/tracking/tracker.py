@@ -173,6 +173,10 @@ class Tracker:
         """Where the MLflow UI shows the runs, below its address."""
         return f"#/experiments/{self.experiment_id}/runs?workflowType=machine_learning"
 
+    def run_page(self, run_id: str) -> str:
+        """Where the MLflow UI shows a run, below its address."""
+        return f"#/experiments/{self.experiment_id}/runs/{run_id}"
+
     def _experiment(self, name: str, artifacts: Path) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:

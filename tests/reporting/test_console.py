@@ -21,7 +21,7 @@ def test_where_there_is_no_terminal_each_trial_is_a_line(console, record):
     first = record(0, "none", (0.5, 0.6))
     with make_display(console) as display:
         assert isinstance(display, PlainDisplay)
-        display.begin([first], total=4)
+        display.begin([first], total=4, arms=["none", "unit"])
         for made in (
             record(1, "unit", (0.5, 0.9)),
             record(2, "none", (), Status.CRASHED, error="killed\nby [signal] 9"),
@@ -38,7 +38,7 @@ def test_where_there_is_no_terminal_each_trial_is_a_line(console, record):
 
 def test_an_interrupted_trial_is_not_counted_as_done(console, record):
     with make_display(console) as display:
-        display.begin([], total=2)
+        display.begin([], total=2, arms=["none", "unit"])
         display.finished(record(0, "unit", (0.5,), Status.INTERRUPTED))
     assert told(console)[0].startswith("0/2 trial 0 unit")
 
@@ -47,7 +47,7 @@ def test_a_terminal_has_bars_with_the_best_of_each_arm(record):
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
     with make_display(console) as display:
         assert isinstance(display, LiveDisplay)
-        display.begin([record(0, "none", (0.5, 0.6))], total=4)
+        display.begin([record(0, "none", (0.5, 0.6))], total=4, arms=["none", "unit"])
         for made in (
             record(1, "unit", (0.5, 0.9)),
             record(2, "none", (), Status.CRASHED, error="[red]killed"),

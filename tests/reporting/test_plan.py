@@ -7,9 +7,9 @@ from normsweep.spec import Sweep, load_sweep
 
 @pytest.fixture
 def planned(sweep_file, parts):
-    def lines(*overrides: str, trials_per_arm: int | None = None, **found: object) -> list[str]:
+    def lines(*overrides: str, **found: object) -> list[str]:
         sweep = load_sweep(sweep_file, parts, overrides)
-        return plan_lines(Plan(sweep, trials_per_arm or sweep.trials_per_arm, **found))
+        return plan_lines(Plan(sweep, **found))
 
     return lines
 
@@ -45,40 +45,40 @@ def test_a_plan_says_what_was_found(planned):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "trials_per_arm", "line"),
+    ("overrides", "line"),
     [
         pytest.param(
-            ["search.trials=13"], None,
+            ["search.trials=13"],
             "note      13 trials are not a multiple of 2 arms: rounded up to 14", id="rounded-up",
         ),
         pytest.param(
-            ["search.trials=1000"], 24,
-            "note      the grid has 24 points an arm: 48 trials in all", id="small-grid",
+            ["search.trials=1000", "search.sampler=grid", "search.space.learning_rate=[0.1, 0.01]"],
+            "note      the grid has 48 points an arm: 96 trials in all", id="small-grid",
         ),
         pytest.param(
-            ["search.pruner=median"], None,
+            ["search.pruner=median"],
             "trials    2 arms × 6 = 12, sampler tpe, pruner median within each arm", id="pruner",
         ),
         pytest.param(
-            ["search.longest_every=3"], None,
+            ["search.longest_every=3"],
             "epochs    1 to 12; one trial in 3 of each arm trains for 12", id="longest",
         ),
-        pytest.param(["search.space.epochs=[2, 8]"], None, "epochs    2, 8", id="epochs-list"),
+        pytest.param(["search.space.epochs=[2, 8]"], "epochs    2, 8", id="epochs-list"),
         pytest.param(
-            ['data.dataset=["mnist", "digits"]'], None, "data      mnist or digits", id="data-list"
+            ['data.dataset=["mnist", "digits"]'], "data      mnist or digits", id="data-list"
         ),
         pytest.param(
-            ['search.space.normalization=["unit", "robust"]'], None,
+            ['search.space.normalization=["unit", "robust"]'],
             "note      robust takes its median and quartiles from the non-zero pixels", id="robust",
         ),
         pytest.param(
-            ["compare=optimizer", "reference=adam"], None,
+            ["compare=optimizer", "reference=adam"],
             "arms      2 by optimizer: sgd, adam; reference adam", id="other-arms",
         ),
     ],
 )  # fmt: skip
-def test_a_plan_tells_what_is_special(planned, overrides, trials_per_arm, line):
-    assert line in planned(*overrides, trials_per_arm=trials_per_arm)
+def test_a_plan_tells_what_is_special(planned, overrides, line):
+    assert line in planned(*overrides)
 
 
 @pytest.mark.parametrize(

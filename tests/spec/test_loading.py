@@ -243,3 +243,8 @@ def test_a_file_that_is_not_there_is_told_with_the_shipped_ones(source):
 def test_the_nearest_shipped_name_is_proposed():
     with pytest.raises(SweepError, match='did you mean "quickstart"'):
         find_sweep("quickstrat")
+
+
+def test_a_default_that_is_longer_than_the_space_is_no_mistake_of_the_files(sweep_file, parts):
+    overrides = ["search.space.epochs=2", "confirm.seeds=3"]
+    assert load_sweep(sweep_file, parts, overrides).confirm.seeds == 3

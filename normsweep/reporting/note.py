@@ -1,0 +1,50 @@
+"""The note that MLflow shows above a study's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from normsweep.analysis import arms_table, best_table
+from normsweep.reporting.formats import render
+from normsweep.search import StudyInfo
+from normsweep.spec import Record, Sweep
+
+__all__ = ["experiment_note"]
+
+
+def experiment_note(
+    sweep: Sweep, info: StudyInfo, records: Sequence[Record], link: Callable[[str], str]
+) -> str:
+    """The question, each arm's best trial with a link to its run, how to read on. Markdown.
+
+    Args:
+        sweep: with the arms that ran.
+        info: the study as a whole.
+        records: its trials.
+        link: the address of a run by its id.
+    """
+    arms = [str(arm) for arm in sweep.arms]
+    best = best_table(records, arms, same=info.same)
+    links = zip(best["arm"], best["trial"], best["run_id"], strict=True)
+    columns = ["arm", "val_accuracy", "learning_rate", "optimizer", "epochs", "trial"]
+    counts = arms_table(records, arms).filter(["arm", "trials", "complete", "diverged", "failed"])
+    data = info.data
+    return f"""# {info.name}
+
+{sweep.question}
+
+Data: {data["name"]} ({data["source"]}), {data["train_images"]} training images. Reference arm:
+{sweep.reference}.
+
+## Best trial of each arm, by validation accuracy after the last epoch
+
+{render(best.filter(items=columns), "markdown").decode()}
+Runs: {", ".join(f"[{arm}, trial {trial}]({link(run)})" for arm, trial, run in links if run)}
+
+The best score of several trials is optimistic: it selects a configuration, and is no estimate.
+
+## Trials
+
+{render(counts, "markdown").decode()}
+All tables: `python -m normsweep.export best --study-name {info.name}`
+"""
