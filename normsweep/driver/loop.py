@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 from normsweep.analysis import best_of_arms
@@ -56,9 +57,11 @@ def run_search(
                 loop.fill()
             if not loop.running:
                 return
-            with signals.waiting():
+            # A poll that ends soon is not interrupted: what it had taken in would be lost.
+            with signals.waiting() if executor.blocks else nullcontext():
                 events = executor.poll(POLL)
             loop.handle(events)
+            signals.check()
     except (Interrupted, StudyStopped):
         loop.interrupt()
         raise
@@ -100,8 +103,9 @@ class _Loop:
         """Stop what runs; each trial is recorded with the epochs it had."""
         for number in list(self.running):
             self._executor.cancel(number)
-        while self.running:
-            self.handle(self._executor.poll(POLL))
+        self.handle(self._executor.poll(POLL))
+        for number in list(self.running):  # its end was lost where the signal came
+            self._finished(Finished(Result(number, Status.INTERRUPTED)))
 
     def _epoch(self, epoch: Epoch) -> None:
         trial = self.running[epoch.trial]

@@ -70,6 +70,7 @@ class Settings:
 def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
     """Show what a study will do, and how long a measured step says it takes; record nothing."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as work:
+        stack.enter_context(console.status("loading data and network, measuring a step"))
         signals = stack.enter_context(Signals())
         executor = _executor(sweep, settings, Path(work))
         stack.callback(executor.close)
@@ -91,6 +92,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
     """
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
+        waiting = stack.enter_context(console.status("loading data and network"))
         executor = _executor(sweep, settings, settings.data_root)
         stack.callback(executor.close)
         data, about = load_data(sweep, settings.data_dir, settings.data_root)
@@ -103,6 +105,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             search = search or Search(study, prepared.sweep, data)
         signals.check()
         tracker = _tracker(sweep, settings)
+        waiting.stop()
         return _run(search, tracker, executor, settings, about, signals, console)
 
 

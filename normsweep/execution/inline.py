@@ -20,6 +20,7 @@ class Inline:
     """One trial at a time, an epoch at each poll; a time limit is kept between epochs only."""
 
     slots = 1
+    blocks = True
 
     def __init__(
         self, data_root: Path, device: Device, threads: int, trial_timeout: float | None = None

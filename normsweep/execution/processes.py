@@ -34,6 +34,7 @@ class Processes:
     """One worker process, replaced when it is lost, with a time limit for each trial."""
 
     slots = 1
+    blocks = False
 
     def __init__(
         self,

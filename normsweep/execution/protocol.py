@@ -20,6 +20,8 @@ class Executor(Protocol):
     """Runs trials somewhere, at most `slots` at a time, and gives back what they report."""
 
     slots: int
+    blocks: bool
+    """Whether `poll` itself trains, and so may outlast its timeout."""
 
     def submit(self, trial: Trial, keep_above: float | None = None) -> None:
         """Start a trial, where a slot is free.
