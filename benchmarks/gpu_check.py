@@ -69,7 +69,7 @@ def _train(trial: Trial, device: Literal["gpu", "cpu"], root: Path) -> Result:
     from normsweep.training import Finished, Question, survey
 
     with closing(Processes(root, device, threads())) as executor:
-        executor.call(survey, Question(trial, (trial.normalization,), device))
+        executor.call(survey, Question((trial,), (trial.normalization,), device))
         executor.submit(trial)
         ends: list[Finished] = []
         while not ends:

@@ -41,10 +41,11 @@ def check(
 ) -> int:
     """Check a sweep file and show its plan; every mistake is named at once."""
     from normsweep.parts import catalog
-    from normsweep.reporting.plan import Plan, plan_lines
     from normsweep.spec import load_sweep
 
     loaded = load_sweep(sweep, catalog(), set_)
+    from normsweep.reporting.plan import Plan, plan_lines
+
     print("\n".join(plan_lines(Plan(loaded))))
     return 0
 

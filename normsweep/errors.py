@@ -15,6 +15,7 @@ A trial that fails is not an exception: it is a status (`normsweep.spec.Status`)
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 
@@ -27,7 +28,13 @@ __all__ = [
     "StudyStopped",
     "SweepError",
     "UserError",
+    "masked",
 ]
+
+
+def masked(text: str) -> str:
+    """The text with the passwords of the URLs in it as ***."""
+    return re.sub(r"://([^:/@\s]*):[^@\s]+@", r"://\1:***@", text)
 
 
 class NormsweepError(Exception):

@@ -64,6 +64,7 @@ def export(
     content = render(_table(table, study_name, storage, top), format_)
     if output is None:
         sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
         return 0
     try:
         output.write_bytes(content)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from normsweep.errors import Interrupted, NormsweepError, UserError
+from normsweep.errors import Interrupted, NormsweepError, UserError, masked
 
 __all__ = ["run"]
 
@@ -32,10 +33,16 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
         return MISTAKE
     except Interrupted as error:
         _tell([f"stopped by {error}: everything so far is recorded; to go on:"])
-        print(f"  {shlex.join([*app.name[0].split(), *given])}", file=sys.stderr)
+        print(f"  {masked(shlex.join([*app.name[0].split(), *given]))}", file=sys.stderr)
         return error.exit_status
-    except NormsweepError as error:
-        _tell([str(error)])
+    except KeyboardInterrupt:
+        _tell(["stopped by SIGINT before anything began"])
+        return 130
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (NormsweepError, OSError) as error:
+        _tell([" ".join(str(error).split()) if isinstance(error, OSError) else str(error)])
         return 1
 
 

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
+from normsweep.spec import Trial
 from normsweep.training import ModelState
 
 __all__ = ["Checkpoints"]
 
 
 class Checkpoints:
-    """One `.npz` a trial below a folder of the study's own."""
+    """One `.npz` a trial, by its fingerprint: trials that share one have the same weights."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def save(self, trial: int, state: ModelState) -> None:
+    def save(self, trial: Trial, state: ModelState) -> None:
         """Keep a trial's state."""
         state.save(self._path(trial))
 
-    def load(self, trial: int) -> ModelState | None:
-        """A trial's state, or None where it is not kept."""
-        path = self._path(trial)
-        return ModelState.load(path) if path.is_file() else None
+    def load(self, trial: Trial) -> ModelState | None:
+        """A trial's state, or None where it is not kept or cannot be read."""
+        try:
+            return ModelState.load(self._path(trial))
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
 
-    def keep_only(self, trials: Collection[int]) -> None:
+    def keep_only(self, trials: Iterable[Trial]) -> None:
         """Drop the states of all other trials."""
         kept = {self._path(trial) for trial in trials}
         for path in self._folder.glob("*.npz"):
             if path not in kept:
                 path.unlink(missing_ok=True)
 
-    def _path(self, trial: int) -> Path:
-        return self._folder / f"{trial}.npz"
+    def _path(self, trial: Trial) -> Path:
+        return self._folder / f"{trial.fingerprint[:32]}.npz"

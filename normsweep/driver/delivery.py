@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from normsweep.reporting import Display
+from normsweep.reporting.console import Display
 from normsweep.search import Search
 from normsweep.spec import Epoch, Record, Trial
 from normsweep.tracking import Tracker, TrackingFailed
 
 __all__ = ["Delivery"]
+
+
+PAUSE = 60.0
+"""Seconds after a failure in which no live run is begun: each attempt may hold training up."""
 
 
 class Delivery:
@@ -25,9 +31,12 @@ class Delivery:
     ) -> None:
         self._search, self._tracker, self._data, self._display = search, tracker, data, display
         self._runs: dict[int, str] = {}
+        self._down_until = 0.0
 
     def started(self, trial: Trial) -> None:
-        """Begin a live run."""
+        """Begin a live run, unless MLflow has just failed."""
+        if time.monotonic() < self._down_until:
+            return
         try:
             self._runs[trial.number] = self._tracker.start(trial, self._data)
         except TrackingFailed as error:
@@ -55,10 +64,21 @@ class Delivery:
         else:
             self._search.mark(record.trial.number, run_id)
 
-    def deliver(self) -> list[int]:
-        """Write what is unmarked; the numbers of the trials that still could not be written."""
+    def abandon(self) -> None:
+        """Close the live runs of trials that will not be told any more."""
+        for run_id in self._runs.values():
+            with contextlib.suppress(TrackingFailed):
+                self._tracker.kill(run_id)
+        self._runs.clear()
+
+    def deliver(self, check: Callable[[], None]) -> list[int]:
+        """Write what is unmarked; the numbers of the trials that still could not be written.
+
+        `check` is called between trials, and may raise.
+        """
         left = [r for r in self._search.records() if r.result is not None and not r.run_id]
         for done, record in enumerate(left):
+            check()
             try:
                 run_id = self._tracker.deliver(record, self._data)
             except TrackingFailed as error:
@@ -69,6 +89,7 @@ class Delivery:
 
     def _failed(self, trial: int, error: TrackingFailed) -> None:
         self._runs.pop(trial, None)
+        self._down_until = time.monotonic() + PAUSE
         self._display.note(
             f"MLflow did not take trial {trial} ({error}); training goes on, the record has it, and "
             "it is delivered at the end or by the next run of this command"

@@ -12,7 +12,7 @@ from normsweep.driver.delivery import Delivery
 from normsweep.driver.signals import Signals
 from normsweep.errors import Interrupted, StudyStopped
 from normsweep.execution import Executor
-from normsweep.reporting import Display
+from normsweep.reporting.console import Display
 from normsweep.search import Search
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 from normsweep.training import Finished
@@ -32,6 +32,7 @@ def run_search(
     checkpoints: Checkpoints,
     display: Display,
     signals: Signals,
+    where: Result,
     timeout: float | None = None,
 ) -> None:
     """Run what is left of the plan, and record all of it.
@@ -43,13 +44,14 @@ def run_search(
         checkpoints: where the best trials' weights are kept.
         display: told what happens.
         signals: interrupts between, never within, writes.
+        where: machine and chance level, for trials whose process is lost with them.
         timeout: seconds after which no new trial is started; None: no limit.
 
     Raises:
         Interrupted: the study was asked to stop; what ran is recorded as interrupted.
         StudyStopped: ten trials in a row crashed.
     """
-    loop = _Loop(search, executor, delivery, checkpoints, display)
+    loop = _Loop(search, executor, delivery, checkpoints, display, where)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:
@@ -75,8 +77,10 @@ class _Loop:
         delivery: Delivery,
         checkpoints: Checkpoints,
         display: Display,
+        where: Result,
     ) -> None:
         self._search, self._executor, self._delivery = search, executor, delivery
+        self._where = where
         self._checkpoints, self._display = checkpoints, display
         self.running: dict[int, Trial] = {}
         self._best = best_of_arms(search.records())
@@ -86,10 +90,10 @@ class _Loop:
         """Start trials while there is room and something to try."""
         while len(self.running) < self._executor.slots and (trial := self._search.ask()):
             self.running[trial.number] = trial
-            self._display.started(trial)
-            self._delivery.started(trial)
             best = self._best.get(trial.arm)
             self._executor.submit(trial, best.result.score if best and best.result else -1.0)
+            self._display.started(trial)
+            self._delivery.started(trial)
 
     def handle(self, events: list[Epoch | Finished]) -> None:
         """Record what happened."""
@@ -103,9 +107,12 @@ class _Loop:
         """Stop what runs; each trial is recorded with the epochs it had."""
         for number in list(self.running):
             self._executor.cancel(number)
-        self.handle(self._executor.poll(POLL))
-        for number in list(self.running):  # its end was lost where the signal came
-            self._finished(Finished(Result(number, Status.INTERRUPTED)))
+        try:
+            self.handle(self._executor.poll(POLL))
+            for number in list(self.running):  # its end was lost where the signal came
+                self._finished(Finished(Result(number, Status.INTERRUPTED)))
+        finally:
+            self._delivery.abandon()
 
     def _epoch(self, epoch: Epoch) -> None:
         trial = self.running[epoch.trial]
@@ -115,7 +122,11 @@ class _Loop:
 
     def _finished(self, event: Finished) -> None:
         del self.running[event.result.trial]
-        record = self._search.tell(event.result)
+        result = event.result
+        if not result.machine:
+            where = self._where
+            result = replace(result, machine=where.machine, chance=where.chance)
+        record = self._search.tell(result)
         self._keep(record, event)
         self._delivery.finished(record)
         self._display.finished(record)
@@ -126,8 +137,8 @@ class _Loop:
         before = self._best
         self._best = best_of_arms([*before.values(), record])
         if self._best.get(record.trial.arm) is record and event.state is not None:
-            self._checkpoints.save(record.trial.number, event.state)
-            self._checkpoints.keep_only({r.trial.number for r in self._best.values()})
+            self._checkpoints.save(record.trial, event.state)
+            self._checkpoints.keep_only(r.trial for r in self._best.values())
 
     def _count_crashes(self, result: Result) -> None:
         if result.status is not Status.CRASHED:

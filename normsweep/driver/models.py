@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from normsweep.analysis import best_of_arms
 from normsweep.driver.checkpoints import Checkpoints
 from normsweep.driver.signals import Signals
+from normsweep.errors import StudyStopped
 from normsweep.execution import Executor
 from normsweep.parts import models
-from normsweep.reporting import Display
+from normsweep.reporting.console import Display
 from normsweep.search import Search
 from normsweep.spec import Record, Trial
 from normsweep.tracking import Tracker, TrackingFailed, save_model
@@ -31,19 +33,30 @@ def log_best_models(
     signals: Signals,
 ) -> None:
     """Log the best model of each arm that is not logged yet, checked on raw validation images."""
-    logged = search.info.models
-    for arm, record in best_of_arms(search.records()).items():
+    logged, records = search.info.models, search.records()
+    for arm, record in best_of_arms(records).items():
         number = record.trial.number
         if record.trial.model == models.SIMULATED or logged.get(arm, {}).get("trial") == number:
             continue
         if not record.run_id:
             display.note(f"model of {arm} not logged: MLflow does not have its trial {number} yet")
             continue
-        state = checkpoints.load(number) or _trained_again(record.trial, executor, signals)
+        state = checkpoints.load(record.trial) or _trained_again(record.trial, executor, signals)
         if state is None:
             display.note(f"model of {arm} not logged: trial {number} failed when trained again")
             continue
-        _log(record, state, search, tracker, executor, display, signals)
+        try:
+            _log(record, state, search, tracker, executor, display, signals)
+            _unmark(records, logged.get(arm, {}).get("trial"), tracker)
+        except (StudyStopped, TrackingFailed) as error:
+            display.note(f"model of {arm} not logged, the same command tries again: {error}")
+
+
+def _unmark(records: Sequence[Record], trial: int | None, tracker: Tracker) -> None:
+    """Take the mark of the best from the trial that was it before."""
+    for record in records:
+        if record.trial.number == trial and record.run_id:
+            tracker.not_best(record.run_id)
 
 
 def _log(
@@ -65,17 +78,13 @@ def _log(
                 f"model of {trial.arm}: the saved model has validation accuracy "
                 f"{saved.val_accuracy:.4f} on raw images, its trial had {result.score:.4f}"
             )
-        try:
-            model_id = tracker.log_model(saved.folder, record, name="model")
-        except TrackingFailed as error:
-            display.note(f"model of {trial.arm} not logged, run the command again: {error}")
-            return
+        model_id = tracker.log_model(saved.folder, record, name="model")
     search.mark_model(trial.arm, trial.number, model_id)
 
 
 def _trained_again(trial: Trial, executor: Executor, signals: Signals) -> ModelState | None:
     """The trial's weights where they were not kept: the same trial gives the same ones."""
-    executor.submit(trial, keep_above=-1.0)
+    executor.submit(trial, keep_from=-1.0)
     while True:
         with signals.waiting():
             events = executor.poll(0.5)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.driver.signals import Signals
-from normsweep.errors import SweepError
+from normsweep.errors import StoreError, SweepError
 from normsweep.execution import Executor
 from normsweep.parts import Dataset, datasets, resolve_trial
 from normsweep.reporting.plan import mean_epochs
@@ -30,19 +30,28 @@ class Prepared:
     """Estimated wall time of the search, where a step was measured."""
 
 
-def load_data(sweep: Sweep, data_dir: Path | None, root: Path) -> tuple[DataKey, dict[str, Any]]:
+def load_data(
+    sweep: Sweep, data_dir: Path | None, root: Path, begun_on: str | None = None
+) -> tuple[DataKey, dict[str, Any]]:
     """Load, check and cut the data, and write it below `root` for the workers.
+
+    Of a list of datasets the one that the study was begun on comes first.
 
     Returns:
         The key that trials carry, and what the record says of the data.
 
     Raises:
         DataError: it cannot be had or used.
+        StoreError: `root` cannot be written.
     """
-    dataset = datasets.load_first(sweep.data.candidates, data_dir)
+    names = sorted(sweep.data.candidates, key=lambda name: Path(name).stem != begun_on)
+    dataset = datasets.load_first(names, data_dir)
     if sweep.data.train_size is not None:
         dataset = dataset.subset(sweep.data.train_size, sweep.seed)
-    digest = dataset.save(root)
+    try:
+        digest = dataset.save(root)
+    except OSError as error:
+        raise StoreError(f"{root}: cannot be written: {error.strerror}") from None
     return DataKey(dataset.name, digest, sweep.data.validation_split), _about(dataset, digest)
 
 
@@ -62,11 +71,13 @@ def prepare(
     """
     names = [str(name) for name in sweep.search.space.choices("normalization")]
     names.sort(key=lambda name: name != sweep.reference)  # of two alike the reference is kept
-    question = Question(_example(sweep, data, names[0]), tuple(names), device, measure)
+    question = Question(_examples(sweep, data, names[0]), tuple(names), device, measure)
     with signals.waiting():
         findings = executor.call(survey, question)
     reduced = without(sweep, findings.same)
-    return Prepared(reduced, findings, _estimate(reduced, findings) if measure else None)
+    batch_size = question.trials[0].batch_size
+    seconds = _estimate(reduced, findings, batch_size) if measure else None
+    return Prepared(reduced, findings, seconds)
 
 
 def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
@@ -80,13 +91,17 @@ def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
     }
 
 
-def _example(sweep: Sweep, data: DataKey, normalization: str) -> Trial:
-    """A trial of the sweep's network, with each parameter at its first value."""
-    params: dict[str, Scalar] = {}
-    for dimension in sweep.search.space.active(params):
-        params[dimension.name] = dimension.from_unit(0.0)
-    params["normalization"] = normalization
-    return resolve_trial(sweep, data, params, number=-1, slot=-1)
+def _examples(sweep: Sweep, data: DataKey, normalization: str) -> tuple[Trial, ...]:
+    """Trials at both ends of the space, for each optimizer: what any of them refuses is a mistake."""
+    examples = []
+    for end in (0.0, 1.0 - 1e-9):
+        for optimizer in sweep.search.space.choices("optimizer"):
+            params: dict[str, Scalar] = {"optimizer": optimizer}
+            for dimension in sweep.search.space.active(params):
+                params.setdefault(dimension.name, dimension.from_unit(end))
+            params["normalization"] = normalization
+            examples.append(resolve_trial(sweep, data, params, number=-1, slot=-1))
+    return tuple(examples)
 
 
 def without(sweep: Sweep, same: Mapping[Any, str]) -> Sweep:
@@ -102,8 +117,7 @@ def without(sweep: Sweep, same: Mapping[Any, str]) -> Sweep:
     return sweep.model_copy(update={"search": search})
 
 
-def _estimate(sweep: Sweep, findings: Findings) -> float:
+def _estimate(sweep: Sweep, findings: Findings, batch_size: int) -> float:
     """Wall seconds of the search: every step as long as the measured one, validation a third."""
-    batch = sweep.model.batch_size
-    steps = math.ceil(findings.train_images / batch) + findings.val_images / batch / 3
+    steps = math.ceil(findings.train_images / batch_size) + findings.val_images / batch_size / 3
     return sweep.total_trials * mean_epochs(sweep) * steps * findings.seconds_per_step

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,19 +19,15 @@ from normsweep.driver.loop import run_search
 from normsweep.driver.models import log_best_models
 from normsweep.driver.prepare import Prepared, load_data, prepare, without
 from normsweep.driver.signals import Signals
+from normsweep.errors import masked
 from normsweep.execution import Executor, Inline, Processes
 from normsweep.parts import models
-from normsweep.reporting import (
-    Display,
-    Plan,
-    experiment_note,
-    make_display,
-    plan_lines,
-    print_table,
-)
-from normsweep.search import Search, begin, masked, open_study, study_info
-from normsweep.spec import DataKey, Sweep
-from normsweep.tracking import Tracker, TrackingFailed
+from normsweep.reporting.console import Display, make_display, print_table
+from normsweep.reporting.note import experiment_note
+from normsweep.reporting.plan import Plan, plan_lines
+from normsweep.search import Search, begin, check_data, holding, open_study, study_info
+from normsweep.spec import DataKey, Result, Status, Sweep
+from normsweep.tracking import Tracker, TrackingFailed, remote
 from normsweep.training import Device
 
 __all__ = ["ExecutorName", "Settings", "plan_study", "run_study"]
@@ -93,20 +89,27 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
+        stack.enter_context(holding(settings.storage, sweep.name))
         executor = _executor(sweep, settings, settings.data_root)
         stack.callback(executor.close)
-        data, about = load_data(sweep, settings.data_dir, settings.data_root)
-        study = open_study(settings.storage, sweep.name, sweep, about)
+        study = open_study(settings.storage, sweep.name, sweep)
+        info = study_info(study)
+        with signals.waiting():
+            begun_on = info.data.get("name")
+            data, about = load_data(sweep, settings.data_dir, settings.data_root, begun_on)
+        check_data(study, about)
+        where = Result(-1, Status.INTERRUPTED, chance=1 / about["classes"])
         search = _resumed(study, sweep, data)
         if search is None or search.left:
             prepared = prepare(sweep, data, executor, settings.device, signals)
             print_plan(prepared, about, console)
             begin(study, about, prepared.findings.same)
+            where = replace(where, machine=prepared.findings.machine)
             search = search or Search(study, prepared.sweep, data)
         signals.check()
-        tracker = _tracker(sweep, settings)
+        tracker = _tracker(sweep, settings, info.id)
         waiting.stop()
-        return _run(search, tracker, executor, settings, about, signals, console)
+        return _run(search, tracker, executor, settings, about, where, signals, console)
 
 
 def _resumed(study: Any, sweep: Sweep, data: DataKey) -> Search | None:
@@ -120,6 +123,7 @@ def _run(
     executor: Executor,
     settings: Settings,
     about: Mapping[str, Any],
+    where: Result,
     signals: Signals,
     console: Console,
 ) -> bool:
@@ -129,13 +133,20 @@ def _run(
         console.print(f"study {sweep.name} is done: {search.total} of {search.total} trials")
     with make_display(console) as display:
         delivery = Delivery(search, tracker, about, display)
-        delivery.deliver()
+        delivery.deliver(signals.check)
         display.begin(search.records(), search.total, [str(arm) for arm in sweep.arms])
         try:
             run_search(
-                search, executor, delivery, checkpoints, display, signals, sweep.search.timeout
+                search,
+                executor,
+                delivery,
+                checkpoints,
+                display,
+                signals,
+                where,
+                sweep.search.timeout,
             )
-            undelivered = delivery.deliver()
+            undelivered = delivery.deliver(signals.check)
             log_best_models(search, tracker, executor, checkpoints, display, signals)
         finally:
             _note(search, tracker, display)
@@ -153,7 +164,12 @@ def _run(
             "the record has them",
             style="bold red",
         )
-    return not undelivered
+    scored = any(r.result is not None and r.result.status.scored for r in search.records())
+    if not scored and not search.left:
+        console.print(
+            "no trial has a score: the column error of `export trials` says why", style="bold red"
+        )
+    return not undelivered and (scored or bool(search.left))
 
 
 def _executor(sweep: Sweep, settings: Settings, data_root: Path) -> Executor:
@@ -171,14 +187,16 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path) -> Executor:
     )
 
 
-def _tracker(sweep: Sweep, settings: Settings) -> Tracker:
+def _tracker(sweep: Sweep, settings: Settings, study_id: str) -> Tracker:
     tags = {
         "normsweep.sweep_file": str(settings.sweep_file or ""),
         "normsweep.overrides": " ".join(settings.overrides),
         "normsweep.executor": settings.executor,
     }
     artifacts = settings.root / "artifacts"
-    return Tracker(settings.tracking_uri, sweep.name, artifacts, tags, settings.sweep_file)
+    return Tracker(
+        settings.tracking_uri, sweep.name, study_id, artifacts, tags, settings.sweep_file
+    )
 
 
 def _note(search: Search, tracker: Tracker, display: Display) -> None:
@@ -221,9 +239,9 @@ def _print_next(search: Search, settings: Settings, tracker: Tracker, console: C
         f"  python -m normsweep.export best --study-name {name}{storage} --format markdown",
         f"  python -m normsweep.export epochs --study-name {name}{storage} -o epochs.csv",
     ]
-    if "://" not in settings.tracking_uri or settings.tracking_uri.startswith("sqlite"):
+    if not remote(settings.tracking_uri):
         lines += [
-            f"  MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri {settings.tracking_uri}",
+            f"  MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri '{masked(settings.tracking_uri)}'",
             f"    then open http://127.0.0.1:5000/{tracker.page}",
         ]
     else:

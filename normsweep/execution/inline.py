@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from normsweep.execution.calls import answer
+from normsweep.execution.messages import Call, Raised, Returned
 from normsweep.execution.protocol import Event
 from normsweep.spec import Epoch, Result, Status, Trial
 from normsweep.training import Device, Engine, Finished, Training, environment
@@ -37,10 +39,10 @@ class Inline:
         self._started = 0.0
         self._cancelled: list[Finished] = []
 
-    def submit(self, trial: Trial, keep_above: float | None = None) -> None:
+    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
         """Take up a trial; it runs in `poll`."""
         self._trial, self._curve, self._go_on = trial, [], None
-        self._training = self._engine.train(trial, keep_above)
+        self._training = self._engine.train(trial, keep_from)
         self._started = time.time()
 
     def poll(self, timeout: float) -> list[Event]:
@@ -71,7 +73,11 @@ class Inline:
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run the function here."""
-        return function(self._engine, *args, **kwargs)
+        match answer(self._engine, Call(function, args, kwargs)):
+            case Returned(value):
+                return value
+            case Raised(error):
+                raise error
 
     def close(self) -> None:
         """Nothing is left running."""

@@ -28,7 +28,7 @@ class Train:
     """Train a trial."""
 
     trial: Trial
-    keep_above: float | None
+    keep_from: float | None
 
 
 @dataclass(frozen=True)

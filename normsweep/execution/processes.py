@@ -57,17 +57,17 @@ class Processes:
             asks: whether a trial waits for `reply` after each epoch.
         """
         self._setup = Setup(data_root, warm, asks)
-        self._environment = {**os.environ, **environment(device, threads)}
+        self._environment = {**_without_secrets(), **environment(device, threads)}
         self._timeout = trial_timeout
         self._inbox: Inbox = queue.SimpleQueue()
         self._lost: list[Finished] = []
         self._worker: _Worker | None = self._start()
 
-    def submit(self, trial: Trial, keep_above: float | None = None) -> None:
+    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
         """Hand a trial to the worker; a lost one is replaced first."""
         worker = self._ready()
         worker.job = _Job(trial)
-        worker.send(Train(trial, keep_above))
+        worker.send(Train(trial, keep_from))
 
     def poll(self, timeout: float) -> list[Event]:
         """What the worker said, and what became of a trial whose time is up or worker is gone."""
@@ -176,6 +176,15 @@ class Processes:
         )
 
 
+def _without_secrets() -> dict[str, str]:
+    """Our environment without addresses and passwords of stores: workers open none."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PG", "MLFLOW_TRACKING_")) and name != "OPTUNA_STORAGE"
+    }
+
+
 class _Job:
     """The trial that a worker is at."""
 
@@ -235,7 +244,11 @@ class _Worker:
 
     def last_words(self) -> str:
         """How the process ended, and the end of what it printed."""
-        code = self._process.wait()
+        try:
+            code = self._process.wait(timeout=2)
+        except subprocess.TimeoutExpired:  # alive, but what it says cannot be read
+            self.kill()
+            code = self._process.wait()
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         self._printed.seek(0)
         printed = self._printed.read().decode(errors="replace").strip()

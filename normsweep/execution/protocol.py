@@ -23,10 +23,10 @@ class Executor(Protocol):
     blocks: bool
     """Whether `poll` itself trains, and so may outlast its timeout."""
 
-    def submit(self, trial: Trial, keep_above: float | None = None) -> None:
+    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
         """Start a trial, where a slot is free.
 
-        `keep_above`: the model's state is given back where the score is above it; None: never.
+        `keep_from`: the model's state is given back where the score is at least this; None: never.
         """
         ...
 

@@ -14,8 +14,9 @@ import threading
 import traceback
 from typing import Any, BinaryIO
 
-from normsweep.errors import StudyStopped, UserError
-from normsweep.execution.messages import Begun, Call, Raised, Reply, Returned, Setup, Train
+from normsweep.errors import UserError
+from normsweep.execution.calls import answer
+from normsweep.execution.messages import Begun, Call, Raised, Reply, Setup, Train
 from normsweep.training import Engine
 
 __all__ = ["main"]
@@ -29,14 +30,27 @@ def main() -> None:
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
     setup: Setup = inbox.get()
     engine = Engine(setup.data_root)
-    if setup.warm:
-        engine.warm()
+    broken = _warm(engine) if setup.warm else None
     while True:
         match inbox.get():
             case Train() as job:
                 _train(engine, job, setup.asks, inbox, outbox)
             case Call() as job:
-                _send(outbox, _call(engine, job))
+                _send(outbox, Raised(broken) if broken else answer(engine, job))
+
+
+def _warm(engine: Engine) -> UserError | None:
+    """Import the backend; what to tell the first caller where that fails."""
+    try:
+        engine.warm()
+    except Exception as error:
+        backend = os.environ.get("KERAS_BACKEND")
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return UserError(
+            f"KERAS_BACKEND: received {backend}, which cannot be imported ({reason}); legal: "
+            "tensorflow, or jax where it is installed (pip install normsweep[jax])"
+        )
+    return None
 
 
 def _claim_stdout() -> BinaryIO:
@@ -50,8 +64,11 @@ def _read(stream: BinaryIO, inbox: queue.SimpleQueue[Any]) -> None:
     while True:
         try:
             inbox.put(pickle.load(stream))
-        except (EOFError, pickle.UnpicklingError, OSError):
+        except EOFError:
             os._exit(0)
+        except BaseException:  # without this thread the worker would wait for ever
+            traceback.print_exc()
+            os._exit(1)
 
 
 def _send(outbox: BinaryIO, message: Any) -> None:
@@ -66,7 +83,7 @@ def _train(
     engine: Engine, job: Train, asks: bool, inbox: queue.SimpleQueue[Any], outbox: BinaryIO
 ) -> None:
     _send(outbox, Begun(job.trial.number))
-    training = engine.train(job.trial, job.keep_above)
+    training = engine.train(job.trial, job.keep_from)
     go_on: bool | None = None
     while True:
         try:
@@ -78,15 +95,6 @@ def _train(
         if asks:
             reply: Reply = inbox.get()
             go_on = reply.go_on
-
-
-def _call(engine: Engine, job: Call) -> Returned | Raised:
-    try:
-        return Returned(job.function(engine, *job.args, **job.kwargs))
-    except UserError as error:
-        return Raised(error)
-    except Exception as error:
-        return Raised(StudyStopped("".join(traceback.format_exception(error)[-4:])))
 
 
 if __name__ == "__main__":

@@ -124,9 +124,10 @@ class Dataset:
             (work / "about.json").write_text(json.dumps(about))
             os.rename(work, folder)
         except OSError:
-            shutil.rmtree(work, ignore_errors=True)
-            if not folder.is_dir():
+            if not folder.is_dir():  # as it is where another process was faster
                 raise
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
         return digest
 
     @classmethod

@@ -91,7 +91,10 @@ class _Missing(DataError):
 
 
 def _npz(name: str, data_dir: Path | None) -> Found:
-    candidates = [Path(name).expanduser()]
+    try:
+        candidates = [Path(name).expanduser()]
+    except RuntimeError as error:
+        raise DataError(f"data {name}: {error}; legal: a path of an .npz file") from None
     if data_dir is not None and not candidates[0].is_absolute():
         candidates.append(data_dir / name)
     for path in candidates:

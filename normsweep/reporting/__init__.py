@@ -1,26 +1,4 @@
-"""Numbers in, pages out: the console, and table formats."""
+"""Numbers in, pages out: the console, the plan, table formats, the experiment's note.
 
-from normsweep.reporting.console import (
-    Display,
-    LiveDisplay,
-    PlainDisplay,
-    make_display,
-    print_table,
-)
-from normsweep.reporting.formats import FORMATS, Format, render
-from normsweep.reporting.note import experiment_note
-from normsweep.reporting.plan import Plan, plan_lines
-
-__all__ = [
-    "FORMATS",
-    "Display",
-    "Format",
-    "LiveDisplay",
-    "PlainDisplay",
-    "Plan",
-    "experiment_note",
-    "make_display",
-    "plan_lines",
-    "print_table",
-    "render",
-]
+Import from the modules: the plan of a sweep needs none of what the tables need.
+"""

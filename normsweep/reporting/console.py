@@ -197,7 +197,7 @@ class LiveDisplay:
 
     def _render(self) -> Group:
         board = self._board
-        lines = [Text(self._now(trial, epoch)) for trial, epoch in self._running.values()]
+        lines = [Text(self._now(trial, epoch)) for trial, epoch in list(self._running.values())]
         left = board.time_left
         tail = f", about {duration(left)} left" if left is not None else ""
         head = Text(f"{board.done} of {board.total} trials{tail}", style="bold")

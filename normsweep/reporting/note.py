@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from normsweep.analysis import arms_table, best_table
 from normsweep.reporting.formats import render
-from normsweep.search import StudyInfo
 from normsweep.spec import Record, Sweep
+
+if TYPE_CHECKING:
+    from normsweep.search import StudyInfo
 
 __all__ = ["experiment_note"]
 

@@ -3,19 +3,21 @@
 from normsweep.search.record import (
     StudyInfo,
     begin,
+    check_data,
     open_study,
     read_study,
     study_info,
     study_names,
 )
 from normsweep.search.search import Search
-from normsweep.search.storage import masked
+from normsweep.search.storage import holding
 
 __all__ = [
     "Search",
     "StudyInfo",
     "begin",
-    "masked",
+    "check_data",
+    "holding",
     "open_study",
     "read_study",
     "study_info",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from normsweep.errors import StoreError, SweepError
-from normsweep.search.storage import masked, open_storage
+from normsweep.errors import StoreError, SweepError, masked
+from normsweep.search.storage import open_storage
 from normsweep.spec import Record, Result, Status, Sweep, Trial
 from normsweep.spec.problems import shown
 
 __all__ = ["ARM", "RESULT", "SLOT", "TRIAL", "StudyInfo", "open_study", "read_study", "study_names"]
 
+ID = "normsweep:id"
 ARM, SLOT, TRIAL = "normsweep:arm", "normsweep:slot", "normsweep:trial"
 RESULT = "normsweep:result"
 RUN = "normsweep:run:"
@@ -37,6 +39,8 @@ class StudyInfo:
     """What the record says of a study as a whole."""
 
     name: str
+    id: str
+    """Its own for ever: a study that is deleted and made again under its name has another."""
     sweep: Mapping[str, Any]
     """The sweep by dotted key (`Sweep.plain`)."""
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -58,13 +62,12 @@ class StudyInfo:
         return bool(self.data)
 
 
-def open_study(storage_url: str, name: str, sweep: Sweep, data: Mapping[str, Any]) -> optuna.Study:
+def open_study(storage_url: str, name: str, sweep: Sweep) -> optuna.Study:
     """The study of a sweep, made where there is none.
 
     Raises:
         StoreError: the database cannot be opened, or the name is taken by a study of another kind.
-        SweepError: the study was begun with another sweep, or on other data; the differences are
-            named.
+        SweepError: the study was begun with another sweep; the differences are named.
     """
     storage = open_storage(storage_url, create=True)
     known = name in optuna.get_all_study_names(storage)
@@ -77,9 +80,9 @@ def open_study(storage_url: str, name: str, sweep: Sweep, data: Mapping[str, Any
     )
     if known and (SWEEP in study.user_attrs or study.get_trials(deepcopy=False)):
         _refuse_changes(study, sweep, storage_url)
-        _refuse_other_data(study, data)
     else:
         study.set_metric_names(["val_accuracy"])
+        study.set_user_attr(ID, uuid.uuid4().hex)
         study.set_user_attr("question", sweep.question)
     _write_sweep(study, sweep)
     return study
@@ -119,7 +122,22 @@ def study_info(study: optuna.Study) -> StudyInfo:
     """What the record says of the study as a whole."""
     attrs = study.user_attrs
     loaded = {key: json.loads(attrs.get(key, "{}")) for key in (SWEEP, DATA, SAME, MODELS)}
-    return StudyInfo(study.study_name, loaded[SWEEP], loaded[DATA], loaded[SAME], loaded[MODELS])
+    return StudyInfo(study.study_name, attrs.get(ID, ""), *loaded.values())
+
+
+def check_data(study: optuna.Study, data: Mapping[str, Any]) -> None:
+    """Make sure that a study that was begun goes on with the data that it was begun on.
+
+    Raises:
+        SweepError: the data is another.
+    """
+    before = study_info(study).data
+    if before and before["digest"] != data["digest"]:
+        raise SweepError(
+            f"study {study.study_name}: was begun on {before['name']} ({before['source']}, digest "
+            f"{before['digest'][:12]}), received {data['name']} ({data['source']}, digest "
+            f"{data['digest'][:12]}); legal: the same data, or another --study-name"
+        )
 
 
 def begin(study: optuna.Study, data: Mapping[str, Any], same: Mapping[str, str]) -> None:
@@ -177,6 +195,8 @@ def _refuse_changes(study: optuna.Study, sweep: Sweep, storage_url: str) -> None
             f"--study-name: received {study.study_name}, which {masked(storage_url)} holds as a "
             "study that normsweep did not make; legal: another name"
         )
+    if not study_info(study).begun:  # it never came to a trial
+        return
     changed = [
         f"  {key}: was {shown(before.get(key, 'not there'))}, is {shown(now.get(key, 'not there'))}"
         for key in sorted(before.keys() | now.keys())
@@ -189,14 +209,4 @@ def _refuse_changes(study: optuna.Study, sweep: Sweep, storage_url: str) -> None
                 "trials, seeds or time, or another --study-name:",
                 *changed,
             ]
-        )
-
-
-def _refuse_other_data(study: optuna.Study, data: Mapping[str, Any]) -> None:
-    before = study_info(study).data
-    if before and before["digest"] != data["digest"]:
-        raise SweepError(
-            f"study {study.study_name}: was begun on {before['name']} ({before['source']}, digest "
-            f"{before['digest'][:12]}), received {data['name']} ({data['source']}, digest "
-            f"{data['digest'][:12]}); legal: the same data, or another --study-name"
         )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import ParamSpec, TypeVar
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
+from normsweep.errors import StudyStopped, masked
 from normsweep.parts import resolve_trial
 from normsweep.search import record
 from normsweep.search.advisor import Advisor, make_advisor, suggest
@@ -15,6 +20,9 @@ from normsweep.search.record import StudyInfo
 from normsweep.spec import DataKey, Epoch, Record, Result, Scalar, Status, Sweep, Trial
 
 __all__ = ["Search"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 STATES = {
     Status.COMPLETE: TrialState.COMPLETE,
@@ -24,6 +32,23 @@ STATES = {
     Status.TIMED_OUT: TrialState.FAIL,
     Status.INTERRUPTED: TrialState.FAIL,
 }
+
+
+def _on_record(method: Callable[P, R]) -> Callable[P, R]:
+    """A method whose database errors mean that the study cannot go on."""
+
+    @functools.wraps(method)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except (OptunaError, SQLAlchemyError) as error:
+            reason = masked(" ".join(f"{type(error).__name__}: {error}".split()))[:400]
+            raise StudyStopped(
+                f"the record (--storage) cannot be written: {reason}; mend that, and run the same "
+                "command again"
+            ) from error
+
+    return wrapped
 
 
 class Search:
@@ -63,10 +88,12 @@ class Search:
         """Trials that are not recorded yet and do not run."""
         return sum(len(slots) for slots in self._open.values())
 
+    @_on_record
     def records(self) -> list[Record]:
         """All trials so far."""
         return record.records(self._study)
 
+    @_on_record
     def ask(self) -> Trial | None:
         """The next trial, recorded as running; None where the plan is done."""
         arm = max(self._open, key=lambda name: len(self._open[name]))
@@ -85,6 +112,7 @@ class Search:
         self._running[asked.number] = asked, trial
         return trial
 
+    @_on_record
     def report(self, epoch: Epoch) -> bool:
         """Record an epoch's validation accuracy; whether the trial goes on."""
         asked, trial = self._running[epoch.trial]
@@ -94,6 +122,7 @@ class Search:
             return True
         return self._advisors[trial.arm].report(trial.slot, epoch.epoch, value)
 
+    @_on_record
     def tell(self, result: Result) -> Record:
         """Record how a trial ended; an interrupted one is left to be run again."""
         asked, trial = self._running.pop(result.trial)
@@ -107,10 +136,12 @@ class Search:
             self._again[trial.arm, trial.slot] = trial.params
         return Record(trial, result)
 
+    @_on_record
     def mark(self, trial: int, run_id: str) -> None:
         """Note that an MLflow run holds all of a trial."""
         record.set_run(self._study, trial, run_id)
 
+    @_on_record
     def mark_model(self, arm: str, trial: int, model_id: str) -> None:
         """Note which trial's model was logged for an arm."""
         record.set_model(self._study, arm, trial, model_id)

@@ -63,8 +63,13 @@ def load_sweep(
 def find_sweep(source: str | Path) -> Path:
     """The file that `source` names: a path, or a shipped sweep."""
     path = Path(source)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise SweepError(
+            f"{str(source)[:60]}…: {error.strerror}; legal: the path of a file"
+        ) from None
     shipped = shipped_sweeps()
     named = path.parent in (Path("."), Path("sweeps")) and path.suffix in ("", ".toml")
     if named and path.stem in shipped:

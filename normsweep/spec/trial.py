@@ -70,10 +70,11 @@ class Trial:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that decides the curve; neither number, arm nor device."""
+        """SHA-256 over all that decides the curve; neither number, arm, the data's name nor device."""
         content = asdict(self)
         for key in ("number", "arm", "slot", "params", "phase"):
             del content[key]
+        del content["data"]["name"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:

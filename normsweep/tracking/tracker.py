@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
-import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,11 +31,11 @@ from mlflow.entities import (
 )
 from mlflow.exceptions import MlflowException
 
-from normsweep.errors import NormsweepError, StoreError
+from normsweep.errors import NormsweepError, StoreError, masked
 from normsweep.spec import Epoch, Record, Status, Trial
 from normsweep.tracking import rows
 
-__all__ = ["Tracker", "TrackingFailed"]
+__all__ = ["Tracker", "TrackingFailed", "remote"]
 
 R = TypeVar("R")
 
@@ -62,6 +62,7 @@ class Tracker:
         self,
         uri: str,
         experiment: str,
+        study_id: str,
         artifacts: Path,
         tags: Mapping[str, str],
         sweep_file: Path | None = None,
@@ -71,6 +72,7 @@ class Tracker:
         Args:
             uri: MLflow's tracking URI.
             experiment: the study's name.
+            study_id: the study's own id, by which its runs are told from others of that name.
             artifacts: folder for artifacts where the store is a local database.
             tags: what every run is tagged with, beside what its trial says.
             sweep_file: kept with every run.
@@ -78,8 +80,13 @@ class Tracker:
         Raises:
             StoreError: the store cannot be opened.
         """
-        self.uri, self._study, self._sweep_file = uri, experiment, sweep_file
-        self._tags = {**_source_tags(), **tags}
+        self.uri, self._study, self._study_id, self._sweep_file = (
+            uri,
+            experiment,
+            study_id,
+            sweep_file,
+        )
+        self._tags = {**_source_tags(), **tags, "normsweep.study_id": study_id}
         try:
             self._client = MlflowClient(tracking_uri=uri)
             self.experiment_id = self._experiment(experiment, artifacts)
@@ -87,7 +94,7 @@ class Tracker:
             raise
         except Exception as error:
             reason = _reason(error)
-            raise StoreError(f"--tracking-uri: cannot open {_masked(uri)}: {reason}") from None
+            raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {reason}") from None
 
     def start(self, trial: Trial, data: Mapping[str, Any]) -> str:
         """Begin the run of a trial; its id."""
@@ -98,10 +105,15 @@ class Tracker:
             )
         )
         run_id = run.info.run_id
-        self._try(lambda: self._client.log_batch(run_id, params=rows.params(trial)))
-        self._try(lambda: self._client.log_inputs(run_id, [_dataset(data)]))
-        if self._sweep_file is not None:
-            self._try(lambda: self._client.log_artifact(run_id, str(self._sweep_file)))
+        try:
+            self._try(lambda: self._client.log_batch(run_id, params=rows.params(trial)))
+            self._try(lambda: self._client.log_inputs(run_id, [_dataset(data)]))
+            if self._sweep_file is not None:
+                self._try(lambda: self._client.log_artifact(run_id, str(self._sweep_file)))
+        except TrackingFailed:
+            with contextlib.suppress(TrackingFailed):
+                self.kill(run_id)
+            raise
         return run_id
 
     def epoch(self, run_id: str, epoch: Epoch) -> None:
@@ -128,7 +140,8 @@ class Tracker:
         for run in self._runs_of(record.trial.number):
             if run.data.tags.get("normsweep.complete") and run.info.status == ENDS[result.status]:
                 return run.info.run_id
-            self._kill(run)
+            if run.info.status == RunStatus.to_string(RunStatus.RUNNING):
+                self.kill(run.info.run_id)
             if result.status is Status.INTERRUPTED:
                 return run.info.run_id
         run_id = self.start(record.trial, data)
@@ -138,6 +151,16 @@ class Tracker:
             self._try(lambda part=part: self._client.log_batch(run_id, metrics=part))
         self.finish(run_id, record)
         return run_id
+
+    def kill(self, run_id: str) -> None:
+        """Close a run that will not be whole."""
+        tag = [RunTag("normsweep.status", Status.INTERRUPTED.value)]
+        self._try(lambda: self._client.log_batch(run_id, tags=tag))
+        self._try(lambda: self._client.set_terminated(run_id, "KILLED"))
+
+    def not_best(self, run_id: str) -> None:
+        """Take the mark of an arm's best trial from a run."""
+        self._try(lambda: self._client.set_tag(run_id, "normsweep.best_of_arm", "false"))
 
     def note(self, text: str) -> None:
         """The experiment's description, in Markdown."""
@@ -180,31 +203,30 @@ class Tracker:
     def _experiment(self, name: str, artifacts: Path) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            local = "://" not in self.uri or self.uri.startswith(("sqlite", "file"))
-            location = artifacts.absolute().as_uri() if local else None
+            location = None if remote(self.uri) else artifacts.absolute().as_uri()
             return self._client.create_experiment(name, artifact_location=location)
         if found.lifecycle_stage != "active":
             raise StoreError(
-                f"--tracking-uri: the experiment {name} in {_masked(self.uri)} is deleted; legal: "
+                f"--tracking-uri: the experiment {name} in {masked(self.uri)} is deleted; legal: "
                 "restore it (mlflow experiments restore), or another --study-name"
             )
         return found.experiment_id
 
     def _runs_of(self, trial: int) -> list[Any]:
-        query = f"tags.`normsweep.trial` = '{trial}' and tags.`normsweep.study` = '{self._study}'"
+        own = f"tags.`normsweep.study_id` = '{self._study_id}'"
+        query = f"{own} and tags.`normsweep.trial` = '{trial}'"
         return self._try(lambda: self._client.search_runs([self.experiment_id], query))
-
-    def _kill(self, run: Any) -> None:
-        if run.info.status == RunStatus.to_string(RunStatus.RUNNING):
-            tag = [RunTag("normsweep.status", Status.INTERRUPTED.value)]
-            self._try(lambda: self._client.log_batch(run.info.run_id, tags=tag))
-            self._try(lambda: self._client.set_terminated(run.info.run_id, "KILLED"))
 
     def _try(self, write: Callable[[], R]) -> R:
         try:
             return write()
         except (MlflowException, OSError, ValueError) as error:
-            raise TrackingFailed(f"{_masked(self.uri)}: {_reason(error)}") from error
+            raise TrackingFailed(f"{masked(self.uri)}: {_reason(error)}") from error
+
+
+def remote(uri: str) -> bool:
+    """Whether a tracking URI is a server's, which keeps artifacts itself, and not a database's."""
+    return uri.startswith(("http://", "https://", "databricks"))
 
 
 def _dataset(data: Mapping[str, Any]) -> DatasetInput:
@@ -233,9 +255,4 @@ def _source_tags() -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    return _masked(" ".join(str(error).split()))[:300]
-
-
-def _masked(text: str) -> str:
-    """The text with the passwords of URLs in it as ***."""
-    return re.sub(r"://([^:/@\s]*):[^@/\s]+@", r"://\1:***@", text)
+    return masked(" ".join(str(error).split()))[:300]

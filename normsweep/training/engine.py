@@ -60,12 +60,12 @@ class Engine:
         """Import the backend, which takes seconds, before there is anything to train."""
         import keras  # noqa: F401
 
-    def train(self, trial: Trial, keep_above: float | None = None) -> Training:
+    def train(self, trial: Trial, keep_from: float | None = None) -> Training:
         """Train a trial epoch by epoch; a failure is a status, not an exception.
 
         Args:
             trial: what to train.
-            keep_above: give the model's state back where the score is above this; None: never.
+            keep_from: give the model's state back where the score is at least this; None: never.
 
         Yields:
             Each epoch as it ends; send False to end the trial as pruned.
@@ -94,7 +94,7 @@ class Engine:
         result = Result(
             trial.number, status, tuple(curve), seconds=seconds, started=started, **fields
         )
-        wanted = model is not None and keep_above is not None and result.score > keep_above
+        wanted = status is Status.COMPLETE and keep_from is not None and result.score >= keep_from
         return Finished(result, ModelState.of(model) if wanted else None)
 
     def inputs(self, data: DataKey, seed: int, normalization: str) -> Inputs:

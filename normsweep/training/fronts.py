@@ -63,14 +63,23 @@ def fit_front(normalization: str, train: Array) -> Front:
 
 def _is_fixed(layers: tuple[Any, ...], probe: Array) -> bool:
     """Whether layers learn nothing and do in training what they do afterwards; builds them."""
+    afterwards = _through(layers, probe, training=False)
+    if any(layer.trainable_variables for layer in layers):
+        return False
+    variables = [variable for layer in layers for variable in layer.variables]
+    before = [np.array(variable) for variable in variables]
+    in_training = _through(layers, probe, training=True)
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)  # what the probe moved: running means, states of seeds
+    return np.array_equal(in_training, afterwards)
+
+
+def _through(layers: tuple[Any, ...], x: Any, *, training: bool) -> Array:
     import keras
 
-    outputs = [probe, probe]
     for layer in layers:
-        outputs = [_call(layer, x, mode) for x, mode in zip(outputs, (True, False), strict=True)]
-    learns = any(layer.trainable_variables for layer in layers)
-    in_training, afterwards = (np.asarray(keras.ops.convert_to_numpy(x)) for x in outputs)
-    return not learns and np.array_equal(in_training, afterwards)
+        x = _call(layer, x, training)
+    return np.asarray(keras.ops.convert_to_numpy(x))
 
 
 def _call(layer: Any, x: Any, training: bool) -> Any:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from normsweep.errors import SweepError
-from normsweep.parts import Dataset, models
+from normsweep.parts import Dataset, models, optimizers
 from normsweep.spec import Trial
 from normsweep.training.cores import model_digest
 from normsweep.training.engine import Engine
 from normsweep.training.environment import Device, machine, require, simulated_machine
 from normsweep.training.fronts import Front, fit_front
 from normsweep.training.splits import split
+from normsweep.training.synthetic import synthetic_curve
 
 __all__ = ["Findings", "Question", "survey"]
 
@@ -26,7 +28,8 @@ PROBE = 256
 class Question:
     """What to look at: a trial like those to come, and the normalizations to compare."""
 
-    trial: Trial
+    trials: tuple[Trial, ...]
+    """Such that each optimizer and each option is there at both ends of its range."""
     normalizations: tuple[str, ...]
     """In order of preference: of two that do the same, the first is kept."""
     device: Device
@@ -56,19 +59,26 @@ def survey(engine: Engine, question: Question) -> Findings:
         UserError: a device that is not there, a normalization that refuses the data, a network
             that cannot be built for it.
     """
-    trial = question.trial
+    trial = question.trials[0]
     dataset = Dataset.open(engine.data_root, trial.data.digest)
     parts = split(dataset, trial.data.validation_split, trial.seed)
     counts = {"train_images": len(parts.y_train), "val_images": len(parts.y_val)}
     if trial.model == models.SIMULATED:
+        for example in question.trials:
+            _try_curve(example)
         return Findings({}, simulated_machine(), **counts)
     require(question.device)
     fronts = {name: fit_front(name, parts.x_train) for name in question.normalizations}
-    same = _same(fronts, parts.x_train[:PROBE])
-    model = _built(engine, trial)
+    spread = np.linspace(0, len(parts.x_train) - 1, PROBE).astype(int)
+    same = _same(fronts, parts.x_train[spread])
+    networks = [
+        _built(example, dataset.input_shape, dataset.classes) for example in question.trials
+    ]
+    for example in question.trials:
+        _try_optimizer(example)
     seconds = _step_seconds(engine, trial) if question.measure else 0.0
-    where = {**machine(), "model_digest": model_digest(model)}
-    return Findings(same, where, model.count_params(), **counts, seconds_per_step=seconds)
+    where = {**machine(), "model_digest": model_digest(networks[0])}
+    return Findings(same, where, networks[0].count_params(), **counts, seconds_per_step=seconds)
 
 
 def _same(fronts: dict[str, Front], probe: np.ndarray[Any, Any]) -> dict[str, str]:
@@ -90,16 +100,38 @@ def _same(fronts: dict[str, Front], probe: np.ndarray[Any, Any]) -> dict[str, st
     return same
 
 
-def _built(engine: Engine, trial: Trial) -> Any:
-    inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
+def _try_optimizer(trial: Trial) -> None:
     try:
-        return engine.core(trial, inputs).model
+        optimizers.registry[trial.optimizer].function(
+            trial.learning_rate, **trial.optimizer_options
+        )
     except Exception as error:
-        options = ", ".join(f"{k} = {v}" for k, v in trial.model_options.items()) or "no options"
-        raise SweepError(
-            f"model {trial.model}: cannot be built for images of {inputs.shape} with {options}: "
-            f"{type(error).__name__}: {error}".replace("\n", " ")
-        ) from None
+        raise _refused("optimizer", trial.optimizer, trial.optimizer_options, "", error) from None
+
+
+def _try_curve(trial: Trial) -> None:
+    try:
+        float(trial.model_options.get("seconds", 0))
+        options = {**trial.model_options, "seconds": 0.0}  # checked, and not slept
+        next(synthetic_curve(replace(trial, model_options=options), classes=2))
+    except Exception as error:
+        raise _refused("model", trial.model, trial.model_options, "", error) from None
+
+
+def _built(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
+    try:
+        return models.registry[trial.model].function(shape, classes, **trial.model_options)
+    except Exception as error:
+        images = f" for images of {shape}"
+        raise _refused("model", trial.model, trial.model_options, images, error) from None
+
+
+def _refused(
+    kind: str, name: str, options: Mapping[str, Any], what: str, error: Exception
+) -> SweepError:
+    given = ", ".join(f"{key} = {value}" for key, value in options.items()) or "no options"
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return SweepError(f"{kind} {name}: cannot be built{what} with {given}: {reason}")
 
 
 def _step_seconds(engine: Engine, trial: Trial) -> float:

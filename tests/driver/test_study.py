@@ -8,11 +8,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from mlflow import MlflowClient
 
 from normsweep.analysis import best_of_arms
+from normsweep.parts import datasets
 from normsweep.search import read_study
 from normsweep.spec import Record, Status
 
@@ -181,6 +183,28 @@ def test_a_sweep_changed_since_is_refused_with_the_difference(place):
     assert "was begun with another sweep" in said
     assert "seed: was 0, is 5" in said
     assert place.complete() == 3
+
+
+def test_a_second_driver_is_told_who_runs_the_study(place):
+    process = place.start("--set", "model.options.seconds=0.2")
+    try:
+        place.wait_for_trials(1)
+        said = place.run("--set", "model.options.seconds=0.2", status=2)
+        assert f"study tested: is being run by process {process.pid}, since" in said
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert not [r for r in place.runs() if r.info.status == "RUNNING"]
+
+
+def test_a_list_of_datasets_goes_on_with_the_one_that_it_was_begun_on(place):
+    arguments = ("--n-trials", "3", "--set", "data.dataset=['late.npz', 'digits']")
+    assert "data      digits" in place.run(*arguments)
+    arrays = datasets.load("digits")
+    names = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(place.folder / "late.npz", **{name: getattr(arrays, name)[:300] for name in names})
+    place.run("--n-trials", "6", *arguments[2:])
+    assert {r.trial.data.name for r in place.records()} == {"digits"}
 
 
 def test_the_time_limit_starts_no_more_trials_and_says_so(place):

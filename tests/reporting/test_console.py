@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from normsweep.reporting import LiveDisplay, PlainDisplay, make_display, print_table
+from normsweep.reporting.console import LiveDisplay, PlainDisplay, make_display, print_table
 from normsweep.spec import Status
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from normsweep.analysis import arms_table, best_table, epochs_table, trials_table
-from normsweep.reporting import FORMATS, Format, render
+from normsweep.reporting.formats import FORMATS, Format, render
 from normsweep.spec import Status
 
 AWKWARD = "a_b & c | <b>x</b> 50% $1 #2 {3} ~^\\"

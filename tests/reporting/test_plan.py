@@ -1,7 +1,6 @@
 import pytest
 
-from normsweep.reporting import Plan, plan_lines
-from normsweep.reporting.plan import duration, mean_epochs
+from normsweep.reporting.plan import Plan, duration, mean_epochs, plan_lines
 from normsweep.spec import Sweep, load_sweep
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import optuna
 import pytest
+from mlflow import MlflowClient
+from sqlalchemy import create_engine, inspect
 
 from normsweep.errors import StoreError, SweepError
 from normsweep.parts import catalog
-from normsweep.search import Search, begin, open_study, read_study, study_names
+from normsweep.search import Search, begin, check_data, holding, open_study, read_study, study_names
 from normsweep.spec import DataKey, Epoch, Result, Status, Sweep, Trial, load_sweep
 
 DATA = {
@@ -52,7 +54,7 @@ def url(tmp_path: Path) -> str:
 
 
 def opened(url: str, sweep: Sweep) -> Search:
-    study = open_study(url, sweep.name, sweep, DATA)
+    study = open_study(url, sweep.name, sweep)
     begin(study, DATA, {})
     return Search(study, sweep, KEY)
 
@@ -275,7 +277,7 @@ def test_more_trials_seeds_and_time_are_no_change(url, sweep):
 def test_other_data_is_refused(url, sweep):
     run_all(opened(url, sweep()), 1)
     with pytest.raises(SweepError, match="was begun on digits .*digest d1.*, received mnist"):
-        open_study(url, "tested", sweep(), {**DATA, "digest": "d2", "name": "mnist"})
+        check_data(open_study(url, "tested", sweep()), {**DATA, "digest": "d2", "name": "mnist"})
 
 
 def test_a_study_of_somebody_elses_is_left_alone(url, sweep):
@@ -322,3 +324,36 @@ def test_on_postgresql_it_is_the_same(postgresql_url, tmp_path, sweep):
     )
     assert settings(there) == settings(here)
     assert len(read_study(postgresql_url, "tested")[1]) == 12
+
+
+def test_a_study_has_one_driver_at_a_time(url):
+    with holding(url, "tested"):
+        with (
+            pytest.raises(StoreError, match=r"being run by process \d+, since"),
+            holding(url, "tested"),
+        ):
+            pass
+        with holding(url, "other"):
+            pass
+    with holding(url, "tested"):
+        pass
+
+
+def test_a_database_of_something_else_is_left_as_it_is(tmp_path, url, sweep):
+    MlflowClient(tracking_uri=url).search_experiments()
+    tables = set(inspect(create_engine(url)).get_table_names())
+    for use in (lambda: opened(url, sweep()), lambda: read_study(url, None)):
+        with pytest.raises(StoreError, match="MLflow's database"):
+            use()
+    assert set(inspect(create_engine(url)).get_table_names()) == tables
+
+
+def test_a_study_that_came_to_no_trial_may_be_changed(url, sweep):
+    open_study(url, "tested", sweep())
+    assert opened(url, sweep("seed=9")).ask().seed == 9
+
+
+def test_a_study_made_again_under_its_name_has_an_id_of_its_own(url, sweep):
+    first = opened(url, sweep()).info.id
+    optuna.delete_study(study_name="tested", storage=url)
+    assert opened(url, sweep()).info.id != first

@@ -42,7 +42,7 @@ def tracker(uri, tmp_path, request) -> Tracker:
     sweep.write_text("name = 'tested'")
     name = request.node.name.replace("[", "-").rstrip("]")
     return Tracker(
-        uri, name, tmp_path / "artifacts", {"normsweep.sweep_file": "tested.toml"}, sweep
+        uri, name, name, tmp_path / "artifacts", {"normsweep.sweep_file": "tested.toml"}, sweep
     )
 
 
@@ -158,7 +158,7 @@ def test_a_logged_model_takes_raw_pixels_where_normsweep_is_not_installed(
     tracker, record, digits_root, tmp_path
 ):
     trial = replace(record.trial, model="lenet", model_options={}, learning_rate=0.05)
-    training, engine = Engine(digits_root).train(trial, keep_above=0.0), Engine(digits_root)
+    training, engine = Engine(digits_root).train(trial, keep_from=0.0), Engine(digits_root)
     try:
         while True:
             next(training)
@@ -190,13 +190,13 @@ for uri in ("models:/{model_id}", "runs:/{record.run_id}/model"):
 
 def test_a_store_that_cannot_be_opened_is_told_without_its_password(tmp_path):
     with pytest.raises(StoreError) as caught:
-        Tracker("http://user:secret@127.0.0.1:9", "tested", tmp_path, {})
+        Tracker("http://user:secret@127.0.0.1:9", "tested", "id", tmp_path, {})
     assert "--tracking-uri: cannot open http://user:***@127.0.0.1:9" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 def test_a_server_that_is_gone_fails_the_write_and_not_the_program(mlflow_server, tmp_path, record):
-    tracker = Tracker(mlflow_server.url, "gone", tmp_path, {})
+    tracker = Tracker(mlflow_server.url, "gone", "id", tmp_path, {})
     mlflow_server.stop()
     try:
         with pytest.raises(TrackingFailed):

@@ -34,8 +34,8 @@ def broken_network(input_shape, classes):
     raise RuntimeError("this network cannot be built")
 
 
-def run(engine: Engine, trial: Trial, keep_above: float | None = None) -> Finished:
-    training = engine.train(trial, keep_above)
+def run(engine: Engine, trial: Trial, keep_from: float | None = None) -> Finished:
+    training = engine.train(trial, keep_from)
     try:
         while True:
             next(training)
@@ -94,7 +94,7 @@ def test_training_learns(engine, trial):
 
 def test_a_loss_that_is_not_finite_ends_the_trial_as_diverged(engine, trial):
     bad = replace(trial, normalization="none", optimizer="sgd", learning_rate=1e30)
-    finished = run(engine, bad, keep_above=-1.0)
+    finished = run(engine, bad, keep_from=-1.0)
     assert finished.result.status is Status.DIVERGED
     assert finished.result.score == pytest.approx(0.1)
     assert not finished.result.curve[-1].finite
@@ -119,8 +119,8 @@ def test_a_trial_that_is_told_to_stop_is_pruned(engine, trial):
 
 def test_the_state_is_given_back_only_above_the_bar(engine, trial):
     assert run(engine, trial).state is None
-    assert run(engine, trial, keep_above=1.0).state is None
-    assert run(engine, trial, keep_above=0.0).state is not None
+    assert run(engine, trial, keep_from=1.0).state is None
+    assert run(engine, trial, keep_from=0.0).state is not None
 
 
 def test_a_state_survives_saving_bit_for_bit(engine, trial, tmp_path):

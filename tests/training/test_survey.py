@@ -9,6 +9,7 @@ from normsweep.errors import DataError, DeviceError, SweepError
 from normsweep.parts import Dataset
 from normsweep.spec import DataKey, Trial
 from normsweep.training import Engine, Question, survey
+from normsweep.training.fronts import fit_front
 from normsweep.training.splits import batch_order, split
 
 
@@ -23,7 +24,7 @@ def trial(key: DataKey, **fields) -> Trial:
 
 def test_normalizations_that_do_the_same_on_this_data_are_found(digits_root, digits_key):
     question = Question(
-        trial(digits_key), ("unit", "none", "minmax", "center", "batch_norm"), "auto"
+        (trial(digits_key),), ("unit", "none", "minmax", "center", "batch_norm"), "auto"
     )
     findings = survey(Engine(digits_root), question)
     assert findings.same == {"minmax": "unit"}
@@ -33,7 +34,7 @@ def test_normalizations_that_do_the_same_on_this_data_are_found(digits_root, dig
 
 
 def test_a_step_is_measured_where_asked(digits_root, digits_key):
-    question = Question(trial(digits_key), ("unit",), "auto", measure=True)
+    question = Question((trial(digits_key),), ("unit",), "auto", measure=True)
     assert survey(Engine(digits_root), question).seconds_per_step > 0
 
 
@@ -47,13 +48,13 @@ def large(root: Path) -> DataKey:
 def test_whitening_of_large_images_is_refused_before_any_trial(tmp_path):
     key = large(tmp_path)
     with pytest.raises(DataError, match=r"4,900 features; legal: at most 4,096"):
-        survey(Engine(tmp_path), Question(trial(key), ("unit", "zca"), "auto"))
+        survey(Engine(tmp_path), Question((trial(key),), ("unit", "zca"), "auto"))
 
 
 def test_a_network_that_cannot_be_built_is_refused_before_any_trial(digits_root, digits_key):
     bad = trial(digits_key, model_options={"units": "many"})
     with pytest.raises(SweepError, match="model mlp: cannot be built .* units = many"):
-        survey(Engine(digits_root), Question(bad, ("unit",), "auto"))
+        survey(Engine(digits_root), Question((bad,), ("unit",), "auto"))
 
 
 def test_a_gpu_that_is_not_there_is_refused(digits_root, digits_key):
@@ -62,7 +63,7 @@ def test_a_gpu_that_is_not_there_is_refused(digits_root, digits_key):
     if keras.distribution.list_devices("gpu"):
         pytest.skip("this machine has a GPU")
     with pytest.raises(DeviceError, match="received gpu, but .* sees none; legal: auto or cpu"):
-        survey(Engine(digits_root), Question(trial(digits_key), ("unit",), "gpu"))
+        survey(Engine(digits_root), Question((trial(digits_key),), ("unit",), "gpu"))
 
 
 def test_a_split_keeps_each_classs_share_and_loses_nothing(digits_root, digits_key):
@@ -86,3 +87,30 @@ def test_every_epoch_has_an_order_of_its_own():
     assert sorted(first) == sorted(second) == list(range(100))
     assert not np.array_equal(first, second)
     np.testing.assert_array_equal(first, batch_order(100, 7, 1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"optimizer": "sgd", "optimizer_options": {"momentum": 5.0}}, "optimizer sgd: .* momentum = 5.0"),
+        ({"model_options": {"units": 0}}, "model mlp: .* units = 0"),
+        ({"model": "synthetic", "model_options": {"seconds": "abc"}}, "model synthetic: .* seconds = abc"),
+    ],
+)  # fmt: skip
+def test_an_option_that_is_refused_is_told_before_any_trial(
+    digits_root, digits_key, fields, message
+):
+    bad = (trial(digits_key), trial(digits_key, **fields))
+    if "model" in fields:
+        bad = bad[1:]
+    with pytest.raises(SweepError, match=message):
+        survey(Engine(digits_root), Question(bad, ("unit",), "auto"))
+
+
+def test_a_learned_front_starts_untouched(digits_root, digits_key):
+    images = np.asarray(Dataset.open(digits_root, digits_key.digest).x_train)
+    front = fit_front("batch_norm", images)
+    assert not front.fixed
+    layer = front.layers[-1]
+    np.testing.assert_array_equal(np.array(layer.moving_mean), 0)
+    np.testing.assert_array_equal(np.array(layer.moving_variance), 1)
