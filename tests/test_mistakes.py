@@ -122,7 +122,7 @@ def storage(folder, sweep_file, parts) -> str:
     url = f"sqlite:///{folder}/optuna.db"
     for name in ("first", "second"):
         sweep = load_sweep(sweep_file, parts, [f"name={name}"])
-        open_study(url, name, sweep, {})
+        open_study(url, name, sweep)
     return url
 
 

@@ -25,7 +25,15 @@ from normsweep.parts import models
 from normsweep.reporting.console import Display, make_display, print_table
 from normsweep.reporting.note import experiment_note
 from normsweep.reporting.plan import Plan, plan_lines
-from normsweep.search import Search, begin, check_data, holding, open_study, study_info
+from normsweep.search import (
+    Search,
+    begin,
+    begun_on_data,
+    check_data,
+    holding,
+    open_study,
+    study_info,
+)
 from normsweep.spec import DataKey, Result, Status, Sweep
 from normsweep.tracking import Tracker, TrackingFailed, remote
 from normsweep.training import Device
@@ -92,11 +100,10 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         stack.enter_context(holding(settings.storage, sweep.name))
         executor = _executor(sweep, settings, settings.data_root)
         stack.callback(executor.close)
-        study = open_study(settings.storage, sweep.name, sweep)
-        info = study_info(study)
         with signals.waiting():
-            begun_on = info.data.get("name")
+            begun_on = begun_on_data(settings.storage, sweep.name)
             data, about = load_data(sweep, settings.data_dir, settings.data_root, begun_on)
+        study = open_study(settings.storage, sweep.name, sweep)
         check_data(study, about)
         where = Result(-1, Status.INTERRUPTED, chance=1 / about["classes"])
         search = _resumed(study, sweep, data)
@@ -107,7 +114,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             where = replace(where, machine=prepared.findings.machine)
             search = search or Search(study, prepared.sweep, data)
         signals.check()
-        tracker = _tracker(sweep, settings, info.id)
+        tracker = _tracker(sweep, settings, search.info.id)
         waiting.stop()
         return _run(search, tracker, executor, settings, about, where, signals, console)
 

@@ -98,4 +98,8 @@ def _train(
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BaseException:  # an ordinary exit would abort over the thread that reads
+        traceback.print_exc()
+        os._exit(1)

@@ -3,6 +3,7 @@
 from normsweep.search.record import (
     StudyInfo,
     begin,
+    begun_on_data,
     check_data,
     open_study,
     read_study,
@@ -16,6 +17,7 @@ __all__ = [
     "Search",
     "StudyInfo",
     "begin",
+    "begun_on_data",
     "check_data",
     "holding",
     "open_study",

@@ -125,6 +125,14 @@ def study_info(study: optuna.Study) -> StudyInfo:
     return StudyInfo(study.study_name, attrs.get(ID, ""), *loaded.values())
 
 
+def begun_on_data(storage_url: str, name: str) -> str | None:
+    """The name of the dataset that a study was begun on, or None where there is none yet."""
+    try:
+        return str(read_study(storage_url, name)[0].data["name"])
+    except (StoreError, KeyError):  # what is wrong with the storage is told when it is opened
+        return None
+
+
 def check_data(study: optuna.Study, data: Mapping[str, Any]) -> None:
     """Make sure that a study that was begun goes on with the data that it was begun on.
 

@@ -95,7 +95,7 @@ class Engine:
             trial.number, status, tuple(curve), seconds=seconds, started=started, **fields
         )
         wanted = status is Status.COMPLETE and keep_from is not None and result.score >= keep_from
-        return Finished(result, ModelState.of(model) if wanted else None)
+        return Finished(result, ModelState.of(model) if wanted and model is not None else None)
 
     def inputs(self, data: DataKey, seed: int, normalization: str) -> Inputs:
         """The images of an arm as its network is fed them, from the seed's split."""
