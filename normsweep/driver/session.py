@@ -87,7 +87,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
     """Run what is left of a study, project it to MLflow, print its tables.
 
     Returns:
-        Whether MLflow has all of it.
+        Whether MLflow has all of it, and the trials that ended brought a score.
 
     Raises:
         UserError: something that the user can mend, before any trial.
