@@ -78,7 +78,8 @@ def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
         signals = stack.enter_context(Signals())
         executor = _executor(sweep, settings, Path(work))
         stack.callback(executor.close)
-        data, about = load_data(sweep, settings.data_dir, Path(work))
+        with signals.waiting():
+            data, about = load_data(sweep, settings.data_dir, Path(work))
         prepared = prepare(sweep, data, executor, settings.device, signals, measure=True)
         print_plan(prepared, about, console)
 

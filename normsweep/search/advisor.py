@@ -126,13 +126,13 @@ class _Planned:
     """Points that are fixed from the start; only the pruner looks at other trials."""
 
     def __init__(self, points: _Points, sweep: Sweep, arm: Scalar) -> None:
-        self._points, self._sweep, self._arm = points, sweep, arm
+        self._points, self._compare = points, sweep.compare
         self._pruner = _Adaptive(sweep, arm, 1)
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
         """The slot's point."""
         chosen = {**self._points[slot], **fixed}
-        own = {k: v for k, v in chosen.items() if k != self._sweep.compare}
+        own = {k: v for k, v in chosen.items() if k != self._compare}
         self._pruner.choose(slot, own)
         return chosen
 

@@ -94,6 +94,11 @@ def read_study(storage_url: str, name: str | None) -> tuple[StudyInfo, list[Reco
     Raises:
         StoreError: there is no such study.
     """
+    study = _loaded(storage_url, name)
+    return study_info(study), records(study)
+
+
+def _loaded(storage_url: str, name: str | None) -> optuna.Study:
     storage = open_storage(storage_url, create=False)
     names = _names(storage)
     where, held = masked(storage_url), ", ".join(names) or "no study of normsweep"
@@ -102,10 +107,9 @@ def read_study(storage_url: str, name: str | None) -> tuple[StudyInfo, list[Reco
     chosen = name if name is not None else names[0]
     if chosen not in names:
         raise StoreError(f"--study-name: received {shown(chosen)}; {where} holds {held}")
-    study = optuna.load_study(
+    return optuna.load_study(
         storage=storage, study_name=chosen, sampler=optuna.samplers.RandomSampler()
     )
-    return study_info(study), records(study)
 
 
 def study_names(storage_url: str) -> list[str]:
@@ -128,7 +132,7 @@ def study_info(study: optuna.Study) -> StudyInfo:
 def begun_on_data(storage_url: str, name: str) -> str | None:
     """The name of the dataset that a study was begun on, or None where there is none yet."""
     try:
-        return str(read_study(storage_url, name)[0].data["name"])
+        return str(study_info(_loaded(storage_url, name)).data["name"])
     except (StoreError, KeyError):  # what is wrong with the storage is told when it is opened
         return None
 

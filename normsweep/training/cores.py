@@ -15,6 +15,7 @@ import numpy as np
 
 from normsweep.parts import models, optimizers
 from normsweep.spec import Trial
+from normsweep.training.environment import gpus
 from normsweep.training.fronts import fit_front
 from normsweep.training.inputs import Inputs
 from normsweep.training.seeding import seeded
@@ -101,7 +102,7 @@ def _assemble(trial: Trial, inputs: Inputs) -> Any:
 def _compiles_well() -> bool:
     import keras
 
-    return keras.backend.backend() == "jax" or bool(keras.distribution.list_devices("gpu"))
+    return keras.backend.backend() == "jax" or bool(gpus())
 
 
 def _collect_names(config: Any, names: dict[str, str]) -> None:

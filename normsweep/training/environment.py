@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Literal
 
 from normsweep.errors import DeviceError
 
-__all__ = ["Device", "environment", "machine", "require"]
+__all__ = ["Device", "environment", "gpus", "machine", "require"]
 
 Device = Literal["auto", "cpu", "gpu"]
 
@@ -43,14 +44,15 @@ def require(device: Device) -> None:
     Raises:
         DeviceError: `gpu` was asked for and the backend sees none.
     """
-    if device == "gpu" and not _gpus():
+    if device == "gpu" and not gpus():
         raise DeviceError(
             f"--device: received gpu, but {_backend()} sees none; legal: auto or cpu, or a machine "
             "with an NVIDIA GPU where `pip install normsweep[cuda]` was run (nvidia-smi lists it)"
         )
 
 
-def machine() -> dict[str, str]:
+@functools.cache
+def machine() -> Mapping[str, str]:
     """Where a trial runs: device and its name, threads, backend, versions."""
     backend = _backend()
     return {
@@ -79,7 +81,8 @@ def _backend() -> str:
     return keras.backend.backend()
 
 
-def _gpus() -> list[str]:
+def gpus() -> list[str]:
+    """The GPUs that the backend sees."""
     import keras
 
     # Asked for GPUs by name, JAX raises where it has none.
@@ -87,7 +90,7 @@ def _gpus() -> list[str]:
 
 
 def _device_name() -> str:
-    if not _gpus():
+    if not gpus():
         return f"CPU: {_cpu_name()}"
     if _backend() == "jax":
         from jax import devices  # pyright: ignore[reportMissingImports]
