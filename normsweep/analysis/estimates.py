@@ -1,0 +1,122 @@
+"""A mean over seeds and test images with an interval that holds for new ones of both."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+__all__ = ["Estimate", "Moments", "interval", "moments", "seeds_only"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval; `n` is the number of seeds. Bounds nobody can know are NaN."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What a seeds × images table says about its mean.
+
+    `v_seeds` and `v_images` are the parts of the mean's variance that more seeds and more images
+    lower; the residual is in `v_seeds`. `dof` are Satterthwaite's degrees of freedom of their sum.
+    All three are NaN for fewer than two seeds or two images.
+    """
+
+    mean: float
+    seed_means: tuple[float, ...]
+    v_seeds: float
+    v_images: float
+    dof: float
+    images: int
+
+    @property
+    def n(self) -> int:
+        """The number of seeds."""
+        return len(self.seed_means)
+
+    @property
+    def variance(self) -> float:
+        """Variance of the mean over new seeds and new images."""
+        return self.v_seeds + self.v_images
+
+
+def moments(table: NDArray[Any]) -> Moments:
+    """Two-way analysis of variance, without replication, of a (seeds, images) table.
+
+    The table is bool, integer or float of shape (n, M): bits of correctness, or their differences.
+    With MS the mean squares, `v_seeds` = Var(seed means)/n and
+    `v_images` = max(MS_images − MS_residual, 0)/(n·M).
+
+    Raises ValueError where the table has not two axes.
+    Reference: Searle, Casella & McCulloch, Variance Components, 1992, chapter 4.
+    """
+    if table.ndim != 2:
+        raise ValueError(f"a table of seeds × images has 2 axes, not {table.ndim}")
+    n, images = table.shape
+    if n == 0 or images == 0:
+        return Moments(math.nan, (math.nan,) * n, math.nan, math.nan, math.nan, images)
+    values = np.asarray(table, np.float64)
+    seed_means = values.mean(axis=1)
+    v_seeds, v_images = _parts(values, seed_means)
+    dof = satterthwaite((v_seeds, n - 1), (v_images, images - 1))
+    means = tuple(float(mean) for mean in seed_means)
+    return Moments(float(seed_means.mean()), means, v_seeds, v_images, dof, images)
+
+
+def interval(m: Moments, tail: float) -> Estimate:
+    """The mean ± t·√(v_seeds + v_images): for new seeds and new images.
+
+    Either bound is missed with probability `tail` (0.025: the ordinary 95 % interval).
+    """
+    return _around(m, m.variance, m.dof, tail)
+
+
+def seeds_only(m: Moments, tail: float) -> Estimate:
+    """The mean ± t·√v_seeds with n − 1 degrees of freedom: new seeds on exactly these images."""
+    return _around(m, m.v_seeds, m.n - 1, tail)
+
+
+def satterthwaite(*parts: tuple[float, float]) -> float:
+    """Degrees of freedom of a sum of (variance, degrees of freedom) parts: V²/Σ(Vₖ²/νₖ).
+
+    Parts that are all zero have no spread to weigh; the fewest degrees of freedom stand for them.
+    Reference: Satterthwaite, Biometrics Bulletin 2(6), 1946.
+    """
+    total = sum(variance for variance, _ in parts)
+    if math.isnan(total):
+        return math.nan
+    if total == 0:
+        return min(dof for _, dof in parts)
+    # By shares, since the squares of tiny variances are zero in floating point.
+    return 1 / sum((variance / total) ** 2 / dof for variance, dof in parts)
+
+
+def _parts(values: NDArray[np.float64], seed_means: NDArray[np.float64]) -> tuple[float, float]:
+    """Variance of the mean that is due to seeds (with the residual), and to images."""
+    n, images = values.shape
+    if n < 2 or images < 2:
+        return math.nan, math.nan
+    mean = seed_means.mean()
+    of_seeds = images * float(np.square(seed_means - mean).sum())
+    of_images = n * float(np.square(values.mean(axis=0) - mean).sum())
+    total = float(np.square(values - mean).sum())
+    residual = max(total - of_seeds - of_images, 0.0)
+    excess = of_images / (images - 1) - residual / ((n - 1) * (images - 1))
+    return of_seeds / ((n - 1) * n * images), max(excess, 0.0) / (n * images)
+
+
+def _around(m: Moments, variance: float, dof: float, tail: float) -> Estimate:
+    if math.isnan(variance):
+        return Estimate(m.mean, math.nan, math.nan, m.n)
+    reach = float(stdtrit(dof, 1 - tail)) * math.sqrt(variance)
+    return Estimate(m.mean, m.mean - reach, m.mean + reach, m.n)

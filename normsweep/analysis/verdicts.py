@@ -1,0 +1,129 @@
+"""The verdict on one question about one arm: catches up, does not, or not enough evidence."""
+
+from __future__ import annotations
+
+import math
+
+from normsweep.analysis.answers import Comparison, Rules, Verdict, Word
+from normsweep.analysis.estimates import Estimate, interval, moments, seeds_only
+from normsweep.analysis.parity import Bits, Pairs, at, parity
+from normsweep.analysis.planning import IMAGES, more_seeds, smallest_margin
+
+__all__ = ["LEAST_SEEDS", "Comparison", "Rules", "Verdict", "Word", "judge", "parity"]
+
+LEAST_SEEDS = 5
+"""Seed pairs under which no verdict is given."""
+
+
+def judge(
+    comparison: Comparison, rules: Rules, arm: Bits, reference: Bits, diverged: tuple[int, int]
+) -> Verdict:
+    """Hold an arm against its reference.
+
+    `arm` and `reference` are bool, or integers 0 and 1, (seeds, epochs, images): paired by seed,
+    only seeds of which both trained to the horizon, in the same order of images. `diverged` counts
+    the other seeds of arm and reference, which the text of the verdict then names.
+
+    The arm catches up where its smoothed gap stays above −margin from some epoch to the horizon; it
+    does not where the gap at the horizon is under −margin; both at the one-sided level
+    `rules.tail`. There is no verdict under 5 seeds, nor where the reference is not clearly better
+    than chance: its accuracy has to have a lower bound above chance + 2·margin, so that an arm
+    that merely guesses is always under the margin and can never pass.
+
+    Raises ValueError where seeds or images of the two differ, or an epoch asked for is not there.
+    """
+    pairs = Pairs(arm, reference, comparison.fixed_at)
+    _check_epochs(comparison, pairs)
+    barrier = _barrier(comparison, rules, pairs, diverged)
+    low = up = None
+    if not barrier:
+        low, up = parity(pairs, comparison.horizon, rules.margin, rules.tail)
+    return _verdict(comparison, rules, pairs, diverged, barrier, low, up)
+
+
+def _verdict(
+    comparison: Comparison,
+    rules: Rules,
+    pairs: Pairs,
+    diverged: tuple[int, int],
+    barrier: str,
+    low: int | None,
+    up: int | None,
+) -> Verdict:
+    m = pairs.gap(comparison.horizon)
+    gap = interval(m, rules.tail)
+    word = Word.NOT_ENOUGH if barrier else _word(gap, up, rules.margin)
+    seeds = ""
+    if word is Word.NOT_ENOUGH and not barrier:
+        seeds = more_seeds(m, rules.margin, rules.tail_at(rules.look + 1))
+    accuracy, reference_accuracy = (
+        pairs.accuracies(comparison.horizon) if pairs.seeds else (math.nan, math.nan)
+    )
+    return Verdict(
+        question=comparison.question,
+        arm=comparison.arm,
+        reference=comparison.reference,
+        word=word,
+        epoch=up,
+        epoch_low=low,
+        horizon=comparison.horizon,
+        gap=gap,
+        on_these_images=seeds_only(m, rules.tail),
+        seeds=pairs.seeds,
+        images=pairs.images,
+        margin=rules.margin,
+        tail=rules.tail,
+        look=rules.look,
+        comparisons=rules.arms,
+        more_seeds=seeds,
+        reason=barrier or _what_is_missing(seeds),
+        diverged=diverged,
+        accuracy=accuracy,
+        reference_accuracy=reference_accuracy,
+        margin_needed=smallest_margin(m),
+    )
+
+
+def _check_epochs(comparison: Comparison, pairs: Pairs) -> None:
+    needed = {
+        comparison.arm: (comparison.horizon, pairs.arm),
+        comparison.reference: (pairs.reference_epoch(comparison.horizon), pairs.reference),
+    }
+    for name, (epoch, bits) in needed.items():
+        if not 1 <= epoch <= bits.shape[1]:
+            raise ValueError(f"{name}: epoch {epoch} is not among its {bits.shape[1]} epochs")
+
+
+def _barrier(comparison: Comparison, rules: Rules, pairs: Pairs, diverged: tuple[int, int]) -> str:
+    """Why no verdict can be given at all, or nothing."""
+    if pairs.seeds < LEAST_SEEDS:
+        can = "can be compared" + _lost(comparison, diverged)
+        return f"at least {LEAST_SEEDS} seeds are needed, {pairs.seeds} {can}"
+    bits = at(pairs.reference, pairs.reference_epoch(comparison.horizon))
+    accuracy = interval(moments(bits), rules.tail)
+    if not accuracy.low > rules.chance + 2 * rules.margin:
+        return (
+            f"{comparison.reference}, which it is held against, is not clearly better than guessing"
+            f" (accuracy {accuracy.value:.4f}, guessing {rules.chance:.4f})"
+        )
+    return ""
+
+
+def _lost(comparison: Comparison, diverged: tuple[int, int]) -> str:
+    names = (comparison.arm, comparison.reference)
+    lost = [f"{name} {count}" for name, count in zip(names, diverged, strict=True) if count]
+    return f" (seeds that diverged: {', '.join(lost)})" if lost else ""
+
+
+def _word(gap: Estimate, up: int | None, margin: float) -> Word:
+    if up is not None:
+        return Word.CATCHES_UP
+    return Word.DOES_NOT if gap.high < -margin else Word.NOT_ENOUGH
+
+
+def _what_is_missing(seeds: str) -> str:
+    if seeds == IMAGES:
+        return "more test images would decide, not more seeds"
+    if seeds.startswith("more"):
+        return f"{seeds} further seeds would be needed"
+    return f"about {seeds} more seeds would decide" if seeds else ""

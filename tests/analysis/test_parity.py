@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from normsweep.analysis.estimates import interval, moments
+from normsweep.analysis.parity import Pairs, parity
+
+MARGIN, TAIL = 0.02, 0.025
+shapes = st.tuples(st.integers(2, 5), st.integers(1, 7), st.integers(2, 9))
+
+
+@st.composite
+def bits_of_two(draw):
+    shape = draw(shapes)
+    return draw(arrays(bool, shape)), draw(arrays(bool, shape))
+
+
+def bits(curve, seeds=8, images=1000, rng=0) -> np.ndarray:
+    """Bits whose chance of being right follows a curve of accuracies."""
+    generator = np.random.default_rng(rng)
+    chance = np.asarray(curve)[None, :, None]
+    return generator.random((seeds, len(curve), images)) < chance
+
+
+def found(curve, reference=0.9, **options) -> tuple[int | None, int | None]:
+    flat = [reference] * len(curve)
+    pairs = Pairs(bits(curve, **options), bits(flat, **{**options, "rng": 1}))
+    return parity(pairs, len(curve), MARGIN, TAIL)
+
+
+@settings(max_examples=60, deadline=None)
+@given(bits_of_two(), st.booleans(), st.data())
+def test_the_smoothed_gap_is_the_mean_of_what_is_there(both, fixed, data):
+    arm, reference = (side.astype(float) for side in both)
+    epochs = arm.shape[1]
+    epoch = data.draw(st.integers(1, epochs))
+    stands = data.draw(st.integers(1, epochs)) if fixed else None
+    pairs = Pairs(*both, stands)
+    first = max(epoch - 3, 0)
+    held = reference[:, stands - 1] if stands else reference[:, first:epoch].mean(axis=1)
+    expected = moments(arm[:, first:epoch].mean(axis=1) - held)
+    got = pairs.gap(epoch)
+    assert (got.mean, got.v_seeds, got.v_images) == pytest.approx(
+        (expected.mean, expected.v_seeds, expected.v_images), abs=1e-12
+    )
+    accuracy, reference_accuracy = pairs.accuracies(epoch)
+    assert accuracy - reference_accuracy == pytest.approx(got.mean, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(bits_of_two(), st.floats(0.01, 0.9), st.floats(0.01, 0.4), st.booleans())
+def test_both_epochs_are_those_of_the_rule_read_word_by_word(both, margin, tail, fixed):
+    pairs = Pairs(*both, 1 if fixed else None)
+    epochs = range(1, both[0].shape[1] + 1)
+    passed = [interval(pairs.gap(e), tail).low > -margin for e in epochs]
+    possible = [interval(pairs.gap(e, window=1), tail).high >= -margin for e in epochs]
+    up = next((e for e in epochs if all(passed[e - 1 :])), None)
+    low = next((e for e in epochs if possible[e - 1]), None)
+    if up is not None:
+        low = up if low is None else min(low, up)
+    assert parity(pairs, epochs[-1], margin, tail) == (low, up)
+
+
+def test_a_single_epoch_is_not_smoothed():
+    pairs = Pairs(bits([0.5, 0.9, 0.9]), bits([0.9] * 3, rng=1))
+    assert pairs.gap(3, window=1).mean == pytest.approx(0.0, abs=0.01)
+    assert pairs.gap(3).mean == pytest.approx(-0.4 / 3, abs=0.01)
+
+
+def test_against_a_fixed_epoch_only_the_arm_is_smoothed():
+    pairs = Pairs(bits([0.8, 0.9]), bits([0.5, 0.7, 0.9], rng=1), fixed_at=3)
+    assert pairs.gap(2).mean == pytest.approx(0.85 - 0.9, abs=0.01)
+
+
+def test_bits_as_integers_are_not_overrun():
+    arm = np.ones((5, 3, 4), np.uint8)
+    assert Pairs(arm * 0, arm).gap(3).mean == -1
+
+
+def test_an_arm_that_is_level_from_the_start_catches_up_at_the_first_epoch():
+    assert found([0.9] * 6) == (1, 1)
+
+
+def test_an_arm_that_rises_is_bracketed():
+    low, up = found([0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9])
+    assert low == 5
+    assert 5 < up <= 8, "the trailing mean still holds the epochs before"
+
+
+def test_an_arm_that_stays_under_the_margin_never_does():
+    assert found([0.8] * 6) == (None, None)
+
+
+def test_an_arm_that_dips_below_again_counts_from_after_the_dip():
+    curve = [0.9] * 6 + [0.5] * 2 + [0.9] * 6
+    low, up = found(curve)
+    assert low == 1, "the first epoch that it may have been"
+    assert up == 11, "the first mean of three epochs without the dip"
+
+
+def test_an_arm_that_ends_below_has_no_epoch_though_it_was_level_before():
+    low, up = found([0.9] * 8 + [0.8] * 4)
+    assert (low, up) == (1, None)
+
+
+def test_noise_that_lets_single_epochs_pass_is_no_parity():
+    low, up = found([0.88] * 12)
+    assert up is None
+    assert low is not None
+
+
+def test_the_bracket_is_never_empty():
+    """The smoothed gap may pass where no single epoch's does."""
+    arm = np.ones((6, 3, 50), bool)
+    reference = arm.copy()
+    arm[:, 1, :20] = False
+    low, up = parity(Pairs(arm, reference), 3, 0.3, TAIL)
+    assert low <= up
+
+
+def test_two_that_cannot_be_paired_are_refused():
+    with pytest.raises(ValueError, match=r"\(4, 3, 9\) and \(5, 3, 9\)"):
+        Pairs(np.ones((4, 3, 9), bool), np.ones((5, 3, 9), bool))
+    with pytest.raises(ValueError, match="the same seeds and images"):
+        Pairs(np.ones((4, 3, 9), bool), np.ones((4, 3, 8), bool))
+    with pytest.raises(ValueError, match="seeds, epochs, images"):
+        Pairs(np.ones((4, 9), bool), np.ones((4, 9), bool))
