@@ -58,6 +58,10 @@ def study(
     device: Annotated[
         Literal["auto", "cpu", "gpu"], Parameter(help="auto takes a GPU where there is one.")
     ] = "auto",
+    phase: Annotated[
+        Literal["search", "confirm", "all"],
+        Parameter(help="all: the search, then its confirmation on fresh seeds."),
+    ] = "all",
     set_: Annotated[
         tuple[str, ...],
         Parameter(
@@ -98,6 +102,7 @@ def study(
         tracking_uri=tracking_uri,
         executor=executor,
         device=device,
+        phase=phase,
         data_dir=data_dir,
         sweep_file=path,
         overrides=tuple(overrides),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from normsweep.reporting.console import Display
-from normsweep.search import Search
+from normsweep.search import Phase
 from normsweep.spec import Epoch, Record, Trial
 from normsweep.tracking import Tracker, TrackingFailed
 
@@ -27,9 +27,9 @@ class Delivery:
     """
 
     def __init__(
-        self, search: Search, tracker: Tracker, data: Mapping[str, Any], display: Display
+        self, phase: Phase, tracker: Tracker, data: Mapping[str, Any], display: Display
     ) -> None:
-        self._search, self._tracker, self._data, self._display = search, tracker, data, display
+        self._phase, self._tracker, self._data, self._display = phase, tracker, data, display
         self._runs: dict[int, str] = {}
         self._down_until = 0.0
 
@@ -62,7 +62,7 @@ class Delivery:
         except TrackingFailed as error:
             self._failed(record.trial.number, error)
         else:
-            self._search.mark(record.trial.number, run_id)
+            self._phase.mark(record.trial.number, run_id)
 
     def abandon(self) -> None:
         """Close the live runs of trials that will not be told any more."""
@@ -76,7 +76,7 @@ class Delivery:
 
         `check` is called between trials, and may raise.
         """
-        left = [r for r in self._search.records() if r.result is not None and not r.run_id]
+        left = [r for r in self._phase.records() if r.result is not None and not r.run_id]
         for done, record in enumerate(left):
             check()
             try:
@@ -84,7 +84,7 @@ class Delivery:
             except TrackingFailed as error:
                 self._display.note(f"MLflow: {error}")
                 return [r.trial.number for r in left[done:]]
-            self._search.mark(record.trial.number, run_id)
+            self._phase.mark(record.trial.number, run_id)
         return []
 
     def _failed(self, trial: int, error: TrackingFailed) -> None:

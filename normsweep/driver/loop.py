@@ -1,4 +1,4 @@
-"""The loop of the search."""
+"""The loop of a phase: ask, train, record, tell."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from normsweep.driver.signals import Signals
 from normsweep.errors import Interrupted, StudyStopped
 from normsweep.execution import Executor
 from normsweep.reporting.console import Display
-from normsweep.search import Search
+from normsweep.search import Phase
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 from normsweep.training import Finished
 
-__all__ = ["run_search"]
+__all__ = ["run_phase"]
 
 POLL = 0.5
 """Seconds that one wait for news lasts at most."""
@@ -25,11 +25,11 @@ FAILURES = 10
 """Crashes in a row after which the study stops rather than burn its budget."""
 
 
-def run_search(
-    search: Search,
+def run_phase(
+    phase: Phase,
     executor: Executor,
     delivery: Delivery,
-    checkpoints: Checkpoints,
+    checkpoints: Checkpoints | None,
     display: Display,
     signals: Signals,
     where: Result,
@@ -38,10 +38,10 @@ def run_search(
     """Run what is left of the plan, and record all of it.
 
     Args:
-        search: the plan and the record.
+        phase: the plan and the record.
         executor: where trials run.
         delivery: the projection to MLflow.
-        checkpoints: where the best trials' weights are kept.
+        checkpoints: where the best trials' weights are kept; None: they are not.
         display: told what happens.
         signals: interrupts between, never within, writes.
         where: machine and chance level, for trials whose process is lost with them.
@@ -51,7 +51,7 @@ def run_search(
         Interrupted: the study was asked to stop; what ran is recorded as interrupted.
         StudyStopped: ten trials in a row crashed.
     """
-    loop = _Loop(search, executor, delivery, checkpoints, display, where)
+    loop = _Loop(phase, executor, delivery, checkpoints, display, where)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:
@@ -72,26 +72,25 @@ def run_search(
 class _Loop:
     def __init__(
         self,
-        search: Search,
+        phase: Phase,
         executor: Executor,
         delivery: Delivery,
-        checkpoints: Checkpoints,
+        checkpoints: Checkpoints | None,
         display: Display,
         where: Result,
     ) -> None:
-        self._search, self._executor, self._delivery = search, executor, delivery
+        self._phase, self._executor, self._delivery = phase, executor, delivery
         self._where = where
         self._checkpoints, self._display = checkpoints, display
         self.running: dict[int, Trial] = {}
-        self._best = best_of_arms(search.records())
+        self._best = best_of_arms(phase.records())
         self._crashes: list[Result] = []
 
     def fill(self) -> None:
         """Start trials while there is room and something to try."""
-        while len(self.running) < self._executor.slots and (trial := self._search.ask()):
+        while len(self.running) < self._executor.slots and (trial := self._phase.ask()):
             self.running[trial.number] = trial
-            best = self._best.get(trial.arm)
-            self._executor.submit(trial, best.result.score if best and best.result else -1.0)
+            self._executor.submit(trial, self._keep_from(trial))
             self._display.started(trial)
             self._delivery.started(trial)
 
@@ -118,7 +117,7 @@ class _Loop:
         trial = self.running[epoch.trial]
         self._display.epoch(trial, epoch)
         self._delivery.epoch(epoch)
-        self._executor.reply(epoch.trial, self._search.report(epoch))
+        self._executor.reply(epoch.trial, self._phase.report(epoch))
 
     def _finished(self, event: Finished) -> None:
         del self.running[event.result.trial]
@@ -126,14 +125,23 @@ class _Loop:
         if not result.machine:
             where = self._where
             result = replace(result, machine=where.machine, chance=where.chance)
-        record = self._search.tell(result)
+        record = self._phase.tell(result)
         self._keep(record, event)
         self._delivery.finished(record)
         self._display.finished(record)
         self._count_crashes(event.result)
 
+    def _keep_from(self, trial: Trial) -> float | None:
+        """The score from which a trial's weights are worth having."""
+        if self._checkpoints is None:
+            return None
+        best = self._best.get(trial.arm)
+        return best.result.score if best and best.result else -1.0
+
     def _keep(self, record: Record, event: Finished) -> None:
         """Keep the weights of a new best of its arm, in the place of the one before."""
+        if self._checkpoints is None:
+            return
         before = self._best
         self._best = best_of_arms([*before.values(), record])
         if self._best.get(record.trial.arm) is record and event.state is not None:

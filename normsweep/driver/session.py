@@ -12,18 +12,12 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from normsweep.analysis import arms_table, best_table
-from normsweep.driver.checkpoints import Checkpoints
-from normsweep.driver.delivery import Delivery
-from normsweep.driver.loop import run_search
-from normsweep.driver.models import log_best_models
 from normsweep.driver.prepare import Prepared, load_data, prepare, without
+from normsweep.driver.running import PhaseName, Running
 from normsweep.driver.signals import Signals
 from normsweep.errors import masked
 from normsweep.execution import Executor, Inline, Processes
 from normsweep.parts import models
-from normsweep.reporting.console import Display, make_display, print_table
-from normsweep.reporting.note import experiment_note
 from normsweep.reporting.plan import Plan, plan_lines
 from normsweep.search import (
     Search,
@@ -35,7 +29,7 @@ from normsweep.search import (
     study_info,
 )
 from normsweep.spec import DataKey, Result, Status, Sweep
-from normsweep.tracking import Tracker, TrackingFailed, remote
+from normsweep.tracking import Tracker
 from normsweep.training import Device
 
 __all__ = ["ExecutorName", "Settings", "plan_study", "run_study"]
@@ -44,9 +38,6 @@ STORAGE = "sqlite:///mlruns/optuna.db"
 TRACKING = "sqlite:///mlruns/mlflow.db"
 
 ExecutorName = Literal["processes", "inline"]
-
-BEST = ["arm", "val_accuracy", "optimizer", "learning_rate", "epochs", "seconds", "trial"]
-ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_accuracy", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +53,7 @@ class Settings:
     """Folder for artifacts, checkpoints and the data of the workers."""
     sweep_file: Path | None = None
     """Kept with every run."""
+    phase: PhaseName = "all"
     overrides: tuple[str, ...] = ()
     """What the command line set otherwise than the file."""
 
@@ -117,67 +109,26 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         signals.check()
         tracker = _tracker(sweep, settings, search.info.id)
         waiting.stop()
-        return _run(search, tracker, executor, settings, about, where, signals, console)
+        given = settings.storage != STORAGE
+        running = Running(
+            study=study,
+            search=search,
+            data=data,
+            about=about,
+            where=where,
+            executor=executor,
+            tracker=tracker,
+            root=settings.root,
+            storage=f" --storage '{masked(settings.storage)}'" if given else "",
+            signals=signals,
+            console=console,
+        )
+        return running.run(settings.phase)
 
 
 def _resumed(study: Any, sweep: Sweep, data: DataKey) -> Search | None:
     info = study_info(study)
     return Search(study, without(sweep, info.same), data) if info.begun else None
-
-
-def _run(
-    search: Search,
-    tracker: Tracker,
-    executor: Executor,
-    settings: Settings,
-    about: Mapping[str, Any],
-    where: Result,
-    signals: Signals,
-    console: Console,
-) -> bool:
-    sweep = search.sweep
-    checkpoints = Checkpoints(settings.root / "checkpoints" / sweep.name)
-    if not search.left:
-        console.print(f"study {sweep.name} is done: {search.total} of {search.total} trials")
-    with make_display(console) as display:
-        delivery = Delivery(search, tracker, about, display)
-        delivery.deliver(signals.check)
-        display.begin(search.records(), search.total, [str(arm) for arm in sweep.arms])
-        try:
-            run_search(
-                search,
-                executor,
-                delivery,
-                checkpoints,
-                display,
-                signals,
-                where,
-                sweep.search.timeout,
-            )
-            undelivered = delivery.deliver(signals.check)
-            log_best_models(search, tracker, executor, checkpoints, display, signals)
-        finally:
-            _note(search, tracker, display)
-    print_tables(search, console)
-    _print_next(search, settings, tracker, console)
-    if search.left:
-        console.print(
-            f"stopped at the time limit of {sweep.search.timeout:g} s with {search.left} of "
-            f"{search.total} trials left: the same command goes on"
-        )
-    if undelivered:
-        numbers = ", ".join(map(str, undelivered))
-        console.print(
-            f"MLflow lacks the trials {numbers}: run the same command when it can be reached; "
-            "the record has them",
-            style="bold red",
-        )
-    scored = any(r.result is not None and r.result.status.scored for r in search.records())
-    if not scored and not search.left:
-        console.print(
-            "no trial has a score: the column error of `export trials` says why", style="bold red"
-        )
-    return not undelivered and (scored or bool(search.left))
 
 
 def _executor(sweep: Sweep, settings: Settings, data_root: Path) -> Executor:
@@ -207,13 +158,6 @@ def _tracker(sweep: Sweep, settings: Settings, study_id: str) -> Tracker:
     )
 
 
-def _note(search: Search, tracker: Tracker, display: Display) -> None:
-    try:
-        tracker.note(experiment_note(search.sweep, search.info, search.records(), tracker.run_page))
-    except TrackingFailed as error:
-        display.note(f"the experiment's note was not written: {error}")
-
-
 def print_plan(prepared: Prepared, about: Mapping[str, Any], console: Console) -> None:
     """The plan, with what the survey found."""
     findings = prepared.findings
@@ -227,32 +171,4 @@ def print_plan(prepared: Prepared, about: Mapping[str, Any], console: Console) -
         seconds=prepared.seconds,
     )
     for line in plan_lines(plan):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def print_tables(search: Search, console: Console) -> None:
-    """Each arm's best trial, and how the arms' trials ended."""
-    records, arms = search.records(), [str(arm) for arm in search.sweep.arms]
-    best = best_table(records, arms, same=search.info.same).filter(BEST)
-    print_table(console, best, f"{search.sweep.name}: best trial of each arm")
-    print_table(console, arms_table(records, arms).filter(ARMS), "all trials of each arm")
-
-
-def _print_next(search: Search, settings: Settings, tracker: Tracker, console: Console) -> None:
-    """The next commands to try."""
-    name = search.sweep.name
-    storage = "" if settings.storage == STORAGE else f" --storage '{masked(settings.storage)}'"
-    lines = [
-        "next:",
-        f"  python -m normsweep.export best --study-name {name}{storage} --format markdown",
-        f"  python -m normsweep.export epochs --study-name {name}{storage} -o epochs.csv",
-    ]
-    if not remote(settings.tracking_uri):
-        lines += [
-            f"  MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri '{masked(settings.tracking_uri)}'",
-            f"    then open http://127.0.0.1:5000/{tracker.page}",
-        ]
-    else:
-        lines.append(f"  open {masked(settings.tracking_uri)}/{tracker.page}")
-    for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

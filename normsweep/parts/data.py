@@ -76,12 +76,12 @@ class Dataset:
     @property
     def digest(self) -> str:
         """SHA-256 over names, dtypes, shapes and bytes of the four arrays, hexadecimal."""
-        digest = hashlib.sha256()
-        for key in ARRAYS:
-            array = np.ascontiguousarray(getattr(self, key))
-            digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
-            digest.update(array.data)
-        return digest.hexdigest()
+        return self._digest(ARRAYS)
+
+    @property
+    def test_digest(self) -> str:
+        """SHA-256 over the test images and labels alone, hexadecimal."""
+        return self._digest(("x_test", "y_test"))
 
     def subset(self, size: int, seed: int) -> Dataset:
         """`size` training images with each class's share kept; the test set stays whole.
@@ -129,6 +129,14 @@ class Dataset:
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return digest
+
+    def _digest(self, keys: tuple[str, ...]) -> str:
+        digest = hashlib.sha256()
+        for key in keys:
+            array = np.ascontiguousarray(getattr(self, key))
+            digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
+            digest.update(array.data)
+        return digest.hexdigest()
 
     @classmethod
     def open(cls, root: Path, digest: str) -> Dataset:

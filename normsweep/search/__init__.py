@@ -1,5 +1,9 @@
 """The search, and the record of the study: the only package that imports Optuna."""
 
+from optuna import Study
+
+from normsweep.search.confirmation import Confirmation, planned
+from normsweep.search.phase import Phase
 from normsweep.search.record import (
     StudyInfo,
     begin,
@@ -7,6 +11,7 @@ from normsweep.search.record import (
     check_data,
     open_study,
     read_study,
+    set_diagnosis,
     study_info,
     study_names,
 )
@@ -14,14 +19,19 @@ from normsweep.search.search import Search
 from normsweep.search.storage import holding
 
 __all__ = [
+    "Confirmation",
+    "Phase",
     "Search",
+    "Study",
     "StudyInfo",
     "begin",
     "begun_on_data",
     "check_data",
     "holding",
     "open_study",
+    "planned",
     "read_study",
+    "set_diagnosis",
     "study_info",
     "study_names",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from normsweep.errors import StoreError, SweepError, masked
 from normsweep.search.storage import open_storage
-from normsweep.spec import Record, Result, Status, Sweep, Trial
+from normsweep.spec import Look, Record, Result, Status, Sweep, Trial
 from normsweep.spec.problems import shown
 
 __all__ = ["ARM", "RESULT", "SLOT", "TRIAL", "StudyInfo", "open_study", "read_study", "study_names"]
@@ -29,9 +29,12 @@ SWEEP, DATA, SAME, MODELS = (
     "normsweep:same",
     "normsweep:models",
 )
+LOOKS, DIAGNOSES = "normsweep:looks", "normsweep:diagnoses"
 
 GROWING = ("search.trials", "confirm.seeds")
 FREE = ("question", "search.timeout", "execution.trial_timeout")
+ADDED = {"confirm.primary": "both_tuned", "confirm.baseline.normalization": None}
+"""Keys that sweeps had not from the beginning, and what a record without them means."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class StudyInfo:
     """Normalizations not run because another does the same on this data: the other one's name."""
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By arm, the trial whose model was logged to MLflow, and the model's number there."""
+
+    looks: tuple[Look, ...] = ()
+    """The verdicts that were given, oldest first."""
+    diagnoses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By arm, what its network looks like at initialization and after an epoch."""
 
     @property
     def arms(self) -> list[str]:
@@ -125,8 +133,14 @@ def _names(storage: optuna.storages.RDBStorage) -> list[str]:
 def study_info(study: optuna.Study) -> StudyInfo:
     """What the record says of the study as a whole."""
     attrs = study.user_attrs
-    loaded = {key: json.loads(attrs.get(key, "{}")) for key in (SWEEP, DATA, SAME, MODELS)}
-    return StudyInfo(study.study_name, attrs.get(ID, ""), *loaded.values())
+    sweep, data, same, models, diagnoses = (
+        json.loads(attrs.get(key, "{}")) for key in (SWEEP, DATA, SAME, MODELS, DIAGNOSES)
+    )
+    looks = tuple(Look.from_plain(look) for look in json.loads(attrs.get(LOOKS, "[]")))
+    if sweep:
+        sweep = {**ADDED, **sweep}
+    name = study.study_name
+    return StudyInfo(name, attrs.get(ID, ""), sweep, data, same, models, looks, diagnoses)
 
 
 def begun_on_data(storage_url: str, name: str) -> str | None:
@@ -163,6 +177,17 @@ def set_model(study: optuna.Study, arm: str, trial: int, model_id: str) -> None:
     """Record which trial's model was logged for an arm."""
     models = {**study_info(study).models, arm: {"trial": trial, "model_id": model_id}}
     study.set_user_attr(MODELS, json.dumps(models))
+
+
+def set_looks(study: optuna.Study, looks: Sequence[Look]) -> None:
+    """Record the verdicts that were given."""
+    study.set_user_attr(LOOKS, json.dumps([look.plain() for look in looks]))
+
+
+def set_diagnosis(study: optuna.Study, arm: str, diagnosis: Mapping[str, Any]) -> None:
+    """Record what an arm's network looks like at initialization and after an epoch."""
+    diagnoses = {**study_info(study).diagnoses, arm: dict(diagnosis)}
+    study.set_user_attr(DIAGNOSES, json.dumps(diagnoses))
 
 
 def set_run(study: optuna.Study, trial: int, run_id: str) -> None:

@@ -153,6 +153,12 @@ def _arms(sweep: Sweep, space: Space, declared: Mapping[str, Any]) -> Iterator[P
     if compare not in lists:
         yield Problem("compare", one_of(compare, lists))
         return
+    if compare == "epochs":
+        yield Problem(
+            "compare",
+            "received 'epochs'; legal: another parameter, since every curve holds its shorter ones",
+        )
+        return
     arms = space.choices(compare)
     if len(arms) < 2:
         yield Problem(
@@ -179,6 +185,11 @@ def _confirm(confirm: Confirm | None, space: Space, catalog: Catalog) -> Iterato
     optimizer, epochs = getattr(baseline, "optimizer", None), getattr(baseline, "epochs", None)
     if optimizer is not None and optimizer not in catalog.optimizers:
         yield Problem("confirm.baseline.optimizer", one_of(optimizer, catalog.optimizers))
+    normalization = getattr(baseline, "normalization", None)
+    if normalization is not None and normalization not in catalog.normalizations:
+        yield Problem(
+            "confirm.baseline.normalization", one_of(normalization, catalog.normalizations)
+        )
     longest = getattr(confirm, "epochs", None)
     if longest is None and "epochs" in space:
         longest = space["epochs"].largest

@@ -5,17 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from normsweep.spec.space import Choice, Dimension, Scalar, Space
 
-__all__ = ["Baseline", "Confirm", "Data", "Execution", "Model", "Search", "Sweep"]
+__all__ = ["QUESTIONS", "Baseline", "Confirm", "Data", "Execution", "Model", "Search", "Sweep"]
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+Question = Literal[
+    "more_epochs",
+    "equal_epochs",
+    "tuned_rate",
+    "tuned_rate_longest",
+    "both_tuned_short",
+    "both_tuned",
+]
+QUESTIONS: tuple[str, ...] = get_args(Question)
+"""What a confirmation answers, in the report's order."""
 
 
 class Section(BaseModel):
@@ -81,6 +93,8 @@ class Baseline(Section):
     """Its learning rate."""
     epochs: Count = 4
     """Passes over the training split."""
+    normalization: str | None = None
+    """A registered normalization, where another parameter is compared; the space's first without."""
 
 
 class Confirm(Section):
@@ -94,6 +108,8 @@ class Confirm(Section):
     """Difference in accuracy (absolute) that is small enough not to matter."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Confidence level of the intervals."""
+    primary: Question = "both_tuned"
+    """The question whose verdict is the study's; the others are reported as secondary."""
     baseline: Baseline = Baseline()
     """The configuration that every arm's tuned ones are held against."""
 
@@ -150,6 +166,21 @@ class Sweep(Section):
             dimension.name: _plain_dimension(dimension) for dimension in self.search.space
         }
         return dict(_flat("", content))
+
+    @property
+    def confirm_epochs(self) -> int:
+        """Epochs of a run of the confirmation."""
+        return self.confirm.epochs or self.longest
+
+    @property
+    def baseline_epochs(self) -> int:
+        """The epoch at which the baseline is read."""
+        return min(self.confirm.baseline.epochs, self.confirm_epochs)
+
+    @property
+    def confirm_seeds(self) -> tuple[int, ...]:
+        """The confirmation's seeds: fresh ones, the first of them the same however many there are."""
+        return tuple(self.seed + 1 + i for i in range(self.confirm.seeds))
 
     @property
     def longest(self) -> int:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from normsweep.spec.space import Scalar
 
-__all__ = ["DataKey", "Epoch", "Record", "Result", "Status", "Trial"]
+__all__ = ["CONFIRM", "SEARCH", "DataKey", "Epoch", "Record", "Result", "Status", "Tested", "Trial"]
+
+SEARCH, CONFIRM = "search", "confirm"
+"""The phases of a study."""
 
 
 class Status(StrEnum):
@@ -65,14 +70,17 @@ class Trial:
     epochs: int
     params: Mapping[str, Scalar] = field(default_factory=dict)
     """The sampled parameters, as Optuna and MLflow show them."""
-    phase: str = "search"
+    phase: str = SEARCH
+    """A trial of the confirmation, and no other, is tested on the test images after each epoch."""
+    configuration: str = ""
+    """In the confirmation: which of its arm's configurations this is, more than one where alike."""
     precision: str = "float32"
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over all that decides the curve; neither number, arm, the data's name nor device."""
         content = asdict(self)
-        for key in ("number", "arm", "slot", "params", "phase"):
+        for key in ("number", "arm", "slot", "params", "phase", "configuration"):
             del content[key]
         del content["data"]["name"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -89,6 +97,20 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Tested:
+    """Which test images a model got right, in the dataset's order."""
+
+    images: int
+    bits: bytes
+    """One bit an image, the first in the highest bit of the first byte, as `numpy.packbits` does."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images that it got right."""
+        return int.from_bytes(self.bits).bit_count() / self.images
+
+
+@dataclass(frozen=True)
 class Epoch:
     """What one epoch of a trial gave; epochs are counted from 1."""
 
@@ -100,6 +122,8 @@ class Epoch:
     val_accuracy: float
     seconds: float
     """Wall time of training and validation."""
+    tested: Tested | None = None
+    """In the confirmation only, and nothing is selected by it."""
 
     @property
     def finite(self) -> bool:
@@ -124,6 +148,8 @@ class Result:
     """Device, threads, backend, versions; the digest of the model's configuration."""
     error: str = ""
     """Why it failed, where it did."""
+    test_digest: str = ""
+    """SHA-256 of the test images and labels, where the trial was tested on them."""
 
     @property
     def score(self) -> float:
@@ -136,12 +162,13 @@ class Result:
 
     def to_json(self) -> str:
         """As JSON (about 2 KB for 20 epochs), non-finite numbers as strings."""
-        content = asdict(self)
+        content = asdict(replace(self, curve=()))
         content["curve"] = [
             [e.epoch, *map(_plain, (e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy)),
              round(e.seconds, 4)]
             for e in self.curve
         ]  # fmt: skip
+        content["tested"] = _packed([e.tested for e in self.curve if e.tested is not None])
         content["chance"] = _plain(self.chance)
         return json.dumps(content, sort_keys=True)
 
@@ -150,7 +177,11 @@ class Result:
         """The result that `to_json` wrote."""
         content = json.loads(text)
         trial = content["trial"]
-        curve = tuple(Epoch(trial, row[0], *map(float, row[1:])) for row in content["curve"])
+        tested = _unpacked(content.pop("tested", None))
+        curve = tuple(
+            Epoch(trial, row[0], *map(float, row[1:]), tested=tested.get(i))
+            for i, row in enumerate(content["curve"])
+        )
         status = Status(content["status"])
         chance = float(content["chance"])
         return cls(**{**content, "status": status, "curve": curve, "chance": chance})
@@ -170,3 +201,21 @@ class Record:
 def _plain(value: float) -> float | str:
     # Nine digits give a float32 back exactly; JSON has no NaN and no infinity.
     return float(f"{value:.9g}") if math.isfinite(value) else str(value)
+
+
+def _packed(tested: list[Tested]) -> dict[str, Any] | None:
+    """The bits of all epochs together, compressed: most images are right in every epoch."""
+    if not tested:
+        return None
+    bits = zlib.compress(b"".join(t.bits for t in tested), 9)
+    return {"images": tested[0].images, "bits": base64.b64encode(bits).decode()}
+
+
+def _unpacked(content: Mapping[str, Any] | None) -> dict[int, Tested]:
+    """What `_packed` packed, by epoch from 0."""
+    if content is None:
+        return {}
+    images = int(content["images"])
+    size = (images + 7) // 8
+    bits = zlib.decompress(base64.b64decode(content["bits"]))
+    return {i: Tested(images, bits[i * size : (i + 1) * size]) for i in range(len(bits) // size)}

@@ -7,14 +7,17 @@ import time
 
 from mlflow.entities import Metric, Param, RunTag
 
-from normsweep.spec import Epoch, Record, Result, Trial
+from normsweep.spec import CONFIRM, Epoch, Record, Result, Trial
 
 __all__ = ["epoch_metrics", "final_metrics", "machine_tags", "params", "run_name", "trial_tags"]
 
 
 def run_name(trial: Trial) -> str:
     """Number and arm first: the runs' table shows about 18 characters."""
-    return f"{trial.number:03d} {trial.arm} {trial.optimizer} {trial.learning_rate:.2g}"
+    head = f"{trial.number:03d} {trial.arm}"
+    if trial.phase == CONFIRM:
+        return f"{head} {trial.configuration} seed {trial.seed}"
+    return f"{head} {trial.optimizer} {trial.learning_rate:.2g}"
 
 
 def params(trial: Trial) -> list[Param]:
@@ -38,7 +41,9 @@ def params(trial: Trial) -> list[Param]:
 
 def trial_tags(trial: Trial, study: str) -> dict[str, str]:
     """Tags that are known when a trial starts."""
+    configuration = {"normsweep.configuration": trial.configuration} if trial.configuration else {}
     return {
+        **configuration,
         "normsweep.study": study,
         "normsweep.trial": str(trial.number),
         "normsweep.arm": trial.arm,
@@ -68,6 +73,8 @@ def epoch_metrics(epoch: Epoch) -> list[Metric]:
         "val/accuracy": epoch.val_accuracy,
         "time/epoch_seconds": epoch.seconds,
     }
+    if epoch.tested is not None:
+        values["test/accuracy"] = epoch.tested.accuracy
     return _metrics(values, epoch.epoch)
 
 
@@ -83,6 +90,8 @@ def final_metrics(record: Record) -> list[Metric]:
         values["final/val_loss"] = last.val_loss
         values["final/train_loss"] = last.train_loss
         values["final/train_accuracy"] = last.train_accuracy
+        if last.tested is not None:
+            values["final/test_accuracy"] = last.tested.accuracy
     return _metrics(values, 0)
 
 

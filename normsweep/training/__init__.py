@@ -3,6 +3,7 @@
 Importing this package imports no Keras; the engine does, when it first needs it.
 """
 
+from normsweep.training.diagnosis import Diagnosis, Stage, diagnose
 from normsweep.training.engine import Engine, Finished, Training
 from normsweep.training.environment import Device, environment
 from normsweep.training.splits import Split, split
@@ -11,13 +12,16 @@ from normsweep.training.survey import Findings, Question, survey
 
 __all__ = [
     "Device",
+    "Diagnosis",
     "Engine",
     "Findings",
     "Finished",
     "ModelState",
     "Question",
     "Split",
+    "Stage",
     "Training",
+    "diagnose",
     "environment",
     "split",
     "survey",

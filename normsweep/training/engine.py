@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from normsweep.parts import Dataset, models
-from normsweep.spec import DataKey, Epoch, Result, Status, Trial
+from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.cores import (
     Core,
     Weights,
@@ -25,6 +25,7 @@ from normsweep.training.inputs import Inputs, prepare
 from normsweep.training.loop import train_epochs
 from normsweep.training.state import ModelState
 from normsweep.training.synthetic import synthetic_curve
+from normsweep.training.testing import TestSet, prepare_test
 
 __all__ = ["Engine", "Finished", "Training"]
 
@@ -32,6 +33,7 @@ V = TypeVar("V")
 INPUTS_KEPT = 2**30
 """Bytes of normalized images that an engine keeps; the least recently used go first."""
 CORES_KEPT = 12
+TESTS_KEPT = 4
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Engine:
         self._inputs: OrderedDict[tuple[DataKey, int, str], Inputs] = OrderedDict()
         self._cores: OrderedDict[tuple[Any, ...], Core] = OrderedDict()
         self._weights: OrderedDict[tuple[Any, ...], Weights] = OrderedDict()
+        self._tests: OrderedDict[tuple[DataKey, int, str], TestSet] = OrderedDict()
 
     def warm(self) -> None:
         """Import the backend, which takes seconds, before there is anything to train."""
@@ -78,7 +81,7 @@ class Engine:
         status, fields, model = Status.COMPLETE, {}, None
         try:
             run = self._start(trial)
-            fields, model = {"chance": run.chance, "machine": run.machine}, run.model
+            fields, model = run.fields, run.model
             for epoch in run.epochs:
                 curve.append(epoch)
                 go_on = yield epoch
@@ -137,19 +140,43 @@ class Engine:
 
     def _start(self, trial: Trial) -> _Run:
         if trial.model == models.SIMULATED:
-            classes = Dataset.open(self.data_root, trial.data.digest).classes
-            return _Run(synthetic_curve(trial, classes), 1 / classes, simulated_machine())
+            return self._start_simulated(trial)
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
         model = self.core(trial, inputs).model
-        where = {**machine(), "model_digest": model_digest(model)}
-        return _Run(train_epochs(model, trial, inputs.split), 1 / inputs.classes, where, model)
+        test = self._test_set(trial, inputs) if trial.phase == CONFIRM else None
+        fields = {
+            "chance": 1 / inputs.classes,
+            "machine": {**machine(), "model_digest": model_digest(model)},
+            "test_digest": test.digest if test else "",
+        }
+        return _Run(train_epochs(model, trial, inputs.split, test), fields, model)
+
+    def _start_simulated(self, trial: Trial) -> _Run:
+        data = Dataset.open(self.data_root, trial.data.digest)
+        confirming = trial.phase == CONFIRM
+        fields = {
+            "chance": 1 / data.classes,
+            "machine": simulated_machine(),
+            "test_digest": data.test_digest if confirming else "",
+        }
+        images = len(data.y_test) if confirming else 0
+        return _Run(synthetic_curve(trial, data.classes, images), fields)
+
+    def _test_set(self, trial: Trial, inputs: Inputs) -> TestSet:
+        """The test images of an arm; only a trial of the confirmation comes here."""
+
+        def make() -> TestSet:
+            return prepare_test(Dataset.open(self.data_root, trial.data.digest), inputs.front)
+
+        key = (trial.data, trial.seed, trial.normalization)
+        return _cached(self._tests, key, make, TESTS_KEPT)
 
 
 @dataclass(frozen=True)
 class _Run:
     epochs: Iterator[Epoch]
-    chance: float
-    machine: dict[str, str]
+    fields: dict[str, Any]
+    """What the result says of the run as a whole."""
     model: Any = None
 
 

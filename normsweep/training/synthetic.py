@@ -13,18 +13,23 @@ from typing import Any
 import numpy as np
 
 from normsweep.parts import models
-from normsweep.spec import Epoch, Trial
+from normsweep.spec import Epoch, Tested, Trial
 
 __all__ = ["synthetic_curve"]
 
 
-def synthetic_curve(trial: Trial, classes: int) -> Iterator[Epoch]:
-    """The epochs of a trial of the synthetic model; its docstring gives the formula."""
+def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterator[Epoch]:
+    """The epochs of a trial of the synthetic model; its docstring gives the formula.
+
+    With `test_images`, each epoch is tested on so many: an image whose difficulty, uniform in
+    [0, 1) and the same in every trial, is below the epoch's test accuracy is got right.
+    """
     options = _options(trial)
     chance = 1 / classes
     offset = math.log10(trial.learning_rate / options["best_learning_rate"]) / options["width"]
     fit = math.exp(-(offset**2))
     noise = np.random.default_rng([trial.seed, _configuration_seed(trial)])
+    test_noise = np.random.default_rng([trial.seed, _configuration_seed(trial), 1])
     for epoch in range(1, trial.epochs + 1):
         started = time.perf_counter()
         time.sleep(options["seconds"])
@@ -32,6 +37,7 @@ def synthetic_curve(trial: Trial, classes: int) -> Iterator[Epoch]:
         level = chance + (options["ceiling"] * fit - chance) * reached
         jitter = options["noise"] * noise.standard_normal(2)
         train, val = (float(np.clip(level + j, 0, 1)) for j in jitter)
+        test = level + options["noise"] * test_noise.standard_normal()
         diverged = trial.learning_rate > options["diverge_above"]
         yield Epoch(
             trial=trial.number,
@@ -41,7 +47,13 @@ def synthetic_curve(trial: Trial, classes: int) -> Iterator[Epoch]:
             val_loss=math.nan if diverged else -math.log(max(val, 1e-7)),
             val_accuracy=val,
             seconds=time.perf_counter() - started,
+            tested=None if diverged or not test_images else _tested(test, test_images),
         )
+
+
+def _tested(accuracy: float, images: int) -> Tested:
+    difficulty = np.random.default_rng(images).random(images)
+    return Tested(images, np.packbits(difficulty < accuracy).tobytes())
 
 
 def _options(trial: Trial) -> Mapping[str, float]:

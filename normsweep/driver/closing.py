@@ -1,0 +1,83 @@
+"""How a study ends: the note in MLflow, the tables, what is missing, the next commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from normsweep.analysis import arms_table, best_table
+from normsweep.errors import masked
+from normsweep.reporting.console import print_table
+from normsweep.reporting.note import experiment_note
+from normsweep.search import Search
+from normsweep.tracking import Tracker, TrackingFailed, remote
+
+__all__ = ["print_missing", "print_next", "print_tables", "write_note"]
+
+BEST = ["arm", "val_accuracy", "optimizer", "learning_rate", "epochs", "seconds", "trial"]
+ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_accuracy", "seconds"]
+
+
+def write_note(search: Search, tracker: Tracker, console: Console) -> None:
+    """The experiment's description in MLflow."""
+    try:
+        tracker.note(experiment_note(search.sweep, search.info, search.records(), tracker.run_page))
+    except TrackingFailed as error:
+        _say(console, f"the experiment's note was not written: {error}")
+
+
+def print_tables(search: Search, console: Console) -> None:
+    """Each arm's best trial, and how the arms' trials ended."""
+    records, arms = search.records(), [str(arm) for arm in search.sweep.arms]
+    best = best_table(records, arms, same=search.info.same).filter(BEST)
+    print_table(console, best, f"{search.sweep.name}: best trial of each arm")
+    print_table(console, arms_table(records, arms).filter(ARMS), "all trials of each arm")
+
+
+def print_missing(search: Search, undelivered: Sequence[int], console: Console) -> bool:
+    """Say what the study lacks; whether nothing is wrong with it."""
+    if search.left and search.sweep.search.timeout is not None:
+        _say(
+            console,
+            f"stopped at the time limit of {search.sweep.search.timeout:g} s with {search.left} of "
+            f"{search.total} trials left: the same command goes on",
+        )
+    if undelivered:
+        numbers = ", ".join(map(str, undelivered))
+        _warn(
+            console,
+            f"MLflow lacks the trials {numbers}: run the same command when it can be reached; "
+            "the record has them",
+        )
+    scored = any(r.result is not None and r.result.status.scored for r in search.records())
+    if not scored and not search.left:
+        _warn(console, "no trial has a score: the column error of `export trials` says why")
+    return not undelivered and (scored or bool(search.left))
+
+
+def print_next(search: Search, storage: str, tracker: Tracker, console: Console) -> None:
+    """The next commands to try; `storage` is the option that they need, or empty."""
+    name, given = search.sweep.name, storage
+    lines = [
+        "next:",
+        f"  python -m normsweep.export best --study-name {name}{given} --format markdown",
+        f"  python -m normsweep.export epochs --study-name {name}{given} -o epochs.csv",
+    ]
+    if not remote(tracker.uri):
+        lines += [
+            f"  MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri '{masked(tracker.uri)}'",
+            f"    then open http://127.0.0.1:5000/{tracker.page}",
+        ]
+    else:
+        lines.append(f"  open {masked(tracker.uri)}/{tracker.page}")
+    for line in lines:
+        _say(console, line)
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _warn(console: Console, line: str) -> None:
+    console.print(line, markup=False, highlight=False, style="bold red")

@@ -1,0 +1,106 @@
+"""`Confirmation`: every arm's configurations on the same fresh seeds, and the looks at the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import optuna
+
+from normsweep.parts import resolve_trial
+from normsweep.search import record
+from normsweep.search.phase import Phase, on_record, repair
+from normsweep.spec import (
+    CONFIRM,
+    Configuration,
+    DataKey,
+    Look,
+    Record,
+    Result,
+    Status,
+    Sweep,
+    Trial,
+)
+
+__all__ = ["Confirmation"]
+
+
+class Confirmation(Phase):
+    """The confirmation of a study: seed by seed, so that what is done is always paired.
+
+    Configurations of an arm that are the same are trained once. What crashed or took too long is
+    not tried again while this lives, but by the next.
+    """
+
+    phase = CONFIRM
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        sweep: Sweep,
+        data: DataKey,
+        configurations: Sequence[Configuration],
+    ) -> None:
+        """`sweep` has the arms that are to run, `configurations` what each is trained with."""
+        super().__init__(study)
+        self.sweep, self.configurations = sweep, tuple(configurations)
+        repair(study)
+        plan = planned(sweep, data, configurations)
+        done = {r.trial.fingerprint for r in self.records() if ended(r)}
+        self.total, self._planned = len(plan), {trial.fingerprint for trial in plan}
+        self._open = [trial for trial in plan if trial.fingerprint not in done]
+
+    @property
+    def left(self) -> int:
+        """Trials that are not recorded yet and do not run."""
+        return len(self._open)
+
+    @on_record
+    def ask(self) -> Trial | None:
+        """The next trial, recorded as running; None where the plan is done."""
+        if not self._open:
+            return None
+        asked = self._study.ask()
+        trial = replace(self._open.pop(0), number=asked.number)
+        asked.set_user_attr(record.TRIAL, trial.to_json())
+        self._running[asked.number] = asked, trial
+        return trial
+
+    def tell(self, result: Result) -> Record:
+        """Record how a trial ended; an interrupted one is left to be run again."""
+        told = super().tell(result)
+        if result.status is Status.INTERRUPTED:
+            self._open.insert(0, told.trial)
+        return told
+
+    @on_record
+    def look(self) -> list[Look]:
+        """All looks at the result, with this one, which counts where there is anything new in it."""
+        looks = list(self.info.looks)
+        runs = sum(ended(r) and r.trial.fingerprint in self._planned for r in self.records())
+        new = Look(self.sweep.confirm.seeds, runs, self.configurations)
+        fewer = bool(looks) and new.seeds < looks[-1].seeds
+        if not looks or (new != looks[-1] and not fewer):
+            looks.append(new)
+            record.set_looks(self._study, looks)
+        return looks
+
+
+def planned(sweep: Sweep, data: DataKey, configurations: Sequence[Configuration]) -> list[Trial]:
+    """The trials of a confirmation, one a fingerprint, by seed and then in the arms' order."""
+    plan: dict[str, Trial] = {}
+    for slot, seed in enumerate(sweep.confirm_seeds):
+        for configuration in configurations:
+            trial = resolve_trial(sweep, data, configuration.params, number=-1, slot=slot)
+            trial = replace(trial, seed=seed, phase=CONFIRM, configuration=configuration.name)
+            before = plan.get(trial.fingerprint)
+            names = (
+                f"{before.configuration}, {trial.configuration}" if before else trial.configuration
+            )
+            plan[trial.fingerprint] = replace(before or trial, configuration=names)
+    return list(plan.values())
+
+
+def ended(done: Record) -> bool:
+    """Whether a trial came to an end that is a finding: it trained, or it diverged."""
+    return done.result is not None and done.result.status.scored

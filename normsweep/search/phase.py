@@ -1,0 +1,127 @@
+"""`Phase`: what search and confirmation have in common: trials that are asked, recorded, told."""
+
+from __future__ import annotations
+
+import functools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import optuna
+from optuna.exceptions import OptunaError
+from optuna.trial import TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from normsweep.errors import StudyStopped, masked
+from normsweep.search import record
+from normsweep.search.record import StudyInfo
+from normsweep.spec import Epoch, Record, Result, Status, Trial
+
+__all__ = ["Phase", "on_record", "repair"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+STATES = {
+    Status.COMPLETE: TrialState.COMPLETE,
+    Status.DIVERGED: TrialState.COMPLETE,
+    Status.PRUNED: TrialState.PRUNED,
+    Status.CRASHED: TrialState.FAIL,
+    Status.TIMED_OUT: TrialState.FAIL,
+    Status.INTERRUPTED: TrialState.FAIL,
+}
+
+
+def on_record(method: Callable[P, R]) -> Callable[P, R]:
+    """A method whose database errors mean that the study cannot go on."""
+
+    @functools.wraps(method)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except (OptunaError, SQLAlchemyError) as error:
+            reason = masked(" ".join(f"{type(error).__name__}: {error}".split()))[:400]
+            raise StudyStopped(
+                f"the record (--storage) cannot be written: {reason}; mend that, and run the same "
+                "command again"
+            ) from error
+
+    return wrapped
+
+
+class Phase(ABC):
+    """The trials of one phase of a study, in its record."""
+
+    phase: str
+    total: int
+    """Trials planned."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+        self._running: dict[int, tuple[optuna.Trial, Trial]] = {}
+
+    @property
+    @abstractmethod
+    def left(self) -> int:
+        """Trials that are not recorded yet and do not run."""
+
+    @property
+    def info(self) -> StudyInfo:
+        """The study as a whole."""
+        return record.study_info(self._study)
+
+    @abstractmethod
+    def ask(self) -> Trial | None:
+        """The next trial, recorded as running; None where the plan is done."""
+
+    @on_record
+    def records(self) -> list[Record]:
+        """The phase's trials so far."""
+        return [r for r in record.records(self._study) if r.trial.phase == self.phase]
+
+    @on_record
+    def report(self, epoch: Epoch) -> bool:
+        """Record an epoch's validation accuracy; whether the trial goes on."""
+        asked, _ = self._running[epoch.trial]
+        asked.report(value_of(epoch), epoch.epoch)
+        return True
+
+    @on_record
+    def tell(self, result: Result) -> Record:
+        """Record how a trial ended; an interrupted one is left to be run again."""
+        asked, trial = self._running.pop(result.trial)
+        asked.set_user_attr(record.RESULT, result.to_json())
+        value, state = outcome(result)
+        self._study.tell(asked, value, state=state)
+        return Record(trial, result)
+
+    @on_record
+    def mark(self, trial: int, run_id: str) -> None:
+        """Note that an MLflow run holds all of a trial."""
+        record.set_run(self._study, trial, run_id)
+
+
+def value_of(epoch: Epoch) -> float:
+    """An epoch's validation accuracy as Optuna takes it, which refuses NaN."""
+    return epoch.val_accuracy if math.isfinite(epoch.val_accuracy) else 0.0
+
+
+def outcome(result: Result) -> tuple[float | None, TrialState]:
+    """A result as Optuna knows outcomes: value and state."""
+    state = STATES[result.status]
+    return (result.score if state == TrialState.COMPLETE else None), state
+
+
+def repair(study: optuna.Study) -> None:
+    """Close what a killed driver left: trials that wait or run become interrupted ones.
+
+    There is one driver a study, so whatever runs when it starts is nobody's.
+    """
+    for _ in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.tell(study.ask().number, state=TrialState.FAIL)
+    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        left = record.to_record(frozen)
+        result = left.result if left else None
+        value, state = outcome(result) if result else (None, TrialState.FAIL)
+        study.tell(frozen.number, value, state=state)

@@ -1,0 +1,50 @@
+"""`Configuration`: what an arm is trained with in the confirmation, fixed before its test images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from normsweep.spec.space import Scalar
+
+__all__ = ["BASELINE", "TUNED_LONG", "TUNED_SHORT", "Configuration", "Look"]
+
+BASELINE, TUNED_SHORT, TUNED_LONG = "baseline", "tuned_short", "tuned_long"
+"""The sweep's own; tuned at the baseline's epochs; tuned at the longest budget."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One configuration of one arm."""
+
+    arm: str
+    name: str
+    params: Mapping[str, Scalar]
+    """As a search trial's; `epochs` are those of the confirmation."""
+    trial: int | None = None
+    """The search trial that it was taken from; None for the baseline."""
+    selected_at: int | None = None
+    """The epoch at which the search's validation curves were read."""
+    among: int = 0
+    """Trials of the arm that reached that epoch, and so could have been chosen."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A verdict that was given: on how many seeds, for which configurations."""
+
+    seeds: int
+    runs: int
+    """Runs that trained or diverged, of those planned."""
+    configurations: tuple[Configuration, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON holds; `from_plain` gives it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> Look:
+        """The look that `plain` wrote."""
+        configurations = tuple(Configuration(**c) for c in content["configurations"])
+        return cls(content["seeds"], content["runs"], configurations)

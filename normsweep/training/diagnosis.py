@@ -1,0 +1,230 @@
+"""Why an arm trains as it does: its inputs, and its network before and after the first epoch.
+
+What matters of the inputs is from LeCun, Bottou, Orr and Müller, "Efficient BackProp" (1998): their
+mean, their scale, and the condition number of their covariance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from normsweep.parts import models
+from normsweep.spec import Trial
+from normsweep.training.engine import Engine
+from normsweep.training.inputs import Inputs
+from normsweep.training.state import ModelState
+
+__all__ = ["Diagnosis", "Stage", "diagnose"]
+
+Array = np.ndarray[Any, Any]
+
+IMAGES = 2048
+"""Training images, the same of every arm, that a network is looked at with."""
+STEP = 2.0**16
+"""Learning rate of the step that shows the gradient: large, so that rounding of weights is small."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An arm's network at one moment of its training."""
+
+    input_mean: float
+    input_std: float
+    """Mean and standard deviation of all values that the network's first layer is fed."""
+    condition_number: float
+    """Largest eigenvalue of the inputs' covariance by the smallest that is not zero."""
+    loss: float
+    """Mean cross-entropy as a step of training meets it."""
+    dead_relus: float
+    """Share of the ReLU units that are zero for every image, at every place; NaN without ReLUs."""
+    gradients: tuple[tuple[str, float], ...]
+    """Euclidean norm of the loss's gradient, by layer from the first to the last."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """An arm before training and after one epoch; None where that epoch diverged."""
+
+    initialization: Stage
+    after_epoch_1: Stage | None
+
+    def plain(self) -> dict[str, Any]:
+        """As values that JSON holds, non-finite numbers as strings."""
+        return _finite(asdict(self))
+
+
+def diagnose(engine: Engine, trial: Trial) -> Diagnosis | None:
+    """Look at an arm on 2,048 images of its training split; None for a model that is not trained.
+
+    Runs where trials run. The trial's epochs do not matter: one is trained.
+    """
+    if trial.model == models.SIMULATED:
+        return None
+    inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
+    # One step of plain gradient descent moves the weights by the gradient, on every backend.
+    probing = replace(trial, optimizer="sgd", optimizer_options={}, learning_rate=STEP)
+    probe = engine.core(probing, inputs).model
+    before = _stage(probe, ModelState.of(probe), inputs)
+    finished = _one_epoch(engine, replace(trial, epochs=1))
+    if finished is None:
+        return Diagnosis(before, None)
+    # The same core may have been the one that trained, where the arm's optimizer is plain SGD.
+    probe = engine.core(probing, inputs).model
+    return Diagnosis(
+        before, _stage(probe, ModelState(finished.model, ModelState.of(probe).optimizer), inputs)
+    )
+
+
+def _one_epoch(engine: Engine, trial: Trial) -> ModelState | None:
+    training = engine.train(trial, keep_from=-1.0)
+    while True:
+        try:
+            next(training)
+        except StopIteration as end:
+            return end.value.state
+
+
+def _stage(probe: Any, state: ModelState, inputs: Inputs) -> Stage:
+    """A network's stage in the state given; looking moves the probe, so it is put back between."""
+    images, labels = _images(inputs)
+    state.restore(probe)
+    fed, units = _run_through(probe, images)
+    state.restore(probe)
+    loss, gradients = _step(probe, images, labels)
+    return Stage(
+        input_mean=float(np.mean(fed, dtype=np.float64)),
+        input_std=float(np.std(fed, dtype=np.float64)),
+        condition_number=_condition_number(fed),
+        loss=loss,
+        dead_relus=_dead(units),
+        gradients=gradients,
+    )
+
+
+def _images(inputs: Inputs) -> tuple[Array, Array]:
+    spread = np.linspace(0, len(inputs.split.y_train) - 1, IMAGES).astype(int)
+    spread = np.unique(spread)
+    return inputs.split.x_train[spread], inputs.split.y_train[spread]
+
+
+def _step(probe: Any, images: Array, labels: Array) -> tuple[float, tuple[tuple[str, float], ...]]:
+    """The loss that a step meets, and the gradient's norm by layer: what plain descent moved."""
+    layers = [layer for layer in _leaves(probe) if layer.trainable_variables]
+    before = [[np.array(weight) for weight in layer.trainable_variables] for layer in layers]
+    loss = float(probe.train_on_batch(images, labels, return_dict=True)["loss"])
+    norms = []
+    for layer, weights in zip(layers, before, strict=True):
+        moved = (
+            float(np.sum(np.square((np.array(after) - weight).astype(np.float64))))
+            for after, weight in zip(layer.trainable_variables, weights, strict=True)
+        )
+        norms.append((layer.name, math.sqrt(sum(moved)) / STEP))
+    return loss, _renumbered(norms)
+
+
+def _leaves(model: Any) -> Iterator[Any]:
+    """The layers in the order of the network, those of nested networks in their place."""
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            yield from _leaves(layer)
+        else:
+            yield layer
+
+
+def _renumbered(norms: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """Names counted from 1 within the network: Keras counts them over the process."""
+    kinds = [name.rstrip("0123456789").rstrip("_") for name, _ in norms]
+    return tuple(
+        (f"{kind}_{kinds[: i + 1].count(kind)}", norm)
+        for i, (kind, (_, norm)) in enumerate(zip(kinds, norms, strict=True))
+    )
+
+
+def _run_through(probe: Any, images: Array) -> tuple[Array, list[Array]]:
+    """What the network is fed when it trains, and what its ReLUs give, for the images."""
+    import keras
+
+    network = _network(probe)
+    fed: list[Array] = []
+    units: list[Array] = []
+    with _recording([network], fed, before=True):
+        _call(probe, images, training=True)
+    with _recording([layer for layer in _leaves(network) if _is_relu(layer)], units):
+        _call(network, keras.ops.convert_to_tensor(fed[0]), training=False)
+    return fed[0], units
+
+
+def _network(probe: Any) -> Any:
+    """The network behind a front that learns, or the whole of it."""
+    import keras
+
+    nested = [layer for layer in probe.layers if isinstance(layer, keras.Model)]
+    return nested[-1] if len(nested) == 1 and probe.layers[-1] is nested[-1] else probe
+
+
+def _is_relu(layer: Any) -> bool:
+    import keras
+
+    relu = isinstance(layer, keras.layers.ReLU)
+    return relu or getattr(layer, "activation", None) is keras.activations.relu
+
+
+def _call(model: Any, images: Any, *, training: bool) -> None:
+    model(images, training=training)
+
+
+@contextmanager
+def _recording(layers: list[Any], taken: list[Array], *, before: bool = False) -> Iterator[None]:
+    """While entered, what the layers are fed (`before`) or give is added to `taken`."""
+    import keras
+
+    def recorded(call: Any) -> Any:
+        def wrapped(x: Any, *args: Any, **kwargs: Any) -> Any:
+            result = call(x, *args, **kwargs)
+            taken.append(np.asarray(keras.ops.convert_to_numpy(x if before else result)))
+            return result
+
+        return wrapped
+
+    originals = [layer.call for layer in layers]
+    for layer, call in zip(layers, originals, strict=True):
+        layer.call = recorded(call)
+    try:
+        yield
+    finally:
+        for layer, call in zip(layers, originals, strict=True):
+            layer.call = call
+
+
+def _dead(outputs: list[Array]) -> float:
+    """Share of units (channels, of a convolution) that are zero throughout."""
+    dead = [np.all(o <= 0, axis=tuple(range(o.ndim - 1))) for o in outputs]
+    return float(np.mean(np.concatenate(dead))) if dead else math.nan
+
+
+def _condition_number(images: Array) -> float:
+    """Of the covariance of the values; eigenvalues that are zero up to rounding are left out."""
+    flat = images.reshape(len(images), -1).astype(np.float64)
+    if not np.isfinite(flat).all():
+        return math.nan
+    # The smaller of the two Gram matrices has the same eigenvalues that are not zero.
+    centred = flat - flat.mean(axis=0)
+    wide = centred.shape[1] > len(centred)
+    eigenvalues = np.linalg.eigvalsh(centred @ centred.T if wide else centred.T @ centred)
+    # Inputs are float32: what is below its rounding is none.
+    kept = eigenvalues[eigenvalues > eigenvalues[-1] * np.finfo(np.float32).eps]
+    return float(kept[-1] / kept[0]) if len(kept) else math.nan
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
