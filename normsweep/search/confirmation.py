@@ -43,11 +43,12 @@ class Confirmation(Phase):
     ) -> None:
         """`sweep` has the arms that are to run, `configurations` what each is trained with."""
         super().__init__(study)
-        self.sweep, self.configurations = sweep, tuple(configurations)
+        self.sweep, self._data = sweep, data
+        self.configurations = tuple(configurations)
         repair(study)
         plan = planned(sweep, data, configurations)
         done = {r.trial.fingerprint for r in self.records() if ended(r)}
-        self.total, self._planned = len(plan), {trial.fingerprint for trial in plan}
+        self.total = len(plan)
         self._open = [trial for trial in plan if trial.fingerprint not in done]
 
     @property
@@ -77,13 +78,21 @@ class Confirmation(Phase):
     def look(self) -> list[Look]:
         """All looks at the result, with this one, which counts where there is anything new in it."""
         looks = list(self.info.looks)
-        runs = sum(ended(r) and r.trial.fingerprint in self._planned for r in self.records())
-        new = Look(self.sweep.confirm.seeds, runs, self.configurations)
+        new = Look(self.sweep.confirm.seeds, self._with_runs())
         fewer = bool(looks) and new.seeds < looks[-1].seeds
         if not looks or (new != looks[-1] and not fewer):
             looks.append(new)
             record.set_looks(self._study, looks)
         return looks
+
+    def _with_runs(self) -> tuple[Configuration, ...]:
+        numbers = {r.trial.fingerprint: r.trial.number for r in self.records() if ended(r)}
+
+        def of(configuration: Configuration) -> tuple[int | None, ...]:
+            trials = planned(self.sweep, self._data, [configuration])
+            return tuple(numbers.get(trial.fingerprint) for trial in trials)
+
+        return tuple(replace(c, runs=of(c)) for c in self.configurations)
 
 
 def planned(sweep: Sweep, data: DataKey, configurations: Sequence[Configuration]) -> list[Trial]:

@@ -28,6 +28,8 @@ class Configuration:
     """The epoch at which the search's validation curves were read."""
     among: int = 0
     """Trials of the arm that reached that epoch, and so could have been chosen."""
+    runs: tuple[int | None, ...] = ()
+    """At a look: its trials in the confirmation, seed by seed; None for one that failed."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,6 @@ class Look:
     """A verdict that was given: on how many seeds, for which configurations."""
 
     seeds: int
-    runs: int
-    """Runs that trained or diverged, of those planned."""
     configurations: tuple[Configuration, ...]
 
     def plain(self) -> dict[str, Any]:
@@ -46,5 +46,7 @@ class Look:
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> Look:
         """The look that `plain` wrote."""
-        configurations = tuple(Configuration(**c) for c in content["configurations"])
-        return cls(content["seeds"], content["runs"], configurations)
+        configurations = tuple(
+            Configuration(**{**c, "runs": tuple(c["runs"])}) for c in content["configurations"]
+        )
+        return cls(content["seeds"], configurations)
