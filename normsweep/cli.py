@@ -1,4 +1,4 @@
-"""The `normsweep` command: study and export, check and list."""
+"""The `normsweep` command: study, export and report, check and list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from cyclopts import App, Parameter
 
 from normsweep import version
 from normsweep.export import export
-from normsweep.shell import run
+from normsweep.report import report
+from normsweep.shell import Storage, run
+from normsweep.stores import STORAGE
 from normsweep.study import study
 
 __all__ = ["app", "main"]
@@ -25,6 +27,7 @@ app = App(
 )
 app.command(study, name="study")
 app.command(export, name="export")
+app.command(report, name="report")
 
 
 @app.command
@@ -55,9 +58,7 @@ def list_(
     what: Literal["parts", "sweeps", "studies"],
     /,
     *,
-    storage: Annotated[
-        str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database, for studies.")
-    ] = "sqlite:///mlruns/optuna.db",
+    storage: Storage = STORAGE,
 ) -> int:
     """List the registered parts, the shipped sweeps, or the studies of a database."""
     for line in {"parts": _parts, "sweeps": _sweeps, "studies": lambda: _studies(storage)}[what]():

@@ -9,17 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from normsweep import version
-from normsweep.errors import UserError
-from normsweep.shell import run
+from normsweep.errors import StoreError, UserError
+from normsweep.shell import Storage, StudyName, run
+from normsweep.stores import STORAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
+
+    from normsweep.search import StudyInfo
+    from normsweep.spec import Record
 
 __all__ = ["app", "export", "main"]
 
 app = App(
     name="python -m normsweep.export",
-    help="Write a table of a study: best, trials, epochs or arms.",
+    help="Write a table of a study: best, trials, epochs, arms or verdict.",
     version=version,
     help_format="plaintext",
     help_formatter="plain",
@@ -30,15 +36,11 @@ app = App(
 
 @app.default
 def export(
-    table: Literal["best", "trials", "epochs", "arms"],
+    table: Literal["best", "trials", "epochs", "arms", "verdict"],
     /,
     *,
-    study_name: Annotated[
-        str | None, Parameter(help="Name of the study; not needed where there is one only.")
-    ] = None,
-    storage: Annotated[
-        str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database: the record.")
-    ] = "sqlite:///mlruns/optuna.db",
+    study_name: StudyName = None,
+    storage: Storage = STORAGE,
     top: Annotated[
         int | None, Parameter(help="With best: so many trials overall, not one an arm.")
     ] = None,
@@ -55,13 +57,14 @@ def export(
     Parameters
     ----------
     table
-        best: each arm's best trial; trials: all of them; epochs: their curves; arms: one row an arm.
+        best: each arm's best trial; trials: all of them; epochs: their curves; arms: one row an
+        arm; verdict: one row a question and arm.
     """
     if top is not None and (table != "best" or top < 1):
         raise UserError(f"--top: received {top} with {table}; legal: a number from 1 up, with best")
     from normsweep.reporting.formats import render
 
-    content = render(_table(table, study_name, storage, top), format_)
+    content = render(_table(table, study_name, storage, top, format_), format_)
     if output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -74,20 +77,39 @@ def export(
     return 0
 
 
-def _table(table: str, study_name: str | None, storage: str, top: int | None) -> pd.DataFrame:
+def _table(
+    table: str, study_name: str | None, storage: str, top: int | None, format_: str
+) -> pd.DataFrame:
     from normsweep.analysis import arms_table, best_table, epochs_table, trials_table
     from normsweep.search import read_study
+    from normsweep.spec import SEARCH
 
     info, records = read_study(storage, study_name)
+    searched = [record for record in records if record.trial.phase == SEARCH]
     match table:
         case "best":
-            return best_table(records, info.arms, top, info.same)
+            return best_table(searched, info.arms, top, info.same)
         case "trials":
             return trials_table(records, info.same)
         case "epochs":
             return epochs_table(records)
+        case "arms":
+            return arms_table(searched, info.arms, info.same)
         case _:
-            return arms_table(records, info.arms, info.same)
+            return _verdict(info, records, format_)
+
+
+def _verdict(info: StudyInfo, records: Sequence[Record], format_: str) -> pd.DataFrame:
+    from normsweep.reporting.verdict_cells import verdict_cells
+    from normsweep.reporting.content import study_evidence
+
+    if not info.looks:
+        raise StoreError(
+            f"study {info.name}: has no verdict yet; its confirmation gives one: "
+            f"python -m normsweep.study SWEEP --study-name {info.name} --phase confirm"
+        )
+    verdicts = study_evidence(info, records).verdicts
+    return verdict_cells(verdicts) if format_ in ("markdown", "latex") else verdicts
 
 
 def main() -> None:

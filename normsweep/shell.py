@@ -6,12 +6,18 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from normsweep.errors import Interrupted, NormsweepError, UserError, masked
 
-__all__ = ["run"]
+__all__ = ["Storage", "StudyName", "run"]
+
+Storage = Annotated[str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database: the record.")]
+StudyName = Annotated[
+    str | None, Parameter(help="Name of the study; not needed where there is one only.")
+]
 
 MISTAKE = 2
 

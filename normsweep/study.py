@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from normsweep import version
-from normsweep.shell import run
+from normsweep.shell import Storage, run
+from normsweep.stores import STORAGE, TRACKING
 
 if TYPE_CHECKING:
     from normsweep.spec import Sweep
@@ -38,12 +39,10 @@ def study(
     study_name: Annotated[
         str | None, Parameter(help="Name of the study; the sweep's by default.")
     ] = None,
-    storage: Annotated[
-        str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database: the record.")
-    ] = "sqlite:///mlruns/optuna.db",
+    storage: Storage = STORAGE,
     tracking_uri: Annotated[
         str, Parameter(env_var="MLFLOW_TRACKING_URI", help="MLflow's tracking store.")
-    ] = "sqlite:///mlruns/mlflow.db",
+    ] = TRACKING,
     n_trials: Annotated[int | None, Parameter(help="Trials in total, as search.trials.")] = None,
     timeout: Annotated[
         float | None, Parameter(help="Seconds after which no trial is started.")

@@ -1,8 +1,6 @@
 """The loop: ask → train → record → tell; repair, interrupt, deliver."""
 
 from normsweep.driver.session import (
-    STORAGE,
-    TRACKING,
     ExecutorName,
     Settings,
     plan_study,
@@ -10,8 +8,6 @@ from normsweep.driver.session import (
 )
 
 __all__ = [
-    "STORAGE",
-    "TRACKING",
     "ExecutorName",
     "Settings",
     "plan_study",

@@ -12,7 +12,7 @@ from normsweep.driver.signals import Signals
 from normsweep.errors import StoreError, SweepError
 from normsweep.execution import Executor
 from normsweep.parts import Dataset, datasets, resolve_trial
-from normsweep.reporting.plan import mean_epochs
+from normsweep.reporting.plan import CONFIGURATIONS, mean_epochs
 from normsweep.spec import DataKey, Scalar, Sweep, Trial
 from normsweep.training import Device, Findings, Question, survey
 
@@ -28,6 +28,8 @@ class Prepared:
     findings: Findings
     seconds: float | None
     """Estimated wall time of the search, where a step was measured."""
+    confirm_seconds: float
+    """The same of its confirmation at most; 0 where no step was measured."""
 
 
 def load_data(
@@ -76,8 +78,15 @@ def prepare(
         findings = executor.call(survey, question)
     reduced = without(sweep, findings.same)
     batch_size = question.trials[0].batch_size
-    seconds = _estimate(reduced, findings, batch_size) if measure else None
-    return Prepared(reduced, findings, seconds)
+    if not measure:
+        return Prepared(reduced, findings, None, 0.0)
+    epoch = _epoch_seconds(findings, batch_size)
+    return Prepared(
+        reduced,
+        findings,
+        reduced.total_trials * mean_epochs(reduced) * epoch,
+        CONFIGURATIONS * len(reduced.arms) * sweep.confirm.seeds * sweep.confirm_epochs * epoch,
+    )
 
 
 def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
@@ -117,7 +126,7 @@ def without(sweep: Sweep, same: Mapping[Any, str]) -> Sweep:
     return sweep.model_copy(update={"search": search})
 
 
-def _estimate(sweep: Sweep, findings: Findings, batch_size: int) -> float:
-    """Wall seconds of the search: every step as long as the measured one, validation a third."""
+def _epoch_seconds(findings: Findings, batch_size: int) -> float:
+    """Wall seconds of an epoch: every step as long as the measured one, validation a third."""
     steps = math.ceil(findings.train_images / batch_size) + findings.val_images / batch_size / 3
-    return sweep.total_trials * mean_epochs(sweep) * steps * findings.seconds_per_step
+    return steps * findings.seconds_per_step

@@ -29,13 +29,11 @@ from normsweep.search import (
     study_info,
 )
 from normsweep.spec import DataKey, Result, Status, Sweep
+from normsweep.stores import STORAGE, TRACKING
 from normsweep.tracking import Tracker
 from normsweep.training import Device
 
 __all__ = ["ExecutorName", "Settings", "plan_study", "run_study"]
-
-STORAGE = "sqlite:///mlruns/optuna.db"
-TRACKING = "sqlite:///mlruns/mlflow.db"
 
 ExecutorName = Literal["processes", "inline"]
 
@@ -169,6 +167,7 @@ def print_plan(prepared: Prepared, about: Mapping[str, Any], console: Console) -
         device=f"{findings.machine['device']}, {findings.machine['threads']} threads",
         parameters=findings.parameters,
         seconds=prepared.seconds,
+        confirm_seconds=prepared.confirm_seconds,
     )
     for line in plan_lines(plan):
         console.print(line, markup=False, highlight=False, soft_wrap=True)

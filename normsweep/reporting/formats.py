@@ -62,7 +62,7 @@ def _cell(column: str, value: Any) -> str:
         return str(value)[:8]
     if isinstance(value, float):
         return format(value, DIGITS.get(column, ".3g"))
-    return " ".join(str(value).split())[:120]
+    return " ".join(str(value).split())[:200]
 
 
 def _json(table: pd.DataFrame) -> str:
@@ -97,11 +97,32 @@ def _markdown(table: pd.DataFrame) -> str:
     return (text or "") + "\n"
 
 
+SENTENCE = 40
+"""Characters from which a cell is broken into lines."""
+WIDE = 5
+"""Columns from which a table is fitted to the page, where graphicx is loaded."""
+FITTED = "\\providecommand{\\resizebox}[3]{#3}\n"
+RULES = "".join(
+    f"\\providecommand{{\\{rule}}}{{\\hline}}\n" for rule in ("toprule", "midrule", "bottomrule")
+)
+
+
 def _latex(table: pd.DataFrame) -> str:
-    """A booktabs tabular: needs \\usepackage{booktabs}."""
-    columns = "".join("r" if _is_numeric(table[name]) else "l" for name in table.columns)
+    """A tabular in the style of booktabs, that also compiles where that package is not loaded."""
+    columns = "".join(_latex_column(table[name]) for name in table.columns)
     escaped = table.map(_escaped).rename(columns=_escaped)
-    return escaped.to_latex(index=False, escape=False, column_format=columns or "l")
+    text = escaped.to_latex(index=False, escape=False, column_format=columns or "l")
+    if len(table.columns) > WIDE:
+        text = f"{FITTED}\\resizebox{{\\textwidth}}{{!}}{{%\n{text}}}\n"
+    return f"{RULES}{text}"
+
+
+def _latex_column(cells: Iterable[str]) -> str:
+    """Right for numbers, left for text, lines of a fixed width for sentences."""
+    cells = list(cells)
+    if _is_numeric(cells):
+        return "r"
+    return "p{4cm}" if max(map(len, cells), default=0) > SENTENCE else "l"
 
 
 def _escaped(text: str) -> str:
@@ -112,6 +133,11 @@ def _escaped(text: str) -> str:
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
+        "−": r"$-$",
+        "×": r"$\times$",
+        "≥": r"$\geq$",
+        "≤": r"$\leq$",
+        "…": r"\ldots{}",
     }
     return "".join(replaced.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in str(text))
 
@@ -119,7 +145,7 @@ def _escaped(text: str) -> str:
 def _is_numeric(cells: Iterable[str]) -> bool:
     def number(cell: str) -> bool:
         try:
-            float(cell)
+            float(cell.replace("−", "-"))
         except ValueError:
             return cell == ""
         return True

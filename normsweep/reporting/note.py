@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from normsweep.analysis import arms_table, best_table
+from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.formats import render
+from normsweep.reporting.verdict_cells import verdict_cells
 from normsweep.spec import Record, Sweep
 
 if TYPE_CHECKING:
@@ -16,15 +20,22 @@ __all__ = ["experiment_note"]
 
 
 def experiment_note(
-    sweep: Sweep, info: StudyInfo, records: Sequence[Record], link: Callable[[str], str]
+    sweep: Sweep,
+    info: StudyInfo,
+    records: Sequence[Record],
+    link: Callable[[str], str],
+    verdicts: pd.DataFrame | None = None,
+    report: str = "",
 ) -> str:
-    """The question, each arm's best trial with a link to its run, how to read on. Markdown.
+    """The question, the verdict, each arm's best trial with a link to its run. Markdown.
 
     Args:
         sweep: with the arms that ran.
         info: the study as a whole.
-        records: its trials.
+        records: the trials of its search.
         link: the address of a run by its id.
+        verdicts: the table of verdicts, where there is one yet.
+        report: the address of the report, where it is kept.
     """
     arms = [str(arm) for arm in sweep.arms]
     best = best_table(records, arms, same=info.same)
@@ -35,6 +46,8 @@ def experiment_note(
     return f"""# {info.name}
 
 {sweep.question}
+
+{_answer(sweep, verdicts, report)}
 
 Data: {data["name"]} ({data["source"]}), {data["train_images"]} training images. Reference arm:
 {sweep.reference}.
@@ -51,3 +64,15 @@ The best score of several trials is optimistic: it selects a configuration, and 
 {render(counts, "markdown").decode()}
 All tables: `python -m normsweep.export best --study-name {info.name}`
 """
+
+
+def _answer(sweep: Sweep, verdicts: pd.DataFrame | None, report: str) -> str:
+    """The answer in a sentence, the table it is taken from, and where the report is."""
+    table = pd.DataFrame() if verdicts is None else verdicts
+    sentence = answer_sentence(table, sweep.compare, str(sweep.reference), sweep.confirm.primary)
+    parts = [f"**{sentence}**"]
+    if len(table):
+        parts.append(render(verdict_cells(table), "markdown").decode().rstrip())
+    if report:
+        parts.append(f"[The whole report]({report})")
+    return "\n\n".join(parts)

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 from normsweep.spec import Choice, Sweep
 
-__all__ = ["Plan", "duration", "mean_epochs", "plan_lines"]
+__all__ = ["CONFIGURATIONS", "Plan", "duration", "mean_epochs", "plan_lines"]
+
+
+CONFIGURATIONS = 3
+"""Of each arm in the confirmation: the baseline, and tuned for two budgets."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class Plan:
     parameters: int = 0
     seconds: float | None = None
     """Estimated wall time of the search; None: not estimated."""
+    confirm_seconds: float = 0.0
+    """The same of its confirmation, where no two configurations of an arm are the same."""
 
 
 def plan_lines(plan: Plan) -> list[str]:
@@ -39,6 +45,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {total}, sampler {search.sampler}"
         + ("" if search.pruner == "none" else f", pruner {search.pruner} within each arm"),
         f"epochs    {_epochs(sweep)}",
+        f"confirm   {_confirmation(sweep)}",
     ]
     if total > search.trials:
         lines.append(
@@ -56,8 +63,19 @@ def plan_lines(plan: Plan) -> list[str]:
     if plan.device:
         lines.append(f"device    {plan.device}")
     if plan.seconds is not None:
-        lines.append(f"time      about {duration(plan.seconds)}, from one measured step")
+        lines.append(
+            f"time      about {duration(plan.seconds)} for the search and up to "
+            f"{duration(plan.confirm_seconds)} for its confirmation, from one measured step"
+        )
     return lines
+
+
+def _confirmation(sweep: Sweep) -> str:
+    confirm = sweep.confirm
+    return (
+        f"up to {CONFIGURATIONS} configurations of each arm × {confirm.seeds} fresh seeds, "
+        f"{sweep.confirm_epochs} epochs; margin {100 * confirm.margin:g} points"
+    )
 
 
 def mean_epochs(sweep: Sweep) -> float:

@@ -9,7 +9,15 @@ from mlflow.entities import Metric, Param, RunTag
 
 from normsweep.spec import CONFIRM, Epoch, Record, Result, Trial
 
-__all__ = ["epoch_metrics", "final_metrics", "machine_tags", "params", "run_name", "trial_tags"]
+__all__ = [
+    "epoch_metrics",
+    "final_metrics",
+    "machine_tags",
+    "metrics",
+    "params",
+    "run_name",
+    "trial_tags",
+]
 
 
 def run_name(trial: Trial) -> str:
@@ -75,7 +83,7 @@ def epoch_metrics(epoch: Epoch) -> list[Metric]:
     }
     if epoch.tested is not None:
         values["test/accuracy"] = epoch.tested.accuracy
-    return _metrics(values, epoch.epoch)
+    return metrics(values, epoch.epoch)
 
 
 def final_metrics(record: Record) -> list[Metric]:
@@ -92,10 +100,11 @@ def final_metrics(record: Record) -> list[Metric]:
         values["final/train_accuracy"] = last.train_accuracy
         if last.tested is not None:
             values["final/test_accuracy"] = last.tested.accuracy
-    return _metrics(values, 0)
+    return metrics(values, 0)
 
 
-def _metrics(values: dict[str, float], step: int) -> list[Metric]:
+def metrics(values: dict[str, float], step: int) -> list[Metric]:
+    """MLflow's metrics of plain values at one step."""
     now = int(time.time() * 1000)
     # MLflow keeps NaN, and turns infinity into the largest float.
     return [

@@ -168,6 +168,34 @@ class Tracker:
             lambda: self._client.set_experiment_tag(self.experiment_id, "mlflow.note.content", text)
         )
 
+    def report(self, folder: Path, metrics: Mapping[str, float]) -> str:
+        """Keep a report's files with the study, as the artifacts of a run of their own; its id.
+
+        There is one such run a study; what it held before is written over.
+        """
+        own = f"tags.`normsweep.study_id` = '{self._study_id}'"
+        query = f"{own} and tags.`normsweep.phase` = 'report'"
+        client = self._client
+        runs = self._try(lambda: client.search_runs([self.experiment_id], query))
+        tags = {**self._tags, "normsweep.study": self._study, "normsweep.phase": "report"}
+        run = (
+            runs[0]
+            if runs
+            else self._try(
+                lambda: client.create_run(self.experiment_id, run_name="report", tags=tags)
+            )
+        )
+        run_id = run.info.run_id
+        values = rows.metrics(dict(metrics), 0)
+        self._try(lambda: client.log_batch(run_id, metrics=values))
+        self._try(lambda: client.log_artifacts(run_id, str(folder)))
+        self._try(lambda: client.set_terminated(run_id, "FINISHED"))
+        return run_id
+
+    def artifact_page(self, run_id: str, path: str) -> str:
+        """Where the MLflow UI shows a run's artifact, below its address."""
+        return f"{self.run_page(run_id)}/artifacts/{path}"
+
     def log_model(self, folder: Path, record: Record, name: str) -> str:
         """Log a model that `save_model` wrote as the outcome of its trial's run; the model's id."""
         client, trial = self._client, record.trial

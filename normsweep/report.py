@@ -1,0 +1,65 @@
+"""`python -m normsweep.report`: a study's report, one page with its figures and tables."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from normsweep import version
+from normsweep.errors import UserError
+from normsweep.shell import Storage, StudyName, run
+from normsweep.stores import STORAGE
+
+__all__ = ["app", "main", "report"]
+
+app = App(
+    name="python -m normsweep.report",
+    help="Write the report of a study: one self-contained page, its figures and tables.",
+    version=version,
+    help_format="plaintext",
+    help_formatter="plain",
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+
+
+@app.default
+def report(
+    *,
+    study_name: StudyName = None,
+    storage: Storage = STORAGE,
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="A folder; mlruns/reports/STUDY by default."),
+    ] = None,
+) -> int:
+    """Write the report of a study to a folder.
+
+    The verdict is that of the study's latest look at its confirmation: to read it again is no
+    further look.
+    """
+    from normsweep.reporting.content import report_content
+    from normsweep.reporting.page import write_report
+    from normsweep.search import read_study
+
+    info, records = read_study(storage, study_name)
+    folder = output or Path("mlruns") / "reports" / info.name
+    given = "" if storage == STORAGE else storage
+    try:
+        page = write_report(report_content(info, records, given), folder)
+    except OSError as error:
+        raise UserError(f"--output: cannot write {folder}: {error.strerror}") from None
+    print(page)
+    return 0
+
+
+def main() -> None:
+    """The command's entry point."""
+    sys.exit(run(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The table of verdicts for documents: everything that a verdict stands on, in few columns."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from normsweep.reporting.verdict_rows import VerdictRow, read_verdicts
+from normsweep.reporting.words import between, points, question_of
+
+__all__ = ["verdict_cells"]
+
+COLUMNS = [
+    "question", "arm", "verdict", "gap", "interval", "on_these_images", "seeds", "images", "margin",
+    "look",
+]  # fmt: skip
+
+
+def verdict_cells(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """One row a question and arm, all text; gaps, intervals and the margin in percentage points.
+
+    `interval` holds for new seeds and new images, `on_these_images` for new seeds alone. The
+    primary question has a star.
+    """
+    rows = [_cells(row) for row in read_verdicts(verdicts)]
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+
+
+def _cells(row: VerdictRow) -> tuple[str, ...]:
+    return (
+        question_of(row.question).label(row.horizon) + (" *" if row.primary else ""),
+        f"{row.arm} − {row.reference}",
+        row.verdict,
+        points(row.gap).partition(" ")[0],
+        between(row.low, row.high),
+        between(row.seeds_low, row.seeds_high),
+        f"{row.seeds}",
+        f"{row.images}",
+        points(row.margin, sign=False).partition(" ")[0],
+        f"{row.look}",
+    )
