@@ -6,9 +6,11 @@ import re
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from normsweep.analysis import arms_table, epochs_table, trials_table
+from normsweep.analysis.questions import COLUMNS as VERDICT
 from normsweep.parts import catalog
 from normsweep.spec import Record, load_sweep, shipped_sweeps
 
@@ -21,7 +23,7 @@ def records(record) -> list[Record]:
     return [record()]
 
 
-@pytest.mark.parametrize("name", ["trials", "epochs", "arms"])
+@pytest.mark.parametrize("name", ["trials", "epochs", "arms", "verdict"])
 def test_every_column_is_stated(records, name):
     section = re.search(rf"^## {name}$(.*?)(?=^## |\Z)", COLUMNS, re.M | re.S)
     assert section
@@ -30,6 +32,7 @@ def test_every_column_is_stated(records, name):
         "trials": trials_table(records),
         "epochs": epochs_table(records),
         "arms": arms_table(records, ["unit"]),
+        "verdict": pd.DataFrame(columns=VERDICT),
     }[name]
     assert set(table.columns) <= stated
 

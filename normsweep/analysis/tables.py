@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.spec import Record, Status
+from normsweep.spec import Epoch, Record, Status
 
 __all__ = ["arms_table", "best_of_arms", "best_table", "epochs_table", "trials_table"]
 
 LEADING = ("normalization", "optimizer", "learning_rate", "epochs", "batch_size")
 OUTCOME = (
-    "trial", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy", "train_loss",
-    "epochs_run",
+    "trial", "phase", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy", "train_loss",
+    "test_accuracy", "epochs_run", "configuration",
 )  # fmt: skip
 ORIGIN = (
     "seconds", "seed", "dataset", "data_digest", "device", "threads", "same_as", "fingerprint",
@@ -45,17 +45,24 @@ def trials_table(records: Sequence[Record], same: Mapping[str, str] | None = Non
 
 
 def epochs_table(records: Sequence[Record]) -> pd.DataFrame:
-    """One row an epoch: trial, arm, epoch (from 1), losses, accuracies, seconds."""
+    """One row an epoch: trial, arm, epoch (from 1), losses, accuracies, seconds.
+
+    Only the confirmation's epochs have a test accuracy.
+    """
     columns = [
         "trial", "arm", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds",
     ]  # fmt: skip
     rows = [
-        {"arm": record.trial.arm, **{c: getattr(epoch, c) for c in columns if c != "arm"}}
+        {
+            **{c: getattr(epoch, c) for c in columns if c != "arm"},
+            "arm": record.trial.arm,
+            "test_accuracy": _test_accuracy(epoch),
+        }
         for record in records
         if record.result is not None
         for epoch in record.result.curve
     ]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "test_accuracy"])
 
 
 def best_table(
@@ -77,7 +84,9 @@ def best_table(
     table = pd.DataFrame(
         [_trial_row(record, same or {}) for record in chosen], columns=_columns(records)
     )
-    return table.drop(columns=["slot", "status", "error"])
+    return table.drop(
+        columns=["phase", "slot", "status", "test_accuracy", "configuration", "error"]
+    )
 
 
 def arms_table(
@@ -121,6 +130,7 @@ def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
     last = result.curve[-1] if result.curve else None
     return {
         "trial": trial.number,
+        "phase": trial.phase,
         "arm": trial.arm,
         "slot": trial.slot,
         "status": result.status.value,
@@ -128,7 +138,9 @@ def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
         "val_loss": last.val_loss if last else math.nan,
         "train_accuracy": last.train_accuracy if last else math.nan,
         "train_loss": last.train_loss if last else math.nan,
+        "test_accuracy": _test_accuracy(last),
         "epochs_run": len(result.curve),
+        "configuration": trial.configuration,
         **{name: getattr(trial, name) for name in LEADING},
         **_own(record),
         "seconds": result.seconds,
@@ -142,6 +154,10 @@ def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
         "run_id": record.run_id,
         "error": result.error,
     }
+
+
+def _test_accuracy(epoch: Epoch | None) -> float:
+    return epoch.tested.accuracy if epoch is not None and epoch.tested is not None else math.nan
 
 
 def _columns(records: Sequence[Record]) -> list[str]:

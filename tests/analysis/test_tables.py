@@ -6,14 +6,17 @@ from normsweep.analysis import arms_table, best_of_arms, best_table, epochs_tabl
 from normsweep.spec import Record, Status
 
 TRIALS = [
-    "trial", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy", "train_loss",
-    "epochs_run", "normalization", "optimizer", "learning_rate", "epochs", "batch_size", "seconds",
-    "seed", "dataset", "data_digest", "device", "threads", "same_as", "fingerprint", "run_id",
-    "error",
+    "trial", "phase", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy",
+    "train_loss", "test_accuracy", "epochs_run", "configuration", "normalization", "optimizer",
+    "learning_rate", "epochs", "batch_size", "seconds", "seed", "dataset", "data_digest", "device",
+    "threads", "same_as", "fingerprint", "run_id", "error",
 ]  # fmt: skip
-BEST = [name for name in TRIALS if name not in ("slot", "status", "error")]
+FIXED = TRIALS.index("seconds")
+NOT_OF_THE_BEST = ("phase", "slot", "status", "test_accuracy", "configuration", "error")
+BEST = [name for name in TRIALS if name not in NOT_OF_THE_BEST]
 EPOCHS = [
     "trial", "arm", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds",
+    "test_accuracy",
 ]  # fmt: skip
 ARMS = [
     "arm", "trials", "complete", "diverged", "pruned", "failed", "best_val_accuracy",
@@ -58,14 +61,14 @@ def test_the_studys_own_parameters_stand_between_the_fixed_columns(record):
         record(1, params={"optimizer": "adam", "units": 16}),
     ]
     table = trials_table(made)
-    assert list(table) == [*TRIALS[:14], "momentum", "units", *TRIALS[14:]]
+    assert list(table) == [*TRIALS[:FIXED], "momentum", "units", *TRIALS[FIXED:]]
     assert table["momentum"].tolist()[0] == 0.9
     assert math.isnan(table["momentum"].tolist()[1])
 
 
 def test_a_parameter_named_as_a_fixed_column_gets_another_name(record):
     table = trials_table([record(0, params={"seconds": 0.25})])
-    assert list(table) == [*TRIALS[:14], "param_seconds", *TRIALS[14:]]
+    assert list(table) == [*TRIALS[:FIXED], "param_seconds", *TRIALS[FIXED:]]
     assert table[["param_seconds", "seconds"]].to_numpy().tolist() == [[0.25, 2.0]]
 
 
