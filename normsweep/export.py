@@ -101,7 +101,7 @@ def _table(
 
 def _verdict(info: StudyInfo, records: Sequence[Record], format_: str) -> pd.DataFrame:
     from normsweep.reporting.verdict_cells import verdict_cells
-    from normsweep.reporting.content import study_evidence
+    from normsweep.reporting.study_report import study_evidence
 
     if not info.looks:
         raise StoreError(

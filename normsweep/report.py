@@ -41,7 +41,7 @@ def report(
     The verdict is that of the study's latest look at its confirmation: to read it again is no
     further look.
     """
-    from normsweep.reporting.content import report_content
+    from normsweep.reporting.study_report import report_content
     from normsweep.reporting.page import write_report
     from normsweep.search import read_study
 
