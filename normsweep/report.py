@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from normsweep import version
-from normsweep.errors import UserError
+from normsweep.errors import UserError, masked
 from normsweep.shell import Storage, StudyName, run
 from normsweep.stores import STORAGE
 
@@ -41,13 +41,13 @@ def report(
     The verdict is that of the study's latest look at its confirmation: to read it again is no
     further look.
     """
-    from normsweep.reporting.study_report import report_content
     from normsweep.reporting.page import write_report
+    from normsweep.reporting.study_report import report_content
     from normsweep.search import read_study
 
     info, records = read_study(storage, study_name)
     folder = output or Path("mlruns") / "reports" / info.name
-    given = "" if storage == STORAGE else storage
+    given = "" if storage == STORAGE else f" --storage '{masked(storage)}'"
     try:
         page = write_report(report_content(info, records, given), folder)
     except OSError as error:

@@ -22,21 +22,22 @@ FAR = 3.0
 def explanations(evidence: Evidence) -> dict[str, str]:
     """One sentence on each thing that was measured, of the arm that is furthest from the reference.
 
-    Keys are the topics `input`, `condition_number`, `loss`, `gradients`, `dead_relus` and
+    Keys are the topics `input`, `condition_number`, `loss`, `gradients`, `dead_units` and
     `learning_rates`; what was not measured is left out.
     """
     stages = _rows(evidence.inputs)
     start = {row["arm"]: row for row in stages if row["stage"] == "initialization"}
     reference = evidence.declared.reference
-    found = {"learning_rates": _learning_rates(evidence)}
+    found: dict[str, str] = {}
     if reference in start:
         found |= {
             "input": _input(start, reference),
             "condition_number": _condition(start, reference),
             "loss": _loss(start),
             "gradients": _gradients(_rows(evidence.gradients), reference),
-            "dead_relus": _dead(stages),
+            "dead_units": _dead(stages),
         }
+    found["learning_rates"] = _learning_rates(evidence)
     return {topic: sentence for topic, sentence in found.items() if sentence}
 
 

@@ -1,17 +1,23 @@
-"""From the record of a study to what its report shows."""
+"""From the record of a study to what its report says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from normsweep.analysis import arms_table, best_table, trials_table
 from normsweep.analysis.evidence import Evidence, evidence
-from normsweep.spec import Record
+from normsweep.reporting.answer import answer_sentence
+from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
+from normsweep.reporting.explanations import explanations
+from normsweep.spec import CONFIRM, SEARCH, Record, shipped_sweeps
 
 if TYPE_CHECKING:
     from normsweep.search import StudyInfo
 
-__all__ = ["study_evidence"]
+__all__ = ["report_content", "study_evidence"]
 
 
 def study_evidence(info: StudyInfo, records: Sequence[Record]) -> Evidence:
@@ -19,3 +25,137 @@ def study_evidence(info: StudyInfo, records: Sequence[Record]) -> Evidence:
     return evidence(
         info.sweep, info.arms, info.looks, info.diagnoses, info.data["classes"], records
     )
+
+
+def report_content(
+    info: StudyInfo, records: Sequence[Record], storage: str = "", found: Evidence | None = None
+) -> ReportContent:
+    """What the report of a study says.
+
+    Args:
+        info: the study as a whole.
+        records: the trials of both phases.
+        storage: the option that names the study's storage in commands; empty: it needs none.
+        found: what `study_evidence` gives, where it was computed before.
+    """
+    found = found or study_evidence(info, records)
+    sweep, declared = info.sweep, found.declared
+    machine = _machine(records)
+    return ReportContent(
+        study=info.name,
+        question=sweep["question"] or f"Does every {declared.compare} do as well as the reference?",
+        compare=declared.compare,
+        reference=declared.reference,
+        arms=found.arms,
+        answer=answer_sentence(
+            found.verdicts, declared.compare, declared.reference, declared.primary
+        ),
+        data=_data(info),
+        model=sweep["model.name"],
+        margin=declared.margin,
+        confidence=declared.confidence,
+        primary=declared.primary,
+        look=len(info.looks),
+        seeds_done=found.seeds,
+        seeds_planned=sweep["confirm.seeds"],
+        baseline_epochs=declared.baseline_epochs,
+        longest_epochs=_longest(info),
+        machine=machine.get("device", ""),
+        backend=_backend(machine),
+        precision=records[0].trial.precision if records else "",
+        hours=sum(r.result.seconds for r in records if r.result is not None) / 3600,
+        frames=_frames(found, info, records),
+        warnings=[*found.warnings, *_unfinished(info, records)],
+        explanations=explanations(found),
+        confirm_command=_confirm_command(info, found, storage),
+        commands=_commands(info, storage),
+        versions={k: v for k, v in machine.items() if k.endswith("_version")},
+    )
+
+
+def _data(info: StudyInfo) -> ReportData:
+    images = int(info.data["train_images"])
+    held_out = round(images * info.sweep["data.validation_split"])
+    return ReportData(info.data["name"], images - held_out, held_out, int(info.data["test_images"]))
+
+
+def _frames(found: Evidence, info: StudyInfo, records: Sequence[Record]) -> ReportFrames:
+    searched = [r for r in records if r.trial.phase == SEARCH]
+    return ReportFrames(
+        curves=found.curves,
+        verdicts=found.verdicts,
+        learning_rates=found.learning_rates,
+        tunability=found.tunability,
+        inputs=found.inputs,
+        gradients=found.gradients,
+        progress=found.progress,
+        configurations=found.configurations,
+        speed=found.speed,
+        best=best_table(searched, found.arms, same=info.same),
+        arms=arms_table(searched, found.arms, info.same),
+        trials=trials_table(records, info.same),
+    )
+
+
+def _longest(info: StudyInfo) -> int | None:
+    """The epochs of a run of the confirmation, as the latest look had them."""
+    epochs = [int(c.params["epochs"]) for look in info.looks[-1:] for c in look.configurations]
+    return max(epochs, default=None)
+
+
+def _machine(records: Iterable[Record]) -> Mapping[str, str]:
+    """Where the latest trial ran."""
+    known = [r.result.machine for r in records if r.result is not None and r.result.machine]
+    return known[-1] if known else {}
+
+
+def _backend(machine: Mapping[str, str]) -> str:
+    name = machine.get("backend", "")
+    return f"{name} {machine.get(f'{name}_version', '')}".strip()
+
+
+def _unfinished(info: StudyInfo, records: Sequence[Record]) -> list[str]:
+    """What of the confirmation is not looked at yet."""
+    looked = {n for look in info.looks[-1:] for c in look.configurations for n in c.runs}
+    ended = [
+        r
+        for r in records
+        if r.trial.phase == CONFIRM and r.result is not None and r.result.status.scored
+    ]
+    new = [r for r in ended if r.trial.number not in looked]
+    if not new:
+        return []
+    return [
+        f"the confirmation goes on: {len(new)} of its runs are not in this verdict, which comes "
+        "with the last of them"
+    ]
+
+
+def _confirm_command(info: StudyInfo, found: Evidence, storage: str) -> str:
+    """The command that gives a verdict, or a more certain one."""
+    command = f"{_study_command(info)}{storage}"
+    if not info.looks:
+        return f"{command} --phase confirm"
+    return f"{command} --set confirm.seeds={found.seeds + _more(found.verdicts)}"
+
+
+def _more(verdicts: pd.DataFrame) -> int:
+    """Seeds that the primary question still needs; as many as a table of steps has at the least."""
+    wanted = verdicts.loc[verdicts["primary"], "more_seeds"]
+    return max((int(text) for text in wanted if text.isdigit()), default=10)
+
+
+def _study_command(info: StudyInfo) -> str:
+    name = str(info.sweep["name"])
+    if name in shipped_sweeps():
+        return f"python -m normsweep.study {name}"
+    return f"python -m normsweep.study SWEEP.toml --study-name {name}"
+
+
+def _commands(info: StudyInfo, storage: str) -> list[str]:
+    given = f" --study-name {info.name}{storage}"
+    return [
+        f"{_study_command(info)}{storage}",
+        f"python -m normsweep.report{given}",
+        f"python -m normsweep.export verdict{given} --format markdown",
+    ]
