@@ -1,30 +1,95 @@
-"""How a study ends: the note in MLflow, the tables, what is missing, the next commands."""
+"""How a study ends: tables, verdict, report, what is missing, the next commands."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from normsweep.analysis import arms_table, best_table
+from normsweep.analysis.evidence import Evidence
 from normsweep.errors import masked
+from normsweep.reporting.answer import answer_sentence, verdict_lines
 from normsweep.reporting.console import print_table
 from normsweep.reporting.note import experiment_note
-from normsweep.search import Search
+from normsweep.reporting.page import write_report
+from normsweep.reporting.study_report import report_content, study_evidence
+from normsweep.search import Search, Study, all_records
 from normsweep.tracking import Tracker, TrackingFailed, remote
 
-__all__ = ["print_missing", "print_next", "print_tables", "write_note"]
+__all__ = ["close_study", "print_missing", "print_next", "print_tables", "write_note"]
 
 BEST = ["arm", "val_accuracy", "optimizer", "learning_rate", "epochs", "seconds", "trial"]
 ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_accuracy", "seconds"]
 
 
 def write_note(search: Search, tracker: Tracker, console: Console) -> None:
-    """The experiment's description in MLflow."""
+    """The experiment's description in MLflow, before there is a verdict; one with it is kept."""
+    if search.info.looks:
+        return
     try:
         tracker.note(experiment_note(search.sweep, search.info, search.records(), tracker.run_page))
     except TrackingFailed as error:
         _say(console, f"the experiment's note was not written: {error}")
+
+
+def close_study(
+    study: Study, search: Search, tracker: Tracker, root: Path, storage: str, console: Console
+) -> None:
+    """The verdict on the console, the report in a folder and in MLflow, the experiment's note."""
+    info, records = search.info, all_records(study)
+    found = study_evidence(info, records)
+    print_verdict(found, search, console)
+    content = report_content(info, records, storage, found)
+    page = write_report(content, root / "reports" / info.name)
+    _say(console, f"report: {page}")
+    try:
+        run = tracker.report(page.parent, _gaps(found))
+        link = tracker.artifact_page(run, page.name)
+        tracker.note(
+            experiment_note(
+                search.sweep, info, search.records(), tracker.run_page, found.verdicts, link
+            )
+        )
+    except TrackingFailed as error:
+        _warn(console, f"MLflow has not got the report, the same command tries again: {error}")
+
+
+def print_verdict(found: Evidence, search: Search, console: Console) -> None:
+    """The answer in a sentence, and each question's verdict in a line."""
+    declared = found.declared
+    if not len(found.verdicts):
+        if not search.left:
+            _say(console, "no verdict yet: --phase confirm, or the same command, gives one")
+        return
+    print_table(
+        console,
+        verdict_lines(found.verdicts),
+        f"{search.sweep.name}: does it catch up with {declared.reference}? (* the question asked)",
+    )
+    _say(
+        console,
+        answer_sentence(found.verdicts, declared.compare, declared.reference, declared.primary),
+    )
+    for warning in dict.fromkeys(_warnings(found)):
+        _say(console, f"  mind: {warning}")
+
+
+def _warnings(found: Evidence) -> list[str]:
+    """What changes how the primary verdicts are read."""
+    primary = found.verdicts[found.verdicts["primary"]]
+    return [text for cell in primary["warnings"] for text in str(cell).split("; ") if text]
+
+
+def _gaps(found: Evidence) -> dict[str, float]:
+    """The primary question's gaps, by arm, under names that MLflow takes."""
+    primary = found.verdicts[found.verdicts["primary"]]
+    return {
+        f"gap/{re.sub(r'[^A-Za-z0-9_. -]', '_', arm)}": gap
+        for arm, gap in zip(primary["arm"], primary["gap"], strict=True)
+    }
 
 
 def print_tables(search: Search, console: Console) -> None:
@@ -63,6 +128,7 @@ def print_next(search: Search, storage: str, tracker: Tracker, console: Console)
         "next:",
         f"  python -m normsweep.export best --study-name {name}{given} --format markdown",
         f"  python -m normsweep.export epochs --study-name {name}{given} -o epochs.csv",
+        f"  python -m normsweep.export verdict --study-name {name}{given} --format latex",
     ]
     if not remote(tracker.uri):
         lines += [

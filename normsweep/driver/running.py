@@ -10,7 +10,13 @@ from typing import Any, Literal
 from rich.console import Console
 
 from normsweep.driver.checkpoints import Checkpoints
-from normsweep.driver.closing import print_missing, print_next, print_tables, write_note
+from normsweep.driver.closing import (
+    close_study,
+    print_missing,
+    print_next,
+    print_tables,
+    write_note,
+)
 from normsweep.driver.confirm import diagnose_arms, open_confirmation
 from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_phase
@@ -62,9 +68,11 @@ class Running:
                 undelivered += self._search()
             if wanted == CONFIRM or (wanted == "all" and not search.left):
                 undelivered += self._confirm()
-        finally:
+        except BaseException:
             write_note(search, self.tracker, console)
+            raise
         print_tables(search, console)
+        close_study(self.study, search, self.tracker, self.root, self.storage, console)
         print_next(search, self.storage, self.tracker, console)
         return print_missing(search, undelivered, console)
 

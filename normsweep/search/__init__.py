@@ -15,6 +15,7 @@ from normsweep.search.record import (
     study_info,
     study_names,
 )
+from normsweep.search.record import records as all_records
 from normsweep.search.search import Search
 from normsweep.search.storage import holding
 
@@ -24,6 +25,7 @@ __all__ = [
     "Search",
     "Study",
     "StudyInfo",
+    "all_records",
     "begin",
     "begun_on_data",
     "check_data",
