@@ -16,6 +16,7 @@ from normsweep.reporting.console import print_table
 from normsweep.reporting.note import experiment_note
 from normsweep.reporting.page import write_report
 from normsweep.reporting.study_report import report_content, study_evidence
+from normsweep.reporting.words import points
 from normsweep.search import Search, Study, all_records
 from normsweep.tracking import Tracker, TrackingFailed, remote
 
@@ -72,6 +73,13 @@ def print_verdict(found: Evidence, search: Search, console: Console) -> None:
     _say(
         console,
         answer_sentence(found.verdicts, declared.compare, declared.reference, declared.primary),
+    )
+    first = found.verdicts.iloc[0]
+    _say(
+        console,
+        f"  gaps are arm − {declared.reference} in percentage points, with the interval for new seeds and "
+        f"new images; {first['images']} test images, margin {points(declared.margin, sign=False)}, "
+        f"look {first['look']}; {first['method']}",
     )
     for warning in dict.fromkeys(_warnings(found)):
         _say(console, f"  mind: {warning}")

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normsweep.analysis import best_of_arms
-from normsweep.reporting.formats import for_people
+from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.reporting.plan import duration
 from normsweep.spec import Epoch, Record, Status, Trial
 
@@ -227,6 +227,10 @@ def described(record: Record) -> str:
     return f"{head}: {result.status.value}" + (f": {why[:300]}" if why else "")
 
 
+SENTENCE = 12
+"""Characters from which a cell may be broken into lines."""
+
+
 def _longest(cells: Iterable[str]) -> int:
     return max((len(cell) for cell in cells), default=0)
 
@@ -236,8 +240,11 @@ def print_table(console: Console, table: pd.DataFrame, title: str) -> None:
     shown = for_people(table)
     view = Table(title=title, title_justify="left", title_style="bold")
     for name in shown.columns:
-        justify = "left" if name in ("arm", "optimizer") else "right"
-        view.add_column(name.replace("_", " "), justify=justify, min_width=_longest(shown[name]))
+        cells = list(shown[name])
+        justify = "right" if is_numeric(cells) else "left"
+        view.add_column(
+            name.replace("_", " "), justify=justify, min_width=min(_longest(cells), SENTENCE)
+        )
     for row in shown.itertuples(index=False):
         view.add_row(*(Text(cell) for cell in row))
     console.print(view)

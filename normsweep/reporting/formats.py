@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-__all__ = ["FORMATS", "Format", "for_people", "render"]
+__all__ = ["FORMATS", "Format", "for_people", "is_numeric", "render"]
 
 Format = Literal["csv", "json", "markdown", "latex", "parquet", "html"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -91,7 +91,7 @@ def _html(table: pd.DataFrame) -> str:
 
 def _markdown(table: pd.DataFrame) -> str:
     escaped = table.map(lambda cell: cell.replace("|", "\\|").replace("<", "&lt;"))
-    numeric = [_is_numeric(table[name]) for name in table.columns]
+    numeric = [is_numeric(table[name]) for name in table.columns]
     align = ["right" if right else "left" for right in numeric]
     text = escaped.to_markdown(index=False, disable_numparse=True, colalign=align or None)
     return (text or "") + "\n"
@@ -120,7 +120,7 @@ def _latex(table: pd.DataFrame) -> str:
 def _latex_column(cells: Iterable[str]) -> str:
     """Right for numbers, left for text, lines of a fixed width for sentences."""
     cells = list(cells)
-    if _is_numeric(cells):
+    if is_numeric(cells):
         return "r"
     return "p{4cm}" if max(map(len, cells), default=0) > SENTENCE else "l"
 
@@ -142,7 +142,9 @@ def _escaped(text: str) -> str:
     return "".join(replaced.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in str(text))
 
 
-def _is_numeric(cells: Iterable[str]) -> bool:
+def is_numeric(cells: Iterable[str]) -> bool:
+    """Whether every cell that is not empty is a number."""
+
     def number(cell: str) -> bool:
         try:
             float(cell.replace("−", "-"))
