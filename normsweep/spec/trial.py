@@ -100,6 +100,8 @@ class Trial:
 class Tested:
     """Which test images a model got right, in the dataset's order."""
 
+    __test__ = False  # no class of tests
+
     images: int
     bits: bytes
     """One bit an image, the first in the highest bit of the first byte, as `numpy.packbits` does."""

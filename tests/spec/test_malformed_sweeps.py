@@ -68,6 +68,12 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("margin-percent", "confirm.margin", "2", "confirm.margin", "received 2; legal: below 1"),
     ("confidence", "confirm.confidence", "95", "confirm.confidence", "legal: below 1"),
     ("confidence-low", "confirm.confidence", "0.5", "confirm.confidence", "legal: above 0.5"),
+    ("primary-typo", "confirm.primary", '"both_tunde"', "confirm.primary", 'mean "both_tuned"?'),
+    ("primary-number", "confirm.primary", "3", "confirm.primary", "legal: more_epochs, equal_ep"),
+    (
+        "baseline-normalization", "confirm.baseline.normalization", '"unti"',
+        "confirm.baseline.normalization", 'did you mean "unit"?',
+    ),
     (
         "baseline-optimizer", "confirm.baseline.optimizer", '"adm"', "confirm.baseline.optimizer",
         'did you mean "adam"?',

@@ -2,9 +2,10 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from normsweep.spec import DataKey, Epoch, Result, Status, Trial
+from normsweep.spec import DataKey, Epoch, Result, Status, Tested, Trial
 
 
 def result(*losses: float, status: Status = Status.COMPLETE, **fields) -> Result:
@@ -48,8 +49,6 @@ def test_a_result_without_a_start_survives_json():
 
 
 def test_float32_numbers_survive_json_to_the_last_bit():
-    import numpy as np
-
     values = np.random.default_rng(0).random(100).astype(np.float32)
     after = Result.from_json(result(*map(float, values)).to_json())
     assert [np.float32(e.val_loss) for e in after.curve] == list(values)
@@ -57,6 +56,71 @@ def test_float32_numbers_survive_json_to_the_last_bit():
 
 def test_twenty_epochs_take_about_two_kilobytes():
     assert len(result(*[1 / 3] * 20).to_json()) < 2500
+
+
+def right(images: int, share: float, seed: int) -> np.ndarray:
+    """Which of so many images are right."""
+    return np.random.default_rng(seed).random(images) < share
+
+
+def result_with_bits(images: int, epochs: int) -> Result:
+    """A result that was tested on so many images after every epoch."""
+    before = result(*[0.5] * epochs, test_digest="t" * 64)
+    curve = tuple(
+        replace(e, tested=Tested(images, np.packbits(right(images, 0.97, e.epoch)).tobytes()))
+        for e in before.curve
+    )
+    return replace(before, curve=curve)
+
+
+@pytest.mark.parametrize("images", [1, 7, 8, 9, 360, 10_000])
+def test_bits_survive_json(images):
+    before = result_with_bits(images, epochs=3)
+    after = Result.from_json(before.to_json())
+    assert after == before
+    for epoch in after.curve:
+        expected = right(images, 0.97, epoch.epoch)
+        bits = np.unpackbits(np.frombuffer(epoch.tested.bits, np.uint8), count=images)
+        np.testing.assert_array_equal(bits, expected)
+        assert epoch.tested.accuracy == pytest.approx(expected.mean())
+
+
+def test_a_diverged_curve_keeps_the_bits_that_it_has():
+    before = result_with_bits(360, epochs=3)
+    nan = Epoch(3, 4, math.nan, 0.1, math.nan, math.nan, 0.25)
+    before = replace(before, status=Status.DIVERGED, curve=(*before.curve, nan))
+    after = Result.from_json(before.to_json())
+    assert after.curve[:3] == before.curve[:3]
+    assert after.curve[3].tested is None
+    assert after.score == 0.1
+
+
+def test_a_result_of_the_search_has_no_bits():
+    text = result(0.5).to_json()
+    assert json.loads(text)["tested"] is None
+    after = Result.from_json(text)
+    assert [e.tested for e in after.curve] == [None]
+    assert after.test_digest == ""
+
+
+def test_a_result_from_before_there_were_bits_is_still_read():
+    content = json.loads(result(0.5, 0.25).to_json())
+    del content["tested"], content["test_digest"]
+    assert Result.from_json(json.dumps(content)) == result(0.5, 0.25)
+
+
+def test_a_trial_from_before_there_were_phases_is_one_of_the_search(trial):
+    content = json.loads(trial().to_json())
+    del content["phase"], content["configuration"]
+    assert Trial.from_json(json.dumps(content)) == trial()
+
+
+def test_twenty_epochs_of_ten_thousand_bits_are_packed_small():
+    """An eighth of a byte an image is 250 KB; images that stay right cost next to nothing."""
+    always = Tested(10_000, np.packbits(right(10_000, 0.99, 0)).tobytes())
+    before = result(*[0.5] * 20)
+    curve = tuple(replace(e, tested=always) for e in before.curve)
+    assert len(replace(before, curve=curve).to_json()) < 6_000
 
 
 @pytest.mark.parametrize(
@@ -99,7 +163,15 @@ def test_the_fingerprint_covers_what_decides_the_curve(trial, changed):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"number": 9}, {"arm": "adam"}, {"slot": 9}, {"params": {"epochs": 2}}, {"phase": "confirm"}],
+    [
+        {"number": 9},
+        {"arm": "adam"},
+        {"slot": 9},
+        {"params": {"epochs": 2}},
+        {"phase": "confirm"},
+        {"configuration": "baseline, tuned_long"},
+        {"data": DataKey("the same under another name", "d" * 64, 0.2)},
+    ],
     ids=lambda changed: f"{next(iter(changed))}",
 )
 def test_the_fingerprint_leaves_out_what_does_not(trial, changed):
