@@ -100,8 +100,8 @@ def _table(
 
 
 def _verdict(info: StudyInfo, records: Sequence[Record], format_: str) -> pd.DataFrame:
-    from normsweep.reporting.verdict_cells import verdict_cells
     from normsweep.reporting.study_report import study_evidence
+    from normsweep.reporting.verdict_cells import verdict_cells
 
     if not info.looks:
         raise StoreError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from normsweep import version
+from normsweep.errors import UserError
 from normsweep.shell import Storage, run
 from normsweep.stores import STORAGE, TRACKING
 
@@ -54,6 +55,9 @@ def study(
     executor: Annotated[
         Literal["processes", "inline"], Parameter(help="Where trials run.")
     ] = "processes",
+    n_jobs: Annotated[
+        int, Parameter(help="Trials side by side, each in a process of its own.")
+    ] = 1,
     device: Annotated[
         Literal["auto", "cpu", "gpu"], Parameter(help="auto takes a GPU where there is one.")
     ] = "auto",
@@ -80,6 +84,11 @@ def study(
     Trials are recorded in Optuna's database and shown by MLflow; the command that continues is
     the same command again.
     """
+    if n_jobs < 1 or (n_jobs > 1 and executor == "inline"):
+        raise UserError(
+            f"--n-jobs: received {n_jobs} with --executor {executor}; legal: a number from 1 up, and 1 "
+            "with inline"
+        )
     name = None if study_name is None else json.dumps(study_name)  # 2026 is a name, not a number
     given = {
         "--study-name": ("name", name),
@@ -100,6 +109,7 @@ def study(
         storage=storage,
         tracking_uri=tracking_uri,
         executor=executor,
+        n_jobs=n_jobs,
         device=device,
         phase=phase,
         data_dir=data_dir,

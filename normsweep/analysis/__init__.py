@@ -6,7 +6,16 @@ from normsweep.analysis.tables import (
     best_of_arms,
     best_table,
     epochs_table,
+    settled,
     trials_table,
 )
 
-__all__ = ["arms_table", "best_of_arms", "best_table", "chosen_configurations", "epochs_table", "trials_table"]
+__all__ = [
+    "arms_table",
+    "best_of_arms",
+    "best_table",
+    "chosen_configurations",
+    "epochs_table",
+    "settled",
+    "trials_table",
+]

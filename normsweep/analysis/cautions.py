@@ -8,6 +8,7 @@ from typing import Any
 
 from normsweep.analysis.confirmed import Confirmed
 from normsweep.analysis.questions import PUT, Declared
+from normsweep.analysis.tables import settled
 from normsweep.analysis.verdicts import Verdict
 from normsweep.spec import BASELINE, TUNED_LONG, Configuration, Record, Status
 
@@ -124,10 +125,7 @@ def _at_edge(sweep: Mapping[str, Any], configuration: Configuration) -> bool:
 
 
 def _ended(arm: str, records: Sequence[Record]) -> int:
-    return sum(
-        r.trial.arm == arm and r.result is not None and r.result.status is not Status.INTERRUPTED
-        for r in records
-    )
+    return sum(record.trial.arm == arm for record in settled(records))
 
 
 def _count(arm: str, records: Sequence[Record], status: Status) -> int:

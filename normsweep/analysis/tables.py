@@ -10,7 +10,7 @@ import pandas as pd
 
 from normsweep.spec import Epoch, Record, Status
 
-__all__ = ["arms_table", "best_of_arms", "best_table", "epochs_table", "trials_table"]
+__all__ = ["arms_table", "best_of_arms", "best_table", "epochs_table", "settled", "trials_table"]
 
 LEADING = ("normalization", "optimizer", "learning_rate", "epochs", "batch_size")
 OUTCOME = (
@@ -36,6 +36,12 @@ def best_of_arms(records: Iterable[Record]) -> dict[str, Record]:
         if known is None or _rank(record) > _rank(known):
             best[record.trial.arm] = record
     return best
+
+
+def settled(records: Iterable[Record]) -> list[Record]:
+    """The trials that count: the last at each place of the plan, interrupted and running ones not."""
+    ended = [r for r in records if r.result and r.result.status is not Status.INTERRUPTED]
+    return list({record.place: record for record in ended}.values())
 
 
 def trials_table(records: Sequence[Record], same: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -104,22 +110,24 @@ def arms_table(
 def _arm_row(
     arm: str, records: Sequence[Record], best: Record | None, same: Mapping[str, str]
 ) -> dict[str, Any]:
-    results = [record.result for record in records if record.result is not None]
+    results = [record.result for record in settled(records) if record.result is not None]
+    attempts = [record.result for record in records if record.result is not None]
     counts = {status: sum(r.status is status for r in results) for status in Status}
     scores = [r.score for r in results if r.status.scored]
     top = best.result.score if best and best.result else math.nan
     return {
         "arm": arm,
-        "trials": len(results) - counts[Status.INTERRUPTED],
+        "trials": len(results),
         "complete": counts[Status.COMPLETE],
         "diverged": counts[Status.DIVERGED],
         "pruned": counts[Status.PRUNED],
         "failed": counts[Status.CRASHED] + counts[Status.TIMED_OUT],
+        "retried": sum(r.status.failed for r in attempts) - sum(r.status.failed for r in results),
         "best_val_accuracy": top,
         "median_val_accuracy": float(pd.Series(scores, dtype=float).median()),
         "best_learning_rate": best.trial.learning_rate if best else math.nan,
         "best_epochs": best.trial.epochs if best else pd.NA,
-        "seconds": sum(r.seconds for r in results),
+        "seconds": sum(r.seconds for r in attempts),
         "same_as": _same_as(arm, same),
     }
 

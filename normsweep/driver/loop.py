@@ -22,7 +22,7 @@ __all__ = ["run_phase"]
 POLL = 0.5
 """Seconds that one wait for news lasts at most."""
 FAILURES = 10
-"""Crashes in a row after which the study stops rather than burn its budget."""
+"""Failures of one kind in a row after which the study stops rather than burn its budget."""
 
 
 def run_phase(
@@ -49,7 +49,7 @@ def run_phase(
 
     Raises:
         Interrupted: the study was asked to stop; what ran is recorded as interrupted.
-        StudyStopped: ten trials in a row crashed.
+        StudyStopped: ten trials in a row failed in the same way.
     """
     loop = _Loop(phase, executor, delivery, checkpoints, display, where)
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -84,7 +84,7 @@ class _Loop:
         self._checkpoints, self._display = checkpoints, display
         self.running: dict[int, Trial] = {}
         self._best = best_of_arms(phase.records())
-        self._crashes: list[Result] = []
+        self._failures: list[str] = []
 
     def fill(self) -> None:
         """Start trials while there is room and something to try."""
@@ -129,7 +129,7 @@ class _Loop:
         self._keep(record, event)
         self._delivery.finished(record)
         self._display.finished(record)
-        self._count_crashes(event.result)
+        self._count_failures(event.result)
 
     def _keep_from(self, trial: Trial) -> float | None:
         """The score from which a trial's weights are worth having."""
@@ -148,12 +148,21 @@ class _Loop:
             self._checkpoints.save(record.trial, event.state)
             self._checkpoints.keep_only(r.trial for r in self._best.values())
 
-    def _count_crashes(self, result: Result) -> None:
-        if result.status is not Status.CRASHED:
-            self._crashes.clear()
+    def _count_failures(self, result: Result) -> None:
+        if not result.status.failed:
+            self._failures.clear()
             return
-        self._crashes.append(replace(result, curve=()))
-        if len(self._crashes) >= FAILURES:
+        kind = _kind(result)
+        self._failures = [k for k in self._failures if k == kind] + [kind]
+        if len(self._failures) >= FAILURES:
             raise StudyStopped(
-                f"{FAILURES} trials in a row crashed; the last one: {result.error.strip()[-600:]}"
+                f"{FAILURES} trials in a row {result.status.value}; the last one: "
+                f"{result.error.strip()[-600:]}"
             )
+
+
+def _kind(result: Result) -> str:
+    """What failures in a row have in common: how they ended, and the name of the error."""
+    lines = result.error.strip().splitlines() or [""]
+    named = lines[-1] if result.status is Status.CRASHED else ""
+    return f"{result.status} {named.partition(':')[0]}"

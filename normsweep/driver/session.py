@@ -21,8 +21,9 @@ from normsweep.parts import models
 from normsweep.reporting.plan import Plan, plan_lines
 from normsweep.search import (
     Search,
+    StudyInfo,
     begin,
-    begun_on_data,
+    begun_study,
     check_data,
     holding,
     open_study,
@@ -45,6 +46,8 @@ class Settings:
     storage: str = STORAGE
     tracking_uri: str = TRACKING
     executor: ExecutorName = "processes"
+    n_jobs: int = 1
+    """Trials side by side."""
     device: Device = "auto"
     data_dir: Path | None = None
     root: Path = Path("mlruns")
@@ -66,7 +69,7 @@ def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
     with ExitStack() as stack, tempfile.TemporaryDirectory() as work:
         stack.enter_context(console.status("loading data and network, measuring a step"))
         signals = stack.enter_context(Signals())
-        executor = _executor(sweep, settings, Path(work))
+        executor = _executor(sweep, settings, Path(work), _threads(sweep, settings, None))
         stack.callback(executor.close)
         with signals.waiting():
             data, about = load_data(sweep, settings.data_dir, Path(work))
@@ -89,10 +92,12 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
         stack.enter_context(holding(settings.storage, sweep.name))
-        executor = _executor(sweep, settings, settings.data_root)
+        begun = begun_study(settings.storage, sweep.name)
+        threads = _threads(sweep, settings, begun)
+        executor = _executor(sweep, settings, settings.data_root, threads)
         stack.callback(executor.close)
         with signals.waiting():
-            begun_on = begun_on_data(settings.storage, sweep.name)
+            begun_on = str(begun.data["name"]) if begun else None
             data, about = load_data(sweep, settings.data_dir, settings.data_root, begun_on)
         study = open_study(settings.storage, sweep.name, sweep)
         check_data(study, about)
@@ -101,7 +106,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         if search is None or search.left:
             prepared = prepare(sweep, data, executor, settings.device, signals)
             print_plan(prepared, about, console)
-            begin(study, about, prepared.findings.same)
+            begin(study, about, prepared.findings.same, threads)
             where = replace(where, machine=prepared.findings.machine)
             search = search or Search(study, prepared.sweep, data)
         signals.check()
@@ -129,16 +134,31 @@ def _resumed(study: Any, sweep: Sweep, data: DataKey) -> Search | None:
     return Search(study, without(sweep, info.same), data) if info.begun else None
 
 
-def _executor(sweep: Sweep, settings: Settings, data_root: Path) -> Executor:
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    timeout = sweep.execution.trial_timeout
+def _threads(sweep: Sweep, settings: Settings, begun: StudyInfo | None) -> int:
+    """Threads of a worker: a study that was begun keeps its own, since bits change with them."""
+    if begun is not None and begun.threads:
+        return begun.threads
+    if sweep.execution.threads is not None:
+        return sweep.execution.threads
+    return 1 if settings.n_jobs > 1 else _cores()
+
+
+def _cores() -> int:
+    known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return known or 1
+
+
+def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -> Executor:
+    limits = sweep.execution
     if settings.executor == "inline":
-        return Inline(data_root, settings.device, threads or 1, timeout)
+        return Inline(data_root, settings.device, threads, limits.trial_timeout)
     return Processes(
         data_root.absolute(),
         settings.device,
-        threads or 1,
-        timeout,
+        threads,
+        limits.trial_timeout,
+        jobs=settings.n_jobs,
+        trial_memory=limits.trial_memory,
         warm=sweep.model.name != models.SIMULATED,
         asks=sweep.search.pruner != "none",
     )

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from normsweep.analysis import best_of_arms
+from normsweep.analysis import best_of_arms, settled
 from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.reporting.plan import duration
 from normsweep.spec import Epoch, Record, Status, Trial
@@ -74,9 +74,7 @@ class _Board:
 
     @property
     def done(self) -> int:
-        return sum(
-            r.result is not None and r.result.status is not Status.INTERRUPTED for r in self.records
-        )
+        return len(settled(self.records))
 
     @property
     def time_left(self) -> float | None:
@@ -85,12 +83,7 @@ class _Board:
         return (self.total - self.done) * sum(self.seconds) / len(self.seconds)
 
     def of_arm(self, arm: str) -> int:
-        return sum(
-            r.trial.arm == arm
-            and r.result is not None
-            and r.result.status is not Status.INTERRUPTED
-            for r in self.records
-        )
+        return sum(record.trial.arm == arm for record in settled(self.records))
 
 
 class PlainDisplay:

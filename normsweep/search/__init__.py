@@ -7,7 +7,7 @@ from normsweep.search.phase import Phase
 from normsweep.search.record import (
     StudyInfo,
     begin,
-    begun_on_data,
+    begun_study,
     check_data,
     open_study,
     read_study,
@@ -27,7 +27,7 @@ __all__ = [
     "StudyInfo",
     "all_records",
     "begin",
-    "begun_on_data",
+    "begun_study",
     "check_data",
     "holding",
     "open_study",

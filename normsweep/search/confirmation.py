@@ -16,8 +16,6 @@ from normsweep.spec import (
     DataKey,
     Look,
     Record,
-    Result,
-    Status,
     Sweep,
     Trial,
 )
@@ -28,8 +26,8 @@ __all__ = ["Confirmation"]
 class Confirmation(Phase):
     """The confirmation of a study: seed by seed, so that what is done is always paired.
 
-    Configurations of an arm that are the same are trained once. What crashed or took too long is
-    not tried again while this lives, but by the next.
+    Configurations of an arm that are the same are trained once. What failed more often than it may
+    be retried is not tried again while this lives, but by the next.
     """
 
     phase = CONFIRM
@@ -42,7 +40,7 @@ class Confirmation(Phase):
         configurations: Sequence[Configuration],
     ) -> None:
         """`sweep` has the arms that are to run, `configurations` what each is trained with."""
-        super().__init__(study)
+        super().__init__(study, sweep.execution.retries)
         self.sweep, self._data = sweep, data
         self.configurations = tuple(configurations)
         repair(study)
@@ -67,12 +65,8 @@ class Confirmation(Phase):
         self._running[asked.number] = asked, trial
         return trial
 
-    def tell(self, result: Result) -> Record:
-        """Record how a trial ended; an interrupted one is left to be run again."""
-        told = super().tell(result)
-        if result.status is Status.INTERRUPTED:
-            self._open.insert(0, told.trial)
-        return told
+    def _reopen(self, trial: Trial) -> None:
+        self._open.insert(0, trial)
 
     @on_record
     def look(self) -> list[Look]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -57,9 +58,10 @@ class Phase(ABC):
     total: int
     """Trials planned."""
 
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
+    def __init__(self, study: optuna.Study, retries: int) -> None:
+        self._study, self._retries = study, retries
         self._running: dict[int, tuple[optuna.Trial, Trial]] = {}
+        self._failures: Counter[tuple[str, str, int, str]] = Counter()
 
     @property
     @abstractmethod
@@ -75,6 +77,10 @@ class Phase(ABC):
     def ask(self) -> Trial | None:
         """The next trial, recorded as running; None where the plan is done."""
 
+    @abstractmethod
+    def _reopen(self, trial: Trial) -> None:
+        """Plan a trial again, as it was."""
+
     @on_record
     def records(self) -> list[Record]:
         """The phase's trials so far."""
@@ -89,12 +95,22 @@ class Phase(ABC):
 
     @on_record
     def tell(self, result: Result) -> Record:
-        """Record how a trial ended; an interrupted one is left to be run again."""
+        """Record how a trial ended; one that was stopped, or may be retried, is planned again."""
         asked, trial = self._running.pop(result.trial)
         asked.set_user_attr(record.RESULT, result.to_json())
         value, state = outcome(result)
         self._study.tell(asked, value, state=state)
-        return Record(trial, result)
+        told = Record(trial, result)
+        if self._again(told):
+            self._reopen(trial)
+        return told
+
+    def _again(self, ended: Record) -> bool:
+        """Whether a trial that ended is to be run again; counts the failures of its place."""
+        status = ended.result.status if ended.result else Status.INTERRUPTED
+        self._failures[ended.place] += status.failed
+        retry = status.failed and self._failures[ended.place] <= self._retries
+        return retry or status is Status.INTERRUPTED
 
     @on_record
     def mark(self, trial: int, run_id: str) -> None:

@@ -30,10 +30,23 @@ SWEEP, DATA, SAME, MODELS = (
     "normsweep:models",
 )
 LOOKS, DIAGNOSES = "normsweep:looks", "normsweep:diagnoses"
+THREADS = "normsweep:threads"
 
 GROWING = ("search.trials", "confirm.seeds")
-FREE = ("question", "search.timeout", "execution.trial_timeout")
-ADDED = {"confirm.primary": "both_tuned", "confirm.baseline.normalization": None}
+FREE = (
+    "question",
+    "search.timeout",
+    "execution.trial_timeout",
+    "execution.trial_memory",
+    "execution.retries",
+)
+ADDED = {
+    "confirm.primary": "both_tuned",
+    "confirm.baseline.normalization": None,
+    "execution.threads": None,
+    "execution.trial_memory": None,
+    "execution.retries": 1,
+}
 """Keys that sweeps had not from the beginning, and what a record without them means."""
 
 
@@ -57,6 +70,9 @@ class StudyInfo:
     """The verdicts that were given, oldest first."""
     diagnoses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By arm, what its network looks like at initialization and after an epoch."""
+
+    threads: int | None = None
+    """Threads of a worker, on which the bits of every trial depend; None in older records."""
 
     @property
     def arms(self) -> list[str]:
@@ -140,15 +156,17 @@ def study_info(study: optuna.Study) -> StudyInfo:
     if sweep:
         sweep = {**ADDED, **sweep}
     name = study.study_name
-    return StudyInfo(name, attrs.get(ID, ""), sweep, data, same, models, looks, diagnoses)
+    threads = attrs.get(THREADS)
+    return StudyInfo(name, attrs.get(ID, ""), sweep, data, same, models, looks, diagnoses, threads)
 
 
-def begun_on_data(storage_url: str, name: str) -> str | None:
-    """The name of the dataset that a study was begun on, or None where there is none yet."""
+def begun_study(storage_url: str, name: str) -> StudyInfo | None:
+    """A study that has data and arms already, or None where there is none yet."""
     try:
-        return str(study_info(_loaded(storage_url, name)).data["name"])
-    except (StoreError, KeyError):  # what is wrong with the storage is told when it is opened
+        info = study_info(_loaded(storage_url, name))
+    except StoreError:  # what is wrong with the storage is told when it is opened
         return None
+    return info if info.begun else None
 
 
 def check_data(study: optuna.Study, data: Mapping[str, Any]) -> None:
@@ -166,9 +184,15 @@ def check_data(study: optuna.Study, data: Mapping[str, Any]) -> None:
         )
 
 
-def begin(study: optuna.Study, data: Mapping[str, Any], same: Mapping[str, str]) -> None:
-    """Record the data and the normalizations that are alike on it, before the first trial."""
+def begin(
+    study: optuna.Study,
+    data: Mapping[str, Any],
+    same: Mapping[str, str],
+    threads: int | None = None,
+) -> None:
+    """Record the data, the normalizations that are alike on it and the threads, before any trial."""
     if not study_info(study).begun:
+        study.set_user_attr(THREADS, threads)
         study.set_user_attr(SAME, json.dumps(dict(same)))
         study.set_user_attr(DATA, json.dumps(dict(data)))
 

@@ -10,7 +10,7 @@ from normsweep.parts import resolve_trial
 from normsweep.search import record
 from normsweep.search.advisor import Advisor, make_advisor, suggest
 from normsweep.search.phase import Phase, on_record, outcome, repair, value_of
-from normsweep.spec import SEARCH, DataKey, Epoch, Record, Result, Scalar, Status, Sweep, Trial
+from normsweep.spec import SEARCH, DataKey, Epoch, Record, Result, Scalar, Sweep, Trial
 
 __all__ = ["Search"]
 
@@ -26,7 +26,7 @@ class Search(Phase):
 
     def __init__(self, study: optuna.Study, sweep: Sweep, data: DataKey) -> None:
         """`sweep` has the arms that are to run, `data` is what they are trained on."""
-        super().__init__(study)
+        super().__init__(study, sweep.execution.retries)
         self.sweep, self._data = sweep, data
         self.trials_per_arm = sweep.trials_per_arm
         self._advisors: dict[str, Advisor] = {
@@ -35,7 +35,7 @@ class Search(Phase):
         self._open: dict[str, set[int]] = {
             str(arm): set(range(self.trials_per_arm)) for arm in sweep.arms
         }
-        self._again: dict[tuple[str, int], Mapping[str, Scalar]] = {}
+        self._again_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
         self.total = self.trials_per_arm * len(self._open)
         repair(study)
         self._take_up()
@@ -53,7 +53,7 @@ class Search(Phase):
             return None
         slot = min(self._open[arm])
         self._open[arm].discard(slot)
-        fixed = self._again.pop((arm, slot), None) or self._longest(slot)
+        fixed = self._again_with.pop((arm, slot), None) or self._longest(slot)
         chosen = self._advisors[arm].choose(slot, self._without_arm(fixed))
         self._study.enqueue_trial(chosen, user_attrs={record.ARM: arm, record.SLOT: slot})
         asked = self._study.ask()
@@ -73,14 +73,14 @@ class Search(Phase):
         return self._advisors[trial.arm].report(trial.slot, epoch.epoch, value_of(epoch))
 
     def tell(self, result: Result) -> Record:
-        """Record how a trial ended; an interrupted one is left to be run again."""
+        """Record how a trial ended; one that was stopped, or may be retried, is planned again."""
         told = super().tell(result)
-        trial = told.trial
-        self._advisors[trial.arm].tell(trial.slot, *outcome(result))
-        if result.status is Status.INTERRUPTED:
-            self._open[trial.arm].add(trial.slot)
-            self._again[trial.arm, trial.slot] = trial.params
+        self._advisors[told.trial.arm].tell(told.trial.slot, *outcome(result))
         return told
+
+    def _reopen(self, trial: Trial) -> None:
+        self._open[trial.arm].add(trial.slot)
+        self._again_with[trial.arm, trial.slot] = trial.params
 
     @on_record
     def mark_model(self, arm: str, trial: int, model_id: str) -> None:
@@ -103,9 +103,9 @@ class Search(Phase):
                 continue
             if taken.trial.phase != self.phase:
                 continue
-            if taken.result.status is Status.INTERRUPTED:
-                self._again[arm, taken.trial.slot] = taken.trial.params
+            if self._again(taken):
+                self._again_with[arm, taken.trial.slot] = taken.trial.params
                 continue
             self._open[arm].discard(taken.trial.slot)
-            self._again.pop((arm, taken.trial.slot), None)
+            self._again_with.pop((arm, taken.trial.slot), None)
             self._advisors[arm].learn(frozen)

@@ -115,10 +115,16 @@ class Confirm(Section):
 
 
 class Execution(Section):
-    """`[execution]`: limits on the machine's side; they never change a curve."""
+    """`[execution]`: the machine's side; of these only the threads can change a curve."""
 
+    threads: Count | None = None
+    """Threads of a worker: all cores for one worker, 1 for more; fixed for the study's life."""
     trial_timeout: Seconds | None = None
     """Seconds after which a trial is stopped and recorded as timed out."""
+    trial_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """GiB of memory beyond which a worker is stopped and its trial recorded as crashed."""
+    retries: Annotated[int, Field(ge=0)] = 1
+    """How often a trial that crashed or timed out is tried again, with the same seed."""
 
 
 class Sweep(Section):

@@ -37,6 +37,11 @@ class Status(StrEnum):
         """Whether the trial has a score that may be compared."""
         return self in (Status.COMPLETE, Status.DIVERGED)
 
+    @property
+    def failed(self) -> bool:
+        """Whether the trial came to no end of its own, though nobody stopped it."""
+        return self in (Status.CRASHED, Status.TIMED_OUT)
+
 
 @dataclass(frozen=True)
 class DataKey:
@@ -198,6 +203,12 @@ class Record:
     """None while the trial runs."""
     run_id: str = ""
     """The MLflow run that holds all of it; empty where it was not delivered yet."""
+
+    @property
+    def place(self) -> tuple[str, str, int, str]:
+        """What of the plan it fills: a trial that is tried again fills the same place."""
+        trial = self.trial
+        return trial.phase, trial.arm, trial.slot, trial.configuration
 
 
 def _plain(value: float) -> float | str:

@@ -19,7 +19,7 @@ EPOCHS = [
     "test_accuracy",
 ]  # fmt: skip
 ARMS = [
-    "arm", "trials", "complete", "diverged", "pruned", "failed", "best_val_accuracy",
+    "arm", "trials", "complete", "diverged", "pruned", "failed", "retried", "best_val_accuracy",
     "median_val_accuracy", "best_learning_rate", "best_epochs", "seconds", "same_as",
 ]  # fmt: skip
 

@@ -215,7 +215,7 @@ from normsweep.spec import Trial
 executor = Processes(pathlib.Path({str(digits_root)!r}), "cpu", 1, warm=False)
 executor.submit(Trial.from_json(pathlib.Path({str(tmp_path / "trial")!r}).read_text()))
 while not executor.poll(1.0): pass
-print(executor._worker.pid, flush=True)
+print(executor._workers[0].pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     (tmp_path / "trial").write_text(slow(trial).to_json())

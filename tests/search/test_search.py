@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from sqlalchemy import create_engine, inspect
 
+from normsweep.analysis import settled
 from normsweep.errors import StoreError, SweepError
 from normsweep.parts import catalog
 from normsweep.search import Search, begin, check_data, holding, open_study, read_study, study_names
@@ -200,12 +201,37 @@ def test_a_diverged_trial_counts_as_complete_at_chance(url, sweep):
 
 
 def test_a_crashed_trial_fills_its_place(url, sweep):
-    search = opened(url, sweep())
+    search = opened(url, sweep("execution.retries=0"))
     first = search.ask()
     search.tell(Result(first.number, Status.CRASHED, error="why"))
     rest = run_all(search)
     assert len(rest) == 23
     assert search.records()[0].result.error == "why"
+
+
+@pytest.mark.parametrize("status", [Status.CRASHED, Status.TIMED_OUT])
+def test_a_failed_trial_is_tried_again_as_often_as_it_may(url, sweep, status):
+    search = opened(url, sweep("execution.retries=2"))
+    attempts = []
+    while trial := search.ask():
+        if (trial.arm, trial.slot) == ("none", 3):
+            attempts.append(trial)
+            search.tell(Result(trial.number, status, error="why"))
+        else:
+            train(search, trial)
+    assert len(attempts) == 3
+    assert len({trial.fingerprint for trial in attempts}) == 1
+    assert len(settled(search.records())) == search.total == 24
+
+
+def test_attempts_are_counted_over_the_studys_life(url, sweep):
+    for _ in range(2):
+        search = opened(url, sweep("execution.retries=1"))
+        trial = search.ask()
+        assert (trial.arm, trial.slot) == ("none", 0)
+        search.tell(Result(trial.number, Status.CRASHED, error="why"))
+    again = opened(url, sweep("execution.retries=1"))
+    assert again.left == 23
 
 
 def test_optuna_reads_the_study_as_its_own(url, sweep):
