@@ -9,7 +9,7 @@ UV     := $(VENV)/uv/bin/uv
 study: $(VENV)/study.done
 	$(BIN)/python -m normsweep.study
 
-test: $(VENV)/dev.done
+test: $(VENV)/dev.done $(VENV)/chromium.done
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/dev.done
@@ -42,6 +42,13 @@ $(VENV)/study.done: requirements/study.txt pyproject.toml | $(UV)
 $(VENV)/dev.done: requirements/dev.txt $(VENV)/study.done
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r $< \
 	  || $(BIN)/python -m pip install --quiet --require-hashes -r $<
+	touch $@
+
+# The report is looked at in a browser. Debian gets one where none is found.
+$(VENV)/chromium.done: | $(UV)
+	command -v chromium || command -v chromium-browser || command -v google-chrome \
+	  || { command -v apt-get && apt-get update && apt-get install -y --no-install-recommends chromium; } \
+	  || { echo "make test looks at the report in a browser: install chromium or google-chrome" >&2; exit 1; }
 	touch $@
 
 $(UV): requirements/uv.txt

@@ -50,12 +50,12 @@ class Moments:
         return self.v_seeds + self.v_images
 
 
-def moments(table: NDArray[Any]) -> Moments:
+def moments(table: NDArray[Any], scale: int = 1) -> Moments:
     """Two-way analysis of variance, without replication, of a (seeds, images) table.
 
-    The table is bool, integer or float of shape (n, M): bits of correctness, or their differences.
-    With MS the mean squares, `v_seeds` = Var(seed means)/n and
-    `v_images` = max(MS_images − MS_residual, 0)/(n·M).
+    The table is bool, integer or float of shape (n, M): bits of correctness, or their differences;
+    `scale` divides it, so that a mean of bits can stay a sum. With MS the mean squares,
+    `v_seeds` = Var(seed means)/n and `v_images` = max(MS_images − MS_residual, 0)/(n·M).
 
     Raises ValueError where the table has not two axes.
     Reference: Searle, Casella & McCulloch, Variance Components, 1992, chapter 4.
@@ -65,12 +65,11 @@ def moments(table: NDArray[Any]) -> Moments:
     n, images = table.shape
     if n == 0 or images == 0:
         return Moments(math.nan, (math.nan,) * n, math.nan, math.nan, math.nan, images)
-    values = np.asarray(table, np.float64)
-    seed_means = values.mean(axis=1)
-    v_seeds, v_images = _parts(values, seed_means)
+    seed_means = table.sum(axis=1, dtype=np.float64) / images
+    v_seeds, v_images = (part / scale**2 for part in _parts(table, seed_means))
     dof = satterthwaite((v_seeds, n - 1), (v_images, images - 1))
-    means = tuple(float(mean) for mean in seed_means)
-    return Moments(float(seed_means.mean()), means, v_seeds, v_images, dof, images)
+    means = tuple(float(mean) / scale for mean in seed_means)
+    return Moments(float(seed_means.mean()) / scale, means, v_seeds, v_images, dof, images)
 
 
 def interval(m: Moments, tail: float) -> Estimate:
@@ -101,15 +100,17 @@ def satterthwaite(*parts: tuple[float, float]) -> float:
     return 1 / sum((variance / total) ** 2 / dof for variance, dof in parts)
 
 
-def _parts(values: NDArray[np.float64], seed_means: NDArray[np.float64]) -> tuple[float, float]:
+def _parts(table: NDArray[Any], seed_means: NDArray[np.float64]) -> tuple[float, float]:
     """Variance of the mean that is due to seeds (with the residual), and to images."""
-    n, images = values.shape
+    n, images = table.shape
     if n < 2 or images < 2:
         return math.nan, math.nan
     mean = seed_means.mean()
     of_seeds = images * float(np.square(seed_means - mean).sum())
-    of_images = n * float(np.square(values.mean(axis=0) - mean).sum())
-    total = float(np.square(values - mean).sum())
+    of_images = n * float(np.square(table.sum(axis=0, dtype=np.float64) / n - mean).sum())
+    # Sums of the bits as they are: a copy as floats would be eight times their size.
+    squares = np.einsum("ij,ij->", table, table, dtype=np.float64, casting="unsafe")
+    total = float(squares) - n * images * float(mean) ** 2
     residual = max(total - of_seeds - of_images, 0.0)
     excess = of_images / (images - 1) - residual / ((n - 1) * (images - 1))
     return of_seeds / ((n - 1) * n * images), max(excess, 0.0) / (n * images)

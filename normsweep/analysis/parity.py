@@ -60,7 +60,7 @@ class Pairs:
             reference, _ = _trailing(self.reference, epoch, window)
         else:
             reference = epochs * at(self.reference, self.fixed_at)
-        return moments((arm - reference) / epochs)
+        return moments(arm - reference, scale=epochs)
 
     def accuracies(self, epoch: int, window: int = WINDOW) -> tuple[float, float]:
         """Mean accuracy of arm and reference, over what `gap` compares at this epoch."""

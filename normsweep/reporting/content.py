@@ -1,21 +1,78 @@
-"""From the record of a study to what its report shows."""
+"""What a report is made of: plain values and data frames, whoever computed them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from normsweep.analysis.evidence import Evidence, evidence
-from normsweep.spec import Record
+import pandas as pd
 
-if TYPE_CHECKING:
-    from normsweep.search import StudyInfo
-
-__all__ = ["study_evidence"]
+__all__ = ["ReportContent", "ReportData", "ReportFrames"]
 
 
-def study_evidence(info: StudyInfo, records: Sequence[Record]) -> Evidence:
-    """All that a study found; `records` are those of both phases."""
-    return evidence(
-        info.sweep, info.arms, info.looks, info.diagnoses, info.data["classes"], records
-    )
+@dataclass(frozen=True)
+class ReportData:
+    """The data of a study; numbers of images, 0 where unknown."""
+
+    name: str
+    training_images: int = 0
+    validation_images: int = 0
+    test_images: int = 0
+
+
+@dataclass(frozen=True)
+class ReportFrames:
+    """The data frames, with the columns stated in docs/columns.md; any of them may be empty."""
+
+    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
+    learning_rates: pd.DataFrame = field(default_factory=pd.DataFrame)
+    tunability: pd.DataFrame = field(default_factory=pd.DataFrame)
+    inputs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    gradients: pd.DataFrame = field(default_factory=pd.DataFrame)
+    progress: pd.DataFrame = field(default_factory=pd.DataFrame)
+    configurations: pd.DataFrame = field(default_factory=pd.DataFrame)
+    speed: pd.DataFrame = field(default_factory=pd.DataFrame)
+    best: pd.DataFrame = field(default_factory=pd.DataFrame)
+    arms: pd.DataFrame = field(default_factory=pd.DataFrame)
+    trials: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything that a report says. Margin and confidence are fractions."""
+
+    study: str
+    question: str
+    compare: str
+    """The compared parameter; its values are the arms."""
+    reference: str
+    arms: Sequence[str]
+    answer: str
+    """One sentence, as `answer_sentence` makes it."""
+    data: ReportData
+    model: str
+    margin: float
+    confidence: float = 0.95
+    primary: str = "both_tuned"
+    """Key of the main question."""
+    look: int = 0
+    """How many times the seeds of this study were judged; 0 before the confirmation."""
+    seeds_done: int = 0
+    seeds_planned: int = 0
+    baseline_epochs: int | None = None
+    longest_epochs: int | None = None
+    machine: str = ""
+    backend: str = ""
+    precision: str = ""
+    hours: float = 0.0
+    """Hours of compute that went into the study."""
+    frames: ReportFrames = field(default_factory=ReportFrames)
+    warnings: Sequence[str] = ()
+    explanations: Mapping[str, str] = field(default_factory=dict)
+    """Topic and a plain sentence, for the first part."""
+    confirm_command: str = ""
+    """The command that runs the confirmation, or adds seeds to it."""
+    commands: Sequence[str] = ()
+    """The commands that reproduce the study."""
+    versions: Mapping[str, str] = field(default_factory=dict)

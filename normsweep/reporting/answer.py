@@ -1,0 +1,180 @@
+"""The verdicts in a sentence, and as a small table for the console."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from normsweep.reporting.verdict_rows import VerdictRow, primary_rows, read_verdicts
+from normsweep.reporting.words import (
+    between,
+    counted,
+    listed,
+    points,
+    question_of,
+    quoted,
+)
+
+__all__ = ["answer_sentence", "verdict_lines"]
+
+NAMED = 4
+"""Arms of one kind that a sentence names one by one."""
+
+
+def answer_sentence(
+    verdicts: pd.DataFrame, compare: str, reference: str, question: str = "both_tuned"
+) -> str:
+    """The primary question's verdicts in one sentence.
+
+    `question` is taken where no row is marked as primary. Without verdicts the sentence says that
+    there is no answer yet.
+    """
+    rows = read_verdicts(verdicts)
+    if not rows:
+        return (
+            f"No answer yet: the search tunes each {compare.replace('_', ' ')}, "
+            "and only the confirmation on fresh seeds decides."
+        )
+    rows = primary_rows(rows, question)
+    return _of_one(rows[0]) if len(rows) == 1 else _of_several(rows, reference)
+
+
+def verdict_lines(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts for the console: arm, question, answer, gap in points with interval, seeds.
+
+    All columns are text; the primary question has a star.
+    """
+    rows = read_verdicts(verdicts)
+    columns = ["arm", "question", "answer", "gap_in_points", "seeds"]
+    return pd.DataFrame([_line(row) for row in rows], columns=columns, dtype=object)
+
+
+def _line(row: VerdictRow) -> tuple[str, ...]:
+    label = question_of(row.question).label(row.horizon)
+    answer = row.verdict
+    if row.undecided and row.more_seeds and row.more_seeds != "images":
+        answer = f"{row.word}: {row.more_seeds} more seeds"
+    elif row.more_seeds == "images":
+        answer = f"{row.word}: more test images"
+    gap = points(row.gap).partition(" ")[0]
+    interval = f" ({between(row.low, row.high)})" if math.isfinite(row.low) else ""
+    star = " *" if row.primary else ""
+    return row.arm, f"{label}{star}", answer, f"{gap}{interval}", str(row.seeds)
+
+
+def _of_one(row: VerdictRow) -> str:
+    given = question_of(row.question).given(row.reference)
+    arm, reference = quoted(row.arm), quoted(row.reference)
+    if row.catches_up:
+        opening = "Yes, with a reservation" if row.diverged or row.reference_diverged else "Yes"
+        return (
+            f"{opening}: {given}, {arm} {row.verdict} and from then on stays within "
+            f"{points(row.margin, sign=False)} of {reference} "
+            f"(gap after {counted(row.horizon, 'epoch')} {points(row.gap)}, {_evidence(row)})."
+        )
+    if row.falls_short:
+        return (
+            f"No: {given}, {arm} is {points(row.gap, sign=False)} behind {reference} after "
+            f"{counted(row.horizon, 'epoch')} ({_evidence(row)}), "
+            f"and {points(row.margin, sign=False)} would have passed for equal."
+        )
+    return _undecided(row, given)
+
+
+def _undecided(row: VerdictRow, given: str) -> str:
+    arm, reference = quoted(row.arm), quoted(row.reference)
+    if not math.isfinite(row.low):
+        return f"Not decided yet: {given}, {arm} and {reference} are compared, but {row.reason}."
+    return (
+        f"Not decided yet: {given}, {arm} may stand anywhere from {_standing(row.low)} to "
+        f"{_standing(row.high)} {reference} after {counted(row.horizon, 'epoch')} "
+        f"({_level(row)} interval, {counted(row.seeds, 'seed')}; up to "
+        f"{points(row.margin, sign=False)} behind passes for equal); {row.reason}."
+    )
+
+
+def _standing(gap: float) -> str:
+    return f"{points(gap, sign=False)} {'behind' if gap < 0 else 'ahead of'}"
+
+
+def _of_several(rows: Sequence[VerdictRow], reference: str) -> str:
+    first = rows[0]
+    passed = [row for row in rows if row.catches_up]
+    short = [row for row in rows if row.falls_short]
+    open_ = [row for row in rows if row.undecided]
+    given = question_of(first.question).given(reference)
+    parts = [part for part in (_passed(passed, rows), _short(short), _open(open_)) if part]
+    text = "; ".join(parts)
+    return f"{_opening(passed, short, rows)}: {given}, {text}."
+
+
+def _opening(
+    passed: Sequence[VerdictRow], short: Sequence[VerdictRow], rows: Sequence[VerdictRow]
+) -> str:
+    reserved = any(row.diverged or row.reference_diverged for row in passed)
+    if len(passed) == len(rows):
+        return "Yes, with a reservation" if reserved else "Yes"
+    if len(short) == len(rows):
+        return "No"
+    return "It depends" if passed else "Not for all that is known" if not short else "Not so far"
+
+
+def _passed(passed: Sequence[VerdictRow], rows: Sequence[VerdictRow]) -> str:
+    if not passed:
+        return ""
+    first = passed[0]
+    within = f"within {counted(first.horizon, 'epoch')}"
+    who = f"{len(passed)} of {len(rows)}" if len(passed) < len(rows) else f"all {len(rows)}"
+    verb = "catches up" if len(passed) == 1 else "catch up"
+    return f"{who} {verb} with {quoted(first.reference)} {within}: {_named(passed, _when)}"
+
+
+def _short(short: Sequence[VerdictRow]) -> str:
+    if not short:
+        return ""
+    if len(short) == 1:
+        return f"{quoted(short[0].arm)} does not{_behind(short[0])}"
+    return f"{_named(short, _behind)} do not"
+
+
+def _open(open_: Sequence[VerdictRow]) -> str:
+    if not open_:
+        return ""
+    verb = "is" if len(open_) == 1 else "are"
+    return f"{_named(open_, _needs)} {verb} not decided yet"
+
+
+def _named(rows: Sequence[VerdictRow], detail) -> str:
+    if len(rows) <= NAMED:
+        return listed([f"{quoted(row.arm)}{detail(row)}" for row in rows])
+    return listed([*(quoted(row.arm) for row in rows[:NAMED]), f"{len(rows) - NAMED} more"])
+
+
+def _when(row: VerdictRow) -> str:
+    if row.diverged or row.reference_diverged:
+        return " " + row.verdict.removeprefix(f"{row.word} ")
+    return f" at epoch {row.epoch}"
+
+
+def _behind(row: VerdictRow) -> str:
+    return f" ({points(row.gap, sign=False)} behind)"
+
+
+def _needs(row: VerdictRow) -> str:
+    return f" ({row.reason})" if row.reason else ""
+
+
+def _evidence(row: VerdictRow) -> str:
+    low, high = row.low, row.high
+    if row.falls_short:
+        low, high = sorted((abs(row.low), abs(row.high)))
+        bounds = f"{points(low, sign=False).split()[0]} to {points(high, sign=False)}"
+    else:
+        bounds = between(low, high)
+    return f"{_level(row)} interval {bounds}; {counted(row.seeds, 'seed')}"
+
+
+def _level(row: VerdictRow) -> str:
+    return f"{100 * row.confidence:g} %" if math.isfinite(row.confidence) else "the"

@@ -1,0 +1,131 @@
+"""The gaps of all verdicts below one another, with the margin that was declared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from normsweep.reporting.figures.canvas import beside, new_figure, place
+from normsweep.reporting.figures.forest_rows import ROW, ForestGroup, forest_groups, reach
+from normsweep.reporting.figures.style import BAND, PAPER, Style, faint, house_style
+from normsweep.reporting.figures.text import fitted, inches
+from normsweep.reporting.verdict_rows import VerdictRow
+from normsweep.reporting.words import between, epoch_words, points
+
+__all__ = ["draw_forest"]
+
+GLYPHS = {"catches up": "✓", "does not catch up": "✕"}
+SHAPES = {"catches up": "o", "does not catch up": "s"}
+NUMBERS, WORDS = 1.75, 1.85
+"""Inches at the right for gap and interval, and for the verdict."""
+
+
+@house_style
+def draw_forest(verdicts: pd.DataFrame, style: Style) -> Figure | None:
+    """A row per verdict: gap, interval (thick), the interval for these images alone (thin), word.
+
+    Columns as in the frame `verdicts`. None where there is no verdict.
+    """
+    groups = forest_groups(verdicts, style.narrow)
+    if not groups:
+        return None
+    rows = [row for group in groups for row in group.rows]
+    height = groups[-1].lines[-1] + ROW / 2 + 0.1
+    left, right = (0.2, 0.2) if style.narrow else (_names(rows), NUMBERS + WORDS)
+    figure = new_figure(style.width, height + 0.55)
+    axes = place(figure, left, 0.0, style.width - left - right, height)
+    axes.set(ylim=(height, 0), xlim=reach(rows))
+    _draw_axis(axes)
+    for group in groups:
+        title = fitted(group.title, style.width - 0.1, 9, bold=True)
+        beside(axes, title, 0, -left, group.y, size=9, weight="bold")
+        for row, y in zip(group.rows, group.lines, strict=True):
+            _draw_row(axes, row, y, style)
+            _describe(axes, row, y, style, left, right)
+        _draw_margin(axes, group, style)
+    return figure
+
+
+def _names(rows: Sequence[VerdictRow]) -> float:
+    return min(max(inches(row.arm, 8.8) for row in rows), 1.7) + 0.3
+
+
+def _draw_axis(axes: Axes) -> None:
+    axes.spines["left"].set_visible(False)
+    axes.set_yticks([])
+    axes.grid(False)
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(_tick))
+    axes.set_xlabel("points of accuracy against the reference")
+
+
+def _tick(value: float, _: object = None) -> str:
+    return f"{100 * value:+g}".replace("-", "−") if round(100 * value, 6) else "0"
+
+
+def _draw_margin(axes: Axes, group: ForestGroup, style: Style) -> None:
+    """What passes for equal, behind a group's rows; behind each for itself where text is between."""
+    half = 0.3 * ROW if style.narrow else 0.5 * ROW
+    spans = [(y - half, y + half) for y in group.lines]
+    if not style.narrow:
+        spans = [(spans[0][0], spans[-1][1])]
+    margin = group.rows[0].margin
+    for span in spans:
+        axes.fill_betweenx(
+            span, -margin, margin, color=BAND, alpha=0.3, linewidth=0, label="_margin", zorder=0.5
+        )
+        for x, dashes in ((-margin, (0, (2, 2))), (0.0, "solid")):
+            axes.plot(
+                (x, x), span, color=faint(0.6), linewidth=0.8, linestyle=dashes, label="_margin",
+                zorder=0.6,
+            )  # fmt: skip
+
+
+def _draw_row(axes: Axes, row: VerdictRow, y: float, style: Style) -> None:
+    colour = style.look(row.arm).colour
+    low, high = axes.get_xlim()
+    for start, end, width, alpha, kind in (
+        (row.low, row.high, 4.5, 0.45, "interval"),
+        (row.seeds_low, row.seeds_high, 1.4, 1.0, "seeds"),
+    ):
+        if math.isfinite(start) and end > low and start < high:
+            axes.plot(
+                (max(start, low), min(end, high)), (y, y), color=colour, linewidth=width,
+                alpha=alpha, solid_capstyle="butt", label=f"_{kind} {row.question} {row.arm}",
+            )  # fmt: skip
+    if math.isfinite(row.gap):
+        _draw_gap(axes, row, y, colour)
+
+
+def _draw_gap(axes: Axes, row: VerdictRow, y: float, colour: str) -> None:
+    """The gap itself; its shape tells the verdict, an arrow that it lies beyond the axis."""
+    low, high = axes.get_xlim()
+    beyond = "<" if row.gap < low else ">" if row.gap > high else ""
+    hollow = row.undecided and not beyond
+    axes.plot(
+        [min(max(row.gap, low), high)], [y], beyond or SHAPES.get(row.word, "D"), markersize=6.5,
+        markerfacecolor=PAPER if hollow else colour, markeredgewidth=1.5 if hollow else 0.8,
+        markeredgecolor=colour if hollow else PAPER, clip_on=False, zorder=4,
+        label=f"{row.question} {row.arm}",
+    )  # fmt: skip
+
+
+def _describe(
+    axes: Axes, row: VerdictRow, y: float, style: Style, left: float, right: float
+) -> None:
+    answer = f"{GLYPHS.get(row.word, '?')} {epoch_words(row)}"
+    gap = points(row.gap).partition(" ")[0]
+    if style.narrow:
+        up = y - ROW + 0.06
+        beside(axes, fitted(row.arm, 1.25, 8.8), 0, 0.1 - left, up)
+        beside(axes, fitted(f"{gap} · {answer}", 2.5, 8.5), 1, 0.15, up, ha="right", size=8.5)
+        return
+    interval = f" ({between(row.low, row.high)})" if math.isfinite(row.low) else ""
+    beside(axes, fitted(row.arm, left - 0.2, 8.8), 0, 0.12 - left, y)
+    beside(axes, fitted(f"{gap}{interval}", NUMBERS - 0.15, 8), 1, 0.12, y, size=8)
+    beside(axes, fitted(answer, WORDS - 0.05, 8.2), 1, NUMBERS, y, size=8.2)

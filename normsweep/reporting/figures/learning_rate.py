@@ -1,0 +1,120 @@
+"""Validation accuracy of the search's trials against their learning rate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from normsweep.reporting.figures.canvas import (
+    columns_of,
+    heading,
+    log_ticks,
+    new_figure,
+    percent_ticks,
+    place,
+)
+from normsweep.reporting.figures.key import ROW, arm_key, key_rows
+from normsweep.reporting.figures.limits import accuracy_limits, finite
+from normsweep.reporting.figures.rows import Rows
+from normsweep.reporting.figures.style import Style, faint, house_style
+
+__all__ = ["draw_learning_rate"]
+
+LEFT, GAP, BELOW = 0.78, 0.2, 0.72
+"""Inches: left of the panels, between them, and from a panel's foot to the next one's top."""
+UNIT = 0.002
+"""Accuracy whose differences should still be seen."""
+
+
+@house_style
+def draw_learning_rate(learning_rates: pd.DataFrame, style: Style) -> Figure | None:
+    """A panel per optimizer, a mark per trial; diverged trials are crosses at the bottom.
+
+    Columns as in the frame `learning_rates`. None where there is no trial.
+    """
+    trials = Rows.of(learning_rates)
+    if len(trials):
+        trials = trials.only(trials.numbers("learning_rate") > 0)
+    if not len(trials):
+        return None
+    optimizers, arms = trials.each("optimizer"), style.ordered(trials.each("arm"))
+    limits, across = _accuracies(trials, arms), _rates(trials)
+    figure, places = _layout(style, arms, len(optimizers))
+    for optimizer, axes in zip(optimizers, places, strict=True):
+        axes.set(xlim=across, ylim=limits, xscale="log", xlabel="learning rate")
+        _draw_panel(axes, trials.where("optimizer", optimizer), style)
+        heading(axes, optimizer)
+    return figure
+
+
+def _layout(style: Style, arms: list[str], count: int) -> tuple[Figure, list[Axes]]:
+    top = 0.45 + ROW * key_rows(arms, style, LEFT)
+    columns = columns_of(style, count)
+    height = 2.0 if style.narrow else 2.7
+    step = height + BELOW
+    figure = new_figure(style.width, top - 0.15 + step * -(-count // columns))
+    width = (style.width - LEFT - 0.08 - GAP * (columns - 1)) / columns
+    arm_key(figure, arms, style, LEFT, 0.05)
+    places = []
+    for i in range(count):
+        down, across = divmod(i, columns)
+        axes = place(figure, LEFT + across * (width + GAP), top + down * step, width, height)
+        if across:
+            axes.tick_params(labelleft=False)
+        else:
+            axes.set_ylabel("validation accuracy")
+        places.append(axes)
+    return figure, places
+
+
+def _draw_panel(axes: Axes, trials: Rows, style: Style) -> None:
+    under = diverged = 0
+    bottom, top = axes.get_ylim()
+    for arm in style.ordered(trials.each("arm")):
+        rows, look = trials.where("arm", arm), style.look(arm)
+        rate, accuracy = rows.numbers("learning_rate"), rows.numbers("val_accuracy")
+        lost = rows.flags("diverged") | np.isnan(accuracy)
+        cut = ~lost & (accuracy < bottom)
+        shown = ~lost & ~cut
+        axes.plot(rate[shown], accuracy[shown], linestyle="none", **look.dots, label=arm)
+        _at_foot(axes, rate[cut], bottom, f"_cut {arm}", "v", color=look.colour)
+        foot = bottom + 0.05 * (top - bottom)
+        _at_foot(axes, rate[lost], foot, f"_diverged {arm}", "x", color=look.colour)
+        under, diverged = under + int(cut.sum()), diverged + int(lost.sum())
+    _note(axes, under, diverged)
+    log_ticks(axes, vertical=False)
+    percent_ticks(axes)
+
+
+def _at_foot(axes: Axes, x: np.ndarray, y: float, label: str, marker: str, color: str) -> None:
+    size = {"v": {"markersize": 4.5}, "x": {"markersize": 6, "markeredgewidth": 1.6}}[marker]
+    axes.plot(x, np.full(len(x), y), marker, color=color, clip_on=False, label=label, **size)
+
+
+def _note(axes: Axes, under: int, diverged: int) -> None:
+    """How many trials are drawn at the lower edge, and why."""
+    parts = [f"▾ {under} below"] if under else []
+    parts += [f"× {diverged} diverged"] if diverged else []
+    axes.annotate(
+        "\u2003".join(parts), (1, 1), (0, 7), xycoords="axes fraction", textcoords="offset points",
+        ha="right", size=8, color=faint(0.75), annotation_clip=False,
+    )  # fmt: skip
+
+
+def _accuracies(trials: Rows, arms: list[str]) -> tuple[float, float]:
+    """The best trial of each arm is seen, if it is within ten points of the best of all."""
+    trained = trials.only(~trials.flags("diverged"))
+    best = [finite(trained.where("arm", arm).numbers("val_accuracy")) for arm in arms]
+    tops = np.array([values.max() for values in best if values.size])
+    if not tops.size:
+        return 0.0, 1.0
+    needed = tops[tops > tops.max() - 0.1] - 10 * UNIT
+    return accuracy_limits(np.concatenate(best), needed, UNIT)
+
+
+def _rates(trials: Rows) -> tuple[float, float]:
+    rates = trials.numbers("learning_rate")
+    room = max((rates.max() / rates.min()) ** 0.04, 1.25)
+    return float(rates.min() / room), float(rates.max() * room)

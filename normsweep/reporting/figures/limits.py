@@ -1,0 +1,45 @@
+"""How far an axis reaches, so that one bad arm does not flatten the differences of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normsweep.reporting.figures.rows import number
+
+__all__ = ["accuracy_limits", "finite"]
+
+READABLE = 16.0
+"""An axis of so many margins still shows the margin well."""
+
+
+def finite(values: Iterable[object]) -> NDArray[np.float64]:
+    """The finite numbers among the values."""
+    numbers = np.asarray([number(value) for value in values], dtype=float)
+    return numbers[np.isfinite(numbers)]
+
+
+def accuracy_limits(
+    values: Iterable[object], needed: Iterable[object], unit: float
+) -> tuple[float, float]:
+    """Where an axis of accuracies begins and ends.
+
+    It shows everything where that takes no more than 16 of `unit` (the margin); otherwise it begins
+    where `needed` (the values without which the figure says nothing) does, or at 16 units under the
+    top if that is lower. What lies under it is for the caller to mark.
+    """
+    shown, must = finite(values), finite(needed)
+    if not shown.size:
+        return 0.0, 1.0
+    top = float(shown.max())
+    bottom = float(shown.min())
+    allowed = (
+        max(READABLE * unit, 1.15 * (top - float(must.min()))) if must.size else READABLE * unit
+    )
+    if top - bottom > 1.25 * allowed:
+        bottom = top - allowed
+    room = max(top - bottom, 6 * unit)
+    bottom = min(bottom, top - 0.8 * room)
+    return bottom - 0.05 * room, min(top + 0.07 * room, max(1.0 + 0.01 * room, top))

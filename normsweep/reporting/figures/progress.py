@@ -1,0 +1,86 @@
+"""The search as it went: each arm's trials over time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from normsweep.reporting.figures.canvas import beside, new_figure, place
+from normsweep.reporting.figures.limits import finite
+from normsweep.reporting.figures.rows import Rows
+from normsweep.reporting.figures.style import Style, faint, house_style
+from normsweep.reporting.figures.text import fitted, inches
+from normsweep.reporting.words import counted, percent
+
+__all__ = ["draw_progress"]
+
+LINE, NOTE = 0.34, 1.75
+"""Inches: an arm's row, and the note at its right."""
+
+
+@house_style
+def draw_progress(progress: pd.DataFrame, style: Style) -> Figure | None:
+    """A row per arm, a mark per trial when it ended; large where it was the arm's best so far.
+
+    Columns as in the frame `progress`. None where no trial has ended.
+    """
+    rows = Rows.of(progress)
+    if not len(rows):
+        return None
+    arms = style.ordered(rows.each("arm"))
+    left = min(max(inches(arm, 8.8) for arm in arms), 1.1 if style.narrow else 1.8) + 0.25
+    axes = _layout(style, len(arms), left)
+    last = max(float(rows.numbers("hours").max()), 1e-6)
+    axes.set(xlim=(-0.02 * last, 1.02 * last), ylim=(len(arms) - 0.5, -0.5), yticks=[])
+    for y, arm in enumerate(arms):
+        of_arm = rows.where("arm", arm).by("hours")
+        _draw_arm(axes, of_arm, arm, y, style)
+        beside(axes, fitted(arm, left - 0.2, 8.8), 0, -0.14, y, ha="right")
+        _describe(axes, of_arm, y, style)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda hours, _: f"{hours:g}"))
+    axes.set_xlabel("hours since the search began; large: best so far")
+    return axes.figure.figure
+
+
+def _layout(style: Style, count: int, left: float) -> Axes:
+    line = LINE + 0.18 * style.narrow
+    right = 0.2 if style.narrow else NOTE
+    figure = new_figure(style.width, line * count + 0.65)
+    axes = place(figure, left, 0.12, style.width - left - right, line * count)
+    axes.grid(False)
+    axes.spines["left"].set_visible(False)
+    return axes
+
+
+def _draw_arm(axes: Axes, rows: Rows, arm: str, y: int, style: Style) -> None:
+    look, hours = style.look(arm), rows.numbers("hours")
+    new = _records(rows.numbers("val_accuracy"))
+    axes.axhline(y, color=faint(0.13), linewidth=0.8, label="_row", zorder=0.5)
+    axes.plot(
+        hours, np.full(len(hours), y), "|", color=look.colour, markersize=8, markeredgewidth=1.2,
+        alpha=0.7, label=arm,
+    )  # fmt: skip
+    large: dict[str, Any] = look.dots | {"markersize": 7.5, "linestyle": "none"}
+    axes.plot(hours[new], np.full(new.sum(), y), label=f"_best {arm}", **large)
+
+
+def _records(scores: np.ndarray) -> np.ndarray:
+    """Where a score is better than all before it."""
+    known = np.where(np.isnan(scores), -np.inf, scores)
+    before = np.r_[-np.inf, np.maximum.accumulate(known)[:-1]]
+    return known > before
+
+
+def _describe(axes: Axes, rows: Rows, y: int, style: Style) -> None:
+    done, best = finite(rows.numbers("done")), finite(rows.numbers("best"))
+    note = counted(int(done.max()) if done.size else len(rows), "trial")
+    note += f", best {percent(float(best.max()), 1)}" if best.size else ""
+    if style.narrow:
+        beside(axes, note, 1, 0.0, y, down=0.18, ha="right", size=8.2, color=faint(0.8))
+    else:
+        beside(axes, note, 1, 0.14, y, size=8.2, color=faint(0.8))

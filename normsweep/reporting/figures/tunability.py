@@ -1,0 +1,102 @@
+"""How good an arm is after so many trials of its search."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from normsweep.reporting.figures.canvas import (
+    epoch_ticks,
+    heading,
+    new_figure,
+    percent_ticks,
+    place,
+)
+from normsweep.reporting.figures.end_labels import EndLabel, label_ends, room_for
+from normsweep.reporting.figures.limits import accuracy_limits, finite
+from normsweep.reporting.figures.rows import Rows
+from normsweep.reporting.figures.style import Style, house_style
+from normsweep.reporting.words import percent
+
+__all__ = ["draw_tunability"]
+
+TITLES = {
+    "expected best": "Best of so many random trials, on average",
+    "best so far": "Best so far, as the search went",
+}
+LEFT, UNIT = 0.78, 0.002
+
+
+@house_style
+def draw_tunability(tunability: pd.DataFrame, style: Style) -> Figure | None:
+    """The expected best validation accuracy after k trials, a panel per kind of estimate.
+
+    Columns as in the frame `tunability`; a band is drawn where there is one. None without rows.
+    """
+    rows = Rows.of(tunability)
+    kinds = [kind for kind in TITLES if len(rows) and kind in rows.each("kind")]
+    if not kinds:
+        return None
+    panels = {kind: rows.where("kind", kind) for kind in kinds}
+    ends = {kind: _ends(panel, style) for kind, panel in panels.items()}
+    room = max(room_for(labels, style) for labels in ends.values())
+    figure, places = _layout(len(kinds), style, room)
+    for (kind, panel), axes in zip(panels.items(), places, strict=True):
+        axes.set_ylim(*_limits(panel))
+        _draw_panel(axes, panel, style, "steps-post" if kind == "best so far" else "default")
+        label_ends(axes, ends[kind], style, room)
+        heading(axes, TITLES[kind], room=room - 0.1)
+    return figure
+
+
+def _layout(count: int, style: Style, room: float) -> tuple[Figure, list[Axes]]:
+    if style.narrow:
+        figure = new_figure(style.width, 3.05 * count)
+        width = style.width - LEFT - room
+        return figure, [place(figure, LEFT, 0.35 + 3.05 * i, width, 2.15) for i in range(count)]
+    figure = new_figure(style.width, 3.55)
+    width = style.width / count - LEFT - room
+    lefts = [LEFT + i * style.width / count for i in range(count)]
+    return figure, [place(figure, left, 0.35, width, 2.7) for left in lefts]
+
+
+def _ends(panel: Rows, style: Style) -> list[EndLabel]:
+    labels = []
+    for arm in style.ordered(panel.each("arm")):
+        known = finite(panel.where("arm", arm).by("trials").numbers("expected"))
+        if known.size:
+            labels.append(EndLabel(arm, float(known[-1]), percent(float(known[-1]))))
+    return labels
+
+
+def _limits(panel: Rows) -> tuple[float, float]:
+    """What the arms have after a third of their trials is seen, if it is near the best."""
+    expected, trials = panel.numbers("expected"), panel.numbers("trials")
+    later = finite(expected[trials * 3 >= trials.max()])
+    near = later[later > later.max() - 0.05] if later.size else later
+    return accuracy_limits(expected, near, UNIT)
+
+
+def _draw_panel(axes: Axes, panel: Rows, style: Style, steps: str) -> None:
+    last = int(panel.numbers("trials").max())
+    bottom = axes.get_ylim()[0]
+    for arm in style.back_to_front(panel.each("arm")):
+        rows, look = panel.where("arm", arm).by("trials"), style.look(arm)
+        k, expected = rows.numbers("trials"), rows.numbers("expected")
+        axes.fill_between(
+            k, rows.numbers("low"), rows.numbers("high"), color=look.colour, alpha=0.13, linewidth=0,
+            label=f"_band {arm}",
+        )  # fmt: skip
+        every = max(1, len(k) // 8)
+        axes.plot(k, expected, **look.line, markevery=every, drawstyle=steps, label=arm)
+        under = k[expected < bottom]
+        axes.plot(
+            under, np.full(len(under), bottom), "v", markersize=4.5, color=look.colour,
+            clip_on=False, label=f"_cut {arm}",
+        )  # fmt: skip
+    axes.set(xlim=(1 - 0.03 * last, 1.03 * last), xlabel="trials of the arm")
+    axes.set_ylabel("validation accuracy")
+    epoch_ticks(axes, last)
+    percent_ticks(axes)

@@ -1,0 +1,138 @@
+"""The figures of a report, written as files and handed over for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from normsweep.reporting.content import ReportContent
+from normsweep.reporting.figures import (
+    NARROW,
+    Style,
+    draw_accuracy,
+    draw_forest,
+    draw_gradients,
+    draw_inputs,
+    draw_learning_rate,
+    draw_progress,
+    draw_tunability,
+    inline,
+    save,
+    svg_text,
+)
+
+__all__ = ["Picture", "draw_pictures"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as inline SVG for a desk and for a phone, with its caption.
+
+    Both are empty where there was nothing to draw; `missing` then says so.
+    """
+
+    name: str
+    title: str
+    caption: str
+    missing: str
+    wide: str = ""
+    narrow: str = ""
+
+
+def draw_pictures(content: ReportContent, folder: Path) -> dict[str, Picture]:
+    """Draw all figures, write them into the folder as PNG and SVG, and return them by name."""
+    style = Style(tuple(content.arms), content.reference)
+    return {
+        picture.name: _drawn(picture, draw, style, folder)
+        for picture, draw in zip(_pictures(content), _drawers(content), strict=True)
+    }
+
+
+def _drawn(
+    picture: Picture, draw: Callable[[Style], Figure | None], style: Style, folder: Path
+) -> Picture:
+    figure = draw(style)
+    slim = draw(replace(style, width=NARROW))
+    if figure is None or slim is None:
+        return picture
+    label = f"{picture.title}. {picture.caption}"
+    return replace(
+        picture,
+        wide=inline(save(figure, folder, picture.name), picture.name, label),
+        narrow=inline(svg_text(slim), f"{picture.name}-slim", label),
+    )
+
+
+def _drawers(content: ReportContent) -> list[Callable[[Style], Figure | None]]:
+    frames = content.frames
+    return [
+        lambda style: draw_accuracy(frames.curves, frames.verdicts, style),
+        lambda style: draw_inputs(frames.inputs, style),
+        lambda style: draw_gradients(frames.gradients, style),
+        lambda style: draw_learning_rate(frames.learning_rates, style),
+        lambda style: draw_tunability(frames.tunability, style),
+        lambda style: draw_forest(frames.verdicts, style),
+        lambda style: draw_progress(frames.progress, style),
+    ]
+
+
+def _pictures(content: ReportContent) -> list[Picture]:
+    """Names, titles and captions, in the order of `_drawers`."""
+    reference = content.reference
+    return [
+        Picture(
+            "accuracy",
+            "Accuracy after each epoch",
+            "Mean accuracy on the test images, with its interval. The yellow band is what passes for "
+            f"equal with {reference}; a ring marks the epoch from which an arm stays in it or above. "
+            "Triangles at the foot mark values below the axis.",
+            "There are no curves on test images yet, so there is no picture of them.",
+        ),
+        Picture(
+            "inputs",
+            "What the network is given, and how it begins",
+            "Mean and spread of the input after normalization; how unevenly its directions are "
+            "stretched (condition number; 1 is even); the loss, beside that of guessing; the share "
+            "of ReLU units that never fire.",
+            "The inputs were not looked into, so there is no picture of them.",
+        ),
+        Picture(
+            "gradients",
+            "How strongly each layer is pulled",
+            "The norm of the gradient in each layer: the first push that the weights get. One step "
+            "up the axis is a factor of ten.",
+            "No gradients were measured, so there is no picture of them.",
+        ),
+        Picture(
+            "learning_rate",
+            "Accuracy against learning rate",
+            "Each mark is a trial of the search: its learning rate and its accuracy on validation "
+            "images after its last epoch. Trials had different numbers of epochs. A cross is a trial "
+            "whose loss was no longer a number; a triangle lies below the axis.",
+            "The search has no trials yet, so there is no picture of them.",
+        ),
+        Picture(
+            "tunability",
+            "How much tuning it takes",
+            "How good the best of so many trials of an arm is. These are validation scores of "
+            "selected trials: good for comparing the effort, too high as an accuracy.",
+            "There are too few trials for a curve of tuning effort.",
+        ),
+        Picture(
+            "forest",
+            "All gaps together",
+            f"Accuracy minus that of {reference}. Thick: the interval that decides; thin: on exactly "
+            "these test images. Yellow passes for equal. Circle: catches up; square: does not; "
+            "hollow: not enough evidence; an arrow points at a gap beyond the axis.",
+            "There are no verdicts yet, so there is no picture of the gaps.",
+        ),
+        Picture(
+            "progress",
+            "The search as it went",
+            "A mark for each trial when it ended. Every arm gets the same number of trials.",
+            "No trial has ended yet.",
+        ),
+    ]

@@ -1,0 +1,115 @@
+"""The rows of the verdicts' data frame, as figures, sentences and pages read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pandas as pd
+
+__all__ = ["VerdictRow", "baseline_epochs", "primary_rows", "read_verdicts"]
+
+
+@dataclass(frozen=True)
+class VerdictRow:
+    """One answer: a question, an arm, a word, and what it stands on.
+
+    Accuracies, gap (arm − reference), margin and bounds are fractions of images. `low` and `high`
+    hold for new seeds and new images, `seeds_low` and `seeds_high` for new seeds alone. `epoch` and
+    `epoch_low` are None where there is no such epoch.
+    """
+
+    question: str
+    arm: str
+    reference: str
+    verdict: str
+    word: str
+    epoch: int | None
+    epoch_low: int | None
+    horizon: int
+    gap: float
+    low: float
+    high: float
+    seeds_low: float
+    seeds_high: float
+    accuracy: float
+    reference_accuracy: float
+    seeds: int
+    images: int
+    margin: float
+    confidence: float
+    look: int
+    method: str
+    diverged: int
+    reference_diverged: int
+    more_seeds: str
+    primary: bool
+    warnings: tuple[str, ...]
+
+    @property
+    def catches_up(self) -> bool:
+        """Whether the arm was found to catch up."""
+        return self.word == "catches up"
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether the arm was found not to catch up."""
+        return self.word == "does not catch up"
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the evidence is not enough."""
+        return not (self.catches_up or self.falls_short)
+
+    @property
+    def reason(self) -> str:
+        """What an undecided verdict lacks, in its own words."""
+        return self.verdict.partition(": ")[2] if self.undecided else ""
+
+
+def read_verdicts(verdicts: pd.DataFrame | None) -> list[VerdictRow]:
+    """The rows in their order; none where there was no confirmation yet."""
+    if verdicts is None or verdicts.empty:
+        return []
+    return [_row(record) for record in verdicts.astype(object).to_dict(orient="records")]
+
+
+def baseline_epochs(rows: Sequence[VerdictRow]) -> int | None:
+    """The baseline's epochs, told by the questions that end there; None without such a row."""
+    ends = (row.horizon for row in rows if row.question in ("tuned_rate", "both_tuned_short"))
+    return next(ends, None)
+
+
+def primary_rows(rows: Sequence[VerdictRow], question: str = "") -> list[VerdictRow]:
+    """The rows of the primary question, else of `question`, else those of the first one."""
+    marked = [row for row in rows if row.primary] or [r for r in rows if r.question == question]
+    return marked or [row for row in rows if row.question == rows[0].question]
+
+
+def _row(record: dict[Any, Any]) -> VerdictRow:
+    cells: dict[str, Any] = {}
+    for field in fields(VerdictRow):
+        value = record.get(field.name)
+        cells[field.name] = READERS[str(field.type)](None if _missing(value) else value)
+    return VerdictRow(**cells)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+
+
+def _split(text: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (text or "").split("; ")))
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "str": lambda value: "" if value is None else str(value),
+    "int": lambda value: int(value or 0),
+    "int | None": lambda value: None if value is None else int(value),
+    "float": lambda value: math.nan if value is None else float(value),
+    "bool": bool,
+    "tuple[str, ...]": _split,
+}
+"""How a cell is read, by the type of its field."""

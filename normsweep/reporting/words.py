@@ -1,0 +1,178 @@
+"""What figures, pages and the console call things: questions, gaps, epochs, verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from normsweep.reporting.verdict_rows import VerdictRow
+
+__all__ = [
+    "PARTS",
+    "QUESTIONS",
+    "Question",
+    "between",
+    "counted",
+    "epoch_words",
+    "listed",
+    "percent",
+    "points",
+    "question_of",
+    "quoted",
+    "settings_words",
+]
+
+PARTS = {
+    1: "Why?",
+    2: "More epochs?",
+    3: "A tuned learning rate?",
+    4: "Accuracy, or only speed?",
+}
+"""The parts of a report, and their headings."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of the confirmation in words, with places for the reference and the epochs."""
+
+    key: str
+    part: int
+    short: str
+    title: str
+    clause: str
+
+    def label(self, horizon: int) -> str:
+        """A few words for a table's cell."""
+        return self.short.format(horizon=counted(horizon, "epoch"))
+
+    def heading(self, reference: str, horizon: int, baseline: int | None = None) -> str:
+        """The question as a title; `baseline` are the baseline's epochs, where they are known."""
+        return self.title.format(
+            reference=quoted(reference),
+            horizon=counted(horizon, "epoch"),
+            baseline=counted(baseline, "epoch") if baseline else "the baseline's epochs",
+        )
+
+    def given(self, reference: str) -> str:
+        """Under which conditions, as the beginning of a sentence."""
+        return self.clause.format(reference=quoted(reference))
+
+
+QUESTIONS = {
+    question.key: question
+    for question in (
+        Question(
+            "more_epochs",
+            2,
+            "more epochs",
+            "Up to {horizon}, against {reference} after {baseline}",
+            "with the baseline settings and more epochs than {reference} gets",
+        ),
+        Question(
+            "equal_epochs",
+            2,
+            "equal epochs",
+            "Equal epochs, up to {horizon}",
+            "with the baseline settings and equal epochs",
+        ),
+        Question(
+            "tuned_rate",
+            3,
+            "tuned, {horizon}",
+            "Tuned for {horizon}, against untuned {reference}",
+            "with its settings tuned and those of {reference} left as they are",
+        ),
+        Question(
+            "tuned_rate_longest",
+            3,
+            "tuned, {horizon}",
+            "Tuned for {horizon}, against untuned {reference}",
+            "with its settings tuned and those of {reference} left as they are",
+        ),
+        Question(
+            "both_tuned_short",
+            4,
+            "both tuned, {horizon}",
+            "Both tuned for {horizon}",
+            "with both tuned",
+        ),
+        Question(
+            "both_tuned",
+            4,
+            "both tuned, {horizon}",
+            "Both tuned for {horizon}",
+            "with both tuned",
+        ),
+    )
+}
+"""The questions in the report's order."""
+
+
+def question_of(key: str) -> Question:
+    """The question of a key; of an unknown one the key itself, in the last part."""
+    words = key.replace("_", " ")
+    return QUESTIONS.get(key) or Question(key, 4, words, words, "in “" + words + "”")
+
+
+def points(value: float, sign: bool = True) -> str:
+    """A difference of two accuracies: `−0.62 points`. Without sign `0.62 points`, exact zeros cut."""
+    return f"{_number(value, sign)} {'point' if _number(value, sign) == '1' else 'points'}"
+
+
+def between(low: float, high: float) -> str:
+    """An interval of differences: `−0.81 to −0.43`; the unit is left to the sentence."""
+    return f"{_number(low, True)} to {_number(high, True)}"
+
+
+def percent(value: float, decimals: int = 2) -> str:
+    """An accuracy: `98.62 %`."""
+    return f"{100 * value:.{decimals}f} %" if math.isfinite(value) else "unknown"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 epoch`, `8 epochs`, `10,000 images`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def quoted(arm: str) -> str:
+    """An arm's name in a sentence: an arm may be called none."""
+    return f"“{arm}”"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def epoch_words(row: VerdictRow) -> str:
+    """When the arm caught up, in a few words; a divergence qualifies it."""
+    if row.undecided:
+        return "not enough evidence"
+    if not row.catches_up:
+        return f"not within {counted(row.horizon, 'epoch')}"
+    qualified = " where it trains" if row.diverged or row.reference_diverged else ""
+    return f"from epoch {row.epoch}{qualified}"
+
+
+def settings_words(configuration: str, baseline_epochs: int | None, longest: int | None) -> str:
+    """What a configuration is called."""
+    short = counted(baseline_epochs, "epoch") if baseline_epochs else "the baseline's epochs"
+    long = counted(longest, "epoch") if longest else "the longest training"
+    names = {
+        "baseline": "The baseline settings",
+        "tuned_short": f"Tuned for {short}",
+        "tuned_long": f"Tuned for {long}",
+    }
+    return names.get(configuration, configuration.replace("_", " "))
+
+
+def _number(value: float, sign: bool) -> str:
+    if not math.isfinite(value):
+        return "unknown"
+    hundredth = round(100 * value, 2) + 0.0
+    if sign:
+        return f"{hundredth:+.2f}".replace("-", "−") if hundredth else "0.00"
+    return f"{abs(hundredth):.2f}".rstrip("0").rstrip(".")

@@ -1,0 +1,110 @@
+import io
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from normsweep.reporting.answer import answer_sentence, verdict_lines
+from normsweep.reporting.console import print_table
+
+
+@pytest.fixture
+def of(frames):
+    """The verdicts on arms whose words are, in turn: catches up, does not, not enough, qualified."""
+    names = ("none", "raw", "zca", "learned")
+
+    def build(*kept: str) -> pd.DataFrame:
+        table = frames((*names, "unit")).verdicts
+        return table[table["arm"].isin(kept)]
+
+    return build
+
+
+def sentence(verdicts: pd.DataFrame) -> str:
+    return answer_sentence(verdicts, "normalization", "unit")
+
+
+def test_one_arm_that_catches_up(of):
+    assert sentence(of("none")) == (
+        "Yes: with both tuned, “none” catches up at epoch 6 and from then on stays within "
+        "0.2 points of “unit” (gap after 8 epochs −0.05 points, "
+        "95 % interval −0.20 to +0.10; 5 seeds)."
+    )
+
+
+def test_one_arm_that_does_not(of):
+    assert sentence(of("raw")) == (
+        "No: with both tuned, “raw” is 0.62 points behind “unit” after 8 epochs "
+        "(95 % interval 0.47 to 0.77 points; 5 seeds), and 0.2 points would have passed for equal."
+    )
+
+
+def test_one_arm_that_is_not_decided_says_what_to_do(of):
+    text = sentence(of("zca"))
+    assert text.startswith("Not decided yet: with both tuned, “zca” may stand anywhere")
+    assert "from 0.35 points behind to 0.05 points behind “unit” after 8 epochs" in text
+    assert text.endswith("about 10 more seeds would decide.")
+
+
+def test_a_divergence_qualifies_the_yes(of):
+    text = sentence(of("learned"))
+    assert text.startswith("Yes, with a reservation:")
+    assert "where it trains (2 of 10 seeds diverged)" in text
+
+
+def test_several_arms_stay_one_sentence(of):
+    assert sentence(of("none", "raw", "zca")) == (
+        "It depends: with both tuned, 1 of 3 catches up with “unit” within 8 epochs: "
+        "“none” at epoch 6; “raw” does not (0.62 points behind); "
+        "“zca” (about 10 more seeds would decide) is not decided yet."
+    )
+
+
+def test_all_of_several_arms(frames):
+    table = frames(("a", "b", "unit")).verdicts
+    up = table[table["arm"] == "a"]
+    assert sentence(pd.concat([up, up.assign(arm="b")])).startswith(
+        "Yes: with both tuned, all 2 catch up with “unit” within 8 epochs: "
+    )
+    down = table[table["arm"] == "b"]
+    assert sentence(pd.concat([down, down.assign(arm="a")])).startswith(
+        "No: with both tuned, “b” (0.62 points behind) and “a” (0.62 points behind) do not"
+    )
+
+
+def test_too_few_seeds_for_an_interval_is_told_without_numbers(of):
+    table = of("zca").assign(
+        low=float("nan"), high=float("nan"), more_seeds="",
+        verdict="not enough evidence: at least 5 seeds are needed, 2 can be compared",
+    )  # fmt: skip
+    text = sentence(table)
+    assert "nan" not in text
+    assert "unknown" not in text
+    assert "at least 5 seeds are needed" in text
+
+
+def test_without_verdicts_there_is_no_answer_yet():
+    assert sentence(pd.DataFrame()).startswith("No answer yet: the search tunes each normalization")
+
+
+def test_lines_are_text_and_mark_the_main_question(of):
+    lines = verdict_lines(of("none", "zca"))
+    assert list(lines) == ["arm", "question", "answer", "gap_in_points", "seeds"]
+    last = lines.iloc[-2:].to_dict("records")
+    assert last[0] == {
+        "arm": "none",
+        "question": "both tuned, 8 epochs *",
+        "answer": "catches up at epoch 6",
+        "gap_in_points": "−0.05 (−0.20 to +0.10)",
+        "seeds": "5",
+    }
+    assert last[1]["answer"] == "not enough evidence: 10 more seeds"
+    assert verdict_lines(pd.DataFrame()).empty
+
+
+def test_lines_fit_a_console(of):
+    console = Console(file=io.StringIO(), width=120, color_system=None)
+    print_table(console, verdict_lines(of("none", "raw", "zca")), "Verdicts")
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "does not catch up within 8 epochs" in text
+    assert "−0.62 (−0.77 to −0.47)" in text

@@ -1,0 +1,230 @@
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from normsweep.reporting.page import ReportFrames, write_report
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Page(HTMLParser):
+    """What a page consists of, and whether its elements are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.texts.append(data)
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.seen if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture
+def written(content, folder) -> str:
+    """The page of a study with four arms."""
+    page = folder / "index.html"
+    if not page.exists():
+        assert write_report(content(), folder) == page
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_page_is_html_with_landmarks_and_a_title(written):
+    page = Page(written)
+    assert written.startswith("<!doctype html>")
+    assert page.of("html") == [{"lang": "en"}]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.of("meta")
+    assert [len(page.of(tag)) for tag in ("title", "main", "h1", "footer", "nav")] == [1] * 5
+    assert all(len(page.of(tag)) for tag in ("caption", "figcaption", "details"))
+
+
+def test_it_opens_with_question_answer_and_picture(written):
+    order = [
+        written.index(each)
+        for each in (
+            "<h1>Does raw input catch up?</h1>",
+            "No: it stays behind.",
+            'id="figure-accuracy"',
+            'id="part-1"',
+        )
+    ]
+    assert order == sorted(order)
+
+
+def test_the_four_parts_come_in_order(written):
+    text = Page(written).text
+    headings = [
+        "1 Why?",
+        "2 More epochs?",
+        "3 A tuned learning rate?",
+        "4 Accuracy, or only speed?",
+    ]
+    places = [text.index(heading) for heading in headings]
+    assert places == sorted(places)
+    assert (
+        places[-1] < text.index("What is not claimed") < text.index("All 40 trials of the search")
+    )
+
+
+def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
+    text = Page(written).text
+    assert "✓ catches up at epoch 6; perhaps from epoch 5" in text
+    assert "✕ does not catch up not within 8 epochs" in text
+    assert "−0.62 points 95 % interval −0.77 to −0.47" in text
+    assert "On exactly these test images" in text
+    assert "−0.69 to −0.55" in text
+    assert "5 seeds, 10,000 images, margin 0.2 points, look 1" in text
+    assert written.count("the main question</span>") == 1
+    assert "Mind. its best rate lies at the edge" in text
+
+
+def test_an_open_question_reads_as_an_answer_with_a_next_step(content, tmp_path):
+    page = write_report(content(("a", "b", "zca", "learned", "unit")), tmp_path)
+    text = Page(page.read_text(encoding="utf-8")).text
+    assert "? not enough evidence" in text
+    assert (
+        "What to do next. About 10 more seeds would decide. Raise the number of seeds from 5 to 15."
+        " python -m normsweep.study mnist --phase confirm"
+    ) in text
+    assert "at epoch 6 where it trains (2 of 10 seeds diverged)" in text
+
+
+def test_no_address_leads_out_of_the_page(written):
+    assert not re.findall(r"https?://", written)
+    assert not re.findall(r"@import|url\((?!#)", written)
+    page = Page(written)
+    targets = [
+        value
+        for _, attrs in page.seen
+        for key, value in attrs.items()
+        if key in ("src", "href", "srcset", "action", "data", "poster")
+    ]
+    assert targets
+    assert all(
+        re.match(r"#|data:,$|(tables|figures)/\w+\.(csv|png)$", each or "") for each in targets
+    )
+
+
+def test_every_link_leads_somewhere(written, folder):
+    page = Page(written)
+    identifiers = [attrs["id"] for _, attrs in page.seen if "id" in attrs]
+    assert len(identifiers) == len(set(identifiers))
+    for target in (attrs["href"] or "" for attrs in page.of("a")):
+        if target.startswith("#"):
+            assert target[1:] in identifiers
+        else:
+            assert (folder / target).is_file()
+
+
+def test_each_picture_is_read_aloud(written):
+    pictures = Page(written).of("svg")
+    assert len(pictures) == 14  # seven, each for a desk and for a phone
+    assert all(each["role"] == "img" and each["aria-label"] for each in pictures)
+
+
+def test_figures_and_tables_lie_beside_the_page(written, folder):
+    assert written
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert {"accuracy.png", "accuracy.svg", "forest.png", "progress.svg"} <= names
+    assert (folder / "tables" / "verdicts.csv").read_text().startswith("question,arm,reference")
+
+
+def test_the_same_report_has_the_same_bytes(written, content, tmp_path):
+    assert write_report(content(), tmp_path).read_text(encoding="utf-8") == written
+
+
+def test_themes_and_print_are_provided_for(written):
+    assert "@media (prefers-color-scheme: dark)" in written
+    assert "@media print" in written
+    assert "size: A4" in written
+    assert "beforeprint" in written
+
+
+def test_whatever_a_user_can_name_is_escaped(content, awkward, tmp_path):
+    evil = f'{awkward}<script>alert("1")</script></title></svg>{{{{ 7 * 7 }}}}'
+    report = content(
+        (evil, "unit"), study=evil, question=evil, answer=evil, model=evil, warnings=(evil,),
+        explanations={evil: evil}, commands=(evil,), confirm_command=evil, versions={evil: evil},
+        machine=evil, compare=evil,
+    )  # fmt: skip
+    text = write_report(report, tmp_path).read_text(encoding="utf-8")
+    page = Page(text)
+    assert text.count("<script") == 1
+    assert 'alert("1")' not in text.replace("&#34;", '"').split("<script>")[-1]
+    assert "{{ 7 * 7 }}" in page.text
+    assert not page.of("b") or all("alert" not in str(each) for each in page.of("b"))
+
+
+def test_a_search_without_confirmation_says_what_is_missing_and_how_to_get_it(content, tmp_path):
+    made = content()
+    frames = ReportFrames(
+        **{
+            key: frame.iloc[:0]
+            if key in ("curves", "verdicts", "configurations", "speed")
+            else frame
+            for key, frame in vars(made.frames).items()
+        }
+    )
+    page = Page(
+        write_report(content(frames=frames, look=0, seeds_done=0), tmp_path).read_text("utf-8")
+    )
+    assert "Not confirmed yet." in page.text
+    assert "python -m normsweep.study mnist --phase confirm" in page.text
+    assert "catches up at" not in page.text
+    assert "nan" not in page.text.split()
+    assert len(page.of("figure")) == 5
+    assert not (tmp_path / "figures" / "accuracy.png").exists()
+
+
+def test_a_report_without_any_frame_is_still_a_page(content, tmp_path):
+    page = Page(
+        write_report(
+            content(frames=ReportFrames(), margin=float("nan"), explanations={}), tmp_path
+        ).read_text(encoding="utf-8")
+    )
+    assert page.of("svg") == []
+    assert "there is no picture of them" in page.text
+    assert not {"nan", "None", "unknown"} & set(page.text.split())
+
+
+def test_one_arm_beside_the_reference(content, tmp_path):
+    assert write_report(content(("none", "unit")), tmp_path).is_file()
+
+
+def test_the_console_imports_no_matplotlib():
+    code = (
+        "import sys, normsweep.reporting.page, normsweep.reporting.answer, "
+        "normsweep.reporting.console; sys.exit('matplotlib' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
