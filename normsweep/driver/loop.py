@@ -13,7 +13,7 @@ from normsweep.driver.signals import Signals
 from normsweep.errors import Interrupted, StudyStopped
 from normsweep.execution import Executor
 from normsweep.reporting.console import Display
-from normsweep.search import Phase
+from normsweep.search import Hold, Phase
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 from normsweep.training import Finished
 
@@ -32,6 +32,7 @@ def run_phase(
     checkpoints: Checkpoints | None,
     display: Display,
     signals: Signals,
+    hold: Hold,
     where: Result,
     timeout: float | None = None,
 ) -> None:
@@ -44,6 +45,7 @@ def run_phase(
         checkpoints: where the best trials' weights are kept; None: they are not.
         display: told what happens.
         signals: interrupts between, never within, writes.
+        hold: the study, that no other process may drive meanwhile.
         where: machine and chance level, for trials whose process is lost with them.
         timeout: seconds after which no new trial is started; None: no limit.
 
@@ -64,6 +66,7 @@ def run_phase(
                 events = executor.poll(POLL)
             loop.handle(events)
             signals.check()
+            hold.check()
     except (Interrupted, StudyStopped):
         loop.interrupt()
         raise

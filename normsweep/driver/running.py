@@ -24,7 +24,7 @@ from normsweep.driver.models import log_best_models
 from normsweep.driver.signals import Signals
 from normsweep.execution import Executor
 from normsweep.reporting.console import make_display
-from normsweep.search import Confirmation, Phase, Search, Study
+from normsweep.search import Confirmation, Hold, Phase, Search, Study
 from normsweep.spec import CONFIRM, DataKey, Result
 from normsweep.tracking import Tracker
 
@@ -48,6 +48,7 @@ class Running:
     root: Path
     storage: str
     """As an option that names the study's storage, empty where it is the default."""
+    hold: Hold
     signals: Signals
     console: Console
 
@@ -106,6 +107,7 @@ class Running:
                 checkpoints,
                 display,
                 self.signals,
+                self.hold,
                 self.where,
                 timeout,
             )

@@ -91,7 +91,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
-        stack.enter_context(holding(settings.storage, sweep.name))
+        hold = stack.enter_context(holding(settings.storage, sweep.name))
         begun = begun_study(settings.storage, sweep.name)
         threads = _threads(sweep, settings, begun)
         executor = _executor(sweep, settings, settings.data_root, threads)
@@ -123,6 +123,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             tracker=tracker,
             root=settings.root,
             storage=f" --storage '{masked(settings.storage)}'" if given else "",
+            hold=hold,
             signals=signals,
             console=console,
         )

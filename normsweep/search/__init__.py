@@ -3,6 +3,7 @@
 from optuna import Study
 
 from normsweep.search.confirmation import Confirmation, planned
+from normsweep.search.hold import Hold, holding
 from normsweep.search.phase import Phase
 from normsweep.search.record import (
     StudyInfo,
@@ -17,10 +18,10 @@ from normsweep.search.record import (
 )
 from normsweep.search.record import records as all_records
 from normsweep.search.search import Search
-from normsweep.search.storage import holding
 
 __all__ = [
     "Confirmation",
+    "Hold",
     "Phase",
     "Search",
     "Study",

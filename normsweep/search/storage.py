@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from normsweep.errors import StoreError, masked
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-__all__ = ["holding", "open_storage"]
+__all__ = ["make_folder", "open_storage", "sqlite_file"]
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 SQLITE_TIMEOUT = 20.0
 """Seconds that a write waits for another process's."""
+PATIENCE = 60.0
+"""Seconds that a study waits for a database server that went away."""
+SETTLING = 2.0
+"""Seconds after which the tables that another command was making are looked for."""
 
 
 def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
@@ -44,52 +40,50 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
             f"--storage: received {url!r}; legal: a database URL, as sqlite:///mlruns/optuna.db or "
             "postgresql+psycopg://user@host/database"
         ) from None
-    file = _sqlite_file(parsed)
+    file = sqlite_file(parsed)
     if file is not None and not file.exists():
         if not create:
             raise StoreError(
                 f"--storage: received {url}, where there is no database; legal: the storage of a "
                 "study that was run (python -m normsweep.study makes one)"
             )
-        _make_folder(file, url)
+        make_folder(file, url)
     arguments: dict[str, Any] = {"timeout": SQLITE_TIMEOUT} if file is not None else {}
+    options = {"connect_args": arguments, "pool_pre_ping": file is None}
     try:
         _refuse_others(url)
-        return optuna.storages.RDBStorage(
-            url, engine_kwargs={"connect_args": arguments}, skip_table_creation=not create
-        )
+        storage = _opened(url, options, create)
     except (SQLAlchemyError, ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise StoreError(f"--storage: cannot open {masked(url)}: {reason}") from None
+    if file is None:
+        event.listen(storage.engine, "do_connect", _patiently)
+    return storage
 
 
-@contextmanager
-def holding(url: str, study: str) -> Iterator[None]:
-    """The study's only driver, while entered; on SQLite by a lock on a file beside the database.
+def _opened(url: str, options: dict[str, Any], create: bool) -> optuna.storages.RDBStorage:
+    """Optuna's storage; where another command makes its tables at this moment, theirs are taken."""
+    try:
+        return optuna.storages.RDBStorage(
+            url, engine_kwargs=options, skip_table_creation=not create
+        )
+    except SQLAlchemyError:
+        if not create:
+            raise
+        time.sleep(SETTLING)
+        return optuna.storages.RDBStorage(url, engine_kwargs=options)
 
-    The operating system lets go of the lock when its process ends, however that happens.
 
-    Raises:
-        StoreError: another process holds the study.
-    """
-    file = _sqlite_file(make_url(url)) if "://" in url else None
-    if file is None or fcntl is None:
-        yield
-        return
-    _make_folder(file, url)
-    with Path(f"{file}.{study}.lock").open("a+") as lock:
+def _patiently(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+    """Connect, waiting for a server that is being restarted."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            raise StoreError(
-                f"study {study}: is being run by {lock.read().strip() or 'another process'}; legal: "
-                "wait until it ends, stop it, or another --study-name"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}, since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-        lock.flush()
-        yield
+            return dialect.connect(*arguments, **options)
+        except dialect.loaded_dbapi.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
 
 
 def _refuse_others(url: str) -> None:
@@ -111,14 +105,14 @@ def _refuse_others(url: str) -> None:
         )
 
 
-def _make_folder(file: Path, url: str) -> None:
+def make_folder(file: Path, url: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"--storage: cannot make the folder of {url}: {error.strerror}") from None
 
 
-def _sqlite_file(url: URL) -> Path | None:
+def sqlite_file(url: URL) -> Path | None:
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
     return Path(str(url.database))

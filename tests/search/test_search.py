@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, inspect
 from normsweep.analysis import settled
 from normsweep.errors import StoreError, SweepError
 from normsweep.parts import catalog
-from normsweep.search import Search, begin, check_data, holding, open_study, read_study, study_names
+from normsweep.search import Search, begin, check_data, open_study, read_study, study_names
 from normsweep.spec import DataKey, Epoch, Result, Status, Sweep, Trial, load_sweep
 
 DATA = {
@@ -350,19 +350,6 @@ def test_on_postgresql_it_is_the_same(postgresql_url, tmp_path, sweep):
     )
     assert settings(there) == settings(here)
     assert len(read_study(postgresql_url, "tested")[1]) == 12
-
-
-def test_a_study_has_one_driver_at_a_time(url):
-    with holding(url, "tested"):
-        with (
-            pytest.raises(StoreError, match=r"being run by process \d+, since"),
-            holding(url, "tested"),
-        ):
-            pass
-        with holding(url, "other"):
-            pass
-    with holding(url, "tested"):
-        pass
 
 
 def test_a_database_of_something_else_is_left_as_it_is(tmp_path, url, sweep):

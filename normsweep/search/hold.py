@@ -1,0 +1,155 @@
+"""One driver a study: a lock that its process holds, and that nothing outlives."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from normsweep.errors import StoreError, StudyStopped
+from normsweep.search.storage import make_folder, sqlite_file
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = ["Hold", "holding"]
+
+LOOK = 10.0
+"""Seconds between looks at whether a server still holds the lock for us."""
+
+
+class Hold:
+    """A study that this process is the only driver of."""
+
+    def check(self) -> None:
+        """Make sure that it is still ours; a lock that was lost with its connection is taken anew.
+
+        Raises:
+            StudyStopped: another process has taken the study over meanwhile.
+        """
+
+
+@contextmanager
+def holding(url: str, study: str) -> Iterator[Hold]:
+    """The study's only driver, while entered.
+
+    On SQLite by a lock on a file beside the database, on PostgreSQL by an advisory lock of a
+    connection of its own: both end with the process that holds them, however that ends.
+
+    Raises:
+        StoreError: another process holds the study: which, and since when.
+    """
+    parsed = make_url(url) if "://" in url else None
+    file = sqlite_file(parsed) if parsed is not None else None
+    if file is not None and fcntl is not None:
+        with _locked_file(file, url, study):
+            yield Hold()
+    elif parsed is not None and parsed.get_backend_name() == "postgresql":
+        hold = _Advisory(parsed, study)
+        try:
+            yield hold
+        finally:
+            hold.release()
+    else:
+        yield Hold()
+
+
+@contextmanager
+def _locked_file(file: Path, url: str, study: str) -> Iterator[None]:
+    assert fcntl is not None
+    make_folder(file, url)
+    with Path(f"{file}.{study}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise _held(study, lock.read().strip()) from None
+        lock.truncate(0)
+        lock.write(_ourselves())
+        lock.flush()
+        yield
+
+
+class _Advisory(Hold):
+    """An advisory lock of PostgreSQL's; who holds it is the name of its connection."""
+
+    def __init__(self, url: URL, study: str) -> None:
+        self._study, self._key = study, _key(study)
+        # The server notices a driver whose machine is gone by keep-alives, within half a minute.
+        alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+        name = {"application_name": f"normsweep {_ourselves()}"[:63]}
+        self._engine = create_engine(url, poolclass=NullPool, connect_args={**alive, **name})
+        self._connection: Connection | None = None
+        self._looked = time.monotonic()
+        with suppress(SQLAlchemyError):  # what is wrong with the server is told when it is opened
+            self._take()
+
+    def check(self) -> None:
+        if time.monotonic() - self._looked < LOOK:
+            return
+        self._looked = time.monotonic()
+        try:
+            if self._connection is not None:
+                self._connection.execute(text("SELECT 1"))
+                self._connection.commit()
+                return
+        except SQLAlchemyError:
+            self.release()
+        try:
+            self._take()
+        except StoreError as error:
+            raise StudyStopped(f"{error} (the connection that held it was lost)") from None
+        except SQLAlchemyError:
+            return  # the server is away; the record's own connection waits for it
+
+    def release(self) -> None:
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.close()
+            self._connection = None
+
+    def _take(self) -> None:
+        connection = self._engine.connect()
+        taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
+        if taken.scalar():
+            connection.commit()
+            self._connection = connection
+            return
+        holder = connection.execute(text(HOLDER), {"high": self._key >> 32, "low": self._key & LOW})
+        name = str(holder.scalar() or "")
+        connection.close()
+        raise _held(self._study, name.removeprefix("normsweep "))
+
+
+LOW = 2**32 - 1
+HOLDER = """
+SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)
+WHERE locktype = 'advisory' AND granted AND classid = :high AND objid = :low
+"""
+
+
+def _key(study: str) -> int:
+    """A study's own number: 63 bits, the sign left out, so that its halves are as pg_locks has them."""
+    return int.from_bytes(hashlib.sha256(study.encode()).digest()[:8]) >> 1
+
+
+def _ourselves() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()[:20]} since {time.strftime('%m-%d %H:%M:%S')}"
+
+
+def _held(study: str, holder: str) -> StoreError:
+    return StoreError(
+        f"study {study}: is being run by {holder or 'another process'}; legal: wait until it ends, "
+        "stop it, or another --study-name"
+    )
