@@ -10,8 +10,8 @@ from cyclopts import App, Parameter
 from normsweep import version
 from normsweep.export import export
 from normsweep.report import report
-from normsweep.shell import Storage, run
-from normsweep.stores import STORAGE
+from normsweep.shell import Storage, TrackingUri, run
+from normsweep.stores import STORAGE, TRACKING
 from normsweep.study import study
 
 __all__ = ["app", "main"]
@@ -51,6 +51,24 @@ def check(
 
     print("\n".join(plan_lines(Plan(loaded))))
     return 0
+
+
+@app.command
+def sync(
+    *,
+    study_name: Annotated[
+        str | None, Parameter(help="Name of the study; all of them where it is not given.")
+    ] = None,
+    storage: Storage = STORAGE,
+    tracking_uri: TrackingUri = TRACKING,
+) -> int:
+    """Deliver to MLflow what the record has and it lacks; trials that it has are not touched."""
+    from normsweep.driver import sync_study
+    from normsweep.search import study_names
+
+    names = [study_name] if study_name is not None else study_names(storage)
+    whole = [sync_study(name, storage, tracking_uri, print) for name in names]
+    return 0 if all(whole) else 1
 
 
 @app.command(name="list")

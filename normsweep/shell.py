@@ -12,9 +12,12 @@ from cyclopts import App, CycloptsError, Parameter
 
 from normsweep.errors import Interrupted, NormsweepError, UserError, masked
 
-__all__ = ["Storage", "StudyName", "run"]
+__all__ = ["Storage", "StudyName", "TrackingUri", "run"]
 
 Storage = Annotated[str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database: the record.")]
+TrackingUri = Annotated[
+    str, Parameter(env_var="MLFLOW_TRACKING_URI", help="MLflow's tracking store.")
+]
 StudyName = Annotated[
     str | None, Parameter(help="Name of the study; not needed where there is one only.")
 ]

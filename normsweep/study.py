@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from normsweep import version
 from normsweep.errors import UserError
-from normsweep.shell import Storage, run
+from normsweep.shell import Storage, TrackingUri, run
 from normsweep.stores import STORAGE, TRACKING
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ def study(
         str | None, Parameter(help="Name of the study; the sweep's by default.")
     ] = None,
     storage: Storage = STORAGE,
-    tracking_uri: Annotated[
-        str, Parameter(env_var="MLFLOW_TRACKING_URI", help="MLflow's tracking store.")
-    ] = TRACKING,
+    tracking_uri: TrackingUri = TRACKING,
     n_trials: Annotated[int | None, Parameter(help="Trials in total, as search.trials.")] = None,
     timeout: Annotated[
         float | None, Parameter(help="Seconds after which no trial is started.")

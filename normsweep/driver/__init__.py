@@ -6,10 +6,12 @@ from normsweep.driver.session import (
     plan_study,
     run_study,
 )
+from normsweep.driver.sync import sync_study
 
 __all__ = [
     "ExecutorName",
     "Settings",
     "plan_study",
     "run_study",
+    "sync_study",
 ]

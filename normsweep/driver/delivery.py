@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from normsweep.reporting.console import Display
-from normsweep.search import Phase
+from normsweep.search import Archive
 from normsweep.spec import Epoch, Record, Trial
 from normsweep.tracking import Tracker, TrackingFailed
 
@@ -27,9 +26,10 @@ class Delivery:
     """
 
     def __init__(
-        self, phase: Phase, tracker: Tracker, data: Mapping[str, Any], display: Display
+        self, phase: Archive, tracker: Tracker, data: Mapping[str, Any], say: Callable[[str], None]
     ) -> None:
-        self._phase, self._tracker, self._data, self._display = phase, tracker, data, display
+        """`say` is told what could not be written."""
+        self._phase, self._tracker, self._data, self._say = phase, tracker, data, say
         self._runs: dict[int, str] = {}
         self._down_until = 0.0
 
@@ -82,7 +82,7 @@ class Delivery:
             try:
                 run_id = self._tracker.deliver(record, self._data)
             except TrackingFailed as error:
-                self._display.note(f"MLflow: {error}")
+                self._say(f"MLflow: {error}")
                 return [r.trial.number for r in left[done:]]
             self._phase.mark(record.trial.number, run_id)
         return []
@@ -90,7 +90,7 @@ class Delivery:
     def _failed(self, trial: int, error: TrackingFailed) -> None:
         self._runs.pop(trial, None)
         self._down_until = time.monotonic() + PAUSE
-        self._display.note(
+        self._say(
             f"MLflow did not take trial {trial} ({error}); training goes on, the record has it, and "
             "it is delivered at the end or by the next run of this command"
         )

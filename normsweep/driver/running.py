@@ -95,7 +95,7 @@ class Running:
         """Run a phase; the numbers of the trials that MLflow does not have in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
         with make_display(self.console) as display:
-            delivery = Delivery(phase, self.tracker, self.about, display)
+            delivery = Delivery(phase, self.tracker, self.about, display.note)
             delivery.deliver(self.signals.check)
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):

@@ -4,12 +4,13 @@ from optuna import Study
 
 from normsweep.search.confirmation import Confirmation, planned
 from normsweep.search.hold import Hold, holding
-from normsweep.search.phase import Phase
+from normsweep.search.phase import Archive, Phase
 from normsweep.search.record import (
     StudyInfo,
     begin,
     begun_study,
     check_data,
+    load_study,
     open_study,
     read_study,
     set_diagnosis,
@@ -20,6 +21,7 @@ from normsweep.search.record import records as all_records
 from normsweep.search.search import Search
 
 __all__ = [
+    "Archive",
     "Confirmation",
     "Hold",
     "Phase",
@@ -31,6 +33,7 @@ __all__ = [
     "begun_study",
     "check_data",
     "holding",
+    "load_study",
     "open_study",
     "planned",
     "read_study",

@@ -19,7 +19,7 @@ from normsweep.search import record
 from normsweep.search.record import StudyInfo
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 
-__all__ = ["Phase", "on_record", "repair"]
+__all__ = ["Archive", "Phase", "on_record", "repair"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +51,29 @@ def on_record(method: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-class Phase(ABC):
+class Archive:
+    """A study's trials of both phases as they are recorded, with nothing planned."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    @property
+    def info(self) -> StudyInfo:
+        """The study as a whole."""
+        return record.study_info(self._study)
+
+    @on_record
+    def records(self) -> list[Record]:
+        """All trials so far."""
+        return record.records(self._study)
+
+    @on_record
+    def mark(self, trial: int, run_id: str) -> None:
+        """Note that an MLflow run holds all of a trial."""
+        record.set_run(self._study, trial, run_id)
+
+
+class Phase(Archive, ABC):
     """The trials of one phase of a study, in its record."""
 
     phase: str
@@ -59,7 +81,8 @@ class Phase(ABC):
     """Trials planned."""
 
     def __init__(self, study: optuna.Study, retries: int) -> None:
-        self._study, self._retries = study, retries
+        super().__init__(study)
+        self._retries = retries
         self._running: dict[int, tuple[optuna.Trial, Trial]] = {}
         self._failures: Counter[tuple[str, str, int, str]] = Counter()
 
@@ -67,11 +90,6 @@ class Phase(ABC):
     @abstractmethod
     def left(self) -> int:
         """Trials that are not recorded yet and do not run."""
-
-    @property
-    def info(self) -> StudyInfo:
-        """The study as a whole."""
-        return record.study_info(self._study)
 
     @abstractmethod
     def ask(self) -> Trial | None:
@@ -81,10 +99,9 @@ class Phase(ABC):
     def _reopen(self, trial: Trial) -> None:
         """Plan a trial again, as it was."""
 
-    @on_record
     def records(self) -> list[Record]:
         """The phase's trials so far."""
-        return [r for r in record.records(self._study) if r.trial.phase == self.phase]
+        return [r for r in super().records() if r.trial.phase == self.phase]
 
     @on_record
     def report(self, epoch: Epoch) -> bool:
@@ -111,11 +128,6 @@ class Phase(ABC):
         self._failures[ended.place] += status.failed
         retry = status.failed and self._failures[ended.place] <= self._retries
         return retry or status is Status.INTERRUPTED
-
-    @on_record
-    def mark(self, trial: int, run_id: str) -> None:
-        """Note that an MLflow run holds all of a trial."""
-        record.set_run(self._study, trial, run_id)
 
 
 def value_of(epoch: Epoch) -> float:

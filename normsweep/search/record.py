@@ -16,7 +16,17 @@ from normsweep.search.storage import open_storage
 from normsweep.spec import Look, Record, Result, Status, Sweep, Trial
 from normsweep.spec.problems import shown
 
-__all__ = ["ARM", "RESULT", "SLOT", "TRIAL", "StudyInfo", "open_study", "read_study", "study_names"]
+__all__ = [
+    "ARM",
+    "RESULT",
+    "SLOT",
+    "TRIAL",
+    "StudyInfo",
+    "load_study",
+    "open_study",
+    "read_study",
+    "study_names",
+]
 
 ID = "normsweep:id"
 ARM, SLOT, TRIAL = "normsweep:arm", "normsweep:slot", "normsweep:trial"
@@ -118,11 +128,16 @@ def read_study(storage_url: str, name: str | None) -> tuple[StudyInfo, list[Reco
     Raises:
         StoreError: there is no such study.
     """
-    study = _loaded(storage_url, name)
+    study = load_study(storage_url, name)
     return study_info(study), records(study)
 
 
-def _loaded(storage_url: str, name: str | None) -> optuna.Study:
+def load_study(storage_url: str, name: str | None) -> optuna.Study:
+    """A study that is there; with no name, the only one there is.
+
+    Raises:
+        StoreError: there is no such study.
+    """
     storage = open_storage(storage_url, create=False)
     names = _names(storage)
     where, held = masked(storage_url), ", ".join(names) or "no study of normsweep"
@@ -163,7 +178,7 @@ def study_info(study: optuna.Study) -> StudyInfo:
 def begun_study(storage_url: str, name: str) -> StudyInfo | None:
     """A study that has data and arms already, or None where there is none yet."""
     try:
-        info = study_info(_loaded(storage_url, name))
+        info = study_info(load_study(storage_url, name))
     except StoreError:  # what is wrong with the storage is told when it is opened
         return None
     return info if info.begun else None
