@@ -69,8 +69,8 @@ class _Board:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.total = 0
-        self.seconds: deque[float] = deque(maxlen=50)
-        """Wall times of the latest trials of this session."""
+        self.ends: deque[float] = deque(maxlen=50)
+        """When this session began, and its latest trials ended: monotonic seconds."""
 
     @property
     def done(self) -> int:
@@ -78,9 +78,18 @@ class _Board:
 
     @property
     def time_left(self) -> float | None:
-        if not self.seconds:
+        if len(self.ends) < 2:
             return None
-        return (self.total - self.done) * sum(self.seconds) / len(self.seconds)
+        pace = (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
+        return (self.total - self.done) * pace
+
+    def begin(self, records: Sequence[Record], total: int) -> None:
+        self.records, self.total = list(records), total
+        self.ends.append(time.monotonic())
+
+    def add(self, record: Record) -> None:
+        self.records.append(record)
+        self.ends.append(time.monotonic())
 
     def of_arm(self, arm: str) -> int:
         return sum(record.trial.arm == arm for record in settled(self.records))
@@ -99,7 +108,7 @@ class PlainDisplay:
         return None
 
     def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
-        self._board.records, self._board.total = list(records), total
+        self._board.begin(records, total)
 
     def started(self, trial: Trial) -> None:
         self._last = time.monotonic()
@@ -115,9 +124,7 @@ class PlainDisplay:
 
     def finished(self, record: Record) -> None:
         board = self._board
-        board.records.append(record)
-        assert record.result is not None
-        board.seconds.append(record.result.seconds)
+        board.add(record)
         left = board.time_left
         rest = f", about {duration(left)} left" if left and board.done < board.total else ""
         self._print(f"{board.done}/{board.total} {described(record)}{rest}")
@@ -158,7 +165,7 @@ class LiveDisplay:
         self._live.stop()
 
     def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
-        self._board.records, self._board.total = list(records), total
+        self._board.begin(records, total)
         self._arms = {arm: self._bars.add_task(arm, total=None, best="") for arm in arms}
         self._refresh()
 
@@ -171,8 +178,7 @@ class LiveDisplay:
     def finished(self, record: Record) -> None:
         assert record.result is not None
         self._running.pop(record.trial.number, None)
-        self._board.records.append(record)
-        self._board.seconds.append(record.result.seconds)
+        self._board.add(record)
         if record.result.status is not Status.COMPLETE:
             self.note(described(record))
         self._refresh()

@@ -20,7 +20,7 @@ from normsweep.training.cores import (
     initial_weights,
     model_digest,
 )
-from normsweep.training.environment import machine, simulated_machine
+from normsweep.training.environment import limit_gpu_memory, machine, simulated_machine
 from normsweep.training.inputs import Inputs, prepare
 from normsweep.training.loop import train_epochs
 from normsweep.training.state import ModelState
@@ -62,6 +62,8 @@ class Engine:
     def warm(self) -> None:
         """Import the backend, which takes seconds, before there is anything to train."""
         import keras  # noqa: F401
+
+        limit_gpu_memory()
 
     def train(self, trial: Trial, keep_from: float | None = None) -> Training:
         """Train a trial epoch by epoch; a failure is a status, not an exception.

@@ -11,7 +11,7 @@ from typing import Literal
 
 from normsweep.errors import DeviceError
 
-__all__ = ["Device", "environment", "gpus", "machine", "require"]
+__all__ = ["Device", "environment", "gpus", "limit_gpu_memory", "machine", "require"]
 
 Device = Literal["auto", "cpu", "gpu"]
 
@@ -36,6 +36,21 @@ def environment(device: Device, threads: int) -> dict[str, str]:
     if device == "cpu":
         variables |= {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     return variables
+
+
+def limit_gpu_memory() -> None:
+    """Keep to this worker's part of a GPU that it shares, where NORMSWEEP_GPU_MEMORY_MIB says one.
+
+    JAX takes its share from the environment; TensorFlow wants to be told before it uses the GPU.
+    """
+    limit = os.environ.get("NORMSWEEP_GPU_MEMORY_MIB")
+    if limit is None or _backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        configuration = tf.config.LogicalDeviceConfiguration(memory_limit=int(limit))
+        tf.config.set_logical_device_configuration(gpu, [configuration])
 
 
 def require(device: Device) -> None:
