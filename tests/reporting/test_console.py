@@ -30,8 +30,8 @@ def test_where_there_is_no_terminal_each_trial_is_a_line(console, record):
             display.started(made.trial)
             display.finished(made)
     assert told(console) == [
-        "2/4 trial 1 unit adam lr 0.001 epochs 2: 0.9000 in 2 s, about 4 s left",
-        "3/4 trial 2 none adam lr 0.001 epochs 0: crashed: killed by [signal] 9, about 2 s left",
+        "2/4 trial 1 unit adam lr 0.001 epochs 2: 0.9000 in 2 s, about 0 s left",
+        "3/4 trial 2 none adam lr 0.001 epochs 0: crashed: killed by [signal] 9, about 0 s left",
         "4/4 trial 3 unit adam lr 0.001 epochs 2: 0.7000 in 2 s",
     ]
 
