@@ -9,4 +9,11 @@ from normsweep.analysis.tables import (
     trials_table,
 )
 
-__all__ = ["arms_table", "best_of_arms", "best_table", "chosen_configurations", "epochs_table", "trials_table"]
+__all__ = [
+    "arms_table",
+    "best_of_arms",
+    "best_table",
+    "chosen_configurations",
+    "epochs_table",
+    "trials_table",
+]
