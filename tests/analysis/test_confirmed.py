@@ -1,5 +1,7 @@
 """The runs of a look: bits by configuration and seed, what diverged, what failed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,8 +73,6 @@ def test_where_every_run_diverged_at_once_there_is_nothing_to_pair(planted):
 
 
 def test_runs_that_were_tested_on_different_images_are_refused(planted):
-    from dataclasses import replace
-
     made = planted()
     first, *rest = made.records
     other = replace(first, result=replace(first.result, test_digest="u" * 64))

@@ -8,8 +8,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from normsweep.analysis.confirmed import confirmed
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS, Declared
+from normsweep.analysis.questions import judged as put
 from normsweep.spec import BASELINE, QUESTIONS, TUNED_LONG, TUNED_SHORT, Look
 
 LOOKS = [Look(5, ())]
@@ -156,9 +158,6 @@ def test_a_baseline_longer_than_the_confirmation_is_read_at_its_end(judged, plan
     declared = Declared("normalization", "unit", 0.05, 0.95, "both_tuned", 4, 1)
     assert found.loc["more_epochs", "none"]["reference_accuracy"] == pytest.approx(0.86)
     study = planted(levels=levels)
-    from normsweep.analysis.confirmed import confirmed
-    from normsweep.analysis.questions import judged as put
-
     verdicts = put(declared, confirmed(study.look, study.records), ["none", "unit"])
     ends = {v.question: (v.horizon, v.reference_accuracy) for v in verdicts}
     assert ends["tuned_rate"][0] == 3
