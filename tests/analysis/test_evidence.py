@@ -62,6 +62,7 @@ def test_before_the_first_look_the_confirmations_frames_are_empty_with_their_col
         for name, frame in frames(before).items():
             assert frame.columns.tolist() == frames(whole)[name].columns.tolist(), name
         assert before.verdicts.columns.tolist() == COLUMNS
+        assert before.verdicts[before.verdicts["primary"]].columns.tolist() == COLUMNS
         assert (before.seeds, before.declared.look, before.warnings) == (0, 1, ())
         assert before.learning_rates["trial"].tolist() == [0, 1]
 
