@@ -84,7 +84,7 @@ def trials_of(content: ReportContent) -> PageTable | None:
         "trial": ("Trial", _whole),
         "phase": ("Phase", _text),
         "arm": ("Arm", _text),
-        "configuration": ("Settings", _text),
+        "configuration": ("Settings", lambda value: _text(value).replace("_", " ")),
         "status": ("Ended", _text),
         "optimizer": ("Optimizer", _text),
         "learning_rate": ("Learning rate", _short),

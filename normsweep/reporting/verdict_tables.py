@@ -12,6 +12,7 @@ from normsweep.reporting.words import between, counted, percent, points, questio
 
 __all__ = ["PrintedVerdict", "VerdictTable", "verdict_tables"]
 
+NO_BREAK = "\u00a0"
 KINDS = {"catches up": ("yes", "✓"), "does not catch up": ("no", "✕")}
 
 
@@ -104,11 +105,10 @@ def _evidence(row: VerdictRow) -> tuple[str, ...]:
         for arm, count in ((row.arm, row.diverged), (row.reference, row.reference_diverged))
         if count
     ]
-    return (
-        f"{counted(row.seeds, 'seed')}, {counted(row.images, 'image')}",
-        f"margin {points(row.margin, sign=False)}, look {row.look}",
-        *lost,
-    )
+    seeds, images = counted(row.seeds, "seed"), counted(row.images, "image")
+    margin, look = points(row.margin, sign=False), f"look {row.look}"
+    lines = ((seeds, images), (f"margin {margin}", look))
+    return *(", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines), *lost
 
 
 def _next_step(row: VerdictRow) -> str:

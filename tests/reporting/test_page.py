@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -111,6 +112,7 @@ def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
 def test_an_open_question_reads_as_an_answer_with_a_next_step(content, tmp_path):
     command = "python -m normsweep.study mnist --set confirm.seeds=99"
     report = content(("a", "b", "zca", "learned", "unit"), confirm_command=command)
+    report = replace(report, frames=ReportFrames(verdicts=report.frames.verdicts))
     page = write_report(report, tmp_path)
     text = Page(page.read_text(encoding="utf-8")).text
     assert "? not enough evidence" in text
