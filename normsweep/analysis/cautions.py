@@ -59,9 +59,9 @@ def _of_configurations(
         configuration = runs.configuration
         if name != BASELINE and _at_edge(sweep, configuration):
             yield f"the best learning rate of {arm} is at the edge of its range"
-        wanted = found.epochs if name == TUNED_LONG else declared.baseline_epochs
-        at = configuration.selected_at
-        if at is not None and at < min(wanted, found.epochs):
+        budget = found.epochs if name == TUNED_LONG else declared.baseline_epochs
+        wanted, at = min(budget, found.epochs), configuration.selected_at
+        if at is not None and at < wanted:
             yield f"no search trial of {arm} trained for {wanted} epochs: tuned at epoch {at}"
 
 
@@ -69,9 +69,15 @@ def _of_seeds(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     for (arm, name), diverged in zip(_sides(verdict), verdict.diverged, strict=True):
         runs = found.runs.get((arm, name))
         if diverged:
-            yield f"{diverged} seeds of {arm} diverged and are left out of the gap"
+            yield f"{_seeds(diverged, arm, 'diverged')} left out of the gap"
         if runs is not None and runs.failed:
-            yield f"{runs.failed} seeds of {arm} failed and are left out"
+            yield f"{_seeds(runs.failed, arm, 'failed')} left out"
+
+
+def _seeds(count: int, arm: str, ended: str) -> str:
+    return f"{count} {'seed' if count == 1 else 'seeds'} of {arm} {ended} and " + (
+        "is" if count == 1 else "are"
+    )
 
 
 def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:

@@ -92,7 +92,7 @@ def verdict_table(
     """One row a question and arm; `warnings` are by question and arm."""
     rows = [_row(declared, v, warnings.get((v.question, v.arm), [])) for v in verdicts]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    return table.astype({"epoch": "Int64", "epoch_low": "Int64"})
+    return table.astype({"epoch": "Int64", "epoch_low": "Int64", "primary": bool})
 
 
 def _row(declared: Declared, verdict: Verdict, warnings: list[str]) -> dict[str, Any]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from normsweep.reporting.verdict_rows import VerdictRow, primary_rows, read_verdicts
+from normsweep.reporting.verdict_rows import (
+    VerdictRow,
+    primary_rows,
+    read_verdicts,
+    without_repeats,
+)
 from normsweep.reporting.words import (
     between,
     counted,
@@ -20,7 +25,7 @@ from normsweep.reporting.words import (
 __all__ = ["answer_sentence", "verdict_lines"]
 
 NAMED = 4
-"""Arms of one kind that a sentence names one by one."""
+"""Arms of one kind up to which a sentence gives each one's number."""
 
 
 def answer_sentence(
@@ -46,7 +51,7 @@ def verdict_lines(verdicts: pd.DataFrame) -> pd.DataFrame:
 
     All columns are text; the primary question has a star.
     """
-    rows = read_verdicts(verdicts)
+    rows = without_repeats(read_verdicts(verdicts))
     columns = ["arm", "question", "answer", "gap_in_points", "seeds"]
     return pd.DataFrame([_line(row) for row in rows], columns=columns, dtype=object)
 
@@ -68,7 +73,7 @@ def _of_one(row: VerdictRow) -> str:
     given = question_of(row.question).given(row.reference)
     arm, reference = quoted(row.arm), quoted(row.reference)
     if row.catches_up:
-        opening = "Yes, with a reservation" if row.diverged or row.reference_diverged else "Yes"
+        opening = "Yes, with a reservation" if _lost(row) else "Yes"
         return (
             f"{opening}: {given}, {arm} {row.verdict} and from then on stays within "
             f"{points(row.margin, sign=False)} of {reference} "
@@ -100,62 +105,76 @@ def _standing(gap: float) -> str:
 
 
 def _of_several(rows: Sequence[VerdictRow], reference: str) -> str:
-    first = rows[0]
     passed = [row for row in rows if row.catches_up]
     short = [row for row in rows if row.falls_short]
     open_ = [row for row in rows if row.undecided]
-    given = question_of(first.question).given(reference)
-    parts = [part for part in (_passed(passed, rows), _short(short), _open(open_)) if part]
-    text = "; ".join(parts)
-    return f"{_opening(passed, short, rows)}: {given}, {text}."
+    given = question_of(rows[0].question).given(reference)
+    parts = (_passed(passed, rows), _short(short, bool(passed)), _open(open_))
+    return f"{_opening(passed, short, rows)}: {given}, {'; '.join(filter(None, parts))}."
 
 
 def _opening(
     passed: Sequence[VerdictRow], short: Sequence[VerdictRow], rows: Sequence[VerdictRow]
 ) -> str:
-    reserved = any(row.diverged or row.reference_diverged for row in passed)
     if len(passed) == len(rows):
-        return "Yes, with a reservation" if reserved else "Yes"
+        return "Yes, with a reservation" if any(map(_lost, passed)) else "Yes"
     if len(short) == len(rows):
         return "No"
-    return "It depends" if passed else "Not for all that is known" if not short else "Not so far"
+    return "It depends" if passed else "Not decided yet"
 
 
 def _passed(passed: Sequence[VerdictRow], rows: Sequence[VerdictRow]) -> str:
+    """Who catches up, when, and of whom only the seeds that trained are known to."""
     if not passed:
         return ""
-    first = passed[0]
-    within = f"within {counted(first.horizon, 'epoch')}"
+    first, many = passed[0], len(passed) > 1
     who = f"{len(passed)} of {len(rows)}" if len(passed) < len(rows) else f"all {len(rows)}"
-    verb = "catches up" if len(passed) == 1 else "catch up"
-    return f"{who} {verb} with {quoted(first.reference)} {within}: {_named(passed, _when)}"
+    head = f"{who} catch{'' if many else 'es'} up with {quoted(first.reference)}"
+    head += f" within {counted(first.horizon, 'epoch')}: "
+    if len(passed) <= NAMED:
+        return head + listed([f"{quoted(row.arm)} {_when(row)}" for row in passed])
+    names = [quoted(row.arm) + (" where it trains" if _lost(row) else "") for row in passed]
+    epochs = sorted(row.epoch for row in passed if row.epoch is not None)
+    return f"{head}{listed(names)}, at epochs {epochs[0]} to {epochs[-1]}"
 
 
-def _short(short: Sequence[VerdictRow]) -> str:
+def _short(short: Sequence[VerdictRow], others: bool) -> str:
+    """Who does not; `others` does, so that the sentence needs not say what."""
     if not short:
         return ""
+    verb = "does not" if len(short) == 1 else "do not"
+    first = short[0]
+    what = "" if others else f" catch up with {quoted(first.reference)}"
+    what += "" if others else f" within {counted(first.horizon, 'epoch')}"
     if len(short) == 1:
-        return f"{quoted(short[0].arm)} does not{_behind(short[0])}"
-    return f"{_named(short, _behind)} do not"
+        return f"{quoted(first.arm)} {verb}{what}{_behind(first)}"
+    return f"{_named(short, _behind)} {verb}{what}"
 
 
 def _open(open_: Sequence[VerdictRow]) -> str:
     if not open_:
         return ""
     verb = "is" if len(open_) == 1 else "are"
-    return f"{_named(open_, _needs)} {verb} not decided yet"
+    reasons = {row.reason for row in open_}
+    if len(reasons) > 1:
+        return f"{_named(open_, _needs)} {verb} not decided yet"
+    why = "".join(f": {reason}" for reason in reasons if reason)
+    return f"{listed([quoted(row.arm) for row in open_])} {verb} not decided yet{why}"
 
 
-def _named(rows: Sequence[VerdictRow], detail) -> str:
-    if len(rows) <= NAMED:
-        return listed([f"{quoted(row.arm)}{detail(row)}" for row in rows])
-    return listed([*(quoted(row.arm) for row in rows[:NAMED]), f"{len(rows) - NAMED} more"])
+def _named(rows: Sequence[VerdictRow], detail: Callable[[VerdictRow], str]) -> str:
+    """The arms with a detail each, or without where they are many."""
+    shown = len(rows) <= NAMED
+    return listed([quoted(row.arm) + (detail(row) if shown else "") for row in rows])
+
+
+def _lost(row: VerdictRow) -> bool:
+    """Whether seeds are left out because they diverged."""
+    return bool(row.diverged or row.reference_diverged)
 
 
 def _when(row: VerdictRow) -> str:
-    if row.diverged or row.reference_diverged:
-        return " " + row.verdict.removeprefix(f"{row.word} ")
-    return f" at epoch {row.epoch}"
+    return row.verdict.removeprefix(f"{row.word} ")
 
 
 def _behind(row: VerdictRow) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 from normsweep.reporting.formats import render
 from normsweep.reporting.page_tables import arms_of, configurations_of, speed_of, trials_of
+from normsweep.reporting.plan import duration
 from normsweep.reporting.verdict_rows import read_verdicts
 from normsweep.reporting.verdict_tables import verdict_tables
 from normsweep.reporting.words import PARTS, counted, points, quoted
@@ -58,7 +59,8 @@ def _html(content: ReportContent, pictures: dict[str, Picture], tables: list[str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(counted=counted, points=points, quoted=quoted)
+    environment.filters.update(counted=counted, points=points, quoted=quoted, duration=duration)
+    environment.filters["breakable"] = _breakable
     rows = read_verdicts(content.frames.verdicts)
     parts = {part: verdict_tables(rows, part, content.confirm_command) for part in PARTS}
     return environment.get_template("report.html").render(
@@ -74,6 +76,13 @@ def _html(content: ReportContent, pictures: dict[str, Picture], tables: list[str
         trials=trials_of(content),
         tables=tables,
     )
+
+
+def _breakable(name: str) -> str:
+    """A name that may be broken after its underscores, as markup."""
+    from markupsafe import Markup, escape
+
+    return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def _hero(pictures: dict[str, Picture]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,31 +20,26 @@ Cell = Callable[[Any], str]
 
 @dataclass(frozen=True)
 class PageTable:
-    """Heads and rows of text; `numeric` says which columns stand right."""
+    """Heads and rows of text; `kinds` says of each column whether it is number, short or long."""
 
     caption: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[bool, ...]
+    kinds: tuple[str, ...]
 
 
 def configurations_of(content: ReportContent) -> PageTable | None:
     """What each arm was trained with in the confirmation."""
-    frame = content.frames.configurations.copy()
-    if frame.empty:
-        return None
-    frame["configuration"] = [
-        settings_words(str(name), content.baseline_epochs, content.longest_epochs)
-        for name in frame["configuration"]
-    ]
+    frame = _named(content.frames.configurations, content)
+    shown = {"optimizer", "learning_rate", "epochs", content.compare}
     columns: dict[str, tuple[str, Cell]] = {
         "arm": ("Arm", _text),
         "configuration": ("Settings", _text),
         "optimizer": ("Optimizer", _text),
         "learning_rate": ("Learning rate", _short),
-        "params": ("Others", _text),
+        "params": ("Others", lambda value: _others(_text(value), shown)),
         "selected_at": ("Chosen at epoch", _whole),
-        "trials": ("Out of trials", _whole),
+        "trials": ("Out of trials", lambda value: _whole(value or None)),
         "trial": ("Trial", _whole),
     }
     return _table(frame, columns, "What each arm was trained with in the confirmation")
@@ -52,13 +47,7 @@ def configurations_of(content: ReportContent) -> PageTable | None:
 
 def speed_of(content: ReportContent) -> PageTable | None:
     """What it takes to reach the reference: epochs, seconds, tuning."""
-    frame = content.frames.speed.copy()
-    if frame.empty:
-        return None
-    frame["configuration"] = [
-        settings_words(str(name), content.baseline_epochs, content.longest_epochs)
-        for name in frame["configuration"]
-    ]
+    frame = _named(content.frames.speed, content)
     longest = content.longest_epochs
     never = f"not within {counted(longest, 'epoch')}" if longest else "not reached"
     columns: dict[str, tuple[str, Cell]] = {
@@ -90,10 +79,12 @@ def arms_of(content: ReportContent) -> PageTable | None:
 
 
 def trials_of(content: ReportContent) -> PageTable | None:
-    """All trials of the search, without what identifies them for machines."""
+    """All trials, without what identifies them for machines."""
     columns: dict[str, tuple[str, Cell]] = {
         "trial": ("Trial", _whole),
+        "phase": ("Phase", _text),
         "arm": ("Arm", _text),
+        "configuration": ("Settings", lambda value: _text(value).replace("_", " ")),
         "status": ("Ended", _text),
         "optimizer": ("Optimizer", _text),
         "learning_rate": ("Learning rate", _short),
@@ -101,7 +92,26 @@ def trials_of(content: ReportContent) -> PageTable | None:
         "val_accuracy": ("Validation accuracy", _accuracy),
         "seconds": ("Time", _time),
     }
-    return _table(content.frames.trials, columns, "All trials of the search")
+    return _table(content.frames.trials, columns, "All trials")
+
+
+def _named(frame: pd.DataFrame, content: ReportContent) -> pd.DataFrame:
+    """The frame with its configurations in words, one that says the same as another left out."""
+    if frame.empty:
+        return frame
+    same = content.baseline_epochs is not None and content.baseline_epochs == content.longest_epochs
+    kept = frame[frame["configuration"] != "tuned_short"] if same else frame
+    words = [
+        settings_words(str(name), content.baseline_epochs, content.longest_epochs)
+        for name in kept["configuration"]
+    ]
+    return kept.assign(configuration=words)
+
+
+def _others(text: str, shown: Container[str]) -> str:
+    """Of parameters like `momentum = 0.9, epochs = 4` those that have no column of their own."""
+    pairs = [pair for pair in text.split(", ") if pair.split("=")[0].strip() not in shown]
+    return ", ".join(pairs)
 
 
 def _table(
@@ -117,15 +127,16 @@ def _table(
             if any(texts):
                 cells[head] = texts
     rows = tuple(zip(*cells.values(), strict=True))
-    return PageTable(caption, tuple(cells), rows, tuple(map(_numeric, cells.values())))
+    return PageTable(caption, tuple(cells), rows, tuple(map(_kind, cells.values())))
 
 
-def _numeric(texts: Sequence[str]) -> bool:
-    return (
-        any(texts)
-        and all(not text or text[0].isdigit() or text[0] in "–n" for text in texts)
-        and (any(text[:1].isdigit() for text in texts))
-    )
+def _kind(texts: Sequence[str]) -> str:
+    """How a column is set: numbers at the right, short texts on one line, long ones broken."""
+    numbers = [text for text in texts if text[:1].isdigit()]
+    others = {text for text in texts if text and not text[0].isdigit()}
+    if numbers and len(others) <= 2 and all(text[0] in "–n" for text in others):
+        return "number"
+    return "short" if max(map(len, texts), default=0) <= 32 else "long"
 
 
 def _text(value: Any) -> str:

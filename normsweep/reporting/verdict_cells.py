@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from normsweep.reporting.verdict_rows import VerdictRow, read_verdicts
@@ -18,8 +20,8 @@ COLUMNS = [
 def verdict_cells(verdicts: pd.DataFrame) -> pd.DataFrame:
     """One row a question and arm, all text; gaps, intervals and the margin in percentage points.
 
-    `interval` holds for new seeds and new images, `on_these_images` for new seeds alone. The
-    primary question has a star.
+    `interval` holds for new seeds and new images, `on_these_images` for new seeds alone; what too
+    few seeds leave unknown is empty. The primary question has a star.
     """
     rows = [_cells(row) for row in read_verdicts(verdicts)]
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
@@ -30,11 +32,15 @@ def _cells(row: VerdictRow) -> tuple[str, ...]:
         question_of(row.question).label(row.horizon) + (" *" if row.primary else ""),
         f"{row.arm} − {row.reference}",
         row.verdict,
-        points(row.gap).partition(" ")[0],
-        between(row.low, row.high),
-        between(row.seeds_low, row.seeds_high),
+        points(row.gap).partition(" ")[0] if math.isfinite(row.gap) else "",
+        _interval(row.low, row.high),
+        _interval(row.seeds_low, row.seeds_high),
         f"{row.seeds}",
         f"{row.images}",
         points(row.margin, sign=False).partition(" ")[0],
         f"{row.look}",
     )
+
+
+def _interval(low: float, high: float) -> str:
+    return between(low, high) if math.isfinite(low) else ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["VerdictRow", "baseline_epochs", "primary_rows", "read_verdicts"]
+__all__ = ["VerdictRow", "baseline_epochs", "primary_rows", "read_verdicts", "without_repeats"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,19 @@ def baseline_epochs(rows: Sequence[VerdictRow]) -> int | None:
     """The baseline's epochs, told by the questions that end there; None without such a row."""
     ends = (row.horizon for row in rows if row.question in ("tuned_rate", "both_tuned_short"))
     return next(ends, None)
+
+
+def without_repeats(rows: Sequence[VerdictRow]) -> list[VerdictRow]:
+    """Without the questions that say the same as another: the baseline trains as long as it goes.
+
+    Of two such questions the one at the longest budget stays, or the primary one.
+    """
+    repeated = set()
+    for short, long in (("tuned_rate", "tuned_rate_longest"), ("both_tuned_short", "both_tuned")):
+        ends = {row.question: row for row in rows if row.question in (short, long)}
+        if len({row.horizon for row in ends.values()}) == 1 and len(ends) == 2:
+            repeated.add(long if ends[short].primary else short)
+    return [row for row in rows if row.question not in repeated]
 
 
 def primary_rows(rows: Sequence[VerdictRow], question: str = "") -> list[VerdictRow]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from normsweep.reporting.verdict_rows import VerdictRow, baseline_epochs
+from normsweep.reporting.verdict_rows import VerdictRow, baseline_epochs, without_repeats
 from normsweep.reporting.words import between, counted, percent, points, question_of, quoted
 
 __all__ = ["PrintedVerdict", "VerdictTable", "verdict_tables"]
 
+NO_BREAK = "\u00a0"
 KINDS = {"catches up": ("yes", "✓"), "does not catch up": ("no", "✕")}
 
 
@@ -24,12 +26,14 @@ class PrintedVerdict:
     word: str
     when: str
     gap: str
+    level: str
     interval: str
     these_images: str
-    accuracies: str
-    evidence: str
+    accuracy: str
+    reference_accuracy: str
+    evidence: tuple[str, ...]
     next_step: str
-    warnings: tuple[str, ...]
+    command: str
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,21 @@ class VerdictTable:
     title: str
     primary: bool
     rows: tuple[PrintedVerdict, ...]
+    warnings: tuple[str, ...]
+    """What qualifies any of the rows, each once."""
 
 
 def verdict_tables(rows: Sequence[VerdictRow], part: int, command: str = "") -> list[VerdictTable]:
     """The questions of a part of the report; `command` adds seeds to the study."""
-    keys = dict.fromkeys(row.question for row in rows if question_of(row.question).part == part)
+    told = [row for row in without_repeats(rows) if question_of(row.question).part == part]
     tables = []
-    for key in keys:
-        found = [row for row in rows if row.question == key]
+    for key in dict.fromkeys(row.question for row in told):
+        found = [row for row in told if row.question == key]
         first = found[0]
         title = question_of(key).heading(first.reference, first.horizon, baseline_epochs(rows))
         printed = tuple(_printed(row, command) for row in found)
-        tables.append(VerdictTable(key, title, first.primary, printed))
+        warnings = tuple(dict.fromkeys(text for row in found for text in row.warnings))
+        tables.append(VerdictTable(key, title, first.primary, printed, warnings))
     return tables
 
 
@@ -65,12 +72,14 @@ def _printed(row: VerdictRow, command: str) -> PrintedVerdict:
         word=row.word,
         when=_when(row),
         gap=points(row.gap) if math.isfinite(row.gap) else "not known",
-        interval=f"{level} interval {_bounds(row.low, row.high)}".strip(),
+        level=f"{level} interval".strip(),
+        interval=_bounds(row.low, row.high),
         these_images=_bounds(row.seeds_low, row.seeds_high),
-        accuracies=f"{percent(row.accuracy)} against {percent(row.reference_accuracy)}",
+        accuracy=percent(row.accuracy),
+        reference_accuracy=percent(row.reference_accuracy),
         evidence=_evidence(row),
-        next_step=_next_step(row, command),
-        warnings=row.warnings,
+        next_step=_next_step(row),
+        command=_command(row, command) if row.undecided else "",
     )
 
 
@@ -89,28 +98,50 @@ def _when(row: VerdictRow) -> str:
     return ""
 
 
-def _evidence(row: VerdictRow) -> str:
-    parts = [counted(row.seeds, "seed"), counted(row.images, "image")]
-    parts += [f"margin {points(row.margin, sign=False)}", f"look {row.look}"]
+def _evidence(row: VerdictRow) -> tuple[str, ...]:
+    """Lines: how many seeds and images, by which rules, what is left out."""
     lost = [
         f"{count} diverged with {quoted(arm)}"
         for arm, count in ((row.arm, row.diverged), (row.reference, row.reference_diverged))
         if count
     ]
-    return ", ".join(parts + lost)
+    seeds, images = counted(row.seeds, "seed"), counted(row.images, "image")
+    margin, look = points(row.margin, sign=False), f"look {row.look}"
+    lines = ((seeds, images), (f"margin {margin}", look))
+    return *(", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines), *lost
 
 
-def _next_step(row: VerdictRow, command: str) -> str:
+def _next_step(row: VerdictRow) -> str:
     """What to do about an open question."""
     if not row.undecided:
         return ""
-    reason = f"{row.reason[:1].upper()}{row.reason[1:]}. " if row.reason else ""
     if row.more_seeds == "images":
         return (
-            f"{reason}A larger test set, or a wider margin declared before the next study, helps."
+            "More test images would decide, not more seeds: use a larger test set, "
+            "or declare a wider margin for the next study."
         )
-    if not row.more_seeds:
-        return reason.strip()
     if row.more_seeds.isdigit():
-        return f"{reason}Raise the number of seeds from {row.seeds} to {row.seeds + int(row.more_seeds)}."
-    return f"{reason}If that is too much, declare a wider margin for the next study."
+        return (
+            f"About {row.more_seeds} more seeds would decide: "
+            f"raise their number from {row.seeds} to {_seeds(row)}."
+        )
+    if row.more_seeds:
+        return (
+            f"{row.more_seeds[:1].upper()}{row.more_seeds[1:]} further seeds would be needed; "
+            "if that is too much, declare a wider margin for the next study."
+        )
+    hint = (
+        " More trials, or more epochs, come before a verdict." if "guessing" in row.reason else ""
+    )
+    return f"This is open because {row.reason or 'the evidence is not enough'}.{hint}"
+
+
+def _seeds(row: VerdictRow) -> int:
+    return row.seeds + int(row.more_seeds)
+
+
+def _command(row: VerdictRow, command: str) -> str:
+    """The command that brings the seeds which this row lacks; empty where seeds do not help."""
+    if row.more_seeds.isdigit():
+        return re.sub(r"confirm\.seeds=\d+", f"confirm.seeds={_seeds(row)}", command)
+    return command if row.reason.startswith("at least") else ""

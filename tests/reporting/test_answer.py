@@ -56,7 +56,7 @@ def test_several_arms_stay_one_sentence(of):
     assert sentence(of("none", "raw", "zca")) == (
         "It depends: with both tuned, 1 of 3 catches up with “unit” within 8 epochs: "
         "“none” at epoch 6; “raw” does not (0.62 points behind); "
-        "“zca” (about 10 more seeds would decide) is not decided yet."
+        "“zca” is not decided yet: about 10 more seeds would decide."
     )
 
 
@@ -68,7 +68,19 @@ def test_all_of_several_arms(frames):
     )
     down = table[table["arm"] == "b"]
     assert sentence(pd.concat([down, down.assign(arm="a")])).startswith(
-        "No: with both tuned, “b” (0.62 points behind) and “a” (0.62 points behind) do not"
+        "No: with both tuned, “b” (0.62 points behind) and “a” (0.62 points behind) do not catch up "
+        "with “unit” within 8 epochs."
+    )
+
+
+def test_many_arms_are_all_named_and_a_divergence_is_still_told(frames):
+    table = frames(("a", "b", "unit")).verdicts
+    up = table[table["arm"] == "a"]
+    arms = [up.assign(arm=arm, epoch=epoch) for epoch, arm in enumerate("cdefg", start=2)]
+    lost = up.assign(arm="z", diverged=1, verdict="catches up at epoch 6 where it trains (…)")
+    assert sentence(pd.concat([*arms, lost])) == (
+        "Yes, with a reservation: with both tuned, all 6 catch up with “unit” within 8 epochs: "
+        "“c”, “d”, “e”, “f”, “g” and “z” where it trains, at epochs 2 to 6."
     )
 
 

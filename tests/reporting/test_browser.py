@@ -117,11 +117,12 @@ def test_a_person_sees_question_answer_picture_and_the_four_parts(opened, file, 
     assert page.get_by_role("img", name="Accuracy after each epoch").count() == 1
 
 
-@sizes
-def test_nothing_makes_the_page_scroll_sideways(opened, content, awkward, size, tmp_path):
-    page = opened(write_report(content((awkward * 2, "none", "unit")), tmp_path), size)
-    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+def test_nothing_makes_the_page_scroll_sideways(opened, content, awkward, tmp_path):
+    file = write_report(content((awkward * 2, "none", "unit")), tmp_path)
+    for size in (DESK, PHONE):
+        page = opened(file, size)
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @sizes
@@ -130,6 +131,16 @@ def test_text_is_legible_by_day_and_by_night(opened, file, size, scheme):
     page = opened(file, size, scheme)
     weakest = page.evaluate(CONTRAST)
     assert weakest[0][0] >= 4.5, weakest
+
+
+@pytest.mark.parametrize("width", [700, 1000, 1040, 1280])
+def test_no_cell_of_a_verdict_runs_into_the_next(opened, file, width):
+    wider = opened(file, {"width": width, "height": 800}).evaluate(
+        """() => [...document.querySelectorAll(".verdicts td, .verdicts th")]
+          .filter((cell) => cell.checkVisibility() && cell.scrollWidth > cell.clientWidth + 1)
+          .map((cell) => cell.textContent.trim())"""
+    )
+    assert wider == []
 
 
 def test_the_background_follows_the_theme(opened, file):

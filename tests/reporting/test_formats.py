@@ -1,6 +1,9 @@
 import io
 import json
 import math
+import re
+import shutil
+import subprocess
 from typing import get_args
 
 import pandas as pd
@@ -8,6 +11,7 @@ import pytest
 
 from normsweep.analysis import arms_table, best_table, epochs_table, trials_table
 from normsweep.reporting.formats import FORMATS, Format, render
+from normsweep.reporting.verdict_cells import verdict_cells
 from normsweep.spec import Status
 
 AWKWARD = "a_b & c | <b>x</b> 50% $1 #2 {3} ~^\\"
@@ -77,13 +81,86 @@ def test_markdown_rounds_cuts_and_escapes(table):
 
 def test_latex_rounds_cuts_and_escapes(table):
     lines = text(table, "latex").splitlines()
-    assert lines[0] == r"\begin{tabular}{rlrrrll}"
-    assert lines[2].startswith(r"trial & arm & val\_accuracy & learning\_rate & ")
-    assert lines[4] == r"0 & sample\_standardize & 0.3000 & 3.33e-06 & 12.3 & 01234567 &  \\"
+    begin = lines.index(r"\begin{tabular}{rlrrrll}")
+    assert lines[begin + 1] == r"\toprule"
+    assert lines[begin + 2].startswith(r"trial & arm & val\_accuracy & learning\_rate & ")
+    first, second = lines[begin + 4 : begin + 6]
+    assert first == r"0 & sample\_standardize & 0.3000 & 3.33e-06 & 12.3 & 01234567 &  \\"
     assert (
         r"a\_b \& c \textbar{} \textless{}b\textgreater{}x\textless{}/b\textgreater{} 50\% \$1 \#2 "
         r"\{3\} \textasciitilde{}\textasciicircum{}\textbackslash{}"
-    ) in lines[5]
+    ) in second
+
+
+def test_latex_needs_no_package(table):
+    lines = text(table, "latex").splitlines()
+    assert lines[:4] == [
+        r"\providecommand{\toprule}{\hline}",
+        r"\providecommand{\midrule}{\hline}",
+        r"\providecommand{\bottomrule}{\hline}",
+        r"\providecommand{\resizebox}[3]{#3}",
+    ]
+    assert lines[4] == r"\resizebox{\textwidth}{!}{%"
+    assert lines[-1] == "}"
+
+
+def test_a_narrow_latex_table_is_left_as_wide_as_it_is(table):
+    narrow = text(table[["trial", "arm"]], "latex")
+    assert "resizebox" not in narrow
+    assert narrow.endswith("\\end{tabular}\n")
+
+
+def test_latex_has_signs_of_its_own_and_lines_for_sentences():
+    signs = pd.DataFrame({"gap": ["−0.62", "1"], "said": ["≤ 3 × 4 ≥ … − ", "long " * 20]})
+    lines = text(signs, "latex").splitlines()
+    assert r"\begin{tabular}{rp{4cm}}" in lines
+    assert r"$-$0.62 & $\leq$ 3 $\times$ 4 $\geq$ \ldots{} $-$ \\" in lines
+
+
+def balanced(latex: str) -> bool:
+    """Whether braces, dollars and environments that are no text are closed in their order."""
+    depth = 0
+    for sign in re.findall(r"(?<!\\)(?:\\\\)*([{}])", latex):
+        depth += 1 if sign == "{" else -1
+        if depth < 0:
+            return False
+    dollars = re.findall(r"(?<!\\)\$", latex)
+    begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", latex) for word in ("begin", "end"))
+    return depth == 0 and len(dollars) % 2 == 0 and begun == ended[::-1]
+
+
+@pytest.fixture
+def documents(tables, frames) -> list[str]:
+    """The tables that a person may put into a document, with names that look like markup."""
+    arms = ("none", "raw", AWKWARD, "sample_standardize", "été", "unit")
+    verdicts = frames(arms).verdicts
+    unknown = verdicts.assign(gap=math.nan, low=math.nan, high=math.nan, seeds=0)
+    shown = [*tables, verdict_cells(verdicts), verdict_cells(unknown), verdict_cells(verdicts[:0])]
+    return [text(table, "latex") for table in shown]
+
+
+def test_latex_is_balanced_and_has_no_bare_sign(documents):
+    for latex in documents:
+        assert balanced(latex), latex
+        assert not set(latex) & set("−×≥≤…"), latex
+    assert r"none $-$ unit" in documents[-3]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.parametrize(
+    "packages", ["", "\\usepackage{booktabs,graphicx}\n"], ids=["bare", "loaded"]
+)
+def test_latex_compiles(documents, tmp_path, packages):
+    body = "\n\n".join(documents)
+    (tmp_path / "tables.tex").write_text(
+        f"\\documentclass{{article}}\n{packages}\\begin{{document}}\n{body}\n\\end{{document}}\n"
+    )
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "tables.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, said[-2000:]
+    assert "Missing character" not in said
+    assert (tmp_path / "tables.pdf").stat().st_size > 0
 
 
 def test_columns_with_nothing_in_them_are_left_out_for_people(table):

@@ -1,14 +1,16 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from normsweep.reporting.page import ReportFrames, write_report
+from normsweep.reporting.page_tables import configurations_of, speed_of
 
-VOID = {"meta", "link", "br", "hr", "img", "input"}
+VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 
 
 class Page(HTMLParser):
@@ -92,9 +94,7 @@ def test_the_four_parts_come_in_order(written):
     ]
     places = [text.index(heading) for heading in headings]
     assert places == sorted(places)
-    assert (
-        places[-1] < text.index("What is not claimed") < text.index("All 40 trials of the search")
-    )
+    assert places[-1] < text.index("What is not claimed") < text.index("All 40 trials")
 
 
 def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
@@ -104,18 +104,21 @@ def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
     assert "−0.62 points 95 % interval −0.77 to −0.47" in text
     assert "On exactly these test images" in text
     assert "−0.69 to −0.55" in text
-    assert "5 seeds, 10,000 images, margin 0.2 points, look 1" in text
+    assert "5 seeds, 10,000 images margin 0.2 points, look 1" in text
     assert written.count("the main question</span>") == 1
     assert "Mind. its best rate lies at the edge" in text
 
 
 def test_an_open_question_reads_as_an_answer_with_a_next_step(content, tmp_path):
-    page = write_report(content(("a", "b", "zca", "learned", "unit")), tmp_path)
+    command = "python -m normsweep.study mnist --set confirm.seeds=99"
+    report = content(("a", "b", "zca", "learned", "unit"), confirm_command=command)
+    report = replace(report, frames=ReportFrames(verdicts=report.frames.verdicts))
+    page = write_report(report, tmp_path)
     text = Page(page.read_text(encoding="utf-8")).text
     assert "? not enough evidence" in text
     assert (
-        "What to do next. About 10 more seeds would decide. Raise the number of seeds from 5 to 15."
-        " python -m normsweep.study mnist --phase confirm"
+        "What to do next. About 10 more seeds would decide: raise their number from 5 to 15."
+        " python -m normsweep.study mnist --set confirm.seeds=15"
     ) in text
     assert "at epoch 6 where it trains (2 of 10 seeds diverged)" in text
 
@@ -228,3 +231,29 @@ def test_the_console_imports_no_matplotlib():
         "normsweep.reporting.console; sys.exit('matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_settings_are_told_without_what_has_a_column_of_its_own(content):
+    made = content(baseline_epochs=4, longest_epochs=4)
+    table = configurations_of(
+        content(
+            frames=ReportFrames(
+                configurations=made.frames.configurations.assign(
+                    params="momentum = 0.9, normalization = none, epochs = 4"
+                )
+            ),
+            longest_epochs=4,
+        )
+    )
+    assert table is not None
+    assert table.heads[:5] == ("Arm", "Settings", "Optimizer", "Learning rate", "Others")
+    assert table.rows[0][:5] == ("none", "The baseline settings", "adam", "0.001", "momentum = 0.9")
+    assert len(table.rows) == 2 * 4  # tuned for the baseline's epochs is tuned for the longest
+    assert table.kinds[3] == "number"
+
+
+def test_what_is_not_reached_is_told_as_such(content):
+    table = speed_of(content())
+    assert table is not None
+    assert table.rows[0][2:4] == ("not within 8 epochs", "–")
+    assert table.rows[1][2:4] == ("3", "90 s")

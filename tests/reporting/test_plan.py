@@ -21,6 +21,7 @@ def test_a_plan_says_what_will_be_tried(planned):
         "arms      2 by normalization: none, unit; reference unit",
         "trials    2 arms × 6 = 12, sampler tpe",
         "epochs    1 to 12",
+        "confirm   up to 3 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 points",
     ]
 
 
@@ -32,6 +33,7 @@ def test_a_plan_says_what_was_found(planned):
         device="cpu, 2 threads",
         parameters=1_256_080,
         seconds=754.0,
+        confirm_seconds=12240.0,
     )
     assert lines[0] == "study     base"
     assert "data      digits (scikit-learn's digits)" in lines
@@ -39,7 +41,8 @@ def test_a_plan_says_what_was_found(planned):
     assert "note      minmax does on this data what unit does: run once, as unit" in lines
     assert lines[-2:] == [
         "device    cpu, 2 threads",
-        "time      about 13 min, from one measured step",
+        "time      about 13 min for the search and up to 3.4 h for its confirmation, from one "
+        "measured step",
     ]
 
 
@@ -69,6 +72,11 @@ def test_a_plan_says_what_was_found(planned):
         pytest.param(
             ['search.space.normalization=["unit", "robust"]'],
             "note      robust takes its median and quartiles from the non-zero pixels", id="robust",
+        ),
+        pytest.param(
+            ["confirm.seeds=4", "confirm.epochs=30", "confirm.margin=0.015"],
+            "confirm   up to 3 configurations of each arm × 4 fresh seeds, 30 epochs; margin "
+            "1.5 points", id="confirmation",
         ),
         pytest.param(
             ["compare=optimizer", "reference=adam"],

@@ -71,7 +71,7 @@ def trial(digits_key: DataKey) -> Trial:
     return Trial(
         number=0, arm="unit", slot=0, seed=3, data=digits_key, model="mlp",
         model_options={"units": 16, "layers": 1}, normalization="unit", optimizer="adam",
-        optimizer_options={}, learning_rate=0.01, batch_size=64, epochs=3, phase=CONFIRM,
+        optimizer_options={}, learning_rate=0.05, batch_size=383, epochs=3, phase=CONFIRM,
     )  # fmt: skip
 
 

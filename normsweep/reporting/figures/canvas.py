@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from normsweep.reporting.figures.style import Style, faint
 from normsweep.reporting.figures.text import fitted
@@ -97,6 +97,7 @@ def percent_ticks(axes: Axes, vertical: bool = True) -> None:
     low, high = axes.get_ylim() if vertical else axes.get_xlim()
     span = 100 * abs(high - low)
     decimals = 0 if span > 8 else 1 if span > 0.8 else 2
+    axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.{decimals}f} %"))
 
 

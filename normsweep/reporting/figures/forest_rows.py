@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from normsweep.reporting.verdict_rows import VerdictRow, baseline_epochs, read_verdicts
+from normsweep.reporting.verdict_rows import (
+    VerdictRow,
+    baseline_epochs,
+    read_verdicts,
+    without_repeats,
+)
 from normsweep.reporting.words import question_of
 
 __all__ = ["ROW", "ForestGroup", "forest_groups", "reach"]
@@ -30,14 +35,15 @@ class ForestGroup:
 
 def forest_groups(verdicts: pd.DataFrame | None, narrow: bool = False) -> list[ForestGroup]:
     """The verdicts by question, in the report's order; on a phone an arm takes two lines."""
-    every = read_verdicts(verdicts)
+    known = read_verdicts(verdicts)
+    every, stop = without_repeats(known), baseline_epochs(known)
     step = 2 * ROW - 0.06 if narrow else ROW
     groups: list[ForestGroup] = []
     y = -0.1
     for question in dict.fromkeys(row.question for row in every):
         rows = tuple(row for row in every if row.question == question)
         lines = tuple(y + HEAD + (i + 1) * step - ROW / 2 for i in range(len(rows)))
-        groups.append(ForestGroup(_title(rows[0], every), y + HEAD - 0.1, rows, lines))
+        groups.append(ForestGroup(_title(rows[0], stop), y + HEAD - 0.1, rows, lines))
         y = lines[-1] + ROW / 2
     return groups
 
@@ -52,6 +58,6 @@ def reach(rows: Sequence[VerdictRow]) -> tuple[float, float]:
     return low - room, high + room
 
 
-def _title(row: VerdictRow, every: Sequence[VerdictRow]) -> str:
-    words = question_of(row.question).heading(row.reference, row.horizon, baseline_epochs(every))
+def _title(row: VerdictRow, stop: int | None) -> str:
+    words = question_of(row.question).heading(row.reference, row.horizon, stop)
     return f"{words} (main question)" if row.primary else words

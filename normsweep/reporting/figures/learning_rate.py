@@ -16,7 +16,7 @@ from normsweep.reporting.figures.canvas import (
     place,
 )
 from normsweep.reporting.figures.key import ROW, arm_key, key_rows
-from normsweep.reporting.figures.limits import accuracy_limits, finite
+from normsweep.reporting.figures.limits import accuracy_limits, finite, near_the_best
 from normsweep.reporting.figures.rows import Rows
 from normsweep.reporting.figures.style import Style, faint, house_style
 
@@ -40,7 +40,7 @@ def draw_learning_rate(learning_rates: pd.DataFrame, style: Style) -> Figure | N
     if not len(trials):
         return None
     optimizers, arms = trials.each("optimizer"), style.ordered(trials.each("arm"))
-    limits, across = _accuracies(trials, arms), _rates(trials)
+    limits, across = _accuracies(trials, arms, style.reference), _rates(trials)
     figure, places = _layout(style, arms, len(optimizers))
     for optimizer, axes in zip(optimizers, places, strict=True):
         axes.set(xlim=across, ylim=limits, xscale="log", xlabel="learning rate")
@@ -103,15 +103,16 @@ def _note(axes: Axes, under: int, diverged: int) -> None:
     )  # fmt: skip
 
 
-def _accuracies(trials: Rows, arms: list[str]) -> tuple[float, float]:
-    """The best trial of each arm is seen, if it is within ten points of the best of all."""
+def _accuracies(trials: Rows, arms: list[str], reference: str) -> tuple[float, float]:
+    """Half of the trials are seen, and the best one of each arm that is near the best of all."""
     trained = trials.only(~trials.flags("diverged"))
-    best = [finite(trained.where("arm", arm).numbers("val_accuracy")) for arm in arms]
-    tops = np.array([values.max() for values in best if values.size])
-    if not tops.size:
+    scores = {arm: finite(trained.where("arm", arm).numbers("val_accuracy")) for arm in arms}
+    tops = {arm: float(values.max()) for arm, values in scores.items() if values.size}
+    if not tops:
         return 0.0, 1.0
-    needed = tops[tops > tops.max() - 0.1] - 10 * UNIT
-    return accuracy_limits(np.concatenate(best), needed, UNIT)
+    every = np.concatenate(list(scores.values()))
+    needed = [*near_the_best(tops, reference), float(np.median(every))]
+    return accuracy_limits(every, np.array(needed) - UNIT, UNIT)
 
 
 def _rates(trials: Rows) -> tuple[float, float]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from normsweep.reporting.figures.rows import number
 
-__all__ = ["accuracy_limits", "finite"]
+__all__ = ["accuracy_limits", "finite", "near_the_best"]
+
+NEAR = 0.1
+"""Accuracy within which of the best an arm is always seen."""
 
 READABLE = 16.0
 """An axis of so many margins still shows the margin well."""
@@ -19,6 +22,12 @@ def finite(values: Iterable[object]) -> NDArray[np.float64]:
     """The finite numbers among the values."""
     numbers = np.asarray([number(value) for value in values], dtype=float)
     return numbers[np.isfinite(numbers)]
+
+
+def near_the_best(tops: Mapping[str, float], reference: str) -> list[float]:
+    """The accuracies of the arms within ten points of the best one, and that of the reference."""
+    best = max(tops.values())
+    return [top for arm, top in tops.items() if arm == reference or top > best - NEAR]
 
 
 def accuracy_limits(

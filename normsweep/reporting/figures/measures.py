@@ -34,6 +34,8 @@ class Measure:
             return "not finite"
         if self.column == "dead_relus":
             return f"{100 * value:.0f} %"
+        if self.column == "input_mean" and abs(value) < 5e-4:
+            return "0"
         text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
         return text.replace("-", "−")
 

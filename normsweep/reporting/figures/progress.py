@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import MaxNLocator
 
 from normsweep.reporting.figures.canvas import beside, new_figure, place
 from normsweep.reporting.figures.limits import finite
@@ -19,6 +19,7 @@ from normsweep.reporting.words import counted, percent
 
 __all__ = ["draw_progress"]
 
+UNITS = (("hours", 1), ("minutes", 60), ("seconds", 3600))
 LINE, NOTE = 0.34, 1.75
 """Inches: an arm's row, and the note at its right."""
 
@@ -42,8 +43,8 @@ def draw_progress(progress: pd.DataFrame, style: Style) -> Figure | None:
         _draw_arm(axes, of_arm, arm, y, style)
         beside(axes, fitted(arm, left - 0.2, 8.8), 0, -0.14, y, ha="right")
         _describe(axes, of_arm, y, style)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda hours, _: f"{hours:g}"))
-    axes.set_xlabel("hours since the search began; large: best so far")
+    unit = _time_ticks(axes, last)
+    axes.set_xlabel(f"{unit} since the search began; large: best so far")
     return axes.figure.figure
 
 
@@ -55,6 +56,14 @@ def _layout(style: Style, count: int, left: float) -> Axes:
     axes.grid(False)
     axes.spines["left"].set_visible(False)
     return axes
+
+
+def _time_ticks(axes: Axes, last: float) -> str:
+    """Ticks at round hours, minutes or seconds; the unit's name."""
+    name, share = next(u for u in UNITS if last * u[1] >= 2 or u is UNITS[-1])
+    marks = [mark for mark in MaxNLocator(7).tick_values(0, last * share) if mark <= last * share]
+    axes.set_xticks([mark / share for mark in marks], [f"{mark:g}" for mark in marks])
+    return name
 
 
 def _draw_arm(axes: Axes, rows: Rows, arm: str, y: int, style: Style) -> None:

@@ -72,7 +72,7 @@ def _png(figure: Figure) -> bytes:
     figure.set_facecolor(PAPER)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        canvas.print_png(buffer, metadata={"Software": None}, pil_kwargs={"compress_level": 3})
+        canvas.print_png(buffer, metadata={"Software": None}, pil_kwargs={"compress_level": 1})
     figure.set_dpi(before[0])
     figure.set_facecolor(before[1])
     return buffer.getvalue()

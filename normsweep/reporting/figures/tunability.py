@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,7 +17,7 @@ from normsweep.reporting.figures.canvas import (
     place,
 )
 from normsweep.reporting.figures.end_labels import EndLabel, label_ends, room_for
-from normsweep.reporting.figures.limits import accuracy_limits, finite
+from normsweep.reporting.figures.limits import accuracy_limits, finite, near_the_best
 from normsweep.reporting.figures.rows import Rows
 from normsweep.reporting.figures.style import Style, house_style
 from normsweep.reporting.words import percent
@@ -44,7 +46,7 @@ def draw_tunability(tunability: pd.DataFrame, style: Style) -> Figure | None:
     room = max(room_for(labels, style) for labels in ends.values())
     figure, places = _layout(len(kinds), style, room)
     for (kind, panel), axes in zip(panels.items(), places, strict=True):
-        axes.set_ylim(*_limits(panel))
+        axes.set_ylim(*_limits(panel, ends[kind], style))
         _draw_panel(axes, panel, style, "steps-post" if kind == "best so far" else "default")
         label_ends(axes, ends[kind], style, room)
         heading(axes, TITLES[kind], room=room - 0.1)
@@ -71,12 +73,13 @@ def _ends(panel: Rows, style: Style) -> list[EndLabel]:
     return labels
 
 
-def _limits(panel: Rows) -> tuple[float, float]:
-    """What the arms have after a third of their trials is seen, if it is near the best."""
-    expected, trials = panel.numbers("expected"), panel.numbers("trials")
-    later = finite(expected[trials * 3 >= trials.max()])
-    near = later[later > later.max() - 0.05] if later.size else later
-    return accuracy_limits(expected, near, UNIT)
+def _limits(panel: Rows, ends: Sequence[EndLabel], style: Style) -> tuple[float, float]:
+    """What the arms reach is seen, and half of the way there."""
+    expected = panel.numbers("expected")
+    if not ends:
+        return accuracy_limits(expected, (), UNIT)
+    needed = near_the_best({end.arm: end.y for end in ends}, style.reference)
+    return accuracy_limits(expected, [*needed, float(np.median(finite(expected)))], UNIT)
 
 
 def _draw_panel(axes: Axes, panel: Rows, style: Style, steps: str) -> None:

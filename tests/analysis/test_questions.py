@@ -1,0 +1,179 @@
+"""Which configurations a question compares, up to which epoch, and the table of verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from normsweep.analysis.confirmed import confirmed
+from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.analysis.questions import COLUMNS, Declared
+from normsweep.analysis.questions import judged as put
+from normsweep.spec import BASELINE, QUESTIONS, TUNED_LONG, TUNED_SHORT, Look
+
+LOOKS = [Look(5, ())]
+# What each question compares in the planted levels, by hand: trailing means of up to 3 epochs.
+EXPECTED = {
+    "more_epochs": ((0.80 + 0.84 + 0.86) / 3, 0.86, 6),
+    "equal_epochs": ((0.80 + 0.84 + 0.86) / 3, (0.88 + 0.89 + 0.90) / 3, 6),
+    "tuned_rate": ((0.70 + 0.78) / 2, (0.80 + 0.86) / 2, 2),
+    "tuned_rate_longest": ((0.85 + 0.88 + 0.89) / 3, (0.88 + 0.89 + 0.90) / 3, 6),
+    "both_tuned_short": ((0.70 + 0.78) / 2, (0.82 + 0.88) / 2, 2),
+    "both_tuned": ((0.85 + 0.88 + 0.89) / 3, (0.91 + 0.92 + 0.93) / 3, 6),
+}
+
+
+@pytest.fixture
+def judged(planted, sweep) -> Callable[..., Evidence]:
+    """The evidence of planted confirmations; `looks` were before."""
+
+    def made(*overrides: str, arms=("none", "unit"), looks=0, **fields) -> Evidence:
+        study = planted(**fields)
+        return evidence(
+            sweep(*overrides).plain(), arms, [*LOOKS * looks, study.look], {}, 10, study.records
+        )
+
+    return made
+
+
+def rows(found: Evidence) -> pd.DataFrame:
+    return found.verdicts.set_index(["question", "arm"])
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_question_compares_its_configurations_at_its_horizon(judged, question):
+    row = rows(judged()).loc[question, "none"]
+    accuracy, reference, horizon = EXPECTED[question]
+    assert row["horizon"] == horizon
+    assert row["accuracy"] == pytest.approx(accuracy)
+    assert row["reference_accuracy"] == pytest.approx(reference)
+    assert row["gap"] == pytest.approx(accuracy - reference)
+    assert row["low"] < row["gap"] < row["high"]
+
+
+def test_the_planted_words_are_found(judged):
+    found = rows(judged()).xs("none", level="arm")
+    assert found["word"].to_dict() == {
+        "more_epochs": "catches up",
+        "equal_epochs": "not enough evidence",
+        "tuned_rate": "does not catch up",
+        "tuned_rate_longest": "catches up",
+        "both_tuned_short": "does not catch up",
+        "both_tuned": "not enough evidence",
+    }
+    assert found.loc["more_epochs", "verdict"] == "catches up at epoch 6"
+    assert found.loc["tuned_rate", "verdict"] == "does not catch up within 2 epochs"
+    epochs = found[["epoch_low", "epoch"]]
+    assert epochs.loc["more_epochs"].tolist() == [4, 6]
+    assert epochs.loc["tuned_rate"].isna().all()
+
+
+def test_a_row_holds_all_that_a_verdict_stands_on(judged):
+    found = judged("confirm.primary=more_epochs", "confirm.confidence=0.9", looks=1)
+    assert list(found.verdicts) == COLUMNS
+    assert found.verdicts["question"].tolist() == list(QUESTIONS)
+    row = rows(found).loc["more_epochs", "none"]
+    assert (row["reference"], row["seeds"], row["images"]) == ("unit", 5, 1000)
+    assert (row["margin"], row["confidence"], row["look"]) == (0.05, 0.9, 2)
+    assert (row["diverged"], row["reference_diverged"], row["more_seeds"]) == (0, 0, "")
+    assert row["seeds_low"] == row["seeds_high"] == pytest.approx(row["gap"])
+    assert "two-way analysis of variance" in row["method"]
+    assert row["method"].endswith("one-sided level 0.025")
+    assert found.verdicts["primary"].tolist() == [q == "more_epochs" for q in QUESTIONS]
+
+
+def test_an_undecided_row_says_what_it_needs(judged):
+    row = rows(judged()).loc["both_tuned", "none"]
+    assert row["more_seeds"] == "images"
+    assert row["verdict"] == ("not enough evidence: more test images would decide, not more seeds")
+
+
+def test_each_look_is_held_to_a_stricter_level(judged):
+    first, third = (rows(judged(looks=n)).loc["equal_epochs", "none"] for n in (0, 2))
+    assert (first["look"], third["look"]) == (1, 3)
+    assert first["method"].endswith("0.025")
+    assert third["method"].endswith("0.00625")
+    assert third["high"] - third["low"] > first["high"] - first["low"]
+
+
+def three_arms(planted) -> dict:
+    levels = dict(planted().levels)
+    return {**levels, **{("zca", name): levels["none", name] for name in (BASELINE, TUNED_SHORT, TUNED_LONG)}}  # fmt: skip
+
+
+def test_more_arms_share_the_level_and_every_one_but_the_reference_is_asked(judged, planted):
+    two = rows(judged()).loc["more_epochs", "none"]
+    found = judged(arms=("none", "unit", "zca"), levels=three_arms(planted)).verdicts
+    assert found["arm"].tolist() == ["none", "zca"] * 6
+    assert found["question"].tolist() == [q for q in QUESTIONS for _ in range(2)]
+    one = found.iloc[0]
+    assert one["method"].endswith("0.0125")
+    assert one["low"] < two["low"]
+
+
+def test_divergences_are_counted_and_left_out(judged):
+    diverged = {("none", BASELINE): {0: 3, 5: 1}, ("unit", BASELINE): {2: 6}}
+    found = rows(judged(seeds=8, diverged=diverged))
+    more = found.loc["more_epochs", "none"]
+    assert (more["seeds"], more["diverged"], more["reference_diverged"]) == (5, 2, 1)
+    assert more["gap"] == pytest.approx((0.80 + 0.84 + 0.86) / 3 - 0.86)
+    assert more["verdict"] == (
+        "catches up at epoch 6 where both train (2 of its seeds and 1 of unit's diverged)"
+    )
+    short = found.loc["tuned_rate", "none"]
+    assert (short["seeds"], short["diverged"], short["reference_diverged"]) == (8, 0, 0)
+    tuned = found.loc["both_tuned", "none"]
+    assert (tuned["seeds"], tuned["diverged"], tuned["reference_diverged"]) == (8, 0, 0)
+
+
+def test_under_five_pairs_there_is_no_verdict_and_the_diverged_are_named(judged):
+    found = rows(judged(seeds=5, diverged={("none", BASELINE): {1: 2}}))
+    assert found.loc["more_epochs", "none"]["verdict"] == (
+        "not enough evidence: at least 5 seeds are needed, 4 can be compared "
+        "(seeds that diverged: none 1)"
+    )
+    assert found.loc["both_tuned", "none"]["seeds"] == 5
+
+
+def test_an_arm_that_always_diverges_leaves_rows_and_no_verdict(judged):
+    diverged = {("none", BASELINE): dict.fromkeys(range(5), 1)}
+    row = rows(judged(diverged=diverged)).loc["equal_epochs", "none"]
+    assert (row["word"], row["seeds"], row["diverged"]) == ("not enough evidence", 0, 5)
+    assert pd.isna(row["gap"])
+
+
+def test_an_arm_that_has_no_tuned_configuration_leaves_rows_and_no_verdict(judged, planted):
+    levels = {key: v for key, v in planted().levels.items() if key != ("none", TUNED_LONG)}
+    found = rows(judged(levels=levels))
+    assert found.loc["both_tuned", "none"]["seeds"] == 0
+    assert found.loc["more_epochs", "none"]["word"] == "catches up"
+
+
+def test_a_baseline_longer_than_the_confirmation_is_read_at_its_end(judged, planted):
+    levels = {key: values[:3] for key, values in planted().levels.items()}
+    found = rows(judged("confirm.epochs=3", "search.space.epochs=4", levels=levels))
+    declared = Declared("normalization", "unit", 0.05, 0.95, "both_tuned", 4, 1)
+    assert found.loc["more_epochs", "none"]["reference_accuracy"] == pytest.approx(0.86)
+    study = planted(levels=levels)
+    verdicts = put(declared, confirmed(study.look, study.records), ["none", "unit"])
+    ends = {v.question: (v.horizon, v.reference_accuracy) for v in verdicts}
+    assert ends["tuned_rate"][0] == 3
+    assert ends["more_epochs"] == (3, pytest.approx(0.87))
+
+
+def test_optimizers_are_compared_as_normalizations_are(judged, planted):
+    names = {"none": "sgd", "unit": "adam"}
+    levels = {(names[arm], name): values for (arm, name), values in planted().levels.items()}
+    other = judged(
+        "compare=optimizer", "reference=adam", arms=("sgd", "adam"),
+        levels=levels, compare="optimizer",
+    )  # fmt: skip
+    expected = judged()
+    renamed = expected.verdicts.replace({"arm": names, "reference": names})
+    pd.testing.assert_frame_equal(other.verdicts, renamed)
+    pd.testing.assert_frame_equal(other.curves, expected.curves.replace({"arm": names}))
+    pd.testing.assert_frame_equal(other.speed, expected.speed.replace({"arm": names}))
+    assert replace(other.declared, compare="normalization", reference="unit") == expected.declared
