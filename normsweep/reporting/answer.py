@@ -196,4 +196,4 @@ def _evidence(row: VerdictRow) -> str:
 
 
 def _level(row: VerdictRow) -> str:
-    return f"{100 * row.confidence:g} %" if math.isfinite(row.confidence) else "the"
+    return row.interval_level or "the"
