@@ -17,7 +17,7 @@ __all__ = ["COLUMNS", "Declared", "judged", "verdict_table"]
 COLUMNS = [
     "question", "arm", "reference", "verdict", "word", "epoch", "epoch_low", "horizon", "gap", "low",
     "high", "seeds_low", "seeds_high", "accuracy", "reference_accuracy", "seeds", "images", "margin",
-    "confidence", "look", "method", "diverged", "reference_diverged", "more_seeds", "primary",
+    "confidence", "level", "look", "method", "diverged", "reference_diverged", "more_seeds", "primary",
     "warnings",
 ]  # fmt: skip
 
@@ -116,6 +116,7 @@ def _row(declared: Declared, verdict: Verdict, warnings: list[str]) -> dict[str,
         "images": verdict.images,
         "margin": verdict.margin,
         "confidence": declared.confidence,
+        "level": 1 - 2 * verdict.tail,
         "look": verdict.look,
         "method": _method(verdict),
         "diverged": verdict.diverged[0],

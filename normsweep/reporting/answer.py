@@ -75,8 +75,8 @@ def _of_one(row: VerdictRow) -> str:
     if row.catches_up:
         opening = "Yes, with a reservation" if _lost(row) else "Yes"
         return (
-            f"{opening}: {given}, {arm} {row.verdict} and from then on stays within "
-            f"{points(row.margin, sign=False)} of {reference} "
+            f"{opening}: {given}, {arm} {row.verdict} and from then on is at most "
+            f"{points(row.margin, sign=False)} behind {reference} "
             f"(gap after {counted(row.horizon, 'epoch')} {points(row.gap)}, {_evidence(row)})."
         )
     if row.falls_short:
@@ -196,4 +196,4 @@ def _evidence(row: VerdictRow) -> str:
 
 
 def _level(row: VerdictRow) -> str:
-    return f"{100 * row.confidence:g} %" if math.isfinite(row.confidence) else "the"
+    return row.interval_level or "the"

@@ -40,6 +40,7 @@ class VerdictRow:
     images: int
     margin: float
     confidence: float
+    level: float
     look: int
     method: str
     diverged: int
@@ -47,6 +48,15 @@ class VerdictRow:
     more_seeds: str
     primary: bool
     warnings: tuple[str, ...]
+
+    @property
+    def interval_level(self) -> str:
+        """The level of the row's own intervals: `97.5 %`, or nothing where it is unknown.
+
+        It is above the declared confidence with several arms and at later looks.
+        """
+        level = self.level if math.isfinite(self.level) else self.confidence
+        return f"{100 * level:.4g} %" if math.isfinite(level) else ""
 
     @property
     def catches_up(self) -> bool:

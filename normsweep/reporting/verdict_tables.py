@@ -64,7 +64,7 @@ def verdict_tables(rows: Sequence[VerdictRow], part: int, command: str = "") -> 
 
 def _printed(row: VerdictRow, command: str) -> PrintedVerdict:
     kind, glyph = KINDS.get(row.word, ("open", "?"))
-    level = f"{100 * row.confidence:g} %" if math.isfinite(row.confidence) else ""
+    level = row.interval_level
     return PrintedVerdict(
         arm=row.arm,
         kind=kind,

@@ -153,8 +153,9 @@ def epoch_words(row: VerdictRow) -> str:
         return "not enough evidence"
     if not row.catches_up:
         return f"not within {counted(row.horizon, 'epoch')}"
-    qualified = " where it trains" if row.diverged or row.reference_diverged else ""
-    return f"from epoch {row.epoch}{qualified}"
+    if row.diverged or row.reference_diverged:
+        return f"epoch {row.epoch} where it trains"
+    return f"from epoch {row.epoch}"
 
 
 def settings_words(configuration: str, baseline_epochs: int | None, longest: int | None) -> str:

@@ -17,6 +17,7 @@ from normsweep.reporting.figures.canvas import (
     percent_ticks,
     place,
 )
+from normsweep.reporting.figures.cut import mark_cut
 from normsweep.reporting.figures.end_labels import EndLabel, label_ends, room_for
 from normsweep.reporting.figures.limits import accuracy_limits
 from normsweep.reporting.figures.style import BAND, INK, PAPER, Style, faint, house_style
@@ -90,7 +91,7 @@ def _draw_panel(axes: Axes, panel: AccuracyPanel, style: Style) -> None:
         every = max(1, len(curve.epoch) // 10)
         axes.plot(curve.epoch, curve.accuracy, **look.line, markevery=every, label=curve.arm)
         _mark_parity(axes, curve, panel.answers.get(curve.arm), look.colour)
-        _mark_cut(axes, curve, look.colour)
+        mark_cut(axes, curve.epoch, curve.accuracy, look.colour, curve.arm)
     axes.set_xlim(1 - 0.04 * last, last + 0.04 * max(last - 1, 1))
     axes.set_xlabel("epochs trained")
     epoch_ticks(axes, last)
@@ -136,16 +137,6 @@ def _mark_parity(axes: Axes, curve: Curve, answer: VerdictRow | None, colour: st
             [answer.epoch], height[:1], "o", markersize=12, markerfacecolor="none",
             markeredgecolor=colour, markeredgewidth=1.6, label=f"_parity {curve.arm}", zorder=4,
         )  # fmt: skip
-
-
-def _mark_cut(axes: Axes, curve: Curve, colour: str) -> None:
-    """Triangles at the lower edge for what lies under it."""
-    bottom = axes.get_ylim()[0]
-    under = curve.epoch[curve.accuracy < bottom]
-    axes.plot(
-        under, np.full(len(under), bottom), "v", markersize=5, color=colour, clip_on=False,
-        label=f"_cut {curve.arm}", zorder=4,
-    )  # fmt: skip
 
 
 def _end_labels(panel: AccuracyPanel, bottom: float, style: Style) -> list[EndLabel]:

@@ -61,22 +61,27 @@ def heading(axes: Axes, title: str, below: str = "", room: float = 0.0, size: fl
 
     `room` are inches to the right of the axes that may be used too.
     """
-    space = width_of(axes) + room
-    at = {"xycoords": "axes fraction", "textcoords": "offset points", "annotation_clip": False}
+    space, inch = width_of(axes) + room, 1 / height_of(axes)
     text = fitted(title, space, size, bold=True)
-    axes.annotate(text, (0, 1), (0, 19 if below else 7), weight="bold", size=size, **at)
+    lift = 0.265 if below else 0.1
+    axes.text(0, 1 + lift * inch, text, weight="bold", size=size, transform=axes.transAxes)
     if below:
-        axes.annotate(fitted(below, space, 8), (0, 1), (0, 7), size=8, color=faint(0.75), **at)
+        text = fitted(below, space, 8)
+        axes.text(0, 1 + 0.1 * inch, text, size=8, color=faint(0.75), transform=axes.transAxes)
 
 
 def beside(
     axes: Axes, text: str, edge: int, across: float, y: float, down: float = 0.0, size: float = 8.8,
     **kwargs: Any,
 ) -> None:  # fmt: skip
-    """A text on the row `y` of the axes, inches away from their left (0) or right (1) edge."""
-    axes.annotate(
-        text, (edge, y), (72 * across, -72 * down), size=size, xycoords=("axes fraction", "data"),
-        textcoords="offset points", va="center_baseline", annotation_clip=False, **kwargs,
+    """A text on the row `y` of the axes, inches away from their left (0) or right (1) edge.
+
+    The axes have their limits already.
+    """
+    bottom, top = axes.get_ylim()
+    axes.text(
+        edge + across / width_of(axes), y + down * (bottom - top) / height_of(axes), text,
+        size=size, va="center_baseline", transform=axes.get_yaxis_transform(), **kwargs,
     )  # fmt: skip
 
 

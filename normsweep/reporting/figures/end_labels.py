@@ -31,7 +31,7 @@ class EndLabel:
 def room_for(labels: Sequence[EndLabel], style: Style) -> float:
     """Inches to the right of the axes that the labels take, at most two fifths of the figure."""
     widths = [max(inches(label.arm, NAME, bold=True), inches(label.note, NOTE)) for label in labels]
-    most = 1.75 if style.narrow else 1.9
+    most = 1.85 if style.narrow else 1.9
     return min(max(widths, default=0.0) + LEAD + GAP, most) + EDGE
 
 
@@ -57,16 +57,11 @@ def _label(
         transform=axes.transAxes, clip_on=False, color=look.colour, linewidth=1.1,
         linestyle=look.dashes, label="_leader",
     )  # fmt: skip
-    write = {
-        "xycoords": "axes fraction",
-        "textcoords": "offset points",
-        "annotation_clip": False,
-        "va": "center_baseline",
-    }
-    x = (LEAD + GAP) * 72
-    up = 4.6 if label.note else 0.0
+    x = 1 + (LEAD + GAP) * inch
+    up = 0.064 / height_of(axes) if label.note else 0.0
+    write = {"transform": axes.transAxes, "va": "center_baseline"}
     name = fitted(label.arm, space, NAME, bold=True)
-    axes.annotate(name, (1, at), (x, up), weight="bold", size=NAME, **write)
+    axes.text(x, at + up, name, weight="bold", size=NAME, **write)
     if label.note:
-        note = fitted(label.note, space, NOTE)
-        axes.annotate(note, (1, at), (x, up - 11), size=NOTE, color=faint(0.75), **write)
+        note, below = fitted(label.note, space, NOTE), 0.089 / height_of(axes)
+        axes.text(x, at - below, note, size=NOTE, color=faint(0.75), **write)

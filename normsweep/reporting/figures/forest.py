@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +23,8 @@ __all__ = ["draw_forest"]
 
 GLYPHS = {"catches up": "✓", "does not catch up": "✕"}
 SHAPES = {"catches up": "o", "does not catch up": "s"}
+DASHES: Any = [(0, (2, 2)), "solid"]
+"""Of the margin, and of no gap."""
 NUMBERS, WORDS = 1.75, 1.85
 """Inches at the right for gap and interval, and for the verdict."""
 
@@ -44,10 +48,11 @@ def draw_forest(verdicts: pd.DataFrame, style: Style) -> Figure | None:
     for group in groups:
         title = fitted(group.title, style.width - 0.1, 9, bold=True)
         beside(axes, title, 0, -left, group.y, size=9, weight="bold")
-        for row, y in zip(group.rows, group.lines, strict=True):
-            _draw_row(axes, row, y, style)
-            _describe(axes, row, y, style, left, right)
         _draw_margin(axes, group, style)
+        _draw_intervals(axes, group, style)
+        for row, y in zip(group.rows, group.lines, strict=True):
+            _draw_gap(axes, row, y, style.look(row.arm).colour)
+            _describe(axes, row, y, style, left, right)
     return figure
 
 
@@ -75,35 +80,35 @@ def _draw_margin(axes: Axes, group: ForestGroup, style: Style) -> None:
     if not style.narrow:
         spans = [(spans[0][0], spans[-1][1])]
     margin = group.rows[0].margin
-    for span in spans:
+    for foot, head in spans:
         axes.fill_betweenx(
-            span, -margin, margin, color=BAND, alpha=0.3, linewidth=0, label="_margin", zorder=0.5
-        )
-        for x, dashes in ((-margin, (0, (2, 2))), (0.0, "solid")):
-            axes.plot(
-                (x, x), span, color=faint(0.6), linewidth=0.8, linestyle=dashes, label="_margin",
-                zorder=0.6,
-            )  # fmt: skip
+            (foot, head), -margin, margin, color=BAND, alpha=0.3, linewidth=0, label="_margin",
+            zorder=0.5,
+        )  # fmt: skip
+        axes.vlines(
+            (-margin, 0), foot, head, color=faint(0.6), linewidth=0.8, label="_margin", zorder=0.6,
+            linestyles=DASHES,
+        )  # fmt: skip
 
 
-def _draw_row(axes: Axes, row: VerdictRow, y: float, style: Style) -> None:
-    colour = style.look(row.arm).colour
-    low, high = axes.get_xlim()
-    for start, end, width, alpha, kind in (
-        (row.low, row.high, 4.5, 0.45, "interval"),
-        (row.seeds_low, row.seeds_high, 1.4, 1.0, "seeds"),
+def _draw_intervals(axes: Axes, group: ForestGroup, style: Style) -> None:
+    """Thick the intervals that decide, thin those for these images alone."""
+    rows = group.rows
+    for kind, width, opacity, bounds in (
+        ("interval", 4.5, 0.45, [(row.low, row.high) for row in rows]),
+        ("seeds", 1.4, 1.0, [(row.seeds_low, row.seeds_high) for row in rows]),
     ):
-        if math.isfinite(start) and end > low and start < high:
-            axes.plot(
-                (max(start, low), min(end, high)), (y, y), color=colour, linewidth=width,
-                alpha=alpha, solid_capstyle="butt", label=f"_{kind} {row.question} {row.arm}",
-            )  # fmt: skip
-    if math.isfinite(row.gap):
-        _draw_gap(axes, row, y, colour)
+        ends = np.clip(np.array(bounds, dtype=float), *axes.get_xlim())
+        axes.hlines(
+            group.lines, ends[:, 0], ends[:, 1], colors=[style.look(row.arm).colour for row in rows],
+            linewidth=width, alpha=opacity, label=f"_{kind} {rows[0].question}",
+        )  # fmt: skip
 
 
 def _draw_gap(axes: Axes, row: VerdictRow, y: float, colour: str) -> None:
     """The gap itself; its shape tells the verdict, an arrow that it lies beyond the axis."""
+    if not math.isfinite(row.gap):
+        return
     low, high = axes.get_xlim()
     beyond = "<" if row.gap < low else ">" if row.gap > high else ""
     hollow = row.undecided and not beyond

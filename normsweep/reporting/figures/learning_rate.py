@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from normsweep.reporting.figures.canvas import (
     columns_of,
     heading,
+    height_of,
     log_ticks,
     new_figure,
     percent_ticks,
@@ -89,6 +90,8 @@ def _draw_panel(axes: Axes, trials: Rows, style: Style) -> None:
 
 
 def _at_foot(axes: Axes, x: np.ndarray, y: float, label: str, marker: str, color: str) -> None:
+    if not len(x):
+        return
     size = {"v": {"markersize": 4.5}, "x": {"markersize": 6, "markeredgewidth": 1.6}}[marker]
     axes.plot(x, np.full(len(x), y), marker, color=color, clip_on=False, label=label, **size)
 
@@ -97,9 +100,9 @@ def _note(axes: Axes, under: int, diverged: int) -> None:
     """How many trials are drawn at the lower edge, and why."""
     parts = [f"▾ {under} below"] if under else []
     parts += [f"× {diverged} diverged"] if diverged else []
-    axes.annotate(
-        "\u2003".join(parts), (1, 1), (0, 7), xycoords="axes fraction", textcoords="offset points",
-        ha="right", size=8, color=faint(0.75), annotation_clip=False,
+    axes.text(
+        1, 1 + 0.1 / height_of(axes), "\u2003".join(parts), transform=axes.transAxes, ha="right",
+        size=8, color=faint(0.75),
     )  # fmt: skip
 
 

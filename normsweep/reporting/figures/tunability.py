@@ -16,6 +16,7 @@ from normsweep.reporting.figures.canvas import (
     percent_ticks,
     place,
 )
+from normsweep.reporting.figures.cut import mark_cut
 from normsweep.reporting.figures.end_labels import EndLabel, label_ends, room_for
 from normsweep.reporting.figures.limits import accuracy_limits, finite, near_the_best
 from normsweep.reporting.figures.rows import Rows
@@ -84,7 +85,6 @@ def _limits(panel: Rows, ends: Sequence[EndLabel], style: Style) -> tuple[float,
 
 def _draw_panel(axes: Axes, panel: Rows, style: Style, steps: str) -> None:
     last = int(panel.numbers("trials").max())
-    bottom = axes.get_ylim()[0]
     for arm in style.back_to_front(panel.each("arm")):
         rows, look = panel.where("arm", arm).by("trials"), style.look(arm)
         k, expected = rows.numbers("trials"), rows.numbers("expected")
@@ -94,11 +94,7 @@ def _draw_panel(axes: Axes, panel: Rows, style: Style, steps: str) -> None:
         )  # fmt: skip
         every = max(1, len(k) // 8)
         axes.plot(k, expected, **look.line, markevery=every, drawstyle=steps, label=arm)
-        under = k[expected < bottom]
-        axes.plot(
-            under, np.full(len(under), bottom), "v", markersize=4.5, color=look.colour,
-            clip_on=False, label=f"_cut {arm}",
-        )  # fmt: skip
+        mark_cut(axes, k, expected, look.colour, arm)
     axes.set(xlim=(1 - 0.03 * last, 1.03 * last), xlabel="trials of the arm")
     axes.set_ylabel("validation accuracy")
     epoch_ticks(axes, last)

@@ -34,8 +34,16 @@ def style(*arms: str, width: float = figures.WIDE) -> Style:
 def line(figure: Figure, label: str, panel: int = 0):
     """The line with this label in a panel, as x and y."""
     panels = [axes for axes in figure.axes if any(each.get_label() == label for each in axes.lines)]
+    if not panels:
+        return np.array([]), np.array([])
     found = next(each for each in panels[panel].lines if each.get_label() == label)
     return np.asarray(found.get_xdata(), float), np.asarray(found.get_ydata(), float)
+
+
+def segments(figure: Figure, label: str) -> list[tuple[float, float]]:
+    """From where to where the horizontal lines with this label go."""
+    found = [each for each in figure.axes[0].collections if each.get_label() == label]
+    return [(start[0], end[0]) for each in found for start, end in each.get_segments()]
 
 
 def texts(figure: Figure) -> list[str]:
@@ -67,8 +75,12 @@ def test_a_ring_marks_the_epoch_of_parity_and_the_label_says_it(frames):
 def test_a_catching_up_with_divergences_is_never_unqualified(frames):
     arms = ("a", "b", "c", "learned", "unit")
     made = frames(arms)
-    figure = figures.draw_accuracy(made.curves, made.verdicts, style(*arms))
-    assert "from epoch 6 where it trains" in texts(figure)
+    for width in (figures.WIDE, NARROW):
+        figure = figures.draw_accuracy(made.curves, made.verdicts, style(*arms, width=width))
+        assert "epoch 6 where it trains" in texts(figure)
+        assert "✓ epoch 6 where it trains" in " ".join(
+            texts(figures.draw_forest(made.verdicts, style(*arms, width=width)))
+        )
 
 
 def test_a_bad_arm_does_not_flatten_the_others_and_is_marked_where_it_is_cut_off(frames):
@@ -102,11 +114,8 @@ def test_forest_draws_gaps_and_both_intervals(frames):
     figure = figures.draw_forest(made.verdicts, style())
     row = made.verdicts.set_index("question").loc["both_tuned"]
     assert line(figure, "both_tuned none")[0].tolist() == [row["gap"]]
-    assert line(figure, "_interval both_tuned none")[0].tolist() == [row["low"], row["high"]]
-    assert line(figure, "_seeds both_tuned none")[0].tolist() == [
-        row["seeds_low"],
-        row["seeds_high"],
-    ]
+    assert segments(figure, "_interval both_tuned") == [(row["low"], row["high"])]
+    assert segments(figure, "_seeds both_tuned") == [(row["seeds_low"], row["seeds_high"])]
     assert "−0.05 (−0.20 to +0.10)" in texts(figure)
     assert "✓ from epoch 6" in texts(figure)
 
