@@ -200,8 +200,8 @@ def test_more_seeds_add_only_theirs(url, sweep):
     assert [t.seed for t in run(more)] == [4] * 6 + [5] * 6
 
 
-def test_what_crashed_is_tried_again_by_the_next_command_only(url, sweep):
-    first = confirmation(url, sweep())
+def test_what_failed_for_good_is_tried_again_by_the_next_command_only(url, sweep):
+    first = confirmation(url, sweep("execution.retries=0"))
     statuses = [Status.CRASHED, Status.TIMED_OUT, Status.DIVERGED]
     trials = [first.ask() for _ in statuses]
     for trial, status in zip(trials, statuses, strict=True):
@@ -209,9 +209,21 @@ def test_what_crashed_is_tried_again_by_the_next_command_only(url, sweep):
         tell(first, trial, status)
     assert first.left == 15
     assert len(run(first)) == 15
-    second = confirmation(url, sweep())
+    second = confirmation(url, sweep("execution.retries=0"))
     assert places(run(second)) == places(trials[:2])
-    assert confirmation(url, sweep()).left == 0
+    assert confirmation(url, sweep("execution.retries=0")).left == 0
+
+
+def test_what_failed_is_tried_again_at_once(url, sweep):
+    made = confirmation(url, sweep("execution.retries=1"))
+    first = made.ask()
+    assert first is not None
+    tell(made, first, Status.CRASHED)
+    second = made.ask()
+    assert second is not None
+    assert (second.fingerprint, second.number) == (first.fingerprint, first.number + 1)
+    tell(made, second, Status.CRASHED)
+    assert made.left == 17
 
 
 def test_a_diverged_run_is_complete_at_chance_for_optuna(url, sweep):
