@@ -302,7 +302,7 @@ def test_another_configuration_is_a_new_look_that_runs_no_other_again(url, sweep
 
 
 def test_a_look_names_the_very_trials_that_it_looked_at(url, sweep):
-    made = confirmation(url, sweep())
+    made = confirmation(url, sweep("execution.retries=0"))
     crashed = made.ask()
     assert crashed is not None
     tell(made, crashed, Status.CRASHED)
@@ -313,7 +313,7 @@ def test_a_look_names_the_very_trials_that_it_looked_at(url, sweep):
         numbers = configuration.runs
         failed = (configuration.arm, configuration.name) == ("none", BASELINE)
         assert [seeds.get(n) for n in numbers] == [None if failed else 1, 2, 3]
-    again = confirmation(url, sweep())
+    again = confirmation(url, sweep("execution.retries=0"))
     (second,) = run(again)
     looks = again.look()
     assert len(looks) == 2  # there is something new in it
