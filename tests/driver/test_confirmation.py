@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 
-import optuna
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
@@ -148,10 +148,19 @@ def test_mlflow_shows_the_confirmations_runs_with_their_test_curves(place):
             assert "final/test_accuracy" not in run_.data.metrics
             continue
         assert tags["normsweep.configuration"] == "baseline, tuned_short, tuned_long"
+        assert run_.info.run_name.endswith(f"seed {record.trial.seed}")
         assert [p.step for p in points] == list(range(1, 9))
         tested = [e.tested.accuracy for e in record.result.curve]
         assert [p.value for p in points] == pytest.approx(tested)
         assert run_.data.metrics["final/test_accuracy"] == pytest.approx(tested[-1])
+
+
+def test_the_experiments_note_has_the_verdicts(place, first):
+    client = MlflowClient(f"sqlite:///{place.folder}/mlruns/mlflow.db")
+    note = client.get_experiment_by_name("confirmed").tags["mlflow.note.content"]
+    assert "Are the planted truths found?" in note
+    for verdict in first["verdict"]:
+        assert verdict in note
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -202,17 +211,42 @@ def test_phases_one_by_one_come_to_the_same_verdicts(first, tmp_path, capsys):
     pd.testing.assert_frame_equal(place.verdicts(), first)
 
 
+def test_a_real_network_is_tested_and_looked_into(tmp_path):
+    place = Place(tmp_path)
+    place.study(
+        "--set", "model={ name = 'mlp', options = { units = 8, layers = 1 } }", "confirm.seeds=2",
+        "search.space.normalization=['none', 'unit']", "search.space.epochs=2", "search.trials=2",
+        "confirm.baseline.epochs=1", "model.batch_size=383",
+    )  # fmt: skip
+    info, records = place.read()
+    assert place.phases() == {SEARCH: 2, CONFIRM: 4}
+    assert info.diagnoses.keys() == {"none", "unit"}
+    none, unit = (info.diagnoses[arm]["initialization"] for arm in ("none", "unit"))
+    assert none["input_mean"] == pytest.approx(255 * unit["input_mean"], rel=1e-4)
+    assert [name for name, _ in unit["gradients"]] == ["dense_1", "dense_2"]
+    tested = [[e.tested for e in r.result.curve] for r in records]
+    assert all(not any(curve) for curve in tested[:2])
+    assert all(all(curve) for curve in tested[2:])
+    assert {r.result.test_digest for r in records[:2]} == {""}
+    assert len({r.result.test_digest for r in records[2:]}) == 1
+    assert set(place.verdicts()["word"]) == {"not enough evidence"}
+
+
 def test_a_confirmation_that_is_stopped_is_completed_by_the_same_command(tmp_path):
     place = Place(tmp_path)
     arguments = (
         "--set", "model.options.seconds=0.05", "search.space.epochs=2", "confirm.baseline.epochs=1",
         'search.space.normalization=["none", "unit"]',
     )  # fmt: skip
-    command = [sys.executable, "-m", "normsweep.study", "confirmed.toml", *arguments]
+    command = [sys.executable, "-m", "normsweep.study", "confirmed.toml", "--executor", "inline"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [*command, *arguments],
+        cwd=tmp_path,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
-    wait_for_trials(place.storage, 4 + 3)
+    wait_for_trials(place, 4 + 3)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
@@ -229,14 +263,17 @@ def test_a_confirmation_that_is_stopped_is_completed_by_the_same_command(tmp_pat
     assert len(place.read()[0].looks) == 1
 
 
-def wait_for_trials(storage: str, count: int) -> None:
-    """Until so many trials are complete."""
+def wait_for_trials(place: Place, count: int) -> None:
+    """Until so many trials are complete; asked of the database itself, which takes no time."""
     deadline = time.monotonic() + 120
     done = 0
     while done < count:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-        with contextlib.suppress(Exception):  # not made yet
-            loaded = optuna.load_study(storage=storage, study_name="confirmed")
-            states = [t.state.name for t in loaded.get_trials(deepcopy=False)]
-            done = states.count("COMPLETE")
+        file = place.folder / "mlruns" / "optuna.db"
+        with (
+            contextlib.suppress(sqlite3.OperationalError),  # not made yet
+            contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database,
+        ):
+            query = "SELECT count(*) FROM trials WHERE state = 'COMPLETE'"
+            (done,) = database.execute(query).fetchone()

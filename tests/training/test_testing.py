@@ -152,7 +152,7 @@ def test_a_trial_of_the_search_never_touches_the_test_images(engine, trial, with
 
 
 def test_an_epoch_that_diverged_is_not_tested(engine, trial):
-    bad = replace(trial, normalization="none", optimizer="sgd", learning_rate=1e30)
+    bad = replace(trial, normalization="none", learning_rate=1e30)
     result = run(engine, bad).result
     assert result.status is Status.DIVERGED
     assert result.curve[-1].tested is None
