@@ -47,7 +47,8 @@ class Place:
         (folder / "tested.toml").write_text(SWEEP)
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "normsweep.study", "tested.toml", *arguments]
+        searching = (*arguments, "--phase", "search")
+        return [sys.executable, "-m", "normsweep.study", "tested.toml", *searching]
 
     def run(self, *arguments: str, status: int = 0) -> str:
         done = subprocess.run(
@@ -80,9 +81,11 @@ class Place:
         return read_study(self.storage, "tested")[1]
 
     def runs(self, tracking: str | None = None) -> list:
+        """Those of the search's trials."""
         client = MlflowClient(tracking or self.tracking)
-        experiment = client.get_experiment_by_name("tested")
-        return client.search_runs([experiment.experiment_id], max_results=1000)
+        experiment = client.get_experiment_by_name("tested").experiment_id
+        query = "tags.`normsweep.phase` = 'search'"
+        return client.search_runs([experiment], query, max_results=1000)
 
 
 @pytest.fixture

@@ -174,6 +174,9 @@ def test_an_interrupted_confirmation_goes_on_with_what_is_missing(any_url, sweep
     assert stopped is not None
     tell(first, stopped, Status.INTERRUPTED)
     assert first.left == 11
+    at_once = first.ask()
+    assert at_once is not None
+    assert places([at_once]) == places([stopped])
     second = confirmation(any_url, tested)
     assert (second.total, second.left) == (18, 11)
     running = second.ask()  # and here the driver is killed
@@ -185,7 +188,7 @@ def test_an_interrupted_confirmation_goes_on_with_what_is_missing(any_url, sweep
     assert places(rest)[0] == places([stopped])[0]
     assert len({t.fingerprint for t in done + rest}) == len(done + rest) == 18
     statuses = Counter(r.result.status for r in third.records() if r.result)
-    assert statuses == {Status.COMPLETE: 18, Status.INTERRUPTED: 2}
+    assert statuses == {Status.COMPLETE: 18, Status.INTERRUPTED: 3}
     assert confirmation(any_url, tested).ask() is None
     (look,) = third.look()
     assert [len(c.runs) for c in look.configurations] == [3] * 6
