@@ -34,7 +34,8 @@ __all__ = [
 
 def masked(text: str) -> str:
     """The text with the passwords of the URLs in it as ***."""
-    return re.sub(r"://([^:/@\s]*):[^@\s]+@", r"://\1:***@", text)
+    text = re.sub(r"//([^:/@\s]*):[^@\s]+@", r"//\1:***@", text)
+    return re.sub(r"(password=)[^&\s'\"]+", r"\1***", text)
 
 
 class NormsweepError(Exception):

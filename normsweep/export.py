@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from normsweep import version
-from normsweep.errors import StoreError, UserError
+from normsweep.errors import StoreError, UserError, masked
 from normsweep.shell import Storage, StudyName, run
 from normsweep.stores import STORAGE
 
@@ -96,17 +96,18 @@ def _table(
         case "arms":
             return arms_table(searched, info.arms, info.same)
         case _:
-            return _verdict(info, records, format_)
+            given = "" if storage == STORAGE else f" --storage '{masked(storage)}'"
+            return _verdict(info, records, format_, given)
 
 
-def _verdict(info: StudyInfo, records: Sequence[Record], format_: str) -> pd.DataFrame:
+def _verdict(info: StudyInfo, records: Sequence[Record], format_: str, given: str) -> pd.DataFrame:
     from normsweep.reporting.study_report import study_evidence
     from normsweep.reporting.verdict_cells import verdict_cells
 
     if not info.looks:
         raise StoreError(
             f"study {info.name}: has no verdict yet; its confirmation gives one: "
-            f"python -m normsweep.study SWEEP --study-name {info.name} --phase confirm"
+            f"python -m normsweep.study SWEEP --study-name {info.name}{given} --phase confirm"
         )
     verdicts = study_evidence(info, records).verdicts
     return verdict_cells(verdicts) if format_ in ("markdown", "latex") else verdicts

@@ -57,7 +57,8 @@ def _of_configurations(
             yield f"no search trial of {arm} trained, so none could be chosen"
             continue
         configuration = runs.configuration
-        if name != BASELINE and _at_edge(sweep, configuration):
+        tuned = name != BASELINE and declared.compare != "learning_rate"
+        if tuned and _at_edge(sweep, configuration):
             yield f"the best learning rate of {arm} is at the edge of its range"
         budget = found.epochs if name == TUNED_LONG else declared.baseline_epochs
         wanted, at = min(budget, found.epochs), configuration.selected_at
@@ -95,10 +96,10 @@ def _of_tuning(found: Confirmed, verdict: Verdict) -> Iterator[str]:
         if name == BASELINE:
             continue
         tuned, baseline = (_accuracy(found, arm, n, verdict.horizon) for n in (name, BASELINE))
-        if tuned < baseline:
+        if tuned < baseline - verdict.margin:
             yield (
                 f"{arm} is worse as tuned than with the baseline ({tuned:.4f} against "
-                f"{baseline:.4f}): more search trials would help"
+                f"{baseline:.4f} after epoch {verdict.horizon}): more search trials may help"
             )
 
 

@@ -127,6 +127,7 @@ def _level(curves: pd.DataFrame, declared: Declared, epoch: int) -> float:
 
 
 def _first_at(curves: pd.DataFrame, arm: str, name: str, level: float) -> int | None:
+    """None, too, where the level is NaN: the reference's baseline has no curve."""
     of = curves.query("arm == @arm and configuration == @name and accuracy >= @level")
     return int(of["epoch"].iloc[0]) if len(of) else None
 

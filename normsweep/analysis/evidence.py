@@ -18,6 +18,7 @@ from normsweep.analysis.searched import (
     progress_table,
     tunability_table,
 )
+from normsweep.analysis.verdicts import LEAST_SEEDS
 from normsweep.spec import SEARCH, Look, Record
 
 __all__ = ["Evidence", "evidence"]
@@ -63,7 +64,9 @@ def evidence(
         records: of both phases.
     """
     searched = [r for r in records if r.trial.phase == SEARCH]
-    declared = Declared.of(sweep, max(len(looks), 1))
+    # A look at fewer seeds than a verdict needs gave none, and so cost none.
+    decided = sum(look.seeds >= LEAST_SEEDS for look in looks)
+    declared = Declared.of(sweep, max(decided, 1))
     look = looks[-1] if looks else Look(0, ())
     found = confirmed(look, records)
     curves = curves_table(found, declared.confidence)

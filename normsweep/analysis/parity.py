@@ -55,6 +55,7 @@ class Pairs:
 
     def gap(self, epoch: int, window: int = WINDOW) -> Moments:
         """Arm − reference, a trailing mean over `window` epochs or as many as there are."""
+        window = self._window(epoch, window)
         arm, epochs = _trailing(self.arm, epoch, window)
         if self.fixed_at is None:
             reference, _ = _trailing(self.reference, epoch, window)
@@ -62,9 +63,18 @@ class Pairs:
             reference = epochs * at(self.reference, self.fixed_at)
         return moments(arm - reference, scale=epochs)
 
+    def _window(self, epoch: int, window: int) -> int:
+        """From the epoch of a fixed reference on, no epoch before it is averaged with it.
+
+        On a rising curve a mean with earlier epochs would find an arm behind its own last epoch.
+        """
+        if self.fixed_at is None or epoch < self.fixed_at:
+            return window
+        return min(window, epoch - self.fixed_at + 1)
+
     def accuracies(self, epoch: int, window: int = WINDOW) -> tuple[float, float]:
         """Mean accuracy of arm and reference, over what `gap` compares at this epoch."""
-        first = max(epoch - window, 0)
+        first = max(epoch - self._window(epoch, window), 0)
         stands = slice(first, epoch) if self.fixed_at is None else self.fixed_at - 1
         return float(self.arm[:, first:epoch].mean()), float(self.reference[:, stands].mean())
 

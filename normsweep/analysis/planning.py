@@ -33,13 +33,20 @@ def more_seeds(m: Moments, margin: float, tail: float) -> str:
 
     `tail` is the one-sided level of the look at which they will be read, and the mean found so far
     is taken for the true one. "5", "10", "20" or a multiple of ten; "more than N" past 20 and three
-    times the seeds there are; "images" where the images' variance alone is already too large.
+    times the seeds there are; "images" where the images' variance alone is already too large, and
+    so many seeds would do if it were not.
     """
-    allowed = ((m.mean + margin) / (POWER - float(ndtri(tail)))) ** 2 - m.v_images
-    if allowed <= 0 and m.v_images > 0:
+    most = max(STEPS[-1], 3 * m.n)
+    needed = ((m.mean + margin) / (POWER - float(ndtri(tail)))) ** 2
+    seeds = _further(m, needed - m.v_images)
+    if seeds > most and m.v_images > 0 and needed <= m.v_images and _further(m, needed) <= most:
         return IMAGES
-    total = m.n * m.v_seeds / allowed if allowed > 0 else math.inf
-    return _rounded(total - m.n, max(STEPS[-1], 3 * m.n))
+    return _rounded(seeds, most)
+
+
+def _further(m: Moments, allowed: float) -> float:
+    """Seeds beyond those there are, for a variance of the seeds' part of at most `allowed`."""
+    return m.n * m.v_seeds / allowed - m.n if allowed > 0 else math.inf
 
 
 def _rounded(seeds: float, most: int) -> str:

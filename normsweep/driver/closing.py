@@ -38,8 +38,12 @@ def write_note(search: Search, tracker: Tracker, console: Console) -> None:
 
 def close_study(
     study: Study, search: Search, tracker: Tracker, root: Path, storage: str, console: Console
-) -> None:
-    """The verdict on the console, the report in a folder and in MLflow, the experiment's note."""
+) -> bool:
+    """The verdict on the console, the report in a folder and in MLflow, the experiment's note.
+
+    Returns:
+        Whether MLflow has the report.
+    """
     info, records = search.info, all_records(study)
     found = study_evidence(info, records)
     print_verdict(found, search, console)
@@ -56,6 +60,8 @@ def close_study(
         )
     except TrackingFailed as error:
         _warn(console, f"MLflow has not got the report, the same command tries again: {error}")
+        return False
+    return True
 
 
 def print_verdict(found: Evidence, search: Search, console: Console) -> None:
@@ -108,9 +114,13 @@ def print_tables(search: Search, console: Console) -> None:
     print_table(console, arms_table(records, arms).filter(ARMS), "all trials of each arm")
 
 
-def print_missing(search: Search, undelivered: Sequence[int], console: Console) -> bool:
-    """Say what the study lacks; whether nothing is wrong with it."""
-    if search.left and search.sweep.search.timeout is not None:
+def print_missing(
+    search: Search, undelivered: Sequence[int], searched: bool, console: Console
+) -> bool:
+    """Say what the study lacks; whether nothing is wrong with it. `searched`: in this command."""
+    if search.left and not searched:
+        _say(console, f"the search has {search.left} of {search.total} trials left")
+    elif search.left and search.sweep.search.timeout is not None:
         _say(
             console,
             f"stopped at the time limit of {search.sweep.search.timeout:g} s with {search.left} of "

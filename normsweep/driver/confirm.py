@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from normsweep.analysis import chosen_configurations
 from normsweep.driver.signals import Signals
-from normsweep.errors import StudyStopped
+from normsweep.errors import NormsweepError
 from normsweep.execution import Executor
 from normsweep.parts import models
 from normsweep.reporting.console import Display
@@ -39,7 +39,7 @@ def diagnose_arms(
         try:
             with signals.waiting():
                 found = executor.call(diagnose, trial)
-        except StudyStopped as error:
+        except NormsweepError as error:
             display.note(f"{trial.arm}: could not be looked into: {str(error).strip()[-300:]}")
             continue
         if found is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_phase
 from normsweep.driver.models import log_best_models
 from normsweep.driver.signals import Signals
+from normsweep.errors import StudyStopped
 from normsweep.execution import Executor
 from normsweep.reporting.console import make_display
 from normsweep.search import Confirmation, Hold, Phase, Search, Study
@@ -70,12 +72,13 @@ class Running:
             if wanted == CONFIRM or (wanted == "all" and not search.left):
                 undelivered += self._confirm()
         except BaseException:
-            write_note(search, self.tracker, console)
+            with contextlib.suppress(StudyStopped):  # it would stand before what is wrong
+                write_note(search, self.tracker, console)
             raise
         print_tables(search, console)
-        close_study(self.study, search, self.tracker, self.root, self.storage, console)
+        kept = close_study(self.study, search, self.tracker, self.root, self.storage, console)
         print_next(search, self.storage, self.tracker, console)
-        return print_missing(search, undelivered, console)
+        return print_missing(search, undelivered, wanted != CONFIRM, console) and kept
 
     def _search(self) -> list[int]:
         sweep = self.search.sweep

@@ -36,8 +36,9 @@ def sync_study(
         StoreError: the study or a store is not there, or another process runs the study.
         Interrupted: SIGINT or SIGTERM; what was delivered is marked.
     """
+    study = load_study(storage, name)
     with Signals() as signals, holding(storage, name):
-        archive = Archive(load_study(storage, name))
+        archive = Archive(study)
         info = archive.info
         if not info.begun:
             say(f"{name}: has no trial yet")

@@ -97,6 +97,7 @@ class Processes:
         while True:
             for sender, message in self._messages(time.monotonic() + TICK):
                 if sender is not worker:
+                    self._event(sender, message)  # no trial runs now, but a worker may be lost
                     continue
                 match message:
                     case Returned(value):

@@ -75,8 +75,8 @@ def _of_one(row: VerdictRow) -> str:
     if row.catches_up:
         opening = "Yes, with a reservation" if _lost(row) else "Yes"
         return (
-            f"{opening}: {given}, {arm} {row.verdict} and from then on is at most "
-            f"{points(row.margin, sign=False)} behind {reference} "
+            f"{opening}: {given}, {arm} {row.verdict} and from then to epoch {row.horizon} is at "
+            f"most {points(row.margin, sign=False)} behind {reference} "
             f"(gap after {counted(row.horizon, 'epoch')} {points(row.gap)}, {_evidence(row)})."
         )
     if row.falls_short:
@@ -120,7 +120,9 @@ def _opening(
         return "Yes, with a reservation" if any(map(_lost, passed)) else "Yes"
     if len(short) == len(rows):
         return "No"
-    return "It depends" if passed else "Not decided yet"
+    if not passed:
+        return "Not decided yet"
+    return "It depends" if short else "Partly decided"
 
 
 def _passed(passed: Sequence[VerdictRow], rows: Sequence[VerdictRow]) -> str:

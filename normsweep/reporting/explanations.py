@@ -44,6 +44,8 @@ def explanations(evidence: Evidence) -> dict[str, str]:
 def _input(start: Mapping[str, Row], reference: str) -> str:
     sizes = {arm: math.hypot(row["input_mean"], row["input_std"]) for arm, row in start.items()}
     arm, factor = _furthest(sizes, reference)
+    if not arm:
+        return ""
     if factor < FAR:
         return (
             "All arms feed the first layer values of about the same size, which explains nothing."
@@ -52,19 +54,21 @@ def _input(start: Mapping[str, Row], reference: str) -> str:
     more = "larger" if sizes[arm] > sizes[reference] else "smaller"
     return (
         f"{quoted(arm)} feeds the first layer values with mean {row['input_mean']:.3g} and deviation "
-        f"{row['input_std']:.3g}, {_times(factor)} {more} than {quoted(reference)} "
-        f"({other['input_mean']:.3g} and {other['input_std']:.3g}): every output of the first layer, "
-        "and every gradient of its weights, is scaled by as much."
+        f"{row['input_std']:.3g}; with {quoted(reference)} they are {other['input_mean']:.3g} and "
+        f"{other['input_std']:.3g}. They are {_times(factor)} {more}, and so is what the first layer "
+        "makes of them."
     )
 
 
 def _condition(start: Mapping[str, Row], reference: str) -> str:
     numbers = {arm: row["condition_number"] for arm, row in start.items()}
     arm, factor = _furthest(numbers, reference)
+    if not arm:
+        return ""
     if factor < FAR:
         return (
-            "The inputs' covariance has about the same condition number in all arms, so that none "
-            "of them is a better-shaped problem: what differs is scale and offset."
+            "The inputs' covariance has about the same condition number in all arms: around their "
+            "mean, the inputs of none are better shaped than those of another."
         )
     better = "better" if numbers[arm] < numbers[reference] else "worse"
     return (
@@ -76,13 +80,16 @@ def _condition(start: Mapping[str, Row], reference: str) -> str:
 
 def _loss(start: Mapping[str, Row]) -> str:
     guess = next(iter(start.values()))["ln_classes"]
-    high = {arm: row["loss"] for arm, row in start.items() if not row["loss"] < 2 * guess}
+    high = {arm: row["loss"] for arm, row in start.items() if not row["loss"] < 1.5 * guess}
     if not high:
         return (
             f"Every arm starts near a loss of ln(classes) = {guess:.2f}, that of an honest guess, so "
             "no arm has to unlearn anything first."
         )
-    arm = max(high, key=lambda name: math.inf if math.isnan(high[name]) else high[name])
+    broken = [arm for arm, loss in high.items() if not math.isfinite(loss)]
+    if broken:
+        return f"{quoted(broken[0])} starts with a loss that is no finite number: it overflows at once."
+    arm = max(high, key=lambda name: high[name])
     return (
         f"{quoted(arm)} starts with a loss of {high[arm]:.3g}, where guessing has ln(classes) = "
         f"{guess:.2f}: its untrained network is sure of wrong answers, and the first steps are "
@@ -96,6 +103,8 @@ def _gradients(layers: Sequence[Row], reference: str) -> str:
     if reference not in norms:
         return ""
     arm, factor = _furthest(norms, reference)
+    if not arm:
+        return ""
     if factor < FAR:
         return "The first layer's gradients have about the same size in all arms."
     more = "larger" if norms[arm] > norms[reference] else "smaller"
@@ -110,7 +119,9 @@ def _dead(stages: Sequence[Row]) -> str:
     known = [row for row in stages if not math.isnan(row["dead_relus"])]
     if not known:
         return ""
-    shown = [row for row in known if row["stage"] != "initialization"] or known
+    later = [row for row in known if row["stage"] != "initialization"]
+    begun = [row for row in known if row["stage"] == "initialization"]
+    shown = later if len(later) == len(begun) else begun  # a stage that all arms came to
     worst, best = (pick(shown, key=lambda row: row["dead_relus"]) for pick in (max, min))
     if worst["dead_relus"] - best["dead_relus"] < 0.1:
         return (
@@ -144,19 +155,24 @@ def _range(trials: Sequence[Row]) -> str:
     if not worked:
         return f"{arm} trained with none of its learning rates ({tail})."
     return (
-        f"{arm} trained with learning rates from {min(worked):.2g} to {max(worked):.2g} ({tail})."
+        f"{arm} came within a tenth of its best accuracy ({best:.3f}) with {len(worked)} learning "
+        f"rates, from {min(worked):.2g} to {max(worked):.2g} ({tail})."
     )
 
 
 def _furthest(values: Mapping[str, float], reference: str) -> tuple[str, float]:
-    """The arm whose value is the largest factor away from the reference's, and the factor."""
+    """The arm whose value is the largest factor away from the reference's, and the factor.
+
+    No arm (an empty name) where one of the values is not a finite number above zero.
+    """
+    others = [arm for arm in values if arm != reference]
+    if not others or not all(math.isfinite(value) and value > 0 for value in values.values()):
+        return "", 1.0
     base = values[reference]
 
     def factor(arm: str) -> float:
-        value = values[arm]
-        return max(value / base, base / value) if base > 0 and value > 0 else 1.0
+        return max(values[arm] / base, base / values[arm])
 
-    others = [arm for arm in values if arm != reference] or [reference]
     arm = max(others, key=factor)
     return arm, factor(arm)
 

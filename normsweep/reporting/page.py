@@ -62,7 +62,10 @@ def _html(content: ReportContent, pictures: dict[str, Picture], tables: list[str
     environment.filters.update(counted=counted, points=points, quoted=quoted, duration=duration)
     environment.filters["breakable"] = _breakable
     rows = read_verdicts(content.frames.verdicts)
-    parts = {part: verdict_tables(rows, part, content.confirm_command) for part in PARTS}
+    parts = {
+        part: verdict_tables(rows, part, content.confirm_command, content.seeds_done)
+        for part in PARTS
+    }
     return environment.get_template("report.html").render(
         content=content,
         headings=PARTS,

@@ -58,7 +58,12 @@ def speed_of(content: ReportContent) -> PageTable | None:
         "tuning_epochs": ("Epochs of tuning before", lambda value: _whole(value) or "–"),
         "tuning_seconds": ("Time of tuning before", lambda value: _time(value) or "–"),
     }
-    caption = f"What it takes to reach the level of {content.reference}"
+    epochs = content.baseline_epochs
+    when = f" after {counted(epochs, 'epoch')}" if epochs else ""
+    caption = (
+        f"What it takes to first reach the level that {content.reference} has with the baseline "
+        f"settings{when}: means over the seeds, no test"
+    )
     return _table(frame, columns, caption)
 
 

@@ -101,8 +101,9 @@ def _pictures(content: ReportContent) -> list[Picture]:
         Picture(
             "accuracy",
             "Accuracy after each epoch",
-            "Mean accuracy on the test images, with its interval. The yellow band is what passes for "
-            f"equal with {reference}; a ring marks the epoch from which an arm stays in it or above. "
+            "Mean accuracy on the test images after single epochs, each with its own interval. The "
+            f"yellow band is what passes for equal with {reference}; a ring marks the epoch from which "
+            "an arm was found to stay in it or above, by means of three epochs. "
             "Triangles at the foot mark values below the axis.",
             "There are no curves on test images yet, so there is no picture of them.",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,15 +10,19 @@ import pandas as pd
 
 from normsweep.analysis import arms_table, best_table, trials_table
 from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.parts import catalog
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 from normsweep.reporting.explanations import explanations
-from normsweep.spec import CONFIRM, SEARCH, Record, shipped_sweeps
+from normsweep.spec import CONFIRM, SEARCH, Record, load_sweep, shipped_sweeps
 
 if TYPE_CHECKING:
     from normsweep.search import StudyInfo
 
 __all__ = ["report_content", "study_evidence"]
+
+GROWING = ("search.trials", "search.timeout", "confirm.seeds")
+"""Keys that a command may have raised since."""
 
 
 def study_evidence(info: StudyInfo, records: Sequence[Record]) -> Evidence:
@@ -75,7 +80,9 @@ def report_content(
 
 def _data(info: StudyInfo) -> ReportData:
     images = int(info.data["train_images"])
-    held_out = round(images * info.sweep["data.validation_split"])
+    held_out = math.ceil(
+        images * info.sweep["data.validation_split"] - 1e-9
+    )  # as scikit-learn does
     return ReportData(info.data["name"], images - held_out, held_out, int(info.data["test_images"]))
 
 
@@ -146,9 +153,12 @@ def _more(verdicts: pd.DataFrame) -> int:
 
 
 def _study_command(info: StudyInfo) -> str:
+    """The command of a shipped sweep as it is, else one in which the user's own has its place."""
     name = str(info.sweep["name"])
     if name in shipped_sweeps():
-        return f"python -m normsweep.study {name}"
+        shipped = load_sweep(name, catalog()).plain()
+        if all(shipped.get(key) == info.sweep.get(key) for key in shipped if key not in GROWING):
+            return f"python -m normsweep.study {name}"
     return f"python -m normsweep.study SWEEP.toml --study-name {name}"
 
 

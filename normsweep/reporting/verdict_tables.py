@@ -48,7 +48,9 @@ class VerdictTable:
     """What qualifies any of the rows, each once."""
 
 
-def verdict_tables(rows: Sequence[VerdictRow], part: int, command: str = "") -> list[VerdictTable]:
+def verdict_tables(
+    rows: Sequence[VerdictRow], part: int, command: str = "", seeds: int = 0
+) -> list[VerdictTable]:
     """The questions of a part of the report; `command` adds seeds to the study."""
     told = [row for row in without_repeats(rows) if question_of(row.question).part == part]
     tables = []
@@ -56,13 +58,13 @@ def verdict_tables(rows: Sequence[VerdictRow], part: int, command: str = "") -> 
         found = [row for row in told if row.question == key]
         first = found[0]
         title = question_of(key).heading(first.reference, first.horizon, baseline_epochs(rows))
-        printed = tuple(_printed(row, command) for row in found)
+        printed = tuple(_printed(row, command, seeds or row.seeds) for row in found)
         warnings = tuple(dict.fromkeys(text for row in found for text in row.warnings))
         tables.append(VerdictTable(key, title, first.primary, printed, warnings))
     return tables
 
 
-def _printed(row: VerdictRow, command: str) -> PrintedVerdict:
+def _printed(row: VerdictRow, command: str, seeds: int) -> PrintedVerdict:
     kind, glyph = KINDS.get(row.word, ("open", "?"))
     level = row.interval_level
     return PrintedVerdict(
@@ -78,8 +80,8 @@ def _printed(row: VerdictRow, command: str) -> PrintedVerdict:
         accuracy=percent(row.accuracy),
         reference_accuracy=percent(row.reference_accuracy),
         evidence=_evidence(row),
-        next_step=_next_step(row),
-        command=_command(row, command) if row.undecided else "",
+        next_step=_next_step(row, seeds),
+        command=_command(row, command, seeds) if row.undecided else "",
     )
 
 
@@ -111,8 +113,8 @@ def _evidence(row: VerdictRow) -> tuple[str, ...]:
     return *(", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines), *lost
 
 
-def _next_step(row: VerdictRow) -> str:
-    """What to do about an open question."""
+def _next_step(row: VerdictRow, seeds: int) -> str:
+    """What to do about an open question; `seeds` are those of the look, failed ones included."""
     if not row.undecided:
         return ""
     if row.more_seeds == "images":
@@ -123,7 +125,7 @@ def _next_step(row: VerdictRow) -> str:
     if row.more_seeds.isdigit():
         return (
             f"About {row.more_seeds} more seeds would decide: "
-            f"raise their number from {row.seeds} to {_seeds(row)}."
+            f"raise their number from {seeds} to {seeds + int(row.more_seeds)}."
         )
     if row.more_seeds:
         return (
@@ -136,12 +138,10 @@ def _next_step(row: VerdictRow) -> str:
     return f"This is open because {row.reason or 'the evidence is not enough'}.{hint}"
 
 
-def _seeds(row: VerdictRow) -> int:
-    return row.seeds + int(row.more_seeds)
-
-
-def _command(row: VerdictRow, command: str) -> str:
+def _command(row: VerdictRow, command: str, seeds: int) -> str:
     """The command that brings the seeds which this row lacks; empty where seeds do not help."""
     if row.more_seeds.isdigit():
-        return re.sub(r"confirm\.seeds=\d+", f"confirm.seeds={_seeds(row)}", command)
+        return re.sub(
+            r"confirm\.seeds=\d+", f"confirm.seeds={seeds + int(row.more_seeds)}", command
+        )
     return command if row.reason.startswith("at least") else ""

@@ -79,14 +79,14 @@ QUESTIONS = {
         Question(
             "tuned_rate",
             3,
-            "tuned, {horizon}",
+            "arm tuned, {horizon}",
             "Tuned for {horizon}, against untuned {reference}",
             "with its settings tuned and those of {reference} left as they are",
         ),
         Question(
             "tuned_rate_longest",
             3,
-            "tuned, {horizon}",
+            "arm tuned, {horizon}",
             "Tuned for {horizon}, against untuned {reference}",
             "with its settings tuned and those of {reference} left as they are",
         ),

@@ -74,7 +74,7 @@ class Confirmation(Phase):
         looks = list(self.info.looks)
         new = Look(self.sweep.confirm.seeds, self._with_runs())
         fewer = bool(looks) and new.seeds < looks[-1].seeds
-        if not looks or (new != looks[-1] and not fewer):
+        if not looks or (new.seen != looks[-1].seen and not fewer):
             looks.append(new)
             record.set_looks(self._study, looks)
         return looks

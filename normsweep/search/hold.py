@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from normsweep.errors import StoreError, StudyStopped
@@ -50,7 +50,7 @@ def holding(url: str, study: str) -> Iterator[Hold]:
     Raises:
         StoreError: another process holds the study: which, and since when.
     """
-    parsed = make_url(url) if "://" in url else None
+    parsed = _parsed(url)
     file = sqlite_file(parsed) if parsed is not None else None
     if file is not None and fcntl is not None:
         with _locked_file(file, url, study):
@@ -65,11 +65,23 @@ def holding(url: str, study: str) -> Iterator[Hold]:
         yield Hold()
 
 
+def _parsed(url: str) -> URL | None:
+    """None for what is no URL: that is told where the database is opened."""
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        return None
+
+
 @contextmanager
 def _locked_file(file: Path, url: str, study: str) -> Iterator[None]:
     assert fcntl is not None
     make_folder(file, url)
-    with Path(f"{file}.{study}.lock").open("a+") as lock:
+    try:
+        opened = Path(f"{file}.{study}.lock").open("a+")  # noqa: SIM115 (entered below)
+    except OSError as error:
+        raise StoreError(f"--storage: cannot write beside {url}: {error.strerror}") from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -89,10 +101,11 @@ class _Advisory(Hold):
         # The server notices a driver whose machine is gone by keep-alives, within half a minute.
         alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         name = {"application_name": f"normsweep {_ourselves()}"[:63]}
-        self._engine = create_engine(url, poolclass=NullPool, connect_args={**alive, **name})
         self._connection: Connection | None = None
         self._looked = time.monotonic()
-        with suppress(SQLAlchemyError):  # what is wrong with the server is told when it is opened
+        # What is wrong with the server or its driver is told when it is opened.
+        with suppress(SQLAlchemyError, ImportError, TypeError):
+            self._engine = create_engine(url, poolclass=NullPool, connect_args={**alive, **name})
             self._take()
 
     def check(self) -> None:

@@ -58,6 +58,7 @@ class Archive:
         self._study = study
 
     @property
+    @on_record
     def info(self) -> StudyInfo:
         """The study as a whole."""
         return record.study_info(self._study)

@@ -35,9 +35,9 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise StoreError(
-            f"--storage: received {url!r}; legal: a database URL, as sqlite:///mlruns/optuna.db or "
+            f"--storage: received {masked(url)!r}; legal: a database URL, as sqlite:///mlruns/optuna.db or "
             "postgresql+psycopg://user@host/database"
         ) from None
     file = sqlite_file(parsed)

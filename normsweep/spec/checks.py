@@ -48,8 +48,10 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
                 "search.longest_every",
                 'received with sampler = "grid", which tries all epochs; legal: another sampler',
             )
+    confirm = getattr(sweep, "confirm", None)
     if "confirm" in raw:
-        yield from _confirm(getattr(sweep, "confirm", None), space, catalog)
+        yield from _confirm(confirm, space, catalog)
+    yield from _compared(getattr(sweep, "compare", ""), confirm, catalog)
 
 
 def _model(model: Model, catalog: Catalog) -> Iterator[Problem]:
@@ -164,7 +166,7 @@ def _arms(sweep: Sweep, space: Space, declared: Mapping[str, Any]) -> Iterator[P
         yield Problem(
             f"search.space.{compare}", "received one value; legal: at least two to compare"
         )
-    if reference is not None and reference not in arms:
+    if reference is not None and str(reference) not in map(str, arms):
         legal = ", ".join(map(shown, arms))
         hint = nearest(reference, map(str, arms)) if isinstance(reference, str) else ""
         yield Problem("reference", f"received {shown(reference)}; legal: {legal}{hint}")
@@ -178,6 +180,18 @@ def _grid(space: Space) -> Iterator[Problem]:
                 'received a range of real numbers with sampler = "grid"; legal: a step, a list, or '
                 'sampler = "tpe"',
             )
+
+
+def _compared(compare: str, confirm: Confirm | None, catalog: Catalog) -> Iterator[Problem]:
+    """The baseline has to take what is compared: its arms would be one and the same without."""
+    optimizer = getattr(getattr(confirm, "baseline", None), "optimizer", None)
+    takes = [name for name, options in catalog.optimizers.items() if compare in options]
+    if takes and optimizer in catalog.optimizers and optimizer not in takes:
+        yield Problem(
+            "confirm.baseline.optimizer",
+            f"received {shown(optimizer)}, which does not take {compare}, by which the arms differ; "
+            f"legal: {', '.join(takes)}",
+        )
 
 
 def _confirm(confirm: Confirm | None, space: Space, catalog: Catalog) -> Iterator[Problem]:

@@ -39,6 +39,12 @@ class Look:
     seeds: int
     configurations: tuple[Configuration, ...]
 
+    @property
+    def seen(self) -> tuple[object, ...]:
+        """What was looked at: the same runs again are no further look."""
+        runs = tuple((c.arm, c.name, c.runs) for c in self.configurations)
+        return self.seeds, runs
+
     def plain(self) -> dict[str, Any]:
         """As values that JSON holds; `from_plain` gives it back."""
         return asdict(self)

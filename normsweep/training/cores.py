@@ -43,8 +43,12 @@ class Core:
         self.model.optimizer.learning_rate = learning_rate
 
 
-def core_key(trial: Trial, inputs: Inputs) -> tuple[str, ...]:
-    """What trials must share, beside the shape of their images, to share a core."""
+def core_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
+    """What trials must share, beside the shape of their images, to share a core.
+
+    A front that learns is a part of it, with what it was fitted to: the seed's training split.
+    """
+    split = (trial.data, trial.seed) if not inputs.front.fixed else ()
     return (
         trial.model,
         json.dumps(dict(trial.model_options), sort_keys=True),
@@ -52,6 +56,7 @@ def core_key(trial: Trial, inputs: Inputs) -> tuple[str, ...]:
         json.dumps(dict(trial.optimizer_options), sort_keys=True),
         trial.precision,
         "" if inputs.front.fixed else inputs.normalization,
+        *split,
     )
 
 

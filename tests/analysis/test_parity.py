@@ -38,7 +38,8 @@ def test_the_smoothed_gap_is_the_mean_of_what_is_there(both, fixed, data):
     epoch = data.draw(st.integers(1, epochs))
     stands = data.draw(st.integers(1, epochs)) if fixed else None
     pairs = Pairs(*both, stands)
-    first = max(epoch - 3, 0)
+    window = min(3, epoch - stands + 1) if stands and epoch >= stands else 3
+    first = max(epoch - window, 0)
     held = reference[:, stands - 1] if stands else reference[:, first:epoch].mean(axis=1)
     expected = moments(arm[:, first:epoch].mean(axis=1) - held)
     got = pairs.gap(epoch)

@@ -26,7 +26,7 @@ def sentence(verdicts: pd.DataFrame) -> str:
 
 def test_one_arm_that_catches_up(of):
     assert sentence(of("none")) == (
-        "Yes: with both tuned, “none” catches up at epoch 6 and from then on is at most "
+        "Yes: with both tuned, “none” catches up at epoch 6 and from then to epoch 8 is at most "
         "0.2 points behind “unit” (gap after 8 epochs −0.05 points, "
         "95 % interval −0.20 to +0.10; 5 seeds)."
     )

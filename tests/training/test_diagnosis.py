@@ -36,6 +36,22 @@ def half_dead(input_shape: tuple[int, ...], classes: int) -> Any:
     return keras.Model(images, outputs)
 
 
+@models.register("diagnosis_small")
+def small(input_shape: tuple[int, ...], classes: int) -> Any:
+    """LeNet's kinds of layers, fewer of them."""
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Conv2D(20, 5, activation="relu", padding="same"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(100, activation="relu"),
+            keras.layers.Dense(classes, activation="softmax"),
+        ]
+    )
+
+
 @models.register("diagnosis_linear")
 def linear(input_shape: tuple[int, ...], classes: int) -> Any:
     import keras
@@ -63,8 +79,8 @@ def never_looked(digits_root: Path) -> Engine:
 @pytest.fixture(scope="module")
 def trial(digits_key: DataKey) -> Trial:
     return Trial(
-        number=0, arm="unit", slot=0, seed=3, data=digits_key, model="lenet", model_options={},
-        normalization="unit", optimizer="adam", optimizer_options={}, learning_rate=0.001,
+        number=0, arm="unit", slot=0, seed=3, data=digits_key, model="diagnosis_small",
+        model_options={}, normalization="unit", optimizer="adam", optimizer_options={}, learning_rate=0.001,
         batch_size=383, epochs=3,
     )  # fmt: skip
 
@@ -170,7 +186,7 @@ def test_loss_and_gradients_are_those_of_automatic_differentiation(engine, trial
 
 
 def test_layers_are_named_from_the_first_to_the_last(found):
-    names = ["conv2d_1", "conv2d_2", "dense_1", "dense_2"]
+    names = ["conv2d_1", "dense_1", "dense_2"]
     for arm in ("none", "unit", "standardize", "zca"):
         assert [name for name, _ in found[arm].initialization.gradients] == names
         assert [name for name, _ in found[arm].after_epoch_1.gradients] == names

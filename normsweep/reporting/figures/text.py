@@ -40,8 +40,13 @@ def _em(character: str, bold: bool) -> float:
     return font.load_glyph(glyph).linearHoriAdvance / 65536 / PROBE
 
 
+ROUNDING = 1e-6
+"""Inches: a space that was measured for the very text is not too narrow for it."""
+
+
 def fitted(text: str, space: float, size: float, bold: bool = False) -> str:
     """The text on one line, with … in its middle where it is wider than `space` inches."""
+    space += ROUNDING
     text = " ".join(text.split())
     if inches(text, size, bold) <= space:
         return text
