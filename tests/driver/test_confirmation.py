@@ -211,25 +211,29 @@ def test_phases_one_by_one_come_to_the_same_verdicts(first, tmp_path, capsys):
     pd.testing.assert_frame_equal(place.verdicts(), first)
 
 
-def test_a_real_network_is_tested_and_looked_into(tmp_path):
+def test_a_real_network_is_tested_and_looked_into_with_its_baseline_where_nothing_was_searched(
+    tmp_path,
+):
     place = Place(tmp_path)
     place.study(
+        "--phase", "confirm",
         "--set", "model={ name = 'mlp', options = { units = 8, layers = 1 } }", "confirm.seeds=2",
-        "search.space.normalization=['none', 'unit']", "search.space.epochs=2", "search.trials=2",
+        "search.space.normalization=['none', 'unit']", "search.space.epochs=2",
         "confirm.baseline.epochs=1", "model.batch_size=383",
     )  # fmt: skip
     info, records = place.read()
-    assert place.phases() == {SEARCH: 2, CONFIRM: 4}
+    assert place.phases() == {CONFIRM: 4}
+    assert {r.trial.configuration for r in records} == {"baseline"}
     assert info.diagnoses.keys() == {"none", "unit"}
     none, unit = (info.diagnoses[arm]["initialization"] for arm in ("none", "unit"))
     assert none["input_mean"] == pytest.approx(255 * unit["input_mean"], rel=1e-4)
     assert [name for name, _ in unit["gradients"]] == ["dense_1", "dense_2"]
-    tested = [[e.tested for e in r.result.curve] for r in records]
-    assert all(not any(curve) for curve in tested[:2])
-    assert all(all(curve) for curve in tested[2:])
-    assert {r.result.test_digest for r in records[:2]} == {""}
-    assert len({r.result.test_digest for r in records[2:]}) == 1
-    assert set(place.verdicts()["word"]) == {"not enough evidence"}
+    assert all(e.tested.images == 360 for r in records for e in r.result.curve)
+    assert len({r.result.test_digest for r in records}) == 1
+    verdicts = place.verdicts()
+    assert verdicts["verdict"].str.contains("at least 5 seeds are needed").all()
+    assert verdicts["seeds"].tolist() == [2, 2, 0, 0, 0, 0]
+    assert "no search trial of none trained" in verdicts["warnings"].iloc[-1]
 
 
 def test_a_confirmation_that_is_stopped_is_completed_by_the_same_command(tmp_path):
