@@ -154,10 +154,15 @@ def _range(trials: Sequence[Row]) -> str:
     tail = f"{diverged} of {counted(len(trials), 'trial')} diverged"
     if not worked:
         return f"{arm} trained with none of its learning rates ({tail})."
+    rates = counted(len(worked), "learning rate")
     return (
-        f"{arm} came within a tenth of its best accuracy ({best:.3f}) with {len(worked)} learning "
-        f"rates, from {min(worked):.2g} to {max(worked):.2g} ({tail})."
+        f"{arm} came within a tenth of its best accuracy ({best:.3f}) with {rates}, "
+        f"{_from_to(min(worked), max(worked))} ({tail})."
     )
+
+
+def _from_to(low: float, high: float) -> str:
+    return f"from {low:.2g} to {high:.2g}" if low < high else f"{low:.2g}"
 
 
 def _furthest(values: Mapping[str, float], reference: str) -> tuple[str, float]:

@@ -1,6 +1,7 @@
 """What a sweep declares for its confirmation, and the values that a look is recorded as."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -63,6 +64,29 @@ def test_a_baseline_names_its_normalization_where_another_parameter_is_compared(
     assert made.confirm.baseline.normalization == "unit"
     assert made.plain()["confirm.baseline.normalization"] == "unit"
     assert sweep().confirm.baseline.normalization is None
+
+
+def test_a_baseline_has_to_take_what_is_compared(sweep):
+    compared = (
+        "compare=momentum", 'search.space.optimizer="sgd"', "search.space.momentum=[0.0, 0.9]",
+        "reference=0.0",
+    )  # fmt: skip
+    with pytest.raises(SweepError) as caught:
+        sweep(*compared)
+    (line,) = caught.value.lines
+    assert 'confirm.baseline.optimizer: received "adam", which does not take momentum' in line
+    assert sweep(*compared, "confirm.baseline.optimizer=sgd").arms == (0.0, 0.9)
+
+
+def test_the_same_runs_seen_again_are_no_further_look():
+    params = {"normalization": "none", "learning_rate": 0.1, "epochs": 8}
+    look = Look(3, (Configuration("none", TUNED_LONG, params, 2, 8, 5, (5, 7, None)),))
+    (only,) = look.configurations
+    for same in ({"trial": 9}, {"among": 9}, {"selected_at": 4}):
+        assert replace(look, configurations=(replace(only, **same),)).seen == look.seen
+    assert replace(look, seeds=4).seen != look.seen
+    other = replace(only, runs=(5, 7, 11))
+    assert replace(look, configurations=(other,)).seen != look.seen
 
 
 def test_a_look_survives_json():
