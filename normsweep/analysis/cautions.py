@@ -84,8 +84,8 @@ def _seeds(count: int, arm: str, ended: str) -> str:
 def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     if verdict.margin_needed > verdict.margin:
         yield (
-            f"the margin of {100 * verdict.margin:.2g} points is too small for {verdict.images:,} "
-            f"test images, which can confirm {100 * verdict.margin_needed:.2g} or more"
+            f"the margin of {100 * verdict.margin:.3g} points is too small for {verdict.images:,} "
+            f"test images, which can confirm {100 * verdict.margin_needed:.3g} or more"
         )
     if verdict.reference_accuracy < found.chance + (1 - found.chance) / 2:
         yield f"{verdict.reference} itself is nearer to guessing than to being right"

@@ -150,7 +150,9 @@ def test_the_reference_fixed_at_its_epoch_stays_there():
 def test_an_arm_that_is_the_reference_is_never_behind_its_own_epoch(horizon):
     rising = [0.3, 0.5, 0.7, 0.8, 0.85, 0.88][:horizon]
     both = bits(rising)
-    verdict = judge(Comparison("more_epochs", "same", "unit", horizon, 3), RULES, both, both, (0, 0))
+    verdict = judge(
+        Comparison("more_epochs", "same", "unit", horizon, 3), RULES, both, both, (0, 0)
+    )
     assert verdict.gap.value >= 0
     assert verdict.word is Word.CATCHES_UP
 
