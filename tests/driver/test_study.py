@@ -193,7 +193,7 @@ def test_a_second_driver_is_told_who_runs_the_study(place):
     try:
         place.wait_for_trials(1)
         said = place.run("--set", "model.options.seconds=0.2", status=2)
-        assert f"study tested: is being run by process {process.pid}, since" in said
+        assert f"study tested: is being run by process {process.pid} on " in said
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
