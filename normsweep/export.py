@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from normsweep import version
-from normsweep.errors import StoreError, UserError, masked
+from normsweep.errors import StoreError, UserError
 from normsweep.shell import Storage, StudyName, run
-from normsweep.stores import STORAGE
+from normsweep.stores import STORAGE, storage_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,8 +96,7 @@ def _table(
         case "arms":
             return arms_table(searched, info.arms, info.same)
         case _:
-            given = "" if storage == STORAGE else f" --storage '{masked(storage)}'"
-            return _verdict(info, records, format_, given)
+            return _verdict(info, records, format_, storage_option(storage))
 
 
 def _verdict(info: StudyInfo, records: Sequence[Record], format_: str, given: str) -> pd.DataFrame:

@@ -9,9 +9,9 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from normsweep import version
-from normsweep.errors import UserError, masked
+from normsweep.errors import UserError
 from normsweep.shell import Storage, StudyName, run
-from normsweep.stores import STORAGE
+from normsweep.stores import STORAGE, storage_option
 
 __all__ = ["app", "main", "report"]
 
@@ -47,9 +47,8 @@ def report(
 
     info, records = read_study(storage, study_name)
     folder = output or Path("mlruns") / "reports" / info.name
-    given = "" if storage == STORAGE else f" --storage '{masked(storage)}'"
     try:
-        page = write_report(report_content(info, records, given), folder)
+        page = write_report(report_content(info, records, storage_option(storage)), folder)
     except OSError as error:
         raise UserError(f"--output: cannot write {folder}: {error.strerror}") from None
     print(page)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["STORAGE", "TRACKING"]
+from normsweep.errors import masked
+
+__all__ = ["STORAGE", "TRACKING", "storage_option"]
 
 STORAGE = "sqlite:///mlruns/optuna.db"
 """Optuna's database: the record."""
 TRACKING = "sqlite:///mlruns/mlflow.db"
 """MLflow's tracking store: its projection."""
+
+
+def storage_option(url: str) -> str:
+    """What a printed command needs to find a study, its blank before it; empty for the default."""
+    return "" if url == STORAGE else f" --storage '{masked(url)}'"

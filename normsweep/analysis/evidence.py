@@ -70,11 +70,12 @@ def evidence(
     look = looks[-1] if looks else Look(0, ())
     found = confirmed(look, records)
     curves = curves_table(found, declared.confidence)
+    general = general_cautions(sweep, arms, searched)
     return Evidence(
         declared=declared,
         arms=tuple(arms),
         seeds=look.seeds,
-        verdicts=_verdicts(sweep, declared, found, arms if looks else (), searched),
+        verdicts=_verdicts(sweep, declared, found, arms if looks else (), general),
         curves=curves,
         configurations=configurations_table(look.configurations),
         speed=speed_table(found, curves, searched, declared),
@@ -83,7 +84,7 @@ def evidence(
         inputs=inputs_table(diagnoses, arms, classes),
         gradients=gradients_table(diagnoses, arms),
         progress=progress_table(searched),
-        warnings=tuple(general_cautions(sweep, arms, searched)),
+        warnings=tuple(general),
     )
 
 
@@ -92,10 +93,9 @@ def _verdicts(
     declared: Declared,
     found: Confirmed,
     arms: Sequence[str],
-    searched: Sequence[Record],
+    general: Sequence[str],
 ) -> pd.DataFrame:
     verdicts = list(judged(declared, found, arms)) if arms else []
-    general = general_cautions(sweep, arms, searched)
     warnings = {
         (v.question, v.arm): [*cautions(sweep, declared, found, v), *general] for v in verdicts
     }

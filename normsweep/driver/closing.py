@@ -17,7 +17,8 @@ from normsweep.reporting.note import experiment_note
 from normsweep.reporting.page import write_report
 from normsweep.reporting.study_report import report_content, study_evidence
 from normsweep.reporting.words import points
-from normsweep.search import Search, Study, all_records
+from normsweep.search import Archive, Search, Study
+from normsweep.spec import SEARCH
 from normsweep.tracking import Tracker, TrackingFailed, remote
 
 __all__ = ["close_study", "print_missing", "print_next", "print_tables", "write_note"]
@@ -44,7 +45,9 @@ def close_study(
     Returns:
         Whether MLflow has the report.
     """
-    info, records = search.info, all_records(study)
+    archive = Archive(study)
+    info, records = archive.info, archive.records()
+    searched = [record for record in records if record.trial.phase == SEARCH]
     found = study_evidence(info, records)
     print_verdict(found, search, console)
     content = report_content(info, records, storage, found)
@@ -54,9 +57,7 @@ def close_study(
         run = tracker.report(page.parent, _gaps(found))
         link = tracker.artifact_page(run, page.name)
         tracker.note(
-            experiment_note(
-                search.sweep, info, search.records(), tracker.run_page, found.verdicts, link
-            )
+            experiment_note(search.sweep, info, searched, tracker.run_page, found.verdicts, link)
         )
     except TrackingFailed as error:
         _warn(console, f"MLflow has not got the report, the same command tries again: {error}")

@@ -15,7 +15,6 @@ from rich.console import Console
 from normsweep.driver.prepare import Prepared, load_data, prepare, without
 from normsweep.driver.running import PhaseName, Running
 from normsweep.driver.signals import Signals
-from normsweep.errors import masked
 from normsweep.execution import Executor, Inline, Processes
 from normsweep.parts import models
 from normsweep.reporting.plan import Plan, plan_lines
@@ -30,7 +29,7 @@ from normsweep.search import (
     study_info,
 )
 from normsweep.spec import DataKey, Result, Status, Sweep
-from normsweep.stores import STORAGE, TRACKING
+from normsweep.stores import STORAGE, TRACKING, storage_option
 from normsweep.tracking import Tracker
 from normsweep.training import Device
 
@@ -112,7 +111,6 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         signals.check()
         tracker = _tracker(sweep, settings, search.info.id)
         waiting.stop()
-        given = settings.storage != STORAGE
         running = Running(
             study=study,
             search=search,
@@ -122,7 +120,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             executor=executor,
             tracker=tracker,
             root=settings.root,
-            storage=f" --storage '{masked(settings.storage)}'" if given else "",
+            storage=storage_option(settings.storage),
             hold=hold,
             signals=signals,
             console=console,

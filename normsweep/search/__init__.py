@@ -17,7 +17,6 @@ from normsweep.search.record import (
     study_info,
     study_names,
 )
-from normsweep.search.record import records as all_records
 from normsweep.search.search import Search
 
 __all__ = [
@@ -28,7 +27,6 @@ __all__ = [
     "Search",
     "Study",
     "StudyInfo",
-    "all_records",
     "begin",
     "begun_study",
     "check_data",
