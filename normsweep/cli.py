@@ -5,25 +5,18 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from normsweep import version
 from normsweep.export import export
 from normsweep.report import report
-from normsweep.shell import Storage, TrackingUri, run
+from normsweep.shell import Storage, TrackingUri, command, run
 from normsweep.stores import STORAGE, TRACKING
 from normsweep.study import study
 
 __all__ = ["app", "main"]
 
-app = App(
-    name="normsweep",
-    help="Does un-normalized input catch up, with more epochs or a tuned learning rate?",
-    version=version,
-    help_format="plaintext",
-    help_formatter="plain",
-    suppress_keyboard_interrupt=False,
-    result_action="return_value",
+app = command(
+    "normsweep", "Does un-normalized input catch up, with more epochs or a tuned learning rate?"
 )
 app.command(study, name="study")
 app.command(export, name="export")

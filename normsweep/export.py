@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from normsweep import version
 from normsweep.errors import StoreError, UserError
-from normsweep.shell import Storage, StudyName, run
+from normsweep.shell import Storage, StudyName, command, run
 from normsweep.stores import STORAGE, storage_option
 
 if TYPE_CHECKING:
@@ -23,14 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "export", "main"]
 
-app = App(
-    name="python -m normsweep.export",
-    help="Write a table of a study: best, trials, epochs, arms or verdict.",
-    version=version,
-    help_format="plaintext",
-    help_formatter="plain",
-    suppress_keyboard_interrupt=False,
-    result_action="return_value",
+app = command(
+    "python -m normsweep.export", "Write a table of a study: best, trials, epochs, arms or verdict."
 )
 
 

@@ -6,23 +6,17 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from normsweep import version
 from normsweep.errors import UserError
-from normsweep.shell import Storage, StudyName, run
+from normsweep.shell import Storage, StudyName, command, run
 from normsweep.stores import STORAGE, storage_option
 
 __all__ = ["app", "main", "report"]
 
-app = App(
-    name="python -m normsweep.report",
-    help="Write the report of a study: one self-contained page, its figures and tables.",
-    version=version,
-    help_format="plaintext",
-    help_formatter="plain",
-    suppress_keyboard_interrupt=False,
-    result_action="return_value",
+app = command(
+    "python -m normsweep.report",
+    "Write the report of a study: one self-contained page, its figures and tables.",
 )
 
 

@@ -10,9 +10,10 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
+from normsweep import version
 from normsweep.errors import Interrupted, NormsweepError, UserError, masked
 
-__all__ = ["Storage", "StudyName", "TrackingUri", "run"]
+__all__ = ["Storage", "StudyName", "TrackingUri", "command", "run"]
 
 Storage = Annotated[str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database: the record.")]
 TrackingUri = Annotated[
@@ -23,6 +24,19 @@ StudyName = Annotated[
 ]
 
 MISTAKE = 2
+
+
+def command(name: str, help_text: str) -> App:
+    """A command whose mistakes, status and Ctrl-C are left to `run`."""
+    return App(
+        name=name,
+        help=help_text,
+        version=version,
+        help_format="plaintext",
+        help_formatter="plain",
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
 
 
 def run(app: App, arguments: Sequence[str] | None = None) -> int:

@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from normsweep import version
 from normsweep.errors import UserError
-from normsweep.shell import Storage, TrackingUri, run
+from normsweep.shell import Storage, TrackingUri, command, run
 from normsweep.stores import STORAGE, TRACKING
 
 if TYPE_CHECKING:
@@ -19,14 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main", "study"]
 
-app = App(
-    name="python -m normsweep.study",
-    help="Search a space of normalization schemes, learning rates, optimizers and epochs.",
-    version=version,
-    help_format="plaintext",
-    help_formatter="plain",
-    suppress_keyboard_interrupt=False,
-    result_action="return_value",
+app = command(
+    "python -m normsweep.study",
+    "Search a space of normalization schemes, learning rates, optimizers and epochs.",
 )
 
 
