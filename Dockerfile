@@ -6,8 +6,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PYTHONUNBUFFERED=1
 
 WORKDIR /build
-COPY requirements/study.txt requirements/postgres.txt requirements/
-RUN pip install --require-hashes -r requirements/study.txt -r requirements/postgres.txt
+COPY requirements/server.txt requirements/
+RUN pip install --require-hashes -r requirements/server.txt
 
 COPY pyproject.toml README.md LICENSE ./
 COPY normsweep normsweep

@@ -60,7 +60,7 @@ $(UV): requirements/uv.txt
 lock: | $(UV)
 	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in -o requirements/study.txt
 	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in --group dev -c requirements/study.txt -o requirements/dev.txt
-	echo 'psycopg[binary]>=3.2' | $(UV) pip compile $(LOCK_FLAGS) - -c requirements/dev.txt -o requirements/postgres.txt
+	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in --extra postgres --extra ray --extra dashboard -c requirements/dev.txt -o requirements/server.txt
 	echo uv | $(UV) pip compile $(LOCK_FLAGS) - -o requirements/uv.txt
 
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
