@@ -5,6 +5,7 @@
     │   ├── SweepError      a sweep file or an option of the command line
     │   ├── DataError       a dataset that cannot be had or cannot be used
     │   ├── DeviceError     a device that is not there
+    │   ├── ClusterError    a Ray cluster that is not there, or has no room
     │   └── StoreError      a database or tracking server that cannot be opened
     └── StudyStopped        the study cannot go on; everything done so far is recorded
     KeyboardInterrupt
@@ -20,6 +21,7 @@ import signal
 from collections.abc import Sequence
 
 __all__ = [
+    "ClusterError",
     "DataError",
     "DeviceError",
     "Interrupted",
@@ -63,6 +65,10 @@ class DataError(UserError):
 
 class DeviceError(UserError):
     """A device was asked for that this machine does not have."""
+
+
+class ClusterError(UserError):
+    """A Ray cluster cannot be reached, or none of its nodes has what a trial wants."""
 
 
 class StoreError(UserError):

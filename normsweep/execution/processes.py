@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.errors import StudyStopped
+from normsweep.execution.gpus import seats
 from normsweep.execution.messages import Begun, Call, Raised, Reply, Returned, Setup, Train
 from normsweep.execution.protocol import Event
-from normsweep.execution.seats import seats
 from normsweep.execution.worker_process import Inbox, Job, Worker
 from normsweep.spec import Epoch, Result, Status, Trial
 from normsweep.training import Device, Finished, environment
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "without_secrets"]
 
 TICK = 0.2
 """Seconds after which a wait looks up, so that a signal's handler gets its turn."""
@@ -56,11 +56,14 @@ class Processes:
         self.slots = jobs
         self._setup = Setup(data_root, warm, asks)
         self._timeout, self._memory = trial_timeout, trial_memory
-        shared = {**_without_secrets(), **environment(device, threads)}
+        shared = {**without_secrets(), **environment(device, threads)}
         self._seats = [{**shared, **own} for own in seats(device, jobs)]
         self._inbox: Inbox = queue.SimpleQueue()
         self._lost: list[Finished] = []
         self._workers: list[Worker | None] = [self._start(seat) for seat in range(jobs)]
+
+    def provide(self, digest: str) -> None:
+        """It is here already: workers read the folder."""
 
     def submit(self, trial: Trial, keep_from: float | None = None) -> None:
         """Hand a trial to a worker that has none; a lost one is replaced first."""
@@ -198,7 +201,7 @@ class Processes:
         self._workers[self._workers.index(worker)] = None
 
 
-def _without_secrets() -> Mapping[str, str]:
+def without_secrets() -> Mapping[str, str]:
     """Our environment without addresses and passwords of stores: workers open none."""
     return {
         name: value

@@ -48,6 +48,8 @@ FREE = (
     "search.timeout",
     "execution.trial_timeout",
     "execution.trial_memory",
+    "execution.num_cpus",
+    "execution.num_gpus",
     "execution.retries",
 )
 ADDED = {
@@ -55,6 +57,8 @@ ADDED = {
     "confirm.baseline.normalization": None,
     "execution.threads": None,
     "execution.trial_memory": None,
+    "execution.num_cpus": None,
+    "execution.num_gpus": None,
     "execution.retries": 1,
 }
 """Keys that sweeps had not from the beginning, and what a record without them means."""

@@ -123,6 +123,10 @@ class Execution(Section):
     """Seconds after which a trial is stopped and recorded as timed out."""
     trial_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """GiB of memory beyond which a worker is stopped and its trial recorded as crashed."""
+    num_cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """CPUs of a node that a trial takes on a Ray cluster: one a thread where it is not given."""
+    num_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """GPUs, or a part of one, that it takes there: one where the cluster has any."""
     retries: Annotated[int, Field(ge=0)] = 1
     """How often a trial that crashed or timed out is tried again, with the same seed."""
 
