@@ -12,7 +12,9 @@ from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from normsweep.errors import StoreError, masked
+from normsweep.errors import StoreError
+from normsweep.secrets import masked
+from normsweep.stores import check_address
 
 __all__ = ["make_folder", "open_storage", "sqlite_file"]
 
@@ -33,6 +35,7 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     Raises:
         StoreError: the URL is none, or the database cannot be opened.
     """
+    check_address("--storage", url)
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -54,7 +57,7 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
         _refuse_others(url)
         storage = _opened(url, options, create)
     except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = masked(" ".join(str(error).split()))[:200]
         raise StoreError(f"--storage: cannot open {masked(url)}: {reason}") from None
     if file is None:
         event.listen(storage.engine, "do_connect", _patiently)
