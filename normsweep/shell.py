@@ -73,7 +73,7 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
         _tell([" ".join(str(error).split()) if isinstance(error, OSError) else str(error)])
         return 1
     except Exception:  # an accident of ours: Python's own report, without passwords
-        print(printable(masked(traceback.format_exc())), file=sys.stderr)
+        print(printable(masked(traceback.format_exc().rstrip())), file=sys.stderr)
         return 1
 
 

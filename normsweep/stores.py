@@ -31,8 +31,13 @@ def check_address(option: str, url: str) -> None:
     That part would be looked up in the network, and be in every message about it.
 
     Raises:
-        StoreError: an @ stands where it cannot.
+        StoreError: an @ stands where it cannot, or there is no scheme before a password.
     """
+    if NO_SCHEME.match(url):
+        raise StoreError(
+            f"{option}: received ***@{url.rpartition('@')[2]}, without a scheme; legal: an address that "
+            "begins as postgresql+psycopg:// or http://"
+        )
     pattern = BAD_HTTP if url.lower().startswith(("http://", "https://")) else BAD_DATABASE
     if pattern.match(url):
         raise StoreError(
@@ -45,6 +50,7 @@ def check_address(option: str, url: str) -> None:
 # As SQLAlchemy reads an address, the first @ after the password ends it; as browsers do, the first
 # of / ? # ends the host.
 BAD_DATABASE = re.compile(r"[\w+]+://[^:/]*:[^@]*@[^/?]*@")
+NO_SCHEME = re.compile(r"(?!.*://)[^/]*:.*@", re.DOTALL)
 BAD_HTTP = re.compile(r"\w+://[^/?#]*[/?#].*@", re.DOTALL)
 
 

@@ -20,6 +20,7 @@ ADDRESSES = [
     ("postgresql://me:S3cret@[::1]:5432/db", "postgresql://me:***@[::1]:5432/db"),
     ("postgresql://host/db?user=me&password=S3cret", "postgresql://host/db?user=me&password=***"),
     ("postgresql://h/db?sslpassword=S3cret&a=b", "postgresql://h/db?sslpassword=***&a=b"),
+    ("postgresql://h/db?passwort=S3cret", "postgresql://h/db?passwort=***"),
     ("postgresql://h/db?sslkey=S3cret", "postgresql://h/db?sslkey=***"),
     ("mssql+pyodbc:///?odbc_connect=PWD%3DS3cret", "mssql+pyodbc:///?odbc_connect=***"),
     ("host=h password='my S3cret' dbname=db", "host=h password=*** dbname=db"),
@@ -54,6 +55,13 @@ def test_a_password_is_masked_however_it_is_written(text, shown):
 )
 def test_what_holds_no_password_stays_as_it_is(text):
     assert masked(text) == text
+
+
+def test_a_password_does_not_stand_alone_in_what_is_said_of_its_address():
+    said = "cannot log in: me S3cret/%@, S3cret%2F%25%40; sorry"
+    address = "databricks://me:S3cret%2F%25%40@host"
+    assert masked(said, address) == "cannot log in: me ***, ***; sorry"
+    assert masked("abc", "http://me:a@host", "nonsense") == "abc"
 
 
 def test_no_error_of_ours_says_a_password():
@@ -100,11 +108,21 @@ def test_a_password_of_which_a_part_would_be_the_host_is_refused(address):
         "http://me:S3cret@host:5000/path",
         "http://host:5000",
         "databricks://profile",
+        "mlruns",
+        "./a@b:c",
         "nonsense",
     ],
 )
 def test_other_addresses_are_let_through(address):
     check_address("--storage", address)
+
+
+def test_a_password_without_a_scheme_before_it_is_not_repeated():
+    with pytest.raises(StoreError) as caught:
+        check_address("--storage", "me:S3cret@host/db")
+    assert str(caught.value).startswith(
+        "--storage: received ***@host/db, without a scheme; legal: "
+    )
 
 
 SECRETS = {

@@ -58,7 +58,7 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
         _refuse_others(url, tables)
         storage = _opened(url, options, create)
     except (SQLAlchemyError, OptunaError, ImportError, RuntimeError) as error:
-        reason = masked(" ".join(str(error).split()))[:200]
+        reason = masked(" ".join(str(error).split()), url)[:200]
         raise StoreError(f"--storage: cannot open {masked(url)}: {reason}") from None
     if file is None:
         event.listen(storage.engine, "do_connect", _patiently)

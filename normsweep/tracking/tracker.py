@@ -96,7 +96,7 @@ class Tracker:
         except StoreError:
             raise
         except Exception as error:
-            reason = _reason(error)
+            reason = _reason(error, uri)
             raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {reason}") from None
 
     def start(self, trial: Trial, data: Mapping[str, Any]) -> str:
@@ -253,7 +253,7 @@ class Tracker:
             return write()
         except (MlflowException, OSError, ValueError) as error:
             # MLflow's own words may hold the whole address.
-            raise TrackingFailed(f"{masked(self.uri)}: {_reason(error)}") from None
+            raise TrackingFailed(f"{masked(self.uri)}: {_reason(error, self.uri)}") from None
 
 
 def remote(uri: str) -> bool:
@@ -286,5 +286,5 @@ def _source_tags() -> dict[str, str]:
     )
 
 
-def _reason(error: Exception) -> str:
-    return masked(" ".join(str(error).split()))[:300]
+def _reason(error: Exception, uri: str) -> str:
+    return masked(" ".join(str(error).split()), uri)[:300]
