@@ -117,7 +117,8 @@ def rows(url: str) -> str:
     engine, tables = create_engine(url), MetaData()
     tables.reflect(engine)
     with engine.connect() as connection:
-        found = [str(connection.execute(select(t)).all()) for t in tables.tables.values()]
+        # As plain tuples: SQLAlchemy's own rows cut what they show.
+        found = [str([*map(tuple, connection.execute(select(t)))]) for t in tables.tables.values()]
     engine.dispose()
     return "\n".join(found)
 
