@@ -28,6 +28,7 @@ from normsweep.search import (
     open_study,
     study_info,
 )
+from normsweep.secrets import masked
 from normsweep.spec import DataKey, Result, Status, Sweep
 from normsweep.stores import STORAGE, TRACKING, storage_option
 from normsweep.tracking import Tracker
@@ -172,7 +173,7 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
 def _tracker(sweep: Sweep, settings: Settings, study_id: str) -> Tracker:
     tags = {
         "normsweep.sweep_file": str(settings.sweep_file or ""),
-        "normsweep.overrides": " ".join(settings.overrides),
+        "normsweep.overrides": masked(" ".join(settings.overrides)),
         "normsweep.executor": settings.executor,
     }
     artifacts = settings.root / "artifacts"

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from normsweep.errors import ClusterError, masked
-from normsweep.execution.processes import without_secrets
+from normsweep.errors import ClusterError
+from normsweep.secrets import masked, without_secrets
 from normsweep.training import Device
 
 __all__ = ["Share", "connected", "gpus_each", "reason", "room", "too_small"]
@@ -92,11 +92,11 @@ def _our_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_secrets() -> Iterator[None]:
-    """A cluster that is started here inherits our environment: without what opens the stores."""
+    """A cluster that is started here inherits our environment: with its own token, no other one."""
     before = dict(os.environ)
-    kept = without_secrets()
-    for name in before.keys() - kept.keys():
-        del os.environ[name]
+    for name in before.keys() - without_secrets(before).keys():
+        if not name.startswith("RAY_"):
+            del os.environ[name]
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from normsweep.execution.gpus import seats
 from normsweep.execution.messages import Begun, Call, Raised, Reply, Returned, Setup, Train
 from normsweep.execution.protocol import Event
 from normsweep.execution.worker_process import Inbox, Job, Worker
+from normsweep.secrets import without_secrets
 from normsweep.spec import Epoch, Result, Status, Trial
 from normsweep.training import Device, Finished, environment
 
-__all__ = ["Processes", "without_secrets"]
+__all__ = ["Processes"]
 
 TICK = 0.2
 """Seconds after which a wait looks up, so that a signal's handler gets its turn."""
@@ -56,7 +57,7 @@ class Processes:
         self.slots = jobs
         self._setup = Setup(data_root, warm, asks)
         self._timeout, self._memory = trial_timeout, trial_memory
-        shared = {**without_secrets(), **environment(device, threads)}
+        shared = {**without_secrets(os.environ), **environment(device, threads)}
         self._seats = [{**shared, **own} for own in seats(device, jobs)]
         self._inbox: Inbox = queue.SimpleQueue()
         self._lost: list[Finished] = []
@@ -199,12 +200,3 @@ class Processes:
 
     def _dismiss(self, worker: Worker) -> None:
         self._workers[self._workers.index(worker)] = None
-
-
-def without_secrets() -> Mapping[str, str]:
-    """Our environment without addresses and passwords of stores: workers open none."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PG", "MLFLOW_TRACKING_")) and name != "OPTUNA_STORAGE"
-    }
