@@ -1,22 +1,24 @@
-# One image for the study and for MLflow's server, so that both have the same MLflow.
+# One image for every service but PostgreSQL: MLflow, Optuna, Ray and normsweep have one version each,
+# as Ray and MLflow want it of those that talk to one another.
 FROM python:3.11.14-slim-bookworm
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1
 
-WORKDIR /build
-COPY requirements/server.txt requirements/
-RUN pip install --require-hashes -r requirements/server.txt
-
-COPY pyproject.toml README.md LICENSE ./
-COPY normsweep normsweep
-COPY sweeps sweeps
-RUN pip install --no-deps --no-build-isolation .
+# server, or server-cuda for workers with an NVIDIA GPU: the same versions and CUDA.
+ARG REQUIREMENTS=server
+COPY requirements/${REQUIREMENTS}.txt requirements/
+RUN pip install --require-hashes -r requirements/${REQUIREMENTS}.txt
 
 # A fresh named volume takes the owner of the folder that it is mounted on.
 RUN useradd --uid 10001 --user-group --create-home normsweep \
  && install --directory --owner=normsweep --group=normsweep /artifacts /study /study/mlruns
+
+# The sources are not kept, and a change to them costs this layer alone.
+RUN --mount=type=bind,target=/source \
+    pip install --no-deps --no-build-isolation /source
+
 WORKDIR /study
 USER 10001:10001
 CMD ["python", "-m", "normsweep.study"]

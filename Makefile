@@ -61,6 +61,7 @@ lock: | $(UV)
 	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in -o requirements/study.txt
 	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in --group dev -c requirements/study.txt -o requirements/dev.txt
 	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in --extra postgres --extra ray --extra dashboard -c requirements/dev.txt -o requirements/server.txt
+	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in --extra postgres --extra ray --extra dashboard --extra cuda -c requirements/server.txt -o requirements/server-cuda.txt
 	echo uv | $(UV) pip compile $(LOCK_FLAGS) - -o requirements/uv.txt
 
 LOCK_FLAGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -36,6 +36,13 @@ def study(
     ] = None,
     storage: Storage = STORAGE,
     tracking_uri: TrackingUri = TRACKING,
+    mlflow_page: Annotated[
+        str | None,
+        Parameter(
+            env_var="NORMSWEEP_MLFLOW_PAGE",
+            help="Where browsers open MLflow, if not at the tracking URI.",
+        ),
+    ] = None,
     n_trials: Annotated[int | None, Parameter(help="Trials in total, as search.trials.")] = None,
     timeout: Annotated[
         float | None, Parameter(help="Seconds after which no trial is started.")
@@ -111,6 +118,7 @@ def study(
     settings = Settings(
         storage=storage,
         tracking_uri=tracking_uri,
+        mlflow_page=mlflow_page,
         executor=executor,
         n_jobs=n_jobs,
         ray_address=ray_address,

@@ -21,7 +21,7 @@ from normsweep.search import Archive, Search, Study
 from normsweep.secrets import masked
 from normsweep.spec import SEARCH
 from normsweep.stores import tracking_address
-from normsweep.tracking import Tracker, TrackingFailed, remote
+from normsweep.tracking import Tracker, TrackingFailed
 
 __all__ = ["close_study", "print_missing", "print_next", "print_tables", "write_note"]
 
@@ -151,13 +151,13 @@ def print_next(search: Search, storage: str, tracker: Tracker, console: Console)
         f"  python -m normsweep.export epochs --study-name {name}{given} -o epochs.csv",
         f"  python -m normsweep.export verdict --study-name {name}{given} --format latex",
     ]
-    if not remote(tracker.uri):
+    if not tracker.address:
         lines += [
             f"  MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri {tracking_address(tracker.uri)}",
             f"    then open http://127.0.0.1:5000/{tracker.page}",
         ]
     else:
-        lines.append(f"  open {masked(tracker.uri)}/{tracker.page}")
+        lines.append(f"  open {masked(tracker.address)}/{tracker.page}")
     for line in lines:
         _say(console, line)
 

@@ -45,6 +45,8 @@ class Settings:
 
     storage: str = STORAGE
     tracking_uri: str = TRACKING
+    mlflow_page: str | None = None
+    """Address at which browsers open MLflow, where it is not the tracking URI."""
     executor: ExecutorName = "processes"
     n_jobs: int | None = None
     """Trials side by side; None: one, and on a cluster as many as it has room for."""
@@ -178,7 +180,13 @@ def _tracker(sweep: Sweep, settings: Settings, study_id: str) -> Tracker:
     }
     artifacts = settings.root / "artifacts"
     return Tracker(
-        settings.tracking_uri, sweep.name, study_id, artifacts, tags, settings.sweep_file
+        settings.tracking_uri,
+        sweep.name,
+        study_id,
+        artifacts,
+        tags,
+        settings.sweep_file,
+        settings.mlflow_page,
     )
 
 

@@ -37,7 +37,7 @@ from normsweep.spec import Epoch, Record, Status, Trial
 from normsweep.stores import check_address
 from normsweep.tracking import rows
 
-__all__ = ["Tracker", "TrackingFailed", "remote"]
+__all__ = ["Tracker", "TrackingFailed"]
 
 R = TypeVar("R")
 
@@ -68,6 +68,7 @@ class Tracker:
         artifacts: Path,
         tags: Mapping[str, str],
         sweep_file: Path | None = None,
+        mlflow_page: str | None = None,
     ) -> None:
         """Open the experiment of a study, made where there is none.
 
@@ -78,10 +79,13 @@ class Tracker:
             artifacts: folder for artifacts where the store is a local database.
             tags: what every run is tagged with, beside what its trial says.
             sweep_file: kept with every run.
+            mlflow_page: address at which browsers open MLflow, where it is not the URI.
 
         Raises:
             StoreError: the store cannot be opened.
         """
+        self.address = (mlflow_page or (uri if _remote(uri) else "")).rstrip("/")
+        """Where browsers open MLflow; empty where its server is yet to be started."""
         self.uri, self._study, self._study_id, self._sweep_file = (
             uri,
             experiment,
@@ -234,7 +238,7 @@ class Tracker:
     def _experiment(self, name: str, artifacts: Path) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            location = None if remote(self.uri) else artifacts.absolute().as_uri()
+            location = None if _remote(self.uri) else artifacts.absolute().as_uri()
             return self._client.create_experiment(name, artifact_location=location)
         if found.lifecycle_stage != "active":
             raise StoreError(
@@ -256,7 +260,7 @@ class Tracker:
             raise TrackingFailed(f"{masked(self.uri)}: {_reason(error, self.uri)}") from None
 
 
-def remote(uri: str) -> bool:
+def _remote(uri: str) -> bool:
     """Whether a tracking URI is a server's, which keeps artifacts itself, and not a database's."""
     return uri.startswith(("http://", "https://", "databricks"))
 

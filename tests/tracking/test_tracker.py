@@ -205,3 +205,14 @@ def test_a_server_that_is_gone_fails_the_write_and_not_the_program(mlflow_server
     finally:
         mlflow_server.start()
     assert tracker.deliver(record, DATA)
+
+
+def test_browsers_open_the_server_itself_unless_they_are_told_another_address(
+    mlflow_server, database, tmp_path
+) -> None:
+    def address(uri: str, *page: str) -> str:
+        return Tracker(uri, "address", "id", tmp_path, {}, None, *page).address
+
+    assert address(mlflow_server.url) == mlflow_server.url
+    assert address(mlflow_server.url, "https://sweeps.example.org/") == "https://sweeps.example.org"
+    assert address(database) == ""

@@ -1,0 +1,320 @@
+"""docker-compose.yml, Dockerfile and what is beside them: the rules that they keep."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent.parent
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+IGNORED = (ROOT / ".dockerignore").read_text().splitlines()
+GIVEN = {"POSTGRES_PASSWORD": "one", "RAY_AUTH_TOKEN": "two"}
+SECRETS = {
+    "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?set it in .env}",
+    "PGPASSWORD": "${POSTGRES_PASSWORD:?set it in .env}",
+    "RAY_AUTH_TOKEN": "${RAY_AUTH_TOKEN:?set it in .env}",
+}
+
+each_service = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+
+
+def enabled(*profiles: str) -> set[str]:
+    """The services that `docker compose --profile … up` starts."""
+    return {
+        name
+        for name, service in SERVICES.items()
+        if not service.get("profiles") or set(profiles) & set(service["profiles"])
+    }
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.machines.yml"])
+def test_keeps_to_the_specification_of_compose(name: str) -> None:
+    schema = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    checked = subprocess.run([*schema, ROOT / name], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_each_profile_is_a_whole_server() -> None:
+    always = {"postgres", "mlflow", "record", "dashboard", "ray-head"}
+    assert enabled() == always
+    assert enabled("cpu") == always | {"worker", "study"}
+    assert enabled("gpu") == always | {"gpu-worker", "study"}
+
+
+@each_service
+def test_images_are_pinned_to_a_release(service: dict[str, Any]) -> None:
+    assert re.fullmatch(r"[\w./-]+:\d+\.\d+[\w.-]*", service["image"])
+
+
+def test_services_with_the_same_image_build_the_same() -> None:
+    assert {(s["image"], str(s["build"])) for s in OURS.values()} == {
+        ("normsweep:0.1.0", "."),
+        ("normsweep:0.1.0-cuda", str(SERVICES["gpu-worker"]["build"])),
+    }
+    assert set(SERVICES) - set(OURS) == {"postgres"}
+
+
+def locks() -> list[Path]:
+    """What the Dockerfile installs from, in either image."""
+    default = re.search(r"^ARG REQUIREMENTS=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert default
+    other = SERVICES["gpu-worker"]["build"]["args"]["REQUIREMENTS"]
+    return [ROOT / "requirements" / f"{name}.txt" for name in (default[1], other)]
+
+
+def test_the_dockerfile_is_pinned_and_installs_by_hashes() -> None:
+    assert re.search(r"^FROM python:3\.11\.\d+-slim-\w+$", DOCKERFILE, re.MULTILINE)
+    installs = re.findall(r"\bpip install (.*)$", DOCKERFILE, re.MULTILINE)
+    assert len(installs) == 2
+    for install in installs:
+        assert "--require-hashes" in install or "--no-deps" in install
+    assert "-r requirements/${REQUIREMENTS}.txt" in DOCKERFILE
+    assert all("--hash=sha256:" in lock.read_text() for lock in locks())
+
+
+def test_both_images_have_the_same_versions_and_one_has_cuda() -> None:
+    server, cuda = (
+        dict(re.findall(r"^([\w.\[\]-]+)==(\S+)", lock.read_text(), re.MULTILINE))
+        for lock in locks()
+    )
+    assert {name: cuda[name] for name in server} == server
+    assert {name.partition("-")[0] for name in cuda.keys() - server.keys()} == {"nvidia"}
+
+
+@each_service
+def test_runs_unprivileged(service: dict[str, Any]) -> None:
+    assert not re.match(r"(0|root)(:|$)", service["user"])
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.get("privileged", False)
+
+
+@each_service
+def test_writes_to_its_volumes_and_to_what_ends_with_it(service: dict[str, Any]) -> None:
+    assert service["read_only"] is True
+    assert "/tmp" in service["tmpfs"]
+
+
+@pytest.mark.parametrize("service", OURS.values(), ids=OURS)
+def test_what_libraries_keep_goes_where_it_may(service: dict[str, Any]) -> None:
+    assert service["environment"]["HOME"] == "/tmp"
+    assert service["environment"]["MPLCONFIGDIR"].startswith("/tmp/")
+
+
+@pytest.mark.parametrize("name", ["ray-head", "worker", "gpu-worker"])
+def test_rays_objects_fit_into_shared_memory(name: str) -> None:
+    assert SERVICES[name]["shm_size"] == "2gb"
+    assert "--object-store-memory=1500000000" in SERVICES[name]["command"]
+
+
+def test_the_image_has_the_user_that_services_name() -> None:
+    (user,) = {service["user"] for service in OURS.values()}
+    assert f"USER {user}" in DOCKERFILE
+    assert f"--uid {user.partition(':')[0]} " in DOCKERFILE
+
+
+def test_ports_are_bound_to_this_machine_unless_asked(read) -> None:
+    bound = {
+        name: service["ports"]
+        for name, service in read(**GIVEN)["services"].items()
+        if "ports" in service
+    }
+    assert bound == {
+        "postgres": ["127.0.0.1:5432:5432"],
+        "mlflow": ["127.0.0.1:5000:5000"],
+        "dashboard": ["127.0.0.1:8080:8080"],
+    }
+
+
+def test_only_pages_can_be_shown_to_others(read) -> None:
+    services = read(**GIVEN, BIND="0.0.0.0", SERVER_NAME="sweeps.example.org")["services"]
+    assert services["postgres"]["ports"] == ["127.0.0.1:5432:5432"]
+    assert services["mlflow"]["ports"] == ["0.0.0.0:5000:5000"]
+    assert services["dashboard"]["ports"] == ["0.0.0.0:8080:8080"]
+    hosts = "--allowed-hosts=mlflow:*,localhost:*,127.0.0.1:*,sweeps.example.org:*"
+    assert hosts in services["mlflow"]["command"]
+    page = "http://sweeps.example.org:5000"
+    assert f"--cors-allowed-origins={page}" in services["mlflow"]["command"]
+    assert services["study"]["environment"]["NORMSWEEP_MLFLOW_PAGE"] == page
+
+
+@each_service
+def test_secrets_come_from_the_environment_file_alone(service: dict[str, Any]) -> None:
+    for name, value in service.get("environment", {}).items():
+        if re.search("PASSWORD|SECRET|TOKEN|KEY", name):
+            assert value == SECRETS[name]
+    for url in re.findall(r"\w+://[^'\"\s]+", str(service)):
+        assert not re.search(r"//[^/@]*:[^/@]*@", url), "a URL with a password"
+
+
+def test_each_has_the_secrets_that_it_needs() -> None:
+    def who(name: str) -> set[str]:
+        return {service for service in SERVICES if name in SERVICES[service]["environment"]}
+
+    assert who("POSTGRES_PASSWORD") == {"postgres"}
+    assert who("PGPASSWORD") == {"mlflow", "record", "dashboard", "study"}
+    assert who("RAY_AUTH_TOKEN") == {"ray-head", "worker", "gpu-worker", "study"}
+    for name in who("RAY_AUTH_TOKEN"):
+        assert SERVICES[name]["environment"]["RAY_AUTH_MODE"] == "token"
+
+
+@pytest.mark.parametrize("missing", GIVEN)
+@pytest.mark.parametrize("empty", [False, True], ids=["unset", "empty"])
+def test_refuses_to_start_without_a_secret(read, refused, missing: str, empty: bool) -> None:
+    given = {**GIVEN, missing: ""}
+    if not empty:
+        del given[missing]
+    with pytest.raises(refused, match=rf"{missing} is missing a value: set it in \.env"):
+        read(**given)
+
+
+def test_the_example_environment_has_no_secret_that_works() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    named = [line for line in lines if line and not line.startswith("#")]
+    assert named == ["POSTGRES_PASSWORD=", "RAY_AUTH_TOKEN=", "COMPOSE_PROFILES=cpu"]
+
+
+def test_the_example_environment_names_every_variable() -> None:
+    files = [ROOT / "docker-compose.yml", ROOT / "docker-compose.machines.yml"]
+    used = set(re.findall(r"\$\{(\w+)", "".join(file.read_text() for file in files)))
+    named = set(re.findall(r"^#?(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert named == used | {"COMPOSE_PROFILES"}
+
+
+def test_the_environment_file_is_neither_committed_nor_sent_to_the_builder() -> None:
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+    assert IGNORED[0] == "*"
+    assert not any(line.startswith("!.") for line in IGNORED)
+
+
+def test_what_the_package_is_built_from_is_sent_to_the_builder() -> None:
+    sent = {line[1:] for line in IGNORED if line.startswith("!")}
+    assert sent == {"LICENSE", "README.md", "normsweep", "pyproject.toml", "requirements", "sweeps"}
+    assert all((ROOT / path).exists() for path in sent)
+
+
+@each_service
+def test_what_stays_up_has_a_health_check(service: dict[str, Any]) -> None:
+    if service["restart"] == "no":
+        assert "healthcheck" not in service
+    else:
+        assert service["restart"] == "unless-stopped"
+        assert service["healthcheck"]["test"][0] == "CMD"
+
+
+def test_the_start_is_ordered() -> None:
+    def waits(name: str) -> dict[str, str]:
+        return {k: v["condition"] for k, v in SERVICES[name].get("depends_on", {}).items()}
+
+    healthy, done = "service_healthy", "service_completed_successfully"
+    assert waits("postgres") == waits("ray-head") == {}
+    assert waits("mlflow") == waits("record") == {"postgres": healthy}
+    assert waits("dashboard") == {"record": done}
+    assert waits("worker") == waits("gpu-worker") == {"ray-head": healthy}
+    assert waits("study") == {
+        "record": done,
+        "mlflow": healthy,
+        "ray-head": healthy,
+        "worker": healthy,
+        "gpu-worker": healthy,
+    }
+    either = {k for k, v in SERVICES["study"]["depends_on"].items() if not v.get("required", True)}
+    assert either == {"worker", "gpu-worker"}
+
+
+def test_the_study_runs_once() -> None:
+    assert SERVICES["study"]["restart"] == SERVICES["record"]["restart"] == "no"
+
+
+def test_optuna_and_mlflow_have_a_database_each() -> None:
+    mounted = [config["source"] for config in SERVICES["postgres"]["configs"]]
+    script = "".join(COMPOSE["configs"][name]["content"] for name in mounted)
+    made = re.findall(r"CREATE DATABASE (\w+);", script)
+    whole = {
+        name: re.findall(r"normsweep@postgres:5432/(\w+)", str(s)) for name, s in SERVICES.items()
+    }
+    used = {name: set(databases) for name, databases in whole.items() if databases}
+    record = {"optuna"}
+    assert used == {"mlflow": {"mlflow"}, "record": record, "dashboard": record, "study": record}
+    assert set(made) == {"mlflow", "optuna"}
+
+
+def test_the_dashboard_cannot_write_to_the_record() -> None:
+    options = SERVICES["dashboard"]["environment"]["PGOPTIONS"]
+    assert options == "-c default_transaction_read_only=on"
+
+
+def test_the_tracking_server_is_quiet() -> None:
+    variables = SERVICES["mlflow"]["environment"]
+    assert variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+    assert variables["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_trials_run_on_workers_alone() -> None:
+    assert "--num-cpus=0" in SERVICES["ray-head"]["command"]
+    assert SERVICES["gpu-worker"]["deploy"]["resources"]["reservations"]["devices"] == [
+        {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+    ]
+
+
+def test_what_must_last_lies_in_named_volumes() -> None:
+    lasting = {
+        volume.partition(":")[0]: volume.split(":")[1]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", [])
+        if not volume.startswith(".")
+    }
+    assert set(lasting) == set(COMPOSE["volumes"])
+    assert lasting["postgres"] == "/var/lib/postgresql"  # from PostgreSQL 18 on
+    assert lasting["mlruns"] == "/study/mlruns"
+    destination = f"--artifacts-destination={lasting['artifacts']}"
+    assert destination in SERVICES["mlflow"]["command"]
+
+
+MACHINES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.machines.yml").read_text())
+
+
+def test_several_machines_differ_in_rays_network_alone() -> None:
+    assert set(MACHINES["services"]) == {"ray-head", "worker", "gpu-worker", "study"}
+    for name in ("ray-head", "worker", "gpu-worker"):
+        there, here = MACHINES["services"][name], SERVICES[name]
+        assert there["network_mode"] == "host"
+        own = {
+            "--min-worker-port",
+            "--max-worker-port",
+            "--node-ip-address",
+            "--object-manager-port",
+        }
+        ours = [word for word in there["command"] if word.partition("=")[0] not in own]
+        counted = ("--num-cpus=${", "--num-gpus", "--node-manager-port")
+        assert [w for w in ours if not w.startswith(counted)] == [
+            w for w in here["command"] if not w.startswith(counted)
+        ]
+        # The host's network has no ports to bind, and no names of Compose's.
+        assert "ports" not in here
+    hosts = ["ray-head:${HEAD_IP:?set it in .env}"]
+    assert all(
+        MACHINES["services"][name]["extra_hosts"] == hosts
+        for name in ("worker", "gpu-worker", "study")
+    )
+
+
+def test_the_head_and_a_worker_of_one_machine_listen_on_ports_of_their_own() -> None:
+    def ports(name: str) -> set[int]:
+        words = dict(w.split("=", 1) for w in MACHINES["services"][name]["command"] if "=" in w)
+        single = {int(v) for k, v in words.items() if k.endswith("port") and "worker" not in k}
+        return single | set(
+            range(int(words["--min-worker-port"]), int(words["--max-worker-port"]) + 1)
+        )
+
+    assert not ports("ray-head") & ports("worker")
+    assert 6380 in ports("worker")  # where the health check looks
