@@ -123,6 +123,11 @@ class Phase(Archive, ABC):
             self._reopen(trial)
         return told
 
+    @on_record
+    def settle(self) -> None:
+        """Close what an interruption broke off between two writes."""
+        repair(self._study)
+
     def _again(self, ended: Record) -> bool:
         """Whether a trial that ended is to be run again; counts the failures of its place."""
         status = ended.result.status if ended.result else Status.INTERRUPTED
