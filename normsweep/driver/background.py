@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from normsweep.tracking import TrackingFailed
 
 __all__ = ["Background"]
 
 R = TypeVar("R")
+
+CLOSING = 5.0
+"""Seconds that what was begun has to end, when the program is stopped."""
 
 
 class Background:
@@ -23,6 +27,14 @@ class Background:
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
         self._until: float | None = None
         threading.Thread(target=self._work, daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.hurry()
+        with contextlib.suppress(TrackingFailed):
+            self.call(lambda: None)
 
     def put(self, job: Callable[[], R]) -> Future[R]:
         """Have something done after all that was put before."""
@@ -48,9 +60,9 @@ class Background:
         """What a job returns, or raises, as `wait`."""
         return self.wait(self.put(job))
 
-    def hurry(self, seconds: float) -> None:
-        """From now on all waits end after so many seconds, together."""
-        self._until = min(self._until or float("inf"), time.monotonic() + seconds)
+    def hurry(self) -> None:
+        """From now on all waits together last no longer than `CLOSING`."""
+        self._until = min(self._until or float("inf"), time.monotonic() + CLOSING)
 
     def _work(self) -> None:
         while True:

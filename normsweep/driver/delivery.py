@@ -17,13 +17,11 @@ from normsweep.search import Archive
 from normsweep.spec import Epoch, Record, Trial
 from normsweep.tracking import Tracker, TrackingFailed
 
-__all__ = ["CLOSING", "Delivery"]
+__all__ = ["Delivery"]
 
 
 PAUSE = 10.0
 """Seconds after a failure in which no live run is begun."""
-CLOSING = 5.0
-"""Seconds that MLflow has to take what is left when the study is stopped."""
 
 
 class Delivery:
@@ -72,7 +70,7 @@ class Delivery:
 
     def abandon(self) -> None:
         """Close the live runs of trials that will not be told any more, if MLflow is quick."""
-        self._background.hurry(CLOSING)
+        self._background.hurry()
         with contextlib.suppress(TrackingFailed):
             self._background.call(self._close)
         self.collect()

@@ -22,14 +22,14 @@ from normsweep.driver.closing import (
     write_note,
 )
 from normsweep.driver.confirm import diagnose_arms, open_confirmation
-from normsweep.driver.delivery import CLOSING, Delivery
+from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_phase
 from normsweep.driver.models import log_best_models
 from normsweep.driver.signals import Signals
 from normsweep.errors import StudyStopped
 from normsweep.execution import Executor
-from normsweep.reporting.console import make_display
-from normsweep.search import Confirmation, Hold, Phase, Search, Study
+from normsweep.reporting.console import Display, make_display
+from normsweep.search import Archive, Confirmation, Hold, Phase, Search, Study
 from normsweep.spec import CONFIRM, DataKey, Result
 from normsweep.stores import tracking_option
 from normsweep.tracking import Tracker, TrackingFailed
@@ -74,11 +74,13 @@ class Running:
         lacking: list[str] = []
         try:
             if wanted != CONFIRM:
-                lacking += self._search()
+                lacking = self._search()
             if wanted == CONFIRM or (wanted == "all" and not search.left):
-                lacking += self._confirm()
+                late = self._confirm()
+                # MLflow may be back since the search.
+                lacking = late + (self._make_up() if lacking and not late else lacking)
         except BaseException:
-            self.background.hurry(CLOSING)
+            self.background.hurry()
             with contextlib.suppress(StudyStopped):  # it would stand before what is wrong
                 write_note(search, self.tracker, self.background, console)
             raise
@@ -115,13 +117,18 @@ class Running:
             confirmation.look()
         return lacking
 
+    def _make_up(self) -> list[str]:
+        """Deliver what MLflow lacks of all phases; what it still lacks."""
+        with make_display(self.console) as display:
+            return self._deliver(self._delivery(Archive(self.study), display), display, self.search)
+
     def _phase(
         self, phase: Phase, checkpoints: Checkpoints | None, timeout: float | None
     ) -> list[str]:
         """Run a phase; what MLflow lacks of it in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
         with make_display(self.console) as display:
-            delivery = Delivery(phase, self.tracker, self.about, display.note, self.background)
+            delivery = self._delivery(phase, display)
             delivery.deliver(self.signals)
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):
@@ -137,16 +144,23 @@ class Running:
                 self.where,
                 timeout,
             )
-            lacking = [f"trial {number}" for number in delivery.deliver(self.signals)]
-            if isinstance(phase, Search) and checkpoints is not None:
-                unlogged = log_best_models(
-                    phase,
-                    self.tracker,
-                    self.executor,
-                    checkpoints,
-                    display,
-                    self.signals,
-                    self.background,
-                )
-                lacking += [f"the model of {arm}" for arm in unlogged]
+            return self._deliver(delivery, display, phase)
+
+    def _delivery(self, archive: Archive, display: Display) -> Delivery:
+        return Delivery(archive, self.tracker, self.about, display.note, self.background)
+
+    def _deliver(self, delivery: Delivery, display: Display, phase: Phase) -> list[str]:
+        """Deliver trials, and a search's models; what MLflow lacks of them."""
+        lacking = [f"trial {number}" for number in delivery.deliver(self.signals)]
+        if isinstance(phase, Search):
+            unlogged = log_best_models(
+                phase,
+                self.tracker,
+                self.executor,
+                Checkpoints(self.root / "checkpoints" / phase.sweep.name),
+                display,
+                self.signals,
+                self.background,
+            )
+            lacking += [f"the model of {arm}" for arm in unlogged]
         return lacking

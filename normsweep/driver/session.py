@@ -120,7 +120,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             where=where,
             executor=executor,
             tracker=tracker,
-            background=Background(),
+            background=stack.enter_context(Background()),
             root=settings.root,
             storage=storage_option(settings.storage),
             hold=hold,

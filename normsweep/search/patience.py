@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
 __all__ = ["PATIENCE", "Patient"]
 
@@ -71,7 +71,9 @@ def patiently(attempt: Callable[[], R]) -> R:
 
 def _lost(error: Exception) -> bool:
     cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-    return isinstance(cause, DBAPIError) and cause.connection_invalidated
+    if isinstance(cause, DBAPIError):
+        return cause.connection_invalidated
+    return isinstance(cause, PendingRollbackError)  # lost between two statements
 
 
 def _repeated(name: str) -> Callable[..., Any]:

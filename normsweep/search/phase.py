@@ -42,7 +42,8 @@ def on_record(method: Callable[P, R]) -> Callable[P, R]:
         try:
             return method(*args, **kwargs)
         except (OptunaError, SQLAlchemyError) as error:
-            reason = masked(" ".join(f"{type(error).__name__}: {error}".split()))[:400]
+            cause = error.__cause__ or error  # Optuna's own message says nothing of it
+            reason = masked(" ".join(f"{type(cause).__name__}: {cause}".split()))[:400]
             raise StudyStopped(
                 f"the record (--storage) cannot be written: {reason}; mend that, and run the same "
                 "command again"

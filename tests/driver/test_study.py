@@ -135,23 +135,6 @@ def test_a_study_runs_says_when_it_is_done_and_goes_on_with_more_trials(place):
     assert_whole(place, 15)
 
 
-def test_an_mlflow_server_that_goes_away_stops_no_training(place, mlflow_server):
-    process = place.start("--tracking-uri", mlflow_server.url, "--set", "model.options.seconds=0.1")
-    place.wait_for_trials(2)
-    mlflow_server.stop()
-    try:
-        said, _ = process.communicate(timeout=300)
-    finally:
-        mlflow_server.start()
-    assert process.returncode == 1, said
-    assert "MLflow did not take trial" in said
-    assert "MLflow lacks trial " in said
-    assert f"normsweep sync --study-name tested --tracking-uri '{mlflow_server.url}'" in said
-    assert place.complete() == 12
-    place.run("--tracking-uri", mlflow_server.url, "--set", "model.options.seconds=0.1")
-    assert_whole(place, tracking=mlflow_server.url)
-
-
 def test_a_sweep_changed_since_is_refused_with_the_difference(place):
     place.run("--n-trials", "3")
     said = place.run("--seed", "5", status=2)

@@ -77,7 +77,7 @@ MISBEHAVING = """
 import os, random, signal, sys, threading, time
 
 def misbehave():
-    while "normsweep.training.engine" not in sys.modules:
+    while "normsweep.training.engine" not in sys.modules or not os.path.exists({go!r}):
         time.sleep(0.1)
     dice = random.Random(os.urandom(8))
     time.sleep(0.5 + dice.expovariate(1 / {mean}))
@@ -106,12 +106,11 @@ if "normsweep.execution.worker" in sys.orig_argv:
 
 @pytest.mark.slow
 def test_workers_that_end_in_every_way_cost_their_own_trials_only(tmp_path, record_property):
-    hooks, log = tmp_path / "hooks", tmp_path / "misdeeds.txt"
+    hooks, log, go = tmp_path / "hooks", tmp_path / "misdeeds.txt", tmp_path / "go"
     hooks.mkdir()
     log.touch()
-    (hooks / "sitecustomize.py").write_text(MISBEHAVING.format(mean=2.5, log=str(log)))
+    (hooks / "sitecustomize.py").write_text(MISBEHAVING.format(mean=2.5, log=str(log), go=str(go)))
     path = os.pathsep.join([str(hooks), os.environ.get("PYTHONPATH", "")])
-    misdeeds, study = Counter[str](), None
     for round_ in range(3):
         folder = tmp_path / f"study_{round_}"
         folder.mkdir()
@@ -120,12 +119,16 @@ def test_workers_that_end_in_every_way_cost_their_own_trials_only(tmp_path, reco
             "execution.trial_memory=1.0", "model.options.seconds=0.1",
         )  # fmt: skip
         study = Survivor(folder, options=options, environment={"PYTHONPATH": path})
-        study.finish()
+        process = study.start()
+        study.wait_for_trials(1, process)
+        go.touch()
+        assert process.wait(timeout=600) == 0, study.output()
+        go.unlink()
         study.assert_whole()
         study.assert_stopped()
         lost = Counter(r.result.status for r in study.records() if r.result)
         assert lost[Status.TIMED_OUT] + lost[Status.CRASHED]
-    misdeeds.update(log.read_text().split())
+    misdeeds = Counter(log.read_text().split())
     assert set(misdeeds) == {"kill", "segfault", "exit", "hang", "grow"}
     for how, times in misdeeds.items():
         record_property(how, times)
