@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import OptunaError
 from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -50,10 +51,10 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     kind = Patient if file is None else optuna.storages.RDBStorage
     try:
         with alone(url) if create else nullcontext():
-            _refuse_others(url)
+            _refuse_others(url, create)
             storage = kind(url, engine_kwargs=options, skip_table_creation=not create)
-    except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except (OptunaError, SQLAlchemyError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error.__cause__ or error).split())[:200]
         raise StoreError(f"--storage: cannot open {masked(url)}: {reason}") from None
     if file is None:
         event.listen(storage.engine, "do_connect", _patiently)
@@ -72,13 +73,18 @@ def _patiently(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
             time.sleep(1.0)
 
 
-def _refuse_others(url: str) -> None:
+def _refuse_others(url: str, create: bool) -> None:
     """Raise where the database is MLflow's: the two cannot share one (both keep `alembic_version`)."""
     engine = create_engine(url)
     try:
         tables = set(inspect(engine).get_table_names())
     finally:
         engine.dispose()
+    if not tables and not create:
+        raise StoreError(
+            f"--storage: received {masked(url)}, which is empty; legal: the storage of a study that "
+            "was run (python -m normsweep.study makes one)"
+        )
     if "experiments" in tables and "studies" not in tables:
         raise StoreError(
             f"--storage: received {masked(url)}, which is MLflow's database; legal: one of its own, "

@@ -42,6 +42,8 @@ __all__ = ["Tracker", "TrackingFailed", "remote"]
 R = TypeVar("R")
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
+# Every database error with its traceback, which is raised as well, and told in a line.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 ENDS = {
     Status.COMPLETE: "FINISHED",
