@@ -5,6 +5,7 @@
     │   ├── SweepError      a sweep file or an option of the command line
     │   ├── DataError       a dataset that cannot be had or cannot be used
     │   ├── DeviceError     a device that is not there
+    │   ├── ClusterError    a Ray cluster that is not there, or has no room
     │   └── StoreError      a database or tracking server that cannot be opened
     └── StudyStopped        the study cannot go on; everything done so far is recorded
     KeyboardInterrupt
@@ -15,11 +16,14 @@ A trial that fails is not an exception: it is a status (`normsweep.spec.Status`)
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Sequence
 
+from normsweep.plain import one_line, printable
+from normsweep.secrets import masked
+
 __all__ = [
+    "ClusterError",
     "DataError",
     "DeviceError",
     "Interrupted",
@@ -28,25 +32,22 @@ __all__ = [
     "StudyStopped",
     "SweepError",
     "UserError",
-    "masked",
 ]
 
 
-def masked(text: str) -> str:
-    """The text with the passwords of the URLs in it as ***."""
-    text = re.sub(r"//([^:/@\s]*):[^@\s]+@", r"//\1:***@", text)
-    return re.sub(r"(password=)[^&\s'\"]+", r"\1***", text)
-
-
 class NormsweepError(Exception):
-    """Everything that normsweep raises by itself."""
+    """Everything that normsweep raises by itself; no password is in its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(masked(text)))
 
 
 class UserError(NormsweepError):
     """A mistake of the user's: one line for each, with what was received and what is legal."""
 
     def __init__(self, lines: str | Sequence[str]) -> None:
-        self.lines: tuple[str, ...] = (lines,) if isinstance(lines, str) else tuple(lines)
+        given = (lines,) if isinstance(lines, str) else lines
+        self.lines: tuple[str, ...] = tuple(one_line(masked(line)) for line in given)
         super().__init__("\n".join(self.lines))
 
     def __reduce__(self) -> tuple[type[UserError], tuple[tuple[str, ...]]]:
@@ -63,6 +64,10 @@ class DataError(UserError):
 
 class DeviceError(UserError):
     """A device was asked for that this machine does not have."""
+
+
+class ClusterError(UserError):
+    """A Ray cluster cannot be reached, or none of its nodes has what a trial wants."""
 
 
 class StoreError(UserError):

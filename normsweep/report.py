@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from normsweep.errors import UserError
+from normsweep.errors import StoreError, UserError
 from normsweep.shell import Storage, StudyName, command, run
 from normsweep.stores import STORAGE, storage_option
 
@@ -40,6 +40,11 @@ def report(
     from normsweep.search import read_study
 
     info, records = read_study(storage, study_name)
+    if not info.begun:
+        raise StoreError(
+            f"study {info.name}: has no trial yet; legal: a study that was run "
+            f"(python -m normsweep.study SWEEP --study-name {info.name}{storage_option(storage)})"
+        )
     folder = output or Path("mlruns") / "reports" / info.name
     try:
         page = write_report(report_content(info, records, storage_option(storage)), folder)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
 from normsweep import version
-from normsweep.errors import Interrupted, NormsweepError, UserError, masked
+from normsweep.errors import Interrupted, NormsweepError, UserError
+from normsweep.plain import printable
+from normsweep.secrets import masked
 
 __all__ = ["Storage", "StudyName", "TrackingUri", "command", "run"]
 
@@ -55,8 +58,10 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
         _tell(error.lines)
         return MISTAKE
     except Interrupted as error:
-        _tell([f"stopped by {error}: everything so far is recorded; to go on:"])
-        print(f"  {masked(shlex.join([*app.name[0].split(), *given]))}", file=sys.stderr)
+        shown = [masked(token) for token in given]
+        hidden = "" if shown == given else ", with the password in place of ***"
+        _tell([f"stopped by {error}: everything so far is recorded; to go on{hidden}:"])
+        _tell([f"  {shlex.join([*app.name[0].split(), *shown])}"])
         return error.exit_status
     except KeyboardInterrupt:
         _tell(["stopped by SIGINT before anything began"])
@@ -67,8 +72,12 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     except (NormsweepError, OSError) as error:
         _tell([" ".join(str(error).split()) if isinstance(error, OSError) else str(error)])
         return 1
+    except Exception:  # an accident of ours: Python's own report, without passwords
+        print(printable(masked(traceback.format_exc().rstrip())), file=sys.stderr)
+        return 1
 
 
 def _tell(lines: Sequence[str]) -> None:
     for line in lines:
-        print(f"normsweep: {line}" if not line.startswith(" ") else line, file=sys.stderr)
+        text = printable(masked(line))
+        print(f"normsweep: {text}" if not text.startswith(" ") else text, file=sys.stderr)

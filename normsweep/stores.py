@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from normsweep.errors import masked
+import re
 
-__all__ = ["STORAGE", "TRACKING", "storage_option"]
+from normsweep.errors import StoreError
+from normsweep.secrets import masked
+
+__all__ = ["STORAGE", "TRACKING", "check_address", "storage_option", "tracking_address"]
 
 STORAGE = "sqlite:///mlruns/optuna.db"
 """Optuna's database: the record."""
@@ -14,4 +17,43 @@ TRACKING = "sqlite:///mlruns/mlflow.db"
 
 def storage_option(url: str) -> str:
     """What a printed command needs to find a study, its blank before it; empty for the default."""
-    return "" if url == STORAGE else f" --storage '{masked(url)}'"
+    return "" if url == STORAGE else f" --storage {_quoted(url, 'OPTUNA_STORAGE')}"
+
+
+def tracking_address(uri: str) -> str:
+    """MLflow's tracking URI as a printed command has it."""
+    return _quoted(uri, "MLFLOW_TRACKING_URI")
+
+
+def check_address(option: str, url: str) -> None:
+    """Refuse an address of which a part of the password would be taken for the host.
+
+    That part would be looked up in the network, and be in every message about it.
+
+    Raises:
+        StoreError: an @ stands where it cannot, or there is no scheme before a password.
+    """
+    if NO_SCHEME.match(url):
+        raise StoreError(
+            f"{option}: received ***@{url.rpartition('@')[2]}, without a scheme; legal: an address that "
+            "begins as postgresql+psycopg:// or http://"
+        )
+    pattern = BAD_HTTP if url.lower().startswith(("http://", "https://")) else BAD_DATABASE
+    if pattern.match(url):
+        raise StoreError(
+            f"{option}: received {masked(url)}, where a part of the password would be taken for "
+            "the host; legal: %40 for an @ in it, %2F for /, %3F for ?, %23 for #, or a password from "
+            "the environment (docs/security.md)"
+        )
+
+
+# As SQLAlchemy reads an address, the first @ after the password ends it; as browsers do, the first
+# of / ? # ends the host.
+BAD_DATABASE = re.compile(r"[\w+]+://[^:/]*:[^@]*@[^/?]*@")
+NO_SCHEME = re.compile(r"(?!.*://)[^/]*:.*@", re.DOTALL)
+BAD_HTTP = re.compile(r"\w+://[^/?#]*[/?#].*@", re.DOTALL)
+
+
+def _quoted(url: str, variable: str) -> str:
+    """The address in quotes; one with a password by the variable that may hold it."""
+    return f"'{url}'" if masked(url) == url else f'"${variable}"'

@@ -52,11 +52,22 @@ def study(
         Path | None, Parameter(env_var="NORMSWEEP_DATA", help="Folder with mnist.npz and the like.")
     ] = None,
     executor: Annotated[
-        Literal["processes", "inline"], Parameter(help="Where trials run.")
+        Literal["processes", "inline", "ray"], Parameter(help="Where trials run.")
     ] = "processes",
     n_jobs: Annotated[
-        int, Parameter(help="Trials side by side, each in a process of its own.")
-    ] = 1,
+        int | None,
+        Parameter(
+            help="Trials side by side, each in a process of its own: 1, or all that a Ray cluster "
+            "has room for."
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        Parameter(
+            env_var="RAY_ADDRESS",
+            help="A Ray cluster, as ray://host:10001 or host:6379; one of this machine without.",
+        ),
+    ] = None,
     device: Annotated[
         Literal["auto", "cpu", "gpu"], Parameter(help="auto takes a GPU where there is one.")
     ] = "auto",
@@ -83,7 +94,7 @@ def study(
     Trials are recorded in Optuna's database and shown by MLflow; the command that continues is
     the same command again.
     """
-    if n_jobs < 1 or (n_jobs > 1 and executor == "inline"):
+    if n_jobs is not None and (n_jobs < 1 or (n_jobs > 1 and executor == "inline")):
         raise UserError(
             f"--n-jobs: received {n_jobs} with --executor {executor}; legal: a number from 1 up, and 1 "
             "with inline"
@@ -110,6 +121,7 @@ def study(
         mlflow_page=mlflow_page,
         executor=executor,
         n_jobs=n_jobs,
+        ray_address=ray_address,
         device=device,
         phase=phase,
         data_dir=data_dir,

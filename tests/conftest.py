@@ -146,7 +146,7 @@ class MlflowServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._folder = folder
+        self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -155,16 +155,16 @@ class MlflowServer:
         command = [
             sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
             "--port", str(self.port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db",
-            "--artifacts-destination", str(self._folder / "artifacts"),
+            "--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db",
+            "--artifacts-destination", str(self.folder / "artifacts"),
         ]  # fmt: skip
-        with (self._folder / "log").open("ab") as log:
+        with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, start_new_session=True
             )
         deadline = time.monotonic() + 120
         while not self._answers():
-            assert time.monotonic() < deadline, (self._folder / "log").read_text()[-2000:]
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]
             time.sleep(0.2)
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from normsweep import cli, export, study
 from normsweep.search import open_study
-from normsweep.shell import run
+from normsweep.shell import command, run
 from normsweep.spec import load_sweep
 
 APPS = {"normsweep": cli.app, "study": study.app, "export": export.app}
@@ -110,6 +110,41 @@ def test_without_a_storage_the_default_is_told_and_not_made(told, folder):
     assert not list(folder.iterdir())
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["quickstart", "postgresql://me:hidden@host/db"],
+        ["quickstart", "--n-jobs", "postgresql://me:hidden@host/db"],
+        ["quickstart", "--storage", "me:hidden@host/db"],
+        ["quickstart", "--storage", "postgresql+psycopg://me:hid@hidden@host/db"],
+        ["quickstart", "--set", "data.dataset=https://me:hidden@host/own.npz"],
+        ["\x1b[2J\u202e.toml"],
+        ["quickstart", "--study-name", "\x1b[2J"],
+        ["quickstart", "--study-name", "../elsewhere"],
+        ["quickstart", "--set", "question=\udcff"],
+    ],
+    ids=repr,
+)
+def test_a_mistake_is_told_without_passwords_and_drives_no_terminal(told, folder, arguments):
+    (said,) = told("study", *arguments)
+    assert "hidden" not in said
+    assert said.isprintable()
+    assert not list(folder.iterdir())
+
+
+def test_an_accident_of_ours_is_told_without_passwords(capsys):
+    broken = command("broken", "")
+
+    @broken.default
+    def fail() -> int:
+        raise LookupError("\x1b[2Jpostgresql://me:hidden@host/db")
+
+    assert run(broken, []) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback (most recent call last):\n")
+    assert said.endswith("LookupError: \\x1b[2Jpostgresql://me:***@host/db\n")
+
+
 def test_the_storage_may_come_from_optunas_own_variable(told, monkeypatch):
     monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///other.db")
     (said,) = told("export", "best")
@@ -198,7 +233,7 @@ def test_commands_that_train_nothing_import_no_backend():
 import io, json, sys
 from contextlib import redirect_stdout
 from normsweep import cli, export, study
-from normsweep.shell import run
+from normsweep.shell import command, run
 commands = [
     (cli, ["--help"]), (study, ["--help"]), (export, ["--help"]), (cli, ["list", "parts"]),
     (cli, ["list", "sweeps"]), (cli, ["check", "quickstart"]),

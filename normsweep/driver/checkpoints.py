@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,8 @@ from normsweep.spec import Trial
 from normsweep.training import ModelState
 
 __all__ = ["Checkpoints"]
+
+OURS = re.compile(r"[0-9a-f]{32}\.npz")
 
 
 class Checkpoints:
@@ -33,7 +36,7 @@ class Checkpoints:
         """Drop the states of all other trials."""
         kept = {self._path(trial) for trial in trials}
         for path in self._folder.glob("*.npz"):
-            if path not in kept:
+            if path not in kept and OURS.fullmatch(path.name):  # the folder may be a link
                 path.unlink(missing_ok=True)
 
     def _path(self, trial: Trial) -> Path:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from normsweep.analysis import arms_table, best_table
 from normsweep.analysis.evidence import Evidence
-from normsweep.errors import masked
+from normsweep.plain import printable
 from normsweep.reporting.answer import answer_sentence, verdict_lines
 from normsweep.reporting.console import print_table
 from normsweep.reporting.note import experiment_note
@@ -18,7 +18,9 @@ from normsweep.reporting.page import write_report
 from normsweep.reporting.study_report import report_content, study_evidence
 from normsweep.reporting.words import points
 from normsweep.search import Archive, Search, Study
+from normsweep.secrets import masked
 from normsweep.spec import SEARCH
+from normsweep.stores import tracking_address
 from normsweep.tracking import Tracker, TrackingFailed
 
 __all__ = ["close_study", "print_missing", "print_next", "print_tables", "write_note"]
@@ -151,7 +153,7 @@ def print_next(search: Search, storage: str, tracker: Tracker, console: Console)
     ]
     if not tracker.address:
         lines += [
-            f"  MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri '{masked(tracker.uri)}'",
+            f"  MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri {tracking_address(tracker.uri)}",
             f"    then open http://127.0.0.1:5000/{tracker.page}",
         ]
     else:
@@ -161,8 +163,8 @@ def print_next(search: Search, storage: str, tracker: Tracker, console: Console)
 
 
 def _say(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _warn(console: Console, line: str) -> None:
-    console.print(line, markup=False, highlight=False, style="bold red")
+    console.print(printable(line), markup=False, highlight=False, style="bold red")

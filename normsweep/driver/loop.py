@@ -12,8 +12,10 @@ from normsweep.driver.delivery import Delivery
 from normsweep.driver.signals import Signals
 from normsweep.errors import Interrupted, StudyStopped
 from normsweep.execution import Executor
+from normsweep.plain import printable
 from normsweep.reporting.console import Display
 from normsweep.search import Hold, Phase
+from normsweep.secrets import masked
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 from normsweep.training import Finished
 
@@ -124,7 +126,7 @@ class _Loop:
 
     def _finished(self, event: Finished) -> None:
         del self.running[event.result.trial]
-        result = event.result
+        result = replace(event.result, error=printable(masked(event.result.error)))
         if not result.machine:
             where = self._where
             result = replace(result, machine=where.machine, chance=where.chance)

@@ -70,15 +70,16 @@ def _log(
 ) -> None:
     trial, result = record.trial, record.result
     assert result is not None
+    with signals.waiting():
+        saved = executor.call(save_model, trial, state)
     with tempfile.TemporaryDirectory() as work:
-        with signals.waiting():
-            saved = executor.call(save_model, trial, state, Path(work) / "model")
+        saved.write(Path(work))
         if abs(saved.val_accuracy - result.score) > TOLERANCE:
             display.note(
                 f"model of {trial.arm}: the saved model has validation accuracy "
                 f"{saved.val_accuracy:.4f} on raw images, its trial had {result.score:.4f}"
             )
-        model_id = tracker.log_model(saved.folder, record, name="model")
+        model_id = tracker.log_model(Path(work), record, name="model")
     search.mark_model(trial.arm, trial.number, model_id)
 
 

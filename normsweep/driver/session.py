@@ -15,7 +15,7 @@ from rich.console import Console
 from normsweep.driver.prepare import Prepared, load_data, prepare, without
 from normsweep.driver.running import PhaseName, Running
 from normsweep.driver.signals import Signals
-from normsweep.execution import Executor, Inline, Processes
+from normsweep.execution import Cluster, Executor, Inline, Processes, Share
 from normsweep.parts import models
 from normsweep.reporting.plan import Plan, plan_lines
 from normsweep.search import (
@@ -28,6 +28,7 @@ from normsweep.search import (
     open_study,
     study_info,
 )
+from normsweep.secrets import masked
 from normsweep.spec import DataKey, Result, Status, Sweep
 from normsweep.stores import STORAGE, TRACKING, storage_option
 from normsweep.tracking import Tracker
@@ -35,7 +36,7 @@ from normsweep.training import Device
 
 __all__ = ["ExecutorName", "Settings", "plan_study", "run_study"]
 
-ExecutorName = Literal["processes", "inline"]
+ExecutorName = Literal["processes", "inline", "ray"]
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class Settings:
     mlflow_page: str | None = None
     """Address at which browsers open MLflow, where it is not the tracking URI."""
     executor: ExecutorName = "processes"
-    n_jobs: int = 1
-    """Trials side by side."""
+    n_jobs: int | None = None
+    """Trials side by side; None: one, and on a cluster as many as it has room for."""
+    ray_address: str | None = None
+    """Of the cluster; None: one is started on this machine."""
     device: Device = "auto"
     data_dir: Path | None = None
     root: Path = Path("mlruns")
@@ -74,6 +77,7 @@ def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
         stack.callback(executor.close)
         with signals.waiting():
             data, about = load_data(sweep, settings.data_dir, Path(work))
+        executor.provide(data.digest)
         prepared = prepare(sweep, data, executor, settings.device, signals, measure=True)
         print_plan(prepared, about, console)
 
@@ -100,6 +104,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         with signals.waiting():
             begun_on = str(begun.data["name"]) if begun else None
             data, about = load_data(sweep, settings.data_dir, settings.data_root, begun_on)
+        executor.provide(data.digest)
         study = open_study(settings.storage, sweep.name, sweep)
         check_data(study, about)
         where = Result(-1, Status.INTERRUPTED, chance=1 / about["classes"])
@@ -141,7 +146,8 @@ def _threads(sweep: Sweep, settings: Settings, begun: StudyInfo | None) -> int:
         return begun.threads
     if sweep.execution.threads is not None:
         return sweep.execution.threads
-    return 1 if settings.n_jobs > 1 else _cores()
+    alone = settings.executor != "ray" and (settings.n_jobs or 1) == 1
+    return _cores() if alone else 1
 
 
 def _cores() -> int:
@@ -153,22 +159,23 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
     limits = sweep.execution
     if settings.executor == "inline":
         return Inline(data_root, settings.device, threads, limits.trial_timeout)
-    return Processes(
-        data_root.absolute(),
-        settings.device,
-        threads,
-        limits.trial_timeout,
-        jobs=settings.n_jobs,
-        trial_memory=limits.trial_memory,
-        warm=sweep.model.name != models.SIMULATED,
-        asks=sweep.search.pruner != "none",
-    )
+    place = (data_root.absolute(), settings.device, threads, limits.trial_timeout)
+    options: dict[str, Any] = {
+        "trial_memory": limits.trial_memory,
+        "warm": sweep.model.name != models.SIMULATED,
+        "asks": sweep.search.pruner != "none",
+    }
+    if settings.executor == "ray":
+        share = Share(limits.num_cpus or threads, limits.num_gpus)
+        address = settings.ray_address
+        return Cluster(*place, address=address, jobs=settings.n_jobs, share=share, **options)
+    return Processes(*place, jobs=settings.n_jobs or 1, **options)
 
 
 def _tracker(sweep: Sweep, settings: Settings, study_id: str) -> Tracker:
     tags = {
         "normsweep.sweep_file": str(settings.sweep_file or ""),
-        "normsweep.overrides": " ".join(settings.overrides),
+        "normsweep.overrides": masked(" ".join(settings.overrides)),
         "normsweep.executor": settings.executor,
     }
     artifacts = settings.root / "artifacts"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from normsweep.errors import StudyStopped
+from normsweep.execution.gpus import seats
 from normsweep.execution.messages import Begun, Call, Raised, Reply, Returned, Setup, Train
 from normsweep.execution.protocol import Event
-from normsweep.execution.seats import seats
 from normsweep.execution.worker_process import Inbox, Job, Worker
+from normsweep.secrets import without_secrets
 from normsweep.spec import Epoch, Result, Status, Trial
 from normsweep.training import Device, Finished, environment
 
@@ -56,11 +57,14 @@ class Processes:
         self.slots = jobs
         self._setup = Setup(data_root, warm, asks)
         self._timeout, self._memory = trial_timeout, trial_memory
-        shared = {**_without_secrets(), **environment(device, threads)}
+        shared = {**without_secrets(os.environ), **environment(device, threads)}
         self._seats = [{**shared, **own} for own in seats(device, jobs)]
         self._inbox: Inbox = queue.SimpleQueue()
         self._lost: list[Finished] = []
         self._workers: list[Worker | None] = [self._start(seat) for seat in range(jobs)]
+
+    def provide(self, digest: str) -> None:
+        """It is here already: workers read the folder."""
 
     def submit(self, trial: Trial, keep_from: float | None = None) -> None:
         """Hand a trial to a worker that has none; a lost one is replaced first."""
@@ -196,12 +200,3 @@ class Processes:
 
     def _dismiss(self, worker: Worker) -> None:
         self._workers[self._workers.index(worker)] = None
-
-
-def _without_secrets() -> Mapping[str, str]:
-    """Our environment without addresses and passwords of stores: workers open none."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PG", "MLFLOW_TRACKING_")) and name != "OPTUNA_STORAGE"
-    }

@@ -23,6 +23,10 @@ class Executor(Protocol):
     blocks: bool
     """Whether `poll` itself trains, and so may outlast its timeout."""
 
+    def provide(self, digest: str) -> None:
+        """Bring a dataset of the driver's data folder to where trials run."""
+        ...
+
     def submit(self, trial: Trial, keep_from: float | None = None) -> None:
         """Start a trial, where a slot is free.
 

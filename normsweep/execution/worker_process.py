@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from normsweep.secrets import masked
 from normsweep.spec import Epoch, Trial
 
 __all__ = ["Inbox", "Job", "Worker"]
@@ -97,7 +98,7 @@ class Worker:
             code = self._process.wait()
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
         self._printed.seek(0)
-        printed = self._printed.read().decode(errors="replace").strip()
+        printed = masked(self._printed.read().decode(errors="replace")).strip()
         return f"{how}\n{printed[-1500:]}".strip()
 
     def _read(self, inbox: Inbox) -> None:

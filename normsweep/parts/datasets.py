@@ -7,6 +7,7 @@ from; it raises `DataError` where they cannot be had.
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import numpy as np
 from normsweep.errors import DataError
 from normsweep.parts.data import ARRAYS, Arrays, Dataset
 from normsweep.parts.registry import Registry
+from normsweep.secrets import masked
 
 __all__ = ["load", "load_first", "register", "registry"]
 
@@ -28,6 +30,7 @@ registry = Registry("dataset")
 register = registry.register
 
 Found = tuple[Arrays, str]
+GIB = 2**30
 
 
 @register("mnist")
@@ -114,15 +117,38 @@ def read_npz(path: Path) -> Arrays:
     if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle
         raise DataError(f"data {path}: received no .npz archive, or one cut short; {legal}")
     try:
+        _refuse_too_large(path)
         with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in ARRAYS if key in archive.files}
+            return {key: np.asarray(archive[key]) for key in ARRAYS if key in archive.files}
+    except DataError:
+        raise
     except Exception as error:  # zipfile, zlib and NumPy each have their own for a damaged archive
-        if "pickle" in str(error).lower():
+        if "Object arrays" in str(error):
             raise DataError(
                 f"data {path}: holds pickled objects, never loaded; legal: arrays of numbers"
             ) from None
         why = " ".join(f"{type(error).__name__}: {error}".split())
         raise DataError(f"data {path}: received a damaged archive: {why}; {legal}") from None
+
+
+def _refuse_too_large(path: Path) -> None:
+    """Raise where the arrays would not fit: a few bytes of a file may stand for all of a memory."""
+    with zipfile.ZipFile(path) as archive:
+        sizes = {member.filename: member.file_size for member in archive.infolist()}
+    unpacked = sum(sizes.get(f"{key}.npy", sizes.get(key, 0)) for key in ARRAYS)
+    if unpacked > _memory():
+        raise DataError(
+            f"data {path}: holds arrays of {unpacked / GIB:.1f} GiB; legal: at most the "
+            f"{_memory() / GIB:.1f} GiB of this machine's memory"
+        )
+
+
+def _memory() -> float:
+    """Bytes of memory of this machine; infinite where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf
 
 
 def _keras_dataset(
@@ -188,4 +214,5 @@ def _download(name: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     if done.returncode == 0:
         return ""
-    return " ".join(done.stderr.strip().rpartition("\n")[2].split())[:200] or "no reason given"
+    reason = " ".join(done.stderr.strip().rpartition("\n")[2].split())
+    return masked(reason)[:200] or "no reason given"

@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normsweep.analysis import best_of_arms, settled
+from normsweep.plain import printable
 from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.reporting.plan import duration
 from normsweep.spec import Epoch, Record, Status, Trial
@@ -133,7 +134,7 @@ class PlainDisplay:
         self._print(text)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveDisplay:
@@ -142,7 +143,7 @@ class LiveDisplay:
     def __init__(self, console: Console) -> None:
         self._console, self._board = console, _Board()
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn("{task.fields[best]}"),
@@ -166,7 +167,7 @@ class LiveDisplay:
 
     def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
         self._board.begin(records, total)
-        self._arms = {arm: self._bars.add_task(arm, total=None, best="") for arm in arms}
+        self._arms = {arm: self._bars.add_task(printable(arm), total=None, best="") for arm in arms}
         self._refresh()
 
     def started(self, trial: Trial) -> None:
@@ -184,7 +185,7 @@ class LiveDisplay:
         self._refresh()
 
     def note(self, text: str) -> None:
-        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._live.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def _refresh(self) -> None:
         best = best_of_arms(self._board.records)
@@ -203,7 +204,8 @@ class LiveDisplay:
         return Group(head, self._bars, *lines, self._clock)
 
     def _now(self, trial: Trial, epoch: Epoch | None) -> str:
-        head = f"trial {trial.number} {trial.arm} {trial.optimizer} {trial.learning_rate:.2g}: "
+        arm = printable(trial.arm)
+        head = f"trial {trial.number} {arm} {trial.optimizer} {trial.learning_rate:.2g}: "
         if epoch is None:
             return f"{head}epoch 1/{trial.epochs}"
         return (
@@ -237,7 +239,7 @@ def _longest(cells: Iterable[str]) -> int:
 def print_table(console: Console, table: pd.DataFrame, title: str) -> None:
     """A data frame as a console table, numbers rounded."""
     shown = for_people(table)
-    view = Table(title=title, title_justify="left", title_style="bold")
+    view = Table(title=Text(printable(title), "bold"), title_justify="left")
     for name in shown.columns:
         cells = list(shown[name])
         justify = "right" if is_numeric(cells) else "left"

@@ -9,13 +9,16 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["FORMATS", "Format", "for_people", "is_numeric", "render"]
+from normsweep.plain import printable
+
+__all__ = ["FORMATS", "Format", "as_markdown", "for_people", "is_numeric", "render"]
 
 Format = Literal["csv", "json", "markdown", "latex", "parquet", "html"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -39,7 +42,7 @@ def render(table: pd.DataFrame, kind: Format) -> bytes:
         table.to_parquet(buffer, index=False)
         return buffer.getvalue()
     writers: dict[str, Callable[[], str]] = {
-        "csv": lambda: table.to_csv(index=False, lineterminator="\n"),
+        "csv": lambda: _csv(table),
         "json": lambda: _json(table),
         "markdown": lambda: _markdown(for_people(table)),
         "latex": lambda: _latex(for_people(table)),
@@ -62,7 +65,23 @@ def _cell(column: str, value: Any) -> str:
         return str(value)[:8]
     if isinstance(value, float):
         return format(value, DIGITS.get(column, ".3g"))
-    return " ".join(str(value).split())[:200]
+    return printable(" ".join(str(value).split()))[:200]
+
+
+def _csv(table: pd.DataFrame) -> str:
+    """Comma-separated; what a spreadsheet would run as a formula has a quote before it."""
+    texts = table.select_dtypes(["object", "string"])
+    inert = {name: texts[name].map(_inert) for name in texts.columns}
+    return table.assign(**inert).to_csv(index=False, lineterminator="\n")
+
+
+def _inert(value: Any) -> Any:
+    """A text that is no formula and no row. A number stays one; no name or error begins like that."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")  # a bare one would not be quoted
+    formula = text.startswith(("=", "+", "-", "@", "\t", "\n")) and not is_numeric([text])
+    return f"'{text}" if formula else text
 
 
 def _json(table: pd.DataFrame) -> str:
@@ -90,11 +109,18 @@ def _html(table: pd.DataFrame) -> str:
 
 
 def _markdown(table: pd.DataFrame) -> str:
-    escaped = table.map(lambda cell: cell.replace("|", "\\|").replace("<", "&lt;"))
+    escaped = table.map(as_markdown)
     numeric = [is_numeric(table[name]) for name in table.columns]
     align = ["right" if right else "left" for right in numeric]
     text = escaped.to_markdown(index=False, disable_numparse=True, colalign=align or None)
     return (text or "") + "\n"
+
+
+def as_markdown(text: str) -> str:
+    """A text as Markdown shows it: on one line, and neither markup, link nor the end of a cell."""
+    plain = re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(text.split()))
+    plain = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", plain).replace("<", "&lt;")
+    return re.sub(r"^([#>]|[-+](?=\s))", r"\\\1", plain)
 
 
 SENTENCE = 40

@@ -9,7 +9,7 @@ import pandas as pd
 
 from normsweep.analysis import arms_table, best_table
 from normsweep.reporting.answer import answer_sentence
-from normsweep.reporting.formats import render
+from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.verdict_cells import verdict_cells
 from normsweep.spec import Record, Sweep
 
@@ -45,17 +45,17 @@ def experiment_note(
     data = info.data
     return f"""# {info.name}
 
-{sweep.question}
+{as_markdown(sweep.question)}
 
 {_answer(sweep, verdicts, report)}
 
-Data: {data["name"]} ({data["source"]}), {data["train_images"]} training images. Reference arm:
-{sweep.reference}.
+Data: {as_markdown(f"{data['name']} ({data['source']})")}, {data["train_images"]} training images. Reference arm:
+{as_markdown(str(sweep.reference))}.
 
 ## Best trial of each arm, by validation accuracy after the last epoch
 
 {render(best.filter(items=columns), "markdown").decode()}
-Runs: {", ".join(f"[{arm}, trial {trial}]({link(run)})" for arm, trial, run in links if run)}
+Runs: {", ".join(f"[{as_markdown(str(arm))}, trial {trial}]({link(run)})" for arm, trial, run in links if run)}
 
 The best score of several trials is optimistic: it selects a configuration, and is no estimate.
 
@@ -70,7 +70,7 @@ def _answer(sweep: Sweep, verdicts: pd.DataFrame | None, report: str) -> str:
     """The answer in a sentence, the table it is taken from, and where the report is."""
     table = pd.DataFrame() if verdicts is None else verdicts
     sentence = answer_sentence(table, sweep.compare, str(sweep.reference), sweep.confirm.primary)
-    parts = [f"**{sentence}**"]
+    parts = [f"**{as_markdown(sentence)}**"]
     if len(table):
         parts.append(render(verdict_cells(table), "markdown").decode().rstrip())
     if report:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL, make_url
@@ -17,6 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from normsweep.errors import StoreError, StudyStopped
 from normsweep.search.storage import make_folder, sqlite_file
+from normsweep.stores import check_address
 
 try:
     import fcntl
@@ -48,8 +50,9 @@ def holding(url: str, study: str) -> Iterator[Hold]:
     connection of its own: both end with the process that holds them, however that ends.
 
     Raises:
-        StoreError: another process holds the study: which, and since when.
+        StoreError: another process holds the study: which, and since when; or the address is none.
     """
+    check_address("--storage", url)
     parsed = _parsed(url)
     file = sqlite_file(parsed) if parsed is not None else None
     if file is not None and fcntl is not None:
@@ -78,7 +81,7 @@ def _locked_file(file: Path, url: str, study: str) -> Iterator[None]:
     assert fcntl is not None
     make_folder(file, url)
     try:
-        opened = Path(f"{file}.{study}.lock").open("a+")  # noqa: SIM115 (entered below)
+        opened = _opened(f"{file}.{study}.lock")
     except OSError as error:
         raise StoreError(f"--storage: cannot write beside {url}: {error.strerror}") from None
     with opened as lock:
@@ -91,6 +94,12 @@ def _locked_file(file: Path, url: str, study: str) -> Iterator[None]:
         lock.write(_ourselves())
         lock.flush()
         yield
+
+
+def _opened(path: str) -> IO[str]:
+    """The lock's file; no link is followed, since what it leads to would be emptied."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(path, flags, 0o664), "a+")
 
 
 class _Advisory(Hold):

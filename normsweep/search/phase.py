@@ -14,9 +14,10 @@ from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from normsweep.errors import StudyStopped, masked
+from normsweep.errors import StudyStopped
 from normsweep.search import record
 from normsweep.search.record import StudyInfo
+from normsweep.secrets import masked
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 
 __all__ = ["Archive", "Phase", "on_record", "repair"]

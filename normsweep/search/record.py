@@ -11,9 +11,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from normsweep.errors import StoreError, SweepError, masked
+from normsweep.errors import StoreError, SweepError
+from normsweep.search.foreign import check_study, readable
 from normsweep.search.storage import open_storage
-from normsweep.spec import Look, Record, Result, Status, Sweep, Trial
+from normsweep.secrets import masked
+from normsweep.spec import Look, Record, Result, Status, Sweep, Trial, is_name
 from normsweep.spec.problems import shown
 
 __all__ = [
@@ -48,6 +50,8 @@ FREE = (
     "search.timeout",
     "execution.trial_timeout",
     "execution.trial_memory",
+    "execution.num_cpus",
+    "execution.num_gpus",
     "execution.retries",
 )
 ADDED = {
@@ -55,6 +59,8 @@ ADDED = {
     "confirm.baseline.normalization": None,
     "execution.threads": None,
     "execution.trial_memory": None,
+    "execution.num_cpus": None,
+    "execution.num_gpus": None,
     "execution.retries": 1,
 }
 """Keys that sweeps had not from the beginning, and what a record without them means."""
@@ -158,19 +164,27 @@ def study_names(storage_url: str) -> list[str]:
 
 def _names(storage: optuna.storages.RDBStorage) -> list[str]:
     summaries = optuna.get_all_study_summaries(storage)
-    return sorted(s.study_name for s in summaries if SWEEP in s.user_attrs)
+    ours = (s.study_name for s in summaries if SWEEP in s.user_attrs)
+    return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
 
 
 def study_info(study: optuna.Study) -> StudyInfo:
-    """What the record says of the study as a whole."""
-    attrs = study.user_attrs
-    sweep, data, same, models, diagnoses = (
-        json.loads(attrs.get(key, "{}")) for key in (SWEEP, DATA, SAME, MODELS, DIAGNOSES)
-    )
-    looks = tuple(Look.from_plain(look) for look in json.loads(attrs.get(LOOKS, "[]")))
+    """What the record says of the study as a whole.
+
+    Raises:
+        StoreError: normsweep did not write it.
+    """
+    attrs, name = study.user_attrs, study.study_name
+    with readable(name):
+        sweep, data, same, models, diagnoses = (
+            dict(json.loads(attrs.get(key, "{}"))) for key in (SWEEP, DATA, SAME, MODELS, DIAGNOSES)
+        )
+        looks = tuple(Look.from_plain(look) for look in json.loads(attrs.get(LOOKS, "[]")))
+        check_study(
+            attrs.get(ID, ""), sweep if SWEEP in attrs else None, data if DATA in attrs else None
+        )
     if sweep:
         sweep = {**ADDED, **sweep}
-    name = study.study_name
     threads = attrs.get(THREADS)
     return StudyInfo(name, attrs.get(ID, ""), sweep, data, same, models, looks, diagnoses, threads)
 
@@ -237,7 +251,9 @@ def set_run(study: optuna.Study, trial: int, run_id: str) -> None:
 def records(study: optuna.Study) -> list[Record]:
     """All trials that were resolved, by number; those that run still have no result."""
     attrs = study.user_attrs
-    found = (to_record(frozen) for frozen in study.get_trials(deepcopy=False))
+    trials = study.get_trials(deepcopy=False)
+    with readable(study.study_name):
+        found = [to_record(frozen) for frozen in trials]
     return [replace(r, run_id=attrs.get(f"{RUN}{r.trial.number}", "")) for r in found if r]
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import OptunaError
 from sqlalchemy import create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from normsweep.errors import StoreError, masked
+from normsweep.errors import StoreError
+from normsweep.secrets import masked
+from normsweep.stores import check_address
 
 __all__ = ["make_folder", "open_storage", "sqlite_file"]
 
@@ -33,6 +36,7 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     Raises:
         StoreError: the URL is none, or the database cannot be opened.
     """
+    check_address("--storage", url)
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -43,18 +47,18 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     file = sqlite_file(parsed)
     if file is not None and not file.exists():
         if not create:
-            raise StoreError(
-                f"--storage: received {url}, where there is no database; legal: the storage of a "
-                "study that was run (python -m normsweep.study makes one)"
-            )
+            raise _nothing(url)
         make_folder(file, url)
     arguments: dict[str, Any] = {"timeout": SQLITE_TIMEOUT} if file is not None else {}
     options = {"connect_args": arguments, "pool_pre_ping": file is None}
     try:
-        _refuse_others(url)
+        tables = _tables(url)
+        if not tables and not create:
+            raise _nothing(url)
+        _refuse_others(url, tables)
         storage = _opened(url, options, create)
-    except (SQLAlchemyError, ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except (SQLAlchemyError, OptunaError, ImportError, RuntimeError) as error:
+        reason = masked(" ".join(str(error).split()), url)[:200]
         raise StoreError(f"--storage: cannot open {masked(url)}: {reason}") from None
     if file is None:
         event.listen(storage.engine, "do_connect", _patiently)
@@ -67,7 +71,7 @@ def _opened(url: str, options: dict[str, Any], create: bool) -> optuna.storages.
         return optuna.storages.RDBStorage(
             url, engine_kwargs=options, skip_table_creation=not create
         )
-    except SQLAlchemyError:
+    except (SQLAlchemyError, OptunaError):
         if not create:
             raise
         time.sleep(SETTLING)
@@ -86,13 +90,23 @@ def _patiently(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
             time.sleep(1.0)
 
 
-def _refuse_others(url: str) -> None:
-    """Raise where the database is MLflow's: the two cannot share one (both keep `alembic_version`)."""
+def _nothing(url: str) -> StoreError:
+    return StoreError(
+        f"--storage: received {masked(url)}, where there is no database; legal: the storage of a "
+        "study that was run (python -m normsweep.study makes one)"
+    )
+
+
+def _tables(url: str) -> set[str]:
     engine = create_engine(url)
     try:
-        tables = set(inspect(engine).get_table_names())
+        return set(inspect(engine).get_table_names())
     finally:
         engine.dispose()
+
+
+def _refuse_others(url: str, tables: set[str]) -> None:
+    """Raise where the database is MLflow's: the two cannot share one (both keep `alembic_version`)."""
     if "experiments" in tables and "studies" not in tables:
         raise StoreError(
             f"--storage: received {masked(url)}, which is MLflow's database; legal: one of its own, "

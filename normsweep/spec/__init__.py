@@ -19,6 +19,7 @@ from normsweep.spec.sweep import (
     Model,
     Search,
     Sweep,
+    is_name,
 )
 from normsweep.spec.trial import (
     CONFIRM,
@@ -63,6 +64,7 @@ __all__ = [
     "Tested",
     "Trial",
     "find_sweep",
+    "is_name",
     "load_sweep",
     "shipped_sweeps",
 ]

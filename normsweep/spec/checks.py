@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from normsweep.spec.catalog import Catalog
 from normsweep.spec.problems import Problem, nearest, one_of, shown
 from normsweep.spec.space import Choice, Dimension, Space
-from normsweep.spec.sweep import Confirm, Data, Model, Sweep
+from normsweep.spec.sweep import MOST, Confirm, Data, Model, Sweep
 
 __all__ = ["cross_checks"]
 
@@ -71,7 +72,11 @@ def _model(model: Model, catalog: Catalog) -> Iterator[Problem]:
 
 def _datasets(data: Data, catalog: Catalog) -> Iterator[Problem]:
     for name in data.candidates:
-        if name not in catalog.datasets and not name.endswith(".npz"):
+        if "://" in name:
+            yield Problem(
+                "data.dataset", "received an address; legal: a name, or a path ending in .npz"
+            )
+        elif name not in catalog.datasets and not name.endswith(".npz"):
             legal = [*catalog.datasets, "a path ending in .npz"]
             yield Problem("data.dataset", one_of(name, legal))
 
@@ -174,12 +179,18 @@ def _arms(sweep: Sweep, space: Space, declared: Mapping[str, Any]) -> Iterator[P
 
 def _grid(space: Space) -> Iterator[Problem]:
     for dimension in space:
-        if dimension.grid() is None:
+        if dimension.count is None:
             yield Problem(
                 f"search.space.{dimension.name}",
                 'received a range of real numbers with sampler = "grid"; legal: a step, a list, or '
                 'sampler = "tpe"',
             )
+    points = math.prod(dimension.count or 1 for dimension in space)
+    if points > MOST:
+        yield Problem(
+            "search.space",
+            f'received {points:,} points with sampler = "grid"; legal: at most {MOST:,}',
+        )
 
 
 def _compared(compare: str, confirm: Confirm | None, catalog: Catalog) -> Iterator[Problem]:

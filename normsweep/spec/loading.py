@@ -17,6 +17,7 @@ from normsweep.spec.problems import Problem, nearest, shown
 from normsweep.spec.space import Space
 from normsweep.spec.space_parsing import parse_space
 from normsweep.spec.sweep import Section, Sweep
+from normsweep.spec.values import illegal_values
 
 __all__ = ["find_sweep", "load_sweep", "shipped_sweeps"]
 
@@ -54,7 +55,10 @@ def load_sweep(
     problems: list[Problem] = []
     raw = _read(path)
     changed = [_override(raw, text, problems) for text in overrides]
-    sweep = validate(raw, catalog, problems)
+    try:
+        sweep = validate(raw, catalog, problems)
+    except RecursionError:
+        raise SweepError(f"{path}: received tables within too many tables; legal: four") from None
     if sweep is None or problems:
         raise SweepError([_line(path, problem, changed, options or {}) for problem in problems])
     return sweep
@@ -83,10 +87,10 @@ def find_sweep(source: str | Path) -> Path:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise SweepError(f"{path}: not TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SweepError(f"{path}: cannot be read: {error}") from None
+    except (ValueError, RecursionError) as error:  # a number too long, tables too deep
+        raise SweepError(f"{path}: not TOML: {error}") from None
 
 
 def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
@@ -112,7 +116,7 @@ def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -126,6 +130,9 @@ def _line(path: Path, problem: Problem, changed: Sequence[str], options: Mapping
 def validate(raw: Mapping[str, Any], catalog: Catalog, problems: list[Problem]) -> Sweep | None:
     """The sweep that `raw` describes; None, and `problems` grown, where it is not legal."""
     before = len(problems)
+    problems.extend(illegal_values(raw))
+    if len(problems) > before:  # the other rules count on there being none
+        return None
     sweep = _section(Sweep, "", raw, problems)
     problems.extend(cross_checks(sweep, raw, catalog))
     return sweep if len(problems) == before else None
@@ -211,6 +218,8 @@ def _legal(item: Any, raw: Any) -> str:
             return "a finite number"
         case "string_pattern_mismatch":
             return "letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        case "string_too_long":
+            return f"at most {context['max_length']} characters"
         case "literal_error":
             names = [
                 part.strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")
@@ -220,6 +229,8 @@ def _legal(item: Any, raw: Any) -> str:
             return f"above {context['gt']}"
         case "greater_than_equal":
             return f"at least {context['ge']}"
+        case "less_than_equal":
+            return f"at most {context['le']}"
         case "less_than":
             return f"below {context['lt']}"
         case _:

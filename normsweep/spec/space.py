@@ -32,6 +32,11 @@ class Choice:
         """The value at `u` in [0, 1): equal shares in the order of the list."""
         return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
 
+    @property
+    def count(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
     def grid(self) -> tuple[Scalar, ...]:
         """All values, in order."""
         return self.values
@@ -71,6 +76,11 @@ class Range:
         return self._point(min(int(u * self._count), self._count - 1))
 
     @property
+    def count(self) -> int | None:
+        """How many values there are, where they are finitely many."""
+        return self._count if self.integer or self.step is not None else None
+
+    @property
     def _count(self) -> int:
         return math.floor((self.high - self.low) / (self.step or 1) + 1e-9) + 1
 
@@ -80,9 +90,7 @@ class Range:
 
     def grid(self) -> tuple[Scalar, ...] | None:
         """All values where there are finitely many, else None."""
-        if not self.integer and self.step is None:
-            return None
-        return tuple(self._point(i) for i in range(self._count))
+        return None if self.count is None else tuple(map(self._point, range(self.count)))
 
     @property
     def largest(self) -> Scalar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, get_args
@@ -11,9 +12,24 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from normsweep.spec.space import Choice, Dimension, Scalar, Space
 
-__all__ = ["QUESTIONS", "Baseline", "Confirm", "Data", "Execution", "Model", "Search", "Sweep"]
+__all__ = [
+    "MOST",
+    "QUESTIONS",
+    "Baseline",
+    "Confirm",
+    "Data",
+    "Execution",
+    "Model",
+    "Search",
+    "Sweep",
+    "is_name",
+]
 
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+LONGEST_NAME = 100
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=f"^{NAME}$")]
+MOST = 1_000_000
+"""Trials of a search, or points of a grid: all of them are held in memory."""
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -68,7 +84,7 @@ class Model(Section):
 class Search(Section):
     """`[search]`: how the space is searched."""
 
-    trials: Count
+    trials: Annotated[int, Field(ge=1, le=MOST)]
     """Trials in total over the study's life, all arms together."""
     sampler: Literal["tpe", "random", "grid", "qmc"] = "tpe"
     """How an arm's next parameters are chosen, from that arm's trials alone."""
@@ -100,7 +116,7 @@ class Baseline(Section):
 class Confirm(Section):
     """`[confirm]`: what is declared before the search, so that the search cannot bend it."""
 
-    seeds: Annotated[int, Field(ge=2)] = 10
+    seeds: Annotated[int, Field(ge=2, le=10_000)] = 10
     """Fresh seeds on which each arm's configurations are trained again."""
     epochs: Count | None = None
     """Epochs of each confirmation run; the space's longest where it is not given."""
@@ -123,6 +139,10 @@ class Execution(Section):
     """Seconds after which a trial is stopped and recorded as timed out."""
     trial_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """GiB of memory beyond which a worker is stopped and its trial recorded as crashed."""
+    num_cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """CPUs of a node that a trial takes on a Ray cluster: one a thread where it is not given."""
+    num_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """GPUs, or a part of one, that it takes there: one where the cluster has any."""
     retries: Annotated[int, Field(ge=0)] = 1
     """How often a trial that crashed or timed out is tried again, with the same seed."""
 
@@ -132,7 +152,7 @@ class Sweep(Section):
 
     name: Name
     """Name of the Optuna study and the MLflow experiment."""
-    question: str = ""
+    question: Annotated[str, Field(max_length=1000)] = ""
     """The question in words, for the tables and the tracking store."""
     compare: str = "normalization"
     """The parameter whose values are the arms."""
@@ -192,6 +212,11 @@ class Sweep(Section):
     def longest(self) -> int:
         """The longest number of epochs in the space."""
         return int(self.search.space["epochs"].largest)
+
+
+def is_name(text: str) -> bool:
+    """Whether a study may be called so: folders and a lock file have its name."""
+    return len(text) <= LONGEST_NAME and re.fullmatch(NAME, text) is not None
 
 
 def _plain_dimension(dimension: Dimension) -> Any:

@@ -184,7 +184,7 @@ class Result:
         """The result that `to_json` wrote."""
         content = json.loads(text)
         trial = content["trial"]
-        tested = _unpacked(content.pop("tested", None))
+        tested = _unpacked(content.pop("tested", None), len(content["curve"]))
         curve = tuple(
             Epoch(trial, row[0], *map(float, row[1:]), tested=tested.get(i))
             for i, row in enumerate(content["curve"])
@@ -224,11 +224,12 @@ def _packed(tested: list[Tested]) -> dict[str, Any] | None:
     return {"images": tested[0].images, "bits": base64.b64encode(bits).decode()}
 
 
-def _unpacked(content: Mapping[str, Any] | None) -> dict[int, Tested]:
-    """What `_packed` packed, by epoch from 0."""
+def _unpacked(content: Mapping[str, Any] | None, epochs: int) -> dict[int, Tested]:
+    """What `_packed` packed, by epoch from 0; no more than the epochs' own, whatever is there."""
     if content is None:
         return {}
     images = int(content["images"])
     size = (images + 7) // 8
-    bits = zlib.decompress(base64.b64decode(content["bits"]))
+    packed = base64.b64decode(content["bits"])
+    bits = zlib.decompressobj().decompress(packed, max_length=max(epochs * size, 1))
     return {i: Tested(images, bits[i * size : (i + 1) * size]) for i in range(len(bits) // size)}

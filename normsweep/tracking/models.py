@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,15 +21,23 @@ __all__ = ["SavedModel", "save_model"]
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model on disk, in MLflow's format."""
+    """A model in MLflow's format, as it travels from where trials run."""
 
-    folder: Path
+    files: Mapping[str, bytes]
+    """By their paths within the model's folder."""
     val_accuracy: float
     """Accuracy of the saved model on the raw images of the validation split."""
 
+    def write(self, folder: Path) -> None:
+        """Write the files below a folder."""
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
-def save_model(engine: Engine, trial: Trial, state: ModelState, folder: Path) -> SavedModel:
-    """Write the trained network, its normalization in front, with signature and input example.
+
+def save_model(engine: Engine, trial: Trial, state: ModelState) -> SavedModel:
+    """The trained network, its normalization in front, with signature and input example.
 
     The model is made of Keras's own layers and takes images as the dataset has them, in their
     own dtype, so `mlflow.pyfunc.load_model` needs nothing of normsweep.
@@ -45,16 +55,19 @@ def save_model(engine: Engine, trial: Trial, state: ModelState, folder: Path) ->
         outputs=Schema([TensorSpec(np.dtype("float32"), (-1, data.classes))]),
     )
     backend = keras.backend.backend()
-    folder.mkdir(parents=True)
-    save_keras_model(
-        model,
-        str(folder),
-        signature=signature,
-        input_example=np.array(images[:2]),
-        # Inferring them would take seconds and import everything.
-        pip_requirements=[f"{name}=={version(name)}" for name in ("keras", backend, "numpy")],
-    )
-    return SavedModel(folder, _val_accuracy(data, trial, folder))
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / "model"
+        save_keras_model(
+            model,
+            str(folder),
+            signature=signature,
+            input_example=np.array(images[:2]),
+            # Inferring them would take seconds and import everything.
+            pip_requirements=[f"{name}=={version(name)}" for name in ("keras", backend, "numpy")],
+        )
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+        return SavedModel(files, _val_accuracy(data, trial, folder))
 
 
 def _val_accuracy(data: Dataset, trial: Trial, folder: Path) -> float:

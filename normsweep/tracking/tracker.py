@@ -31,8 +31,10 @@ from mlflow.entities import (
 )
 from mlflow.exceptions import MlflowException
 
-from normsweep.errors import NormsweepError, StoreError, masked
+from normsweep.errors import NormsweepError, StoreError
+from normsweep.secrets import masked
 from normsweep.spec import Epoch, Record, Status, Trial
+from normsweep.stores import check_address
 from normsweep.tracking import rows
 
 __all__ = ["Tracker", "TrackingFailed"]
@@ -91,13 +93,14 @@ class Tracker:
             sweep_file,
         )
         self._tags = {**_source_tags(), **tags, "normsweep.study_id": study_id}
+        check_address("--tracking-uri", uri)
         try:
             self._client = MlflowClient(tracking_uri=uri)
             self.experiment_id = self._experiment(experiment, artifacts)
         except StoreError:
             raise
         except Exception as error:
-            reason = _reason(error)
+            reason = _reason(error, uri)
             raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {reason}") from None
 
     def start(self, trial: Trial, data: Mapping[str, Any]) -> str:
@@ -253,7 +256,8 @@ class Tracker:
         try:
             return write()
         except (MlflowException, OSError, ValueError) as error:
-            raise TrackingFailed(f"{masked(self.uri)}: {_reason(error)}") from error
+            # MLflow's own words may hold the whole address.
+            raise TrackingFailed(f"{masked(self.uri)}: {_reason(error, self.uri)}") from None
 
 
 def _remote(uri: str) -> bool:
@@ -286,5 +290,5 @@ def _source_tags() -> dict[str, str]:
     )
 
 
-def _reason(error: Exception) -> str:
-    return masked(" ".join(str(error).split()))[:300]
+def _reason(error: Exception, uri: str) -> str:
+    return masked(" ".join(str(error).split()), uri)[:300]

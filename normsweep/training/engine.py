@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from normsweep.parts import Dataset, models
+from normsweep.secrets import masked
 from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.cores import (
     Core,
@@ -193,4 +194,4 @@ def _cached(cache: OrderedDict[Any, V], key: Any, make: Callable[[], V], kept: i
 
 def _explained(error: Exception) -> str:
     """The error, and where it was raised, on a few lines."""
-    return "".join(traceback.format_exception(error)[-4:])[-2000:]
+    return masked("".join(traceback.format_exception(error)[-4:]))[-2000:]

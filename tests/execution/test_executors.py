@@ -12,24 +12,29 @@ from pathlib import Path
 import pytest
 
 from normsweep.errors import DataError, StudyStopped
-from normsweep.execution import Event, Executor, Inline, Processes
+from normsweep.execution import Cluster, Event, Executor, Inline, Processes, Share
 from normsweep.spec import DataKey, Epoch, Result, Status, Trial
 from normsweep.training import Engine, Finished
 
 MakeExecutor = Callable[..., Executor]
 
 
-@pytest.fixture(params=["inline", "processes"])
-def make(request, digits_root: Path) -> Iterator[MakeExecutor]:
+@pytest.fixture(params=["inline", "processes", "ray"])
+def make(request, digits_root: Path, digits_key: DataKey) -> Iterator[MakeExecutor]:
     made: list[Executor] = []
 
     def executor(**options) -> Executor:
         if request.param == "inline":
             options.pop("warm", None), options.pop("asks", None)
             made.append(Inline(digits_root, "cpu", 2, **options))
-        else:
+        elif request.param == "processes":
             options.setdefault("warm", False)
             made.append(Processes(digits_root, "cpu", 2, **options))
+        else:
+            options = {"warm": False, "jobs": 1, "share": Share(1, None), **options}
+            address = request.getfixturevalue("two_nodes").address
+            made.append(Cluster(digits_root, "cpu", 2, address=address, **options))
+        made[-1].provide(digits_key.digest)
         return made[-1]
 
     yield executor

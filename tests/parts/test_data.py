@@ -1,4 +1,7 @@
 import io
+import os
+import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +122,106 @@ def test_files_that_are_no_archive_are_one_line(tmp_path, content, told):
     (line,) = caught.value.lines
     assert line.startswith(f"data {path}: {told}")
     assert "legal: an .npz of the arrays x_train, y_train, x_test, y_test" in line
+
+
+def member(array: np.ndarray | bytes, header: dict | None = None) -> bytes:
+    """A member of an archive; with another header than its own where one is given."""
+    if isinstance(array, bytes):
+        return array
+    buffer = io.BytesIO()
+    if header is None:
+        np.save(buffer, array)
+    else:
+        described = {"descr": "|u1", "fortran_order": False, "shape": array.shape}
+        np.lib.format.write_array_header_1_0(buffer, {**described, **header})
+        buffer.write(array.tobytes())
+    return buffer.getvalue()
+
+
+def archive(path: Path, sizes: dict[str, int] | None = None, **members: bytes) -> Path:
+    """An `.npz` with these members beside or in place of the usual four; `sizes` as it tells them."""
+    content = {f"{key}.npy": member(value) for key, value in four_arrays().items()} | members
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in content.items():
+            file.writestr(name, data)
+        for entry in file.filelist:
+            entry.file_size = (sizes or {}).get(entry.filename, entry.file_size)
+    return path
+
+
+class Trap:
+    """What says so when it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("sprung",)
+
+
+@pytest.mark.parametrize("name", ["x_train.npy", "y_test.npy"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(pickle.dumps(Trap()), id="bare"),
+        pytest.param(member(np.array([Trap()], object)), id="array"),
+        pytest.param(member(np.array([(Trap(), 1)], [("a", object), ("b", int)])), id="record"),
+    ],
+)
+def test_nothing_is_unpickled(tmp_path, monkeypatch, name, content):
+    monkeypatch.chdir(tmp_path)
+    path = archive(tmp_path / "own.npz", **{name: content})
+    with pytest.raises(DataError) as caught:
+        datasets.load(str(path))
+    assert all("legal: " in line for line in caught.value.lines)
+    assert [each.name for each in tmp_path.iterdir()] == ["own.npz"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(b"no array at all", "x_train has dtype |S15; legal: uint8", id="magic"),
+        pytest.param(b"", "x_train has dtype |S1; legal: uint8", id="empty"),
+        pytest.param(member(np.zeros(9), {"shape": (10**15,)}), "a damaged archive", id="shape"),
+        pytest.param(member(np.zeros(9), {"shape": (-1, 3)}), "a damaged archive", id="negative"),
+        pytest.param(member(np.zeros(9), {"shape": (2**62, 8)}), "a damaged archive", id="wrap"),
+        pytest.param(member(np.zeros(9), {"descr": "|O"}), "holds pickled objects", id="object"),
+        pytest.param(b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535, "a damaged archive", id="nested"),
+        pytest.param(b"\x93NUMPY\x09\x00", "a damaged archive", id="version"),
+    ],
+)
+def test_a_header_that_lies_is_one_line(tmp_path, content, told):
+    path = archive(tmp_path / "own.npz", **{"x_train.npy": content})
+    with pytest.raises(DataError) as caught:
+        datasets.load(str(path))
+    (line,) = caught.value.lines
+    assert line.startswith(f"data {path}: ")
+    assert told in line
+
+
+def test_an_archive_that_would_not_fit_into_memory_is_refused_unread(tmp_path):
+    path = archive(tmp_path / "own.npz", {"x_train.npy": 2**50})
+    with pytest.raises(DataError) as caught:
+        datasets.load(str(path))
+    (line,) = caught.value.lines
+    assert line.startswith(f"data {path}: holds arrays of 1048576.0 GiB; legal: at most the ")
+
+
+def test_members_of_other_names_are_left_where_they_are(tmp_path):
+    (tmp_path / "below").mkdir()
+    others = {"../x_train.npy": b"x", "/x_test.npy": b"x", "x_train.npy/../y": b"x"}
+    path = archive(tmp_path / "below" / "own.npz", {"../x_train.npy": 2**50}, **others)
+    data = datasets.load(str(path))
+    assert np.array_equal(data.x_train[..., 0], four_arrays()["x_train"])
+    assert sorted(each.name for each in tmp_path.rglob("*")) == ["below", "own.npz"]
+
+
+def test_a_link_to_an_archive_is_followed_and_one_to_itself_is_no_file(tmp_path):
+    archive(tmp_path / "real.npz")
+    (tmp_path / "own.npz").symlink_to("real.npz")
+    (tmp_path / "loop.npz").symlink_to("loop.npz")
+    (tmp_path / "device.npz").symlink_to("/dev/zero")
+    assert datasets.load(str(tmp_path / "own.npz")).name == "own"
+    for name in ("loop.npz", "device.npz"):
+        with pytest.raises(DataError, match="no file is at"):
+            datasets.load(str(tmp_path / name))
 
 
 def test_a_path_with_no_file_is_told_with_both_places(tmp_path):

@@ -72,3 +72,25 @@ def test_a_table_on_the_console_is_rounded_and_its_text_taken_as_it_is(console):
     assert "0.6667" in text
     assert "3.33e-06" in text
     assert "best learning rate" in text
+
+
+EVIL = "[/x]\x1b]0;title\x07\x1b[2J\x9b31m\u202e"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_no_name_and_no_error_drives_the_terminal(record, terminal):
+    console = Console(file=io.StringIO(), width=300, force_terminal=terminal, color_system=None)
+    with make_display(console) as display:
+        display.begin([], total=2, arms=[EVIL, "unit"])
+        made = record(0, EVIL, (), Status.CRASHED, error=EVIL)
+        display.started(made.trial)
+        if isinstance(display, LiveDisplay):
+            display._live.refresh()
+        display.finished(made)
+        display.note(EVIL)
+    print_table(console, pd.DataFrame({"arm": [EVIL]}), EVIL)
+    said = console.file.getvalue()  # type: ignore[union-attr]
+    assert said.count("[/x]\\x1b]0;title\\x07\\x1b[2J\\x9b31m\\u202e") >= 4
+    assert not set(said) & set("\x07\x9b\u202e")
+    assert "\x1b]" not in said
+    assert terminal or "\x1b" not in said

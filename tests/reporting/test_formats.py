@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from normsweep.analysis import arms_table, best_table, epochs_table, trials_table
-from normsweep.reporting.formats import FORMATS, Format, render
+from normsweep.reporting.formats import FORMATS, Format, as_markdown, render
 from normsweep.reporting.verdict_cells import verdict_cells
 from normsweep.spec import Status
 
@@ -211,3 +211,43 @@ def test_whole_numbers_stay_whole_where_one_is_missing(tables):
 
 def test_the_formats_are_those_of_the_command():
     assert get_args(Format) == FORMATS == ("csv", "json", "markdown", "latex", "parquet", "html")
+
+
+def test_a_spreadsheet_is_given_no_formula():
+    cells = ["=1+1", "+1|cmd", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "-0.5", "−0.5", "a=b", "a\rb"]
+    table = pd.DataFrame(
+        {"text": cells, "number": [-1.5] * 10, "whole": pd.array([-1, None] * 5, "Int64")}
+    )
+    back = pd.read_csv(io.BytesIO(render(table, "csv")), keep_default_na=False, dtype=str)
+    assert back["text"].tolist() == [
+        "'=1+1", "'+1|cmd", "'-1+1", "'@SUM(A1)", "'\t=1", "'\n=1", "-0.5", "−0.5", "a=b", "a\nb",
+    ]  # fmt: skip
+    assert set(back["number"]) == {"-1.5"}
+    assert back["whole"].tolist() == ["-1", ""] * 5
+
+
+@pytest.mark.parametrize("kind", ["markdown", "latex"])
+def test_a_table_for_people_drives_no_terminal(kind):
+    table = pd.DataFrame({"arm": ["\x1b]0;title\x07\x1b[31mred\x1b[0m"], "error": ["a\u202eb\x9b"]})
+    assert text(table, kind).replace("\n", "").isprintable()
+
+
+def test_markdown_has_neither_links_nor_markup_of_a_cells_own():
+    cells = [
+        "[x](javascript:alert(1))",
+        "![x](http://h/y.png)",
+        "`code`",
+        "**bold**",
+        "_it_",
+        "a_b_c",
+    ]
+    rows = text(pd.DataFrame({"arm": cells}), "markdown").splitlines()[2:]
+    assert [row.strip("| ") for row in rows] == [
+        r"\[x\](javascript:alert(1))", r"!\[x\](http://h/y.png)", r"\`code\`", r"\*\*bold\*\*",
+        r"\_it\_", "a_b_c",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("opening", ["# ", "> ", "- ", "+ ", "* "])
+def test_a_text_in_markdown_opens_nothing(opening):
+    assert as_markdown(f"{opening}a\n\n# b") == f"\\{opening}a # b"

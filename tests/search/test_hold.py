@@ -103,3 +103,32 @@ def test_a_study_that_another_took_over_meanwhile_is_left_to_it(postgresql_url, 
         disconnect_all(postgresql_url)
         with holding(postgresql_url, "tested"), pytest.raises(StudyStopped, match="was lost"):
             hold.check()
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("data")
+    (tmp_path / "optuna.db.tested.lock").symlink_to(precious)
+    with (
+        pytest.raises(StoreError, match="--storage: cannot write beside"),
+        holding(f"sqlite:///{tmp_path}/optuna.db", "tested"),
+    ):
+        pass
+    assert precious.read_text() == "data"
+
+
+def test_a_lock_is_written_by_its_owners_only(tmp_path):
+    before = os.umask(0)
+    try:
+        with holding(f"sqlite:///{tmp_path}/optuna.db", "tested"):
+            mode = (tmp_path / "optuna.db.tested.lock").stat().st_mode
+    finally:
+        os.umask(before)
+    assert not mode & 0o002
+
+
+def test_a_part_of_a_password_is_not_looked_up_as_a_host():
+    address = "postgresql+psycopg://me:S3c@ret@127.0.0.1:9/base"
+    with pytest.raises(StoreError) as caught, holding(address, "tested"):
+        pass
+    assert "--storage: received postgresql+psycopg://me:***@127.0.0.1:9/base" in str(caught.value)

@@ -15,7 +15,16 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("name-number", "name", "3", "name", "received 3; legal: a string"),
     ("name-space", "name", '"a b"', "name", 'received "a b"; legal: letters, digits'),
     ("name-empty", "name", '""', "name", "legal: a string that is not empty"),
+    ("name-absolute", "name", '"/tmp/up"', "name", 'received "/tmp/up"; legal: letters'),
+    ("name-dots", "name", '".."', "name", 'received ".."; legal: letters'),
+    ("name-hidden", "name", '".ssh"', "name", 'received ".ssh"; legal: letters'),
+    ("name-backslash", "name", "'a\\\\b'", "name", "legal: letters"),
+    ("name-option", "name", '"--help"', "name", 'received "--help"; legal: letters'),
+    ("name-quote", "name", "\"a'b\"", "name", "legal: letters"),
+    ("name-other-script", "name", '"é"', "name", "legal: letters"),
+    ("name-long", "name", f'"{"a" * 101}"', "name", "legal: at most 100 characters"),
     ("name-path", "name", '"../up"', "name", 'received "../up"; legal: letters'),
+    ("question-long", "question", f'"{"a" * 1001}"', "question", "legal: at most 1000 characters"),
     ("question-number", "question", "3", "question", "received 3; legal: a string"),
     ("compare-number", "compare", "3", "compare", "received 3; legal: a string"),
     ("compare-typo", "compare", '"optimiser"', "compare", 'did you mean "optimizer"?'),
@@ -36,6 +45,7 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("dataset-number", "data.dataset", "3", "data.dataset", "legal: a string or a list"),
     ("dataset-empty", "data.dataset", "[]", "data.dataset", "a list that is not empty"),
     ("dataset-typo", "data.dataset", '"minst"', "data.dataset", 'did you mean "mnist"?'),
+    ("dataset-url", "data.dataset", '"http://me:pw@h/x.npz"', "data.dataset", "received an address"),
     ("dataset-csv", "data.dataset", '"x.csv"', "data.dataset", "a path ending in .npz"),
     ("second-dataset", "data.dataset", '["digits", "minst"]', "data.dataset", 'received "minst"'),
     ("split-zero", "data.validation_split", "0", "data.validation_split", "legal: above 0"),
@@ -44,6 +54,9 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("split-nan", "data.validation_split", "nan", "data.validation_split", "received nan"),
     ("train-size", "data.train_size", "9", "data.train_size", "legal: at least 10"),
     ("data-key", "data.trainsize", "50", "data.trainsize", 'did you mean "train_size"?'),
+    ("model-path", "model.name", '"../lenet"', "model.name", 'received "../lenet"; legal: lenet'),
+    ("model-module", "model.name", '"os.system"', "model.name", 'received "os.system"; legal'),
+    ("plugins", "plugins", '["os"]', "plugins", "received an unknown key; legal: name, question"),
     ("model-typo", "model.name", '"lenett"', "model.name", 'did you mean "lenet"?'),
     ("model-no-table", "model", '"lenet"', "model", "legal: a table [model]"),
     ("batch-zero", "model.batch_size", "0", "model.batch_size", "legal: at least 1"),
@@ -54,6 +67,8 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("search-missing", "search", MISSING, "search", "missing; legal: a table [search]"),
     ("trials-missing", "search.trials", MISSING, "search.trials", "missing; legal: Trials in"),
     ("trials-zero", "search.trials", "0", "search.trials", "received 0; legal: at least 1"),
+    ("trials-many", "search.trials", "1000001", "search.trials", "legal: at most 1000000"),
+    ("seeds-many", "confirm.seeds", "10001", "confirm.seeds", "legal: at most 10000"),
     ("trials-text", "search.trials", '"many"', "search.trials", "legal: a whole number"),
     ("sampler-typo", "search.sampler", '"tpee"', "search.sampler", 'did you mean "tpe"?'),
     ("pruner", "search.pruner", '"best"', "search.pruner", "legal: none, median, halving"),
@@ -342,3 +357,92 @@ seeds = 1
             "confirm.seeds",
         ]
     )
+
+
+UNSEEN = {
+    "escape": "\\u001b[2J", "null": "\\u0000", "return": "a\\rb", "bell": "\\u0007",
+    "c1": "\\u009b31m", "turned-round": "\\u202etxt.exe", "isolate": "\\u2066",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", UNSEEN.values(), ids=UNSEEN)
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ('question = "{}"', "question"),
+        ('name = "{}"', "name"),
+        ('data.dataset = ["digits", "{}.npz"]', "data.dataset"),
+        ('model.options.ceiling = "{}"', "model.options.ceiling"),
+        ('search.space.optimizer = ["adam", "{}"]', "search.space.optimizer"),
+    ],
+    ids=["question", "name", "dataset", "option", "arm"],
+)
+def test_characters_that_nobody_sees_are_refused_and_not_repeated(
+    tmp_path, parts, line, named, text
+):
+    path = tmp_path / "bad.toml"
+    path.write_text(line.format(text))
+    with pytest.raises(SweepError) as caught:
+        load_sweep(path, parts)
+    (said,) = caught.value.lines
+    assert said.startswith(f"{path}: {named}: received ")
+    assert said.endswith("; legal: a text without control characters")
+    assert said.isprintable()
+
+
+def test_a_key_cannot_forge_a_line(sweep_file, parts):
+    sweep_file.write_text('"a\\u001b[2J\\nnormsweep: all is well" = 1\n' + sweep_file.read_text())
+    with pytest.raises(SweepError) as caught:
+        load_sweep(sweep_file, parts)
+    assert len(caught.value.lines) == 1
+    assert caught.value.lines[0].isprintable()
+
+
+def test_a_question_may_be_of_any_script_and_several_lines(sweep_file, parts):
+    text = (
+        sweep_file.read_text().replace('"Does raw', '"""سؤال\n?Does\traw').replace('up?"', 'up?"""')
+    )
+    sweep_file.write_text(text)
+    assert load_sweep(sweep_file, parts).question.startswith("سؤال\n?Does\traw")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("seed = 1" + "0" * 5000, "not TOML: ", id="digits"),
+        pytest.param("seed = 9223372036854775808", "seed: received 9223372036854775808", id="65-bits"),
+        pytest.param(
+            f"search.space.learning_rate = {{ low = 1{'0' * 400}, high = 1 }}",
+            "search.space.learning_rate.low: received 1000", id="beyond-floats",
+        ),
+        pytest.param("a = " + "[" * 9999, "not TOML: ", id="nested-lists"),
+        pytest.param("a = " + "{a=" * 9999, "not TOML: ", id="nested-tables"),
+        pytest.param("question." + ".".join("a" * 9999) + " = 1", "tables within too", id="dots"),
+    ],
+)  # fmt: skip
+def test_what_is_beyond_all_measure_is_one_line(tmp_path, parts, text, told):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(SweepError) as caught:
+        load_sweep(path, parts)
+    (line,) = caught.value.lines
+    assert line.startswith(f"{path}: ")
+    assert told in line
+    assert len(line) < 300
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 9999, "\udcff", "\x1b[2J"])
+def test_an_override_may_be_as_odd(sweep_file, parts, value):
+    with pytest.raises(SweepError) as caught:
+        load_sweep(sweep_file, parts, [f"seed={value}", f"{'a.' * 9999}a=1"])
+    assert all(line.isprintable() and len(line) < 300 for line in caught.value.lines)
+
+
+def test_a_grid_that_no_memory_holds_is_not_laid_out(sweep_file, parts):
+    overrides = ["search.sampler=grid", "search.space.learning_rate=0.1"]
+    with pytest.raises(SweepError) as caught:
+        load_sweep(
+            sweep_file, parts, [*overrides, "search.space.epochs={ low = 1, high = 1000000000000 }"]
+        )
+    (line,) = caught.value.lines
+    assert "received 4,000,000,000,000 points" in line

@@ -164,11 +164,12 @@ def test_a_logged_model_takes_raw_pixels_where_normsweep_is_not_installed(
             next(training)
     except StopIteration as end:
         finished = end.value
-    saved = save_model(engine, trial, finished.state, tmp_path / "model")
+    saved = save_model(engine, trial, finished.state)
+    saved.write(tmp_path / "model")
     assert saved.val_accuracy == pytest.approx(finished.result.score, abs=0.004)
     record = Record(trial, finished.result)
     record = replace(record, run_id=tracker.deliver(record, DATA))
-    model_id = tracker.log_model(saved.folder, record, name="model")
+    model_id = tracker.log_model(tmp_path / "model", record, name="model")
     code = f"""
 import sys
 sys.modules["normsweep"] = None  # importing it fails

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from normsweep.execution.seats import listed, seats
+from normsweep.execution.gpus import listed, seats
 
 TABLE = """0, GPU-aaaa, 24000
 1, GPU-bbbb, 48000

@@ -7,7 +7,7 @@ import subprocess
 
 from normsweep.training import Device
 
-__all__ = ["seats"]
+__all__ = ["seats", "share"]
 
 SHARE = 0.9
 """Of a GPU's memory for all workers on it together; the rest is the driver library's own."""
@@ -23,15 +23,24 @@ def seats(device: Device, jobs: int) -> list[dict[str, str]]:
     if not visible or jobs == 1:
         return [{} for _ in range(jobs)]
     sharing = -(-jobs // len(visible))
-    return [_seat(*visible[job % len(visible)], sharing) for job in range(jobs)]
+    own = [{"CUDA_VISIBLE_DEVICES": gpu} | _part(memory, 1 / sharing) for gpu, memory in visible]
+    return [own[job % len(visible)] for job in range(jobs)]
 
 
-def _seat(gpu: str, memory: int, sharing: int) -> dict[str, str]:
-    own = {"CUDA_VISIBLE_DEVICES": gpu}
-    if sharing > 1:
-        own["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{SHARE / sharing:.3f}"
-        own["NORMSWEEP_GPU_MEMORY_MIB"] = str(int(memory * SHARE / sharing))
-    return own
+def share(gpus: float) -> dict[str, str]:
+    """Environment variables of a worker that was given a part of the first GPU that is visible."""
+    visible = _gpus() if gpus else []
+    return _part(visible[0][1], gpus) if visible else {}
+
+
+def _part(memory: int, part: float) -> dict[str, str]:
+    """Keeping to a part of a GPU's memory, in MiB."""
+    if part >= 1:
+        return {}
+    return {
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{SHARE * part:.3f}",
+        "NORMSWEEP_GPU_MEMORY_MIB": str(int(memory * SHARE * part)),
+    }
 
 
 def _gpus() -> list[tuple[str, int]]:

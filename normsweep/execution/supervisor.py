@@ -1,0 +1,96 @@
+"""`Supervisor`: what stands on a node of a cluster, with one worker process of its own."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from normsweep.errors import NormsweepError
+from normsweep.execution.gpus import share
+from normsweep.execution.messages import Raised, Returned
+from normsweep.execution.processes import Processes
+from normsweep.execution.protocol import Event
+from normsweep.parts import Dataset
+from normsweep.spec import Trial
+from normsweep.training import Device
+
+__all__ = ["Post", "Supervisor"]
+
+
+@dataclass(frozen=True)
+class Post:
+    """What a supervisor is told when it is started."""
+
+    device: Device
+    threads: int
+    environment: Mapping[str, str]
+    """Of the backend, as the driver has it: the bits of every trial depend on it."""
+    trial_timeout: float | None
+    trial_memory: float | None
+    gpus: float
+    """Of a GPU, or how many."""
+    warm: bool
+    asks: bool
+
+
+class Supervisor:
+    """Keeps the limits of time and memory, and sees how a worker ends, where the worker is.
+
+    Its methods are called one at a time. They are those of an executor with one slot, but that
+    what a called function raises is returned.
+    """
+
+    def __init__(self, post: Post) -> None:
+        """Start the worker, so that its imports overlap with the data's journey."""
+        os.environ.update({**post.environment, **share(post.gpus)})
+        self._data = _private_folder()
+        self._executor = Processes(
+            self._data,
+            post.device,
+            post.threads,
+            post.trial_timeout,
+            trial_memory=post.trial_memory,
+            warm=post.warm,
+            asks=post.asks,
+        )
+
+    def take(self, dataset: Dataset) -> None:
+        """Keep a dataset where the worker maps it into memory, once a node."""
+        dataset.save(self._data)
+
+    def submit(self, trial: Trial, keep_from: float | None) -> None:
+        """Start a trial."""
+        self._executor.submit(trial, keep_from)
+
+    def poll(self, timeout: float) -> list[Event]:
+        """What happened, waiting up to `timeout` seconds for the first."""
+        return self._executor.poll(timeout)
+
+    def reply(self, trial: int, go_on: bool) -> None:
+        """Whether the trial goes on."""
+        self._executor.reply(trial, go_on)
+
+    def call(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Returned | Raised:
+        """What the function returned or raised in the worker."""
+        try:
+            return Returned(self._executor.call(function, *args, **kwargs))
+        except NormsweepError as error:
+            return Raised(error)
+
+
+def _private_folder() -> Path:
+    """A folder for data that all supervisors of this user on this node share, and nobody else."""
+    folder = Path(tempfile.gettempdir()) / f"normsweep-{getpass.getuser()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    about = folder.lstat()
+    mine = not hasattr(os, "getuid") or about.st_uid == os.getuid()
+    if folder.is_symlink() or not mine or about.st_mode & 0o022:
+        return Path(tempfile.mkdtemp(prefix="normsweep-"))
+    return folder

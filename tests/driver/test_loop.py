@@ -1,0 +1,73 @@
+"""What becomes of what executors say, with an executor that says what it is told to."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from normsweep.driver.delivery import Delivery
+from normsweep.driver.loop import run_phase
+from normsweep.driver.signals import Signals
+from normsweep.execution import Event
+from normsweep.reporting.console import make_display
+from normsweep.search import Hold, Search, begin, open_study
+from normsweep.spec import DataKey, Result, Status, Trial, load_sweep
+from normsweep.tracking import Tracker
+from normsweep.training import Finished
+
+DATA = {
+    "name": "digits", "source": "test", "digest": "d1", "train_images": 10, "test_images": 5,
+    "classes": 10,
+}  # fmt: skip
+SAID = "\x1b]0;title\x07\x1b[31mcannot open postgresql://me:S3cret@host/db\x1b[0m\u202e"
+
+
+class Crashing:
+    """An executor whose trials crash with a text."""
+
+    slots, blocks = 1, False
+
+    def __init__(self, text: str) -> None:
+        self._text, self._events = text, list[Event]()
+
+    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
+        self._events.append(Finished(Result(trial.number, Status.CRASHED, error=self._text)))
+
+    def poll(self, timeout: float) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def reply(self, trial: int, go_on: bool) -> None: ...
+    def cancel(self, trial: int) -> None: ...
+    def close(self) -> None: ...
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
+
+
+@pytest.fixture
+def search(tmp_path: Path, sweep_file, parts) -> Search:
+    overrides = ["search.trials=2", "execution.retries=0"]
+    sweep = load_sweep(sweep_file, parts, overrides)
+    study = open_study(f"sqlite:///{tmp_path}/optuna.db", sweep.name, sweep)
+    begin(study, DATA, {})
+    return Search(study, sweep, DataKey("digits", "d1", 0.2))
+
+
+def test_what_a_worker_said_is_harmless_before_it_is_recorded_or_shown(search, tmp_path):
+    console = Console(file=io.StringIO(), width=300)
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "base", "abc", tmp_path / "artifacts", {})
+    with make_display(console) as display, Signals() as signals:
+        delivery = Delivery(search, tracker, DATA, display.note)
+        where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
+        run_phase(search, Crashing(SAID), delivery, None, display, signals, Hold(), where)
+    shown = "\\x1b]0;title\\x07cannot open postgresql://me:***@host/db\\u202e"
+    assert [r.result.error for r in search.records()] == [shown, shown]
+    runs = MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
+    assert {run.data.tags["normsweep.error"] for run in runs} == {shown}
+    assert console.file.getvalue().count(shown) == 2  # type: ignore[attr-defined]
+    assert not any(b"S3cret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -1,0 +1,135 @@
+"""What a cluster adds: nodes that die, data that travels, what is refused."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from normsweep.errors import ClusterError
+from normsweep.execution import Cluster, Event, Executor, Inline, Share
+from normsweep.spec import DataKey, Epoch, Result, Status, Trial
+from normsweep.training import Engine, Finished
+
+
+@pytest.fixture
+def trial(digits_key: DataKey) -> Trial:
+    return Trial(
+        number=5, arm="unit", slot=0, seed=3, data=digits_key, model="synthetic", model_options={},
+        normalization="unit", optimizer="adam", optimizer_options={}, learning_rate=0.001,
+        batch_size=64, epochs=4,
+    )  # fmt: skip
+
+
+def results(executor: Executor, count: int, seen: list[Event] | None = None) -> dict[int, Result]:
+    found: dict[int, Result] = {}
+    deadline = time.monotonic() + 120
+    while len(found) < count:
+        assert time.monotonic() < deadline
+        for event in executor.poll(1.0):
+            if seen is not None:
+                seen.append(event)
+            if isinstance(event, Finished):
+                found[event.result.trial] = event.result
+    return found
+
+
+def numbers(result: Result) -> list[tuple[float, ...]]:
+    return [(e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy) for e in result.curve]
+
+
+def environment_of(engine: Engine) -> dict[str, str]:
+    return dict(os.environ)
+
+
+def folder_of(engine: Engine) -> str:
+    return str(engine.data_root)
+
+
+def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_again(
+    digits_root, trial, digits_key, make_cluster
+):
+    nodes = make_cluster(2)
+    real = replace(trial, model="mlp", model_options={"units": 8, "layers": 1}, epochs=60)
+    trials = [replace(real, number=n, learning_rate=0.01 / (n + 1)) for n in range(2)]
+    executor = Cluster(
+        digits_root, "cpu", 1, address=nodes.address, jobs=2, share=Share(1, None), warm=True
+    )
+    try:
+        executor.provide(digits_key.digest)
+        for one in trials:
+            executor.submit(one)
+        begun: dict[int, Epoch] = {}
+        deadline = time.monotonic() + 120
+        while len(begun) < 2:
+            assert time.monotonic() < deadline
+            begun |= {e.trial: e for e in executor.poll(1.0) if isinstance(e, Epoch)}
+        nodes.remove_node(nodes.worker_nodes.copy().pop(), allow_graceful=False)
+        ended = results(executor, 2)
+        (lost,) = [r for r in ended.values() if r.status is not Status.COMPLETE]
+        assert lost.status is Status.CRASHED
+        assert "lost with its node" in lost.error
+        assert lost.curve
+        executor.submit(trials[lost.trial])
+        again = results(executor, 1)[lost.trial]
+        kept = ended[1 - lost.trial]
+    finally:
+        executor.close()
+    here = Inline(digits_root, "cpu", 1)
+    for result in (again, kept):
+        here.submit(trials[result.trial])
+        again_here = results(here, 1)[result.trial]
+        assert again_here.status is result.status is Status.COMPLETE
+        assert numbers(again_here) == numbers(result)
+    assert numbers(again)[: len(lost.curve)] == numbers(lost)
+
+
+def test_trials_wait_for_a_node_with_room_and_none_is_stuck(
+    digits_root, trial, digits_key, two_nodes
+):
+    """Of five supervisors two have room: all trials run on those two."""
+    executor = Cluster(
+        digits_root, "cpu", 1, address=two_nodes.address, jobs=5, share=Share(1, None), warm=False
+    )
+    try:
+        executor.provide(digits_key.digest)
+        for number in range(5):
+            executor.submit(replace(trial, number=number))
+        ended = results(executor, 5)
+        assert {r.status for r in ended.values()} == {Status.COMPLETE}
+    finally:
+        executor.close()
+
+
+def test_workers_have_the_data_and_no_secret(digits_root, digits_key, two_nodes, monkeypatch):
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    executor = Cluster(
+        digits_root, "cpu", 1, address=two_nodes.address, share=Share(1, None), warm=False
+    )
+    try:
+        executor.provide(digits_key.digest)
+        assert executor.slots == 2
+        seen = executor.call(environment_of)
+        assert "hunter2" not in " ".join(seen.values())
+        assert seen["TF_ENABLE_ONEDNN_OPTS"] == "0"
+        assert seen["OMP_NUM_THREADS"] == "1"
+        folder = Path(executor.call(folder_of))
+        assert folder != digits_root
+        assert (folder / digits_key.digest / "x_train.npy").is_file()
+        assert folder.stat().st_mode & 0o077 == 0
+    finally:
+        executor.close()
+
+
+def test_a_trial_that_no_node_can_hold_is_refused(digits_root, two_nodes):
+    with pytest.raises(ClusterError, match=r"wants 8 CPUs .* its nodes have 1 CPUs and 0 GPUs"):
+        Cluster(digits_root, "cpu", 1, address=two_nodes.address, share=Share(8, None))
+
+
+def test_a_cluster_that_is_not_there_is_told(digits_root):
+    with pytest.raises(ClusterError, match=r"--ray-address: received 127\.0\.0\.1:9"):
+        Cluster(digits_root, "cpu", 1, address="127.0.0.1:9")
