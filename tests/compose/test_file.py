@@ -294,7 +294,9 @@ def test_several_machines_differ_in_rays_network_alone() -> None:
             "--node-ip-address",
             "--object-manager-port",
         }
-        words = [word.replace("${HEAD_IP:?set it in .env}:", "ray-head:") for word in there["command"]]
+        words = [
+            word.replace("${HEAD_IP:?set it in .env}:", "ray-head:") for word in there["command"]
+        ]
         ours = [word for word in words if word.partition("=")[0] not in own]
         counted = ("--num-cpus=${", "--num-gpus", "--node-manager-port")
         assert [w for w in ours if not w.startswith(counted)] == [
