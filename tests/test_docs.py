@@ -58,7 +58,7 @@ def test_every_shipped_sweep_says_its_command_its_cost_and_what_was_found():
         assert "# Found: " in head, name
 
 
-@pytest.mark.parametrize("lock", ["study", "dev", "postgres", "uv"])
+@pytest.mark.parametrize("lock", ["study", "dev", "server", "server-cuda", "uv"])
 def test_a_lock_has_versions_and_hashes_and_no_address(lock):
     text = (ROOT / "requirements" / f"{lock}.txt").read_text()
     assert "://" not in text
