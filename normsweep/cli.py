@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from normsweep.export import export
 from normsweep.report import report
-from normsweep.shell import Storage, TrackingUri, command, run
+from normsweep.shell import Storage, TrackingUri, command, finish
 from normsweep.stores import STORAGE, TRACKING
 from normsweep.study import study
 
@@ -108,4 +107,4 @@ def _studies(storage: str) -> list[str]:
 
 def main() -> None:
     """The command's entry point."""
-    sys.exit(run(app))
+    finish(app)

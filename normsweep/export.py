@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from normsweep.errors import StoreError, UserError
-from normsweep.shell import Storage, StudyName, command, run
+from normsweep.shell import Storage, StudyName, command, finish
 from normsweep.stores import STORAGE, storage_option
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _verdict(info: StudyInfo, records: Sequence[Record], format_: str, given: st
 
 def main() -> None:
     """The command's entry point."""
-    sys.exit(run(app))
+    finish(app)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from normsweep.errors import StoreError, UserError
-from normsweep.shell import Storage, StudyName, command, run
+from normsweep.shell import Storage, StudyName, command, finish
 from normsweep.stores import STORAGE, storage_option
 
 __all__ = ["app", "main", "report"]
@@ -56,7 +55,7 @@ def report(
 
 def main() -> None:
     """The command's entry point."""
-    sys.exit(run(app))
+    finish(app)
 
 
 if __name__ == "__main__":

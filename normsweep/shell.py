@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -16,7 +18,7 @@ from normsweep.errors import Interrupted, NormsweepError, UserError
 from normsweep.plain import printable
 from normsweep.secrets import masked
 
-__all__ = ["Storage", "StudyName", "TrackingUri", "command", "run"]
+__all__ = ["Storage", "StudyName", "TrackingUri", "command", "finish", "run"]
 
 Storage = Annotated[str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database: the record.")]
 TrackingUri = Annotated[
@@ -63,9 +65,6 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
         _tell([f"stopped by {error}: everything so far is recorded; to go on{hidden}:"])
         _tell([f"  {shlex.join([*app.name[0].split(), *shown])}"])
         return error.exit_status
-    except KeyboardInterrupt:
-        _tell(["stopped by SIGINT before anything began"])
-        return 130
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -75,6 +74,25 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     except Exception:  # an accident of ours: Python's own report, without passwords
         print(printable(masked(traceback.format_exc().rstrip())), file=sys.stderr)
         return 1
+
+
+def finish(app: App) -> NoReturn:
+    """Run a command and leave; from here on nothing is worth an interruption."""
+    _listen()
+    status = run(app)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(status)
+
+
+def _listen() -> None:
+    """Have both signals end a command in the same way, from its first import on."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number)
 
 
 def _tell(lines: Sequence[str]) -> None:

@@ -7,7 +7,14 @@ import re
 from normsweep.errors import StoreError
 from normsweep.secrets import masked
 
-__all__ = ["STORAGE", "TRACKING", "check_address", "storage_option", "tracking_address"]
+__all__ = [
+    "STORAGE",
+    "TRACKING",
+    "check_address",
+    "storage_option",
+    "tracking_address",
+    "tracking_option",
+]
 
 STORAGE = "sqlite:///mlruns/optuna.db"
 """Optuna's database: the record."""
@@ -18,6 +25,11 @@ TRACKING = "sqlite:///mlruns/mlflow.db"
 def storage_option(url: str) -> str:
     """What a printed command needs to find a study, its blank before it; empty for the default."""
     return "" if url == STORAGE else f" --storage {_quoted(url, 'OPTUNA_STORAGE')}"
+
+
+def tracking_option(uri: str) -> str:
+    """The same for MLflow's tracking store."""
+    return "" if uri == TRACKING else f" --tracking-uri {tracking_address(uri)}"
 
 
 def tracking_address(uri: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from normsweep.errors import UserError
-from normsweep.shell import Storage, TrackingUri, command, run
+from normsweep.shell import Storage, TrackingUri, command, finish
 from normsweep.stores import STORAGE, TRACKING
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _show(sweep: Sweep) -> int:
 
 def main() -> None:
     """The command's entry point."""
-    sys.exit(run(app))
+    finish(app)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from normsweep.errors import StudyStopped
 from normsweep.spec import Trial
 from normsweep.training import ModelState
 
@@ -22,8 +23,18 @@ class Checkpoints:
         self._folder = folder
 
     def save(self, trial: Trial, state: ModelState) -> None:
-        """Keep a trial's state."""
-        state.save(self._path(trial))
+        """Keep a trial's state.
+
+        Raises:
+            StudyStopped: it cannot be written: on a full disk the record is next.
+        """
+        try:
+            state.save(self._path(trial))
+        except OSError as error:
+            raise StudyStopped(
+                f"{self._path(trial)}: cannot be written: {error.strerror}; mend that, and run the "
+                "same command again"
+            ) from None
 
     def load(self, trial: Trial) -> ModelState | None:
         """A trial's state, or None where it is not kept or cannot be read."""

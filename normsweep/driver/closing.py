@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from normsweep.analysis import arms_table, best_table
 from normsweep.analysis.evidence import Evidence
+from normsweep.driver.background import Background
+from normsweep.errors import StudyStopped
 from normsweep.plain import printable
 from normsweep.reporting.answer import answer_sentence, verdict_lines
 from normsweep.reporting.console import print_table
@@ -17,54 +20,90 @@ from normsweep.reporting.note import experiment_note
 from normsweep.reporting.page import write_report
 from normsweep.reporting.study_report import report_content, study_evidence
 from normsweep.reporting.words import points
-from normsweep.search import Archive, Search, Study
+from normsweep.search import Archive, Search, Study, StudyInfo
 from normsweep.secrets import masked
-from normsweep.spec import SEARCH
+from normsweep.spec import SEARCH, Record
 from normsweep.stores import tracking_address
 from normsweep.tracking import Tracker, TrackingFailed
 
-__all__ = ["close_study", "print_missing", "print_next", "print_tables", "write_note"]
+__all__ = [
+    "Ending",
+    "deliver_ending",
+    "print_lacking",
+    "print_missing",
+    "print_next",
+    "print_tables",
+    "write_ending",
+    "write_note",
+]
 
 BEST = ["arm", "val_accuracy", "optimizer", "learning_rate", "epochs", "seconds", "trial"]
 ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_accuracy", "seconds"]
 
 
-def write_note(search: Search, tracker: Tracker, console: Console) -> None:
+@dataclass(frozen=True)
+class Ending:
+    """What a study found, its report written."""
+
+    info: StudyInfo
+    searched: list[Record]
+    found: Evidence
+    page: Path
+
+
+def write_note(search: Search, tracker: Tracker, background: Background, console: Console) -> None:
     """The experiment's description in MLflow, before there is a verdict; one with it is kept."""
     if search.info.looks:
         return
+    note = experiment_note(search.sweep, search.info, search.records(), tracker.run_page)
     try:
-        tracker.note(experiment_note(search.sweep, search.info, search.records(), tracker.run_page))
+        background.call(lambda: tracker.note(note))
     except TrackingFailed as error:
         _say(console, f"the experiment's note was not written: {error}")
 
 
-def close_study(
-    study: Study, search: Search, tracker: Tracker, root: Path, storage: str, console: Console
-) -> bool:
-    """The verdict on the console, the report in a folder and in MLflow, the experiment's note.
+def write_ending(
+    study: Study, search: Search, root: Path, storage: str, console: Console
+) -> Ending:
+    """The verdict on the console, the report in a folder.
 
-    Returns:
-        Whether MLflow has the report.
+    Raises:
+        StudyStopped: the report cannot be written.
     """
     archive = Archive(study)
     info, records = archive.info, archive.records()
-    searched = [record for record in records if record.trial.phase == SEARCH]
     found = study_evidence(info, records)
     print_verdict(found, search, console)
-    content = report_content(info, records, storage, found)
-    page = write_report(content, root / "reports" / info.name)
-    _say(console, f"report: {page}")
+    folder = root / "reports" / info.name
     try:
-        run = tracker.report(page.parent, _gaps(found))
-        link = tracker.artifact_page(run, page.name)
-        tracker.note(
-            experiment_note(search.sweep, info, searched, tracker.run_page, found.verdicts, link)
+        page = write_report(report_content(info, records, storage, found), folder)
+    except OSError as error:
+        raise StudyStopped(
+            f"{folder}: the report cannot be written: {error.strerror or error}; mend that, and run "
+            "the same command again: every trial is recorded"
+        ) from None
+    _say(console, f"report: {page}")
+    return Ending(info, [r for r in records if r.trial.phase == SEARCH], found, page)
+
+
+def deliver_ending(ending: Ending, search: Search, tracker: Tracker) -> None:
+    """The report in MLflow, and the experiment's note with the verdict.
+
+    Raises:
+        TrackingFailed: MLflow has not got them.
+    """
+    run = tracker.report(ending.page.parent, _gaps(ending.found))
+    link = tracker.artifact_page(run, ending.page.name)
+    tracker.note(
+        experiment_note(
+            search.sweep,
+            ending.info,
+            ending.searched,
+            tracker.run_page,
+            ending.found.verdicts,
+            link,
         )
-    except TrackingFailed as error:
-        _warn(console, f"MLflow has not got the report, the same command tries again: {error}")
-        return False
-    return True
+    )
 
 
 def print_verdict(found: Evidence, search: Search, console: Console) -> None:
@@ -117,10 +156,8 @@ def print_tables(search: Search, console: Console) -> None:
     print_table(console, arms_table(records, arms).filter(ARMS), "all trials of each arm")
 
 
-def print_missing(
-    search: Search, undelivered: Sequence[int], searched: bool, console: Console
-) -> bool:
-    """Say what the study lacks; whether nothing is wrong with it. `searched`: in this command."""
+def print_missing(search: Search, searched: bool, console: Console) -> bool:
+    """Say what the search lacks; whether it brought a score. `searched`: in this command."""
     if search.left and not searched:
         _say(console, f"the search has {search.left} of {search.total} trials left")
     elif search.left and search.sweep.search.timeout is not None:
@@ -129,17 +166,17 @@ def print_missing(
             f"stopped at the time limit of {search.sweep.search.timeout:g} s with {search.left} of "
             f"{search.total} trials left: the same command goes on",
         )
-    if undelivered:
-        numbers = ", ".join(map(str, undelivered))
-        _warn(
-            console,
-            f"MLflow lacks the trials {numbers}: run the same command when it can be reached; "
-            "the record has them",
-        )
     scored = any(r.result is not None and r.result.status.scored for r in search.records())
     if not scored and not search.left:
         _warn(console, "no trial has a score: the column error of `export trials` says why")
-    return not undelivered and (scored or bool(search.left))
+    return scored or bool(search.left)
+
+
+def print_lacking(study: str, lacking: Sequence[str], options: str, console: Console) -> None:
+    """Say what MLflow lacks, and the command that delivers it; `options` names the stores."""
+    _warn(console, f"MLflow lacks {', '.join(lacking)}; the record has all of it")
+    _warn(console, "when MLflow can be reached, run the same command; for the trials alone:")
+    _say(console, f"  normsweep sync --study-name {study}{options}")
 
 
 def print_next(search: Search, storage: str, tracker: Tracker, console: Console) -> None:

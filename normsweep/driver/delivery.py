@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
+from normsweep.driver.background import Background
+from normsweep.driver.signals import Signals
 from normsweep.search import Archive
 from normsweep.spec import Epoch, Record, Trial
 from normsweep.tracking import Tracker, TrackingFailed
@@ -14,83 +20,122 @@ from normsweep.tracking import Tracker, TrackingFailed
 __all__ = ["Delivery"]
 
 
-PAUSE = 60.0
-"""Seconds after a failure in which no live run is begun: each attempt may hold training up."""
+PAUSE = 10.0
+"""Seconds after a failure in which no live run is begun."""
 
 
 class Delivery:
     """Writes trials to MLflow as they run, and marks in the record those that are there whole.
 
-    A trial without the mark is undelivered, whatever the reason; `deliver` is the one way to make
-    up for it: after a crash, after an outage, in a later command.
+    The live writes are made in the background, and training never waits for them. A trial without
+    the mark is undelivered, whatever the reason; `deliver` is the one way to make up for it: after
+    a crash, after an outage, in a later command.
     """
 
     def __init__(
-        self, phase: Archive, tracker: Tracker, data: Mapping[str, Any], say: Callable[[str], None]
+        self,
+        phase: Archive,
+        tracker: Tracker,
+        data: Mapping[str, Any],
+        say: Callable[[str], None],
+        background: Background,
     ) -> None:
         """`say` is told what could not be written."""
         self._phase, self._tracker, self._data, self._say = phase, tracker, data, say
+        self._background = background
+        self._writes: deque[Future[None]] = deque()
+        self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._runs: dict[int, str] = {}
+        self._given_up: list[str] = []
         self._down_until = 0.0
 
     def started(self, trial: Trial) -> None:
         """Begin a live run, unless MLflow has just failed."""
-        if time.monotonic() < self._down_until:
-            return
-        try:
-            self._runs[trial.number] = self._tracker.start(trial, self._data)
-        except TrackingFailed as error:
-            self._failed(trial.number, error)
+        self._write(trial.number, partial(self._start, trial))
 
     def epoch(self, epoch: Epoch) -> None:
         """Write an epoch to the live run, where there is one."""
-        run_id = self._runs.get(epoch.trial)
-        if run_id is None:
-            return
-        try:
-            self._tracker.epoch(run_id, epoch)
-        except TrackingFailed as error:
-            self._failed(epoch.trial, error)
+        self._write(epoch.trial, partial(self._epoch, epoch))
 
     def finished(self, record: Record) -> None:
-        """End the live run and mark the trial as delivered."""
-        run_id = self._runs.pop(record.trial.number, None)
-        if run_id is None:
-            return
-        try:
-            self._tracker.finish(run_id, record)
-        except TrackingFailed as error:
-            self._failed(record.trial.number, error)
-        else:
-            self._phase.mark(record.trial.number, run_id)
+        """End the live run; the trial is marked as delivered by the next `collect`."""
+        self._write(record.trial.number, partial(self._finish, record))
+
+    def collect(self) -> None:
+        """Mark what has been delivered, and say what could not be written."""
+        while self._writes and self._writes[0].done():
+            self._writes.popleft().result()
+        while not self._news.empty():
+            self._news.get()()
 
     def abandon(self) -> None:
-        """Close the live runs of trials that will not be told any more."""
-        for run_id in self._runs.values():
-            with contextlib.suppress(TrackingFailed):
-                self._tracker.kill(run_id)
-        self._runs.clear()
+        """Close the live runs of trials that will not be told any more, if MLflow is quick."""
+        self._background.hurry()
+        with contextlib.suppress(TrackingFailed):
+            self._background.call(self._close)
+        self.collect()
 
-    def deliver(self, check: Callable[[], None]) -> list[int]:
+    def deliver(self, signals: Signals) -> list[int]:
         """Write what is unmarked; the numbers of the trials that still could not be written.
 
-        `check` is called between trials, and may raise.
+        Raises:
+            Interrupted: between trials, or while MLflow hangs.
         """
+        with signals.waiting():
+            for write in self._writes:
+                self._background.wait(write)
+        self.collect()
         left = [r for r in self._phase.records() if r.result is not None and not r.run_id]
         for done, record in enumerate(left):
-            check()
             try:
-                run_id = self._tracker.deliver(record, self._data)
+                with signals.waiting():
+                    run_id = self._background.call(
+                        partial(self._tracker.deliver, record, self._data)
+                    )
             except TrackingFailed as error:
                 self._say(f"MLflow: {error}")
                 return [r.trial.number for r in left[done:]]
             self._phase.mark(record.trial.number, run_id)
         return []
 
-    def _failed(self, trial: int, error: TrackingFailed) -> None:
-        self._runs.pop(trial, None)
-        self._down_until = time.monotonic() + PAUSE
-        self._say(
-            f"MLflow did not take trial {trial} ({error}); training goes on, the record has it, and "
-            "it is delivered at the end or by the next run of this command"
-        )
+    def _write(self, trial: int, write: Callable[[], None]) -> None:
+        self._writes.append(self._background.put(partial(self._try, trial, write)))
+
+    # What follows runs in the background.
+
+    def _try(self, trial: int, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except TrackingFailed as error:
+            # All live runs are given up: each of them might hang as long as this one.
+            self._given_up += self._runs.values()
+            self._runs.clear()
+            self._down_until = time.monotonic() + PAUSE
+            self._news.put(
+                partial(
+                    self._say,
+                    f"MLflow did not take trial {trial} ({error}); training goes on, the record has "
+                    "it, and it is delivered at the end or by the next run of this command",
+                )
+            )
+
+    def _start(self, trial: Trial) -> None:
+        if time.monotonic() >= self._down_until:
+            self._runs[trial.number] = self._tracker.start(trial, self._data)
+
+    def _epoch(self, epoch: Epoch) -> None:
+        if run_id := self._runs.get(epoch.trial):
+            self._tracker.epoch(run_id, epoch)
+
+    def _finish(self, record: Record) -> None:
+        if run_id := self._runs.get(record.trial.number):
+            self._tracker.finish(run_id, record)
+            del self._runs[record.trial.number]
+            self._news.put(partial(self._phase.mark, record.trial.number, run_id))
+
+    def _close(self) -> None:
+        for run_id in [*self._runs.values(), *self._given_up]:
+            with contextlib.suppress(TrackingFailed):
+                self._tracker.kill(run_id)
+        self._runs.clear()
+        self._given_up.clear()

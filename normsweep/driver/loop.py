@@ -67,10 +67,12 @@ def run_phase(
             with signals.waiting() if executor.blocks else nullcontext():
                 events = executor.poll(POLL)
             loop.handle(events)
+            delivery.collect()
             signals.check()
             hold.check()
-    except (Interrupted, StudyStopped):
-        loop.interrupt()
+    except (Interrupted, StudyStopped, OSError):
+        with signals.closing():
+            loop.interrupt()
         raise
 
 
@@ -115,6 +117,7 @@ class _Loop:
             self.handle(self._executor.poll(POLL))
             for number in list(self.running):  # its end was lost where the signal came
                 self._finished(Finished(Result(number, Status.INTERRUPTED)))
+            self._phase.settle()
         finally:
             self._delivery.abandon()
 

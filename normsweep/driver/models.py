@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from normsweep.analysis import best_of_arms
+from normsweep.driver.background import Background
 from normsweep.driver.checkpoints import Checkpoints
 from normsweep.driver.signals import Signals
 from normsweep.errors import StudyStopped
@@ -31,9 +32,15 @@ def log_best_models(
     checkpoints: Checkpoints,
     display: Display,
     signals: Signals,
-) -> None:
-    """Log the best model of each arm that is not logged yet, checked on raw validation images."""
+    background: Background,
+) -> list[str]:
+    """Log the best model of each arm that is not logged yet, checked on raw validation images.
+
+    Returns:
+        The arms whose model should be in MLflow by now, and is not.
+    """
     logged, records = search.info.models, search.records()
+    lacking: list[str] = []
     for arm, record in best_of_arms(records).items():
         number = record.trial.number
         if record.trial.model == models.SIMULATED or logged.get(arm, {}).get("trial") == number:
@@ -46,10 +53,13 @@ def log_best_models(
             display.note(f"model of {arm} not logged: trial {number} failed when trained again")
             continue
         try:
-            _log(record, state, search, tracker, executor, display, signals)
-            _unmark(records, logged.get(arm, {}).get("trial"), tracker)
+            _log(record, state, search, tracker, executor, display, signals, background)
+            before = logged.get(arm, {}).get("trial")
+            background.call(lambda before=before: _unmark(records, before, tracker))
         except (StudyStopped, TrackingFailed) as error:
             display.note(f"model of {arm} not logged, the same command tries again: {error}")
+            lacking.append(arm)
+    return lacking
 
 
 def _unmark(records: Sequence[Record], trial: int | None, tracker: Tracker) -> None:
@@ -67,6 +77,7 @@ def _log(
     executor: Executor,
     display: Display,
     signals: Signals,
+    background: Background,
 ) -> None:
     trial, result = record.trial, record.result
     assert result is not None
@@ -79,7 +90,8 @@ def _log(
                 f"model of {trial.arm}: the saved model has validation accuracy "
                 f"{saved.val_accuracy:.4f} on raw images, its trial had {result.score:.4f}"
             )
-        model_id = tracker.log_model(Path(work), record, name="model")
+        with signals.waiting():
+            model_id = background.call(lambda: tracker.log_model(Path(work), record, "model"))
     search.mark_model(trial.arm, trial.number, model_id)
 
 

@@ -10,12 +10,15 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from normsweep.driver.background import Background
 from normsweep.driver.checkpoints import Checkpoints
 from normsweep.driver.closing import (
-    close_study,
+    deliver_ending,
+    print_lacking,
     print_missing,
     print_next,
     print_tables,
+    write_ending,
     write_note,
 )
 from normsweep.driver.confirm import diagnose_arms, open_confirmation
@@ -25,10 +28,11 @@ from normsweep.driver.models import log_best_models
 from normsweep.driver.signals import Signals
 from normsweep.errors import StudyStopped
 from normsweep.execution import Executor
-from normsweep.reporting.console import make_display
-from normsweep.search import Confirmation, Hold, Phase, Search, Study
+from normsweep.reporting.console import Display, make_display
+from normsweep.search import Archive, Confirmation, Hold, Phase, Search, Study
 from normsweep.spec import CONFIRM, DataKey, Result
-from normsweep.tracking import Tracker
+from normsweep.stores import tracking_option
+from normsweep.tracking import Tracker, TrackingFailed
 
 __all__ = ["PhaseName", "Running"]
 
@@ -47,6 +51,8 @@ class Running:
     """Machine and chance level, for trials whose process is lost with them."""
     executor: Executor
     tracker: Tracker
+    background: Background
+    """Where all writes to MLflow are made."""
     root: Path
     storage: str
     """As an option that names the study's storage, empty where it is the default."""
@@ -65,41 +71,65 @@ class Running:
             console.print(
                 f"study {search.sweep.name} is done: {search.total} of {search.total} trials"
             )
-        undelivered: list[int] = []
+        lacking: list[str] = []
         try:
             if wanted != CONFIRM:
-                undelivered += self._search()
+                lacking = self._search()
             if wanted == CONFIRM or (wanted == "all" and not search.left):
-                undelivered += self._confirm()
+                late = self._confirm()
+                # MLflow may be back since the search.
+                lacking = late + (self._make_up() if lacking and not late else lacking)
         except BaseException:
+            self.background.hurry()
             with contextlib.suppress(StudyStopped):  # it would stand before what is wrong
-                write_note(search, self.tracker, console)
+                write_note(search, self.tracker, self.background, console)
             raise
         print_tables(search, console)
-        kept = close_study(self.study, search, self.tracker, self.root, self.storage, console)
+        lacking += self._close(reachable=not lacking)
         print_next(search, self.storage, self.tracker, console)
-        return print_missing(search, undelivered, wanted != CONFIRM, console) and kept
+        scored = print_missing(search, wanted != CONFIRM, console)
+        if lacking:
+            options = self.storage + tracking_option(self.tracker.uri)
+            print_lacking(search.sweep.name, lacking, options, console)
+        return scored and not lacking
 
-    def _search(self) -> list[int]:
+    def _close(self, reachable: bool) -> list[str]:
+        """Write the verdict and the report; what MLflow lacks of them."""
+        with self.signals.waiting():
+            ending = write_ending(self.study, self.search, self.root, self.storage, self.console)
+            if not reachable:
+                return ["the report"]
+            try:
+                self.background.call(lambda: deliver_ending(ending, self.search, self.tracker))
+            except TrackingFailed as error:
+                return [f"the report ({error})"]
+        return []
+
+    def _search(self) -> list[str]:
         sweep = self.search.sweep
         checkpoints = Checkpoints(self.root / "checkpoints" / sweep.name)
         return self._phase(self.search, checkpoints, sweep.search.timeout)
 
-    def _confirm(self) -> list[int]:
+    def _confirm(self) -> list[str]:
         confirmation = open_confirmation(self.study, self.search, self.data)
-        undelivered = self._phase(confirmation, None, None)
+        lacking = self._phase(confirmation, None, None)
         if not confirmation.left:
             confirmation.look()
-        return undelivered
+        return lacking
+
+    def _make_up(self) -> list[str]:
+        """Deliver what MLflow lacks of all phases; what it still lacks."""
+        with make_display(self.console) as display:
+            return self._deliver(self._delivery(Archive(self.study), display), display, self.search)
 
     def _phase(
         self, phase: Phase, checkpoints: Checkpoints | None, timeout: float | None
-    ) -> list[int]:
-        """Run a phase; the numbers of the trials that MLflow does not have in the end."""
+    ) -> list[str]:
+        """Run a phase; what MLflow lacks of it in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
         with make_display(self.console) as display:
-            delivery = Delivery(phase, self.tracker, self.about, display.note)
-            delivery.deliver(self.signals.check)
+            delivery = self._delivery(phase, display)
+            delivery.deliver(self.signals)
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):
                 diagnose_arms(self.study, phase, self.data, self.executor, display, self.signals)
@@ -114,9 +144,23 @@ class Running:
                 self.where,
                 timeout,
             )
-            undelivered = delivery.deliver(self.signals.check)
-            if isinstance(phase, Search) and checkpoints is not None:
-                log_best_models(
-                    phase, self.tracker, self.executor, checkpoints, display, self.signals
-                )
-        return undelivered
+            return self._deliver(delivery, display, phase)
+
+    def _delivery(self, archive: Archive, display: Display) -> Delivery:
+        return Delivery(archive, self.tracker, self.about, display.note, self.background)
+
+    def _deliver(self, delivery: Delivery, display: Display, phase: Phase) -> list[str]:
+        """Deliver trials, and a search's models; what MLflow lacks of them."""
+        lacking = [f"trial {number}" for number in delivery.deliver(self.signals)]
+        if isinstance(phase, Search):
+            unlogged = log_best_models(
+                phase,
+                self.tracker,
+                self.executor,
+                Checkpoints(self.root / "checkpoints" / phase.sweep.name),
+                display,
+                self.signals,
+                self.background,
+            )
+            lacking += [f"the model of {arm}" for arm in unlogged]
+        return lacking

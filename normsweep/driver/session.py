@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from normsweep.driver.background import Background
 from normsweep.driver.prepare import Prepared, load_data, prepare, without
 from normsweep.driver.running import PhaseName, Running
 from normsweep.driver.signals import Signals
@@ -126,6 +127,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             where=where,
             executor=executor,
             tracker=tracker,
+            background=stack.enter_context(Background()),
             root=settings.root,
             storage=storage_option(settings.storage),
             hold=hold,

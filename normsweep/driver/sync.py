@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from normsweep.driver.background import Background
 from normsweep.driver.delivery import Delivery
 from normsweep.driver.signals import Signals
 from normsweep.search import Archive, holding, load_study
@@ -37,7 +38,7 @@ def sync_study(
         Interrupted: SIGINT or SIGTERM; what was delivered is marked.
     """
     study = load_study(storage, name)
-    with Signals() as signals, holding(storage, name):
+    with Signals() as signals, holding(storage, name), Background() as background:
         archive = Archive(study)
         info = archive.info
         if not info.begun:
@@ -46,7 +47,7 @@ def sync_study(
         tags = {"normsweep.executor": "sync"}
         tracker = Tracker(tracking_uri, name, info.id, root / "artifacts", tags)
         lacking = [r for r in archive.records() if r.result is not None and not r.run_id]
-        left = Delivery(archive, tracker, info.data, say).deliver(signals.check)
+        left = Delivery(archive, tracker, info.data, say, background).deliver(signals)
         say(
             f"{name}: delivered {len(lacking) - len(left)} of {len(lacking)} trials that MLflow lacked"
         )

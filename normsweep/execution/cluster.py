@@ -107,7 +107,7 @@ class Cluster:
 
     def submit(self, trial: Trial, keep_from: float | None = None) -> None:
         """Hand a trial to the next supervisor that is free."""
-        self._waiting.append((Job(trial), keep_from))
+        self._waiting.append((Job(trial, time.monotonic()), keep_from))
 
     def poll(self, timeout: float) -> list[Event]:
         """What supervisors said, and what became of the trials of those that are gone."""
@@ -215,7 +215,7 @@ class Cluster:
         if job is None:
             return []
         if not begun:
-            self._waiting.appendleft((Job(job.trial), keep_from))
+            self._waiting.appendleft((Job(job.trial, time.monotonic()), keep_from))
             return []
         return [
             _ended(job, Status.CRASHED, f"lost with its node or its Ray worker: {reason(error)}")

@@ -22,6 +22,8 @@ __all__ = ["Processes"]
 
 TICK = 0.2
 """Seconds after which a wait looks up, so that a signal's handler gets its turn."""
+STARTING, WAKING = 300.0, 10.0
+"""Seconds that a worker has to take up a trial, the first one and a later one."""
 GIB = 2**30
 
 
@@ -69,7 +71,7 @@ class Processes:
     def submit(self, trial: Trial, keep_from: float | None = None) -> None:
         """Hand a trial to a worker that has none; a lost one is replaced first."""
         worker = self._free()
-        worker.job = Job(trial)
+        worker.job = Job(trial, time.monotonic() + (WAKING if worker.spoke else STARTING))
         worker.send(Train(trial, keep_from))
 
     def poll(self, timeout: float) -> list[Event]:
@@ -153,13 +155,14 @@ class Processes:
     def _event(self, worker: Worker, message: Any) -> list[Event]:
         if worker not in self._workers:
             return []
+        worker.spoke = True
         if worker.job is None:
             if message is None:
                 self._dismiss(worker)
             return []
         match message:
             case Begun():
-                worker.job.begun = time.monotonic()
+                worker.job.clock = time.monotonic()
             case Epoch():
                 worker.job.curve.append(message)
                 return [message]
@@ -173,9 +176,7 @@ class Processes:
     def _beyond_limits(self) -> list[Event]:
         events: list[Event] = []
         for worker, job in self._working():
-            if not job.begun:
-                continue
-            if self._timeout is not None and time.monotonic() - job.begun > self._timeout:
+            if self._timeout is not None and time.monotonic() - job.clock > self._timeout:
                 why = f"exceeded {self._timeout:g} s and was killed"
                 events.append(self._lose(worker, job, Status.TIMED_OUT, why))
             elif self._memory is not None and worker.memory > self._memory * GIB:

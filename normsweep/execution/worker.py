@@ -24,7 +24,8 @@ __all__ = ["main"]
 
 def main() -> None:
     """Read a `Setup`, then work through what comes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C stops
+    for number in (signal.SIGINT, signal.SIGTERM):  # the driver decides what they stop
+        signal.signal(number, signal.SIG_IGN)
     outbox = _claim_stdout()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()

@@ -26,12 +26,12 @@ Inbox = queue.SimpleQueue[tuple["Worker", Any]]
 class Job:
     """The trial that a worker is at."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, clock: float) -> None:
         self.trial = trial
         self.curve: list[Epoch] = []
         self.started = time.time()
-        self.begun = 0.0
-        """Monotonic time at which the worker took it up; 0 before."""
+        self.clock = clock
+        """Monotonic time from which it counts: when the worker has, or should have, taken it up."""
 
 
 class Worker:
@@ -39,6 +39,8 @@ class Worker:
 
     def __init__(self, env: dict[str, str], inbox: Inbox) -> None:
         self.job: Job | None = None
+        self.spoke = False
+        """Whether it has said anything yet: its imports take a while."""
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the worker lives)
         # A session of its own: Ctrl-C in the terminal is the driver's to handle.
         self._process = subprocess.Popen(

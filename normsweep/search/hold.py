@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import IO
 
 from sqlalchemy import Connection, create_engine, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from normsweep.databases import parsed_url, sqlite_file
 from normsweep.errors import StoreError, StudyStopped
-from normsweep.search.storage import make_folder, sqlite_file
+from normsweep.search.storage import make_folder
 from normsweep.stores import check_address
 
 try:
@@ -53,8 +54,8 @@ def holding(url: str, study: str) -> Iterator[Hold]:
         StoreError: another process holds the study: which, and since when; or the address is none.
     """
     check_address("--storage", url)
-    parsed = _parsed(url)
-    file = sqlite_file(parsed) if parsed is not None else None
+    parsed = parsed_url(url)
+    file = sqlite_file(parsed)
     if file is not None and fcntl is not None:
         with _locked_file(file, url, study):
             yield Hold()
@@ -66,14 +67,6 @@ def holding(url: str, study: str) -> Iterator[Hold]:
             hold.release()
     else:
         yield Hold()
-
-
-def _parsed(url: str) -> URL | None:
-    """None for what is no URL: that is told where the database is opened."""
-    try:
-        return make_url(url)
-    except (ArgumentError, ValueError):
-        return None
 
 
 @contextmanager
@@ -88,12 +81,26 @@ def _locked_file(file: Path, url: str, study: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            lock.seek(0)
-            raise _held(study, lock.read().strip()) from None
-        lock.truncate(0)
-        lock.write(_ourselves())
-        lock.flush()
-        yield
+            raise _held(study, _holder(opened)) from None
+        with suppress(OSError):  # on a full disk the holder has no name
+            lock.truncate(0)
+            lock.write(_ourselves())
+            lock.flush()
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                lock.truncate(0)
+
+
+def _holder(lock: IO[str]) -> str:
+    """Who has written a name into the lock; one who has just taken it may not have, yet."""
+    for _ in range(10):
+        lock.seek(0)
+        if name := lock.read().strip():
+            return name
+        time.sleep(0.1)
+    return ""
 
 
 def _opened(path: str) -> IO[str]:
@@ -110,6 +117,8 @@ class _Advisory(Hold):
         # The server notices a driver whose machine is gone by keep-alives, within half a minute.
         alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         name = {"application_name": f"normsweep {_ourselves()}"[:63]}
+        self._backend = 0
+        """The server's own number of the connection that holds, or held, the lock."""
         self._connection: Connection | None = None
         self._looked = time.monotonic()
         # What is wrong with the server or its driver is told when it is opened.
@@ -143,20 +152,25 @@ class _Advisory(Hold):
 
     def _take(self) -> None:
         connection = self._engine.connect()
-        taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": self._key})
-        if taken.scalar():
+        taken = connection.execute(text(TAKE), {"key": self._key}).one()
+        if taken.locked:
             connection.commit()
-            self._connection = connection
+            self._connection, self._backend = connection, taken.backend
             return
-        holder = connection.execute(text(HOLDER), {"high": self._key >> 32, "low": self._key & LOW})
-        name = str(holder.scalar() or "")
+        halves = {"high": self._key >> 32, "low": self._key & LOW}
+        holder = connection.execute(text(HOLDER), halves).one_or_none()
         connection.close()
-        raise _held(self._study, name.removeprefix("normsweep "))
+        if holder is not None and holder.pid == self._backend:
+            return  # our own lost connection, which the server has not missed yet
+        raise _held(
+            self._study, holder.application_name.removeprefix("normsweep ") if holder else ""
+        )
 
 
 LOW = 2**32 - 1
+TAKE = "SELECT pg_try_advisory_lock(:key) AS locked, pg_backend_pid() AS backend"
 HOLDER = """
-SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)
+SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid)
 WHERE locktype = 'advisory' AND granted AND classid = :high AND objid = :low
 """
 

@@ -43,7 +43,8 @@ def on_record(method: Callable[P, R]) -> Callable[P, R]:
         try:
             return method(*args, **kwargs)
         except (OptunaError, SQLAlchemyError) as error:
-            reason = masked(" ".join(f"{type(error).__name__}: {error}".split()))[:400]
+            cause = error.__cause__ or error  # Optuna's own message says nothing of it
+            reason = masked(" ".join(f"{type(cause).__name__}: {cause}".split()))[:400]
             raise StudyStopped(
                 f"the record (--storage) cannot be written: {reason}; mend that, and run the same "
                 "command again"
@@ -123,6 +124,11 @@ class Phase(Archive, ABC):
         if self._again(told):
             self._reopen(trial)
         return told
+
+    @on_record
+    def settle(self) -> None:
+        """Close what an interruption broke off between two writes."""
+        repair(self._study)
 
     def _again(self, ended: Record) -> bool:
         """Whether a trial that ended is to be run again; counts the failures of its place."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import optuna
+from optuna.trial import TrialState
 
 from normsweep.parts import resolve_trial
 from normsweep.search import record
@@ -55,8 +56,7 @@ class Search(Phase):
         self._open[arm].discard(slot)
         fixed = self._again_with.pop((arm, slot), None) or self._longest(slot)
         chosen = self._advisors[arm].choose(slot, self._without_arm(fixed))
-        self._study.enqueue_trial(chosen, user_attrs={record.ARM: arm, record.SLOT: slot})
-        asked = self._study.ask()
+        asked = self._asked(arm, slot, chosen)
         for dimension in self.sweep.search.space.active(chosen):
             suggest(asked, dimension)
         trial = resolve_trial(self.sweep, self._data, chosen, asked.number, slot)
@@ -86,6 +86,19 @@ class Search(Phase):
     def mark_model(self, arm: str, trial: int, model_id: str) -> None:
         """Note which trial's model was logged for an arm."""
         record.set_model(self._study, arm, trial, model_id)
+
+    def _asked(self, arm: str, slot: int, chosen: Mapping[str, Scalar]) -> optuna.Trial:
+        """A new trial with these parameters.
+
+        Where the database went away in between, one may have been queued twice: the other is closed.
+        """
+        place = {record.ARM: arm, record.SLOT: slot}
+        self._study.enqueue_trial(dict(chosen), user_attrs=place)
+        while place.items() - (asked := self._study.ask()).user_attrs.items():
+            self._study.tell(asked, state=TrialState.FAIL)
+            if not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+                self._study.enqueue_trial(dict(chosen), user_attrs=place)
+        return asked
 
     def _longest(self, slot: int) -> Mapping[str, Scalar]:
         every = self.sweep.search.longest_every

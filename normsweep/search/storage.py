@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import OptunaError
 from sqlalchemy import create_engine, event, inspect
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
+from normsweep.databases import alone, parsed_url, sqlite_file
 from normsweep.errors import StoreError
+from normsweep.search.patience import PATIENCE, Patient
 from normsweep.secrets import masked
 from normsweep.stores import check_address
 
-__all__ = ["make_folder", "open_storage", "sqlite_file"]
+__all__ = ["make_folder", "open_storage"]
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 SQLITE_TIMEOUT = 20.0
 """Seconds that a write waits for another process's."""
-PATIENCE = 60.0
-"""Seconds that a study waits for a database server that went away."""
-SETTLING = 2.0
-"""Seconds after which the tables that another command was making are looked for."""
 
 
 def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
@@ -37,13 +35,12 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
         StoreError: the URL is none, or the database cannot be opened.
     """
     check_address("--storage", url)
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
+    parsed = parsed_url(url)
+    if parsed is None:
         raise StoreError(
             f"--storage: received {masked(url)!r}; legal: a database URL, as sqlite:///mlruns/optuna.db or "
             "postgresql+psycopg://user@host/database"
-        ) from None
+        )
     file = sqlite_file(parsed)
     if file is not None and not file.exists():
         if not create:
@@ -51,31 +48,20 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
         make_folder(file, url)
     arguments: dict[str, Any] = {"timeout": SQLITE_TIMEOUT} if file is not None else {}
     options = {"connect_args": arguments, "pool_pre_ping": file is None}
+    kind = Patient if file is None else optuna.storages.RDBStorage
     try:
-        tables = _tables(url)
-        if not tables and not create:
-            raise _nothing(url)
-        _refuse_others(url, tables)
-        storage = _opened(url, options, create)
-    except (SQLAlchemyError, OptunaError, ImportError, RuntimeError) as error:
-        reason = masked(" ".join(str(error).split()), url)[:200]
+        with alone(url) if create else nullcontext():
+            tables = _tables(url)
+            if not tables and not create:
+                raise _nothing(url)
+            _refuse_others(url, tables)
+            storage = kind(url, engine_kwargs=options, skip_table_creation=not create)
+    except (OptunaError, SQLAlchemyError, ImportError, RuntimeError) as error:
+        reason = masked(" ".join(str(error.__cause__ or error).split()), url)[:200]
         raise StoreError(f"--storage: cannot open {masked(url)}: {reason}") from None
     if file is None:
         event.listen(storage.engine, "do_connect", _patiently)
     return storage
-
-
-def _opened(url: str, options: dict[str, Any], create: bool) -> optuna.storages.RDBStorage:
-    """Optuna's storage; where another command makes its tables at this moment, theirs are taken."""
-    try:
-        return optuna.storages.RDBStorage(
-            url, engine_kwargs=options, skip_table_creation=not create
-        )
-    except (SQLAlchemyError, OptunaError):
-        if not create:
-            raise
-        time.sleep(SETTLING)
-        return optuna.storages.RDBStorage(url, engine_kwargs=options)
 
 
 def _patiently(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
@@ -124,9 +110,3 @@ def make_folder(file: Path, url: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"--storage: cannot make the folder of {url}: {error.strerror}") from None
-
-
-def sqlite_file(url: URL) -> Path | None:
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        return None
-    return Path(str(url.database))

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-# A server that is down must not hold training up for the minutes that seven retries take.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+# What failed is delivered later, so no request is repeated here: one that a server had taken, and
+# was too slow to answer, would make a second run that nobody ends.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import mlflow  # noqa: F401  (before its submodules, as it wants to be)
@@ -31,17 +31,21 @@ from mlflow.entities import (
 )
 from mlflow.exceptions import MlflowException
 
+from normsweep.databases import alone
 from normsweep.errors import NormsweepError, StoreError
 from normsweep.secrets import masked
 from normsweep.spec import Epoch, Record, Status, Trial
 from normsweep.stores import check_address
 from normsweep.tracking import rows
+from normsweep.tracking.tables import make_tables
 
 __all__ = ["Tracker", "TrackingFailed"]
 
 R = TypeVar("R")
 
 logging.getLogger("mlflow").setLevel(logging.WARNING)
+# Every database error with its traceback, which is raised as well, and told in a line.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 ENDS = {
     Status.COMPLETE: "FINISHED",
@@ -95,8 +99,10 @@ class Tracker:
         self._tags = {**_source_tags(), **tags, "normsweep.study_id": study_id}
         check_address("--tracking-uri", uri)
         try:
-            self._client = MlflowClient(tracking_uri=uri)
-            self.experiment_id = self._experiment(experiment, artifacts)
+            with alone(uri):
+                make_tables(uri)
+                self._client = MlflowClient(tracking_uri=uri)
+                self.experiment_id = self._experiment(experiment, artifacts)
         except StoreError:
             raise
         except Exception as error:
@@ -194,8 +200,13 @@ class Tracker:
         )
         run_id = run.info.run_id
         values = rows.metrics(dict(metrics), 0)
-        self._try(lambda: client.log_batch(run_id, metrics=values))
-        self._try(lambda: client.log_artifacts(run_id, str(folder)))
+        try:
+            self._try(lambda: client.log_batch(run_id, metrics=values))
+            self._try(lambda: client.log_artifacts(run_id, str(folder)))
+        except TrackingFailed:
+            with contextlib.suppress(TrackingFailed):
+                self._try(lambda: client.set_terminated(run_id, "FAILED"))
+            raise
         self._try(lambda: client.set_terminated(run_id, "FINISHED"))
         return run_id
 
@@ -239,7 +250,12 @@ class Tracker:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             location = None if _remote(self.uri) else artifacts.absolute().as_uri()
-            return self._client.create_experiment(name, artifact_location=location)
+            try:
+                return self._client.create_experiment(name, artifact_location=location)
+            except MlflowException:  # another command was faster
+                found = self._client.get_experiment_by_name(name)
+                if found is None:
+                    raise
         if found.lifecycle_stage != "active":
             raise StoreError(
                 f"--tracking-uri: the experiment {name} in {masked(self.uri)} is deleted; legal: "

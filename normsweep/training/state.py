@@ -45,8 +45,12 @@ class ModelState:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         work = path.with_suffix(".writing")
-        work.write_bytes(buffer.getvalue())
-        work.replace(path)
+        try:
+            work.write_bytes(buffer.getvalue())
+            work.replace(path)
+        except OSError:  # half a file would keep a full disk full
+            work.unlink(missing_ok=True)
+            raise
 
     @classmethod
     def load(cls, path: Path) -> ModelState:

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +41,14 @@ seeds = 5
 margin = 0.02
 """
 ARMS = ("none", "unit")
+EXECUTORS = {
+    "inline": ("--executor", "inline"),
+    "one process": ("--n-jobs", "1"),
+    "three processes": ("--n-jobs", "3"),
+}
+"""The options of every way to run trials that has to survive the same."""
+MARK = "NORMSWEEP_SURVIVOR"
+"""In the environment of a study's processes, so that none of them is overlooked, and no other hit."""
 
 
 @dataclass
@@ -49,73 +59,146 @@ class Survivor:
     storage: str = ""
     tracking: str = ""
     options: tuple[str, ...] = ()
+    trials_per_arm: int = 10
+    environment: dict[str, str] = field(default_factory=dict)
     kills: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.storage = self.storage or f"sqlite:///{self.folder}/mlruns/optuna.db"
         self.tracking = self.tracking or f"sqlite:///{self.folder}/mlruns/mlflow.db"
+        self.mark = uuid.uuid4().hex
+        self.printed = self.folder.parent / f"{self.mark}.txt"
         (self.folder / "survivor.toml").write_text(SWEEP)
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Begin the study or go on with it, in a process of its own."""
+    def start(self, *options: str) -> subprocess.Popen[bytes]:
+        """Begin the study or go on with it, in a process group of its own, as a shell does."""
         command = [
             sys.executable, "-m", "normsweep.study", "survivor.toml", "--storage", self.storage,
-            "--tracking-uri", self.tracking, *self.options,
+            "--tracking-uri", self.tracking, *self.options, *options,
         ]  # fmt: skip
-        with (self.folder / "output.txt").open("ab") as output:
-            return subprocess.Popen(command, cwd=self.folder, stdout=output, stderr=output)
+        environment = {**os.environ, **self.environment, MARK: self.mark}
+        with self.printed.open("ab") as output:
+            return subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=output, stderr=output,
+                start_new_session=True,
+            )  # fmt: skip
 
-    def finish(self) -> None:
+    def finish(self, status: int = 0) -> None:
         """Run the study to its end."""
         process = self.start()
-        assert process.wait(timeout=300) == 0, self.output()
+        assert process.wait(timeout=300) == status, self.output()
+
+    def stop(
+        self,
+        process: subprocess.Popen[bytes],
+        *numbers: int,
+        group: bool = False,
+        apart: float = 0.3,
+    ) -> float:
+        """Send signals one after another; how long the driver then took to end."""
+        began = time.monotonic()
+        for number in numbers:
+            if process.poll() is None:
+                (os.killpg if group else os.kill)(process.pid, number)
+                time.sleep(apart)
+        process.wait(timeout=60)
+        return time.monotonic() - began
 
     def kill_at(self, seconds: float) -> bool:
-        """Kill -9 the driver so long after its first sign of life; whether it still ran then."""
-        before = self.trials()
+        """Kill -9 the driver so long after its start; whether it still ran then."""
         process = self.start()
-        deadline = time.monotonic() + 120
-        while process.poll() is None and self.trials() <= before and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(seconds)
-        running = process.poll() is None
-        if running:
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
+            process.wait()
             self.kills += 1
-        process.wait()
-        return running
+            return True
+        assert process.returncode == 0, self.output()
+        return False
 
-    def kill_at_random(self, times: int, rng: np.random.Generator) -> None:
+    def kill_at_random(
+        self, times: int, rng: np.random.Generator, within: tuple[float, float]
+    ) -> None:
         """Kill the driver so often, at random moments, as long as there is something left to do."""
         for _ in range(times):
-            if not self.kill_at(float(rng.uniform(0.0, 1.5))):
+            if not self.kill_at(float(rng.uniform(*within))):
                 return
 
-    def trials(self) -> int:
-        """Trials that the record has, in whatever state."""
+    def wait_for(self, what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+        """Wait until something is true of the study that runs."""
+        deadline = time.monotonic() + 120
+        while not what():
+            assert process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.02)
+
+    def wait_for_trials(self, count: int, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the record has so many ended trials."""
+        self.wait_for(lambda: self.trials("COMPLETE") >= count, process)
+
+    def wait_for_output(self, text: str, process: subprocess.Popen[bytes]) -> None:
+        """Wait until the command has said something."""
+        self.wait_for(lambda: text in self.output(), process)
+
+    def trials(self, *states: str) -> int:
+        """Trials that the record has, in these states or in whatever state."""
         try:
             study = optuna.load_study(storage=self.storage, study_name="survivor")
-        except Exception:  # not made yet
+            trials = study.get_trials(deepcopy=False)
+        except Exception:  # not made yet, or away
             return 0
-        return len(study.get_trials(deepcopy=False))
+        return sum(not states or trial.state.name in states for trial in trials)
 
     def records(self) -> list[Record]:
         return read_study(self.storage, "survivor")[1]
 
     def output(self) -> str:
-        return (self.folder / "output.txt").read_text()
+        return self.printed.read_text()
+
+    def processes(self) -> list[int]:
+        """All processes of the study that are alive, wherever they have got to."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                ours = f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
+                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if ours and state != "Z":
+                found.append(int(folder.name))
+        return found
+
+    def workers(self) -> list[int]:
+        """The worker processes that are alive."""
+        return [
+            pid
+            for pid in self.processes()
+            if b"normsweep.execution.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+    def assert_stopped(self) -> None:
+        """Nothing runs any more: no process, no trial of the record, no run of MLflow."""
+        deadline = time.monotonic() + 5
+        while orphans := self.processes():
+            assert time.monotonic() < deadline, orphans
+            time.sleep(0.1)
+        assert "Traceback" not in self.output(), self.output()
+        assert not self.trials("RUNNING", "WAITING"), self.output()
+        assert not [run for run in self.runs() if run.info.status == "RUNNING"], self.output()
 
     def assert_whole(self) -> None:
         """Exactly the planned trials, none twice, none lost; each in one ended run of MLflow."""
         info, records = read_study(self.storage, "survivor")
         done = [r for r in records if r.result and r.result.status is Status.COMPLETE]
         searched = Counter((r.trial.arm, r.trial.slot) for r in done if r.trial.phase == SEARCH)
-        assert searched == {(arm, slot): 1 for arm in ARMS for slot in range(10)}
+        assert searched == {(arm, slot): 1 for arm in ARMS for slot in range(self.trials_per_arm)}
         confirmed = [r.trial.fingerprint for r in done if r.trial.phase == CONFIRM]
         assert len(confirmed) == len(set(confirmed))
         (look,) = info.looks
         looked = {n for c in look.configurations for n in c.runs}
         assert looked == {r.trial.number for r in done if r.trial.phase == CONFIRM}
+        assert (self.folder / "mlruns" / "reports" / "survivor" / "index.html").stat().st_size
         self._assert_states()
         self._assert_runs(records, done)
 
@@ -126,7 +209,7 @@ class Survivor:
     def _assert_runs(self, records: list[Record], done: list[Record]) -> None:
         assert all(record.run_id for record in records)
         client = MlflowClient(self.tracking)
-        runs = [run for run in self._runs(client) if "normsweep.trial" in run.data.tags]
+        runs = [run for run in self.runs() if "normsweep.trial" in run.data.tags]
         assert {run.info.status for run in runs} <= {"FINISHED", "KILLED", "FAILED"}
         finished = [run.info.run_id for run in runs if run.info.status == "FINISHED"]
         assert sorted(finished) == sorted(record.run_id for record in done)
@@ -134,7 +217,12 @@ class Survivor:
             points = client.get_metric_history(record.run_id, "val/accuracy")
             assert [p.step for p in points] == list(range(1, record.trial.epochs + 1))
 
-    def _runs(self, client: MlflowClient) -> list[Run]:
+    def runs(self) -> list[Run]:
+        """The study's runs in MLflow, its report's among them; none where there is no store yet."""
+        if self.tracking.startswith("sqlite") and not Path(self.tracking[10:]).exists():
+            return []
+        client = MlflowClient(self.tracking)
         experiment = client.get_experiment_by_name("survivor")
-        assert experiment is not None
+        if experiment is None:
+            return []
         return list(client.search_runs([experiment.experiment_id], max_results=5000))

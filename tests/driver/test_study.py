@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -134,50 +133,6 @@ def test_a_study_runs_says_when_it_is_done_and_goes_on_with_more_trials(place):
 
     place.run("--n-trials", "15")
     assert_whole(place, 15)
-
-
-@pytest.mark.parametrize("executor", ["processes", "inline"])
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_study_goes_on_where_it_was(place, executor, number, status):
-    process = place.start("--executor", executor, "--set", "model.options.seconds=0.1")
-    place.wait_for_trials(2)
-    stopped = time.monotonic()
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
-    assert time.monotonic() - stopped < 10, said
-    assert process.returncode == status, said
-    assert "Traceback" not in said
-    assert "python -m normsweep.study tested.toml --executor" in said.splitlines()[-1]
-    assert not [r for r in place.runs() if r.info.status == "RUNNING"]
-    assert place.complete() < 12
-    place.run("--set", "model.options.seconds=0.1")
-    assert_whole(place)
-
-
-def test_a_killed_driver_loses_nothing_and_repeats_nothing(place):
-    for trials in (1, 4, 7):
-        process = place.start("--set", "model.options.seconds=0.1")
-        place.wait_for_trials(trials)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
-    place.run("--set", "model.options.seconds=0.1")
-    assert_whole(place)
-
-
-def test_an_mlflow_server_that_goes_away_stops_no_training(place, mlflow_server):
-    process = place.start("--tracking-uri", mlflow_server.url, "--set", "model.options.seconds=0.1")
-    place.wait_for_trials(2)
-    mlflow_server.stop()
-    try:
-        said, _ = process.communicate(timeout=300)
-    finally:
-        mlflow_server.start()
-    assert process.returncode == 1, said
-    assert "MLflow did not take trial" in said
-    assert "MLflow lacks the trials" in said
-    assert place.complete() == 12
-    place.run("--tracking-uri", mlflow_server.url, "--set", "model.options.seconds=0.1")
-    assert_whole(place, tracking=mlflow_server.url)
 
 
 def test_a_sweep_changed_since_is_refused_with_the_difference(place):

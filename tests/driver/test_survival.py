@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
-from pathlib import Path
+from collections import Counter
 
 import numpy as np
+import optuna
 import pytest
 
-_spec = importlib.util.spec_from_file_location("survival", Path(__file__).parent / "survival.py")
-assert _spec is not None
-assert _spec.loader is not None
-survival = importlib.util.module_from_spec(_spec)
-import sys  # noqa: E402
+from normsweep.spec import Status
+from tests.driver.survival import Survivor
 
-sys.modules["survival"] = survival
-_spec.loader.exec_module(survival)
-Survivor = survival.Survivor
+KILLS = 50
 
 
-def workers() -> list[int]:
-    """The worker processes of this machine."""
-    found = subprocess.run(
-        ["pgrep", "-f", "normsweep.execution.worker"], capture_output=True, text=True, check=False
-    )
-    return [int(pid) for pid in found.stdout.split()]
-
-
-def children(pid: int) -> list[int]:
-    found = subprocess.run(
-        ["pgrep", "-P", str(pid), "-f", "normsweep.execution.worker"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return [int(child) for child in found.stdout.split()]
-
-
-@pytest.mark.parametrize("jobs", [1, 3])
-def test_a_driver_killed_now_and_then_loses_nothing(tmp_path, jobs):
-    study = Survivor(tmp_path, options=("--n-jobs", str(jobs)))
-    study.kill_at_random(3, np.random.default_rng(jobs))
+def test_a_driver_killed_now_and_then_loses_nothing(tmp_path):
+    study = Survivor(tmp_path, options=("--n-jobs", "3"))
+    study.kill_at_random(3, np.random.default_rng(3), within=(3.0, 10.0))
     assert study.kills >= 2
     study.finish()
     study.assert_whole()
@@ -52,25 +29,23 @@ def test_a_driver_killed_now_and_then_loses_nothing(tmp_path, jobs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
-def test_a_driver_killed_at_fifty_moments_loses_nothing(tmp_path, store, request):
+def test_a_driver_killed_at_fifty_moments_loses_nothing(tmp_path, store, request, record_property):
+    """From the first import on: set-up, survey, ask, train, record, tell, look, report."""
     rng = np.random.default_rng(7)
-    kills = 0
-    for round_ in range(50):
-        if kills >= 50:
-            break
-        folder = tmp_path / f"round_{round_}"
+    kills = studies = 0
+    while kills < KILLS:
+        folder = tmp_path / f"study_{studies}"
         folder.mkdir()
         storage = "" if store == "sqlite" else request.getfixturevalue("postgresql_url")
-        study = Survivor(folder, storage=storage, options=("--n-jobs", str(1 + round_ % 3)))
-        study.kill_at_random(10, rng)
-        kills += study.kills
+        study = Survivor(folder, storage=storage, options=("--n-jobs", str(1 + studies % 3)))
+        study.kill_at_random(KILLS - kills, rng, within=(1.0, 9.0))
+        kills, studies = kills + study.kills, studies + 1
         study.finish()
         study.assert_whole()
         if store == "postgresql":
-            import optuna
-
             optuna.delete_study(study_name="survivor", storage=storage)
-    assert kills >= 50
+    record_property("kills", kills)
+    record_property("studies", studies)
 
 
 def test_workers_killed_now_and_then_cost_their_own_trials_only(tmp_path):
@@ -82,7 +57,7 @@ def test_workers_killed_now_and_then_cost_their_own_trials_only(tmp_path):
     def strike() -> None:
         dice = random.Random(1)
         while not stop.wait(dice.uniform(0.3, 0.9)) and len(killed) < 6:
-            victims = children(process.pid) if study.trials() else []
+            victims = study.workers() if study.trials() else []
             if victims:
                 killed.append(dice.choice(victims))
                 os.kill(killed[-1], dice.choice([signal.SIGKILL, signal.SIGSEGV]))
@@ -98,18 +73,75 @@ def test_workers_killed_now_and_then_cost_their_own_trials_only(tmp_path):
     study.assert_whole()
 
 
+MISBEHAVING = """
+import os, random, signal, sys, threading, time
+
+def misbehave():
+    while "normsweep.training.engine" not in sys.modules or not os.path.exists({go!r}):
+        time.sleep(0.1)
+    dice = random.Random(os.urandom(8))
+    time.sleep(0.5 + dice.expovariate(1 / {mean}))
+    how = dice.choice(["kill", "segfault", "exit", "hang", "grow"])
+    with open({log!r}, "a") as log:
+        log.write(how + "\\n")
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif how == "segfault":
+        import ctypes
+        ctypes.string_at(0)
+    elif how == "exit":
+        os._exit(3)
+    elif how == "hang":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    held = []
+    while True:
+        held.append(bytearray(os.urandom(1024)) * (1 << 16))
+        time.sleep(0.02)
+
+if "normsweep.execution.worker" in sys.orig_argv:
+    threading.Thread(target=misbehave, daemon=True).start()
+"""
+"""A worker's own module of site customizations: sooner or later it does itself in."""
+
+
+@pytest.mark.slow
+def test_workers_that_end_in_every_way_cost_their_own_trials_only(tmp_path, record_property):
+    hooks, log, go = tmp_path / "hooks", tmp_path / "misdeeds.txt", tmp_path / "go"
+    hooks.mkdir()
+    log.touch()
+    (hooks / "sitecustomize.py").write_text(MISBEHAVING.format(mean=2.5, log=str(log), go=str(go)))
+    path = os.pathsep.join([str(hooks), os.environ.get("PYTHONPATH", "")])
+    for round_ in range(3):
+        folder = tmp_path / f"study_{round_}"
+        folder.mkdir()
+        options = (
+            "--n-jobs", "4", "--set", "execution.retries=50", "execution.trial_timeout=4",
+            "execution.trial_memory=1.0", "model.options.seconds=0.1",
+        )  # fmt: skip
+        study = Survivor(folder, options=options, environment={"PYTHONPATH": path})
+        process = study.start()
+        study.wait_for_trials(1, process)
+        go.touch()
+        assert process.wait(timeout=600) == 0, study.output()
+        go.unlink()
+        study.assert_whole()
+        study.assert_stopped()
+        lost = Counter(r.result.status for r in study.records() if r.result)
+        assert lost[Status.TIMED_OUT] + lost[Status.CRASHED]
+    misdeeds = Counter(log.read_text().split())
+    assert set(misdeeds) == {"kill", "segfault", "exit", "hang", "grow"}
+    for how, times in misdeeds.items():
+        record_property(how, times)
+
+
 def test_no_worker_is_left_when_the_driver_is_killed(tmp_path):
     study = Survivor(tmp_path, options=("--n-jobs", "2"))
     process = study.start()
-    deadline = time.monotonic() + 60
-    while study.trials() < 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    mine = children(process.pid)
-    assert len(mine) == 2
+    study.wait_for(lambda: study.trials() >= 1, process)
+    assert len(study.workers()) == 2
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 10
-    while set(mine) & set(workers()):
+    while study.processes():
         assert time.monotonic() < deadline
         time.sleep(0.1)

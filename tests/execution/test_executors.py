@@ -161,7 +161,7 @@ def test_a_mistake_found_where_trials_run_reaches_the_caller(make):
     assert caught.value.lines == ("one thing", "another thing")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
 def test_a_worker_that_dies_costs_its_own_trial_only(processes, trial, number):
     victim = worker_of(processes)
     processes.submit(slow(trial))
@@ -206,8 +206,9 @@ def test_what_is_printed_does_not_get_into_the_messages(processes, capfd):
     assert capfd.readouterr().out == ""
 
 
-def test_ctrl_c_in_the_terminal_is_left_to_the_driver(processes, trial):
-    os.kill(worker_of(processes), signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_signal_stops_is_left_to_the_driver(processes, trial, number):
+    os.kill(worker_of(processes), number)
     processes.submit(trial)
     assert until_finished(processes).status is Status.COMPLETE
 

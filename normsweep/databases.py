@@ -1,0 +1,87 @@
+"""What holds of a database whoever keeps tables in it: its file, and that its tables are made once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = ["alone", "parsed_url", "sqlite_file"]
+
+KEY = 0x6E6F726D
+"""The advisory lock under which a server's tables are made."""
+
+
+def parsed_url(url: str) -> URL | None:
+    """None for what is no URL: that is told where the database is opened."""
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        return None
+
+
+def sqlite_file(url: URL | None) -> Path | None:
+    """The file of a database; None where it has none."""
+    if url is None or url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return None
+    return Path(str(url.database))
+
+
+@contextmanager
+def alone(url: str) -> Iterator[None]:
+    """One process at a time in here, for a database: two that make its tables at once crash.
+
+    Ends with the process, however that ends. What keeps it from being taken is no error here: it
+    is told where the database is opened.
+    """
+    parsed = parsed_url(url)
+    file = sqlite_file(parsed)
+    if file is not None:
+        with _file_alone(file):
+            yield
+    elif parsed is not None and parsed.get_backend_name() == "postgresql":
+        with _server_alone(parsed):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def _file_alone(file: Path) -> Iterator[None]:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = Path(f"{file}.setup.lock").open("a")  # noqa: SIM115 (entered below)
+    except OSError:
+        yield
+        return
+    with lock:
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _server_alone(url: URL) -> Iterator[None]:
+    try:
+        connection = create_engine(url, poolclass=NullPool).connect()
+    except (SQLAlchemyError, ImportError, TypeError):
+        yield
+        return
+    try:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": KEY})
+        connection.commit()
+        yield
+    finally:
+        with suppress(SQLAlchemyError):  # it may have gone meanwhile, and the lock with it
+            connection.close()
