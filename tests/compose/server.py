@@ -148,7 +148,7 @@ class Server:
     def _confined(self, name: str, words: list[str], user: int | None) -> list[str]:
         """The command in a mount namespace of its own, without privileges."""
         service, own = self.services[name], self.folder / "own" / name
-        own.mkdir()
+        own.mkdir(exist_ok=True)
         shutil.chown(own, user or os.getuid())
         volumes = [volume.split(":") for volume in service.get("volumes", [])]
         kept = [path for source, path, *_ in volumes if not source.startswith(".")]
