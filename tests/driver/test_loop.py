@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
+from normsweep.driver.background import Background
 from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_phase
 from normsweep.driver.signals import Signals
@@ -61,8 +62,8 @@ def search(tmp_path: Path, sweep_file, parts) -> Search:
 def test_what_a_worker_said_is_harmless_before_it_is_recorded_or_shown(search, tmp_path):
     console = Console(file=io.StringIO(), width=300)
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "base", "abc", tmp_path / "artifacts", {})
-    with make_display(console) as display, Signals() as signals:
-        delivery = Delivery(search, tracker, DATA, display.note)
+    with make_display(console) as display, Signals() as signals, Background() as background:
+        delivery = Delivery(search, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
         run_phase(search, Crashing(SAID), delivery, None, display, signals, Hold(), where)
     shown = "\\x1b]0;title\\x07cannot open postgresql://me:***@host/db\\u202e"
