@@ -57,6 +57,7 @@ def save_model(engine: Engine, trial: Trial, state: ModelState) -> SavedModel:
     backend = keras.backend.backend()
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "model"
+        folder.mkdir()
         save_keras_model(
             model,
             str(folder),

@@ -21,7 +21,8 @@ def make_tables(uri: str) -> None:
     if file is None or file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(f"{file}.making")
+    # By its whole path: MLflow keeps what it has opened, and a program may change its folder.
+    work = Path(f"{file.absolute()}.making")
     for left in work.parent.glob(f"{work.name}*"):
         left.unlink()
     MlflowClient(tracking_uri=f"sqlite:///{work}").search_experiments(max_results=1)
