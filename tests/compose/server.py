@@ -20,7 +20,9 @@ PORTS = (5000, 5432, 6379, 6380, 8080, 10001)
 PLACES = ("artifacts", "study", "tmp", "var")
 """Folders of a container's that are not the image's alone."""
 PROFILE = "cpu"
-UNPRIVILEGED = "setpriv --no-new-privs --bounding-set=-all --inh-caps=-all"
+WITH_US = "--pdeathsig=TERM"
+"""Nothing outlives tests that are killed."""
+UNPRIVILEGED = f"setpriv {WITH_US} --no-new-privs --bounding-set=-all --inh-caps=-all"
 
 
 class Server:
@@ -75,6 +77,8 @@ class Server:
             words, user = self._postgres(), _postgres_user()
         if self.confines:
             words, user = self._confined(name, words, user), None
+        elif shutil.which("setpriv"):
+            words = ["setpriv", WITH_US, *words]
         with self.log(name).open("wb") as log:
             self._processes[name] = subprocess.Popen(
                 words,
