@@ -22,15 +22,23 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from normsweep.spec import Choice, Dimension, Scalar, Space, Sweep
+from normsweep.spec import Choice, Dimension, Range, Scalar, Space, Sweep
 
-__all__ = ["Advisor", "distribution", "make_advisor", "suggest"]
+__all__ = ["Advisor", "distribution", "make_advisor", "recorded", "suggest"]
 
 Params = dict[str, Scalar]
 
 
 class Advisor(Protocol):
     """Chooses parameters for the trials of one arm, and says which may stop early."""
+
+    def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
+        """What was tried at which slot; before all else."""
+        ...
+
+    def planned(self, slot: int) -> Params | None:
+        """The parameters of the arm's `slot`-th trial, where they are fixed from the start."""
+        ...
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
         """Parameters of the arm's `slot`-th trial; `fixed` ones are taken as given."""
@@ -69,6 +77,13 @@ class _Adaptive:
         self._study = _memory_study(sweep)
         self._asked: dict[int, optuna.Trial] = {}
 
+    def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
+        """It is learned from its trials."""
+
+    def planned(self, slot: int) -> Params | None:
+        """They depend on what is known when it is asked."""
+        return None
+
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
         """Ask the arm's study."""
         self._study.sampler = self._sampler(slot)
@@ -93,14 +108,18 @@ class _Adaptive:
         self._study.tell(self._asked.pop(slot), values, state=state)
 
     def learn(self, trial: FrozenTrial) -> None:
-        """Copy the trial into the arm's study, without the parameter that makes it the arm's."""
-        compare = self._sweep.compare
+        """Copy the trial into the arm's study, without the parameter that makes it the arm's.
+
+        Its distributions are today's: the limit of epochs may have been raised since.
+        """
+        params = {k: v for k, v in trial.params.items() if k != self._sweep.compare}
+        space = self._sweep.search.space
         self._study.add_trial(
             optuna.trial.create_trial(
                 state=trial.state,
                 value=trial.value,
-                params={k: v for k, v in trial.params.items() if k != compare},
-                distributions={k: v for k, v in trial.distributions.items() if k != compare},
+                params=params,
+                distributions={name: distribution(space[name]) for name in params},
                 intermediate_values=trial.intermediate_values,
             )
         )
@@ -129,6 +148,18 @@ class _Planned:
         self._points, self._compare = points, sweep.compare
         self._pruner = _Adaptive(sweep, arm, 1)
 
+    def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
+        """A grid that has grown gives what is new to the slots that are free."""
+        if isinstance(self._points, list):
+            old = {frozenset(params.items()) for params in taken.values()}
+            new = iter([point for point in self._points if frozenset(point.items()) not in old])
+            slots = range(len(self._points))
+            self._points = [dict(taken[slot]) if slot in taken else next(new) for slot in slots]
+
+    def planned(self, slot: int) -> Params | None:
+        """The slot's point."""
+        return self._points[slot]
+
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
         """The slot's point."""
         chosen = {**self._points[slot], **fixed}
@@ -150,10 +181,23 @@ class _Planned:
 
 
 def _grid(space: Space, compare: str, arm: Scalar, seed: int) -> list[Params]:
-    """All points of an arm in an order drawn with the seed, so that a part of them is spread."""
+    """All points of an arm in an order drawn with the seed, so that a part of them is spread.
+
+    Of points that differ in their epochs alone the longest comes first: it holds the others.
+    """
     points = space.points({compare: arm})
     order = np.random.default_rng(_seed(seed, 0)).permutation(len(points))
-    return [points[i] for i in order]
+    shuffled = [points[i] for i in order]
+    alike: dict[tuple[tuple[str, Scalar], ...], list[Params]] = {}
+    for point in shuffled:
+        alike.setdefault(_but_epochs(point), []).append(point)
+    for family in alike.values():
+        family.sort(key=lambda point: int(point["epochs"]))
+    return [alike[_but_epochs(point)].pop() for point in shuffled]
+
+
+def _but_epochs(point: Params) -> tuple[tuple[str, Scalar], ...]:
+    return tuple((name, value) for name, value in point.items() if name != "epochs")
 
 
 def _sobol(space: Space, compare: str, arm: Scalar, seed: int) -> _Points:
@@ -197,6 +241,14 @@ def suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:
             return trial.suggest_float(dimension.name, low, high, log=log, step=step)
         case other:
             raise TypeError(f"no such distribution: {other}")
+
+
+def recorded(dimension: Dimension) -> Dimension:
+    """A parameter as the record has it: Optuna lets no list grow, as the list of epochs may."""
+    if dimension.name != "epochs" or not isinstance(dimension, Choice):
+        return dimension
+    low, high = (int(end) for end in (min(dimension.values), max(dimension.values)))  # type: ignore[type-var]
+    return Range(dimension.name, low, high, integer=True, when=dimension.when)
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 import optuna
@@ -31,6 +31,7 @@ class Confirmation(Phase):
     """
 
     phase = CONFIRM
+    extendable = True
 
     def __init__(
         self,
@@ -55,15 +56,21 @@ class Confirmation(Phase):
         return len(self._open)
 
     @on_record
-    def ask(self) -> Trial | None:
-        """The next trial, recorded as running; None where the plan is done."""
-        if not self._open:
+    def ask(self, held: Container[str] = ()) -> Trial | None:
+        """The next trial, recorded as running; None where the plan has none."""
+        planned = next((trial for trial in self._open if trial.lineage not in held), None)
+        if planned is None:
             return None
+        self._open.remove(planned)
         asked = self._study.ask()
-        trial = replace(self._open.pop(0), number=asked.number)
+        trial = replace(planned, number=asked.number)
         asked.set_user_attr(record.TRIAL, trial.to_json())
         self._running[asked.number] = asked, trial
         return trial
+
+    def budgets(self, trial: Trial) -> frozenset[int]:
+        """None: all are trained for the same number of epochs."""
+        return frozenset()
 
     def _reopen(self, trial: Trial) -> None:
         self._open.insert(0, trial)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import optuna
 from optuna.trial import TrialState
 
 from normsweep.parts import resolve_trial
 from normsweep.search import record
-from normsweep.search.advisor import Advisor, make_advisor, suggest
+from normsweep.search.advisor import Advisor, make_advisor, recorded, suggest
 from normsweep.search.phase import Phase, on_record, outcome, repair, value_of
 from normsweep.spec import SEARCH, DataKey, Epoch, Record, Result, Scalar, Sweep, Trial
 
@@ -37,6 +37,7 @@ class Search(Phase):
             str(arm): set(range(self.trials_per_arm)) for arm in sweep.arms
         }
         self._again_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
+        self.extendable = sweep.search.sampler == "grid"
         self.total = self.trials_per_arm * len(self._open)
         repair(study)
         self._take_up()
@@ -47,22 +48,29 @@ class Search(Phase):
         return sum(len(slots) for slots in self._open.values())
 
     @on_record
-    def ask(self) -> Trial | None:
-        """The next trial, recorded as running; None where the plan is done."""
-        arm = max(self._open, key=lambda name: len(self._open[name]))
-        if not self._open[arm]:
+    def ask(self, held: Container[str] = ()) -> Trial | None:
+        """The next trial, recorded as running; None where the plan has none."""
+        found = self._next(held)
+        if found is None:
             return None
-        slot = min(self._open[arm])
+        arm, slot = found
         self._open[arm].discard(slot)
         fixed = self._again_with.pop((arm, slot), None) or self._longest(slot)
         chosen = self._advisors[arm].choose(slot, self._without_arm(fixed))
         asked = self._asked(arm, slot, chosen)
         for dimension in self.sweep.search.space.active(chosen):
-            suggest(asked, dimension)
-        trial = resolve_trial(self.sweep, self._data, chosen, asked.number, slot)
+            suggest(asked, recorded(dimension))
+        trial = self._resolved(chosen, slot, asked.number)
         asked.set_user_attr(record.TRIAL, trial.to_json())
         self._running[asked.number] = asked, trial
         return trial
+
+    def budgets(self, trial: Trial) -> frozenset[int]:
+        """Of a grid, its numbers of epochs below the trial's."""
+        if not self.extendable:
+            return frozenset()
+        points = self.sweep.search.space["epochs"].grid() or ()
+        return frozenset(int(n) for n in points if int(n) < trial.epochs)
 
     def report(self, epoch: Epoch) -> bool:
         """Record an epoch's validation accuracy; whether the trial goes on."""
@@ -77,6 +85,18 @@ class Search(Phase):
         told = super().tell(result)
         self._advisors[told.trial.arm].tell(told.trial.slot, *outcome(result))
         return told
+
+    def _next(self, held: Container[str]) -> tuple[str, int] | None:
+        """The arm that lacks most, and its first slot that need not wait for one that runs."""
+        for arm in sorted(self._open, key=lambda name: -len(self._open[name])):
+            for slot in sorted(self._open[arm]):
+                params = self._again_with.get((arm, slot)) or self._advisors[arm].planned(slot)
+                if params is None or self._resolved(params, slot).lineage not in held:
+                    return arm, slot
+        return None
+
+    def _resolved(self, params: Mapping[str, Scalar], slot: int, number: int = -1) -> Trial:
+        return resolve_trial(self.sweep, self._data, params, number, slot)
 
     def _reopen(self, trial: Trial) -> None:
         self._open[trial.arm].add(trial.slot)
@@ -109,13 +129,19 @@ class Search(Phase):
 
     def _take_up(self) -> None:
         """Fill the plan and the advisors with what is recorded."""
-        for frozen in self._study.get_trials(deepcopy=False):
-            arm = str(frozen.user_attrs.get(record.ARM, ""))
-            taken = record.to_record(frozen)
-            if arm not in self._advisors or taken is None or taken.result is None:
-                continue
-            if taken.trial.phase != self.phase:
-                continue
+        ended = [
+            (frozen, taken)
+            for frozen in self._study.get_trials(deepcopy=False)
+            if (taken := record.to_record(frozen)) is not None
+            and taken.result is not None
+            and taken.trial.phase == self.phase
+            and taken.trial.arm in self._advisors
+        ]
+        for arm, advisor in self._advisors.items():
+            trials = [taken.trial for _, taken in ended if taken.trial.arm == arm]
+            advisor.settle({trial.slot: trial.params for trial in trials})
+        for frozen, taken in ended:
+            arm = taken.trial.arm
             if self._again(taken):
                 self._again_with[arm, taken.trial.slot] = taken.trial.params
                 continue
