@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import optuna
-
 from normsweep.parts import resolve_trial
 from normsweep.search import record
 from normsweep.search.phase import Phase, on_record, repair
+from normsweep.search.studies import Study
 from normsweep.spec import (
     CONFIRM,
     Configuration,
@@ -34,7 +33,7 @@ class Confirmation(Phase):
 
     def __init__(
         self,
-        study: optuna.Study,
+        study: Study,
         sweep: Sweep,
         data: DataKey,
         configurations: Sequence[Configuration],
@@ -59,10 +58,13 @@ class Confirmation(Phase):
         """The next trial, recorded as running; None where the plan is done."""
         if not self._open:
             return None
-        asked = self._study.ask()
-        trial = replace(self._open.pop(0), number=asked.number)
-        asked.set_user_attr(record.TRIAL, trial.to_json())
-        self._running[asked.number] = asked, trial
+        planned = self._open.pop(0)
+
+        def attrs(number: int) -> dict[str, str]:
+            return {record.TRIAL: replace(planned, number=number).to_json()}
+
+        trial = replace(planned, number=self._study.begin({}, {}, attrs))
+        self._running[trial.number] = trial
         return trial
 
     def _reopen(self, trial: Trial) -> None:
