@@ -70,7 +70,7 @@ def write(
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.reporting import print_table
+    from normsweep.reporting.console import print_table
 
     print_table(Console(), pd.DataFrame([row.cells() for row in rows], columns=HEAD), title)
     if folder is not None:

@@ -7,21 +7,17 @@ normsweep, Optuna and MLflow. Then the study is resumed, every table is exported
 from __future__ import annotations
 
 import itertools
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from benchmarks.commands import Mark, followed, seconds
 from benchmarks.measured import Goal, Measure, Row, write
-from normsweep.errors import StudyStopped
 from normsweep.shell import run
 
 SWEEP = """
@@ -47,7 +43,6 @@ seeds = 3
 EARLY, WINDOW, WINDOWS = 1000, 50, 10
 """The early trials; a window's trials; windows at either place."""
 TABLES = ("best", "trials", "epochs", "arms", "verdict")
-MIB = 2**20
 
 app = App(
     name="python -m benchmarks.scale",
@@ -56,18 +51,6 @@ app = App(
     help_formatter="plain",
     result_action="return_value",
 )
-
-
-@dataclass(frozen=True)
-class Mark:
-    """The driver just after a trial."""
-
-    trials: int
-    seconds: float
-    """Since the command began."""
-    driver: int
-    worker: int
-    """Bytes of memory of the driver, and of its worker."""
 
 
 @app.default
@@ -82,16 +65,16 @@ def scale(
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         (folder / "scale.toml").write_text(SWEEP)
-        small = _study(folder, 3, "small", "all")
-        again = _study(folder, 6, "small", "search")
+        _study(folder, 3, "small", "all")
+        small = _study(folder, 6, "small", "search")
         marks = _study(folder, trials, "scale", "all")
         resumed = _study(folder, trials + 3, "scale", "search")
         rows = [
             *_cost(marks),
             *_memory(marks),
             Row(
-                f"resume, beyond that of {small[-1].trials} trials",
-                Measure("s", (resumed[0].seconds - again[0].seconds,)),
+                "resume: to the first new trial, beyond that of a study of 3",
+                Measure("s", (resumed[0].seconds - small[0].seconds,)),
                 Goal(15),
             ),
             *_reading(folder),
@@ -102,26 +85,8 @@ def scale(
 
 def _study(folder: Path, trials: int, name: str, phase: str) -> list[Mark]:
     """Run a study up to so many trials of its search; a mark for each."""
-    command = [
-        *("study", "scale.toml", "--study-name", name),
-        *("--n-trials", str(trials), "--phase", phase),
-    ]
-    began = time.monotonic()
-    process = _started(folder, command, subprocess.PIPE)
-    assert process.stdout is not None
-    marks: list[Mark] = []
-    said: list[str] = []
-    for line in process.stdout:
-        said.append(line)
-        head = line.split(" ", 1)[0].split("/")
-        if len(head) == 2 and head[0].isdigit() and int(head[1]) >= trials:
-            worker = _child(process.pid)
-            marks.append(
-                Mark(int(head[0]), time.monotonic() - began, _memory_of(process.pid), worker)
-            )
-    if process.wait():
-        raise StudyStopped("".join(said[-10:]))
-    return marks
+    options = ["--study-name", name, "--n-trials", str(trials), "--phase", phase]
+    return followed(folder, ["-m", "normsweep.study", "scale.toml", *options], trials)
 
 
 def _cost(marks: Sequence[Mark]) -> Iterator[Row]:
@@ -143,7 +108,7 @@ def _memory(marks: Sequence[Mark]) -> Iterator[Row]:
     """MiB that a trial adds, from the thousandth to the last."""
     early, late = marks[EARLY - 1], marks[-1]
     for name in ("driver", "worker"):
-        grown = (getattr(late, name) - getattr(early, name)) / MIB
+        grown = (getattr(late, name) - getattr(early, name)) / 2**20
         added = grown / (late.trials - early.trials)
         yield Row(f"memory of the {name}", Measure("MiB a trial", (added,)), Goal(0.2))
 
@@ -151,45 +116,10 @@ def _memory(marks: Sequence[Mark]) -> Iterator[Row]:
 def _reading(folder: Path) -> Iterator[Row]:
     """Seconds of whole commands."""
     for table in TABLES:
-        command = ["export", table, "--study-name", "scale", "-o", f"{table}.csv"]
-        yield Row(f"export {table}", Measure("s", (_seconds(folder, command),)), Goal(15))
-    command = ["report", "--study-name", "scale"]
-    yield Row("report", Measure("s", (_seconds(folder, command),)), Goal(15))
-
-
-def _seconds(folder: Path, command: Sequence[str]) -> float:
-    began = time.monotonic()
-    process = _started(folder, command, subprocess.DEVNULL)
-    if process.wait():
-        raise StudyStopped(f"{' '.join(command)} failed")
-    return time.monotonic() - began
-
-
-def _started(folder: Path, command: Sequence[str], stdout: int) -> subprocess.Popen[str]:
-    module = f"normsweep.{command[0]}"
-    paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *command[1:]],
-        cwd=folder,
-        stdout=stdout,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths},
-    )
-
-
-def _child(pid: int) -> int:
-    """Bytes of memory of the process that another one started, which is the worker; 0: none."""
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    children = path.read_text().split() if path.exists() else []
-    return max((_memory_of(int(child)) for child in children), default=0)
-
-
-def _memory_of(pid: int) -> int:
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+        command = ["-m", "normsweep.export", table, "--study-name", "scale", "-o", f"{table}.csv"]
+        yield Row(f"export {table}", Measure("s", (seconds(folder, command),)), Goal(15))
+    command = ["-m", "normsweep.report", "--study-name", "scale"]
+    yield Row("report", Measure("s", (seconds(folder, command),)), Goal(15))
 
 
 if __name__ == "__main__":
