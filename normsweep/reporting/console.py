@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import Protocol, Self
 
@@ -68,14 +68,13 @@ class _Board:
     """What has happened so far, and what is left, as both displays tell it."""
 
     def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.total = 0
+        self.total = self.done = 0
+        self.of_arm: Counter[str] = Counter()
+        """Places of the plan that are filled, as `settled` counts them."""
+        self.best: dict[str, Record] = {}
+        self._places: set[tuple[str, str, int, str]] = set()
         self.ends: deque[float] = deque(maxlen=50)
         """When this session began, and its latest trials ended: monotonic seconds."""
-
-    @property
-    def done(self) -> int:
-        return len(settled(self.records))
 
     @property
     def time_left(self) -> float | None:
@@ -85,15 +84,22 @@ class _Board:
         return (self.total - self.done) * pace
 
     def begin(self, records: Sequence[Record], total: int) -> None:
-        self.records, self.total = list(records), total
+        self.total = total
+        for record in records:
+            self._count(record)
         self.ends.append(time.monotonic())
 
     def add(self, record: Record) -> None:
-        self.records.append(record)
+        self._count(record)
         self.ends.append(time.monotonic())
 
-    def of_arm(self, arm: str) -> int:
-        return sum(record.trial.arm == arm for record in settled(self.records))
+    def _count(self, record: Record) -> None:
+        self.best = best_of_arms([*self.best.values(), record])
+        for counted in settled([record]):
+            if counted.place not in self._places:
+                self._places.add(counted.place)
+                self.of_arm[counted.trial.arm] += 1
+                self.done += 1
 
 
 class PlainDisplay:
@@ -188,12 +194,11 @@ class LiveDisplay:
         self._live.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def _refresh(self) -> None:
-        best = best_of_arms(self._board.records)
         for arm, bar in self._arms.items():
-            record = best.get(arm)
+            record = self._board.best.get(arm)
             text = f"best {record.result.score:.4f}" if record and record.result else ""
             share = self._board.total // max(len(self._arms), 1)
-            self._bars.update(bar, completed=self._board.of_arm(arm), total=share, best=text)
+            self._bars.update(bar, completed=self._board.of_arm[arm], total=share, best=text)
 
     def _render(self) -> Group:
         board = self._board

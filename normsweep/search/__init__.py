@@ -1,7 +1,5 @@
 """The search, and the record of the study: the only package that imports Optuna."""
 
-from optuna import Study
-
 from normsweep.search.confirmation import Confirmation, planned
 from normsweep.search.hold import Hold, holding
 from normsweep.search.phase import Archive, Phase
@@ -18,6 +16,7 @@ from normsweep.search.record import (
     study_names,
 )
 from normsweep.search.search import Search
+from normsweep.search.studies import Study
 
 __all__ = [
     "Archive",

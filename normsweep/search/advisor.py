@@ -3,13 +3,14 @@
 A sampler that saw all arms' trials would rank them together and leave the weakest arm untuned.
 Each arm therefore has an Optuna study of its own, in memory, that is filled from the record;
 the sampler is seeded anew for each trial, so that a study that was interrupted and resumed
-asks for what it would have asked for in one go.
+asks for what it would have asked for in one go. Of an arm with very many trials it is filled with
+the best and the latest, so that a trial costs no more than the thousandth.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -22,11 +23,16 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from normsweep.spec import Choice, Dimension, Range, Scalar, Space, Sweep
+from normsweep.search.phase import outcome, value_of
+from normsweep.spec import Choice, Dimension, Range, Result, Scalar, Space, Sweep, Trial
 
-__all__ = ["Advisor", "distribution", "make_advisor", "recorded", "suggest"]
+__all__ = ["Advisor", "distribution", "make_advisor", "recorded"]
 
 Params = dict[str, Scalar]
+
+LATEST, STEP, BEST = 1000, 100, 100
+"""An arm's sampler and pruner look at its latest trials, from 1000 on so many at a time fewer, and at
+the best of those before."""
 
 
 class Advisor(Protocol):
@@ -52,7 +58,7 @@ class Advisor(Protocol):
         """How a trial that was chosen here ended."""
         ...
 
-    def learn(self, trial: FrozenTrial) -> None:
+    def learn(self, trial: Trial, result: Result) -> None:
         """A trial that ended before this process began."""
         ...
 
@@ -73,8 +79,10 @@ class _Adaptive:
     def __init__(self, sweep: Sweep, arm: Scalar, trials: int) -> None:
         self._sweep, self._arm = sweep, arm
         # TPE's usual 10 random trials would leave an arm of 10 untuned.
-        self._startup = max(4, trials // 4)
-        self._study = _memory_study(sweep)
+        self._startup = max(4, min(trials, LATEST) // 4)
+        self._past: list[FrozenTrial] = []
+        self._study: optuna.Study | None = None
+        self._left_out = 0
         self._asked: dict[int, optuna.Trial] = {}
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
@@ -86,10 +94,11 @@ class _Adaptive:
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
         """Ask the arm's study."""
-        self._study.sampler = self._sampler(slot)
+        study = self._filled()
+        study.sampler = self._sampler(slot)
         if fixed:
-            self._study.enqueue_trial(dict(fixed))
-        trial = self._asked[slot] = self._study.ask()
+            study.enqueue_trial(dict(fixed))
+        trial = self._asked[slot] = study.ask()
         chosen: Params = {self._sweep.compare: self._arm}
         for dimension in self._sweep.search.space.active(chosen):
             if dimension.name != self._sweep.compare:
@@ -104,25 +113,38 @@ class _Adaptive:
 
     def tell(self, slot: int, value: float | None, state: TrialState) -> None:
         """Tell the arm's study."""
+        trial = self._asked.pop(slot)
         values = value if state == TrialState.COMPLETE else None
-        self._study.tell(self._asked.pop(slot), values, state=state)
+        told = trial.study.tell(trial, values, state=state)
+        self._past.append(told)
+        if self._study is not None and trial.study is not self._study:
+            self._study.add_trial(told)
 
-    def learn(self, trial: FrozenTrial) -> None:
-        """Copy the trial into the arm's study, without the parameter that makes it the arm's.
+    def learn(self, trial: Trial, result: Result) -> None:
+        """Take the trial up, without the parameter that makes it the arm's.
 
         Its distributions are today's: the limit of epochs may have been raised since.
         """
+        value, state = outcome(result)
         params = {k: v for k, v in trial.params.items() if k != self._sweep.compare}
         space = self._sweep.search.space
-        self._study.add_trial(
+        self._past.append(
             optuna.trial.create_trial(
-                state=trial.state,
-                value=trial.value,
+                state=state,
+                value=value,
                 params=params,
                 distributions={name: distribution(space[name]) for name in params},
-                intermediate_values=trial.intermediate_values,
+                intermediate_values={epoch.epoch: value_of(epoch) for epoch in result.curve},
             )
         )
+
+    def _filled(self) -> optuna.Study:
+        """The arm's study with its past; another one where more trials are to be left out."""
+        left_out = _left_out(len(self._past))
+        if self._study is None or left_out != self._left_out:
+            self._study, self._left_out = _memory_study(self._sweep), left_out
+            self._study.add_trials(_remembered(self._past, left_out))
+        return self._study
 
     def _sampler(self, slot: int) -> optuna.samplers.BaseSampler:
         seed = _seed(self._sweep.seed, slot)
@@ -135,6 +157,18 @@ class _Adaptive:
             multivariate=True,
             group=conditional,
         )
+
+
+def _left_out(past: int) -> int:
+    """How many of the earliest trials are left out: it depends on their number alone."""
+    return max(0, math.ceil((past - LATEST) / STEP) * STEP)
+
+
+def _remembered(past: Sequence[FrozenTrial], left_out: int) -> list[FrozenTrial]:
+    """The best of those left out, and the others."""
+    complete = [t for t in past[:left_out] if t.state == TrialState.COMPLETE]
+    best = sorted(complete, key=lambda trial: trial.value or 0.0, reverse=True)[:BEST]
+    return [*best, *past[left_out:]]
 
 
 class _Points(Protocol):
@@ -175,9 +209,9 @@ class _Planned:
         """Let the pruner know."""
         self._pruner.tell(slot, value, state)
 
-    def learn(self, trial: FrozenTrial) -> None:
+    def learn(self, trial: Trial, result: Result) -> None:
         """Let the pruner know."""
-        self._pruner.learn(trial)
+        self._pruner.learn(trial, result)
 
 
 def _grid(space: Space, compare: str, arm: Scalar, seed: int) -> list[Params]:

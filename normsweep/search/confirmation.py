@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import replace
 
-import optuna
-
 from normsweep.parts import resolve_trial
 from normsweep.search import record
 from normsweep.search.phase import Phase, on_record, repair
+from normsweep.search.studies import Study
 from normsweep.spec import (
     CONFIRM,
     Configuration,
@@ -35,7 +34,7 @@ class Confirmation(Phase):
 
     def __init__(
         self,
-        study: optuna.Study,
+        study: Study,
         sweep: Sweep,
         data: DataKey,
         configurations: Sequence[Configuration],
@@ -62,10 +61,13 @@ class Confirmation(Phase):
         if planned is None:
             return None
         self._open.remove(planned)
-        asked = self._study.ask()
-        trial = replace(planned, number=asked.number)
-        asked.set_user_attr(record.TRIAL, trial.to_json())
-        self._running[asked.number] = asked, trial
+        shown = planned
+
+        def attrs(number: int) -> dict[str, str]:
+            return {record.TRIAL: replace(shown, number=number).to_json()}
+
+        trial = replace(planned, number=self._study.begin({}, {}, attrs))
+        self._running[trial.number] = trial
         return trial
 
     def budgets(self, trial: Trial) -> frozenset[int]:

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Container
 from typing import ParamSpec, TypeVar
 
-import optuna
 from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from normsweep.errors import StudyStopped
 from normsweep.search import record
 from normsweep.search.record import StudyInfo
+from normsweep.search.studies import Study
 from normsweep.secrets import masked
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 
@@ -56,7 +56,7 @@ def on_record(method: Callable[P, R]) -> Callable[P, R]:
 class Archive:
     """A study's trials of both phases as they are recorded, with nothing planned."""
 
-    def __init__(self, study: optuna.Study) -> None:
+    def __init__(self, study: Study) -> None:
         self._study = study
 
     @property
@@ -85,10 +85,10 @@ class Phase(Archive, ABC):
     extendable: bool
     """Whether a trial may be followed by one that is the same for more epochs."""
 
-    def __init__(self, study: optuna.Study, retries: int) -> None:
+    def __init__(self, study: Study, retries: int) -> None:
         super().__init__(study)
         self._retries = retries
-        self._running: dict[int, tuple[optuna.Trial, Trial]] = {}
+        self._running: dict[int, Trial] = {}
         self._failures: Counter[tuple[str, str, int, str]] = Counter()
 
     @property
@@ -118,17 +118,15 @@ class Phase(Archive, ABC):
     @on_record
     def report(self, epoch: Epoch) -> bool:
         """Record an epoch's validation accuracy; whether the trial goes on."""
-        asked, _ = self._running[epoch.trial]
-        asked.report(value_of(epoch), epoch.epoch)
+        self._study.report(epoch.trial, epoch.epoch, value_of(epoch))
         return True
 
     @on_record
     def tell(self, result: Result) -> Record:
         """Record how a trial ended; one that was stopped, or may be retried, is planned again."""
-        asked, trial = self._running.pop(result.trial)
-        asked.set_user_attr(record.RESULT, result.to_json())
-        value, state = outcome(result)
-        self._study.tell(asked, value, state=state)
+        trial = self._running.pop(result.trial)
+        self._study.set_attr(trial.number, record.RESULT, result.to_json())
+        self._study.tell(trial.number, *outcome(result))
         told = Record(trial, result)
         if self._again(told):
             self._reopen(trial)
@@ -155,18 +153,17 @@ def value_of(epoch: Epoch) -> float:
 def outcome(result: Result) -> tuple[float | None, TrialState]:
     """A result as Optuna knows outcomes: value and state."""
     state = STATES[result.status]
+    if state == TrialState.PRUNED and result.curve:  # as Optuna has it
+        return value_of(result.curve[-1]), state
     return (result.score if state == TrialState.COMPLETE else None), state
 
 
-def repair(study: optuna.Study) -> None:
+def repair(study: Study) -> None:
     """Close what a killed driver left: trials that wait or run become interrupted ones.
 
     There is one driver a study, so whatever runs when it starts is nobody's.
     """
-    for _ in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        study.tell(study.ask().number, state=TrialState.FAIL)
-    for frozen in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        left = record.to_record(frozen)
+    for row in study.unfinished(record.READ):
+        left = record.to_record(row)
         result = left.result if left else None
-        value, state = outcome(result) if result else (None, TrialState.FAIL)
-        study.tell(frozen.number, value, state=state)
+        study.tell(row.number, *(outcome(result) if result else (None, TrialState.FAIL)))

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from normsweep.errors import StoreError, SweepError
 from normsweep.search.foreign import check_study, readable
 from normsweep.search.storage import open_storage
+from normsweep.search.studies import Row, Study
 from normsweep.secrets import masked
 from normsweep.spec import Look, Record, Result, Status, Sweep, Trial, is_name
 from normsweep.spec.problems import shown
@@ -33,6 +33,8 @@ __all__ = [
 ID = "normsweep:id"
 ARM, SLOT, TRIAL = "normsweep:arm", "normsweep:slot", "normsweep:trial"
 RESULT = "normsweep:result"
+READ = (TRIAL, RESULT)
+"""Attributes of a trial of which its `Record` is made."""
 RUN = "normsweep:run:"
 """Before a trial's number, among the study's attributes: a finished trial's cannot be written."""
 SWEEP, DATA, SAME, MODELS = (
@@ -108,7 +110,7 @@ class StudyInfo:
         return bool(self.data)
 
 
-def open_study(storage_url: str, name: str, sweep: Sweep) -> optuna.Study:
+def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
     """The study of a sweep, made where there is none.
 
     Raises:
@@ -117,17 +119,14 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> optuna.Study:
     """
     storage = open_storage(storage_url, create=True)
     known = name in optuna.get_all_study_names(storage)
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        direction="maximize",
-        sampler=optuna.samplers.RandomSampler(),
-        load_if_exists=True,
+    made = optuna.create_study(
+        storage=storage, study_name=name, direction="maximize", load_if_exists=True
     )
-    if known and (SWEEP in study.user_attrs or study.get_trials(deepcopy=False)):
+    study = Study(storage, name)
+    if known and (SWEEP in study.user_attrs or len(study)):
         _refuse_changes(study, sweep, storage_url)
     else:
-        study.set_metric_names(["val_accuracy"])
+        made.set_metric_names(["val_accuracy"])
         study.set_user_attr(ID, uuid.uuid4().hex)
         study.set_user_attr("question", sweep.question)
     _write_sweep(study, sweep)
@@ -144,7 +143,7 @@ def read_study(storage_url: str, name: str | None) -> tuple[StudyInfo, list[Reco
     return study_info(study), records(study)
 
 
-def load_study(storage_url: str, name: str | None) -> optuna.Study:
+def load_study(storage_url: str, name: str | None) -> Study:
     """A study that is there; with no name, the only one there is.
 
     Raises:
@@ -158,9 +157,7 @@ def load_study(storage_url: str, name: str | None) -> optuna.Study:
     chosen = name if name is not None else names[0]
     if chosen not in names:
         raise StoreError(f"--study-name: received {shown(chosen)}; {where} holds {held}")
-    return optuna.load_study(
-        storage=storage, study_name=chosen, sampler=optuna.samplers.RandomSampler()
-    )
+    return Study(storage, chosen)
 
 
 def study_names(storage_url: str) -> list[str]:
@@ -169,12 +166,11 @@ def study_names(storage_url: str) -> list[str]:
 
 
 def _names(storage: optuna.storages.RDBStorage) -> list[str]:
-    summaries = optuna.get_all_study_summaries(storage)
-    ours = (s.study_name for s in summaries if SWEEP in s.user_attrs)
+    ours = (s.study_name for s in storage.get_all_studies() if SWEEP in s.user_attrs)
     return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
 
 
-def study_info(study: optuna.Study) -> StudyInfo:
+def study_info(study: Study) -> StudyInfo:
     """What the record says of the study as a whole.
 
     Raises:
@@ -204,7 +200,7 @@ def begun_study(storage_url: str, name: str) -> StudyInfo | None:
     return info if info.begun else None
 
 
-def check_data(study: optuna.Study, data: Mapping[str, Any]) -> None:
+def check_data(study: Study, data: Mapping[str, Any]) -> None:
     """Make sure that a study that was begun goes on with the data that it was begun on.
 
     Raises:
@@ -220,7 +216,7 @@ def check_data(study: optuna.Study, data: Mapping[str, Any]) -> None:
 
 
 def begin(
-    study: optuna.Study,
+    study: Study,
     data: Mapping[str, Any],
     same: Mapping[str, str],
     threads: int | None = None,
@@ -232,52 +228,51 @@ def begin(
         study.set_user_attr(DATA, json.dumps(dict(data)))
 
 
-def set_model(study: optuna.Study, arm: str, trial: int, model_id: str) -> None:
+def set_model(study: Study, arm: str, trial: int, model_id: str) -> None:
     """Record which trial's model was logged for an arm."""
     models = {**study_info(study).models, arm: {"trial": trial, "model_id": model_id}}
     study.set_user_attr(MODELS, json.dumps(models))
 
 
-def set_looks(study: optuna.Study, looks: Sequence[Look]) -> None:
+def set_looks(study: Study, looks: Sequence[Look]) -> None:
     """Record the verdicts that were given."""
     study.set_user_attr(LOOKS, json.dumps([look.plain() for look in looks]))
 
 
-def set_diagnosis(study: optuna.Study, arm: str, diagnosis: Mapping[str, Any]) -> None:
+def set_diagnosis(study: Study, arm: str, diagnosis: Mapping[str, Any]) -> None:
     """Record what an arm's network looks like at initialization and after an epoch."""
     diagnoses = {**study_info(study).diagnoses, arm: dict(diagnosis)}
     study.set_user_attr(DIAGNOSES, json.dumps(diagnoses))
 
 
-def set_run(study: optuna.Study, trial: int, run_id: str) -> None:
+def set_run(study: Study, trial: int, run_id: str) -> None:
     """Record the MLflow run that holds all of a trial."""
     study.set_user_attr(f"{RUN}{trial}", run_id)
 
 
-def records(study: optuna.Study) -> list[Record]:
+def records(study: Study) -> list[Record]:
     """All trials that were resolved, by number; those that run still have no result."""
     attrs = study.user_attrs
-    trials = study.get_trials(deepcopy=False)
     with readable(study.study_name):
-        found = [to_record(frozen) for frozen in trials]
+        found = [to_record(row) for row in study.trials(READ)]
     return [replace(r, run_id=attrs.get(f"{RUN}{r.trial.number}", "")) for r in found if r]
 
 
-def to_record(frozen: FrozenTrial) -> Record | None:
+def to_record(row: Row) -> Record | None:
     """One trial of the database as a record, or None where it never came to a `Trial`."""
-    attrs = frozen.user_attrs
+    attrs = row.attrs
     if TRIAL not in attrs:
         return None
-    trial = Trial.from_json(attrs[TRIAL])
+    trial = Trial.from_json(json.loads(attrs[TRIAL]))
     if RESULT in attrs:
-        return Record(trial, Result.from_json(attrs[RESULT]))
-    if frozen.state.is_finished():
+        return Record(trial, Result.from_json(json.loads(attrs[RESULT])))
+    if row.state.is_finished():
         killed = Result(trial.number, Status.INTERRUPTED, error="the driver was killed")
         return Record(trial, killed)
     return Record(trial, None)
 
 
-def _write_sweep(study: optuna.Study, sweep: Sweep) -> None:
+def _write_sweep(study: Study, sweep: Sweep) -> None:
     before = study_info(study).sweep
     plain = sweep.plain()
     for key in GROWING:  # a smaller number asks for nothing, and takes nothing back
@@ -286,7 +281,7 @@ def _write_sweep(study: optuna.Study, sweep: Sweep) -> None:
         study.set_user_attr(SWEEP, json.dumps(plain))
 
 
-def _refuse_changes(study: optuna.Study, sweep: Sweep, storage_url: str) -> None:
+def _refuse_changes(study: Study, sweep: Sweep, storage_url: str) -> None:
     before, now = study_info(study).sweep, sweep.plain()
     if not before:
         raise StoreError(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-
-import optuna
-from optuna.trial import TrialState
+from dataclasses import replace
 
 from normsweep.parts import resolve_trial
 from normsweep.search import record
-from normsweep.search.advisor import Advisor, make_advisor, recorded, suggest
+from normsweep.search.advisor import Advisor, distribution, make_advisor, recorded
 from normsweep.search.phase import Phase, on_record, outcome, repair, value_of
+from normsweep.search.studies import Study
 from normsweep.spec import SEARCH, DataKey, Epoch, Record, Result, Scalar, Sweep, Trial
 
 __all__ = ["Search"]
@@ -25,7 +24,7 @@ class Search(Phase):
 
     phase = SEARCH
 
-    def __init__(self, study: optuna.Study, sweep: Sweep, data: DataKey) -> None:
+    def __init__(self, study: Study, sweep: Sweep, data: DataKey) -> None:
         """`sweep` has the arms that are to run, `data` is what they are trained on."""
         super().__init__(study, sweep.execution.retries)
         self.sweep, self._data = sweep, data
@@ -57,12 +56,9 @@ class Search(Phase):
         self._open[arm].discard(slot)
         fixed = self._again_with.pop((arm, slot), None) or self._longest(slot)
         chosen = self._advisors[arm].choose(slot, self._without_arm(fixed))
-        asked = self._asked(arm, slot, chosen)
-        for dimension in self.sweep.search.space.active(chosen):
-            suggest(asked, recorded(dimension))
-        trial = self._resolved(chosen, slot, asked.number)
-        asked.set_user_attr(record.TRIAL, trial.to_json())
-        self._running[asked.number] = asked, trial
+        planned = self._resolved(chosen, slot)
+        trial = replace(planned, number=self._begun(planned))
+        self._running[trial.number] = trial
         return trial
 
     def budgets(self, trial: Trial) -> frozenset[int]:
@@ -74,7 +70,7 @@ class Search(Phase):
 
     def report(self, epoch: Epoch) -> bool:
         """Record an epoch's validation accuracy; whether the trial goes on."""
-        _, trial = self._running[epoch.trial]
+        trial = self._running[epoch.trial]
         super().report(epoch)
         if self.sweep.search.pruner == "none":
             return True
@@ -95,8 +91,8 @@ class Search(Phase):
                     return arm, slot
         return None
 
-    def _resolved(self, params: Mapping[str, Scalar], slot: int, number: int = -1) -> Trial:
-        return resolve_trial(self.sweep, self._data, params, number, slot)
+    def _resolved(self, params: Mapping[str, Scalar], slot: int) -> Trial:
+        return resolve_trial(self.sweep, self._data, params, number=-1, slot=slot)
 
     def _reopen(self, trial: Trial) -> None:
         self._open[trial.arm].add(trial.slot)
@@ -107,18 +103,16 @@ class Search(Phase):
         """Note which trial's model was logged for an arm."""
         record.set_model(self._study, arm, trial, model_id)
 
-    def _asked(self, arm: str, slot: int, chosen: Mapping[str, Scalar]) -> optuna.Trial:
-        """A new trial with these parameters.
+    def _begun(self, planned: Trial) -> int:
+        """The number under which a trial is recorded as running."""
 
-        Where the database went away in between, one may have been queued twice: the other is closed.
-        """
-        place = {record.ARM: arm, record.SLOT: slot}
-        self._study.enqueue_trial(dict(chosen), user_attrs=place)
-        while place.items() - (asked := self._study.ask()).user_attrs.items():
-            self._study.tell(asked, state=TrialState.FAIL)
-            if not self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-                self._study.enqueue_trial(dict(chosen), user_attrs=place)
-        return asked
+        def attrs(number: int) -> dict[str, Scalar]:
+            content = replace(planned, number=number).to_json()
+            return {record.ARM: planned.arm, record.SLOT: planned.slot, record.TRIAL: content}
+
+        dimensions = self.sweep.search.space.active(planned.params)
+        distributions = {each.name: distribution(recorded(each)) for each in dimensions}
+        return self._study.begin(planned.params, distributions, attrs)
 
     def _longest(self, slot: int) -> Mapping[str, Scalar]:
         every = self.sweep.search.longest_every
@@ -129,22 +123,15 @@ class Search(Phase):
 
     def _take_up(self) -> None:
         """Fill the plan and the advisors with what is recorded."""
-        ended = [
-            (frozen, taken)
-            for frozen in self._study.get_trials(deepcopy=False)
-            if (taken := record.to_record(frozen)) is not None
-            and taken.result is not None
-            and taken.trial.phase == self.phase
-            and taken.trial.arm in self._advisors
-        ]
+        ended = [r for r in self.records() if r.result and r.trial.arm in self._advisors]
         for arm, advisor in self._advisors.items():
-            trials = [taken.trial for _, taken in ended if taken.trial.arm == arm]
-            advisor.settle({trial.slot: trial.params for trial in trials})
-        for frozen, taken in ended:
+            advisor.settle({r.trial.slot: r.trial.params for r in ended if r.trial.arm == arm})
+        for taken in ended:
             arm = taken.trial.arm
             if self._again(taken):
                 self._again_with[arm, taken.trial.slot] = taken.trial.params
                 continue
             self._open[arm].discard(taken.trial.slot)
             self._again_with.pop((arm, taken.trial.slot), None)
-            self._advisors[arm].learn(frozen)
+            if taken.result is not None:
+                self._advisors[arm].learn(taken.trial, taken.result)

@@ -1,0 +1,96 @@
+"""Running whole commands, normsweep's and the opponent's, in a folder of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from normsweep.errors import StudyStopped
+
+__all__ = ["Mark", "environment", "followed", "seconds", "started"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A study's driver just after a trial."""
+
+    trials: int
+    seconds: float
+    """Since the command began."""
+    driver: int
+    worker: int
+    """Bytes of memory of the driver, and of its worker."""
+
+
+def environment() -> dict[str, str]:
+    """The environment of a command that is run elsewhere: it finds what stands here."""
+    paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
+    stores = ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI")
+    kept = {name: value for name, value in os.environ.items() if name not in stores}
+    return {**kept, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def started(
+    folder: Path, arguments: Sequence[str], stdout: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
+    """Start `python ARGUMENTS` in a folder; what it says to standard error is kept for its failure."""
+    with (folder / "errors.txt").open("w") as errors:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=folder,
+            stdout=stdout,
+            stderr=errors,
+            text=True,
+            env=environment(),
+        )
+
+
+def seconds(folder: Path, arguments: Sequence[str]) -> float:
+    """Wall time of a command.
+
+    Raises:
+        StudyStopped: it failed.
+    """
+    began = time.monotonic()
+    if started(folder, arguments).wait():
+        raise StudyStopped(f"{arguments}: {(folder / 'errors.txt').read_text()[-2000:]}")
+    return time.monotonic() - began
+
+
+def followed(folder: Path, arguments: Sequence[str], total: int) -> list[Mark]:
+    """Run a study; a mark for each trial of the phase that has at least so many.
+
+    Raises:
+        StudyStopped: it failed.
+    """
+    began = time.monotonic()
+    process = started(folder, arguments, subprocess.PIPE)
+    assert process.stdout is not None
+    marks: list[Mark] = []
+    for line in process.stdout:
+        done, _, planned = line.split(" ", 1)[0].partition("/")
+        if done.isdigit() and planned.isdigit() and int(planned) >= total:
+            memory = _memory(process.pid), max(map(_memory, _children(process.pid)), default=0)
+            marks.append(Mark(int(done), time.monotonic() - began, *memory))
+    if process.wait():
+        raise StudyStopped(f"{arguments}: {(folder / 'errors.txt').read_text()[-2000:]}")
+    return marks
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that one started: the worker is the largest."""
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
+def _memory(pid: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,97 @@
+"""What a benchmark measured: values with their spread beside their goal, printed and written down."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+__all__ = ["Goal", "Measure", "Row", "read", "write"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The repeated measurements of one thing."""
+
+    unit: str
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Their median."""
+        return statistics.median(self.values)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """The most that a measure's median should be, in its unit."""
+
+    at_most: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a benchmark's table."""
+
+    what: str
+    measure: Measure
+    goal: Goal | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is met; None without one."""
+        return None if self.goal is None else self.measure.median <= self.goal.at_most
+
+    def cells(self) -> list[str]:
+        """What, median, range, goal, whether it is met."""
+        values, unit = self.measure.values, self.measure.unit
+        spread = f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else ""
+        goal = "" if self.goal is None else f"at most {number(self.goal.at_most)} {unit}"
+        met = {None: "", True: "yes", False: "no"}[self.met]
+        return [self.what, f"{number(self.measure.median)} {unit}", spread, goal, met]
+
+
+HEAD = ["", "median", "range", "goal", "met"]
+
+
+def number(value: float) -> str:
+    """Three digits, and no exponent."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.4f}"
+
+
+def write(
+    title: str, name: str, rows: Sequence[Row], folder: Path | None, command: str = ""
+) -> None:
+    """Print the table; with a folder, write `NAME.json` there as well."""
+    import pandas as pd
+    from rich.console import Console
+
+    from normsweep.reporting.console import print_table
+
+    print_table(Console(), pd.DataFrame([row.cells() for row in rows], columns=HEAD), title)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "title": title,
+            "command": command or f"python -m benchmarks.{name}",
+            "rows": [asdict(row) for row in rows],
+        }
+        (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def read(path: Path) -> tuple[str, str, list[Row]]:
+    """Title, command and rows of a file that `write` wrote."""
+    content = json.loads(path.read_text())
+    rows = [
+        Row(
+            row["what"],
+            Measure(row["measure"]["unit"], tuple(row["measure"]["values"])),
+            None if row["goal"] is None else Goal(**row["goal"]),
+        )
+        for row in content["rows"]
+    ]
+    return content["title"], content["command"], rows

@@ -1,0 +1,110 @@
+"""The quickstart's search beside the opponent's: whole commands that train the same configurations."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from benchmarks.commands import seconds
+from benchmarks.measured import Goal, Measure, Row, write
+from benchmarks.step import legal_precisions
+from normsweep.shell import run
+
+if TYPE_CHECKING:
+    from normsweep.spec import Record
+
+GOALS = {"float32": 1 / 1.5, "mixed_bfloat16": 1 / 2.5}
+"""Of the opponent's time in float32."""
+
+app = App(
+    name="python -m benchmarks.quickstart",
+    help="Time the quickstart's search and the opponent's, whole commands.",
+    help_format="plaintext",
+    help_formatter="plain",
+    result_action="return_value",
+)
+
+
+@app.default
+def quickstart(
+    *,
+    repeats: Annotated[int, Parameter(help="Runs of each command, in turn.")] = 3,
+    trials: Annotated[int, Parameter(help="Trials of the search.")] = 30,
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
+    ] = None,
+) -> int:
+    """Run all and print the table."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for _ in range(repeats):
+        for precision in legal_precisions():
+            with tempfile.TemporaryDirectory() as work:
+                ours, planned = search(Path(work), trials, precision)
+                theirs = opponent(Path(work), planned, precision)
+            found.setdefault(("normsweep", precision), []).append(ours)
+            found.setdefault(("opponent", precision), []).append(theirs)
+    rows = [
+        Row(f"{name}, {precision}", Measure("s", tuple(values)))
+        for (name, precision), values in found.items()
+    ]
+    for precision in legal_precisions():
+        pairs = zip(found["normsweep", precision], found["opponent", "float32"], strict=True)
+        ratios = Measure("×", tuple(a / b for a, b in pairs))
+        what = f"normsweep in {precision} to the opponent in float32"
+        rows.append(Row(what, ratios, Goal(GOALS[precision])))
+    write(f"the quickstart's search, {trials} trials, whole commands", "quickstart", rows, output)
+    return 0
+
+
+def search(folder: Path, trials: int, precision: str) -> tuple[float, list[dict[str, object]]]:
+    """Seconds of normsweep's search, and the configurations that it trained."""
+    from normsweep.search import read_study
+
+    options = ["--phase", "search", "--n-trials", str(trials), *precision_options(precision)]
+    took = seconds(folder, ["-m", "normsweep.study", "quickstart", *options])
+    _, records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", "quickstart")
+    return took, [configuration(record) for record in records]
+
+
+def opponent(folder: Path, planned: list[dict[str, object]], precision: str) -> float:
+    """Seconds of the opponent's training of the same."""
+    import numpy as np
+
+    from normsweep.parts import datasets
+
+    data = datasets.load("digits")
+    images = {"x_train": data.x_train, "x_test": data.x_test}
+    labels = {"y_train": data.y_train, "y_test": data.y_test}
+    np.savez(folder / "digits.npz", **images, **labels)
+    (folder / "trials.json").write_text(json.dumps(planned))
+    options = ["--trials", "trials.json", "--precision", precision, "--output", "given.json"]
+    return seconds(folder, ["-m", "benchmarks.opponent", "digits.npz", *options])
+
+
+def configuration(record: Record) -> dict[str, object]:
+    """What the opponent is told of a trial."""
+    trial = record.trial
+    return {
+        "normalization": trial.normalization,
+        "optimizer": trial.optimizer,
+        "learning_rate": trial.learning_rate,
+        "epochs": trial.epochs,
+        "seed": trial.seed,
+    }
+
+
+def precision_options(precision: str) -> list[str]:
+    """What sets a sweep's precision on the command line."""
+    from normsweep.spec import Sweep
+
+    key = "precision" if "precision" in Sweep.model_fields else "model.precision"
+    return [] if precision == "float32" else ["--set", f"{key}={precision}"]
+
+
+if __name__ == "__main__":
+    sys.exit(run(app))

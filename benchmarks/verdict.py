@@ -1,0 +1,153 @@
+"""What a verdict on more epochs costs, beside one training per number of epochs.
+
+`sweeps/mnist_epochs.toml` as it is asks for epochs 1 to 20 of each scheme on every seed. How many epochs
+either way trains is counted; what an epoch takes is measured, in turn, in one process. A small version
+of the same question, fewer images, epochs and seeds, is then run whole by both commands, and the
+accuracies that they give after each number of epochs are held against one another. They start from other
+weights and batches, and so agree no closer than two seeds do, which is given beside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from benchmarks.commands import seconds
+from benchmarks.measured import Goal, Measure, Row, write
+from benchmarks.step import step_seconds
+from benchmarks.trials import threads
+from normsweep.shell import run
+
+GOAL = Goal(1 / 8)
+Curves = Mapping[tuple[str, int], list[float]]
+"""Validation accuracies on each seed, by scheme and number of epochs."""
+
+app = App(
+    name="python -m benchmarks.verdict",
+    help="Count, measure and try what a verdict on more epochs costs.",
+    help_format="plaintext",
+    help_formatter="plain",
+    result_action="return_value",
+)
+
+
+@app.default
+def verdict(
+    *,
+    images: Annotated[int, Parameter(help="Images of the small version.")] = 2000,
+    epochs: Annotated[int, Parameter(help="Longest training of the small version.")] = 6,
+    seeds: Annotated[int, Parameter(help="Seeds of the small version.")] = 2,
+    repeats: Annotated[int, Parameter(help="Epochs that are measured of either.")] = 5,
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
+    ] = None,
+) -> int:
+    """Measure all of it and print the table."""
+    from normsweep.parts import catalog
+    from normsweep.spec import load_sweep
+    from normsweep.training import environment
+
+    sweep = load_sweep("mnist_epochs", catalog())
+    schemes, budgets = len(sweep.arms), range(1, sweep.longest + 1)
+    theirs = schemes * sweep.confirm.seeds * sum(budgets)
+    ours = epochs_of("mnist_epochs")
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        small, own = _ours(folder, images, epochs, seeds)
+        opponent, given = _theirs(folder, images, epochs, seeds)
+    os.environ.update(environment("cpu", threads()))
+    step = step_seconds(["float32"], 6400, repeats)
+    pairs = zip(step["normsweep", "float32"], step["fit", "float32"], strict=True)
+    ratios = tuple(ours * a / (theirs * b) for a, b in pairs)
+    apart = [abs(_mean(own[place]) - _mean(given[place])) for place in own]
+    spread = [max(values) - min(values) for values in [*own.values(), *given.values()]]
+    rows = [
+        Row("epochs to train, opponent", Measure("epochs", (theirs,))),
+        Row("epochs to train, normsweep, search and confirmation", Measure("epochs", (ours,))),
+        Row("compute, normsweep to the opponent", Measure("×", ratios), GOAL),
+        Row(f"small version ({epochs} epochs), opponent", Measure("s", (opponent,))),
+        Row(f"small version ({epochs} epochs), normsweep", Measure("s", (small,))),
+        Row("its whole commands, normsweep to the opponent", Measure("×", (small / opponent,))),
+        Row("its accuracies, between the two commands", Measure("apart", tuple(apart))),
+        Row("its accuracies, between two seeds", Measure("apart", tuple(spread))),
+    ]
+    write("compute to the verdict of mnist_epochs", "verdict", rows, output)
+    return 0
+
+
+def epochs_of(name: str) -> int:
+    """Epochs that a sweep of one configuration trains, in its search and its confirmation."""
+    from normsweep.analysis import chosen_configurations
+    from normsweep.parts import catalog
+    from normsweep.search import planned
+    from normsweep.spec import DataKey, load_sweep
+
+    sweep = load_sweep(name, catalog())
+    confirmed = planned(sweep, DataKey("mnist", "", 0.2), chosen_configurations(sweep, []))
+    return sweep.total_trials * sweep.longest + sum(trial.epochs for trial in confirmed)
+
+
+def _ours(folder: Path, images: int, epochs: int, seeds: int) -> tuple[float, Curves]:
+    """Seconds of normsweep's command, and the confirmation's accuracies by epoch."""
+    from normsweep.search import read_study
+    from normsweep.spec import CONFIRM
+
+    settings = {
+        "data.train_size": images,
+        "search.space.epochs": epochs,
+        "confirm.seeds": seeds,
+        "confirm.epochs": epochs,
+    }
+    sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    took = seconds(folder, ["-m", "normsweep.study", "mnist_epochs", *sets])
+    _, records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", "mnist_epochs")
+    curves: dict[tuple[str, int], list[float]] = {}
+    for record in records:
+        if record.trial.phase == CONFIRM and record.result is not None:
+            for epoch in record.result.curve:
+                place = record.trial.normalization, epoch.epoch
+                curves.setdefault(place, []).append(epoch.val_accuracy)
+    return took, curves
+
+
+def _theirs(folder: Path, images: int, epochs: int, seeds: int) -> tuple[float, Curves]:
+    """Seconds of the opponent's command: a training for each scheme, number of epochs and seed."""
+    import numpy as np
+
+    from normsweep.parts import datasets
+
+    source = os.environ.get("NORMSWEEP_DATA")
+    data = datasets.load("mnist", Path(source) if source else None).subset(images, 0)
+    x, y = {"x_train": data.x_train}, {"y_train": data.y_train}
+    np.savez(folder / "small.npz", **x, **y)
+    fixed = {"optimizer": "adam", "learning_rate": 0.001}
+    planned = [
+        {**fixed, "normalization": scheme, "epochs": budget, "seed": seed}
+        for seed in range(1, seeds + 1)
+        for scheme in ("none", "unit")
+        for budget in range(1, epochs + 1)
+    ]
+    (folder / "small.json").write_text(json.dumps(planned))
+    options = ["--trials", "small.json", "--output", "given.json"]
+    took = seconds(folder, ["-m", "benchmarks.opponent", "small.npz", *options])
+    curves: dict[tuple[str, int], list[float]] = {}
+    for given in json.loads((folder / "given.json").read_text()):
+        place = given["normalization"], given["epochs"]
+        curves.setdefault(place, []).append(given["val_accuracy"])
+    return took, curves
+
+
+def _mean(values: list[float]) -> float:
+    return statistics.fmean(values)
+
+
+if __name__ == "__main__":
+    sys.exit(run(app))

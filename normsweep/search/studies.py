@@ -1,0 +1,132 @@
+"""`Study`: a study in Optuna's database, as its one driver writes and reads it.
+
+Optuna's own `Study` reads all trials before it asks for one, and takes eight transactions to begin
+a trial whose parameters are known. Here it is one, and trials are read by two of their attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState
+from sqlalchemy import bindparam, text
+
+from normsweep.search.patience import patiently
+
+__all__ = ["Row", "Study"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trial in the database: its state, and those of its attributes that were asked for, as JSON."""
+
+    number: int
+    state: TrialState
+    attrs: Mapping[str, str]
+
+
+class Study:
+    """A study of Optuna's."""
+
+    def __init__(self, storage: optuna.storages.RDBStorage, name: str) -> None:
+        """`name` is that of a study that is there."""
+        self.study_name = name
+        self._storage, self._id = storage, storage.get_study_id_from_name(name)
+        self._begun: dict[int, int] = {}
+        """Of the trials that run: Optuna's key of each, by number."""
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """The study's attributes."""
+        return self._storage.get_study_user_attrs(self._id)
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Write an attribute of the study."""
+        self._storage.set_study_user_attr(self._id, key, value)
+
+    def begin(
+        self,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        attrs: Callable[[int], Mapping[str, Any]],
+    ) -> int:
+        """Record a trial as running, with the attributes that its number makes; the number."""
+        expected = len(self)
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions=dict(distributions),
+            user_attrs=dict(attrs(expected)),
+        )
+        key = self._storage.create_new_trial(self._id, template)
+        ((number,),) = self._select("SELECT number FROM trials WHERE trial_id = :key", key=key)
+        self._begun[number] = key
+        if number != expected:
+            self._close_lost(range(expected, number))
+            for name, value in attrs(number).items():
+                self.set_attr(number, name, value)
+        return number
+
+    def set_attr(self, number: int, key: str, value: Any) -> None:
+        """Write an attribute of a trial that runs."""
+        self._storage.set_trial_user_attr(self._key(number), key, value)
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """Write a value of a trial that runs."""
+        self._storage.set_trial_intermediate_value(self._key(number), step, value)
+
+    def tell(self, number: int, value: float | None, state: TrialState) -> None:
+        """End a trial."""
+        values = None if value is None else [value]
+        self._storage.set_trial_state_values(self._key(number), state, values)
+        self._begun.pop(number, None)
+
+    def unfinished(self, attrs: Iterable[str]) -> list[Row]:
+        """The trials that wait or run, with some of their attributes."""
+        return self.trials(attrs, "AND t.state IN ('WAITING', 'RUNNING')")
+
+    def trials(self, attrs: Iterable[str], where: str = "") -> list[Row]:
+        """All trials by number, with some of their attributes."""
+        found: dict[int, tuple[TrialState, dict[str, str]]] = {}
+        for number, state, key, value in self._select(TRIALS + where, keys=list(attrs)):
+            _, own = found.setdefault(number, (TrialState[state], {}))
+            if key is not None:
+                own[key] = value
+        return [Row(number, *found[number]) for number in sorted(found)]
+
+    def __len__(self) -> int:
+        ((count,),) = self._select("SELECT count(*) FROM trials WHERE study_id = :study")
+        return int(count)
+
+    def _close_lost(self, numbers: Iterable[int]) -> None:
+        """End trials that were written, but whose writing was not confirmed, and so was repeated."""
+        for number in numbers:
+            self.tell(number, None, TrialState.FAIL)
+
+    def _key(self, number: int) -> int:
+        if number not in self._begun:
+            return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        return self._begun[number]
+
+    def _select(self, statement: str, **values: Any) -> list[Any]:
+        query = text(statement)
+        if "keys" in values:
+            query = query.bindparams(bindparam("keys", expanding=True))
+        given = {"study": self._id, **values} if ":study" in statement else values
+
+        def attempt() -> list[Any]:
+            with self._storage.engine.connect() as connection:
+                return list(connection.execute(query, given))
+
+        return patiently(attempt)
+
+
+TRIALS = """
+SELECT t.number, t.state, a.key, a.value_json FROM trials t
+LEFT JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key IN :keys
+WHERE t.study_id = :study
+"""
