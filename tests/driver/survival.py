@@ -45,6 +45,7 @@ EXECUTORS = {
     "inline": ("--executor", "inline"),
     "one process": ("--n-jobs", "1"),
     "three processes": ("--n-jobs", "3"),
+    "ray": ("--executor", "ray", "--n-jobs", "2"),
 }
 """The options of every way to run trials that has to survive the same."""
 MARK = "NORMSWEEP_SURVIVOR"
@@ -61,7 +62,8 @@ class Survivor:
     options: tuple[str, ...] = ()
     trials_per_arm: int = 10
     environment: dict[str, str] = field(default_factory=dict)
-    kills: int = field(default=0, init=False)
+    killed: Counter[str] = field(default_factory=Counter, init=False)
+    """How often the driver was killed, by what it was at."""
 
     def __post_init__(self) -> None:
         self.storage = self.storage or f"sqlite:///{self.folder}/mlruns/optuna.db"
@@ -104,26 +106,46 @@ class Survivor:
         process.wait(timeout=60)
         return time.monotonic() - began
 
-    def kill_at(self, seconds: float) -> bool:
-        """Kill -9 the driver so long after its start; whether it still ran then."""
-        process = self.start()
+    def kill_at_random(self, times: int, rng: np.random.Generator) -> None:
+        """Kill -9 the driver so often, at random moments, as long as there is something left to do.
+
+        One in four while it starts; the others once it has begun a trial, however long that takes.
+        """
+        for _ in range(times):
+            known, process = self.trials(), self.start()
+            if rng.random() < 0.75:
+                self._wait_for_news(process, known)
+            if not self._kill_in(float(rng.uniform(0.0, 4.0)), process):
+                return
+
+    def _wait_for_news(self, process: subprocess.Popen[bytes], known: int) -> None:
+        deadline = time.monotonic() + 120
+        while self.trials() <= known and process.poll() is None:
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.02)
+
+    def _kill_in(self, seconds: float, process: subprocess.Popen[bytes]) -> bool:
+        """Kill -9 a driver so many seconds from now; whether it still ran then."""
         try:
             process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-            self.kills += 1
+            self.killed[self._moment()] += 1
             return True
         assert process.returncode == 0, self.output()
         return False
 
-    def kill_at_random(
-        self, times: int, rng: np.random.Generator, within: tuple[float, float]
-    ) -> None:
-        """Kill the driver so often, at random moments, as long as there is something left to do."""
-        for _ in range(times):
-            if not self.kill_at(float(rng.uniform(*within))):
-                return
+    def _moment(self) -> str:
+        """What the driver was at when it was killed, as far as the record tells."""
+        if not self.trials():
+            return "before_the_first_trial"
+        return "with_trials_running" if self.trials("RUNNING") else "with_none_running"
+
+    @property
+    def kills(self) -> int:
+        """How often the driver was killed."""
+        return self.killed.total()
 
     def wait_for(self, what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
         """Wait until something is true of the study that runs."""
