@@ -17,6 +17,9 @@ import numpy as np
 import optuna
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from normsweep.search import read_study
 from normsweep.spec import CONFIRM, SEARCH, Record, Status
@@ -48,6 +51,10 @@ EXECUTORS = {
     "ray": ("--executor", "ray", "--n-jobs", "2"),
 }
 """The options of every way to run trials that has to survive the same."""
+TRIALS = """
+SELECT state, (SELECT count(*) FROM trial_intermediate_values v WHERE v.trial_id = t.trial_id) AS epochs
+FROM trials t JOIN studies s ON s.study_id = t.study_id WHERE s.study_name = 'survivor'
+"""
 MARK = "NORMSWEEP_SURVIVOR"
 """In the environment of a study's processes, so that none of them is overlooked, and no other hit."""
 
@@ -68,6 +75,7 @@ class Survivor:
     def __post_init__(self) -> None:
         self.storage = self.storage or f"sqlite:///{self.folder}/mlruns/optuna.db"
         self.tracking = self.tracking or f"sqlite:///{self.folder}/mlruns/mlflow.db"
+        self._engine = create_engine(self.storage, poolclass=NullPool)
         self.mark = uuid.uuid4().hex
         self.printed = self.folder.parent / f"{self.mark}.txt"
         (self.folder / "survivor.toml").write_text(SWEEP)
@@ -122,7 +130,7 @@ class Survivor:
         deadline = time.monotonic() + 120
         while self.trials() <= known and process.poll() is None:
             assert time.monotonic() < deadline, self.output()
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def _kill_in(self, seconds: float, process: subprocess.Popen[bytes]) -> bool:
         """Kill -9 a driver so many seconds from now; whether it still ran then."""
@@ -153,7 +161,7 @@ class Survivor:
         while not what():
             assert process.poll() is None, self.output()
             assert time.monotonic() < deadline, self.output()
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def wait_for_trials(self, count: int, process: subprocess.Popen[bytes]) -> None:
         """Wait until the record has so many ended trials."""
@@ -165,12 +173,21 @@ class Survivor:
 
     def trials(self, *states: str) -> int:
         """Trials that the record has, in these states or in whatever state."""
+        return sum(not states or state in states for state, _ in self._recorded())
+
+    def trials_at_work(self) -> int:
+        """Trials that have begun and have a good part of their epochs to go."""
+        return sum(state == "RUNNING" and 0 < epochs < 3 for state, epochs in self._recorded())
+
+    def _recorded(self) -> list[tuple[str, int]]:
+        """State and epochs of each trial; by SQL, which takes little of the study's processor."""
+        if self.storage.startswith("sqlite") and not Path(self.storage[10:]).exists():
+            return []
         try:
-            study = optuna.load_study(storage=self.storage, study_name="survivor")
-            trials = study.get_trials(deepcopy=False)
-        except Exception:  # not made yet, or away
-            return 0
-        return sum(not states or trial.state.name in states for trial in trials)
+            with self._engine.connect() as connection:
+                return [(row.state, row.epochs) for row in connection.execute(text(TRIALS))]
+        except SQLAlchemyError:  # not made yet, or away
+            return []
 
     def records(self) -> list[Record]:
         return read_study(self.storage, "survivor")[1]
