@@ -43,7 +43,7 @@ def gpu_check(
     from rich.console import Console
 
     from normsweep.parts import datasets
-    from normsweep.reporting import print_table
+    from normsweep.reporting.console import print_table
 
     if epochs < 2:
         raise SweepError(f"--epochs: received {epochs}; legal: 2 or more, as the first is left out")

@@ -127,7 +127,7 @@ def _print(first: dict[str, float], measured: dict[str, list[float]], title: str
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.reporting import print_table
+    from normsweep.reporting.console import print_table
 
     engine, plain = measured.values()
     ratios = [p / e for e, p in zip(engine, plain, strict=True)]
