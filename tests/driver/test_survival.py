@@ -50,7 +50,7 @@ def test_a_driver_killed_at_fifty_moments_loses_nothing(tmp_path, store, request
     record_property("studies", studies)
 
 
-def test_workers_killed_now_and_then_cost_their_own_trials_only(tmp_path):
+def test_workers_killed_now_and_then_cost_their_own_trials_only(tmp_path, record_property):
     study = Survivor(tmp_path, options=("--n-jobs", "3", "--set", "execution.retries=20"))
     process = study.start()
     stop = threading.Event()
@@ -71,6 +71,7 @@ def test_workers_killed_now_and_then_cost_their_own_trials_only(tmp_path):
     finally:
         stop.set()
         thread.join()
+    record_property("killed", len(killed))
     assert len(killed) >= 3
     study.assert_whole()
 
