@@ -24,6 +24,8 @@ format: $(VENV)/dev.done
 
 bench: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.trial_overhead
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.driver_cost
 
 soak: $(VENV)/dev.done
 	$(BIN)/python -m pytest -m slow
