@@ -18,7 +18,7 @@ OUTCOME = (
     "test_accuracy", "epochs_run", "configuration",
 )  # fmt: skip
 ORIGIN = (
-    "seconds", "seed", "dataset", "data_digest", "device", "threads", "same_as", "fingerprint",
+    "seconds", "reused_epochs", "reused_from", "seed", "dataset", "data_digest", "device", "threads", "same_as", "fingerprint",
     "run_id", "error",
 )  # fmt: skip
 
@@ -46,8 +46,8 @@ def settled(records: Iterable[Record]) -> list[Record]:
 
 def trials_table(records: Sequence[Record], same: Mapping[str, str] | None = None) -> pd.DataFrame:
     """One row a trial, by number; trials that still run are left out."""
-    rows = [_trial_row(record, same or {}) for record in records if record.result is not None]
-    return pd.DataFrame(rows, columns=_columns(records))
+    chosen = [record for record in records if record.result is not None]
+    return _trials(chosen, _columns(records), same or {})
 
 
 def epochs_table(records: Sequence[Record]) -> pd.DataFrame:
@@ -87,9 +87,7 @@ def best_table(
     else:
         chosen = [r for r in records if r.result is not None and r.result.status is Status.COMPLETE]
     chosen = sorted(chosen, key=_rank, reverse=True)[:top]
-    table = pd.DataFrame(
-        [_trial_row(record, same or {}) for record in chosen], columns=_columns(records)
-    )
+    table = _trials(chosen, _columns(records), same or {})
     return table.drop(
         columns=["phase", "slot", "status", "test_accuracy", "configuration", "error"]
     )
@@ -132,6 +130,13 @@ def _arm_row(
     }
 
 
+def _trials(
+    records: Iterable[Record], columns: Sequence[str], same: Mapping[str, str]
+) -> pd.DataFrame:
+    rows = [_trial_row(record, same) for record in records]
+    return pd.DataFrame(rows, columns=list(columns)).astype({"reused_from": "Int64"})
+
+
 def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
     trial, result = record.trial, record.result
     assert result is not None
@@ -152,6 +157,8 @@ def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
         **{name: getattr(trial, name) for name in LEADING},
         **_own(record),
         "seconds": result.seconds,
+        "reused_epochs": result.reused,
+        "reused_from": pd.NA if result.origin is None else result.origin,
         "seed": trial.seed,
         "dataset": trial.data.name,
         "data_digest": trial.data.digest,

@@ -1,7 +1,8 @@
-"""The weights of each arm's best trial so far, on disk until they are logged as models."""
+"""States of models on disk: those that a trial can go on from, and each arm's best."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
 from collections.abc import Iterable
@@ -9,46 +10,105 @@ from pathlib import Path
 
 from normsweep.errors import StudyStopped
 from normsweep.spec import Trial
-from normsweep.training import ModelState
+from normsweep.training import ModelState, Snapshot
 
 __all__ = ["Checkpoints"]
 
-OURS = re.compile(r"[0-9a-f]{32}\.npz")
+OURS = re.compile(r"[0-9a-f]{32}-(\d{6}|running)\.npz")
+"""A lineage's state after an epoch, or where its training stood last."""
+GIB = 2**30
 
 
 class Checkpoints:
-    """One `.npz` a trial, by its fingerprint: trials that share one have the same weights."""
+    """One `.npz` a lineage and epoch; of one that runs, the last snapshot. The oldest go first."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, limit: float, every: float = 30.0) -> None:
+        """A folder of so many GiB, with a snapshot of what runs each `every` seconds."""
+        self._folder, self._limit, self.every = folder, limit * GIB, every
 
-    def save(self, trial: Trial, state: ModelState) -> None:
-        """Keep a trial's state.
+    @property
+    def wanted(self) -> bool:
+        """Whether any state may be kept."""
+        return self._limit > 0
+
+    def save(self, trial: Trial, snapshot: Snapshot) -> None:
+        """Keep the state after an epoch.
 
         Raises:
             StudyStopped: it cannot be written: on a full disk the record is next.
         """
-        try:
-            state.save(self._path(trial))
-        except OSError as error:
-            raise StudyStopped(
-                f"{self._path(trial)}: cannot be written: {error.strerror}; mend that, and run the "
-                "same command again"
-            ) from None
+        self._write(self._path(trial, f"{snapshot.epoch:06d}"), snapshot)
+
+    def save_running(self, trial: Trial, snapshot: Snapshot) -> None:
+        """Keep where a trial stands that still runs, in the place of where it stood before.
+
+        Raises:
+            StudyStopped: it cannot be written.
+        """
+        self._write(self._path(trial, "running"), snapshot)
+
+    def drop_running(self, trial: Trial) -> None:
+        """The trial has ended, or may not go on from where it was."""
+        with contextlib.suppress(OSError):
+            self._path(trial, "running").unlink(missing_ok=True)
 
     def load(self, trial: Trial) -> ModelState | None:
-        """A trial's state, or None where it is not kept or cannot be read."""
-        try:
-            return ModelState.load(self._path(trial))
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-            return None
+        """A trial's state after its last epoch, or None where it is not kept or cannot be read."""
+        snapshot = _read(self._path(trial, f"{trial.epochs:06d}"))
+        return snapshot.state if snapshot else None
+
+    def start(self, trial: Trial) -> Snapshot | None:
+        """The furthest state of a trial's lineage that it can go on from."""
+        names = self._folder.glob(f"{trial.lineage[:32]}-[0-9]*.npz")
+        epochs = sorted((int(p.stem[-6:]) for p in names if OURS.fullmatch(p.name)), reverse=True)
+        running = _read(self._path(trial, "running"))
+        if running is not None and running.epoch >= trial.epochs:
+            running = None
+        for epoch in epochs:
+            if epoch < trial.epochs and (running is None or epoch > running.epoch):
+                snapshot = _read(self._path(trial, f"{epoch:06d}"))
+                if snapshot is not None and snapshot.epoch == epoch:
+                    return snapshot
+        return running
 
     def keep_only(self, trials: Iterable[Trial]) -> None:
-        """Drop the states of all other trials."""
-        kept = {self._path(trial) for trial in trials}
-        for path in self._folder.glob("*.npz"):
-            if path not in kept and OURS.fullmatch(path.name):  # the folder may be a link
+        """Drop the last states of all other trials."""
+        kept = {self._path(trial, f"{trial.epochs:06d}") for trial in trials}
+        for path in self._ours():
+            if path not in kept and not path.stem.endswith("running"):
                 path.unlink(missing_ok=True)
 
-    def _path(self, trial: Trial) -> Path:
-        return self._folder / f"{trial.fingerprint[:32]}.npz"
+    def _write(self, path: Path, snapshot: Snapshot) -> None:
+        try:
+            snapshot.save(path)
+            self._trim()
+        except OSError as error:
+            raise StudyStopped(
+                f"{path}: cannot be written: {error.strerror}; mend that, and run the same command "
+                "again"
+            ) from None
+
+    def _trim(self) -> None:
+        """Drop the oldest while all together are larger than the limit."""
+        files = sorted((path.stat().st_mtime_ns, path) for path in self._ours())
+        sizes = {path: path.stat().st_size for _, path in files}
+        total = sum(sizes.values())
+        for _, path in files:
+            if total <= self._limit:
+                return
+            path.unlink(missing_ok=True)
+            total -= sizes[path]
+
+    def _ours(self) -> list[Path]:
+        """Our own files: the folder may be a link to where others lie too."""
+        return [path for path in self._folder.glob("*.npz") if OURS.fullmatch(path.name)]
+
+    def _path(self, trial: Trial, which: str) -> Path:
+        return self._folder / f"{trial.lineage[:32]}-{which}.npz"
+
+
+def _read(path: Path) -> Snapshot | None:
+    try:
+        return Snapshot.load(path)
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile):
+        return None

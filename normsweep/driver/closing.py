@@ -32,6 +32,7 @@ __all__ = [
     "print_lacking",
     "print_missing",
     "print_next",
+    "print_reuse",
     "print_tables",
     "write_ending",
     "write_note",
@@ -154,6 +155,18 @@ def print_tables(search: Search, console: Console) -> None:
     best = best_table(records, arms, same=search.info.same).filter(BEST)
     print_table(console, best, f"{search.sweep.name}: best trial of each arm")
     print_table(console, arms_table(records, arms).filter(ARMS), "all trials of each arm")
+
+
+def print_reuse(records: Sequence[Record], console: Console) -> None:
+    """How many epochs were trained, where some did not have to be."""
+    results = [r.result for r in records if r.result is not None]
+    total, reused = sum(len(r.curve) for r in results), sum(r.reused for r in results)
+    if reused:
+        _say(
+            console,
+            f"of {total} epochs {total - reused} were trained: {reused} are on record in trials that "
+            "begin the same",
+        )
 
 
 def print_missing(search: Search, searched: bool, console: Console) -> bool:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 
 from normsweep.analysis import best_of_arms
 from normsweep.driver.checkpoints import Checkpoints
 from normsweep.driver.delivery import Delivery
+from normsweep.driver.reuse import Curves
 from normsweep.driver.signals import Signals
 from normsweep.errors import Interrupted, StudyStopped
-from normsweep.execution import Executor
+from normsweep.execution import Event, Executor
 from normsweep.plain import printable
 from normsweep.reporting.console import Display
 from normsweep.search import Hold, Phase
 from normsweep.secrets import masked
 from normsweep.spec import Epoch, Record, Result, Status, Trial
-from normsweep.training import Finished
+from normsweep.training import Engine, Finished, Keep, ModelState, Snapshot
 
 __all__ = ["run_phase"]
 
@@ -31,7 +33,7 @@ def run_phase(
     phase: Phase,
     executor: Executor,
     delivery: Delivery,
-    checkpoints: Checkpoints | None,
+    checkpoints: Checkpoints,
     display: Display,
     signals: Signals,
     hold: Hold,
@@ -44,7 +46,7 @@ def run_phase(
         phase: the plan and the record.
         executor: where trials run.
         delivery: the projection to MLflow.
-        checkpoints: where the best trials' weights are kept; None: they are not.
+        checkpoints: where states are kept that trials can go on from, and the best of each arm.
         display: told what happens.
         signals: interrupts between, never within, writes.
         hold: the study, that no other process may drive meanwhile.
@@ -59,8 +61,9 @@ def run_phase(
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:
-            if deadline is None or time.monotonic() < deadline:
-                loop.fill()
+            while (deadline is None or time.monotonic() < deadline) and loop.take_up():
+                delivery.collect()
+                signals.check()
             if not loop.running:
                 return
             # A poll that ends soon is not interrupted: what it had taken in would be lost.
@@ -82,7 +85,7 @@ class _Loop:
         phase: Phase,
         executor: Executor,
         delivery: Delivery,
-        checkpoints: Checkpoints | None,
+        checkpoints: Checkpoints,
         display: Display,
         where: Result,
     ) -> None:
@@ -90,24 +93,42 @@ class _Loop:
         self._where = where
         self._checkpoints, self._display = checkpoints, display
         self.running: dict[int, Trial] = {}
-        self._best = best_of_arms(phase.records())
+        self._starts: dict[int, Snapshot] = {}
+        records = phase.records()
+        self._best = best_of_arms(records)
+        self._curves = Curves(records, self._identity)
         self._failures: list[str] = []
 
-    def fill(self) -> None:
-        """Start trials while there is room and something to try."""
-        while len(self.running) < self._executor.slots and (trial := self._phase.ask()):
-            self.running[trial.number] = trial
-            self._executor.submit(trial, self._keep_from(trial))
-            self._display.started(trial)
-            self._delivery.started(trial)
+    def take_up(self) -> bool:
+        """Start a trial, or answer it from the record; whether there was room and something to try."""
+        if len(self.running) >= self._executor.slots:
+            return False
+        trial = self._phase.ask({running.lineage for running in self.running.values()})
+        if trial is None:
+            return False
+        self.running[trial.number] = trial
+        self._display.started(trial)
+        self._delivery.started(trial)
+        began = time.time()
+        if (known := self._curves.answer(trial)) is not None:
+            self._answer(trial, replace(known, started=began, seconds=time.time() - began))
+            return True
+        start = self._checkpoints.start(trial)
+        if start is not None:
+            self._starts[trial.number] = start
+        self._executor.submit(trial, self._keep_of(trial), start)
+        return True
 
-    def handle(self, events: list[Epoch | Finished]) -> None:
+    def handle(self, events: list[Event]) -> None:
         """Record what happened."""
         for event in events:
-            if isinstance(event, Epoch):
-                self._epoch(event)
-            else:
-                self._finished(event)
+            match event:
+                case Epoch():
+                    self._epoch(event)
+                case Snapshot():
+                    self._snapshot(event)
+                case Finished():
+                    self._finished(event)
 
     def interrupt(self) -> None:
         """Stop what runs; each trial is recorded with the epochs it had."""
@@ -121,40 +142,88 @@ class _Loop:
         finally:
             self._delivery.abandon()
 
+    def _answer(self, trial: Trial, known: Result) -> None:
+        """Record what the record has already, as if it had been trained."""
+        for epoch in known.curve:
+            if not self._reported(epoch) and epoch.epoch < trial.epochs and epoch.finite:
+                curve = known.curve[: epoch.epoch]
+                known = replace(known, status=Status.PRUNED, curve=curve, reused=len(curve))
+                break
+        self._finished(Finished(known))
+
     def _epoch(self, epoch: Epoch) -> None:
-        trial = self.running[epoch.trial]
-        self._display.epoch(trial, epoch)
+        self._executor.reply(epoch.trial, self._reported(epoch))
+
+    def _reported(self, epoch: Epoch) -> bool:
+        """Take an epoch down; whether its trial goes on."""
+        self._display.epoch(self.running[epoch.trial], epoch)
         self._delivery.epoch(epoch)
-        self._executor.reply(epoch.trial, self._phase.report(epoch))
+        return self._phase.report(epoch)
+
+    def _snapshot(self, snapshot: Snapshot) -> None:
+        trial = self.running[snapshot.so_far.trial]
+        if snapshot.epoch in self._phase.budgets(trial):
+            self._checkpoints.save(trial, snapshot)
+        else:
+            self._checkpoints.save_running(trial, snapshot)
 
     def _finished(self, event: Finished) -> None:
-        del self.running[event.result.trial]
+        trial = self.running.pop(event.result.trial)
+        self._compare_start(trial, event.result)
         result = replace(event.result, error=printable(masked(event.result.error)))
         if not result.machine:
             where = self._where
             result = replace(result, machine=where.machine, chance=where.chance)
         record = self._phase.tell(result)
-        self._keep(record, event)
+        self._curves.add(record)
+        self._keep(record, event.state)
         self._delivery.finished(record)
         self._display.finished(record)
         self._count_failures(event.result)
 
-    def _keep_from(self, trial: Trial) -> float | None:
-        """The score from which a trial's weights are worth having."""
-        if self._checkpoints is None:
-            return None
+    def _keep_of(self, trial: Trial) -> Keep:
+        """The states of a trial that are worth having."""
+        if not self._checkpoints.wanted:
+            return Keep()
+        if self._phase.extendable:
+            return Keep(-1.0, self._phase.budgets(trial), self._checkpoints.every)
         best = self._best.get(trial.arm)
-        return best.result.score if best and best.result else -1.0
+        return Keep(
+            best.result.score if best and best.result else -1.0, every=self._checkpoints.every
+        )
 
-    def _keep(self, record: Record, event: Finished) -> None:
-        """Keep the weights of a new best of its arm, in the place of the one before."""
-        if self._checkpoints is None:
-            return
+    def _keep(self, record: Record, state: ModelState | None) -> None:
+        """Keep a last state; where it is there for the arm's best alone, in the place of the one before."""
+        trial, result = record.trial, record.result
+        assert result is not None
+        # One that was too slow, or hung, is not to come to its end by being tried again.
+        if result.status not in (Status.CRASHED, Status.INTERRUPTED):
+            self._checkpoints.drop_running(trial)
         before = self._best
         self._best = best_of_arms([*before.values(), record])
-        if self._best.get(record.trial.arm) is record and event.state is not None:
-            self._checkpoints.save(record.trial, event.state)
+        if state is None:
+            return
+        best = self._best.get(trial.arm) is record
+        if best or self._phase.extendable:
+            self._checkpoints.save(trial, Snapshot(result, state))
+        if best and not self._phase.extendable:
             self._checkpoints.keep_only(r.trial for r in self._best.values())
+
+    def _compare_start(self, trial: Trial, result: Result) -> None:
+        """Say so where a trial did not go on from the state that it was given."""
+        start = self._starts.pop(trial.number, None)
+        if start is not None and result.status.scored and not result.reused:
+            was, now = start.so_far.machine, result.machine
+            other = [
+                f"{key} {was.get(key)}, now {now[key]}" for key in now if was.get(key) != now[key]
+            ]
+            self._display.note(
+                f"trial {trial.number}: trained from its first epoch: the state of trial "
+                f"{start.so_far.trial} is from {'; '.join(other) or 'another network'}"
+            )
+
+    def _identity(self, trial: Trial) -> Mapping[str, str]:
+        return self._executor.call(Engine.identity, trial)
 
     def _count_failures(self, result: Result) -> None:
         if not result.status.failed:

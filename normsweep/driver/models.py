@@ -15,9 +15,9 @@ from normsweep.execution import Executor
 from normsweep.parts import models
 from normsweep.reporting.console import Display
 from normsweep.search import Search
-from normsweep.spec import Record, Trial
+from normsweep.spec import Epoch, Record, Trial
 from normsweep.tracking import Tracker, TrackingFailed, save_model
-from normsweep.training import Finished, ModelState
+from normsweep.training import Finished, Keep, ModelState
 
 __all__ = ["log_best_models"]
 
@@ -48,7 +48,9 @@ def log_best_models(
         if not record.run_id:
             display.note(f"model of {arm} not logged: MLflow does not have its trial {number} yet")
             continue
-        state = checkpoints.load(record.trial) or _trained_again(record.trial, executor, signals)
+        state = checkpoints.load(record.trial) or _trained_again(
+            record.trial, checkpoints, executor, signals
+        )
         if state is None:
             display.note(f"model of {arm} not logged: trial {number} failed when trained again")
             continue
@@ -95,13 +97,16 @@ def _log(
     search.mark_model(trial.arm, trial.number, model_id)
 
 
-def _trained_again(trial: Trial, executor: Executor, signals: Signals) -> ModelState | None:
+def _trained_again(
+    trial: Trial, checkpoints: Checkpoints, executor: Executor, signals: Signals
+) -> ModelState | None:
     """The trial's weights where they were not kept: the same trial gives the same ones."""
-    executor.submit(trial, keep_from=-1.0)
+    executor.submit(trial, Keep.last(), checkpoints.start(trial))
     while True:
         with signals.waiting():
             events = executor.poll(0.5)
         for event in events:
             if isinstance(event, Finished):
                 return event.state
-            executor.reply(trial.number, True)
+            if isinstance(event, Epoch):
+                executor.reply(trial.number, True)

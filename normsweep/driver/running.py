@@ -17,6 +17,7 @@ from normsweep.driver.closing import (
     print_lacking,
     print_missing,
     print_next,
+    print_reuse,
     print_tables,
     write_ending,
     write_note,
@@ -85,6 +86,7 @@ class Running:
                 write_note(search, self.tracker, self.background, console)
             raise
         print_tables(search, console)
+        print_reuse(Archive(self.study).records(), console)
         lacking += self._close(reachable=not lacking)
         print_next(search, self.storage, self.tracker, console)
         scored = print_missing(search, wanted != CONFIRM, console)
@@ -107,12 +109,11 @@ class Running:
 
     def _search(self) -> list[str]:
         sweep = self.search.sweep
-        checkpoints = Checkpoints(self.root / "checkpoints" / sweep.name)
-        return self._phase(self.search, checkpoints, sweep.search.timeout)
+        return self._phase(self.search, sweep.search.timeout)
 
     def _confirm(self) -> list[str]:
         confirmation = open_confirmation(self.study, self.search, self.data)
-        lacking = self._phase(confirmation, None, None)
+        lacking = self._phase(confirmation, None)
         if not confirmation.left:
             confirmation.look()
         return lacking
@@ -122,9 +123,7 @@ class Running:
         with make_display(self.console) as display:
             return self._deliver(self._delivery(Archive(self.study), display), display, self.search)
 
-    def _phase(
-        self, phase: Phase, checkpoints: Checkpoints | None, timeout: float | None
-    ) -> list[str]:
+    def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
         """Run a phase; what MLflow lacks of it in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
         with make_display(self.console) as display:
@@ -137,7 +136,7 @@ class Running:
                 phase,
                 self.executor,
                 delivery,
-                checkpoints,
+                self._checkpoints(phase),
                 display,
                 self.signals,
                 self.hold,
@@ -145,6 +144,11 @@ class Running:
                 timeout,
             )
             return self._deliver(delivery, display, phase)
+
+    def _checkpoints(self, phase: Phase) -> Checkpoints:
+        folder = self.root / "checkpoints" / self.search.sweep.name / phase.phase
+        limits = self.search.sweep.execution
+        return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 
     def _delivery(self, archive: Archive, display: Display) -> Delivery:
         return Delivery(archive, self.tracker, self.about, display.note, self.background)
@@ -157,7 +161,7 @@ class Running:
                 phase,
                 self.tracker,
                 self.executor,
-                Checkpoints(self.root / "checkpoints" / phase.sweep.name),
+                self._checkpoints(phase),
                 display,
                 self.signals,
                 self.background,

@@ -20,7 +20,7 @@ from normsweep.execution.supervisor import Post, Supervisor
 from normsweep.execution.worker_process import Job
 from normsweep.parts import Dataset
 from normsweep.spec import Result, Status, Trial
-from normsweep.training import Device, Finished, environment
+from normsweep.training import Device, Finished, Keep, Snapshot, environment
 
 __all__ = ["Cluster", "Share"]
 
@@ -92,8 +92,8 @@ class Cluster:
         )(Supervisor)
         self._hire: Callable[[], Any] = lambda: remote.remote(post)
         self._data: dict[str, Any] = {}
-        self._waiting: deque[tuple[Job, float | None]] = deque()
-        self._lost: list[Finished] = []
+        self._waiting: deque[tuple[Job, Keep | None, Snapshot | None]] = deque()
+        self._pending: list[Event] = []
         self._seats = [Seat() for _ in range(self.slots)]
         for seat in self._seats:
             self._start(seat)
@@ -105,14 +105,13 @@ class Cluster:
             if seat.actor is not None:
                 seat.actor.take.remote(self._data[digest])
 
-    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
         """Hand a trial to the next supervisor that is free."""
-        self._waiting.append((Job(trial, time.monotonic()), keep_from))
+        self._waiting.append((Job(trial, time.monotonic()), keep, start))
 
     def poll(self, timeout: float) -> list[Event]:
         """What supervisors said, and what became of the trials of those that are gone."""
-        events: list[Event] = [*self._lost]
-        self._lost.clear()
+        events, self._pending = self._pending, []
         deadline = time.monotonic() + (0 if events else timeout)
         while True:
             self._assign()
@@ -131,18 +130,18 @@ class Cluster:
         """Kill the supervisor that has the trial, its worker with it."""
         for waiting in [w for w in self._waiting if w[0].trial.number == trial]:
             self._waiting.remove(waiting)
-            self._lost.append(_ended(waiting[0], Status.INTERRUPTED, ""))
+            self._pending.append(_ended(waiting[0], Status.INTERRUPTED, ""))
         for seat in self._at(trial):
             assert seat.job is not None
-            self._lost.append(_ended(seat.job, Status.INTERRUPTED, ""))
+            self._pending.append(_ended(seat.job, Status.INTERRUPTED, ""))
             self._dismiss(seat)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run the function in a worker, between trials."""
+        """Run the function in a worker that has no trial."""
         seat = self._free()
         while seat is None:
             self._assign()
-            self._news(TICK)
+            self._pending += self._news(TICK)
             seat = self._free()
         answer = seat.actor.call.remote(function, args, kwargs)
         try:
@@ -178,8 +177,7 @@ class Cluster:
             if seat.actor is None:
                 self._start(seat)
             elif seat.free:
-                job, keep_from = self._waiting.popleft()
-                seat.take(job, keep_from)
+                seat.take(*self._waiting.popleft())
 
     def _news(self, timeout: float) -> list[Event]:
         """All news that are there, waiting for the first up to `timeout` seconds."""
@@ -210,12 +208,12 @@ class Cluster:
         """A supervisor is gone; a trial that it had not begun is given to another one."""
         if getattr(error, "actor_init_failed", False):
             raise StudyStopped(f"a worker cannot be started on the cluster: {reason(error)}")
-        job, keep_from, begun = seat.job, seat.keep_from, self._begun(seat)
+        job, keep, start, begun = seat.job, seat.keep, seat.start, self._begun(seat)
         self._dismiss(seat)
         if job is None:
             return []
         if not begun:
-            self._waiting.appendleft((Job(job.trial, time.monotonic()), keep_from))
+            self._waiting.appendleft((Job(job.trial, time.monotonic()), keep, start))
             return []
         return [
             _ended(job, Status.CRASHED, f"lost with its node or its Ray worker: {reason(error)}")

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ __all__ = ["Share", "connected", "gpus_each", "reason", "room", "too_small"]
 
 REACH = 10.0
 """Seconds that a connection to a cluster may take."""
+UNSTARTED, ATTEMPTS, PAUSE = "Starting Ray client server failed", 3, 2.0
+"""What a head says that could not start a process for us, how often to ask, seconds in between."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,23 @@ def connected(address: str | None, cpus: int) -> Any:
         options |= {"address": address}
     try:
         with _our_signals(), _no_secrets():
-            ray.init(**options)
+            _init(ray, options)
     except Exception as error:
         raise _unreached(address, reason(error)) from None
     return ray
+
+
+def _init(ray: Any, options: dict[str, Any]) -> None:
+    """Connect; a head may fail to start its process for us now and then, and is asked again."""
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            ray.init(**options)
+        except ConnectionAbortedError as error:
+            if not left or UNSTARTED not in str(error):
+                raise
+            time.sleep(PAUSE)
+        else:
+            return
 
 
 def _reach(address: str) -> None:

@@ -13,7 +13,15 @@ from normsweep.execution.calls import answer
 from normsweep.execution.messages import Call, Raised, Returned
 from normsweep.execution.protocol import Event
 from normsweep.spec import Epoch, Result, Status, Trial
-from normsweep.training import Device, Engine, Finished, Training, environment
+from normsweep.training import (
+    Device,
+    Engine,
+    Finished,
+    Keep,
+    Snapshot,
+    Training,
+    environment,
+)
 
 __all__ = ["Inline"]
 
@@ -42,10 +50,10 @@ class Inline:
     def provide(self, digest: str) -> None:
         """It is here already."""
 
-    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
         """Take up a trial; it runs in `poll`."""
         self._trial, self._curve, self._go_on = trial, [], None
-        self._training = self._engine.train(trial, keep_from)
+        self._training = self._engine.train(trial, keep, start)
         self._started = time.time()
 
     def poll(self, timeout: float) -> list[Event]:
@@ -57,13 +65,14 @@ class Inline:
         if self._timeout is not None and time.time() - self._started > self._timeout:
             return [self._end(Status.TIMED_OUT, f"exceeded {self._timeout:g} s")]
         try:
-            epoch = self._training.send(self._go_on)
+            event = self._training.send(self._go_on)
         except StopIteration as end:
             self._trial = self._training = None
             return [end.value]
         self._go_on = True
-        self._curve.append(epoch)
-        return [epoch]
+        if isinstance(event, Epoch):
+            self._curve.append(event)
+        return [event]
 
     def reply(self, trial: int, go_on: bool) -> None:
         """Whether the trial goes on at the next poll."""

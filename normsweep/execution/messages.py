@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.spec import Trial
+from normsweep.training import Keep, Snapshot
 
 __all__ = ["Begun", "Call", "Raised", "Reply", "Returned", "Setup", "Train"]
 
@@ -28,7 +29,10 @@ class Train:
     """Train a trial."""
 
     trial: Trial
-    keep_from: float | None
+    keep: Keep | None = None
+    """Which states to give back."""
+    start: Snapshot | None = None
+    """Where to go on from."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from normsweep.execution.protocol import Event
 from normsweep.execution.worker_process import Inbox, Job, Worker
 from normsweep.secrets import without_secrets
 from normsweep.spec import Epoch, Result, Status, Trial
-from normsweep.training import Device, Finished, environment
+from normsweep.training import Device, Finished, Keep, Snapshot, environment
 
 __all__ = ["Processes"]
 
@@ -62,22 +62,21 @@ class Processes:
         shared = {**without_secrets(os.environ), **environment(device, threads)}
         self._seats = [{**shared, **own} for own in seats(device, jobs)]
         self._inbox: Inbox = queue.SimpleQueue()
-        self._lost: list[Finished] = []
+        self._pending: list[Event] = []
         self._workers: list[Worker | None] = [self._start(seat) for seat in range(jobs)]
 
     def provide(self, digest: str) -> None:
         """It is here already: workers read the folder."""
 
-    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
         """Hand a trial to a worker that has none; a lost one is replaced first."""
         worker = self._free()
         worker.job = Job(trial, time.monotonic() + (WAKING if worker.spoke else STARTING))
-        worker.send(Train(trial, keep_from))
+        worker.send(Train(trial, keep, start))
 
     def poll(self, timeout: float) -> list[Event]:
         """What workers said, and what became of trials whose limits are passed or worker is gone."""
-        events: list[Event] = [*self._lost]
-        self._lost.clear()
+        events, self._pending = self._pending, []
         deadline = time.monotonic() + (0 if events else timeout)
         while True:
             for worker, message in self._messages(deadline):
@@ -94,16 +93,16 @@ class Processes:
     def cancel(self, trial: int) -> None:
         """Kill the worker that runs the trial."""
         for worker, job in self._at(trial):
-            self._lost.append(self._lose(worker, job, Status.INTERRUPTED, ""))
+            self._pending.append(self._lose(worker, job, Status.INTERRUPTED, ""))
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run the function in a worker, between trials."""
+        """Run the function in a worker that has no trial."""
         worker = self._free()
         worker.send(Call(function, args, kwargs))
         while True:
             for sender, message in self._messages(time.monotonic() + TICK):
                 if sender is not worker:
-                    self._event(sender, message)  # no trial runs now, but a worker may be lost
+                    self._pending += self._event(sender, message)
                     continue
                 match message:
                     case Returned(value):
@@ -165,6 +164,8 @@ class Processes:
                 worker.job.clock = time.monotonic()
             case Epoch():
                 worker.job.curve.append(message)
+                return [message]
+            case Snapshot():
                 return [message]
             case Finished():
                 worker.job = None

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from normsweep.spec import Epoch, Trial
-from normsweep.training import Engine, Finished
+from normsweep.training import Engine, Finished, Keep, Snapshot
 
 __all__ = ["Event", "Executor"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Event = Epoch | Finished
+Event = Epoch | Snapshot | Finished
 
 
 class Executor(Protocol):
@@ -27,10 +27,13 @@ class Executor(Protocol):
         """Bring a dataset of the driver's data folder to where trials run."""
         ...
 
-    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
         """Start a trial, where a slot is free.
 
-        `keep_from`: the model's state is given back where the score is at least this; None: never.
+        Args:
+            trial: what to train.
+            keep: which of the model's states are given back; None: none.
+            start: a state to go on from, where it is good on the machine that the trial comes to.
         """
         ...
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from normsweep.execution.protocol import Event
 from normsweep.execution.worker_process import Job
-from normsweep.training import Finished
+from normsweep.spec import Epoch
+from normsweep.training import Finished, Keep, Snapshot
 
 __all__ = ["Seat"]
 
@@ -30,17 +31,18 @@ class Seat:
         self.taken: Any = None
         """Whether it has begun its trial."""
         self.job: Job | None = None
-        self.keep_from: float | None = None
+        self.keep: Keep | None = None
+        self.start: Snapshot | None = None
 
     @property
     def free(self) -> bool:
         """Whether a trial can be handed to it."""
         return self.ready and self.job is None
 
-    def take(self, job: Job, keep_from: float | None) -> None:
+    def take(self, job: Job, keep: Keep | None, start: Snapshot | None) -> None:
         """Hand it a trial."""
-        self.job, self.keep_from = job, keep_from
-        self.taken = self.actor.submit.remote(job.trial, keep_from)
+        self.job, self.keep, self.start = job, keep, start
+        self.taken = self.actor.submit.remote(job.trial, keep, start)
 
     def ask_for_news(self) -> None:
         """Ask, unless it was asked; a new one answers as soon as it stands."""
@@ -50,6 +52,6 @@ class Seat:
     def note(self, event: Event) -> None:
         """Keep what its trial reported, for the case that it is lost."""
         if isinstance(event, Finished):
-            self.job = None
-        elif self.job is not None:
+            self.job = self.start = None
+        elif self.job is not None and isinstance(event, Epoch):
             self.job.curve.append(event)

@@ -17,7 +17,7 @@ from normsweep.execution.processes import Processes
 from normsweep.execution.protocol import Event
 from normsweep.parts import Dataset
 from normsweep.spec import Trial
-from normsweep.training import Device
+from normsweep.training import Device, Keep, Snapshot
 
 __all__ = ["Post", "Supervisor"]
 
@@ -63,9 +63,9 @@ class Supervisor:
         """Keep a dataset where the worker maps it into memory, once a node."""
         dataset.save(self._data)
 
-    def submit(self, trial: Trial, keep_from: float | None) -> None:
+    def submit(self, trial: Trial, keep: Keep | None, start: Snapshot | None) -> None:
         """Start a trial."""
-        self._executor.submit(trial, keep_from)
+        self._executor.submit(trial, keep, start)
 
     def poll(self, timeout: float) -> list[Event]:
         """What happened, waiting up to `timeout` seconds for the first."""

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from normsweep.errors import UserError
 from normsweep.execution.calls import answer
 from normsweep.execution.messages import Begun, Call, Raised, Reply, Setup, Train
+from normsweep.spec import Epoch
 from normsweep.training import Engine
 
 __all__ = ["main"]
@@ -84,16 +85,17 @@ def _train(
     engine: Engine, job: Train, asks: bool, inbox: queue.SimpleQueue[Any], outbox: BinaryIO
 ) -> None:
     _send(outbox, Begun(job.trial.number))
-    training = engine.train(job.trial, job.keep_from)
+    training = engine.train(job.trial, job.keep, job.start)
     go_on: bool | None = None
     while True:
         try:
-            _send(outbox, training.send(go_on))
+            event = training.send(go_on)
         except StopIteration as end:
             _send(outbox, end.value)
             return
+        _send(outbox, event)
         go_on = True
-        if asks:
+        if asks and isinstance(event, Epoch):
             reply: Reply = inbox.get()
             go_on = reply.go_on
 

@@ -25,7 +25,7 @@ from normsweep.analysis import best_of_arms, settled
 from normsweep.plain import printable
 from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.reporting.plan import duration
-from normsweep.spec import Epoch, Record, Status, Trial
+from normsweep.spec import Epoch, Record, Result, Status, Trial
 
 __all__ = ["Display", "LiveDisplay", "PlainDisplay", "make_display", "print_table"]
 
@@ -228,9 +228,19 @@ def described(record: Record) -> str:
         f"lr {trial.learning_rate:.2g} epochs {trial.epochs}"
     )
     if result.status is Status.COMPLETE:
-        return f"{head}: {result.score:.4f} in {duration(result.seconds)}"
+        return f"{head}: {result.score:.4f} {_cost(result)}"
     why = " ".join(result.error.split())
     return f"{head}: {result.status.value}" + (f": {why[:300]}" if why else "")
+
+
+def _cost(result: Result) -> str:
+    """How long it took, or which trial had it already."""
+    if not result.reused:
+        return f"in {duration(result.seconds)}"
+    if result.reused == len(result.curve):
+        return f"from the record of trial {result.origin}"
+    head = f"epochs 1 to {result.reused}" if result.reused > 1 else "epoch 1"
+    return f"in {duration(result.seconds)}, {head} from trial {result.origin}"
 
 
 SENTENCE = 12

@@ -24,9 +24,9 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from normsweep.search.phase import outcome, value_of
-from normsweep.spec import Choice, Dimension, Result, Scalar, Space, Sweep, Trial
+from normsweep.spec import Choice, Dimension, Range, Result, Scalar, Space, Sweep, Trial
 
-__all__ = ["Advisor", "distribution", "make_advisor"]
+__all__ = ["Advisor", "distribution", "make_advisor", "recorded"]
 
 Params = dict[str, Scalar]
 
@@ -37,6 +37,14 @@ the best of those before."""
 
 class Advisor(Protocol):
     """Chooses parameters for the trials of one arm, and says which may stop early."""
+
+    def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
+        """What was tried at which slot; before all else."""
+        ...
+
+    def planned(self, slot: int) -> Params | None:
+        """The parameters of the arm's `slot`-th trial, where they are fixed from the start."""
+        ...
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
         """Parameters of the arm's `slot`-th trial; `fixed` ones are taken as given."""
@@ -77,6 +85,13 @@ class _Adaptive:
         self._left_out = 0
         self._asked: dict[int, optuna.Trial] = {}
 
+    def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
+        """It is learned from its trials."""
+
+    def planned(self, slot: int) -> Params | None:
+        """They depend on what is known when it is asked."""
+        return None
+
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
         """Ask the arm's study."""
         study = self._filled()
@@ -106,7 +121,10 @@ class _Adaptive:
             self._study.add_trial(told)
 
     def learn(self, trial: Trial, result: Result) -> None:
-        """Take the trial up, without the parameter that makes it the arm's."""
+        """Take the trial up, without the parameter that makes it the arm's.
+
+        Its distributions are today's: the limit of epochs may have been raised since.
+        """
         value, state = outcome(result)
         params = {k: v for k, v in trial.params.items() if k != self._sweep.compare}
         space = self._sweep.search.space
@@ -164,6 +182,18 @@ class _Planned:
         self._points, self._compare = points, sweep.compare
         self._pruner = _Adaptive(sweep, arm, 1)
 
+    def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
+        """A grid that has grown gives what is new to the slots that are free."""
+        if isinstance(self._points, list):
+            old = {frozenset(params.items()) for params in taken.values()}
+            new = iter([point for point in self._points if frozenset(point.items()) not in old])
+            slots = range(len(self._points))
+            self._points = [dict(taken[slot]) if slot in taken else next(new) for slot in slots]
+
+    def planned(self, slot: int) -> Params | None:
+        """The slot's point."""
+        return self._points[slot]
+
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
         """The slot's point."""
         chosen = {**self._points[slot], **fixed}
@@ -185,10 +215,23 @@ class _Planned:
 
 
 def _grid(space: Space, compare: str, arm: Scalar, seed: int) -> list[Params]:
-    """All points of an arm in an order drawn with the seed, so that a part of them is spread."""
+    """All points of an arm in an order drawn with the seed, so that a part of them is spread.
+
+    Of points that differ in their epochs alone the longest comes first: it holds the others.
+    """
     points = space.points({compare: arm})
     order = np.random.default_rng(_seed(seed, 0)).permutation(len(points))
-    return [points[i] for i in order]
+    shuffled = [points[i] for i in order]
+    alike: dict[tuple[tuple[str, Scalar], ...], list[Params]] = {}
+    for point in shuffled:
+        alike.setdefault(_but_epochs(point), []).append(point)
+    for family in alike.values():
+        family.sort(key=lambda point: int(point["epochs"]))
+    return [alike[_but_epochs(point)].pop() for point in shuffled]
+
+
+def _but_epochs(point: Params) -> tuple[tuple[str, Scalar], ...]:
+    return tuple((name, value) for name, value in point.items() if name != "epochs")
 
 
 def _sobol(space: Space, compare: str, arm: Scalar, seed: int) -> _Points:
@@ -232,6 +275,14 @@ def suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:
             return trial.suggest_float(dimension.name, low, high, log=log, step=step)
         case other:
             raise TypeError(f"no such distribution: {other}")
+
+
+def recorded(dimension: Dimension) -> Dimension:
+    """A parameter as the record has it: Optuna lets no list grow, as the list of epochs may."""
+    if dimension.name != "epochs" or not isinstance(dimension, Choice):
+        return dimension
+    low, high = (int(end) for end in (min(dimension.values), max(dimension.values)))  # type: ignore[type-var]
+    return Range(dimension.name, low, high, integer=True, when=dimension.when)
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from normsweep.parts import resolve_trial
@@ -30,6 +30,7 @@ class Confirmation(Phase):
     """
 
     phase = CONFIRM
+    extendable = True
 
     def __init__(
         self,
@@ -54,11 +55,12 @@ class Confirmation(Phase):
         return len(self._open)
 
     @on_record
-    def ask(self) -> Trial | None:
-        """The next trial, recorded as running; None where the plan is done."""
-        if not self._open:
+    def ask(self, held: Container[str] = ()) -> Trial | None:
+        """The next trial, recorded as running; None where the plan has none."""
+        planned = next((trial for trial in self._open if trial.lineage not in held), None)
+        if planned is None:
             return None
-        planned = self._open.pop(0)
+        self._open.remove(planned)
 
         def attrs(number: int) -> dict[str, str]:
             return {record.TRIAL: replace(planned, number=number).to_json()}
@@ -66,6 +68,10 @@ class Confirmation(Phase):
         trial = replace(planned, number=self._study.begin({}, {}, attrs))
         self._running[trial.number] = trial
         return trial
+
+    def budgets(self, trial: Trial) -> frozenset[int]:
+        """None: all are trained for the same number of epochs."""
+        return frozenset()
 
     def _reopen(self, trial: Trial) -> None:
         self._open.insert(0, trial)

@@ -6,7 +6,7 @@ import functools
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import ParamSpec, TypeVar
 
 from optuna.exceptions import OptunaError
@@ -82,6 +82,8 @@ class Phase(Archive, ABC):
     phase: str
     total: int
     """Trials planned."""
+    extendable: bool
+    """Whether a trial may be followed by one that is the same for more epochs."""
 
     def __init__(self, study: Study, retries: int) -> None:
         super().__init__(study)
@@ -95,8 +97,15 @@ class Phase(Archive, ABC):
         """Trials that are not recorded yet and do not run."""
 
     @abstractmethod
-    def ask(self) -> Trial | None:
-        """The next trial, recorded as running; None where the plan is done."""
+    def ask(self, held: Container[str] = ()) -> Trial | None:
+        """The next trial, recorded as running; None where the plan has none.
+
+        `held`: lineages that run; what would train the same epochs beside them is not given yet.
+        """
+
+    @abstractmethod
+    def budgets(self, trial: Trial) -> frozenset[int]:
+        """Shorter numbers of epochs at which the plan has trials of the same lineage."""
 
     @abstractmethod
     def _reopen(self, trial: Trial) -> None:

@@ -47,6 +47,8 @@ LOOKS, DIAGNOSES = "normsweep:looks", "normsweep:diagnoses"
 THREADS = "normsweep:threads"
 
 GROWING = ("search.trials", "confirm.seeds")
+EPOCHS = ("search.space.epochs", "search.space.epochs.high", "confirm.epochs")
+"""What may grow with the limit of epochs, and not shrink."""
 FREE = (
     "question",
     "search.timeout",
@@ -54,6 +56,8 @@ FREE = (
     "execution.trial_memory",
     "execution.num_cpus",
     "execution.num_gpus",
+    "execution.checkpoints",
+    "execution.checkpoint_every",
     "execution.retries",
 )
 ADDED = {
@@ -63,6 +67,8 @@ ADDED = {
     "execution.trial_memory": None,
     "execution.num_cpus": None,
     "execution.num_gpus": None,
+    "execution.checkpoints": 2.0,
+    "execution.checkpoint_every": 30.0,
     "execution.retries": 1,
 }
 """Keys that sweeps had not from the beginning, and what a record without them means."""
@@ -284,16 +290,32 @@ def _refuse_changes(study: Study, sweep: Sweep, storage_url: str) -> None:
         )
     if not study_info(study).begun:  # it never came to a trial
         return
+    free = GROWING + FREE + (EPOCHS if _more_epochs(before, now) else ())
     changed = [
         f"  {key}: was {shown(before.get(key, 'not there'))}, is {shown(now.get(key, 'not there'))}"
         for key in sorted(before.keys() | now.keys())
-        if key not in GROWING + FREE and before.get(key) != now.get(key)
+        if key not in free and before.get(key) != now.get(key)
     ]
     if changed:
         raise SweepError(
             [
                 f"study {study.study_name}: was begun with another sweep; legal: the same, more "
-                "trials, seeds or time, or another --study-name:",
+                "trials, seeds, epochs or time, or another --study-name:",
                 *changed,
             ]
         )
+
+
+def _more_epochs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a sweep has all numbers of epochs that it had, and no shorter confirmation."""
+    listed = [set(plain.get("search.space.epochs") or ()) for plain in (before, now)]
+    longest = [_longest(plain) for plain in (before, now)]
+    confirmed = [
+        plain["confirm.epochs"] or most for plain, most in zip((before, now), longest, strict=True)
+    ]
+    return listed[0] <= listed[1] and longest[0] <= longest[1] and confirmed[0] <= confirmed[1]
+
+
+def _longest(plain: Mapping[str, Any]) -> float:
+    listed = plain.get("search.space.epochs")
+    return max(listed) if listed else plain["search.space.epochs.high"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 
 from normsweep.parts import resolve_trial
 from normsweep.search import record
-from normsweep.search.advisor import Advisor, distribution, make_advisor
+from normsweep.search.advisor import Advisor, distribution, make_advisor, recorded
 from normsweep.search.phase import Phase, on_record, outcome, repair, value_of
 from normsweep.search.studies import Study
 from normsweep.spec import SEARCH, DataKey, Epoch, Record, Result, Scalar, Sweep, Trial
@@ -36,6 +36,7 @@ class Search(Phase):
             str(arm): set(range(self.trials_per_arm)) for arm in sweep.arms
         }
         self._again_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
+        self.extendable = sweep.search.sampler == "grid"
         self.total = self.trials_per_arm * len(self._open)
         repair(study)
         self._take_up()
@@ -46,19 +47,26 @@ class Search(Phase):
         return sum(len(slots) for slots in self._open.values())
 
     @on_record
-    def ask(self) -> Trial | None:
-        """The next trial, recorded as running; None where the plan is done."""
-        arm = max(self._open, key=lambda name: len(self._open[name]))
-        if not self._open[arm]:
+    def ask(self, held: Container[str] = ()) -> Trial | None:
+        """The next trial, recorded as running; None where the plan has none."""
+        found = self._next(held)
+        if found is None:
             return None
-        slot = min(self._open[arm])
+        arm, slot = found
         self._open[arm].discard(slot)
         fixed = self._again_with.pop((arm, slot), None) or self._longest(slot)
         chosen = self._advisors[arm].choose(slot, self._without_arm(fixed))
-        planned = resolve_trial(self.sweep, self._data, chosen, number=-1, slot=slot)
+        planned = self._resolved(chosen, slot)
         trial = replace(planned, number=self._begun(planned))
         self._running[trial.number] = trial
         return trial
+
+    def budgets(self, trial: Trial) -> frozenset[int]:
+        """Of a grid, its numbers of epochs below the trial's."""
+        if not self.extendable:
+            return frozenset()
+        points = self.sweep.search.space["epochs"].grid() or ()
+        return frozenset(int(n) for n in points if int(n) < trial.epochs)
 
     def report(self, epoch: Epoch) -> bool:
         """Record an epoch's validation accuracy; whether the trial goes on."""
@@ -73,6 +81,18 @@ class Search(Phase):
         told = super().tell(result)
         self._advisors[told.trial.arm].tell(told.trial.slot, *outcome(result))
         return told
+
+    def _next(self, held: Container[str]) -> tuple[str, int] | None:
+        """The arm that lacks most, and its first slot that need not wait for one that runs."""
+        for arm in sorted(self._open, key=lambda name: -len(self._open[name])):
+            for slot in sorted(self._open[arm]):
+                params = self._again_with.get((arm, slot)) or self._advisors[arm].planned(slot)
+                if params is None or self._resolved(params, slot).lineage not in held:
+                    return arm, slot
+        return None
+
+    def _resolved(self, params: Mapping[str, Scalar], slot: int) -> Trial:
+        return resolve_trial(self.sweep, self._data, params, number=-1, slot=slot)
 
     def _reopen(self, trial: Trial) -> None:
         self._open[trial.arm].add(trial.slot)
@@ -91,7 +111,7 @@ class Search(Phase):
             return {record.ARM: planned.arm, record.SLOT: planned.slot, record.TRIAL: content}
 
         dimensions = self.sweep.search.space.active(planned.params)
-        distributions = {dimension.name: distribution(dimension) for dimension in dimensions}
+        distributions = {d.name: distribution(recorded(d)) for d in dimensions}
         return self._study.begin(planned.params, distributions, attrs)
 
     def _longest(self, slot: int) -> Mapping[str, Scalar]:
@@ -103,13 +123,18 @@ class Search(Phase):
 
     def _take_up(self) -> None:
         """Fill the plan and the advisors with what is recorded."""
-        for taken in self.records():
-            arm = taken.trial.arm
-            if arm not in self._advisors or taken.result is None:
-                continue
+        ended = [
+            (taken.trial, taken.result, taken)
+            for taken in self.records()
+            if taken.result is not None and taken.trial.arm in self._advisors
+        ]
+        for arm, advisor in self._advisors.items():
+            advisor.settle({t.slot: t.params for t, _, _ in ended if t.arm == arm})
+        for trial, result, taken in ended:
+            arm = trial.arm
             if self._again(taken):
-                self._again_with[arm, taken.trial.slot] = taken.trial.params
+                self._again_with[arm, trial.slot] = trial.params
                 continue
-            self._open[arm].discard(taken.trial.slot)
-            self._again_with.pop((arm, taken.trial.slot), None)
-            self._advisors[arm].learn(taken.trial, taken.result)
+            self._open[arm].discard(trial.slot)
+            self._again_with.pop((arm, trial.slot), None)
+            self._advisors[arm].learn(trial, result)

@@ -143,6 +143,10 @@ class Execution(Section):
     """CPUs of a node that a trial takes on a Ray cluster: one a thread where it is not given."""
     num_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     """GPUs, or a part of one, that it takes there: one where the cluster has any."""
+    checkpoints: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    """GiB on disk, for the search and for the confirmation, for states that trials can go on from."""
+    checkpoint_every: Seconds = 30.0
+    """Seconds of training that a trial which is stopped, or crashes, loses at most."""
     retries: Annotated[int, Field(ge=0)] = 1
     """How often a trial that crashed or timed out is tried again, with the same seed."""
 

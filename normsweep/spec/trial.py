@@ -8,7 +8,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -84,11 +84,21 @@ class Trial:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over all that decides the curve; neither number, arm, the data's name nor device."""
-        content = asdict(self)
-        for key in ("number", "arm", "slot", "params", "phase", "configuration"):
-            del content[key]
-        del content["data"]["name"]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return _digest(self._deciding())
+
+    @property
+    def lineage(self) -> str:
+        """The same over all but the number of epochs: of two that share it one begins as the other.
+
+        The learning rate is constant, so that a curve does not depend on where it is to end.
+        """
+        content = self._deciding()
+        del content["epochs"]
+        return _digest(content)
+
+    def _deciding(self) -> dict[str, Any]:
+        content = {name: getattr(self, name) for name in DECIDING}
+        return {**content, "data": {k: v for k, v in vars(self.data).items() if k != "name"}}
 
     def to_json(self) -> str:
         """As JSON; `from_json` gives it back."""
@@ -99,6 +109,11 @@ class Trial:
         """The trial that `to_json` wrote."""
         content = json.loads(text)
         return cls(**{**content, "data": DataKey(**content["data"])})
+
+
+NOT_DECIDING = ("number", "arm", "slot", "params", "phase", "configuration")
+DECIDING = tuple(f.name for f in fields(Trial) if f.name not in NOT_DECIDING)
+"""Fields of a trial that decide its curve."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +172,10 @@ class Result:
     """Why it failed, where it did."""
     test_digest: str = ""
     """SHA-256 of the test images and labels, where the trial was tested on them."""
+    origin: int | None = None
+    """The trial of the record that its curve begins with, where there is one: nothing is trained twice."""
+    reused: int = 0
+    """Epochs taken over from that trial; their `seconds` are those they took there."""
 
     @property
     def score(self) -> float:
@@ -209,6 +228,10 @@ class Record:
         """What of the plan it fills: a trial that is tried again fills the same place."""
         trial = self.trial
         return trial.phase, trial.arm, trial.slot, trial.configuration
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _plain(value: float) -> float | str:

@@ -66,6 +66,9 @@ def machine_tags(result: Result) -> list[RunTag]:
     """Tags that are known when a trial has ended; `normsweep.complete` marks a whole run."""
     tags = {f"normsweep.{key}": value for key, value in result.machine.items()}
     tags["normsweep.status"] = result.status.value
+    if result.reused:
+        tags["normsweep.reused_epochs"] = str(result.reused)
+        tags["normsweep.reused_from"] = str(result.origin)
     if result.error:
         tags["normsweep.error"] = result.error[:4000]
     tags["normsweep.complete"] = "true"

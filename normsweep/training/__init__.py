@@ -6,8 +6,9 @@ Importing this package imports no Keras; the engine does, when it first needs it
 from normsweep.training.diagnosis import Diagnosis, Stage, diagnose
 from normsweep.training.engine import Engine, Finished, Training
 from normsweep.training.environment import Device, environment
+from normsweep.training.keeping import Keep
 from normsweep.training.splits import Split, split
-from normsweep.training.state import ModelState
+from normsweep.training.state import ModelState, Snapshot
 from normsweep.training.survey import Findings, Question, survey
 
 __all__ = [
@@ -16,8 +17,10 @@ __all__ = [
     "Engine",
     "Findings",
     "Finished",
+    "Keep",
     "ModelState",
     "Question",
+    "Snapshot",
     "Split",
     "Stage",
     "Training",

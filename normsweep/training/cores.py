@@ -31,6 +31,8 @@ class Core:
 
     model: Any
     blank_optimizer: Weights
+    digest: str
+    """SHA-256 of the model's configuration, hexadecimal."""
 
     def reset(self, weights: Weights, learning_rate: float) -> None:
         """As if built anew: given initial weights, a blank optimizer, a learning rate."""
@@ -74,7 +76,8 @@ def build_core(trial: Trial, inputs: Inputs) -> Core:
         jit_compile="auto" if _compiles_well() else False,
     )
     optimizer.build(model.trainable_variables)
-    return Core(model, tuple(np.array(variable) for variable in optimizer.variables))
+    blank = tuple(np.array(variable) for variable in optimizer.variables)
+    return Core(model, blank, model_digest(model))
 
 
 def initial_weights(trial: Trial, inputs: Inputs) -> Weights:

@@ -18,6 +18,7 @@ from normsweep.parts import models
 from normsweep.spec import Trial
 from normsweep.training.engine import Engine
 from normsweep.training.inputs import Inputs
+from normsweep.training.keeping import Keep
 from normsweep.training.state import ModelState
 
 __all__ = ["Diagnosis", "Stage", "diagnose"]
@@ -82,7 +83,7 @@ def diagnose(engine: Engine, trial: Trial) -> Diagnosis | None:
 
 
 def _one_epoch(engine: Engine, trial: Trial) -> ModelState | None:
-    training = engine.train(trial, keep_from=-1.0)
+    training = engine.train(trial, Keep.last())
     while True:
         try:
             next(training)

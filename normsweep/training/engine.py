@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,12 +20,12 @@ from normsweep.training.cores import (
     build_core,
     core_key,
     initial_weights,
-    model_digest,
 )
 from normsweep.training.environment import limit_gpu_memory, machine, simulated_machine
 from normsweep.training.inputs import Inputs, prepare
+from normsweep.training.keeping import Keep, Occasions
 from normsweep.training.loop import train_epochs
-from normsweep.training.state import ModelState
+from normsweep.training.state import ModelState, Snapshot
 from normsweep.training.synthetic import synthetic_curve
 from normsweep.training.testing import TestSet, prepare_test
 
@@ -45,7 +46,7 @@ class Finished:
     state: ModelState | None = None
 
 
-Training = Generator[Epoch, bool | None, Finished]
+Training = Generator[Epoch | Snapshot, bool | None, Finished]
 """A training under way: gives epochs, takes whether to go on, returns what came of it."""
 
 
@@ -66,24 +67,31 @@ class Engine:
 
         limit_gpu_memory()
 
-    def train(self, trial: Trial, keep_from: float | None = None) -> Training:
+    def train(
+        self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None
+    ) -> Training:
         """Train a trial epoch by epoch; a failure is a status, not an exception.
 
         Args:
             trial: what to train.
-            keep_from: give the model's state back where the score is at least this; None: never.
+            keep: which states to give back; None: none.
+            start: a state of the same lineage to go on from. Where it was trained otherwise (another
+                device, number of threads, version), the trial is trained from its first epoch.
 
         Yields:
-            Each epoch as it ends; send False to end the trial as pruned.
+            Each epoch as it ends, those of `start` first; send False to end the trial as pruned.
+            Snapshots between them, as far as they were asked for.
 
         Returns:
             The result, with the state where it was asked for.
         """
+        keep = keep or Keep()
         started, clock = time.time(), time.perf_counter()
         curve: list[Epoch] = []
         status, fields, model = Status.COMPLETE, {}, None
+        occasions = Occasions(keep)
         try:
-            run = self._start(trial)
+            run = self._start(trial, start)
             fields, model = run.fields, run.model
             for epoch in run.epochs:
                 curve.append(epoch)
@@ -94,13 +102,18 @@ class Engine:
                 if go_on is False and epoch.epoch < trial.epochs:
                     status = Status.PRUNED
                     break
+                new = fields["reused"] < epoch.epoch < trial.epochs
+                if new and model is not None and occasions.take(epoch):
+                    so_far = Result(trial.number, Status.INTERRUPTED, tuple(curve), **fields)
+                    yield Snapshot(so_far, ModelState.of(model))
+                    occasions.taken()
         except Exception as error:
             status, fields = Status.CRASHED, {**fields, "error": _explained(error)}
         seconds = time.perf_counter() - clock
         result = Result(
             trial.number, status, tuple(curve), seconds=seconds, started=started, **fields
         )
-        wanted = status is Status.COMPLETE and keep_from is not None and result.score >= keep_from
+        wanted = status is Status.COMPLETE and keep.wants(result.score)
         return Finished(result, ModelState.of(model) if wanted and model is not None else None)
 
     def inputs(self, data: DataKey, seed: int, normalization: str) -> Inputs:
@@ -141,18 +154,33 @@ class Engine:
         outputs = model(inputs.front.attach(images) if inputs.front.fixed else images)
         return keras.Model(raw, outputs, name=trial.model), data
 
-    def _start(self, trial: Trial) -> _Run:
+    def identity(self, trial: Trial) -> dict[str, str]:
+        """What a trial's bits depend on here, beside the trial: machine, versions, network."""
+        if trial.model == models.SIMULATED:
+            return simulated_machine()
+        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        return {**machine(), "model_digest": self.core(trial, inputs).digest}
+
+    def _start(self, trial: Trial, start: Snapshot | None) -> _Run:
         if trial.model == models.SIMULATED:
             return self._start_simulated(trial)
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
-        model = self.core(trial, inputs).model
+        core = self.core(trial, inputs)
         test = self._test_set(trial, inputs) if trial.phase == CONFIRM else None
         fields = {
             "chance": 1 / inputs.classes,
-            "machine": {**machine(), "model_digest": model_digest(model)},
+            "machine": {**machine(), "model_digest": core.digest},
             "test_digest": test.digest if test else "",
+            "reused": 0,
         }
-        return _Run(train_epochs(model, trial, inputs.split, test), fields, model)
+        before: tuple[Epoch, ...] = ()
+        if start is not None and continues(trial, start.so_far, fields):
+            start.state.restore(core.model)
+            before = tuple(replace(epoch, trial=trial.number) for epoch in start.so_far.curve)
+            origin = start.so_far.trial
+            fields |= {"reused": len(before), "origin": origin}
+        rest = train_epochs(core.model, trial, inputs.split, test, first=len(before) + 1)
+        return _Run(chain(before, rest), fields, core.model)
 
     def _start_simulated(self, trial: Trial) -> _Run:
         data = Dataset.open(self.data_root, trial.data.digest)
@@ -161,6 +189,7 @@ class Engine:
             "chance": 1 / data.classes,
             "machine": simulated_machine(),
             "test_digest": data.test_digest if confirming else "",
+            "reused": 0,
         }
         images = len(data.y_test) if confirming else 0
         return _Run(synthetic_curve(trial, data.classes, images), fields)
@@ -173,6 +202,14 @@ class Engine:
 
         key = (trial.data, trial.seed, trial.normalization)
         return _cached(self._tests, key, make, TESTS_KEPT)
+
+
+def continues(trial: Trial, before: Result, here: Mapping[str, Any]) -> bool:
+    """Whether a curve may begin with that of `before`, of the same lineage: as it would be here."""
+    if trial.phase == CONFIRM and not all(epoch.tested for epoch in before.curve):
+        return False
+    alike = before.machine == here["machine"]
+    return alike and (trial.phase != CONFIRM or before.test_digest == here["test_digest"])
 
 
 @dataclass(frozen=True)

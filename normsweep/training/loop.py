@@ -23,14 +23,15 @@ VALIDATION_BATCH = 512
 
 
 def train_epochs(
-    model: Any, trial: Trial, data: Split, test: TestSet | None = None
+    model: Any, trial: Trial, data: Split, test: TestSet | None = None, first: int = 1
 ) -> Iterator[Epoch]:
     """Train a compiled model; training figures are means over the epoch's images as it went.
 
     An epoch ends at the first batch whose loss is not finite, without validation. With `test`, an
     epoch also tells which of the test images the model gets right, which changes nothing else.
+    `first` is the epoch to begin with, where the model has those before it behind it.
     """
-    for epoch in range(1, trial.epochs + 1):
+    for epoch in range(first, trial.epochs + 1):
         started = time.perf_counter()
         train_loss, train_accuracy = _train(model, trial, data, epoch)
         val_loss, val_accuracy = (

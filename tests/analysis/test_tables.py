@@ -8,7 +8,8 @@ from normsweep.spec import Record, Status
 TRIALS = [
     "trial", "phase", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy",
     "train_loss", "test_accuracy", "epochs_run", "configuration", "normalization", "optimizer",
-    "learning_rate", "epochs", "batch_size", "seconds", "seed", "dataset", "data_digest", "device",
+    "learning_rate", "epochs", "batch_size", "seconds", "reused_epochs", "reused_from", "seed",
+    "dataset", "data_digest", "device",
     "threads", "same_as", "fingerprint", "run_id", "error",
 ]  # fmt: skip
 FIXED = TRIALS.index("seconds")

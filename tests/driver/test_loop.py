@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from normsweep.driver.background import Background
+from normsweep.driver.checkpoints import Checkpoints
 from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_phase
 from normsweep.driver.signals import Signals
@@ -20,7 +21,7 @@ from normsweep.reporting.console import make_display
 from normsweep.search import Hold, Search, begin, open_study
 from normsweep.spec import DataKey, Result, Status, Trial, load_sweep
 from normsweep.tracking import Tracker
-from normsweep.training import Finished
+from normsweep.training import Finished, Keep, Snapshot
 
 DATA = {
     "name": "digits", "source": "test", "digest": "d1", "train_images": 10, "test_images": 5,
@@ -37,7 +38,7 @@ class Crashing:
     def __init__(self, text: str) -> None:
         self._text, self._events = text, list[Event]()
 
-    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
         self._events.append(Finished(Result(trial.number, Status.CRASHED, error=self._text)))
 
     def poll(self, timeout: float) -> list[Event]:
@@ -65,7 +66,16 @@ def test_what_a_worker_said_is_harmless_before_it_is_recorded_or_shown(search, t
     with make_display(console) as display, Signals() as signals, Background() as background:
         delivery = Delivery(search, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
-        run_phase(search, Crashing(SAID), delivery, None, display, signals, Hold(), where)
+        run_phase(
+            search,
+            Crashing(SAID),
+            delivery,
+            Checkpoints(tmp_path, 1.0),
+            display,
+            signals,
+            Hold(),
+            where,
+        )
     shown = "\\x1b]0;title\\x07cannot open postgresql://me:***@host/db\\u202e"
     assert [r.result.error for r in search.records()] == [shown, shown]
     runs = MlflowClient(tracker.uri).search_runs([tracker.experiment_id])

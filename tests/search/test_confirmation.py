@@ -346,7 +346,7 @@ def test_a_record_from_before_a_key_was_there_goes_on(url, sweep):
     "change",
     [
         "confirm.primary=more_epochs",
-        "confirm.epochs=5",
+        "confirm.epochs=3",
         "confirm.baseline.normalization=unit",
         "confirm.confidence=0.9",
     ],

@@ -409,3 +409,68 @@ def test_a_trial_that_was_written_unconfirmed_and_again_is_closed_and_one_counts
     lost, begun = optuna.load_study(storage=url, study_name="tested").trials
     assert (lost.state.name, begun.state.name) == ("FAIL", "RUNNING")
     assert begun.user_attrs == {"number": 1}
+
+
+NESTED = (
+    "search.sampler=grid", "search.trials=100", "search.space.learning_rate=[0.1,0.01]",
+    "search.space.momentum=0.5", "search.space.optimizer=sgd", "search.space.epochs=[1,3,2]",
+)  # fmt: skip
+
+
+def test_of_a_grid_the_longest_of_what_begins_alike_comes_first(url, sweep):
+    search = opened(url, sweep(*NESTED))
+    epochs: dict[str, list[int]] = {}
+    while trial := search.ask():
+        epochs.setdefault(trial.lineage, []).append(trial.epochs)
+        train(search, trial)
+    assert len(epochs) == 6
+    assert all(asked == [3, 2, 1] for asked in epochs.values())
+
+
+def test_what_runs_is_not_trained_beside_itself(url, sweep):
+    search = opened(url, sweep(*NESTED))
+    held: dict[str, Trial] = {}
+    while trial := search.ask(held):
+        assert trial.lineage not in held
+        held[trial.lineage] = trial
+    assert {trial.epochs for trial in held.values()} == {3}
+    assert (len(held), search.left) == (6, 12)
+    freed = held.popitem()[1]
+    train(search, freed)
+    again = search.ask(held)
+    assert again is not None
+    assert (again.lineage, again.epochs) == (freed.lineage, 2)
+    assert search.budgets(again) == {1}
+
+
+def test_a_grid_that_grew_keeps_what_was_tried_in_its_slots(url, sweep):
+    search = opened(url, sweep(*NESTED))
+    for _ in range(5):
+        trial = search.ask()
+        assert trial is not None
+        train(search, trial)
+    before = {(r.trial.arm, r.trial.slot): r.trial.params for r in search.records()}
+    search = opened(url, sweep(*NESTED[:-1], "search.space.epochs=[1,3,2,8]"))
+    while trial := search.ask():
+        train(search, trial)
+    tried = {(r.trial.arm, r.trial.slot): r.trial.params for r in search.records()}
+    assert len(tried) == len(search.records()) == 24
+    assert len({frozenset(params.items()) for params in tried.values()}) == 24
+    assert tried.items() >= before.items()
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+def test_a_range_of_epochs_may_grow(url, sweep, sampler):
+    search = opened(url, sweep(f"search.sampler={sampler}"))
+    for _ in range(8):
+        trial = search.ask()
+        assert trial is not None
+        train(search, trial)
+    longest = sweep().longest
+    more = (f"search.sampler={sampler}", f"search.space.epochs.high={longest + 6}")
+    search = opened(url, sweep(*more, "search.trials=36"))
+    while trial := search.ask():
+        train(search, trial)
+    assert max(r.trial.epochs for r in search.records()) > longest
+    with pytest.raises(SweepError, match="search.space.epochs.high"):
+        opened(url, sweep(f"search.sampler={sampler}"))

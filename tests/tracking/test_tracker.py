@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from normsweep.errors import StoreError
 from normsweep.spec import DataKey, Epoch, Record, Result, Status, Trial
 from normsweep.tracking import Tracker, TrackingFailed, save_model
-from normsweep.training import Engine
+from normsweep.training import Engine, Keep
 
 DATA = {
     "name": "digits",
@@ -158,7 +158,7 @@ def test_a_logged_model_takes_raw_pixels_where_normsweep_is_not_installed(
     tracker, record, digits_root, tmp_path
 ):
     trial = replace(record.trial, model="lenet", model_options={}, learning_rate=0.05)
-    training, engine = Engine(digits_root).train(trial, keep_from=0.0), Engine(digits_root)
+    training, engine = Engine(digits_root).train(trial, Keep.last()), Engine(digits_root)
     try:
         while True:
             next(training)

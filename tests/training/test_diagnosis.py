@@ -13,7 +13,7 @@ import pytest
 
 from normsweep.parts import models
 from normsweep.spec import DataKey, Result, Trial
-from normsweep.training import Diagnosis, Engine, Finished, diagnose
+from normsweep.training import Diagnosis, Engine, Finished, Keep, diagnose
 
 ARMS = ("none", "unit", "standardize", "zca", "batch_norm")
 PLAIN: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.01}
@@ -93,8 +93,8 @@ def found(engine: Engine, trial: Trial) -> dict[str, Diagnosis]:
     return made  # type: ignore[return-value]
 
 
-def run(engine: Engine, trial: Trial, keep_from: float | None = None) -> Finished:
-    training = engine.train(trial, keep_from)
+def run(engine: Engine, trial: Trial, keep: Keep | None = None) -> Finished:
+    training = engine.train(trial, keep)
     try:
         while True:
             next(training)
@@ -116,7 +116,7 @@ def test_raw_pixels_start_far_above_the_loss_of_a_guess_and_scaled_ones_near_it(
 @pytest.mark.parametrize("arm", ["none", "zca"])
 def test_the_second_stage_is_that_of_the_network_after_one_epoch(engine, trial, found, arm):
     trial = replace(trial, normalization=arm, epochs=1)
-    finished = run(engine, trial, keep_from=-1.0)
+    finished = run(engine, trial, Keep.last())
     inputs = engine.inputs(trial.data, trial.seed, arm)
     model = engine.core(trial, inputs).model
     finished.state.restore(model)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from normsweep.parts import models
-from normsweep.spec import DataKey, Epoch, Result, Status, Trial
-from normsweep.training import Engine, Finished, ModelState
+from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
+from normsweep.training import Engine, Finished, Keep, Snapshot
 
 
 @models.register("test_dropout")
@@ -34,8 +34,10 @@ def broken_network(input_shape, classes):
     raise RuntimeError("this network cannot be built")
 
 
-def run(engine: Engine, trial: Trial, keep_from: float | None = None) -> Finished:
-    training = engine.train(trial, keep_from)
+def run(
+    engine: Engine, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None
+) -> Finished:
+    training = engine.train(trial, keep, start)
     try:
         while True:
             next(training)
@@ -94,7 +96,7 @@ def test_training_learns(engine, trial):
 
 def test_a_loss_that_is_not_finite_ends_the_trial_as_diverged(engine, trial):
     bad = replace(trial, normalization="none", optimizer="sgd", learning_rate=1e30)
-    finished = run(engine, bad, keep_from=-1.0)
+    finished = run(engine, bad, Keep.last())
     assert finished.result.status is Status.DIVERGED
     assert finished.result.score == pytest.approx(0.1)
     assert not finished.result.curve[-1].finite
@@ -119,15 +121,18 @@ def test_a_trial_that_is_told_to_stop_is_pruned(engine, trial):
 
 def test_the_state_is_given_back_only_above_the_bar(engine, trial):
     assert run(engine, trial).state is None
-    assert run(engine, trial, keep_from=1.0).state is None
-    assert run(engine, trial, keep_from=0.0).state is not None
+    assert run(engine, trial, Keep(final=1.0)).state is None
+    assert run(engine, trial, Keep(final=0.0)).state is not None
 
 
 def test_a_state_survives_saving_bit_for_bit(engine, trial, tmp_path):
-    state = run(engine, replace(trial, model="test_dropout", model_options={}), 0.0).state
+    finished = run(engine, replace(trial, model="test_dropout", model_options={}), Keep.last())
+    state = finished.state
     assert state is not None
-    state.save(tmp_path / "state.npz")
-    loaded = ModelState.load(tmp_path / "state.npz")
+    Snapshot(finished.result, state).save(tmp_path / "state.npz")
+    snapshot = Snapshot.load(tmp_path / "state.npz")
+    loaded = snapshot.state
+    assert snapshot.so_far.to_json() == finished.result.to_json()
     for before, after in zip(
         (*state.model, *state.optimizer), (*loaded.model, *loaded.optimizer), strict=True
     ):
@@ -139,7 +144,7 @@ def test_the_deployed_model_takes_raw_images_and_gives_the_trials_accuracy(engin
     from normsweep.training import split
 
     for normalization in ("standardize", "batch_norm", "zca"):
-        finished = run(engine, replace(trial, normalization=normalization), 0.0)
+        finished = run(engine, replace(trial, normalization=normalization), Keep.last())
         assert finished.state is not None
         deployed = replace(trial, normalization=normalization)
         model, data = engine.deployable(deployed, finished.state)
@@ -191,3 +196,82 @@ def test_a_synthetic_curve_has_the_planted_ceiling_and_extends_shorter_ones(engi
     assert run(engine, replace(planted, arm="none")).result.score == pytest.approx(0.5, abs=1e-6)
     late = replace(planted, model_options={**options, "diverge_above": 1e-4})
     assert run(engine, late).result.status is Status.DIVERGED
+
+
+def snapshots(engine: Engine, trial: Trial, keep: Keep) -> list[Snapshot]:
+    return [event for event in engine.train(trial, keep) if isinstance(event, Snapshot)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "normalization"),
+    [
+        ({"optimizer": "sgd", "optimizer_options": {"momentum": 0.9}}, "unit"),
+        ({"optimizer": "adam"}, "batch_norm"),
+        ({"optimizer": "nadam", "model": "test_dropout", "model_options": {}}, "standardize"),
+        ({"optimizer": "rmsprop", "phase": CONFIRM}, "unit"),
+    ],
+)
+def test_a_trial_that_goes_on_from_a_state_has_the_curve_of_one_that_was_never_stopped(
+    engine, digits_root, trial, tmp_path, changes, normalization
+):
+    whole = replace(trial, number=7, epochs=5, normalization=normalization, **changes)
+    short = run(engine, replace(whole, number=3, epochs=2), Keep.last())
+    assert short.state is not None
+    Snapshot(short.result, short.state).save(tmp_path / "state.npz")
+    start = Snapshot.load(tmp_path / "state.npz")
+    run(engine, replace(whole, seed=8, epochs=1))  # the core is used for something else
+    continued = run(engine, whole, Keep.last(), start)
+    uninterrupted = run(Engine(digits_root), whole, Keep.last())
+    assert (continued.result.origin, continued.result.reused) == (3, 2)
+    assert {epoch.trial for epoch in continued.result.curve} == {7}
+    recorded = [Result.from_json(f.result.to_json()) for f in (continued, uninterrupted)]
+    assert curve(recorded[0]) == curve(recorded[1])
+    tested = [[epoch.tested for epoch in result.curve] for result in recorded]
+    assert tested[0] == tested[1]
+    assert continued.state is not None
+    assert uninterrupted.state is not None
+    for a, b in zip(continued.state.model, uninterrupted.state.model, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("other", ["threads", "model_digest", "device"])
+def test_a_state_from_another_machine_is_not_gone_on_from(engine, trial, other):
+    short = run(engine, replace(trial, epochs=2), Keep.last())
+    machine = {**short.result.machine, other: "another"}
+    assert short.state is not None
+    start = Snapshot(replace(short.result, machine=machine), short.state)
+    result = run(engine, replace(trial, epochs=3), None, start).result
+    assert (result.origin, result.reused) == (None, 0)
+    assert curve(result) == curve(run(engine, replace(trial, epochs=3)).result)
+
+
+def test_a_state_that_was_not_tested_is_not_gone_on_from_in_the_confirmation(engine, trial):
+    short = run(engine, replace(trial, epochs=2), Keep.last())
+    assert short.state is not None
+    confirming = replace(trial, epochs=3, phase=CONFIRM)
+    result = run(engine, confirming, None, Snapshot(short.result, short.state)).result
+    assert result.reused == 0
+    assert all(epoch.tested for epoch in result.curve)
+
+
+def test_snapshots_are_given_while_a_trial_runs(engine, trial):
+    longer = replace(trial, epochs=5)
+    taken = snapshots(engine, longer, Keep(every=0.0))
+    assert taken[0].epoch == 1
+    assert all(snapshot.epoch < 5 for snapshot in taken), "the last state is given at the end"
+    assert not snapshots(engine, longer, Keep(every=1e6))
+    assert not snapshots(engine, longer, Keep())
+
+
+def test_of_some_epochs_the_state_of_the_best_so_far_is_given(engine, trial):
+    longer = replace(trial, epochs=6)
+    accuracy = [epoch.val_accuracy for epoch in run(engine, longer).result.curve]
+    wanted = {2, 3, 5}
+    best = [
+        e
+        for e in wanted
+        if accuracy[e - 1] > max([-1.0, *(accuracy[i - 1] for i in wanted if i < e)])
+    ]
+    taken = snapshots(engine, longer, Keep(epochs=frozenset(wanted)))
+    assert [snapshot.epoch for snapshot in taken] == sorted(best)
+    assert not snapshots(engine, longer, Keep(final=1.0, epochs=frozenset(wanted)))

@@ -12,7 +12,7 @@ import pytest
 
 from normsweep.parts import Dataset, models
 from normsweep.spec import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Tested, Trial
-from normsweep.training import Engine, Finished
+from normsweep.training import Engine, Finished, Keep
 
 
 @models.register("testing_dropout")
@@ -32,7 +32,7 @@ def dropout_network(input_shape: tuple[int, ...], classes: int) -> Any:
 
 
 def run(engine: Engine, trial: Trial) -> Finished:
-    training = engine.train(trial, keep_from=-1.0)
+    training = engine.train(trial, Keep.last())
     try:
         while True:
             next(training)
