@@ -191,3 +191,13 @@ class MlflowServer:
                 return answer.status == 200
         except OSError:
             return False
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How often, and for how long, the tests did what they did: what `record_property` was told."""
+    told = [r for r in terminalreporter.getreports("passed") if r.user_properties]
+    if told:
+        terminalreporter.section("what was done")
+    for report in told:
+        properties = ", ".join(f"{name}={value}" for name, value in report.user_properties)
+        terminalreporter.write_line(f"{report.nodeid}: {properties}")

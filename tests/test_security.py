@@ -16,6 +16,7 @@ from sqlalchemy import MetaData, create_engine, select
 
 from normsweep.search import read_study
 from normsweep.spec import Status
+from tests.driver.survival import EXECUTORS, Survivor
 
 SECRET = "S3cret/2f81"
 ENCODED = "S3cret%2F81"
@@ -154,3 +155,21 @@ def test_a_secret_is_in_no_output_no_store_no_file_and_no_worker(study, mlflow_s
     kept = Path(mlflow_server.folder)
     assert holding_secret(kept) == []
     assert b"math domain error" in (kept / "mlflow.db").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+def test_a_clusters_token_is_known_to_ray_and_to_no_worker(tmp_path):
+    token = "2f81" * 16
+    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    study = Survivor(tmp_path, options=EXECUTORS["ray"], environment=environment)
+    process = study.start()
+    study.wait_for_trials(1, process)
+    workers = study.workers()
+    place = Path("/proc")
+    told = [p for p in study.processes() if token in (place / f"{p}/environ").read_text()]
+    study.stop(process, signal.SIGTERM)
+    assert len(workers) == 2
+    assert not set(workers) & set(told)
+    assert len(told) > 3
+    assert token not in study.output()
+    study.assert_stopped()

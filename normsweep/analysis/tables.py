@@ -18,7 +18,7 @@ OUTCOME = (
     "test_accuracy", "epochs_run", "configuration",
 )  # fmt: skip
 ORIGIN = (
-    "seconds", "reused_epochs", "reused_from", "seed", "dataset", "data_digest", "device", "threads", "same_as", "fingerprint",
+    "seconds", "reused_epochs", "reused_from", "seed", "dataset", "data_digest", "device", "threads", "precision", "same_as", "fingerprint",
     "run_id", "error",
 )  # fmt: skip
 
@@ -164,6 +164,7 @@ def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
         "data_digest": trial.data.digest,
         "device": result.machine.get("device", ""),
         "threads": result.machine.get("threads", ""),
+        "precision": trial.precision,
         "same_as": _same_as(trial.normalization, same),
         "fingerprint": trial.fingerprint,
         "run_id": record.run_id,

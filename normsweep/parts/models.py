@@ -1,6 +1,7 @@
 """Models: each takes the shape of an image and the number of classes, and returns a Keras model.
 
-The model is not compiled, and ends in a softmax over the classes. The keyword-only arguments of
+The model is not compiled, and ends in a softmax over the classes, in float32 where the precision of the
+others is mixed: a softmax in bfloat16 or float16 would round away what the loss needs. The keyword-only arguments of
 the function are the options that `[model.options]` and `[search.space]` may set.
 """
 
@@ -35,7 +36,7 @@ def lenet(input_shape: tuple[int, ...], classes: int) -> Any:
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dense(500, activation="relu"),
-            layers.Dense(classes, activation="softmax"),
+            layers.Dense(classes, activation="softmax", dtype="float32"),
         ]
     )
 
@@ -51,7 +52,7 @@ def mlp(input_shape: tuple[int, ...], classes: int, *, units: int = 128, layers:
             keras.Input(input_shape),
             keras.layers.Flatten(),
             *hidden,
-            keras.layers.Dense(classes, activation="softmax"),
+            keras.layers.Dense(classes, activation="softmax", dtype="float32"),
         ]
     )
 

@@ -32,6 +32,7 @@ def resolve_trial(
         batch_size=int(params.get("batch_size", model.batch_size)),
         epochs=int(params["epochs"]),
         params=dict(params),
+        precision=model.precision,
     )
 
 

@@ -61,9 +61,10 @@ class Confirmation(Phase):
         if planned is None:
             return None
         self._open.remove(planned)
+        shown = planned
 
         def attrs(number: int) -> dict[str, str]:
-            return {record.TRIAL: replace(planned, number=number).to_json()}
+            return {record.TRIAL: replace(shown, number=number).to_json()}
 
         trial = replace(planned, number=self._study.begin({}, {}, attrs))
         self._running[trial.number] = trial

@@ -61,6 +61,7 @@ FREE = (
     "execution.retries",
 )
 ADDED = {
+    "model.precision": "float32",
     "confirm.primary": "both_tuned",
     "confirm.baseline.normalization": None,
     "execution.threads": None,

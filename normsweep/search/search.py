@@ -111,7 +111,7 @@ class Search(Phase):
             return {record.ARM: planned.arm, record.SLOT: planned.slot, record.TRIAL: content}
 
         dimensions = self.sweep.search.space.active(planned.params)
-        distributions = {d.name: distribution(recorded(d)) for d in dimensions}
+        distributions = {each.name: distribution(recorded(each)) for each in dimensions}
         return self._study.begin(planned.params, distributions, attrs)
 
     def _longest(self, slot: int) -> Mapping[str, Scalar]:
@@ -123,18 +123,15 @@ class Search(Phase):
 
     def _take_up(self) -> None:
         """Fill the plan and the advisors with what is recorded."""
-        ended = [
-            (taken.trial, taken.result, taken)
-            for taken in self.records()
-            if taken.result is not None and taken.trial.arm in self._advisors
-        ]
+        ended = [r for r in self.records() if r.result and r.trial.arm in self._advisors]
         for arm, advisor in self._advisors.items():
-            advisor.settle({t.slot: t.params for t, _, _ in ended if t.arm == arm})
-        for trial, result, taken in ended:
-            arm = trial.arm
+            advisor.settle({r.trial.slot: r.trial.params for r in ended if r.trial.arm == arm})
+        for taken in ended:
+            arm = taken.trial.arm
             if self._again(taken):
-                self._again_with[arm, trial.slot] = trial.params
+                self._again_with[arm, taken.trial.slot] = taken.trial.params
                 continue
-            self._open[arm].discard(trial.slot)
-            self._again_with.pop((arm, trial.slot), None)
-            self._advisors[arm].learn(trial, result)
+            self._open[arm].discard(taken.trial.slot)
+            self._again_with.pop((arm, taken.trial.slot), None)
+            if taken.result is not None:
+                self._advisors[arm].learn(taken.trial, taken.result)

@@ -34,6 +34,7 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Question = Literal[
     "more_epochs",
     "equal_epochs",
@@ -75,6 +76,8 @@ class Model(Section):
 
     name: str = "lenet"
     """A registered model."""
+    precision: Precision = "float32"
+    """Keras's dtype policy of the network; normalization, weights and loss are float32 in all."""
     batch_size: Count = 128
     """Images in a batch, unless the space searches it."""
     options: Mapping[str, Scalar | Mapping[str, float]] = Field(default_factory=dict)

@@ -80,6 +80,7 @@ class Trial:
     configuration: str = ""
     """In the confirmation: which of its arm's configurations this is, more than one where alike."""
     precision: str = "float32"
+    """Keras's dtype policy of the network."""
 
     @property
     def fingerprint(self) -> str:

@@ -18,9 +18,17 @@ from normsweep.spec import Trial
 from normsweep.training.environment import gpus
 from normsweep.training.fronts import fit_front
 from normsweep.training.inputs import Inputs
+from normsweep.training.precision import precision
 from normsweep.training.seeding import seeded
 
-__all__ = ["Core", "build_core", "core_key", "initial_weights", "model_digest"]
+__all__ = [
+    "Core",
+    "build_core",
+    "build_network",
+    "core_key",
+    "initial_weights",
+    "model_digest",
+]
 
 Weights = tuple[np.ndarray[Any, Any], ...]
 
@@ -75,8 +83,9 @@ def build_core(trial: Trial, inputs: Inputs) -> Core:
         metrics=["accuracy"],
         jit_compile="auto" if _compiles_well() else False,
     )
-    optimizer.build(model.trainable_variables)
-    blank = tuple(np.array(variable) for variable in optimizer.variables)
+    # In float16 Keras has put the optimizer into one that scales the loss.
+    model.optimizer.build(model.trainable_variables)
+    blank = tuple(np.array(variable) for variable in model.optimizer.variables)
     return Core(model, blank, model_digest(model))
 
 
@@ -95,16 +104,23 @@ def model_digest(model: Any) -> str:
     return hashlib.sha256(json.dumps(_renamed(config, names), sort_keys=True).encode()).hexdigest()
 
 
+def build_network(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
+    """The network of a trial, not compiled, in the trial's precision."""
+    function = models.registry[trial.model].function
+    with precision(trial.precision):
+        return function(shape, classes, **trial.model_options)
+
+
 def _assemble(trial: Trial, inputs: Inputs) -> Any:
     import keras
 
-    function = models.registry[trial.model].function
-    network = function(inputs.shape, inputs.classes, **trial.model_options)
+    network = build_network(trial, inputs.shape, inputs.classes)
     if inputs.front.fixed:
         return network
     front = fit_front(trial.normalization, inputs.split.x_train)
     raw = keras.Input(inputs.shape, dtype=inputs.dtype)
-    return keras.Model(raw, network(front.attach(raw)))
+    with precision(trial.precision):  # Keras scales the loss by the policy of the whole
+        return keras.Model(raw, network(front.attach(raw)))
 
 
 def _compiles_well() -> bool:

@@ -69,7 +69,10 @@ def diagnose(engine: Engine, trial: Trial) -> Diagnosis | None:
         return None
     inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
     # One step of plain gradient descent moves the weights by the gradient, on every backend.
-    probing = replace(trial, optimizer="sgd", optimizer_options={}, learning_rate=STEP)
+    # In float32, whatever the trial's precision: a scaled loss would leave out what overflows.
+    probing = replace(
+        trial, optimizer="sgd", optimizer_options={}, learning_rate=STEP, precision="float32"
+    )
     probe = engine.core(probing, inputs).model
     before = _stage(probe, ModelState.of(probe), inputs)
     finished = _one_epoch(engine, replace(trial, epochs=1))

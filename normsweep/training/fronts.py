@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from normsweep.parts import normalizations
+from normsweep.training.precision import precision
 
 __all__ = ["Front", "fit_front"]
 
@@ -50,15 +51,10 @@ def fit_front(normalization: str, train: Array) -> Front:
     """
     import keras
 
-    dtype_policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
+    with precision("float32"):
         cast = keras.layers.Rescaling(1.0, dtype="float32")
         layers = (cast, *normalizations.registry[normalization].function(train))
-        fixed = _is_fixed(layers, np.asarray(train[:64]))
-    finally:
-        keras.config.set_dtype_policy(dtype_policy)
-    return Front(layers, fixed)
+        return Front(layers, _is_fixed(layers, np.asarray(train[:64])))
 
 
 def _is_fixed(layers: tuple[Any, ...], probe: Array) -> bool:

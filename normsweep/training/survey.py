@@ -12,7 +12,7 @@ import numpy as np
 from normsweep.errors import SweepError
 from normsweep.parts import Dataset, models, optimizers
 from normsweep.spec import Trial
-from normsweep.training.cores import model_digest
+from normsweep.training.cores import build_network, model_digest
 from normsweep.training.engine import Engine
 from normsweep.training.environment import Device, machine, require, simulated_machine
 from normsweep.training.fronts import Front, fit_front
@@ -120,7 +120,7 @@ def _try_curve(trial: Trial) -> None:
 
 def _built(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
     try:
-        return models.registry[trial.model].function(shape, classes, **trial.model_options)
+        return build_network(trial, shape, classes)
     except Exception as error:
         images = f" for images of {shape}"
         raise _refused("model", trial.model, trial.model_options, images, error) from None

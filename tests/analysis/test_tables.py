@@ -10,7 +10,7 @@ TRIALS = [
     "train_loss", "test_accuracy", "epochs_run", "configuration", "normalization", "optimizer",
     "learning_rate", "epochs", "batch_size", "seconds", "reused_epochs", "reused_from", "seed",
     "dataset", "data_digest", "device",
-    "threads", "same_as", "fingerprint", "run_id", "error",
+    "threads", "precision", "same_as", "fingerprint", "run_id", "error",
 ]  # fmt: skip
 FIXED = TRIALS.index("seconds")
 NOT_OF_THE_BEST = ("phase", "slot", "status", "test_accuracy", "configuration", "error")

@@ -17,6 +17,9 @@ import numpy as np
 import optuna
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from normsweep.search import read_study
 from normsweep.spec import CONFIRM, SEARCH, Record, Status
@@ -45,8 +48,13 @@ EXECUTORS = {
     "inline": ("--executor", "inline"),
     "one process": ("--n-jobs", "1"),
     "three processes": ("--n-jobs", "3"),
+    "ray": ("--executor", "ray", "--n-jobs", "2"),
 }
 """The options of every way to run trials that has to survive the same."""
+TRIALS = """
+SELECT state, (SELECT count(*) FROM trial_intermediate_values v WHERE v.trial_id = t.trial_id) AS epochs
+FROM trials t JOIN studies s ON s.study_id = t.study_id WHERE s.study_name = 'survivor'
+"""
 MARK = "NORMSWEEP_SURVIVOR"
 """In the environment of a study's processes, so that none of them is overlooked, and no other hit."""
 
@@ -61,11 +69,13 @@ class Survivor:
     options: tuple[str, ...] = ()
     trials_per_arm: int = 10
     environment: dict[str, str] = field(default_factory=dict)
-    kills: int = field(default=0, init=False)
+    killed: Counter[str] = field(default_factory=Counter, init=False)
+    """How often the driver was killed, by what it was at."""
 
     def __post_init__(self) -> None:
         self.storage = self.storage or f"sqlite:///{self.folder}/mlruns/optuna.db"
         self.tracking = self.tracking or f"sqlite:///{self.folder}/mlruns/mlflow.db"
+        self._engine = create_engine(self.storage, poolclass=NullPool)
         self.mark = uuid.uuid4().hex
         self.printed = self.folder.parent / f"{self.mark}.txt"
         (self.folder / "survivor.toml").write_text(SWEEP)
@@ -104,26 +114,46 @@ class Survivor:
         process.wait(timeout=60)
         return time.monotonic() - began
 
-    def kill_at(self, seconds: float) -> bool:
-        """Kill -9 the driver so long after its start; whether it still ran then."""
-        process = self.start()
+    def kill_at_random(self, times: int, rng: np.random.Generator) -> None:
+        """Kill -9 the driver so often, at random moments, as long as there is something left to do.
+
+        One in four while it starts; the others once it has begun a trial, however long that takes.
+        """
+        for _ in range(times):
+            known, process = self.trials(), self.start()
+            if rng.random() < 0.75:
+                self._wait_for_news(process, known)
+            if not self._kill_in(float(rng.uniform(0.0, 4.0)), process):
+                return
+
+    def _wait_for_news(self, process: subprocess.Popen[bytes], known: int) -> None:
+        deadline = time.monotonic() + 120
+        while self.trials() <= known and process.poll() is None:
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.05)
+
+    def _kill_in(self, seconds: float, process: subprocess.Popen[bytes]) -> bool:
+        """Kill -9 a driver so many seconds from now; whether it still ran then."""
         try:
             process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-            self.kills += 1
+            self.killed[self._moment()] += 1
             return True
         assert process.returncode == 0, self.output()
         return False
 
-    def kill_at_random(
-        self, times: int, rng: np.random.Generator, within: tuple[float, float]
-    ) -> None:
-        """Kill the driver so often, at random moments, as long as there is something left to do."""
-        for _ in range(times):
-            if not self.kill_at(float(rng.uniform(*within))):
-                return
+    def _moment(self) -> str:
+        """What the driver was at when it was killed, as far as the record tells."""
+        if not self.trials():
+            return "before_the_first_trial"
+        return "with_trials_running" if self.trials("RUNNING") else "with_none_running"
+
+    @property
+    def kills(self) -> int:
+        """How often the driver was killed."""
+        return self.killed.total()
 
     def wait_for(self, what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
         """Wait until something is true of the study that runs."""
@@ -131,7 +161,7 @@ class Survivor:
         while not what():
             assert process.poll() is None, self.output()
             assert time.monotonic() < deadline, self.output()
-            time.sleep(0.02)
+            time.sleep(0.05)
 
     def wait_for_trials(self, count: int, process: subprocess.Popen[bytes]) -> None:
         """Wait until the record has so many ended trials."""
@@ -143,12 +173,21 @@ class Survivor:
 
     def trials(self, *states: str) -> int:
         """Trials that the record has, in these states or in whatever state."""
+        return sum(not states or state in states for state, _ in self._recorded())
+
+    def trials_at_work(self) -> int:
+        """Trials that have begun and have a good part of their epochs to go."""
+        return sum(state == "RUNNING" and 0 < epochs < 3 for state, epochs in self._recorded())
+
+    def _recorded(self) -> list[tuple[str, int]]:
+        """State and epochs of each trial; by SQL, which takes little of the study's processor."""
+        if self.storage.startswith("sqlite") and not Path(self.storage[10:]).exists():
+            return []
         try:
-            study = optuna.load_study(storage=self.storage, study_name="survivor")
-            trials = study.get_trials(deepcopy=False)
-        except Exception:  # not made yet, or away
-            return 0
-        return sum(not states or trial.state.name in states for trial in trials)
+            with self._engine.connect() as connection:
+                return [(row.state, row.epochs) for row in connection.execute(text(TRIALS))]
+        except SQLAlchemyError:  # not made yet, or away
+            return []
 
     def records(self) -> list[Record]:
         return read_study(self.storage, "survivor")[1]

@@ -64,7 +64,9 @@ def test_a_server_that_is_away_for_a_while_is_given_everything_by_the_same_comma
     study.assert_stopped()
 
 
-def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(tmp_path, own_server):
+def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
+    tmp_path, own_server, record_property
+):
     study = Survivor(tmp_path, tracking=own_server.url, options=("--n-jobs", "2"))
     process = study.start()
     study.wait_for_trials(2, process)
@@ -81,6 +83,7 @@ def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(tmp_path
     assert lacking
     assert f"delivered {lacking} of {lacking} trials" in sync(study)
     assert "delivered 0 of 0 trials" in sync(study)
+    record_property("delivered_by_sync", lacking)
     study.assert_whole()
     study.assert_stopped()
 
@@ -221,7 +224,9 @@ def test_connections_that_are_dropped_now_and_then_lose_nothing(
 @pytest.mark.parametrize(
     "modes", [("fast",), pytest.param(("fast", "immediate") * 4, marks=pytest.mark.slow)]
 )
-def test_a_database_server_that_is_restarted_loses_nothing(tmp_path, postgres, modes):
+def test_a_database_server_that_is_restarted_loses_nothing(
+    tmp_path, postgres, modes, record_property
+):
     options = ("--n-jobs", "2", *(SLOW_EPOCHS if len(modes) > 1 else ()))
     study = Survivor(tmp_path, storage=postgres.url("record"), options=options)
     process = study.start()
@@ -230,6 +235,7 @@ def test_a_database_server_that_is_restarted_loses_nothing(tmp_path, postgres, m
         postgres.restart(mode)
         assert process.poll() is None
     assert process.wait(timeout=300) == 0, study.output()
+    record_property("restarts", len(modes))
     study.assert_whole()
     study.assert_stopped()
 

@@ -69,7 +69,8 @@ def run_together(studies: list[Survivor], names: list[str]) -> list[subprocess.P
 
 
 @pytest.mark.parametrize("times", [1, AGAIN])
-def test_two_studies_make_their_tables_at_once(tmp_path, fresh, times):
+def test_two_studies_make_their_tables_at_once(tmp_path, fresh, times, record_property):
+    record_property("pairs", times)
     for number in range(times):
         studies = pair(tmp_path / str(number), fresh(number))
         ended = run_together(studies, ["first", "second"])
@@ -79,7 +80,8 @@ def test_two_studies_make_their_tables_at_once(tmp_path, fresh, times):
 
 
 @pytest.mark.parametrize("times", [1, AGAIN])
-def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, times):
+def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, times, record_property):
+    record_property("pairs", times)
     for number in range(times):
         studies = pair(tmp_path / str(number), fresh(number))
         ended = run_together(studies, ["same", "same"])
@@ -92,8 +94,12 @@ def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, time
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["mlflow.db.making", "optuna.db"])
-def test_a_command_killed_while_it_makes_tables_leaves_nothing_in_the_way(tmp_path, what):
-    for number, wait in enumerate((0.0, 0.05, 0.1, 0.2, 0.4, 0.8)):
+def test_a_command_killed_while_it_makes_tables_leaves_nothing_in_the_way(
+    tmp_path, what, record_property
+):
+    waits = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
+    record_property("kills", len(waits))
+    for number, wait in enumerate(waits):
         folder = tmp_path / str(number)
         folder.mkdir()
         study = Survivor(folder)

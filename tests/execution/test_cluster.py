@@ -13,6 +13,7 @@ from normsweep.errors import ClusterError
 from normsweep.execution import Cluster, Event, Executor, Inline, Share
 from normsweep.spec import DataKey, Epoch, Result, Status, Trial
 from normsweep.training import Engine, Finished
+from tests.driver.survival import Survivor
 
 
 @pytest.fixture
@@ -85,6 +86,28 @@ def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_
         assert again_here.status is result.status is Status.COMPLETE
         assert numbers(again_here) == numbers(result)
     assert numbers(again)[: len(lost.curve)] == numbers(lost)
+
+
+@pytest.mark.slow
+def test_a_study_whose_node_is_killed_ends_whole(tmp_path, make_cluster, record_property):
+    nodes = make_cluster(2)
+    long = ("--set", "model.options.seconds=0.5", "search.space.epochs={ low = 4, high = 5 }")
+    options = ("--executor", "ray", "--ray-address", nodes.address, *long)
+    study = Survivor(tmp_path, options=options)
+    process = study.start()
+    study.wait_for_trials(3, process)
+    study.wait_for(lambda: study.trials_at_work() == 2, process)
+    nodes.remove_node(nodes.worker_nodes.copy().pop(), allow_graceful=False)
+    study.wait_for_trials(12, process)
+    nodes.add_node(num_cpus=1)
+    assert process.wait(timeout=300) == 0, study.output()
+    study.assert_whole()
+    study.assert_stopped()
+    lost = [
+        r.result for r in study.records() if r.result and "lost with its node" in r.result.error
+    ]
+    record_property("trials_tried_again", len(lost))
+    assert len(lost) == 1
 
 
 def test_trials_wait_for_a_node_with_room_and_none_is_stuck(

