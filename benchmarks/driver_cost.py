@@ -23,6 +23,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from normsweep.driver.background import Background
+from normsweep.driver.checkpoints import Checkpoints
 from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_phase
 from normsweep.driver.signals import Signals
@@ -33,7 +34,7 @@ from normsweep.search import Hold, Search, begin, open_study
 from normsweep.shell import run
 from normsweep.spec import DataKey, Epoch, Result, Status, Trial, load_sweep
 from normsweep.tracking import Tracker
-from normsweep.training import Finished
+from normsweep.training import Finished, Keep, Snapshot
 
 WORKERS = 64
 EPOCHS = 5
@@ -73,7 +74,7 @@ class Simulated:
         self.rounds = [(time.perf_counter(), 0)]
         """When trials had been asked for, and how many had until then."""
 
-    def submit(self, trial: Trial, keep_from: float | None = None) -> None:
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
         curve = tuple(
             Epoch(trial.number, n, 1 / n, 0.9, 1 / n, 0.9 - trial.learning_rate, 0.1)
             for n in range(1, trial.epochs + 1)
@@ -162,9 +163,10 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
     with make_display(console) as display, Signals() as signals, Background() as background:
         display.begin([], search.total, [str(arm) for arm in sweep.arms])
         delivery = Delivery(search, tracker, DATA, display.note, background)
+        checkpoints = Checkpoints(work / "checkpoints" / name, 1.0)
         all_threads, own = time.process_time(), time.thread_time()
         with _profiled(profile):
-            run_phase(search, executor, delivery, None, display, signals, Hold(), where)
+            run_phase(search, executor, delivery, checkpoints, display, signals, Hold(), where)
         loop = time.thread_time() - own
         delivery.deliver(signals)
         others = time.process_time() - all_threads - loop

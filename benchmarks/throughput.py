@@ -42,6 +42,9 @@ app = App(
 def throughput(
     dataset: Annotated[str, Parameter(help="What LeNet is trained on.")] = "digits",
     *,
+    data_dir: Annotated[
+        Path | None, Parameter(env_var="NORMSWEEP_DATA", help="Folder with mnist.npz.")
+    ] = None,
     images: Annotated[int | None, Parameter(help="Of them, so many; all by default.")] = None,
     repeats: Annotated[int, Parameter(help="Pairs of measurements.")] = 5,
     trials: Annotated[int, Parameter(help="Trials in each measurement.")] = 8,
@@ -50,7 +53,7 @@ def throughput(
     """Measure both kinds of trials and print the tables."""
     with tempfile.TemporaryDirectory() as work:
         root = Path(work)
-        loaded = datasets.load(dataset)
+        loaded = datasets.load(dataset, data_dir)
         data = saved(loaded.subset(images, seed=0) if images else loaded, root)
         waiting = {"seconds": 0.25}
         kinds = {

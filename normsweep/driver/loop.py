@@ -12,7 +12,7 @@ from normsweep.driver.checkpoints import Checkpoints
 from normsweep.driver.delivery import Delivery
 from normsweep.driver.reuse import Curves
 from normsweep.driver.signals import Signals
-from normsweep.errors import Interrupted, StudyStopped
+from normsweep.errors import Interrupted, NormsweepError, StudyStopped
 from normsweep.execution import Event, Executor
 from normsweep.plain import printable
 from normsweep.reporting.console import Display
@@ -223,7 +223,11 @@ class _Loop:
             )
 
     def _identity(self, trial: Trial) -> Mapping[str, str]:
-        return self._executor.call(Engine.identity, trial)
+        """What the trial's bits would depend on; nothing where that cannot be told: it is trained."""
+        try:
+            return self._executor.call(Engine.identity, trial)
+        except NormsweepError:
+            return {}
 
     def _count_failures(self, result: Result) -> None:
         if not result.status.failed:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 from normsweep.parts.registry import Registry
 
-__all__ = ["register", "registry"]
+__all__ = ["register", "registry", "settings"]
 
 registry = Registry("optimizer")
 register = registry.register
+
+SETTINGS = {"sgd": ("momentum",), "adamw": ("weight_decay",)}
+
+
+def settings(optimizer: str, options: Mapping[str, Any]) -> dict[str, float]:
+    """The options that are variables of the optimizer: trials that differ in them share a compiled step.
+
+    One that is 0 is none: the optimizer then does without its variables.
+    """
+    names = SETTINGS.get(optimizer, ())
+    return {name: float(options[name]) for name in names if options.get(name)}
 
 
 @register("sgd")
@@ -17,7 +30,9 @@ def sgd(learning_rate: float, *, momentum: float = 0.0, nesterov: bool = False) 
     """Stochastic gradient descent, with momentum where it is given."""
     import keras
 
-    return keras.optimizers.SGD(learning_rate, momentum=float(momentum), nesterov=nesterov)
+    if not momentum:
+        return keras.optimizers.SGD(learning_rate)
+    return _with_settings()["sgd"](learning_rate, momentum=float(momentum), nesterov=nesterov)
 
 
 @register("rmsprop")
@@ -49,7 +64,8 @@ def adamw(learning_rate: float, *, weight_decay: float = 0.004) -> Any:
     """Adam with decoupled weight decay."""
     import keras
 
-    return keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
+    made = _with_settings()["adamw"] if weight_decay else keras.optimizers.AdamW
+    return made(learning_rate, weight_decay=float(weight_decay))
 
 
 @register("nadam")
@@ -58,3 +74,41 @@ def nadam(learning_rate: float) -> Any:
     import keras
 
     return keras.optimizers.Nadam(learning_rate)
+
+
+@functools.cache
+def _with_settings() -> dict[str, Any]:
+    """Keras's optimizers with a setting as a variable; they compute what Keras's own do, bit for bit."""
+    import keras
+    from keras import ops
+
+    def variable(optimizer: Any, name: str, value: float) -> Any:
+        initial = keras.initializers.Constant(value)
+        return optimizer.add_variable((), initial, dtype="float32", name=name)
+
+    class SGD(keras.optimizers.SGD):
+        def build(self, variables: Any) -> None:
+            if not self.built:
+                super().build(variables)
+                self.momentum_setting = variable(self, "momentum_setting", self.momentum)
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            gradient = ops.cast(gradient, variable.dtype)
+            momentum = ops.cast(self.momentum_setting, variable.dtype)
+            step = ops.multiply(gradient, ops.cast(learning_rate, variable.dtype))
+            velocity = self.momentums[self._get_variable_index(variable)]
+            self.assign(velocity, ops.subtract(ops.multiply(velocity, momentum), step))
+            if self.nesterov:
+                ahead = ops.subtract(ops.multiply(velocity, momentum), step)
+                self.assign_add(variable, ahead)
+            else:
+                self.assign_add(variable, velocity)
+
+    class AdamW(keras.optimizers.AdamW):
+        def build(self, var_list: Any) -> None:
+            if not self.built:
+                super().build(var_list)
+                self.weight_decay_setting = variable(self, "weight_decay", self.weight_decay)
+                self.weight_decay = self.weight_decay_setting
+
+    return {"sgd": SGD, "adamw": AdamW}

@@ -30,6 +30,7 @@ from mlflow.entities import (
     RunTag,
 )
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.databases import alone
 from normsweep.errors import NormsweepError, StoreError
@@ -271,8 +272,9 @@ class Tracker:
     def _try(self, write: Callable[[], R]) -> R:
         try:
             return write()
-        except (MlflowException, OSError, ValueError) as error:
-            # MLflow's own words may hold the whole address.
+        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
+            # SQLAlchemy's where MLflow's own rollback finds the connection lost. MLflow's words may
+            # hold the whole address.
             raise TrackingFailed(f"{masked(self.uri)}: {_reason(error, self.uri)}") from None
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +43,8 @@ class Core:
     digest: str
     """SHA-256 of the model's configuration, hexadecimal."""
 
-    def reset(self, weights: Weights, learning_rate: float) -> None:
-        """As if built anew: given initial weights, a blank optimizer, a learning rate."""
+    def reset(self, weights: Weights, learning_rate: float, settings: Mapping[str, float]) -> None:
+        """As if built anew: given initial weights, a blank optimizer, its learning rate and settings."""
         for variable, value in zip(self.model.variables, weights, strict=True):
             variable.assign(value)
         for variable, value in zip(
@@ -51,6 +52,9 @@ class Core:
         ):
             variable.assign(value)
         self.model.optimizer.learning_rate = learning_rate
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        for name, value in settings.items():
+            getattr(optimizer, f"{name}_setting").assign(value)
 
 
 def core_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
@@ -58,12 +62,15 @@ def core_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
 
     A front that learns is a part of it, with what it was fitted to: the seed's training split.
     """
+    settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
+    options = {k: v for k, v in trial.optimizer_options.items() if k not in settings}
     split = (trial.data, trial.seed) if not inputs.front.fixed else ()
     return (
         trial.model,
         json.dumps(dict(trial.model_options), sort_keys=True),
         trial.optimizer,
-        json.dumps(dict(trial.optimizer_options), sort_keys=True),
+        json.dumps(options, sort_keys=True),
+        tuple(settings),
         trial.precision,
         "" if inputs.front.fixed else inputs.normalization,
         *split,

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from normsweep.parts import Dataset, models
+from normsweep.parts import Dataset, models, optimizers
 from normsweep.secrets import masked
 from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.cores import (
@@ -134,7 +134,8 @@ class Engine:
         weights = _cached(
             self._weights, (*key, trial.seed), lambda: initial_weights(trial, inputs), CORES_KEPT
         )
-        core.reset(weights, trial.learning_rate)
+        settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
+        core.reset(weights, trial.learning_rate, settings)
         return core
 
     def deployable(self, trial: Trial, state: ModelState) -> tuple[Any, Dataset]:

