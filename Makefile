@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(VENV)/uv/bin/uv
 
+# Where the benchmarks write what they measured.
+BENCH := build/benchmarks
+
 .PHONY: study test check format lock bench soak gpu-check clean
 
 study: $(VENV)/study.done
@@ -26,6 +29,9 @@ bench: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.trial_overhead
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.driver_cost
+	for name in step overhead latency quickstart verdict scale; do \
+	  $(BIN)/python -m benchmarks.$$name -o $(BENCH) || exit; done
+	$(BIN)/python -m benchmarks.summary $(BENCH) -o $(BENCH)/performance.svg
 
 soak: $(VENV)/dev.done
 	$(BIN)/python -m pytest -m slow

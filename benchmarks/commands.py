@@ -22,6 +22,8 @@ class Mark:
     trials: int
     seconds: float
     """Since the command began."""
+    processor: float
+    """Seconds of processor that the driver has taken, all its threads together."""
     driver: int
     worker: int
     """Bytes of memory of the driver, and of its worker."""
@@ -76,7 +78,8 @@ def followed(folder: Path, arguments: Sequence[str], total: int) -> list[Mark]:
         done, _, planned = line.split(" ", 1)[0].partition("/")
         if done.isdigit() and planned.isdigit() and int(planned) >= total:
             memory = _memory(process.pid), max(map(_memory, _children(process.pid)), default=0)
-            marks.append(Mark(int(done), time.monotonic() - began, *memory))
+            clocks = time.monotonic() - began, _processor(process.pid)
+            marks.append(Mark(int(done), *clocks, *memory))
     if process.wait():
         raise StudyStopped(f"{arguments}: {(folder / 'errors.txt').read_text()[-2000:]}")
     return marks
@@ -86,6 +89,14 @@ def _children(pid: int) -> list[int]:
     """The processes that one started: the worker is the largest."""
     path = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in path.read_text().split()] if path.exists() else []
+
+
+def _processor(pid: int) -> float:
+    path = Path(f"/proc/{pid}/stat")
+    if not path.exists():
+        return 0.0
+    user, system = path.read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int) -> int:

@@ -65,7 +65,14 @@ def search(folder: Path, trials: int, precision: str) -> tuple[float, list[dict[
     """Seconds of normsweep's search, and the configurations that it trained."""
     from normsweep.search import read_study
 
-    options = ["--phase", "search", "--n-trials", str(trials), *precision_options(precision)]
+    options = [
+        "--phase",
+        "search",
+        "--n-trials",
+        str(trials),
+        "--set",
+        f"model.precision={precision}",
+    ]
     took = seconds(folder, ["-m", "normsweep.study", "quickstart", *options])
     _, records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", "quickstart")
     return took, [configuration(record) for record in records]
@@ -96,14 +103,6 @@ def configuration(record: Record) -> dict[str, object]:
         "epochs": trial.epochs,
         "seed": trial.seed,
     }
-
-
-def precision_options(precision: str) -> list[str]:
-    """What sets a sweep's precision on the command line."""
-    from normsweep.spec import Sweep
-
-    key = "precision" if "precision" in Sweep.model_fields else "model.precision"
-    return [] if precision == "float32" else ["--set", f"{key}={precision}"]
 
 
 if __name__ == "__main__":

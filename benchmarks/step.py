@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 from cyclopts import App, Parameter
 
@@ -65,11 +65,11 @@ def step(
 
 
 def legal_precisions() -> list[str]:
-    """Those of the goals that a sweep may ask for; float32 always."""
-    from normsweep.spec import Sweep
+    """Those of the goals that a sweep may ask for."""
+    from normsweep.spec.sweep import Model
 
-    known = [*Sweep.model_fields, *Sweep.model_fields["model"].annotation.model_fields]  # type: ignore[union-attr]
-    return [p for p in GOALS if p == "float32" or "precision" in known]
+    legal = get_args(get_type_hints(Model)["precision"])
+    return [precision for precision in GOALS if precision in legal]
 
 
 Found = dict[tuple[str, str], list[float]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,19 +79,21 @@ def progress_table(records: Sequence[Record]) -> pd.DataFrame:
     ended = [(r, r.result) for r in records if r.result is not None and r.result.status.scored]
     begun = min((result.started for _, result in ended), default=0.0)
     ended.sort(key=lambda pair: pair[1].started + pair[1].seconds)
-    done: dict[str, list[float]] = {}
+    done: Counter[str] = Counter()
+    best: dict[str, float] = {}
     rows = []
     for record, result in ended:
-        scores = done.setdefault(record.trial.arm, [])
-        scores.append(result.score)
+        arm = record.trial.arm
+        done[arm] += 1
+        best[arm] = max(best.get(arm, -math.inf), result.score)
         rows.append(
             {
-                "arm": record.trial.arm,
+                "arm": arm,
                 "trial": record.trial.number,
                 "hours": (result.started + result.seconds - begun) / 3600,
-                "done": len(scores),
+                "done": done[arm],
                 "val_accuracy": result.score,
-                "best": max(scores),
+                "best": best[arm],
             }
         )
     return pd.DataFrame(rows, columns=columns)

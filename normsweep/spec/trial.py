@@ -8,7 +8,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -98,11 +98,8 @@ class Trial:
         return _digest(content)
 
     def _deciding(self) -> dict[str, Any]:
-        content = asdict(self)
-        for key in ("number", "arm", "slot", "params", "phase", "configuration"):
-            del content[key]
-        del content["data"]["name"]
-        return content
+        content = {name: getattr(self, name) for name in DECIDING}
+        return {**content, "data": {k: v for k, v in vars(self.data).items() if k != "name"}}
 
     def to_json(self) -> str:
         """As JSON; `from_json` gives it back."""
@@ -113,6 +110,11 @@ class Trial:
         """The trial that `to_json` wrote."""
         content = json.loads(text)
         return cls(**{**content, "data": DataKey(**content["data"])})
+
+
+NOT_DECIDING = ("number", "arm", "slot", "params", "phase", "configuration")
+DECIDING = tuple(f.name for f in fields(Trial) if f.name not in NOT_DECIDING)
+"""Fields of a trial that decide its curve."""
 
 
 @dataclass(frozen=True)

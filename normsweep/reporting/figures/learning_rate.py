@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,7 +21,7 @@ from normsweep.reporting.figures.canvas import (
 from normsweep.reporting.figures.key import ROW, arm_key, key_rows
 from normsweep.reporting.figures.limits import accuracy_limits, finite, near_the_best
 from normsweep.reporting.figures.rows import Rows
-from normsweep.reporting.figures.style import Style, faint, house_style
+from normsweep.reporting.figures.style import Style, crowded, faint, house_style
 
 __all__ = ["draw_learning_rate"]
 
@@ -79,7 +81,8 @@ def _draw_panel(axes: Axes, trials: Rows, style: Style) -> None:
         lost = rows.flags("diverged") | np.isnan(accuracy)
         cut = ~lost & (accuracy < bottom)
         shown = ~lost & ~cut
-        axes.plot(rate[shown], accuracy[shown], linestyle="none", **look.dots, label=arm)
+        dots = {"linestyle": "none", **look.dots, "rasterized": crowded(rate)}
+        axes.plot(rate[shown], accuracy[shown], label=arm, **dots)
         _at_foot(axes, rate[cut], bottom, f"_cut {arm}", "v", color=look.colour)
         foot = bottom + 0.05 * (top - bottom)
         _at_foot(axes, rate[lost], foot, f"_diverged {arm}", "x", color=look.colour)
@@ -92,8 +95,13 @@ def _draw_panel(axes: Axes, trials: Rows, style: Style) -> None:
 def _at_foot(axes: Axes, x: np.ndarray, y: float, label: str, marker: str, color: str) -> None:
     if not len(x):
         return
-    size = {"v": {"markersize": 4.5}, "x": {"markersize": 6, "markeredgewidth": 1.6}}[marker]
-    axes.plot(x, np.full(len(x), y), marker, color=color, clip_on=False, label=label, **size)
+    size: dict[str, Any] = {
+        "v": {"markersize": 4.5},
+        "x": {"markersize": 6, "markeredgewidth": 1.6},
+    }[marker]
+    size["rasterized"] = crowded(x)
+    options = {"clip_on": False, "color": color, "label": label, **size}
+    axes.plot(x, np.full(len(x), y), marker, **options)
 
 
 def _note(axes: Axes, under: int, diverged: int) -> None:

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from normsweep.reporting.figures.canvas import beside, new_figure, place
 from normsweep.reporting.figures.limits import finite
 from normsweep.reporting.figures.rows import Rows
-from normsweep.reporting.figures.style import Style, faint, house_style
+from normsweep.reporting.figures.style import Style, crowded, faint, house_style
 from normsweep.reporting.figures.text import fitted, inches
 from normsweep.reporting.words import counted, percent
 
@@ -72,7 +72,7 @@ def _draw_arm(axes: Axes, rows: Rows, arm: str, y: int, style: Style) -> None:
     axes.axhline(y, color=faint(0.13), linewidth=0.8, label="_row", zorder=0.5)
     axes.plot(
         hours, np.full(len(hours), y), "|", color=look.colour, markersize=8, markeredgewidth=1.2,
-        alpha=0.7, label=arm,
+        alpha=0.7, label=arm, rasterized=crowded(hours),
     )  # fmt: skip
     large: dict[str, Any] = look.dots | {"markersize": 7.5, "linestyle": "none"}
     axes.plot(hours[new], np.full(new.sum(), y), label=f"_best {arm}", **large)

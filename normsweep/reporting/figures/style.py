@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 
-__all__ = ["BAND", "INK", "NARROW", "PAPER", "WIDE", "Look", "Style", "faint", "house_style"]
+__all__ = [
+    "BAND",
+    "INK",
+    "NARROW",
+    "PAPER",
+    "WIDE",
+    "Look",
+    "Style",
+    "crowded",
+    "faint",
+    "house_style",
+]
 
 INK = "#1c2128"
 """Text and lines; follows the theme where a figure stands in a page."""
@@ -24,6 +35,15 @@ COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe & Ito (2008), Color Universal Design, without yellow and black."""
 MARKERS = ("s", "^", "D", "v", "P", "X", "p")
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (1.5, 1.5)))
+
+
+SINGLY = 500
+"""Markers of an arm that a drawing has one by one; more of them are an image within it."""
+
+
+def crowded(marks: Sized) -> bool:
+    """Whether markers are too many to be told apart."""
+    return len(marks) > SINGLY
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -264,3 +265,17 @@ def test_drawing_leaves_matplotlib_as_it_was(frames):
     before = dict(matplotlib.rcParams)
     DRAWERS["accuracy"](frames(), style())
     assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "progress"])
+def test_thousands_of_trials_are_an_image_within_the_figure(frames, name):
+    few = frames()
+    again = {
+        table: pd.concat([getattr(few, table)] * 200, ignore_index=True)
+        for table in ("learning_rates", "progress")
+    }
+    many = replace(few, **again)
+    few_text, many_text = (svg_text(DRAWERS[name](made, style())) for made in (few, many))
+    assert "<image" not in few_text
+    assert "<image" in many_text
+    assert len(many_text) < 300_000
