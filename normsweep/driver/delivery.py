@@ -65,7 +65,9 @@ class Delivery:
         """Mark what has been delivered, and say what could not be written."""
         while self._writes and self._writes[0].done():
             self._writes.popleft().result()
-        while not self._news.empty():
+        for _ in range(
+            self._news.qsize()
+        ):  # no more, lest the next trial wait for what comes after
             self._news.get()()
 
     def abandon(self) -> None:

@@ -24,6 +24,7 @@ from normsweep.training.seeding import seeded
 
 __all__ = [
     "Core",
+    "assemble",
     "build_core",
     "build_network",
     "core_key",
@@ -79,7 +80,7 @@ def core_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
 
 def build_core(trial: Trial, inputs: Inputs) -> Core:
     """Build and compile the network of a trial; a front that learns becomes a part of it."""
-    model = _assemble(trial, inputs)
+    model = assemble(trial, inputs)
     optimizer = optimizers.registry[trial.optimizer].function(
         trial.learning_rate, **trial.optimizer_options
     )
@@ -99,7 +100,7 @@ def build_core(trial: Trial, inputs: Inputs) -> Core:
 def initial_weights(trial: Trial, inputs: Inputs) -> Weights:
     """The weights (and seed states) that the trial's seed gives a model that is just built."""
     with seeded(trial.seed):
-        model = _assemble(trial, inputs)
+        model = assemble(trial, inputs)
     return tuple(np.array(variable) for variable in model.variables)
 
 
@@ -118,7 +119,8 @@ def build_network(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
         return function(shape, classes, **trial.model_options)
 
 
-def _assemble(trial: Trial, inputs: Inputs) -> Any:
+def assemble(trial: Trial, inputs: Inputs) -> Any:
+    """The network of a trial, not compiled, behind its front where that learns."""
     import keras
 
     network = build_network(trial, inputs.shape, inputs.classes)

@@ -17,6 +17,7 @@ from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.cores import (
     Core,
     Weights,
+    assemble,
     build_core,
     core_key,
     initial_weights,
@@ -147,8 +148,8 @@ class Engine:
         import keras
 
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
-        model = self.core(trial, inputs).model
-        state.restore(model)
+        model = assemble(trial, inputs)  # without its optimizer, which may be one of our own
+        state.restore_network(model)
         data = Dataset.open(self.data_root, trial.data.digest)
         raw: Any = keras.Input(data.sample_shape, dtype=data.x_train.dtype.name, name="images")
         images = keras.layers.Reshape(data.input_shape, dtype=raw.dtype)(raw)

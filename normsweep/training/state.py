@@ -37,9 +37,13 @@ class ModelState:
 
     def restore(self, model: Any) -> None:
         """Put the state back into a compiled model of the same architecture and optimizer."""
-        for variable, value in zip(model.variables, self.model, strict=True):
-            variable.assign(value)
+        self.restore_network(model)
         for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
+            variable.assign(value)
+
+    def restore_network(self, model: Any) -> None:
+        """Put the model's part back into one of the same architecture, compiled or not."""
+        for variable, value in zip(model.variables, self.model, strict=True):
             variable.assign(value)
 
 

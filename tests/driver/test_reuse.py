@@ -19,7 +19,8 @@ from normsweep.errors import SweepError
 from normsweep.parts import catalog
 from normsweep.search import read_study
 from normsweep.spec import Record, Result, Status, load_sweep
-from normsweep.training import engine, environment
+from normsweep.training import engine
+from normsweep.training.environment import machine
 
 SWEEP = """
 name = "grid"
@@ -69,7 +70,7 @@ class Place:
         """The same search in a process of its own."""
         command = [
             sys.executable, "-m", "normsweep.study", "grid.toml", "--executor", "inline", "--phase",
-            "search", "--set", "execution.threads=2",
+            "search",
         ]  # fmt: skip
         return subprocess.Popen(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -190,9 +191,10 @@ trials = 2
 normalization = ["none", "unit"]
 learning_rate = { low = 1e-4, high = 1e-2, log = true }
 optimizer = "adam"
-epochs = 40
+epochs = 16
 [execution]
-checkpoint_every = 0.1
+threads = 2
+checkpoint_every = 0.05
 """
 
 
@@ -224,7 +226,7 @@ def test_a_trial_that_was_stopped_goes_on_from_where_it_was(tmp_path, number):
 def test_a_state_from_other_settings_is_not_gone_on_from_and_that_is_said(tmp_path, monkeypatch):
     place = Place(tmp_path, SWEEP.replace("[1, 2, 4, 6]", "2"))
     place.run("search.trials=2", phase="search")
-    recorded = environment.machine()
+    recorded = machine()
     monkeypatch.setattr(engine, "machine", lambda: {**recorded, "onednn": "0"})
     said = place.run("search.trials=6", "search.space.epochs=[1,2,3]", phase="search")
     assert "trained from its first epoch: the state of trial" in said
