@@ -79,8 +79,10 @@ def _confirmation(sweep: Sweep) -> str:
 
 
 def mean_epochs(sweep: Sweep) -> float:
-    """Epochs of a trial on average, if the space is tried evenly."""
+    """Epochs that a trial trains on average, if the space is tried evenly."""
     dimension = sweep.search.space["epochs"]
+    if sweep.search.sampler == "grid":
+        return _mean_epochs_of_grid(sweep, len(dimension.grid() or ()))
     if isinstance(dimension, Choice):
         values = [float(value) for value in dimension.values]
         even = sum(values) / len(values)
@@ -90,6 +92,14 @@ def mean_epochs(sweep: Sweep) -> float:
         even = (dimension.low + dimension.high) / 2
     every = sweep.search.longest_every
     return even if every is None else even + (sweep.longest - even) / every
+
+
+def _mean_epochs_of_grid(sweep: Sweep, budgets: int) -> float:
+    """Of points that differ in their epochs alone the longest is trained, and holds the others."""
+    trials = sweep.trials_per_arm
+    points = min(len(sweep.search.space.points({sweep.compare: arm})) for arm in sweep.arms)
+    untouched = math.comb(points - budgets, trials) / math.comb(points, trials)
+    return sweep.longest * (points / budgets) * (1 - untouched) / trials
 
 
 def duration(seconds: float) -> str:

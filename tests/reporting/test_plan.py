@@ -89,6 +89,21 @@ def test_a_plan_tells_what_is_special(planned, overrides, line):
 
 
 @pytest.mark.parametrize(
+    ("trials", "trained"),
+    [(24, 2 * 20), (2, 20), (4, 20 * (1 + 3 / 5))],
+    ids=["whole", "one-an-arm", "two-an-arm"],
+)
+def test_of_a_grid_over_epochs_only_the_longest_count(sweep_file, parts, trials, trained):
+    grid = [
+        'search.sampler="grid"', f"search.trials={trials}",
+        "search.space.epochs=[2, 8, 20]", "search.space.learning_rate=[0.01, 0.1]",
+        'search.space.optimizer="adam"',
+    ]  # fmt: skip
+    sweep: Sweep = load_sweep(sweep_file, parts, grid)
+    assert mean_epochs(sweep) * sweep.trials_per_arm == pytest.approx(trained)
+
+
+@pytest.mark.parametrize(
     ("overrides", "epochs"),
     [
         ([], 6.5),

@@ -1,0 +1,128 @@
+"""How many epochs a second a GPU trains: one trial, and 4 and 16 side by side on it.
+
+    python -m benchmarks.gpu
+
+LeNet in float32, batches of 128, through the worker processes that a study uses: on MNIST where
+NORMSWEEP_DATA names a folder with mnist.npz, else on the small digits, which hardly fill a GPU. The
+backend is the one that is installed, or that KERAS_BACKEND names. Every worker has trained a trial
+before it is measured, so that neither imports nor compiling count. Exit status 2 where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from benchmarks.measured import Measure, Row, write
+from benchmarks.trials import lenet_trial, saved, threads
+from normsweep.errors import StudyStopped, SweepError
+from normsweep.shell import run
+
+if TYPE_CHECKING:
+    from normsweep.execution import Processes
+    from normsweep.spec import Result, Trial
+
+app = App(
+    name="python -m benchmarks.gpu",
+    help="Measure epochs a second of one trial and of several side by side on a GPU.",
+    help_format="plaintext",
+    help_formatter="plain",
+    result_action="return_value",
+)
+
+
+@app.default
+def gpu(
+    *,
+    side_by_side: Annotated[
+        tuple[int, ...], Parameter(consume_multiple=True, help="Numbers of trials at once.")
+    ] = (1, 4, 16),
+    epochs: Annotated[int, Parameter(help="Epochs of each trial.")] = 5,
+    repeats: Annotated[int, Parameter(help="Measurements of each number.")] = 3,
+    precision: Annotated[
+        Literal["float32", "mixed_bfloat16", "mixed_float16"], Parameter(help="Of the network.")
+    ] = "float32",
+    images: Annotated[int | None, Parameter(help="Of the data, so many; all by default.")] = None,
+    device: Annotated[Literal["gpu", "cpu"], Parameter(help="Where the trials run.")] = "gpu",
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
+    ] = None,
+) -> int:
+    """Measure each number of trials, one number after another, and print the table."""
+    from normsweep.parts import datasets
+
+    for name, value in {
+        "side-by-side": min(side_by_side),
+        "epochs": epochs,
+        "repeats": repeats,
+    }.items():
+        if value < 1:
+            raise SweepError(f"--{name}: received {value}; legal: 1 or more")
+    folder = os.environ.get("NORMSWEEP_DATA")
+    dataset = datasets.load("mnist", Path(folder)) if folder else datasets.load("digits")
+    if images is not None:
+        dataset = dataset.subset(images, seed=0)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as work:
+        root = Path(work)
+        trial = replace(lenet_trial(saved(dataset, root), epochs), precision=precision)
+        for jobs in side_by_side:
+            rates, result = _rates(root, trial, device, jobs, repeats)
+            what = "1 trial" if jobs == 1 else f"{jobs} trials side by side"
+            rows.append(Row(what, Measure("epochs/s", rates)))
+    where = f"{result.machine['device']}, {result.machine['backend']}"
+    trained = round(len(dataset.x_train) * (1 - trial.data.validation_split))
+    title = f"LeNet on {dataset.name}, {trained:,} images an epoch, {precision}: {where}"
+    write(title, "gpu", rows, output)
+    return 0
+
+
+def _rates(
+    root: Path, trial: Trial, device: Literal["gpu", "cpu"], jobs: int, repeats: int
+) -> tuple[tuple[float, ...], Result]:
+    """Epochs a second of so many trials at once, all together, and the last result.
+
+    Raises:
+        DeviceError: there is no such device.
+        StudyStopped: a trial failed.
+    """
+    from normsweep.execution import Processes
+    from normsweep.training import Question, survey
+
+    with closing(Processes(root, device, max(1, threads() // jobs), jobs=jobs)) as executor:
+        executor.call(survey, Question((trial,), (trial.normalization,), device))
+        _train(executor, [replace(trial, epochs=1, number=n) for n in range(jobs)])
+        rates: list[float] = []
+        for repeat in range(repeats):
+            trials = [replace(trial, number=n, seed=repeat * jobs + n) for n in range(jobs)]
+            began = time.perf_counter()
+            results = _train(executor, trials)
+            rates.append(jobs * trial.epochs / (time.perf_counter() - began))
+    return tuple(rates), results[-1]
+
+
+def _train(executor: Processes, trials: list[Trial]) -> list[Result]:
+    from normsweep.training import Finished
+
+    for trial in trials:
+        executor.submit(trial)
+    results: list[Result] = []
+    while len(results) < len(trials):
+        results += [event.result for event in executor.poll(10.0) if isinstance(event, Finished)]
+    for result in results:
+        if result.status != "complete":
+            raise StudyStopped(f"a trial ended as {result.status}: {result.error}")
+    return results
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(run(app))
