@@ -113,6 +113,7 @@ def test_a_server_that_hangs_holds_no_training_up(tmp_path, own_server, record_p
     study.assert_stopped()
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_for_good_ends_the_study_with_a_word(
     tmp_path, own_server, record_property
 ):

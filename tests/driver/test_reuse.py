@@ -198,7 +198,9 @@ checkpoint_every = 0.05
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_trial_that_was_stopped_goes_on_from_where_it_was(tmp_path, number):
     place = Place(tmp_path / "stopped", LONG)
     process = place.start()

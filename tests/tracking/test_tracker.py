@@ -154,6 +154,7 @@ def test_the_note_is_the_experiments_description(tracker):
     assert f"#/experiments/{tracker.experiment_id}/runs" in tracker.page
 
 
+@pytest.mark.parametrize("uri", ["server"], indirect=True)
 def test_a_logged_model_takes_raw_pixels_where_normsweep_is_not_installed(
     tracker, record, digits_root, tmp_path
 ):
