@@ -101,8 +101,8 @@ def _rates(
         executor.call(survey, Question((trial,), (trial.normalization,), device))
         _train(executor, [replace(trial, epochs=1, number=n) for n in range(jobs)])
         rates: list[float] = []
-        for repeat in range(repeats):
-            trials = [replace(trial, number=n, seed=repeat * jobs + n) for n in range(jobs)]
+        for _ in range(repeats):
+            trials = [replace(trial, number=n) for n in range(jobs)]
             began = time.perf_counter()
             results = _train(executor, trials)
             rates.append(jobs * trial.epochs / (time.perf_counter() - began))

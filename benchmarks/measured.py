@@ -63,9 +63,7 @@ def number(value: float) -> str:
     return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.4f}"
 
 
-def write(
-    title: str, name: str, rows: Sequence[Row], folder: Path | None, command: str = ""
-) -> None:
+def write(title: str, name: str, rows: Sequence[Row], folder: Path | None) -> None:
     """Print the table; with a folder, write `NAME.json` there as well."""
     import pandas as pd
     from rich.console import Console
@@ -77,7 +75,7 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
         content = {
             "title": title,
-            "command": command or f"python -m benchmarks.{name}",
+            "command": f"python -m benchmarks.{name}",
             "rows": [asdict(row) for row in rows],
         }
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")

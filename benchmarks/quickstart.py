@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from benchmarks.commands import seconds
 from benchmarks.measured import Goal, Measure, Row, write
-from benchmarks.step import legal_precisions
+from benchmarks.step import precisions
 from normsweep.shell import run
 
 if TYPE_CHECKING:
@@ -35,28 +35,32 @@ def quickstart(
     *,
     repeats: Annotated[int, Parameter(help="Runs of each command, in turn.")] = 3,
     trials: Annotated[int, Parameter(help="Trials of the search.")] = 30,
+    precision: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, help="Beside float32.")
+    ] = (),
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
     ] = None,
 ) -> int:
     """Run all and print the table."""
     found: dict[tuple[str, str], list[float]] = {}
+    measured = precisions(["float32", *precision] if precision else [])
     for _ in range(repeats):
-        for precision in legal_precisions():
+        for each in measured:
             with tempfile.TemporaryDirectory() as work:
-                ours, planned = search(Path(work), trials, precision)
-                theirs = opponent(Path(work), planned, precision)
-            found.setdefault(("normsweep", precision), []).append(ours)
-            found.setdefault(("opponent", precision), []).append(theirs)
+                ours, planned = search(Path(work), trials, each)
+                theirs = opponent(Path(work), planned, each)
+            found.setdefault(("normsweep", each), []).append(ours)
+            found.setdefault(("opponent", each), []).append(theirs)
     rows = [
-        Row(f"{name}, {precision}", Measure("s", tuple(values)))
-        for (name, precision), values in found.items()
+        Row(f"{name}, {each}", Measure("s", tuple(values)))
+        for (name, each), values in found.items()
     ]
-    for precision in legal_precisions():
-        pairs = zip(found["normsweep", precision], found["opponent", "float32"], strict=True)
+    for each in measured:
+        pairs = zip(found["normsweep", each], found["opponent", "float32"], strict=True)
         ratios = Measure("×", tuple(a / b for a, b in pairs))
-        what = f"normsweep in {precision} to the opponent in float32"
-        rows.append(Row(what, ratios, Goal(GOALS[precision])))
+        what = f"normsweep in {each} to the opponent in float32"
+        rows.append(Row(what, ratios, Goal(GOALS[each])))
     write(f"the quickstart's search, {trials} trials, whole commands", "quickstart", rows, output)
     return 0
 

@@ -113,7 +113,7 @@ def speed_table(
                 "epochs_to_level": epochs if epochs is not None else pd.NA,
                 "seconds_to_level": epochs * _epoch_seconds(runs) if epochs else math.nan,
                 "tuning_seconds": sum(r.seconds for r in of_arm) if tuned else 0.0,
-                "tuning_epochs": sum(len(r.curve) for r in of_arm) if tuned else 0,
+                "tuning_epochs": sum(len(r.curve) - r.reused for r in of_arm) if tuned else 0,
             }
         )
     return pd.DataFrame(rows, columns=columns).astype({"epochs_to_level": "Int64"})

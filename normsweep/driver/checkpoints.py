@@ -90,14 +90,13 @@ class Checkpoints:
 
     def _trim(self) -> None:
         """Drop the oldest while all together are larger than the limit."""
-        files = sorted((path.stat().st_mtime_ns, path) for path in self._ours())
-        sizes = {path: path.stat().st_size for _, path in files}
-        total = sum(sizes.values())
-        for _, path in files:
+        found = [(path.stat(), path) for path in self._ours()]
+        total = sum(about.st_size for about, _ in found)
+        for about, path in sorted(found, key=lambda each: each[0].st_mtime_ns):
             if total <= self._limit:
                 return
             path.unlink(missing_ok=True)
-            total -= sizes[path]
+            total -= about.st_size
 
     def _ours(self) -> list[Path]:
         """Our own files: the folder may be a link to where others lie too."""

@@ -164,8 +164,8 @@ def print_reuse(records: Sequence[Record], console: Console) -> None:
     if reused:
         _say(
             console,
-            f"of {total} epochs {total - reused} were trained: {reused} are on record in trials that "
-            "begin the same",
+            f"of {total} epochs {total - reused} were trained: {reused} are taken over from "
+            "trials that begin the same",
         )
 
 

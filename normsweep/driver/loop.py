@@ -62,8 +62,11 @@ def run_phase(
     try:
         while True:
             while (deadline is None or time.monotonic() < deadline) and loop.take_up():
+                if loop.running and not executor.blocks:  # many answers may follow one another
+                    loop.handle(executor.poll(0.0))
                 delivery.collect()
                 signals.check()
+                hold.check()
             if not loop.running:
                 return
             # A poll that ends soon is not interrupted: what it had taken in would be lost.
@@ -97,6 +100,9 @@ class _Loop:
         records = phase.records()
         self._best = best_of_arms(records)
         self._curves = Curves(records, self._identity)
+        self._too_slow = {
+            r.trial.lineage for r in records if r.result and r.result.status is Status.TIMED_OUT
+        }
         self._failures: list[str] = []
 
     def take_up(self) -> bool:
@@ -113,7 +119,9 @@ class _Loop:
         if (known := self._curves.answer(trial)) is not None:
             self._answer(trial, replace(known, started=began, seconds=time.time() - began))
             return True
-        start = self._checkpoints.start(trial)
+        # One that was too slow, or hung, is not to come to its end by being tried again.
+        slow = trial.lineage in self._too_slow
+        start = None if slow else self._checkpoints.start(trial)
         if start is not None:
             self._starts[trial.number] = start
         self._executor.submit(trial, self._keep_of(trial), start)
@@ -169,8 +177,10 @@ class _Loop:
 
     def _finished(self, event: Finished) -> None:
         trial = self.running.pop(event.result.trial)
-        self._compare_start(trial, event.result)
-        result = replace(event.result, error=printable(masked(event.result.error)))
+        result = self._with_start(trial, event.result)
+        result = replace(result, error=printable(masked(result.error)))
+        if result.status is Status.TIMED_OUT:
+            self._too_slow.add(trial.lineage)
         if not result.machine:
             where = self._where
             result = replace(result, machine=where.machine, chance=where.chance)
@@ -196,7 +206,6 @@ class _Loop:
         """Keep a last state; where it is there for the arm's best alone, in the place of the one before."""
         trial, result = record.trial, record.result
         assert result is not None
-        # One that was too slow, or hung, is not to come to its end by being tried again.
         if result.status not in (Status.CRASHED, Status.INTERRUPTED):
             self._checkpoints.drop_running(trial)
         before = self._best
@@ -209,18 +218,25 @@ class _Loop:
         if best and not self._phase.extendable:
             self._checkpoints.keep_only(r.trial for r in self._best.values())
 
-    def _compare_start(self, trial: Trial, result: Result) -> None:
-        """Say so where a trial did not go on from the state that it was given."""
+    def _with_start(self, trial: Trial, result: Result) -> Result:
+        """The result with where it began; says so where that is not the state that it was given."""
         start = self._starts.pop(trial.number, None)
-        if start is not None and result.status.scored and not result.reused:
-            was, now = start.so_far.machine, result.machine
+        if start is None or result.reused:
+            return result
+        before = start.so_far
+        taken = tuple(replace(e, trial=trial.number) for e in before.curve[: len(result.curve)])
+        if taken and result.curve[: len(taken)] == taken:  # its process was lost before it said so
+            return replace(result, reused=len(taken), origin=before.trial)
+        if result.status.scored:
+            was, now = before.machine, result.machine
             other = [
                 f"{key} {was.get(key)}, now {now[key]}" for key in now if was.get(key) != now[key]
             ]
             self._display.note(
                 f"trial {trial.number}: trained from its first epoch: the state of trial "
-                f"{start.so_far.trial} is from {'; '.join(other) or 'another network'}"
+                f"{before.trial} is from {'; '.join(other) or 'another network'}"
             )
+        return result
 
     def _identity(self, trial: Trial) -> Mapping[str, str]:
         """What the trial's bits would depend on; nothing where that cannot be told: it is trained."""

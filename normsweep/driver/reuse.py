@@ -11,7 +11,7 @@ __all__ = ["Curves"]
 
 
 class Curves:
-    """The longest recorded curve of each lineage.
+    """The longest curve of each lineage: of those that ended here, and of those on record before.
 
     With a constant learning rate a curve holds every shorter one of its lineage, bit for bit, where
     it was trained on the same machine with the same threads and versions.
@@ -22,57 +22,64 @@ class Curves:
     ) -> None:
         """`identity` says what a trial's bits would depend on now; asked for what is older than this."""
         self._identity = identity
-        self._longest: dict[str, Record] = {}
-        self._known: dict[tuple[str, str, str], Mapping[str, str]] = {}
-        self._new: set[int] = set()
+        self._known: dict[tuple[object, ...], Mapping[str, str]] = {}
+        self._new: dict[str, Record] = {}
+        self._old: dict[str, Record] = {}
         for record in records:
-            self._add(record)
+            _add(self._old, record)
 
     def add(self, record: Record) -> None:
         """Take up a trial that has just ended here."""
-        self._new.add(record.trial.number)
-        self._add(record)
+        _add(self._new, record)
 
     def answer(self, trial: Trial) -> Result | None:
         """The result that the record holds of a trial, or None where it has to be trained."""
-        record = self._longest.get(trial.lineage)
-        if record is None or record.result is None:
-            return None
-        curve = tuple(epoch for epoch in record.result.curve if epoch.epoch <= trial.epochs)
-        diverged = not curve[-1].finite
-        if len(curve) < trial.epochs and not diverged:
-            return None
-        if trial.phase == CONFIRM and not diverged and not all(e.tested for e in curve):
-            return None
-        if not self._trusted(trial, record):
-            return None
-        return replace(
-            record.result,
-            trial=trial.number,
-            status=Status.DIVERGED if diverged else Status.COMPLETE,
-            curve=tuple(replace(epoch, trial=trial.number) for epoch in curve),
-            error="",
-            origin=record.trial.number,
-            reused=len(curve),
-        )
+        new = _answer(trial, self._new.get(trial.lineage))
+        if new is not None:
+            return new
+        old = _answer(trial, self._old.get(trial.lineage))
+        return old if old is not None and self._trusted(trial, old) else None
 
-    def _add(self, record: Record) -> None:
-        result = record.result
-        if result is None or not result.curve or not result.machine:
-            return
-        before = self._longest.get(record.trial.lineage)
-        if before is None or before.result is None or _reach(before.result) < _reach(result):
-            self._longest[record.trial.lineage] = record
-
-    def _trusted(self, trial: Trial, record: Record) -> bool:
-        """Whether a record's curve is what would come out here and now."""
-        if record.trial.number in self._new:
-            return True
-        key = (trial.model, str(sorted(trial.model_options.items())), trial.normalization)
-        if key not in self._known:
+    def _trusted(self, trial: Trial, known: Result) -> bool:
+        """Whether an older curve is what would come out here and now."""
+        key = (
+            trial.model, str(sorted(trial.model_options.items())), trial.precision,
+            trial.optimizer, str(sorted(trial.optimizer_options.items())),
+            trial.normalization, trial.data, trial.seed,
+        )  # fmt: skip
+        if not self._known.get(key):
             self._known[key] = self._identity(trial)
-        assert record.result is not None
-        return dict(record.result.machine) == dict(self._known[key])
+        return dict(known.machine) == dict(self._known[key])
+
+
+def _answer(trial: Trial, record: Record | None) -> Result | None:
+    """What a record of the trial's lineage has of the trial, or None where it has not all of it."""
+    if record is None or record.result is None:
+        return None
+    curve = tuple(epoch for epoch in record.result.curve if epoch.epoch <= trial.epochs)
+    diverged = not curve[-1].finite
+    if len(curve) < trial.epochs and not diverged:
+        return None
+    if trial.phase == CONFIRM and not diverged and not all(e.tested for e in curve):
+        return None
+    return replace(
+        record.result,
+        trial=trial.number,
+        status=Status.DIVERGED if diverged else Status.COMPLETE,
+        curve=tuple(replace(epoch, trial=trial.number) for epoch in curve),
+        error="",
+        origin=record.trial.number,
+        reused=len(curve),
+    )
+
+
+def _add(longest: dict[str, Record], record: Record) -> None:
+    result = record.result
+    if result is None or not result.curve or not result.machine:
+        return
+    before = longest.get(record.trial.lineage)
+    if before is None or before.result is None or _reach(before.result) < _reach(result):
+        longest[record.trial.lineage] = record
 
 
 def _reach(result: Result) -> float:

@@ -146,7 +146,8 @@ class Running:
             return self._deliver(delivery, display, phase)
 
     def _checkpoints(self, phase: Phase) -> Checkpoints:
-        folder = self.root / "checkpoints" / self.search.sweep.name / phase.phase
+        info = self.search.info  # by its own number: another storage may have one of the same name
+        folder = self.root / "checkpoints" / info.name / info.id[:12] / phase.phase
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 

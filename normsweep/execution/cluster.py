@@ -24,6 +24,8 @@ from normsweep.training import Device, Finished, Keep, Snapshot, environment
 
 __all__ = ["Cluster", "Share"]
 
+PATIENCE = 10.0
+"""Seconds that a call waits for a worker while all of them have trials."""
 TICK = 0.2
 """Seconds after which a wait looks up, so that a signal's handler gets its turn."""
 
@@ -137,12 +139,20 @@ class Cluster:
             self._dismiss(seat)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run the function in a worker that has no trial."""
-        seat = self._free()
-        while seat is None:
+        """Run the function in a worker that has no trial.
+
+        Raises:
+            StudyStopped: none is to be had while trials run, of which nothing is heard meanwhile.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while (seat := self._free()) is None:
+            busy = list(self._busy())
+            if busy and time.monotonic() > deadline:
+                raise StudyStopped("every worker that the cluster has room for has a trial")
             self._assign()
+            for each in busy:
+                each.ask_for_news()
             self._pending += self._news(TICK)
-            seat = self._free()
         answer = seat.actor.call.remote(function, args, kwargs)
         try:
             while not self._ray.wait([answer], timeout=TICK)[0]:

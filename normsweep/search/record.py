@@ -291,7 +291,8 @@ def _refuse_changes(study: Study, sweep: Sweep, storage_url: str) -> None:
         )
     if not study_info(study).begun:  # it never came to a trial
         return
-    free = GROWING + FREE + (EPOCHS if _more_epochs(before, now) else ())
+    growing = _more_epochs(before, now) and not study.lists("epochs")
+    free = GROWING + FREE + (EPOCHS if growing else ())
     changed = [
         f"  {key}: was {shown(before.get(key, 'not there'))}, is {shown(now.get(key, 'not there'))}"
         for key in sorted(before.keys() | now.keys())

@@ -37,6 +37,7 @@ class Search(Phase):
         }
         self._again_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
         self.extendable = sweep.search.sampler == "grid"
+        self._epochs_listed = study.lists("epochs")
         self.total = self.trials_per_arm * len(self._open)
         repair(study)
         self._take_up()
@@ -111,7 +112,10 @@ class Search(Phase):
             return {record.ARM: planned.arm, record.SLOT: planned.slot, record.TRIAL: content}
 
         dimensions = self.sweep.search.space.active(planned.params)
-        distributions = {each.name: distribution(recorded(each)) for each in dimensions}
+        distributions = {
+            each.name: distribution(each if self._epochs_listed else recorded(each))
+            for each in dimensions
+        }
         return self._study.begin(planned.params, distributions, attrs)
 
     def _longest(self, slot: int) -> Mapping[str, Scalar]:

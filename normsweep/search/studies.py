@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    json_to_distribution,
+)
 from optuna.trial import TrialState
 from sqlalchemy import bindparam, text
 
@@ -98,6 +102,13 @@ class Study:
                 own[key] = value
         return [Row(number, *found[number]) for number in sorted(found)]
 
+    def lists(self, name: str) -> bool:
+        """Whether a parameter is on record as one of a list, which may not change any more."""
+        found = self._select(FIRST_VALUE, name=name)
+        return bool(found) and isinstance(
+            json_to_distribution(found[0][0]), CategoricalDistribution
+        )
+
     def __len__(self) -> int:
         ((count,),) = self._select("SELECT count(*) FROM trials WHERE study_id = :study")
         return int(count)
@@ -125,6 +136,10 @@ class Study:
         return patiently(attempt)
 
 
+FIRST_VALUE = """
+SELECT p.distribution_json FROM trial_params p JOIN trials t ON t.trial_id = p.trial_id
+WHERE t.study_id = :study AND p.param_name = :name ORDER BY t.number LIMIT 1
+"""
 TRIALS = """
 SELECT t.number, t.state, a.key, a.value_json FROM trials t
 LEFT JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key IN :keys

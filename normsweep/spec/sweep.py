@@ -149,7 +149,7 @@ class Execution(Section):
     checkpoints: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
     """GiB on disk, for the search and for the confirmation, for states that trials can go on from."""
     checkpoint_every: Seconds = 30.0
-    """Seconds of training that a trial which is stopped, or crashes, loses at most."""
+    """Seconds after which a trial's state is kept at the end of an epoch, to go on from."""
     retries: Annotated[int, Field(ge=0)] = 1
     """How often a trial that crashed or timed out is tried again, with the same seed."""
 

@@ -6,7 +6,6 @@ given back; a core that is put back to its first state gives the same bits as a 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from normsweep.parts import models, optimizers
 from normsweep.spec import Trial
+from normsweep.training.digests import config_digest
 from normsweep.training.environment import gpus
 from normsweep.training.fronts import fit_front
 from normsweep.training.inputs import Inputs
@@ -43,6 +43,8 @@ class Core:
     blank_optimizer: Weights
     digest: str
     """SHA-256 of the model's configuration, hexadecimal."""
+    optimizer_digest: str
+    """The same of the optimizer's, without what a reset sets."""
 
     def reset(self, weights: Weights, learning_rate: float, settings: Mapping[str, float]) -> None:
         """As if built anew: given initial weights, a blank optimizer, its learning rate and settings."""
@@ -94,7 +96,7 @@ def build_core(trial: Trial, inputs: Inputs) -> Core:
     # In float16 Keras has put the optimizer into one that scales the loss.
     model.optimizer.build(model.trainable_variables)
     blank = tuple(np.array(variable) for variable in model.optimizer.variables)
-    return Core(model, blank, model_digest(model))
+    return Core(model, blank, model_digest(model), _optimizer_digest(trial, optimizer))
 
 
 def initial_weights(trial: Trial, inputs: Inputs) -> Weights:
@@ -106,10 +108,7 @@ def initial_weights(trial: Trial, inputs: Inputs) -> Weights:
 
 def model_digest(model: Any) -> str:
     """SHA-256 of a model's configuration, the names of its layers counted from 0, hexadecimal."""
-    config = model.get_config()
-    names: dict[str, str] = {}
-    _collect_names(config, names)
-    return hashlib.sha256(json.dumps(_renamed(config, names), sort_keys=True).encode()).hexdigest()
+    return config_digest(model.get_config())
 
 
 def build_network(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
@@ -132,28 +131,14 @@ def assemble(trial: Trial, inputs: Inputs) -> Any:
         return keras.Model(raw, network(front.attach(raw)))
 
 
+def _optimizer_digest(trial: Trial, optimizer: Any) -> str:
+    settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
+    left_out = {"learning_rate", *settings}
+    kept = {k: v for k, v in optimizer.get_config().items() if k not in left_out}
+    return config_digest({"class": type(optimizer).__name__, **kept})
+
+
 def _compiles_well() -> bool:
     import keras
 
     return keras.backend.backend() == "jax" or bool(gpus())
-
-
-def _collect_names(config: Any, names: dict[str, str]) -> None:
-    if isinstance(config, dict):
-        if isinstance(config.get("name"), str):
-            names.setdefault(config["name"], f"layer_{len(names)}")
-        for value in config.values():
-            _collect_names(value, names)
-    elif isinstance(config, list | tuple):
-        for value in config:
-            _collect_names(value, names)
-
-
-def _renamed(config: Any, names: dict[str, str]) -> Any:
-    if isinstance(config, dict):
-        return {key: _renamed(value, names) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return [_renamed(value, names) for value in config]
-    if isinstance(config, str):
-        return names.get(config, config)
-    return config if isinstance(config, bool | int | float | None) else str(config)

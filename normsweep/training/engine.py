@@ -110,6 +110,8 @@ class Engine:
                     occasions.taken()
         except Exception as error:
             status, fields = Status.CRASHED, {**fields, "error": _explained(error)}
+        if "reused" in fields:  # pruned before the end of what it was to go on from
+            fields["reused"] = min(fields["reused"], len(curve))
         seconds = time.perf_counter() - clock
         result = Result(
             trial.number, status, tuple(curve), seconds=seconds, started=started, **fields
@@ -161,7 +163,7 @@ class Engine:
         if trial.model == models.SIMULATED:
             return simulated_machine()
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
-        return {**machine(), "model_digest": self.core(trial, inputs).digest}
+        return _bits(self.core(trial, inputs), inputs)
 
     def _start(self, trial: Trial, start: Snapshot | None) -> _Run:
         if trial.model == models.SIMULATED:
@@ -171,7 +173,7 @@ class Engine:
         test = self._test_set(trial, inputs) if trial.phase == CONFIRM else None
         fields = {
             "chance": 1 / inputs.classes,
-            "machine": {**machine(), "model_digest": core.digest},
+            "machine": _bits(core, inputs),
             "test_digest": test.digest if test else "",
             "reused": 0,
         }
@@ -220,6 +222,16 @@ class _Run:
     fields: dict[str, Any]
     """What the result says of the run as a whole."""
     model: Any = None
+
+
+def _bits(core: Core, inputs: Inputs) -> dict[str, str]:
+    """What bits depend on beside a trial's settings: the machine, and what the names stand for."""
+    return {
+        **machine(),
+        "model_digest": core.digest,
+        "normalization_digest": inputs.front.digest,
+        "optimizer_digest": core.optimizer_digest,
+    }
 
 
 def _cached(cache: OrderedDict[Any, V], key: Any, make: Callable[[], V], kept: int) -> V:

@@ -87,7 +87,9 @@ def simulated_machine() -> dict[str, str]:
 
 
 def _plain_versions() -> dict[str, str]:
-    return {"python_version": platform.python_version(), "normsweep_version": version("normsweep")}
+    packages = ("numpy", "normsweep")
+    versions = {f"{name}_version": version(name) for name in packages}
+    return {"python_version": platform.python_version(), **versions}
 
 
 def _backend() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import inspect
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from normsweep.parts import normalizations
+from normsweep.training.digests import config_digest
 from normsweep.training.precision import precision
 
 __all__ = ["Front", "fit_front"]
@@ -26,6 +29,17 @@ class Front:
     """A cast to float32, then the scheme's layers."""
     fixed: bool
     """Whether the layers do the same in training and afterwards, and learn nothing."""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the layers and what they were fitted to, hexadecimal."""
+        digest = hashlib.sha256()
+        for layer in self.layers:
+            config = {"class": type(layer).__name__, **layer.get_config()}
+            digest.update(config_digest(config).encode())
+            for variable in layer.variables:
+                digest.update(np.ascontiguousarray(variable).tobytes())
+        return digest.hexdigest()
 
     def attach(self, inputs: Any) -> Any:
         """The front applied to a Keras tensor."""

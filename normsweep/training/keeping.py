@@ -10,7 +10,7 @@ from normsweep.spec import Epoch
 __all__ = ["Keep", "Occasions"]
 
 SHARE = 50
-"""Between two snapshots at least so many times what one took: they cost 2 % of the time at most."""
+"""Between two timed snapshots at least so many times what one took: they cost 2 % at most."""
 
 
 @dataclass(frozen=True)

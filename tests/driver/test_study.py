@@ -209,7 +209,7 @@ def test_the_best_model_of_each_arm_is_logged_once(place):
     assert {m.tags["normsweep.arm"] for m in models} == {"none", "unit", "standardize"}
     best = [run for run in place.runs() if run.data.tags.get("normsweep.best_of_arm")]
     assert {m.source_run_id for m in models} == {run.info.run_id for run in best}
-    for path in (place.folder / "mlruns" / "checkpoints" / "tested").glob("*.npz"):
+    for path in (place.folder / "mlruns" / "checkpoints" / "tested").rglob("*.npz"):
         path.unlink()
     place.run(*arguments)
     assert len(client.search_logged_models([experiment])) == 3

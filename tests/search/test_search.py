@@ -422,6 +422,20 @@ def test_a_grid_that_grew_keeps_what_was_tried_in_its_slots(url, sweep):
     assert tried.items() >= before.items()
 
 
+def test_a_list_of_epochs_that_was_recorded_as_one_goes_on_and_stays(url, sweep):
+    search = opened(url, sweep(*NESTED))
+    search._epochs_listed = True  # as every study did once
+    train(search, search.ask())
+    search = opened(url, sweep(*NESTED))
+    while trial := search.ask():
+        train(search, trial)
+    assert len(search.records()) == search.total
+    with pytest.raises(
+        SweepError, match=r"search.space.epochs: was \[1, 3, 2\], is \[1, 3, 2, 8\]"
+    ):
+        opened(url, sweep(*NESTED[:-1], "search.space.epochs=[1,3,2,8]"))
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
 def test_a_range_of_epochs_may_grow(url, sweep, sampler):
     search = opened(url, sweep(f"search.sampler={sampler}"))
