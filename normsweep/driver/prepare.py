@@ -11,12 +11,12 @@ from typing import Any
 from normsweep.driver.signals import Signals
 from normsweep.errors import StoreError, SweepError
 from normsweep.execution import Executor
-from normsweep.parts import Dataset, datasets, resolve_trial
+from normsweep.parts import Dataset, datasets, models, resolve_trial
 from normsweep.reporting.plan import CONFIGURATIONS, mean_epochs
 from normsweep.spec import DataKey, Scalar, Sweep, Trial
-from normsweep.training import Device, Findings, Question, survey
+from normsweep.training import Device, Findings, Question, network_digest, survey
 
-__all__ = ["Prepared", "load_data", "prepare", "without"]
+__all__ = ["Prepared", "identified", "load_data", "prepare", "without"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,22 @@ def prepare(
         reduced.total_trials * mean_epochs(reduced) * epoch,
         CONFIGURATIONS * len(reduced.arms) * sweep.confirm.seeds * sweep.confirm_epochs * epoch,
     )
+
+
+def identified(sweep: Sweep, data: DataKey, executor: Executor, signals: Signals) -> Sweep:
+    """The sweep with a network that code hands over named by its configuration, not by its function.
+
+    Raises:
+        SweepError: the network cannot be built for this data.
+    """
+    if sweep.model.name != models.OWN:
+        return sweep
+    normalization = str(sweep.search.space.choices("normalization")[0])
+    example = _examples(sweep, data, normalization)[0]
+    with signals.waiting():
+        digest = executor.call(network_digest, example)
+    named = sweep.model.model_copy(update={"name": f"{models.OWN}@{digest[:12]}"})
+    return sweep.model_copy(update={"model": named})
 
 
 def _about(dataset: Dataset, digest: str) -> dict[str, Any]:

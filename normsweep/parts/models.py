@@ -12,13 +12,15 @@ from typing import Any
 
 from normsweep.parts.registry import Registry
 
-__all__ = ["SIMULATED", "register", "registry"]
+__all__ = ["OWN", "SIMULATED", "register", "registry"]
 
 registry = Registry("model")
 register = registry.register
 
 SIMULATED = "synthetic"
 """The one model that is not trained: its learning curves are drawn from a formula."""
+OWN = "own"
+"""A network that Python code hands over; a study knows it as `own@` and its configuration's digest."""
 
 
 @register("lenet")

@@ -51,6 +51,7 @@ EPOCHS = ("search.space.epochs", "search.space.epochs.high", "confirm.epochs")
 """What may grow with the limit of epochs, and not shrink."""
 FREE = (
     "question",
+    "plugins",
     "search.timeout",
     "execution.trial_timeout",
     "execution.trial_memory",
@@ -61,6 +62,7 @@ FREE = (
     "execution.retries",
 )
 ADDED = {
+    "plugins": [],
     "model.precision": "float32",
     "confirm.primary": "both_tuned",
     "confirm.baseline.normalization": None,
@@ -284,6 +286,12 @@ def _write_sweep(study: Study, sweep: Sweep) -> None:
 
 def _refuse_changes(study: Study, sweep: Sweep, storage_url: str) -> None:
     before, now = study_info(study).sweep, sweep.plain()
+    was, is_ = before.get("model.name", ""), now["model.name"]
+    if "@" in was and "@" in is_ and was != is_ and study_info(study).begun:
+        raise SweepError(
+            f"study {study.study_name}: was begun with a network of another configuration ({was}), "
+            f"received {is_}; legal: the same network, or another study name"
+        )
     if not before:
         raise StoreError(
             f"--study-name: received {study.study_name}, which {masked(storage_url)} holds as a "

@@ -154,7 +154,7 @@ class Engine:
         raw: Any = keras.Input(data.sample_shape, dtype=data.x_train.dtype.name, name="images")
         images = keras.layers.Reshape(data.input_shape, dtype=raw.dtype)(raw)
         outputs = model(inputs.front.attach(images) if inputs.front.fixed else images)
-        return keras.Model(raw, outputs, name=trial.model), data
+        return keras.Model(raw, outputs, name=models.registry[trial.model].name), data
 
     def identity(self, trial: Trial) -> dict[str, str]:
         """What a trial's bits depend on here, beside the trial: machine, versions, network."""

@@ -20,6 +20,7 @@ question = "All keys"
 compare = "optimizer"
 reference = "adam"
 seed = 7
+plugins = ["my_parts"]
 
 [data]
 dataset = ["mnist", "folder/own.npz", "digits"]
