@@ -187,7 +187,7 @@ class Study:
         return _verdict(confirmed_evidence(*self._read(), storage_option(self.storage)))
 
     def report(self, folder: str | Path | None = None) -> Path:
-        """Write the report, `report.html` with its figures and tables; the page's path.
+        """Write the report, one page with its figures and tables; the page's path.
 
         Args:
             folder: `mlruns/reports/STUDY` where it is not given.
@@ -241,9 +241,9 @@ class Verdict:
     """The same for people: all columns are text."""
 
     def __str__(self) -> str:
-        from normsweep.reporting.formats import render
+        from normsweep.reporting.console import table_text
 
-        return f"{self.sentence}\n\n{render(self.lines, 'markdown').decode()}"
+        return f"{self.sentence}\n\n{table_text(self.lines)}"
 
     def __repr__(self) -> str:
         return str(self)
