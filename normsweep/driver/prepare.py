@@ -97,6 +97,7 @@ def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
         "train_images": len(dataset.y_train),
         "test_images": len(dataset.y_test),
         "classes": dataset.classes,
+        "labels": list(dataset.labels),
     }
 
 

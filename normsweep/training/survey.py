@@ -122,7 +122,7 @@ def _built(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
     try:
         return build_network(trial, shape, classes)
     except Exception as error:
-        images = f" for images of {shape}"
+        images = f" for inputs of {shape}"
         raise _refused("model", trial.model, trial.model_options, images, error) from None
 
 
