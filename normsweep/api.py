@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from normsweep.errors import DataError, SweepError
+from normsweep.errors import SweepError
 from normsweep.plain import printable
 from normsweep.secrets import masked
 from normsweep.spec import Sweep
@@ -34,7 +34,7 @@ OWN = "own"
 
 def run(
     sweep: Sweep | Mapping[str, Any] | str | Path = "quickstart",
-    data: Sequence[Any] | None = None,
+    data: Any = None,
     model: Build | None = None,
     *,
     study_name: str | None = None,
@@ -59,9 +59,10 @@ def run(
 
     Args:
         sweep: a `Sweep`, the path of a sweep file, the name of a shipped one, or a table as TOML has it.
-        data: `(x_train, y_train, x_test, y_test)`, in place of the sweep's dataset: x (n, height,
-            width) or (n, height, width, channels), integers or floats, as they are before any
-            normalization; y (n,) integers, the classes from 0.
+        data: `(x_train, y_train, x_test, y_test)`, in place of the sweep's dataset: x (n, features),
+            (n, height, width) or (n, height, width, channels), whole or real numbers as they are
+            before any normalization; y (n,) whole numbers or texts. Arrays, frames, lists, or
+            iterables of (image, label): `normsweep.parts.Dataset.of` says which.
         model: `build(input_shape, classes)`, in place of the sweep's network: an uncompiled
             `keras.Model` that takes (batch, *input_shape) float32 and ends in a softmax over the
             classes. Keyword-only arguments are options that `model.options` and the space may set.
@@ -269,14 +270,14 @@ def _verdict(found: Any) -> Verdict:
 
 
 @contextmanager
-def _lent(data: Sequence[Any] | None, model: Build | None) -> Iterator[None]:
+def _lent(data: Any, model: Build | None) -> Iterator[None]:
     """Data and network under names of the registries, while a study runs."""
     from normsweep.parts import datasets, models
+    from normsweep.parts.memory import four_arrays
 
     with ExitStack() as stack:
         if data is not None:
-            arrays = _arrays(data)
-            found = (arrays, "the arrays handed over")
+            found = (four_arrays(data), "data in memory")
             stack.enter_context(datasets.registry.lent(OWN, lambda data_dir: found))
         if model is not None:
             if not callable(model):
@@ -286,22 +287,6 @@ def _lent(data: Sequence[Any] | None, model: Build | None) -> Iterator[None]:
                 )
             stack.enter_context(models.registry.lent(models.OWN, model))
         yield
-
-
-def _arrays(data: Sequence[Any]) -> dict[str, Any]:
-    """The four arrays by their names.
-
-    Raises:
-        DataError: they are not four.
-    """
-    import numpy as np
-
-    from normsweep.parts.data import ARRAYS
-
-    if isinstance(data, str) or not isinstance(data, Sequence) or len(data) != len(ARRAYS):
-        received = f"{len(data)} of them" if isinstance(data, Sequence) else type(data).__name__
-        raise DataError(f"data: received {received}; legal: ({', '.join(ARRAYS)})")
-    return {name: np.asarray(array) for name, array in zip(ARRAYS, data, strict=True)}
 
 
 def _check_choices(executor: str, n_jobs: int | None, device: str, phase: str) -> None:

@@ -113,6 +113,7 @@ def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
         "train_images": len(dataset.y_train),
         "test_images": len(dataset.y_test),
         "classes": dataset.classes,
+        "labels": list(dataset.labels),
     }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from normsweep.errors import SweepError
-from normsweep.parts.registry import Registry
+from normsweep.parts.registry import Part, Registry
 from normsweep.spec.problems import shown
 
 __all__ = ["packed", "unpack"]
@@ -28,11 +28,13 @@ def packed(registries: Sequence[Registry]) -> bytes:
     Raises:
         SweepError: a function holds what cannot be sent to another process.
     """
-    foreign = [(r.kind, part.name, part.function) for r in registries for part in r if part.foreign]
+    foreign = [
+        (registry.kind, part) for registry in registries for part in registry if part.foreign
+    ]
     if not foreign:
         return b""
     with _whole(_local_modules()):
-        return pickle.dumps([(kind, name, _packed(kind, name, f)) for kind, name, f in foreign])
+        return pickle.dumps([(kind, part.name, _packed(kind, part)) for kind, part in foreign])
 
 
 def unpack(content: bytes, registries: Sequence[Registry]) -> None:
@@ -42,9 +44,10 @@ def unpack(content: bytes, registries: Sequence[Registry]) -> None:
         SweepError: a part cannot be had here.
     """
     by_kind = {registry.kind: registry for registry in registries}
-    for kind, name, function in pickle.loads(content) if content else ():
+    for kind, name, part in pickle.loads(content) if content else ():
         try:
-            by_kind[kind].register(name)(pickle.loads(function))
+            function, details = pickle.loads(part)
+            by_kind[kind].register(name, details)(function)
         except Exception as error:
             raise SweepError(
                 f"{kind} {shown(name)}: cannot be had where trials run: {_reason(error)}; legal: a "
@@ -52,14 +55,14 @@ def unpack(content: bytes, registries: Sequence[Registry]) -> None:
             ) from None
 
 
-def _packed(kind: str, name: str, function: object) -> bytes:
+def _packed(kind: str, part: Part) -> bytes:
     import cloudpickle
 
     try:
-        return cloudpickle.dumps(function)
+        return cloudpickle.dumps((part.function, part.details))
     except Exception as error:
         raise SweepError(
-            f"{kind} {shown(name)}: cannot be sent to another process: {_reason(error)}; legal: a "
+            f"{kind} {shown(part.name)}: cannot be sent to another process: {_reason(error)}; legal: a "
             "function that holds no open file, lock or the like, or the executor inline"
         ) from None
 

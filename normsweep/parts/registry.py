@@ -26,6 +26,8 @@ class Part:
 
     name: str
     function: Callable[..., Any]
+    details: Any = None
+    """What its kind has to know of it beside; pickled with it."""
 
     @property
     def summary(self) -> str:
@@ -59,8 +61,8 @@ class Registry:
         self.kind = kind
         self._parts: dict[str, Part] = {}
 
-    def register(self, name: str) -> Callable[[F], F]:
-        """A decorator that makes a function known as `name`.
+    def register(self, name: str, details: Any = None) -> Callable[[F], F]:
+        """A decorator that makes a function known as `name`, with what its kind knows of it beside.
 
         Defined again in the same place, as a notebook's cell or a reloaded module does, it takes
         the place of what it was before.
@@ -73,7 +75,7 @@ class Registry:
             known = self._parts.get(name)
             if known is not None and _place(known.function) != _place(function):
                 raise NameTaken(self.kind, known)
-            self._parts[name] = Part(name, function)
+            self._parts[name] = Part(name, function, details)
             return function
 
         return decorate

@@ -37,6 +37,7 @@ __all__ = [
     "make_console",
     "make_display",
     "print_table",
+    "table_text",
 ]
 
 RENEWED = 0.25

@@ -130,14 +130,14 @@ def _try_curve(trial: Trial) -> None:
 
 
 def _built(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
-    images = f" for images of {shape}"
+    inputs = f" for inputs of {shape}"
     try:
         network = build_network(trial, shape, classes)
         wrong = network_problem(network, shape, classes)
     except Exception as error:
-        raise _refused("model", trial.model, trial.model_options, images, error) from None
+        raise _refused("model", trial.model, trial.model_options, inputs, error) from None
     if wrong:
-        raise SweepError(f"model {trial.model}: received{images} {wrong}")
+        raise SweepError(f"model {trial.model}: received{inputs} {wrong}")
     return network
 
 
