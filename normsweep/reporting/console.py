@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections import Counter, deque
@@ -347,10 +348,18 @@ def _longest(cells: Iterable[str]) -> int:
     return max((len(cell) for cell in cells), default=0)
 
 
+def table_text(table: pd.DataFrame) -> str:
+    """A data frame as `print_table` prints it."""
+    console = Console(file=io.StringIO(), width=120, force_jupyter=False)
+    with console.capture() as captured:
+        print_table(console, table, "")
+    return captured.get()
+
+
 def print_table(console: Console, table: pd.DataFrame, title: str) -> None:
     """A data frame as a console table, numbers rounded."""
     shown = for_people(table)
-    view = Table(title=Text(printable(title), "bold"), title_justify="left")
+    view = Table(title=Text(printable(title), "bold") if title else None, title_justify="left")
     for name in shown.columns:
         cells = list(shown[name])
         justify = "right" if is_numeric(cells) else "left"

@@ -43,8 +43,8 @@ class Draft:
     source: str
     """What mistakes are told of: the file, or `sweep` where it came from Python."""
     folder: Path
-    changed: tuple[str, ...]
-    """Keys that overrides have set."""
+    changed: Mapping[str, str]
+    """Keys that were set otherwise than it has them, and by what: `--set`, or `set` in Python."""
     options: Mapping[str, str]
     problems: tuple[Problem, ...]
 
@@ -80,10 +80,11 @@ class Draft:
                 )
             raw, told, folder = _as_toml(given), "sweep", Path()
         problems: list[Problem] = []
-        changed = [_override(raw, text, problems) for text in overrides]
+        changed = {_override(raw, text, problems): OPTION for text in overrides}
         for key, value in (settings or {}).items():
             _set(raw, key, _as_toml(value), problems, key)
-        return cls(raw, told, folder, tuple(changed), options or {}, tuple(problems))
+            changed[key] = "set"
+        return cls(raw, told, folder, changed, options or {}, tuple(problems))
 
     def sweep(self, catalog: Catalog) -> Sweep:
         """The sweep, validated.
@@ -109,8 +110,8 @@ class Draft:
     def _line(self, problem: Problem) -> str:
         if problem.key == OPTION or problem.key in self.options:
             return f"{self.options.get(problem.key, OPTION)}: {problem.message}"
-        by_option = any(key and f"{problem.key}.".startswith(f"{key}.") for key in self.changed)
-        return problem.line(OPTION if by_option else self.source)
+        by = [self.changed[k] for k in self.changed if k and f"{problem.key}.".startswith(f"{k}.")]
+        return problem.line(by[0] if by else self.source)
 
 
 def load_sweep(
