@@ -75,8 +75,14 @@ class Display(Protocol):
 
 def make_console(quiet: bool = False) -> Console:
     """Standard output, or nothing; a file or a pipe has no width, and 80 columns would cut the tables."""
-    width = None if sys.stdout.isatty() else 120
-    return Console(file=sys.stdout, width=width, quiet=quiet, force_jupyter=False)
+    notebook = in_notebook()  # whose standard output says that it is a terminal
+    return Console(
+        file=sys.stdout,
+        width=None if sys.stdout.isatty() and not notebook else 120,
+        quiet=quiet,
+        force_jupyter=False,
+        force_terminal=False if notebook else None,
+    )
 
 
 def make_display(console: Console) -> Display:
