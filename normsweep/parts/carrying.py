@@ -7,8 +7,8 @@ and of modules beside them, which a node of a cluster does not have.
 from __future__ import annotations
 
 import contextlib
+import functools
 import pickle
-import site
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -85,11 +85,6 @@ def _whole(modules: Sequence[ModuleType]) -> Iterator[None]:
 
 def _local_modules() -> list[ModuleType]:
     """Modules that are no part of an installed package, of Python or of normsweep."""
-    paths = sysconfig.get_paths()
-    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    installed = {Path(paths[kind]) for kind in kinds if kind in paths}
-    installed |= {Path(place) for place in (*site.getsitepackages(), site.getusersitepackages())}
-    installed |= {folder.resolve() for folder in installed}
     return [
         module
         for name, module in list(sys.modules.items())
@@ -97,8 +92,23 @@ def _local_modules() -> list[ModuleType]:
         and module.__name__ == name
         and name.partition(".")[0] not in ("normsweep", "__main__", "__mp_main__")
         and (file := getattr(module, "__file__", None))
-        and not any(folder in installed for folder in Path(file).parents)
+        and not _installed(_root(name, Path(file)))
     ]
+
+
+def _root(name: str, file: Path) -> Path:
+    """The folder from which a module's outermost package is imported."""
+    levels = name.count(".") + (file.stem == "__init__")
+    return file.parents[min(levels, len(file.parents) - 1)]
+
+
+@functools.cache
+def _installed(root: Path) -> bool:
+    """Whether packages are installed in a folder, wherever it is, or Python itself."""
+    python = {Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib")}
+    named = root.name in ("site-packages", "dist-packages")
+    of_python = any(folder in python for folder in (root.resolve(), *root.resolve().parents))
+    return named or of_python or any(root.glob("*.dist-info"))
 
 
 def _reason(error: Exception) -> str:

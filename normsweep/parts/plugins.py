@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -73,6 +74,7 @@ def installed_plugins(registries: Registries) -> None:
 def _imported(name: str, registries: Registries) -> str:
     """Import a module that is to register parts; what is wrong with it, or nothing."""
     before = _count(registries)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in workers: many import TensorFlow
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -13,7 +13,7 @@ import pytest
 
 from normsweep.errors import SweepError
 from normsweep.execution import Cluster, Executor, Processes, Share
-from normsweep.parts import carried_parts, carrying, models, normalizations, optimizers
+from normsweep.parts import carried_parts, models, normalizations, optimizers
 from normsweep.spec import DataKey, Result, Status, Trial
 from normsweep.training import Finished
 
@@ -115,7 +115,6 @@ def test_what_is_not_installed_there_is_told_to_the_first_caller_and_the_trial(
     (tmp_path / "site-packages").mkdir()
     (tmp_path / "site-packages" / "only_here.py").write_text("def part(train):\n    return []\n")
     monkeypatch.syspath_prepend(tmp_path / "site-packages")
-    monkeypatch.setattr(carrying.site, "getsitepackages", lambda: [str(tmp_path / "site-packages")])
     import only_here  # pyright: ignore[reportMissingImports]
 
     with normalizations.registry.lent("only_here", only_here.part):
