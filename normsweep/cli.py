@@ -80,7 +80,13 @@ def _parts() -> list[str]:
     from normsweep import parts
 
     lines: list[str] = []
-    for module in (parts.normalizations, parts.optimizers, parts.models, parts.datasets):
+    for module in (
+        parts.normalizations,
+        parts.optimizers,
+        parts.models,
+        parts.datasets,
+        parts.metrics,
+    ):
         lines.append(f"{module.registry.kind}s")
         for part in module.registry:
             takes = f" (options: {', '.join(part.options)})" if part.options else ""

@@ -1,20 +1,26 @@
-"""What a trial is made of: normalizations, datasets, models, optimizers, each by its name.
+"""What a trial is made of: normalizations, datasets, models, optimizers, each by its name;
+and the metrics that it is compared by.
 
 Importing this package imports no Keras: a part imports what it needs when it is called.
 """
 
-from normsweep.parts import datasets, models, normalizations, optimizers
+from normsweep.parts import datasets, metrics, models, normalizations, optimizers
 from normsweep.parts.data import Dataset
+from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.parts.registry import Part, Registry
 from normsweep.parts.resolving import resolve_trial
 from normsweep.spec import Catalog
 
 __all__ = [
+    "ACCURACY",
     "Dataset",
+    "Metric",
     "Part",
     "Registry",
     "catalog",
     "datasets",
+    "metric",
+    "metrics",
     "models",
     "normalizations",
     "optimizers",
@@ -29,4 +35,5 @@ def catalog() -> Catalog:
         optimizers=optimizers.registry.options(),
         models=models.registry.options(),
         datasets=datasets.registry.options(),
+        metrics=metrics.registry.options(),
     )
