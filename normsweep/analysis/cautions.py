@@ -111,9 +111,9 @@ def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     by = verdict.metric
     if verdict.margin_needed > verdict.margin:
         yield (
-            f"the margin of {by.scale * verdict.margin:.3g} {by.unit} is too small for "
-            f"{verdict.images:,} test images, which can confirm {by.scale * verdict.margin_needed:.3g} "
-            "or more"
+            f"the margin of {by.amount(verdict.margin)} is too small for "
+            f"{verdict.images:,} test images, which can confirm "
+            f"{by.scale * verdict.margin_needed:.3g} or more"
         )
     if abs(by.best - verdict.reference_value) > abs(by.best - found.chance) / 2:
         yield f"{verdict.reference} itself is nearer to guessing than to being right"

@@ -191,6 +191,7 @@ def _tracker(sweep: Sweep, settings: Settings, study_id: str) -> Tracker:
         tags,
         settings.sweep_file,
         settings.mlflow_page,
+        sweep.metric,
     )
 
 

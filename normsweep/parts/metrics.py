@@ -65,7 +65,11 @@ class Metric:
     @property
     def unit(self) -> str:
         """Of a difference, where people read it."""
-        return "points" if self.percent else UNITS.get(self.name, f"of {self.label}")
+        return "points" if self.percent else UNITS.get(self.name, "")
+
+    def amount(self, difference: float) -> str:
+        """A difference with its unit, in a few digits."""
+        return f"{self.scale * difference:.3g} {self.unit}".strip()
 
     @property
     def sign(self) -> int:

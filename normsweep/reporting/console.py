@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normsweep.analysis import best_of_arms, settled
+from normsweep.parts import metric
 from normsweep.plain import printable
 from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.reporting.plan import duration
@@ -126,7 +127,7 @@ class PlainDisplay:
         self._last = time.monotonic()
         self._print(
             f"  trial {trial.number} {trial.arm}: epoch {epoch.epoch}/{trial.epochs} "
-            f"loss {epoch.train_loss:.4f} validation accuracy {epoch.val_accuracy:.4f}"
+            f"loss {epoch.train_loss:.4f} validation {metric(trial.metric).label} {epoch.value:.4f}"
         )
 
     def finished(self, record: Record) -> None:
@@ -215,7 +216,7 @@ class LiveDisplay:
             return f"{head}epoch 1/{trial.epochs}"
         return (
             f"{head}epoch {epoch.epoch}/{trial.epochs} loss {epoch.train_loss:.4f} "
-            f"validation accuracy {epoch.val_accuracy:.4f}"
+            f"validation {metric(trial.metric).label} {epoch.value:.4f}"
         )
 
 
