@@ -20,6 +20,7 @@ question = "All keys"
 compare = "optimizer"
 reference = "adam"
 seed = 7
+metric = "f1_macro"
 
 [data]
 dataset = ["mnist", "folder/own.npz", "digits"]

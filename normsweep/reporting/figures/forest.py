@@ -26,8 +26,8 @@ GLYPHS = {"catches up": "✓", "does not catch up": "✕"}
 SHAPES = {"catches up": "o", "does not catch up": "s"}
 DASHES: Any = [(0, (2, 2)), "solid"]
 """Of the margin, and of no gap."""
-NUMBERS, WORDS = 1.75, 1.85
-"""Inches at the right for gap and interval, and for the verdict."""
+NUMBERS, LONGER, WORDS = 1.75, 0.45, 1.85
+"""Inches at the right for gap and interval, more where they have four decimals, and for the verdict."""
 
 
 @house_style
@@ -41,7 +41,7 @@ def draw_forest(verdicts: pd.DataFrame, style: Style) -> Figure | None:
         return None
     rows = [row for group in groups for row in group.rows]
     height = groups[-1].lines[-1] + ROW / 2 + 0.1
-    left, right = (0.2, 0.2) if style.narrow else (_names(rows), NUMBERS + WORDS)
+    left, right = (0.2, 0.2) if style.narrow else (_names(rows), _numbers(rows[0].by) + WORDS)
     figure = new_figure(style.width, height + 0.55)
     axes = place(figure, left, 0.0, style.width - left - right, height)
     axes.set(ylim=(height, 0), xlim=reach(rows))
@@ -59,6 +59,10 @@ def draw_forest(verdicts: pd.DataFrame, style: Style) -> Figure | None:
 
 def _names(rows: Sequence[VerdictRow]) -> float:
     return min(max(inches(row.arm, 8.8) for row in rows), 1.7) + 0.3
+
+
+def _numbers(by: Metric) -> float:
+    return NUMBERS if by.percent else NUMBERS + LONGER
 
 
 def _draw_axis(axes: Axes, by: Metric) -> None:
@@ -138,5 +142,6 @@ def _describe(
         return
     interval = f" ({between(row.low, row.high, row.by)})" if math.isfinite(row.low) else ""
     beside(axes, fitted(row.arm, left - 0.2, 8.8), 0, 0.12 - left, y)
-    beside(axes, fitted(f"{gap}{interval}", NUMBERS - 0.15, 8), 1, 0.12, y, size=8)
-    beside(axes, fitted(answer, WORDS - 0.05, 8.2), 1, NUMBERS, y, size=8.2)
+    room = _numbers(row.by)
+    beside(axes, fitted(f"{gap}{interval}", room - 0.15, 8), 1, 0.12, y, size=8)
+    beside(axes, fitted(answer, WORDS - 0.05, 8.2), 1, room, y, size=8.2)
