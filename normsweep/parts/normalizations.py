@@ -33,7 +33,7 @@ ZCA_LIMIT = 4096
 
 @register("none")
 def none(train: Images) -> Layers:
-    """Raw pixels or features, as stored."""
+    """Raw pixels, as stored."""
     return []
 
 
