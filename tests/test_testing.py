@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from normsweep import testing
-from normsweep.parts import datasets, models, normalizations, optimizers
+from normsweep.parts import datasets, metrics, models, normalizations, optimizers
 
 TRAINED = [part.name for part in models.registry if part.name != models.SIMULATED]
 
@@ -38,9 +38,10 @@ def test_our_data_passes():
     testing.check_dataset(datasets.registry["digits"].function)
 
 
-def test_metrics_pass_in_both_directions():
-    testing.check_metric(lambda labels, p: float((p.argmax(axis=1) == labels).mean()))
-    testing.check_metric(log_loss, greater_is_better=False)
+@pytest.mark.parametrize("name", metrics.registry.options())
+def test_our_metrics_pass(name):
+    ours = metrics.metric(name)
+    testing.check_metric(ours.function, greater_is_better=ours.direction == "maximize")
 
 
 def log_loss(labels: np.ndarray, p: np.ndarray) -> float:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.driver.signals import Signals
-from normsweep.errors import StoreError, SweepError
+from normsweep.errors import DataError, StoreError, SweepError
 from normsweep.execution import Executor
-from normsweep.parts import Dataset, datasets, models, resolve_trial
+from normsweep.parts import Dataset, datasets, metric, models, resolve_trial
 from normsweep.reporting.plan import CONFIGURATIONS, mean_epochs
 from normsweep.spec import DataKey, Scalar, Sweep, Trial
 from normsweep.training import Device, Findings, Question, network_digest, survey
@@ -50,6 +50,7 @@ def load_data(
     dataset = datasets.load_first(names, data_dir)
     if sweep.data.train_size is not None:
         dataset = dataset.subset(sweep.data.train_size, sweep.seed)
+    _check_classes(sweep.metric, dataset)
     try:
         digest = dataset.save(root)
     except OSError as error:
@@ -105,6 +106,16 @@ def identified(sweep: Sweep, data: DataKey, executor: Executor, signals: Signals
     return sweep.model_copy(update={"model": named})
 
 
+def _check_classes(name: str, dataset: Dataset) -> None:
+    missing = [k for k, images in enumerate(dataset.test_counts) if not images]
+    if missing and metric(name).every_class:
+        label = dataset.labels[missing[0]] if dataset.labels else missing[0]
+        raise DataError(
+            f"metric: received {name}, which needs test images of every class, and {dataset.source} has "
+            f"none of class {label}; legal: accuracy, log_loss, or a test set with every class"
+        )
+
+
 def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
     return {
         "name": dataset.name,
@@ -114,6 +125,8 @@ def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
         "test_images": len(dataset.y_test),
         "classes": dataset.classes,
         "labels": list(dataset.labels),
+        "class_counts": dataset.counts.tolist(),
+        "test_class_counts": dataset.test_counts.tolist(),
     }
 
 

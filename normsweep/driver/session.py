@@ -17,7 +17,7 @@ from normsweep.driver.prepare import Prepared, identified, load_data, prepare, w
 from normsweep.driver.running import PhaseName, Running
 from normsweep.driver.signals import Signals
 from normsweep.execution import Cluster, Executor, Inline, Processes, Share
-from normsweep.parts import carried_parts, models
+from normsweep.parts import carried_parts, metric, models
 from normsweep.reporting.plan import Plan, plan_lines
 from normsweep.search import (
     Search,
@@ -110,7 +110,9 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         sweep = identified(sweep, data, executor, signals)
         study = open_study(settings.storage, sweep.name, sweep)
         check_data(study, about)
-        where = Result(-1, Status.INTERRUPTED, chance=1 / about["classes"])
+        where = Result(
+            -1, Status.INTERRUPTED, chance=metric(sweep.metric).guessing(about["class_counts"])
+        )
         search = _resumed(study, sweep, data)
         if search is None or search.left:
             prepared = prepare(sweep, data, executor, settings.device, signals)
@@ -192,6 +194,7 @@ def _tracker(sweep: Sweep, settings: Settings, study_id: str) -> Tracker:
         tags,
         settings.sweep_file,
         settings.mlflow_page,
+        sweep.metric,
     )
 
 

@@ -1,4 +1,5 @@
-"""What a trial is made of: normalizations, datasets, models, optimizers, each by its name.
+"""What a trial is made of: normalizations, datasets, models, optimizers, each by its name;
+and the metrics that it is compared by.
 
 Importing this package imports no Keras: a part imports what it needs when it is called.
 """
@@ -8,22 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.errors import SweepError
-from normsweep.parts import carrying, datasets, models, normalizations, optimizers
+from normsweep.parts import carrying, datasets, metrics, models, normalizations, optimizers
 from normsweep.parts.data import Dataset
+from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.parts.plugins import installed_plugins, plugin_problems
 from normsweep.parts.registry import Part, Registry
 from normsweep.parts.resolving import resolve_trial
 from normsweep.spec import Catalog, Draft, Sweep
 
 __all__ = [
+    "ACCURACY",
     "REGISTRIES",
     "Dataset",
+    "Metric",
     "Part",
     "Registry",
     "carried_parts",
     "catalog",
     "datasets",
     "load_installed",
+    "metric",
+    "metrics",
     "models",
     "normalizations",
     "optimizers",
@@ -37,6 +43,7 @@ REGISTRIES: tuple[Registry, ...] = (
     optimizers.registry,
     models.registry,
     datasets.registry,
+    metrics.registry,
 )
 """Every kind of part, in the order in which people are told of them."""
 
@@ -48,6 +55,7 @@ def catalog() -> Catalog:
         optimizers=optimizers.registry.options(),
         models=models.registry.options(),
         datasets=datasets.registry.options(),
+        metrics=metrics.registry.options(),
     )
 
 

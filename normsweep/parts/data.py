@@ -92,6 +92,16 @@ class Dataset:
         return int(self.y_train.max()) + 1
 
     @property
+    def counts(self) -> Array:
+        """How many training images each class has, (classes,)."""
+        return np.bincount(self.y_train)
+
+    @property
+    def test_counts(self) -> Array:
+        """How many test images each class has, (classes,)."""
+        return np.bincount(self.y_test, minlength=self.classes)
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """(height, width, channels), or (features,) of a table."""
         return self.x_train.shape[1:]

@@ -20,8 +20,8 @@ def class_numbers(y_train: Array, y_test: Array) -> tuple[Array, Array, tuple[st
     names = np.unique(y_train)
     if names.dtype.kind != "U" and np.array_equal(names, np.arange(len(names))):
         return _flat(y_train).astype(np.int64), _flat(y_test).astype(np.int64), ()
-    numbers = (np.searchsorted(names, _flat(y)).astype(np.int64) for y in (y_train, y_test))
-    return *numbers, tuple(str(name) for name in names)
+    train, test = (np.searchsorted(names, _flat(y)).astype(np.int64) for y in (y_train, y_test))
+    return train, test, tuple(str(name) for name in names)
 
 
 def label_problems(y_train: Array, y_test: Array) -> list[str]:

@@ -33,7 +33,7 @@ ZCA_LIMIT = 4096
 
 @register("none")
 def none(train: Images) -> Layers:
-    """Raw pixels or features, as stored."""
+    """Raw pixels, as stored."""
     return []
 
 
@@ -195,8 +195,8 @@ def _refuse_table(name: str, train: Images) -> None:
         )
 
 
-def _by_feature(center: Images | float = 0.0, scale: Images | float = 1.0) -> Layers:
-    """(x − center) / scale, both (features,) or one number; a zero scale counts as 1.
+def _by_feature(center: Images | None = None, scale: Images | None = None) -> Layers:
+    """(x − center) / scale, both (features,); a zero scale counts as 1.
 
     In two layers: a feature whose mean is far larger than its deviation would lose its digits to
     x / scale − center / scale.
@@ -204,9 +204,9 @@ def _by_feature(center: Images | float = 0.0, scale: Images | float = 1.0) -> La
     import keras
 
     layers = []
-    if not isinstance(center, float):
+    if center is not None:
         layers.append(keras.layers.Rescaling(1.0, offset=(-center).tolist()))
-    if not isinstance(scale, float):
+    if scale is not None:
         layers.append(keras.layers.Rescaling((1 / np.where(scale == 0, 1.0, scale)).tolist()))
     return layers
 

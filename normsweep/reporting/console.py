@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from normsweep.analysis import best_of_arms, settled
+from normsweep.parts import metric
 from normsweep.plain import printable
 from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.reporting.plan import duration
@@ -162,7 +163,7 @@ class PlainDisplay:
         self._last = time.monotonic()
         self._print(
             f"  trial {trial.number} {trial.arm}: epoch {epoch.epoch}/{trial.epochs} "
-            f"loss {epoch.train_loss:.4f} validation accuracy {epoch.val_accuracy:.4f}"
+            f"loss {epoch.train_loss:.4f} validation {metric(trial.metric).label} {epoch.value:.4f}"
         )
 
     def finished(self, record: Record) -> None:
@@ -253,7 +254,7 @@ def described_now(trial: Trial, epoch: Epoch | None) -> str:
         return f"{head}epoch 1/{trial.epochs}"
     return (
         f"{head}epoch {epoch.epoch}/{trial.epochs} loss {epoch.train_loss:.4f} "
-        f"validation accuracy {epoch.val_accuracy:.4f}"
+        f"validation {metric(trial.metric).label} {epoch.value:.4f}"
     )
 
 

@@ -31,7 +31,13 @@ GROWING = ("search.trials", "search.timeout", "confirm.seeds")
 def study_evidence(info: StudyInfo, records: Sequence[Record]) -> Evidence:
     """All that a study found; `records` are those of both phases."""
     return evidence(
-        info.sweep, info.arms, info.looks, info.diagnoses, info.data["classes"], records
+        info.sweep,
+        info.arms,
+        info.looks,
+        info.diagnoses,
+        info.data["classes"],
+        records,
+        info.data.get("test_class_counts", ()),
     )
 
 
@@ -88,6 +94,7 @@ def report_content(
         data=_data(info),
         model=sweep["model.name"],
         margin=declared.margin,
+        metric=declared.metric,
         confidence=declared.confidence,
         primary=declared.primary,
         look=len(info.looks),

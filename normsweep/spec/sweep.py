@@ -124,7 +124,7 @@ class Confirm(Section):
     epochs: Count | None = None
     """Epochs of each confirmation run; the space's longest where it is not given."""
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.002
-    """Difference in accuracy (absolute) that is small enough not to matter."""
+    """Difference in the metric (absolute, in its unit) that is small enough not to matter."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Confidence level of the intervals."""
     primary: Question = "both_tuned"
@@ -165,6 +165,8 @@ class Sweep(Section):
     """The parameter whose values are the arms."""
     reference: Scalar
     """The arm that the others are held against."""
+    metric: str = "accuracy"
+    """A registered metric: what is searched by, and what margin and verdict are in."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Fixes the split, the initial weights, the order of batches and the sampler."""
     plugins: str | tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from normsweep.parts import Dataset, models, optimizers
+from normsweep.parts import Dataset, metric, models, optimizers
 from normsweep.secrets import masked
 from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.cores import (
@@ -90,7 +90,8 @@ class Engine:
         started, clock = time.time(), time.perf_counter()
         curve: list[Epoch] = []
         status, fields, model = Status.COMPLETE, {}, None
-        occasions = Occasions(keep)
+        by = metric(trial.metric)
+        occasions = Occasions(keep, by)
         try:
             run = self._start(trial, start)
             fields, model = run.fields, run.model
@@ -114,7 +115,7 @@ class Engine:
         result = Result(
             trial.number, status, tuple(curve), seconds=seconds, started=started, **fields
         )
-        wanted = status is Status.COMPLETE and keep.wants(result.score)
+        wanted = status is Status.COMPLETE and keep.wants(by.sign * result.score)
         return Finished(result, ModelState.of(model) if wanted and model is not None else None)
 
     def inputs(self, data: DataKey, seed: int, normalization: str) -> Inputs:
@@ -170,7 +171,7 @@ class Engine:
         core = self.core(trial, inputs)
         test = self._test_set(trial, inputs) if trial.phase == CONFIRM else None
         fields = {
-            "chance": 1 / inputs.classes,
+            "chance": metric(trial.metric).guessing(inputs.counts),
             "machine": {**machine(), "model_digest": core.digest},
             "test_digest": test.digest if test else "",
             "reused": 0,
@@ -188,7 +189,7 @@ class Engine:
         data = Dataset.open(self.data_root, trial.data.digest)
         confirming = trial.phase == CONFIRM
         fields = {
-            "chance": 1 / data.classes,
+            "chance": metric(trial.metric).guessing(data.counts),
             "machine": simulated_machine(),
             "test_digest": data.test_digest if confirming else "",
             "reused": 0,

@@ -13,7 +13,15 @@ import pytest
 
 from normsweep.errors import SweepError
 from normsweep.execution import Cluster, Executor, Processes, Share
-from normsweep.parts import carried_parts, models, normalizations, optimizers
+from normsweep.parts import (
+    Metric,
+    Registry,
+    carried_parts,
+    carrying,
+    models,
+    normalizations,
+    optimizers,
+)
 from normsweep.spec import DataKey, Result, Status, Trial
 from normsweep.training import Finished
 
@@ -131,6 +139,18 @@ def test_what_is_not_installed_there_is_told_to_the_first_caller_and_the_trial(
         there.close()
     assert lost.status is Status.CRASHED
     assert "No module named 'only_here'" in lost.error
+
+
+def test_what_a_metric_is_registered_with_travels_with_it():
+    """A metric is more than its function: its direction, and what a guess reaches."""
+    here, there = Registry("metric"), Registry("metric")
+    level = 0.25
+    mine = Metric("mine", lambda y, p: 1.0, "minimize", (0, 1), lambda counts: level)
+    here.register("mine", mine)(mine.function)
+    carrying.unpack(carrying.packed([here]), [there])
+    arrived = there["mine"].details
+    assert (arrived.direction, arrived.guessing([3, 4])) == ("minimize", 0.25)
+    assert there["mine"].function(None, None) == 1.0
 
 
 def test_without_parts_of_ones_own_nothing_travels():
