@@ -1,6 +1,30 @@
-"""normsweep: does un-normalized input catch up, with more epochs or a tuned learning rate?"""
+"""normsweep: does un-normalized input catch up, with more epochs or a tuned learning rate?
 
-__all__ = ["version"]
+    import normsweep
+    study = normsweep.run("quickstart")     # or a Sweep, a path, a dict; data and network of your own
+    study.verdict()
+
+What is heavy is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from normsweep.api import Study, Verdict, load, run
+    from normsweep.spec import Sweep
+
+__all__ = ["Study", "Sweep", "Verdict", "load", "run", "version"]
+
+HOMES = {
+    "Study": "normsweep.api",
+    "Sweep": "normsweep.spec",
+    "Verdict": "normsweep.api",
+    "load": "normsweep.api",
+    "run": "normsweep.api",
+}
 
 
 def version() -> str:
@@ -8,3 +32,13 @@ def version() -> str:
     from importlib.metadata import version as installed
 
     return installed("normsweep")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module 'normsweep' has no attribute {name!r}")
+    return getattr(importlib.import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

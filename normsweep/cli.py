@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from normsweep.errors import UserError
 from normsweep.export import export
+from normsweep.plain import printable
 from normsweep.report import report
 from normsweep.shell import Storage, TrackingUri, command, finish
 from normsweep.stores import STORAGE, TRACKING
@@ -35,10 +37,9 @@ def check(
     ] = (),
 ) -> int:
     """Check a sweep file and show its plan; every mistake is named at once."""
-    from normsweep.parts import catalog
-    from normsweep.spec import load_sweep
+    from normsweep.parts import read_sweep
 
-    loaded = load_sweep(sweep, catalog(), set_)
+    loaded = read_sweep(sweep, set_)
     from normsweep.reporting.plan import Plan, plan_lines
 
     print("\n".join(plan_lines(Plan(loaded))))
@@ -66,25 +67,40 @@ def sync(
 @app.command(name="list")
 def list_(
     what: Literal["parts", "sweeps", "studies"],
+    sweep: Annotated[
+        str | None, Parameter(help="With parts: a sweep, whose plug-ins are listed too.")
+    ] = None,
     /,
     *,
     storage: Storage = STORAGE,
 ) -> int:
     """List the registered parts, the shipped sweeps, or the studies of a database."""
-    for line in {"parts": _parts, "sweeps": _sweeps, "studies": lambda: _studies(storage)}[what]():
-        print(line)
+    if sweep is not None and what != "parts":
+        raise UserError(f"SWEEP: received {sweep} with {what}; legal: with parts")
+    lists = {
+        "parts": lambda: _parts(sweep),
+        "sweeps": _sweeps,
+        "studies": lambda: _studies(storage),
+    }
+    for line in lists[what]():
+        print(printable(line))
     return 0
 
 
-def _parts() -> list[str]:
-    from normsweep import parts
+def _parts(sweep: str | None) -> list[str]:
+    """Every part by kind: name, what it is, its options, and its module where that is not ours."""
+    from normsweep.parts import REGISTRIES, load_installed, read_sweep
 
+    load_installed()
+    if sweep is not None:
+        read_sweep(sweep)
     lines: list[str] = []
-    for module in (parts.normalizations, parts.optimizers, parts.models, parts.datasets):
-        lines.append(f"{module.registry.kind}s")
-        for part in module.registry:
+    for registry in REGISTRIES:
+        lines.append(f"{registry.kind}s")
+        for part in registry:
             takes = f" (options: {', '.join(part.options)})" if part.options else ""
-            lines.append(f"  {part.name:20}{part.summary}{takes}")
+            origin = f" [{part.module}]" if part.foreign else ""
+            lines.append(f"  {part.name:20}{part.summary}{takes}{origin}")
     return lines
 
 

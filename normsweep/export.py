@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from normsweep.errors import StoreError, UserError
+from normsweep.errors import UserError
 from normsweep.shell import Storage, StudyName, command, finish
 from normsweep.stores import STORAGE, storage_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
-
-    from normsweep.search import StudyInfo
-    from normsweep.spec import Record
 
 __all__ = ["app", "export", "main"]
 
@@ -73,36 +68,13 @@ def export(
 def _table(
     table: str, study_name: str | None, storage: str, top: int | None, format_: str
 ) -> pd.DataFrame:
-    from normsweep.analysis import arms_table, best_table, epochs_table, trials_table
-    from normsweep.search import read_study
-    from normsweep.spec import SEARCH
-
-    info, records = read_study(storage, study_name)
-    searched = [record for record in records if record.trial.phase == SEARCH]
-    match table:
-        case "best":
-            return best_table(searched, info.arms, top, info.same)
-        case "trials":
-            return trials_table(records, info.same)
-        case "epochs":
-            return epochs_table(records)
-        case "arms":
-            return arms_table(searched, info.arms, info.same)
-        case _:
-            return _verdict(info, records, format_, storage_option(storage))
-
-
-def _verdict(info: StudyInfo, records: Sequence[Record], format_: str, given: str) -> pd.DataFrame:
-    from normsweep.reporting.study_report import study_evidence
+    from normsweep.reporting.study_tables import study_table
     from normsweep.reporting.verdict_cells import verdict_cells
+    from normsweep.search import read_study
 
-    if not info.looks:
-        raise StoreError(
-            f"study {info.name}: has no verdict yet; its confirmation gives one: "
-            f"python -m normsweep.study SWEEP --study-name {info.name}{given} --phase confirm"
-        )
-    verdicts = study_evidence(info, records).verdicts
-    return verdict_cells(verdicts) if format_ in ("markdown", "latex") else verdicts
+    found = study_table(*read_study(storage, study_name), table, top, storage_option(storage))
+    short = table == "verdict" and format_ in ("markdown", "latex")
+    return verdict_cells(found) if short else found
 
 
 def main() -> None:

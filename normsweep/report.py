@@ -7,7 +7,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from normsweep.errors import StoreError, UserError
 from normsweep.shell import Storage, StudyName, command, finish
 from normsweep.stores import STORAGE, storage_option
 
@@ -34,22 +33,10 @@ def report(
     The verdict is that of the study's latest look at its confirmation: to read it again is no
     further look.
     """
-    from normsweep.reporting.page import write_report
-    from normsweep.reporting.study_report import report_content
+    from normsweep.reporting.study_report import write_study_report
     from normsweep.search import read_study
 
-    info, records = read_study(storage, study_name)
-    if not info.begun:
-        raise StoreError(
-            f"study {info.name}: has no trial yet; legal: a study that was run "
-            f"(python -m normsweep.study SWEEP --study-name {info.name}{storage_option(storage)})"
-        )
-    folder = output or Path("mlruns") / "reports" / info.name
-    try:
-        page = write_report(report_content(info, records, storage_option(storage)), folder)
-    except OSError as error:
-        raise UserError(f"--output: cannot write {folder}: {error.strerror}") from None
-    print(page)
+    print(write_study_report(*read_study(storage, study_name), storage_option(storage), output))
     return 0
 
 

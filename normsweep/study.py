@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -111,9 +110,8 @@ def study(
     loaded, path = _load(sweep, overrides, options)
     if dry_run and not estimate:
         return _show(loaded)
-    from rich.console import Console
-
     from normsweep.driver import Settings, plan_study, run_study
+    from normsweep.reporting.console import make_console
 
     settings = Settings(
         storage=storage,
@@ -128,8 +126,7 @@ def study(
         sweep_file=path,
         overrides=tuple(overrides),
     )
-    # A file or a pipe has no width; 80 columns would cut the tables.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     if dry_run:
         plan_study(loaded, settings, console)
         return 0
@@ -137,10 +134,10 @@ def study(
 
 
 def _load(sweep: str, overrides: list[str], options: dict[str, str]) -> tuple[Sweep, Path]:
-    from normsweep.parts import catalog
-    from normsweep.spec import find_sweep, load_sweep
+    from normsweep.parts import read_sweep
+    from normsweep.spec import find_sweep
 
-    return load_sweep(sweep, catalog(), overrides, options), find_sweep(sweep)
+    return read_sweep(sweep, overrides, options), find_sweep(sweep)
 
 
 def _show(sweep: Sweep) -> int:

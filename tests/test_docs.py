@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+import normsweep
 from normsweep.analysis import arms_table, epochs_table, trials_table
 from normsweep.analysis.questions import COLUMNS as VERDICT
 from normsweep.parts import catalog
@@ -67,3 +71,21 @@ def test_a_lock_has_versions_and_hashes_and_no_address(lock):
     for package in packages:
         assert re.match(r"[\w.\[\]-]+==\S+", package), package
         assert "--hash=sha256:" in package, package
+
+
+def test_the_documented_parts_pass_the_documented_tests(tmp_path):
+    text = (ROOT / "docs" / "plugins.md").read_text()
+    parts, tests = re.findall(r"```python\n(.*?)```", text, re.S)
+    (tmp_path / "my_parts.py").write_text(parts)
+    (tmp_path / "test_my_parts.py").write_text(tests)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+def test_the_documented_arguments_of_run_are_there():
+    text = (ROOT / "docs" / "python.md").read_text()
+    named = set(re.findall(r"`([a-z_]+)`[,)]", text)) | set(re.findall(r"run\(.*?(\w+)=", text))
+    taken = set(inspect.signature(normsweep.run).parameters)
+    assert {"n_trials", "timeout", "n_jobs", "executor", "device", "phase", "data"} <= named & taken

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from normsweep.analysis.estimates import Estimate
+from normsweep.parts import ACCURACY, Metric
 
 __all__ = ["Comparison", "Rules", "Verdict", "Word"]
 
@@ -36,7 +37,7 @@ class Comparison:
 class Rules:
     """What a verdict is held to.
 
-    `margin` and `chance` are fractions of images. `alpha` is 1 − confidence; `look` counts from 1
+    `margin` and `chance` are in the metric's unit. `alpha` is 1 − confidence; `look` counts from 1
     the times that this study's seeds were judged; `arms` are those held against the reference.
     Raises ValueError for a look or a number of arms under 1.
     """
@@ -46,6 +47,7 @@ class Rules:
     look: int
     arms: int
     chance: float
+    metric: Metric = ACCURACY
 
     def __post_init__(self) -> None:
         if self.look < 1 or self.arms < 1:
@@ -67,8 +69,8 @@ class Verdict:
 
     `epoch` and `epoch_low` are N_up and N_low of `parity`, both None where no verdict is given.
     `gap` is arm − reference at the horizon, smoothed, for new seeds and images;
-    `on_these_images` the same for new seeds alone. `accuracy` and `reference_accuracy` are the means
-    whose difference the gap is. `diverged` counts the seeds of arm and reference that are left out.
+    `on_these_images` the same for new seeds alone. `value` and `reference_value` are the means whose
+    difference the gap is. All are in the metric's own unit and direction. `diverged` counts the seeds of arm and reference that are left out.
     `reason` says why the evidence is not enough, and is empty otherwise; `more_seeds` is as in
     `planning.more_seeds`, empty where more seeds are not the matter. `margin_needed` is the
     smallest margin that these images can confirm.
@@ -92,9 +94,10 @@ class Verdict:
     more_seeds: str
     reason: str
     diverged: tuple[int, int]
-    accuracy: float
-    reference_accuracy: float
+    value: float
+    reference_value: float
     margin_needed: float
+    metric: Metric
 
     @property
     def text(self) -> str:

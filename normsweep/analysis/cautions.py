@@ -10,6 +10,7 @@ from normsweep.analysis.confirmed import Confirmed
 from normsweep.analysis.questions import PUT, Declared
 from normsweep.analysis.tables import settled
 from normsweep.analysis.verdicts import Verdict
+from normsweep.parts import ACCURACY, Metric, metric
 from normsweep.spec import BASELINE, TUNED_LONG, Configuration, Record, Status
 
 __all__ = ["cautions", "general_cautions"]
@@ -18,11 +19,21 @@ EDGE = 0.05
 """Share of the (logarithmic) range of learning rates that counts as its edge."""
 
 
+FEW = 20
+"""Test images of a class below which its share in a metric is told no better than roughly."""
+
+
 def general_cautions(
-    sweep: Mapping[str, Any], arms: Sequence[str], records: Sequence[Record]
+    sweep: Mapping[str, Any],
+    arms: Sequence[str],
+    records: Sequence[Record],
+    test_counts: Sequence[int] = (),
 ) -> list[str]:
-    """What holds for every verdict of a study; `records` are those of its search."""
-    found = []
+    """What holds for every verdict of a study.
+
+    `records` are those of its search, `test_counts` how many test images each class has.
+    """
+    found = [*_of_metric(metric(sweep["metric"]), test_counts)]
     size = sweep.get("data.train_size")
     if size is not None:
         found.append(f"a subset of the data: {size:,} training images, validation included")
@@ -34,6 +45,21 @@ def general_cautions(
     if pruned:
         found.append(f"trials stopped early by the pruner (censored): {', '.join(pruned)}")
     return found
+
+
+def _of_metric(by: Metric, test_counts: Sequence[int]) -> Iterator[str]:
+    if by is not ACCURACY and by.influence is None:
+        yield (
+            f"intervals are for new seeds on exactly these test images: of {by.label} no image's share "
+            "is known"
+        )
+    few = [f"{images} of class {k}" for k, images in enumerate(test_counts) if images < FEW]
+    if by.every_class and few:
+        more = f" and of {len(few) - 3} more classes" if len(few) > 3 else ""
+        yield (
+            f"few test images ({', '.join(few[:3])}{more}): {by.label} weighs every class alike, and "
+            "its intervals are rough"
+        )
 
 
 def cautions(
@@ -82,12 +108,14 @@ def _seeds(count: int, arm: str, ended: str) -> str:
 
 
 def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
+    by = verdict.metric
     if verdict.margin_needed > verdict.margin:
         yield (
-            f"the margin of {100 * verdict.margin:.3g} points is too small for {verdict.images:,} "
-            f"test images, which can confirm {100 * verdict.margin_needed:.3g} or more"
+            f"the margin of {by.amount(verdict.margin)} is too small for "
+            f"{verdict.images:,} test images, which can confirm "
+            f"{by.scale * verdict.margin_needed:.3g} or more"
         )
-    if verdict.reference_accuracy < found.chance + (1 - found.chance) / 2:
+    if abs(by.best - verdict.reference_value) > abs(by.best - found.chance) / 2:
         yield f"{verdict.reference} itself is nearer to guessing than to being right"
 
 
@@ -95,21 +123,21 @@ def _of_tuning(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     for arm, name in _sides(verdict):
         if name == BASELINE:
             continue
-        tuned, baseline = (_accuracy(found, arm, n, verdict.horizon) for n in (name, BASELINE))
-        if tuned < baseline - verdict.margin:
+        tuned, baseline = (_mean(found, arm, n, verdict.horizon) for n in (name, BASELINE))
+        if verdict.metric.sign * (tuned - baseline) < -verdict.margin:
             yield (
                 f"{arm} is worse as tuned than with the baseline ({tuned:.4f} against "
                 f"{baseline:.4f} after epoch {verdict.horizon}): more search trials may help"
             )
 
 
-def _accuracy(found: Confirmed, arm: str, name: str, epoch: int) -> float:
-    """Mean test accuracy at an epoch, over the seeds that came to it; NaN without any."""
+def _mean(found: Confirmed, arm: str, name: str, epoch: int) -> float:
+    """Mean of the metric on the test images at an epoch, over the seeds that came to it; NaN without any."""
     runs = found.runs.get((arm, name))
     results = [r for r in runs.results if r is not None] if runs else []
     tested = [r.curve[epoch - 1].tested for r in results if len(r.curve) >= epoch]
-    accuracies = [t.accuracy for t in tested if t is not None]
-    return sum(accuracies) / len(accuracies) if accuracies else math.nan
+    values = [t.value for t in tested if t is not None]
+    return sum(values) / len(values) if values else math.nan
 
 
 def _sides(verdict: Verdict) -> tuple[tuple[str, str], tuple[str, str]]:

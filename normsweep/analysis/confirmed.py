@@ -1,4 +1,4 @@
-"""What a confirmation left: which test images each run got right, by configuration and seed."""
+"""What a confirmation left: how each run did on each test image, by configuration and seed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from normsweep.spec import Configuration, Look, Record, Result, Status
+from normsweep.parts import ACCURACY, Metric, metric
+from normsweep.parts.influence import restored
+from normsweep.spec import Configuration, Look, Record, Result, Status, Tested
 
 __all__ = ["Confirmed", "Runs", "confirmed"]
 
-Bits = NDArray[np.uint8]
+Values = NDArray[Any]
+"""(seeds, epochs, images), of which the mean over the images is the metric: for the accuracy 0 and 1,
+else float32, the metric plus each image's influence on it."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,9 @@ class Runs:
         """Seeds without a run that trained or diverged."""
         return sum(result is None for result in self.results)
 
-    def bits(self, slots: Sequence[int], epochs: int) -> Bits:
-        """(seeds, epochs, images) of 0 and 1: which images were right after the first epochs."""
-        return np.stack([_bits(self.results[slot], epochs) for slot in slots])
+    def values(self, slots: Sequence[int], epochs: int) -> Values:
+        """What the first epochs left of these seeds."""
+        return np.stack([_values(self.results[slot], epochs) for slot in slots])
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,15 @@ class Confirmed:
     chance: float
     epochs: int
     """Epochs of a run: the longest budget."""
+    metric: Metric = ACCURACY
 
     def pairs(
         self, arm: tuple[str, str], reference: tuple[str, str], horizon: int
-    ) -> tuple[Bits, Bits, tuple[int, int]]:
-        """Bits of arm and reference for the seeds that both trained on to the horizon.
+    ) -> tuple[Values, Values, tuple[int, int]]:
+        """Values of arm and reference for the seeds that both trained on to the horizon.
 
         Returns:
-            Both (seeds, epochs, images) of 0 and 1, and how many seeds of each diverged before.
+            Both (seeds, epochs, images), and how many seeds of each diverged before.
         """
         none = np.zeros((0, self.epochs, self.images), np.uint8)
         if arm not in self.runs or reference not in self.runs:
@@ -71,7 +76,7 @@ class Confirmed:
         diverged = a.diverged(horizon), b.diverged(horizon)
         if not slots:
             return none, none, diverged
-        return a.bits(slots, horizon), b.bits(slots, horizon), diverged
+        return a.values(slots, horizon), b.values(slots, horizon), diverged
 
 
 def confirmed(look: Look, records: Sequence[Record]) -> Confirmed:
@@ -92,11 +97,22 @@ def confirmed(look: Look, records: Sequence[Record]) -> Confirmed:
     tested = [e.tested.images for result in known for e in result.curve[:1] if e.tested]
     epochs = max((int(c.params["epochs"]) for c in look.configurations), default=0)
     chance = known[0].chance if known else float("nan")
-    return Confirmed(runs, tested[0] if tested else 0, chance, epochs)
+    names = [r.trial.metric for r in records]
+    by = metric(names[0]) if names else ACCURACY
+    return Confirmed(runs, tested[0] if tested else 0, chance, epochs, by)
 
 
-def _bits(result: Result | None, epochs: int) -> Any:
+def _values(result: Result | None, epochs: int) -> Values:
     assert result is not None
     tested = [epoch.tested for epoch in result.curve[:epochs] if epoch.tested is not None]
+    if tested[0].score is not None:
+        return np.stack([_weighed(each) for each in tested])
     packed = np.frombuffer(b"".join(t.bits for t in tested), np.uint8).reshape(len(tested), -1)
     return np.unpackbits(packed, axis=1, count=tested[0].images)
+
+
+def _weighed(tested: Tested) -> Values:
+    """The metric plus each image's influence; the metric alone where no influence is known."""
+    if not tested.influence:
+        return np.full(tested.images, tested.value, np.float32)
+    return (tested.value + restored(tested.influence, tested.largest)).astype(np.float32)

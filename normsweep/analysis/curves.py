@@ -1,4 +1,4 @@
-"""Test accuracy against epochs, and what it took to come to the reference's level."""
+"""The metric on the test images against epochs, and what it took to come to the reference's level."""
 
 from __future__ import annotations
 
@@ -18,29 +18,32 @@ __all__ = ["configurations_table", "curves_table", "speed_table"]
 
 
 def curves_table(found: Confirmed, confidence: float) -> pd.DataFrame:
-    """One row an arm, configuration and epoch: mean test accuracy and its two-way interval.
+    """One row an arm, configuration and epoch: the metric's mean and its two-way interval.
 
     Seeds that diverged or failed before the last epoch are left out of all epochs.
     """
-    columns = ["arm", "configuration", "epoch", "accuracy", "low", "high", "seeds"]
-    rows = [row for runs in found.runs.values() for row in _curve(runs, found.epochs, confidence)]
+    name = found.metric.name
+    columns = ["arm", "configuration", "epoch", name, "low", "high", "seeds"]
+    rows = [
+        row for runs in found.runs.values() for row in _curve(runs, found.epochs, confidence, name)
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _curve(runs: Runs, epochs: int, confidence: float) -> list[dict[str, Any]]:
+def _curve(runs: Runs, epochs: int, confidence: float, name: str) -> list[dict[str, Any]]:
     slots = _whole(runs, epochs)
     if not slots:
         return []
-    bits = runs.bits(slots, epochs)
+    values = runs.values(slots, epochs)
     rows = []
     for epoch in range(1, epochs + 1):
-        estimate = interval(moments(bits[:, epoch - 1]), (1 - confidence) / 2)
+        estimate = interval(moments(values[:, epoch - 1]), (1 - confidence) / 2)
         rows.append(
             {
                 "arm": runs.configuration.arm,
                 "configuration": runs.configuration.name,
                 "epoch": epoch,
-                "accuracy": estimate.value,
+                name: estimate.value,
                 "low": estimate.low,
                 "high": estimate.high,
                 "seeds": len(slots),
@@ -92,18 +95,19 @@ def speed_table(
 ) -> pd.DataFrame:
     """Epochs and seconds to the level that the reference's baseline has at the baseline's epochs.
 
-    The first epoch whose mean test accuracy is at that level, an estimate without a test; missing
-    where no epoch is. Tuning is the whole search of the arm, and nothing for the baseline.
+    The first epoch whose mean on the test images is at that level, an estimate without a test;
+    missing where no epoch is. Tuning is the whole search of the arm, and nothing for the baseline.
     `records` are those of the search.
     """
     columns = [
         "arm", "configuration", "epochs_to_level", "seconds_to_level", "tuning_seconds",
         "tuning_epochs",
     ]  # fmt: skip
-    level = _level(curves, declared, min(declared.baseline_epochs, found.epochs))
+    upward = curves.assign(level=found.metric.sign * curves[found.metric.name])
+    level = _level(upward, declared, min(declared.baseline_epochs, found.epochs))
     rows = []
     for (arm, name), runs in found.runs.items():
-        epochs = _first_at(curves, arm, name, level)
+        epochs = _first_at(upward, arm, name, level)
         of_arm = [r.result for r in records if r.trial.arm == arm and r.result is not None]
         tuned = name != BASELINE
         rows.append(
@@ -123,12 +127,12 @@ def _level(curves: pd.DataFrame, declared: Declared, epoch: int) -> float:
     of = curves.query(
         "arm == @declared.reference and configuration == @BASELINE and epoch == @epoch"
     )
-    return float(of["accuracy"].iloc[0]) if len(of) else math.nan
+    return float(of["level"].iloc[0]) if len(of) else math.nan
 
 
 def _first_at(curves: pd.DataFrame, arm: str, name: str, level: float) -> int | None:
     """None, too, where the level is NaN: the reference's baseline has no curve."""
-    of = curves.query("arm == @arm and configuration == @name and accuracy >= @level")
+    of = curves.query("arm == @arm and configuration == @name and level >= @level")
     return int(of["epoch"].iloc[0]) if len(of) else None
 
 

@@ -22,6 +22,10 @@ class Estimate:
     high: float
     n: int
 
+    def times(self, sign: int) -> Estimate:
+        """The estimate of the value's negative for −1, itself for 1."""
+        return self if sign > 0 else Estimate(-self.value, -self.high, -self.low, self.n)
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -53,8 +57,8 @@ class Moments:
 def moments(table: NDArray[Any], scale: int = 1) -> Moments:
     """Two-way analysis of variance, without replication, of a (seeds, images) table.
 
-    The table is bool, integer or float of shape (n, M): bits of correctness, or their differences;
-    `scale` divides it, so that a mean of bits can stay a sum. With MS the mean squares,
+    The table is bool, integer or float of shape (n, M): bits of correctness, another metric with each
+    image's influence on it, or differences of these; `scale` divides it, so that a mean of bits can stay a sum. With MS the mean squares,
     `v_seeds` = Var(seed means)/n and `v_images` = max(MS_images − MS_residual, 0)/(n·M).
 
     Raises ValueError where the table has not two axes.

@@ -52,6 +52,7 @@ def evidence(
     diagnoses: Mapping[str, Mapping[str, Any]],
     classes: int,
     records: Sequence[Record],
+    test_counts: Sequence[int] = (),
 ) -> Evidence:
     """Everything, from the record of a study.
 
@@ -62,6 +63,7 @@ def evidence(
         diagnoses: of the arms' networks.
         classes: of the data.
         records: of both phases.
+        test_counts: test images of each class; older records have none.
     """
     searched = [r for r in records if r.trial.phase == SEARCH]
     # A look at fewer seeds than a verdict needs gave none, and so cost none.
@@ -70,7 +72,7 @@ def evidence(
     look = looks[-1] if looks else Look(0, ())
     found = confirmed(look, records)
     curves = curves_table(found, declared.confidence)
-    general = general_cautions(sweep, arms, searched)
+    general = general_cautions(sweep, arms, searched, test_counts)
     return Evidence(
         declared=declared,
         arms=tuple(arms),

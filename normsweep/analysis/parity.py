@@ -1,4 +1,4 @@
-"""From which epoch on an arm holds up to the reference, out of the bits of its confirmations."""
+"""From which epoch on an arm holds up to the reference, out of its confirmations."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ __all__ = ["WINDOW", "Pairs", "parity"]
 WINDOW = 3
 """Epochs of the trailing mean."""
 
-Bits = NDArray[Any]
-"""Whether each image was told correctly: bool, or integers 0 and 1, (seeds, epochs, images)."""
+Values = NDArray[Any]
+"""What each image adds to the metric, higher being better, (seeds, epochs, images): whether it was
+told correctly, as bool or integers 0 and 1, or floats whose mean over the images is the metric."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The bits of an arm and of its reference, paired by seed and image.
+    """The values of an arm and of its reference, paired by seed and image.
 
-    Both are (seeds, epochs, images), bool or integers 0 and 1. Epochs count from 1. With `fixed_at`
+    Both are (seeds, epochs, images). Epochs count from 1. With `fixed_at`
     the reference stands at that epoch, and only the arm is smoothed; otherwise both are taken at
     the same epoch and their difference is smoothed.
 
     Raises ValueError where the seeds or the images of the two differ in number.
     """
 
-    arm: Bits
-    reference: Bits
+    arm: Values
+    reference: Values
     fixed_at: int | None = None
 
     def __post_init__(self) -> None:
         if self.arm.shape[::2] != self.reference.shape[::2] or self.arm.ndim != 3:
             raise ValueError(
-                "the bits of both arms are (seeds, epochs, images) with the same seeds and images,"
+                "the values of both arms are (seeds, epochs, images) with the same seeds and images,"
                 f" not {self.arm.shape} and {self.reference.shape}"
             )
 
@@ -72,8 +73,8 @@ class Pairs:
             return window
         return min(window, epoch - self.fixed_at + 1)
 
-    def accuracies(self, epoch: int, window: int = WINDOW) -> tuple[float, float]:
-        """Mean accuracy of arm and reference, over what `gap` compares at this epoch."""
+    def means(self, epoch: int, window: int = WINDOW) -> tuple[float, float]:
+        """Means of arm and reference, over what `gap` compares at this epoch."""
         first = max(epoch - self._window(epoch, window), 0)
         stands = slice(first, epoch) if self.fixed_at is None else self.fixed_at - 1
         return float(self.arm[:, first:epoch].mean()), float(self.reference[:, stands].mean())
@@ -113,15 +114,15 @@ def _first_possible(pairs: Pairs, horizon: int, margin: float, tail: float) -> i
     return next((e for e in range(1, horizon + 1) if upper(e).high >= -margin), None)
 
 
-def at(bits: Bits, epoch: int) -> NDArray[np.int8]:
+def at(values: Values, epoch: int) -> NDArray[Any]:
     """The (seeds, images) table of one epoch, fit for sums and differences."""
-    return bits[:, epoch - 1].astype(np.int8)
+    return values[:, epoch - 1].astype(np.float64 if values.dtype.kind == "f" else np.int8)
 
 
-def _trailing(bits: Bits, epoch: int, window: int) -> tuple[NDArray[np.int8], int]:
+def _trailing(values: Values, epoch: int, window: int) -> tuple[NDArray[Any], int]:
     """The sum over the trailing epochs, and how many they are: whole numbers stay exact."""
     epochs = range(max(epoch - window, 0) + 1, epoch + 1)
-    total = at(bits, epochs[0])
+    total = at(values, epochs[0])
     for one in epochs[1:]:
-        total += at(bits, one)
+        total += at(values, one)
     return total, len(epochs)

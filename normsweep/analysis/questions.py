@@ -10,6 +10,7 @@ import pandas as pd
 
 from normsweep.analysis.confirmed import Confirmed
 from normsweep.analysis.verdicts import Comparison, Rules, Verdict, judge
+from normsweep.parts import ACCURACY, Metric, metric
 from normsweep.spec import BASELINE, QUESTIONS, TUNED_LONG, TUNED_SHORT
 
 __all__ = ["COLUMNS", "Declared", "judged", "verdict_table"]
@@ -45,6 +46,7 @@ class Declared:
     primary: str
     baseline_epochs: int
     look: int
+    metric: Metric = ACCURACY
 
     @classmethod
     def of(cls, sweep: Mapping[str, Any], look: int) -> Declared:
@@ -57,6 +59,7 @@ class Declared:
             primary=sweep["confirm.primary"],
             baseline_epochs=sweep["confirm.baseline.epochs"],
             look=look,
+            metric=metric(sweep["metric"]),
         )
 
 
@@ -69,6 +72,7 @@ def judged(declared: Declared, found: Confirmed, arms: Sequence[str]) -> Iterato
         look=declared.look,
         arms=len(others),
         chance=found.chance,
+        metric=declared.metric,
     )
     for question in QUESTIONS:
         for arm in others:
@@ -89,9 +93,16 @@ def _judged(question: str, arm: str, declared: Declared, found: Confirmed, rules
 def verdict_table(
     declared: Declared, verdicts: Sequence[Verdict], warnings: Mapping[tuple[str, str], list[str]]
 ) -> pd.DataFrame:
-    """One row a question and arm; `warnings` are by question and arm."""
+    """One row a question and arm; `warnings` are by question and arm.
+
+    Of another metric than the accuracy the two columns of means have its name, and it is told.
+    """
     rows = [_row(declared, v, warnings.get((v.question, v.arm), [])) for v in verdicts]
     table = pd.DataFrame(rows, columns=COLUMNS)
+    if declared.metric is not ACCURACY:
+        name = declared.metric.name
+        own = {"accuracy": name, "reference_accuracy": f"reference_{name}"}
+        table = table.rename(columns=own).assign(metric=name)
     return table.astype({"epoch": "Int64", "epoch_low": "Int64", "primary": bool})
 
 
@@ -110,8 +121,8 @@ def _row(declared: Declared, verdict: Verdict, warnings: list[str]) -> dict[str,
         "high": verdict.gap.high,
         "seeds_low": verdict.on_these_images.low,
         "seeds_high": verdict.on_these_images.high,
-        "accuracy": verdict.accuracy,
-        "reference_accuracy": verdict.reference_accuracy,
+        "accuracy": verdict.value,
+        "reference_accuracy": verdict.reference_value,
         "seeds": verdict.seeds,
         "images": verdict.images,
         "margin": verdict.margin,
@@ -128,6 +139,8 @@ def _row(declared: Declared, verdict: Verdict, warnings: list[str]) -> dict[str,
 
 
 def _method(verdict: Verdict) -> str:
+    if verdict.metric is not ACCURACY and verdict.metric.influence is None:
+        return f"Student's t over seeds alone, one-sided level {verdict.tail:.3g}"
     return (
         "two-way analysis of variance over seeds and test images, Student's t with Satterthwaite's "
         f"degrees of freedom, one-sided level {verdict.tail:.3g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from normsweep.parts import metric
 from normsweep.spec import (
     BASELINE,
     TUNED_LONG,
@@ -86,5 +87,5 @@ def _length(record: Record) -> int:
 
 def _rank(record: Record, epoch: int) -> tuple[float, int, int]:
     assert record.result is not None
-    accuracy = record.result.curve[epoch - 1].val_accuracy
-    return accuracy, -record.trial.epochs, -record.trial.number
+    score = metric(record.trial.metric).sign * record.result.curve[epoch - 1].value
+    return score, -record.trial.epochs, -record.trial.number

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from normsweep.parts import ACCURACY, metric
 from normsweep.spec import Epoch, Record, Status
 
 __all__ = ["arms_table", "best_of_arms", "best_table", "epochs_table", "settled", "trials_table"]
@@ -24,7 +25,7 @@ ORIGIN = (
 
 
 def best_of_arms(records: Iterable[Record]) -> dict[str, Record]:
-    """Each arm's best complete trial: highest validation accuracy after its last epoch.
+    """Each arm's best complete trial: best score on validation after its last epoch.
 
     Of equals the one with fewer epochs, then the earlier one.
     """
@@ -53,7 +54,7 @@ def trials_table(records: Sequence[Record], same: Mapping[str, str] | None = Non
 def epochs_table(records: Sequence[Record]) -> pd.DataFrame:
     """One row an epoch: trial, arm, epoch (from 1), losses, accuracies, seconds.
 
-    Only the confirmation's epochs have a test accuracy.
+    Only the confirmation's epochs have a test accuracy. Another metric has columns of its own.
     """
     columns = [
         "trial", "arm", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds",
@@ -63,12 +64,15 @@ def epochs_table(records: Sequence[Record]) -> pd.DataFrame:
             **{c: getattr(epoch, c) for c in columns if c != "arm"},
             "arm": record.trial.arm,
             "test_accuracy": _test_accuracy(epoch),
+            **_by_metric(record, "val", epoch.value),
+            **_by_metric(record, "test", epoch.tested.value if epoch.tested else math.nan),
         }
         for record in records
         if record.result is not None
         for epoch in record.result.curve
     ]
-    return pd.DataFrame(rows, columns=[*columns, "test_accuracy"])
+    own = dict.fromkeys(name for row in rows for name in row if name not in columns)
+    return pd.DataFrame(rows, columns=[*columns, *(own or ["test_accuracy"])])
 
 
 def best_table(
@@ -88,9 +92,8 @@ def best_table(
         chosen = [r for r in records if r.result is not None and r.result.status is Status.COMPLETE]
     chosen = sorted(chosen, key=_rank, reverse=True)[:top]
     table = _trials(chosen, _columns(records), same or {})
-    return table.drop(
-        columns=["phase", "slot", "status", "test_accuracy", "configuration", "error"]
-    )
+    tested = [name for name in table.columns if name in _tested_columns(records)]
+    return table.drop(columns=["phase", "slot", "status", *tested, "configuration", "error"])
 
 
 def arms_table(
@@ -113,6 +116,7 @@ def _arm_row(
     counts = {status: sum(r.status is status for r in results) for status in Status}
     scores = [r.score for r in results if r.status.scored]
     top = best.result.score if best and best.result else math.nan
+    by = records[0].trial.metric if records else ACCURACY.name
     return {
         "arm": arm,
         "trials": len(results),
@@ -121,8 +125,8 @@ def _arm_row(
         "pruned": counts[Status.PRUNED],
         "failed": counts[Status.CRASHED] + counts[Status.TIMED_OUT],
         "retried": sum(r.status.failed for r in attempts) - sum(r.status.failed for r in results),
-        "best_val_accuracy": top,
-        "median_val_accuracy": float(pd.Series(scores, dtype=float).median()),
+        f"best_val_{by}": top,
+        f"median_val_{by}": float(pd.Series(scores, dtype=float).median()),
         "best_learning_rate": best.trial.learning_rate if best else math.nan,
         "best_epochs": best.trial.epochs if best else pd.NA,
         "seconds": sum(r.seconds for r in attempts),
@@ -147,10 +151,12 @@ def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
         "arm": trial.arm,
         "slot": trial.slot,
         "status": result.status.value,
-        "val_accuracy": result.score,
+        **_by_metric(record, "val", result.score),
+        "val_accuracy": _accuracy(record),
         "val_loss": last.val_loss if last else math.nan,
         "train_accuracy": last.train_accuracy if last else math.nan,
         "train_loss": last.train_loss if last else math.nan,
+        **_by_metric(record, "test", last.tested.value if last and last.tested else math.nan),
         "test_accuracy": _test_accuracy(last),
         "epochs_run": len(result.curve),
         "configuration": trial.configuration,
@@ -176,10 +182,37 @@ def _test_accuracy(epoch: Epoch | None) -> float:
     return epoch.tested.accuracy if epoch is not None and epoch.tested is not None else math.nan
 
 
+def _accuracy(record: Record) -> float:
+    """Validation accuracy: the score, where no other metric is; else what the last epoch had."""
+    result = record.result
+    assert result is not None
+    if record.trial.metric == ACCURACY.name:
+        return result.score
+    return result.curve[-1].val_accuracy if result.curve else math.nan
+
+
+def _by_metric(record: Record, on: str, value: float) -> dict[str, float]:
+    """The column of a metric other than the accuracy, which has its own."""
+    name = record.trial.metric
+    return {} if name == ACCURACY.name else {f"{on}_{name}": value}
+
+
+def _metrics(records: Sequence[Record]) -> list[str]:
+    names = dict.fromkeys(record.trial.metric for record in records)
+    return [name for name in names if name != ACCURACY.name]
+
+
+def _tested_columns(records: Sequence[Record]) -> list[str]:
+    return ["test_accuracy", *(f"test_{name}" for name in _metrics(records))]
+
+
 def _columns(records: Sequence[Record]) -> list[str]:
     """The columns of a table of trials: fixed ones, with the study's own parameters among them."""
     own = dict.fromkeys(name for record in records for name in _own(record))
-    return [*OUTCOME, *LEADING, *own, *ORIGIN]
+    scores = [f"val_{name}" for name in _metrics(records)]
+    tested = [f"test_{name}" for name in _metrics(records)]
+    at = OUTCOME.index("val_accuracy")
+    return [*OUTCOME[:at], *scores, *tested, *OUTCOME[at:], *LEADING, *own, *ORIGIN]
 
 
 def _own(record: Record) -> dict[str, Any]:
@@ -199,4 +232,5 @@ def _same_as(normalization: str, same: Mapping[str, str]) -> str:
 
 def _rank(record: Record) -> tuple[float, int, int]:
     assert record.result is not None
-    return record.result.score, -record.trial.epochs, -record.trial.number
+    sign = metric(record.trial.metric).sign
+    return sign * record.result.score, -record.trial.epochs, -record.trial.number

@@ -6,7 +6,7 @@ import math
 
 from normsweep.analysis.answers import Comparison, Rules, Verdict, Word
 from normsweep.analysis.estimates import Estimate, interval, moments, seeds_only
-from normsweep.analysis.parity import Bits, Pairs, at, parity
+from normsweep.analysis.parity import Pairs, Values, at, parity
 from normsweep.analysis.planning import IMAGES, more_seeds, smallest_margin
 
 __all__ = ["LEAST_SEEDS", "Comparison", "Rules", "Verdict", "Word", "judge", "parity"]
@@ -16,29 +16,35 @@ LEAST_SEEDS = 5
 
 
 def judge(
-    comparison: Comparison, rules: Rules, arm: Bits, reference: Bits, diverged: tuple[int, int]
+    comparison: Comparison, rules: Rules, arm: Values, reference: Values, diverged: tuple[int, int]
 ) -> Verdict:
     """Hold an arm against its reference.
 
-    `arm` and `reference` are bool, or integers 0 and 1, (seeds, epochs, images): paired by seed,
-    only seeds of which both trained to the horizon, in the same order of images. `diverged` counts
-    the other seeds of arm and reference, which the text of the verdict then names.
+    `arm` and `reference` are (seeds, epochs, images), bool or integers 0 and 1 or, for another metric
+    than the accuracy, floats whose mean over the images it is: paired by seed, only seeds of which both
+    trained to the horizon, in the same order of images. `diverged` counts the other seeds of arm and
+    reference, which the text of the verdict then names. Where lower is better, all that follows holds
+    of the values' negatives.
 
     The arm catches up where its smoothed gap stays above −margin from some epoch to the horizon; it
     does not where the gap at the horizon is under −margin; both at the one-sided level
     `rules.tail`. There is no verdict under 5 seeds, nor where the reference is not clearly better
-    than chance: its accuracy has to have a lower bound above chance + 2·margin, so that an arm
+    than chance: its mean has to have a lower bound above chance + 2·margin, so that an arm
     that merely guesses is always under the margin and can never pass.
 
     Raises ValueError where seeds or images of the two differ, or an epoch asked for is not there.
     """
-    pairs = Pairs(arm, reference, comparison.fixed_at)
+    pairs = Pairs(_upward(arm, rules), _upward(reference, rules), comparison.fixed_at)
     _check_epochs(comparison, pairs)
     barrier = _barrier(comparison, rules, pairs, diverged)
     low = up = None
     if not barrier:
         low, up = parity(pairs, comparison.horizon, rules.margin, rules.tail)
     return _verdict(comparison, rules, pairs, diverged, barrier, low, up)
+
+
+def _upward(values: Values, rules: Rules) -> Values:
+    return values if rules.metric.sign > 0 else -values
 
 
 def _verdict(
@@ -56,9 +62,10 @@ def _verdict(
     seeds = ""
     if word is Word.NOT_ENOUGH and not barrier:
         seeds = more_seeds(m, rules.margin, rules.tail_at(rules.look + 1))
-    accuracy, reference_accuracy = (
-        pairs.accuracies(comparison.horizon) if pairs.seeds else (math.nan, math.nan)
+    value, reference_value = (
+        pairs.means(comparison.horizon) if pairs.seeds else (math.nan, math.nan)
     )
+    sign = rules.metric.sign
     return Verdict(
         question=comparison.question,
         arm=comparison.arm,
@@ -67,8 +74,8 @@ def _verdict(
         epoch=up,
         epoch_low=low,
         horizon=comparison.horizon,
-        gap=gap,
-        on_these_images=seeds_only(m, rules.tail),
+        gap=gap.times(sign),
+        on_these_images=seeds_only(m, rules.tail).times(sign),
         seeds=pairs.seeds,
         images=pairs.images,
         margin=rules.margin,
@@ -78,9 +85,10 @@ def _verdict(
         more_seeds=seeds,
         reason=barrier or _what_is_missing(seeds),
         diverged=diverged,
-        accuracy=accuracy,
-        reference_accuracy=reference_accuracy,
+        value=sign * value,
+        reference_value=sign * reference_value,
         margin_needed=smallest_margin(m),
+        metric=rules.metric,
     )
 
 
@@ -89,9 +97,9 @@ def _check_epochs(comparison: Comparison, pairs: Pairs) -> None:
         comparison.arm: (comparison.horizon, pairs.arm),
         comparison.reference: (pairs.reference_epoch(comparison.horizon), pairs.reference),
     }
-    for name, (epoch, bits) in needed.items():
-        if not 1 <= epoch <= bits.shape[1]:
-            raise ValueError(f"{name}: epoch {epoch} is not among its {bits.shape[1]} epochs")
+    for name, (epoch, values) in needed.items():
+        if not 1 <= epoch <= values.shape[1]:
+            raise ValueError(f"{name}: epoch {epoch} is not among its {values.shape[1]} epochs")
 
 
 def _barrier(comparison: Comparison, rules: Rules, pairs: Pairs, diverged: tuple[int, int]) -> str:
@@ -99,12 +107,12 @@ def _barrier(comparison: Comparison, rules: Rules, pairs: Pairs, diverged: tuple
     if pairs.seeds < LEAST_SEEDS:
         can = "can be compared" + _lost(comparison, diverged)
         return f"at least {LEAST_SEEDS} seeds are needed, {pairs.seeds} {can}"
-    bits = at(pairs.reference, pairs.reference_epoch(comparison.horizon))
-    accuracy = interval(moments(bits), rules.tail)
-    if not accuracy.low > rules.chance + 2 * rules.margin:
+    stands = at(pairs.reference, pairs.reference_epoch(comparison.horizon))
+    level, sign = interval(moments(stands), rules.tail), rules.metric.sign
+    if not level.low > sign * rules.chance + 2 * rules.margin:
         return (
             f"{comparison.reference}, which it is held against, is not clearly better than guessing"
-            f" (accuracy {accuracy.value:.4f}, guessing {rules.chance:.4f})"
+            f" ({rules.metric.label} {sign * level.value:.4f}, guessing {rules.chance:.4f})"
         )
     return ""
 

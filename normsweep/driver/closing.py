@@ -13,6 +13,7 @@ from normsweep.analysis import arms_table, best_table
 from normsweep.analysis.evidence import Evidence
 from normsweep.driver.background import Background
 from normsweep.errors import StudyStopped
+from normsweep.parts import ACCURACY, Metric
 from normsweep.plain import printable
 from normsweep.reporting.answer import answer_sentence, verdict_lines
 from normsweep.reporting.console import print_table
@@ -38,8 +39,8 @@ __all__ = [
     "write_note",
 ]
 
-BEST = ["arm", "val_accuracy", "optimizer", "learning_rate", "epochs", "seconds", "trial"]
-ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_accuracy", "seconds"]
+BEST = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds", "trial"]
+ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_{metric}", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,21 @@ def print_verdict(found: Evidence, search: Search, console: Console) -> None:
     first = found.verdicts.iloc[0]
     _say(
         console,
-        f"  gaps are arm − {declared.reference} in percentage points, with the interval for new seeds and "
-        f"new images; {first['images']} test images, margin {points(declared.margin, sign=False)}, "
+        f"  gaps are arm − {declared.reference} in {_unit(declared.metric)}, with the interval for new seeds and "
+        f"new images; {first['images']} test images, margin "
+        f"{points(declared.margin, sign=False, by=declared.metric)}, "
         f"look {first['look']}; {first['method']}",
     )
     for warning in dict.fromkeys(_warnings(found)):
         _say(console, f"  mind: {warning}")
+
+
+def _unit(by: Metric) -> str:
+    """Of a gap; where lower is better that has to be said, for its sign to be read."""
+    if by is ACCURACY:
+        return "percentage points"
+    unit = f"percentage points of {by.label}" if by.percent else f"{by.unit} of {by.label}".strip()
+    return unit if by.sign > 0 else f"{unit} (lower is better)"
 
 
 def _warnings(found: Evidence) -> list[str]:
@@ -152,9 +162,11 @@ def _gaps(found: Evidence) -> dict[str, float]:
 def print_tables(search: Search, console: Console) -> None:
     """Each arm's best trial, and how the arms' trials ended."""
     records, arms = search.records(), [str(arm) for arm in search.sweep.arms]
-    best = best_table(records, arms, same=search.info.same).filter(BEST)
-    print_table(console, best, f"{search.sweep.name}: best trial of each arm")
-    print_table(console, arms_table(records, arms).filter(ARMS), "all trials of each arm")
+    name = search.sweep.metric
+    best, counts = ([column.format(metric=name) for column in each] for each in (BEST, ARMS))
+    tuned = best_table(records, arms, same=search.info.same).filter(best)
+    print_table(console, tuned, f"{search.sweep.name}: best trial of each arm")
+    print_table(console, arms_table(records, arms).filter(counts), "all trials of each arm")
 
 
 def print_reuse(records: Sequence[Record], console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from normsweep.driver.reuse import Curves
 from normsweep.driver.signals import Signals
 from normsweep.errors import Interrupted, NormsweepError, StudyStopped
 from normsweep.execution import Event, Executor
+from normsweep.parts import metric
 from normsweep.plain import printable
 from normsweep.reporting.console import Display
 from normsweep.search import Hold, Phase
@@ -196,11 +198,10 @@ class _Loop:
         if not self._checkpoints.wanted:
             return Keep()
         if self._phase.extendable:
-            return Keep(-1.0, self._phase.budgets(trial), self._checkpoints.every)
-        best = self._best.get(trial.arm)
-        return Keep(
-            best.result.score if best and best.result else -1.0, every=self._checkpoints.every
-        )
+            return Keep(-math.inf, self._phase.budgets(trial), self._checkpoints.every)
+        best, sign = self._best.get(trial.arm), metric(trial.metric).sign
+        least = sign * best.result.score if best and best.result else -math.inf
+        return Keep(least, every=self._checkpoints.every)
 
     def _keep(self, record: Record, state: ModelState | None) -> None:
         """Keep a last state; where it is there for the arm's best alone, in the place of the one before."""

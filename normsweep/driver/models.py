@@ -87,10 +87,11 @@ def _log(
         saved = executor.call(save_model, trial, state)
     with tempfile.TemporaryDirectory() as work:
         saved.write(Path(work))
-        if abs(saved.val_accuracy - result.score) > TOLERANCE:
+        trained = result.curve[-1].val_accuracy
+        if abs(saved.val_accuracy - trained) > TOLERANCE:
             display.note(
                 f"model of {trial.arm}: the saved model has validation accuracy "
-                f"{saved.val_accuracy:.4f} on raw images, its trial had {result.score:.4f}"
+                f"{saved.val_accuracy:.4f} on raw images, its trial had {trained:.4f}"
             )
         with signals.waiting():
             model_id = background.call(lambda: tracker.log_model(Path(work), record, "model"))

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.driver.signals import Signals
-from normsweep.errors import StoreError, SweepError
+from normsweep.errors import DataError, StoreError, SweepError
 from normsweep.execution import Executor
-from normsweep.parts import Dataset, datasets, resolve_trial
+from normsweep.parts import Dataset, datasets, metric, models, resolve_trial
 from normsweep.reporting.plan import CONFIGURATIONS, mean_epochs
 from normsweep.spec import DataKey, Scalar, Sweep, Trial
-from normsweep.training import Device, Findings, Question, survey
+from normsweep.training import Device, Findings, Question, network_digest, survey
 
-__all__ = ["Prepared", "load_data", "prepare", "without"]
+__all__ = ["Prepared", "identified", "load_data", "prepare", "without"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def load_data(
     dataset = datasets.load_first(names, data_dir)
     if sweep.data.train_size is not None:
         dataset = dataset.subset(sweep.data.train_size, sweep.seed)
+    _check_classes(sweep.metric, dataset)
     try:
         digest = dataset.save(root)
     except OSError as error:
@@ -89,6 +90,32 @@ def prepare(
     )
 
 
+def identified(sweep: Sweep, data: DataKey, executor: Executor, signals: Signals) -> Sweep:
+    """The sweep with a network that code hands over named by its configuration, not by its function.
+
+    Raises:
+        SweepError: the network cannot be built for this data.
+    """
+    if sweep.model.name != models.OWN:
+        return sweep
+    normalization = str(sweep.search.space.choices("normalization")[0])
+    example = _examples(sweep, data, normalization)[0]
+    with signals.waiting():
+        digest = executor.call(network_digest, example)
+    named = sweep.model.model_copy(update={"name": f"{models.OWN}@{digest[:12]}"})
+    return sweep.model_copy(update={"model": named})
+
+
+def _check_classes(name: str, dataset: Dataset) -> None:
+    missing = [k for k, images in enumerate(dataset.test_counts) if not images]
+    if missing and metric(name).every_class:
+        label = dataset.labels[missing[0]] if dataset.labels else missing[0]
+        raise DataError(
+            f"metric: received {name}, which needs test images of every class, and {dataset.source} has "
+            f"none of class {label}; legal: accuracy, log_loss, or a test set with every class"
+        )
+
+
 def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
     return {
         "name": dataset.name,
@@ -97,6 +124,9 @@ def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
         "train_images": len(dataset.y_train),
         "test_images": len(dataset.y_test),
         "classes": dataset.classes,
+        "labels": list(dataset.labels),
+        "class_counts": dataset.counts.tolist(),
+        "test_class_counts": dataset.test_counts.tolist(),
     }
 
 

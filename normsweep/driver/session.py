@@ -13,11 +13,11 @@ from typing import Any, Literal
 from rich.console import Console
 
 from normsweep.driver.background import Background
-from normsweep.driver.prepare import Prepared, load_data, prepare, without
+from normsweep.driver.prepare import Prepared, identified, load_data, prepare, without
 from normsweep.driver.running import PhaseName, Running
 from normsweep.driver.signals import Signals
 from normsweep.execution import Cluster, Executor, Inline, Processes, Share
-from normsweep.parts import models
+from normsweep.parts import carried_parts, metric, models
 from normsweep.reporting.plan import Plan, plan_lines
 from normsweep.search import (
     Search,
@@ -79,6 +79,7 @@ def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
         with signals.waiting():
             data, about = load_data(sweep, settings.data_dir, Path(work))
         executor.provide(data.digest)
+        sweep = identified(sweep, data, executor, signals)
         prepared = prepare(sweep, data, executor, settings.device, signals, measure=True)
         print_plan(prepared, about, console)
 
@@ -106,9 +107,12 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             begun_on = str(begun.data["name"]) if begun else None
             data, about = load_data(sweep, settings.data_dir, settings.data_root, begun_on)
         executor.provide(data.digest)
+        sweep = identified(sweep, data, executor, signals)
         study = open_study(settings.storage, sweep.name, sweep)
         check_data(study, about)
-        where = Result(-1, Status.INTERRUPTED, chance=1 / about["classes"])
+        where = Result(
+            -1, Status.INTERRUPTED, chance=metric(sweep.metric).guessing(about["class_counts"])
+        )
         search = _resumed(study, sweep, data)
         if search is None or search.left:
             prepared = prepare(sweep, data, executor, settings.device, signals)
@@ -166,6 +170,7 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
         "trial_memory": limits.trial_memory,
         "warm": sweep.model.name != models.SIMULATED,
         "asks": sweep.search.pruner != "none",
+        "parts": carried_parts(),
     }
     if settings.executor == "ray":
         share = Share(limits.num_cpus or threads, limits.num_gpus)
@@ -189,6 +194,7 @@ def _tracker(sweep: Sweep, settings: Settings, study_id: str) -> Tracker:
         tags,
         settings.sweep_file,
         settings.mlflow_page,
+        sweep.metric,
     )
 
 

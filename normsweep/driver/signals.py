@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,7 +20,8 @@ GRACE = 3.0
 class Signals:
     """While entered, SIGINT and SIGTERM raise `Interrupted` inside `waiting` only.
 
-    A second one raises at once, wherever the program is; inside `closing`, after a grace.
+    A second one raises at once, wherever the program is; inside `closing`, after a grace. In a thread
+    that is not the main one, which Python gives no signals, nothing is changed.
     """
 
     def __init__(self) -> None:
@@ -28,6 +30,8 @@ class Signals:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._handle)
         return self

@@ -45,7 +45,9 @@ def sync_study(
             say(f"{name}: has no trial yet")
             return True
         tags = {"normsweep.executor": "sync"}
-        tracker = Tracker(tracking_uri, name, info.id, root / "artifacts", tags)
+        tracker = Tracker(
+            tracking_uri, name, info.id, root / "artifacts", tags, metric=info.sweep["metric"]
+        )
         lacking = [r for r in archive.records() if r.result is not None and not r.run_id]
         left = Delivery(archive, tracker, info.data, say, background).deliver(signals)
         say(

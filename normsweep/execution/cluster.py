@@ -51,6 +51,7 @@ class Cluster:
         trial_memory: float | None = None,
         warm: bool = True,
         asks: bool = False,
+        parts: bytes = b"",
     ) -> None:
         """Connect, and start the supervisors.
 
@@ -65,6 +66,7 @@ class Cluster:
             trial_memory: GiB of memory beyond which a worker is killed with its trial.
             warm: whether workers import the backend before they are given work.
             asks: whether a trial waits for `reply` after each epoch.
+            parts: what `carried_parts` gave, for workers to take.
 
         Raises:
             ClusterError: Ray is not installed, the cluster cannot be reached or has no such node.
@@ -88,6 +90,7 @@ class Cluster:
             gpus=share.gpus or 0.0,
             warm=warm,
             asks=asks,
+            parts=parts,
         )
         remote = self._ray.remote(
             num_cpus=share.cpus, num_gpus=share.gpus, scheduling_strategy="SPREAD"

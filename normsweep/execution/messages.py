@@ -22,6 +22,8 @@ class Setup:
     """Whether to import the backend at once, without waiting for work."""
     asks: bool
     """Whether to wait for a reply after each epoch."""
+    parts: bytes = b""
+    """Of parts that are not normsweep's own, as `carried_parts` packs them."""
 
 
 @dataclass(frozen=True)

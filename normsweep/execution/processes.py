@@ -43,6 +43,7 @@ class Processes:
         trial_memory: float | None = None,
         warm: bool = True,
         asks: bool = False,
+        parts: bytes = b"",
     ) -> None:
         """Start the workers at once, so that their imports overlap with the driver's.
 
@@ -55,9 +56,10 @@ class Processes:
             trial_memory: GiB of memory beyond which a worker is killed with its trial.
             warm: whether workers import the backend before they are given work.
             asks: whether a trial waits for `reply` after each epoch.
+            parts: what `carried_parts` gave, for workers to take.
         """
         self.slots = jobs
-        self._setup = Setup(data_root, warm, asks)
+        self._setup = Setup(data_root, warm, asks, parts)
         self._timeout, self._memory = trial_timeout, trial_memory
         shared = {**without_secrets(os.environ), **environment(device, threads)}
         self._seats = [{**shared, **own} for own in seats(device, jobs)]

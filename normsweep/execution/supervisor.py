@@ -36,6 +36,7 @@ class Post:
     """Of a GPU, or how many."""
     warm: bool
     asks: bool
+    parts: bytes
 
 
 class Supervisor:
@@ -57,6 +58,7 @@ class Supervisor:
             trial_memory=post.trial_memory,
             warm=post.warm,
             asks=post.asks,
+            parts=post.parts,
         )
 
     def take(self, dataset: Dataset) -> None:

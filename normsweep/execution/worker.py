@@ -11,14 +11,16 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from typing import Any, BinaryIO
 
 from normsweep.errors import UserError
 from normsweep.execution.calls import answer
 from normsweep.execution.messages import Begun, Call, Raised, Reply, Setup, Train
-from normsweep.spec import Epoch
-from normsweep.training import Engine
+from normsweep.parts import take_parts
+from normsweep.spec import Epoch, Result, Status
+from normsweep.training import Engine, Finished
 
 __all__ = ["main"]
 
@@ -32,13 +34,25 @@ def main() -> None:
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
     setup: Setup = inbox.get()
     engine = Engine(setup.data_root)
-    broken = _warm(engine) if setup.warm else None
+    broken = _unpacked(setup.parts) or (_warm(engine) if setup.warm else None)
     while True:
         match inbox.get():
             case Train() as job:
-                _train(engine, job, setup.asks, inbox, outbox)
+                if broken is None:
+                    _train(engine, job, setup.asks, inbox, outbox)
+                else:
+                    _refuse(job, broken, outbox)
             case Call() as job:
                 _send(outbox, Raised(broken) if broken else answer(engine, job))
+
+
+def _unpacked(parts: bytes) -> UserError | None:
+    """Take parts that came with the driver; what to tell where that fails."""
+    try:
+        take_parts(parts)
+    except UserError as error:
+        return error
+    return None
 
 
 def _warm(engine: Engine) -> UserError | None:
@@ -79,6 +93,13 @@ def _send(outbox: BinaryIO, message: Any) -> None:
         outbox.flush()
     except BrokenPipeError:
         os._exit(0)
+
+
+def _refuse(job: Train, broken: UserError, outbox: BinaryIO) -> None:
+    """A trial that this process cannot train; on a cluster another node may."""
+    number = job.trial.number
+    _send(outbox, Begun(number))
+    _send(outbox, Finished(Result(number, Status.CRASHED, started=time.time(), error=str(broken))))
 
 
 def _train(

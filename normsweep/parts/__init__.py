@@ -1,25 +1,51 @@
-"""What a trial is made of: normalizations, datasets, models, optimizers, each by its name.
+"""What a trial is made of: normalizations, datasets, models, optimizers, each by its name;
+and the metrics that it is compared by.
 
 Importing this package imports no Keras: a part imports what it needs when it is called.
 """
 
-from normsweep.parts import datasets, models, normalizations, optimizers
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from normsweep.errors import SweepError
+from normsweep.parts import carrying, datasets, metrics, models, normalizations, optimizers
 from normsweep.parts.data import Dataset
+from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.parts.plugins import installed_plugins, plugin_problems
 from normsweep.parts.registry import Part, Registry
 from normsweep.parts.resolving import resolve_trial
-from normsweep.spec import Catalog
+from normsweep.spec import Catalog, Draft, Sweep
 
 __all__ = [
+    "ACCURACY",
+    "REGISTRIES",
     "Dataset",
+    "Metric",
     "Part",
     "Registry",
+    "carried_parts",
     "catalog",
     "datasets",
+    "load_installed",
+    "metric",
+    "metrics",
     "models",
     "normalizations",
     "optimizers",
+    "read_sweep",
     "resolve_trial",
+    "take_parts",
 ]
+
+REGISTRIES: tuple[Registry, ...] = (
+    normalizations.registry,
+    optimizers.registry,
+    models.registry,
+    datasets.registry,
+    metrics.registry,
+)
+"""Every kind of part, in the order in which people are told of them."""
 
 
 def catalog() -> Catalog:
@@ -29,4 +55,57 @@ def catalog() -> Catalog:
         optimizers=optimizers.registry.options(),
         models=models.registry.options(),
         datasets=datasets.registry.options(),
+        metrics=metrics.registry.options(),
     )
+
+
+def read_sweep(
+    source: str | Path | Sweep | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    options: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Sweep:
+    """A sweep, read and validated, with its plug-ins loaded: `Draft.read` says what is what.
+
+    Plug-ins that are installed are loaded where it names what nothing else has.
+
+    Raises:
+        SweepError: one line for each mistake.
+    """
+    draft = Draft.read(source, overrides, options or {}, settings or {})
+    folders = (draft.folder, Path())
+    problems = list(plugin_problems(draft.raw.get("plugins", ()), folders, REGISTRIES))
+    if problems:
+        raise draft.refused(problems)
+    try:
+        return draft.sweep(catalog())
+    except SweepError:
+        load_installed()
+        return draft.sweep(catalog())
+
+
+def load_installed() -> None:
+    """Load the plug-ins that installed packages offer.
+
+    Raises:
+        SweepError: one line for each that cannot be loaded.
+    """
+    installed_plugins(REGISTRIES)
+
+
+def carried_parts() -> bytes:
+    """What trials need of parts that are not normsweep's own, for `take_parts` where they run.
+
+    Raises:
+        SweepError: a function holds what cannot be sent to another process.
+    """
+    return carrying.packed([r for r in REGISTRIES if r is not datasets.registry])
+
+
+def take_parts(content: bytes) -> None:
+    """Register what `carried_parts` gave.
+
+    Raises:
+        SweepError: a part cannot be had here.
+    """
+    carrying.unpack(content, REGISTRIES)

@@ -14,22 +14,24 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError
+from normsweep.parts.labels import class_numbers, label_problems
+from normsweep.parts.memory import ARRAYS, Arrays, four_arrays
 
 __all__ = ["ARRAYS", "Arrays", "Dataset"]
 
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")
-DTYPES = ("uint8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64")
+DTYPES = (
+    "uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
+)  # fmt: skip
 
 Array = np.ndarray[Any, Any]
-Arrays = dict[str, Array]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images and labels.
+    """Images or a table, and labels.
 
-    x_train and x_test are (n, height, width, channels) in their own dtype, y_train and y_test
-    (n,) int64 from 0 to `classes` - 1.
+    x_train and x_test are (n, height, width, channels) or (n, features) in their own dtype, y_train
+    and y_test (n,) int64 from 0 to `classes` - 1.
     """
 
     name: str
@@ -41,6 +43,26 @@ class Dataset:
     y_test: Array
     sample_shape: tuple[int, ...]
     """The shape of one image as its owner has it: without a channel axis that we added."""
+    labels: tuple[str, ...] = ()
+    """Their owner's names of the classes 0, 1, 2, …; empty where these numbers are their names."""
+
+    @classmethod
+    def of(cls, data: Any, name: str = "data", source: str = "arrays in memory") -> Dataset:
+        """The dataset of data in memory: the one way in for it.
+
+        Args:
+            data: `(x_train, y_train, x_test, y_test)`, `((x_train, y_train), (x_test, y_test))` or a
+                mapping of these names, of NumPy arrays, pandas frames and series, or lists; or two
+                finite iterables of (image, label), one to train and one to test. Images are
+                (n, height, width) or (n, height, width, channels), a table is (n, features); 8 to 64
+                bits, whole or real. Labels are whole numbers or texts, (n,).
+            name: what tables and pages call it.
+            source: where it came from, for people.
+
+        Raises:
+            DataError: one line for each thing that is wrong with it.
+        """
+        return data if isinstance(data, Dataset) else cls.checked(name, source, four_arrays(data))
 
     @classmethod
     def checked(cls, name: str, source: str, arrays: Arrays) -> Dataset:
@@ -52,15 +74,16 @@ class Dataset:
         problems = [f"data {source}: {problem}" for problem in _problems(arrays)]
         if problems:
             raise DataError(problems)
-        sample_shape = arrays["x_train"].shape[1:]
+        y_train, y_test, labels = class_numbers(arrays["y_train"], arrays["y_test"])
         return cls(
             name,
             source,
             x_train=_with_channels(arrays["x_train"]),
-            y_train=_labels(arrays["y_train"]),
+            y_train=y_train,
             x_test=_with_channels(arrays["x_test"]),
-            y_test=_labels(arrays["y_test"]),
-            sample_shape=sample_shape,
+            y_test=y_test,
+            sample_shape=arrays["x_train"].shape[1:],
+            labels=labels,
         )
 
     @property
@@ -69,8 +92,18 @@ class Dataset:
         return int(self.y_train.max()) + 1
 
     @property
+    def counts(self) -> Array:
+        """How many training images each class has, (classes,)."""
+        return np.bincount(self.y_train)
+
+    @property
+    def test_counts(self) -> Array:
+        """How many test images each class has, (classes,)."""
+        return np.bincount(self.y_test, minlength=self.classes)
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
-        """(height, width, channels)."""
+        """(height, width, channels), or (features,) of a table."""
         return self.x_train.shape[1:]
 
     @property
@@ -104,6 +137,14 @@ class Dataset:
             np.arange(len(self.y_train)), train_size=size, stratify=self.y_train, random_state=seed
         )
         kept.sort()
+        counts = np.bincount(self.y_train[kept], minlength=self.classes)
+        if counts.min() < 2 <= size // self.classes:
+            # What is even can be cut that far; here a class is much smaller than the others.
+            raise DataError(
+                f"data.train_size: received {size}, which leaves {counts.min()} of the "
+                f"{np.bincount(self.y_train)[counts.argmin()]} images of class {counts.argmin()}; "
+                "legal: a size that leaves two, one of them to validate"
+            )
         return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
 
     def save(self, root: Path) -> str:
@@ -120,7 +161,12 @@ class Dataset:
         try:
             for key in ARRAYS:
                 np.save(work / f"{key}.npy", getattr(self, key))
-            about = {"name": self.name, "source": self.source, "sample_shape": self.sample_shape}
+            about = {
+                "name": self.name,
+                "source": self.source,
+                "sample_shape": self.sample_shape,
+                "labels": self.labels,
+            }
             (work / "about.json").write_text(json.dumps(about))
             os.rename(work, folder)
         except OSError:
@@ -145,17 +191,17 @@ class Dataset:
         about = json.loads((folder / "about.json").read_text())
         arrays = {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in ARRAYS}
         return cls(
-            about["name"], about["source"], **arrays, sample_shape=tuple(about["sample_shape"])
+            about["name"],
+            about["source"],
+            **arrays,
+            sample_shape=tuple(about["sample_shape"]),
+            labels=tuple(about.get("labels", ())),
         )
 
 
 def _with_channels(images: Array) -> Array:
     native = images.astype(images.dtype.newbyteorder("="), copy=False)
     return native[..., np.newaxis] if native.ndim == 3 else native
-
-
-def _labels(labels: Array) -> Array:
-    return labels.reshape(-1).astype(np.int64)
 
 
 def _problems(arrays: Arrays) -> list[str]:
@@ -173,7 +219,7 @@ def _problems(arrays: Arrays) -> list[str]:
         )
     if x_train.dtype != x_test.dtype:
         problems.append(f"x_test has dtype {x_test.dtype}; legal: {x_train.dtype}, as in x_train")
-    return problems + _class_problems(arrays["y_train"].reshape(-1), arrays["y_test"].reshape(-1))
+    return problems + label_problems(arrays["y_train"], arrays["y_test"])
 
 
 def _split_problems(arrays: Arrays, part: str) -> list[str]:
@@ -181,9 +227,10 @@ def _split_problems(arrays: Arrays, part: str) -> list[str]:
     problems = []
     if x.dtype.name not in DTYPES:
         problems.append(f"x_{part} has dtype {x.dtype}; legal: {', '.join(DTYPES)}")
-    elif x.ndim not in (3, 4) or 0 in x.shape[1:]:
+    elif x.ndim not in (2, 3, 4) or 0 in x.shape[1:]:
         problems.append(
-            f"x_{part} has shape {x.shape}; legal: (n, height, width) or (n, height, width, channels)"
+            f"x_{part} has shape {x.shape}; legal: (n, height, width), (n, height, width, channels) "
+            "or, for a table, (n, features)"
         )
     elif not len(x):
         problems.append(f"x_{part} is empty; legal: at least one image")
@@ -192,8 +239,8 @@ def _split_problems(arrays: Arrays, part: str) -> list[str]:
             f"x_{part} has values that are NaN, infinite or beyond float32 ({bad} of them); "
             "legal: finite numbers"
         )
-    if y.dtype.kind not in "iu":
-        problems.append(f"y_{part} has dtype {y.dtype}; legal: integers, one class number an image")
+    if y.dtype.kind not in "iubU":
+        problems.append(f"y_{part} has dtype {y.dtype}; legal: integers or texts, one an image")
     elif y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
         hint = "; for one-hot labels take .argmax(axis=1)" if y.ndim == 2 else ""
         problems.append(
@@ -207,35 +254,3 @@ def _split_problems(arrays: Arrays, part: str) -> list[str]:
 def _not_finite(images: Array) -> int:
     with np.errstate(over="ignore"):
         return int(np.count_nonzero(~np.isfinite(images.astype(np.float32, copy=False))))
-
-
-def _class_problems(y_train: Array, y_test: Array) -> list[str]:
-    problems = []
-    if y_train.min() < 0:
-        problems.append(f"y_train has the label {y_train.min()}; legal: 0, 1, 2, …")
-        return problems
-    if y_train.max() >= len(y_train):  # and not to be counted up to
-        problems.append(
-            f"y_train has the label {y_train.max()} with {len(y_train)} images; legal: every class "
-            "from 0 to the largest label"
-        )
-        return problems
-    counts = np.bincount(y_train.astype(np.int64))
-    classes = len(counts)
-    empty = np.flatnonzero(counts == 0)
-    few = np.flatnonzero(counts == 1)
-    if classes < 2:
-        problems.append("y_train has one class; legal: at least two")
-    elif len(empty):
-        problems.append(
-            f"y_train has labels up to {y_train.max()} but no image of class {empty[0]}; "
-            "legal: every class from 0 to the largest label"
-        )
-    elif len(few):
-        problems.append(
-            f"y_train has one image of class {few[0]}; legal: at least two, one of them to validate"
-        )
-    elif y_test.min() < 0 or y_test.max() >= classes:
-        worst = y_test.min() if y_test.min() < 0 else y_test.max()
-        problems.append(f"y_test has the label {worst}; legal: 0 to {classes - 1}, as in y_train")
-    return problems

@@ -7,7 +7,6 @@ from; it raises `DataError` where they cannot be had.
 from __future__ import annotations
 
 import gzip
-import math
 import os
 import subprocess
 import sys
@@ -20,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError
-from normsweep.parts.data import ARRAYS, Arrays, Dataset
+from normsweep.parts.data import Dataset
+from normsweep.parts.memory import ARRAYS, Arrays, machine_memory
 from normsweep.parts.registry import Registry
 from normsweep.secrets import masked
 
@@ -136,19 +136,11 @@ def _refuse_too_large(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         sizes = {member.filename: member.file_size for member in archive.infolist()}
     unpacked = sum(sizes.get(f"{key}.npy", sizes.get(key, 0)) for key in ARRAYS)
-    if unpacked > _memory():
+    if unpacked > machine_memory():
         raise DataError(
             f"data {path}: holds arrays of {unpacked / GIB:.1f} GiB; legal: at most the "
-            f"{_memory() / GIB:.1f} GiB of this machine's memory"
+            f"{machine_memory() / GIB:.1f} GiB of this machine's memory"
         )
-
-
-def _memory() -> float:
-    """Bytes of memory of this machine; infinite where the system does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return math.inf
 
 
 def _keras_dataset(

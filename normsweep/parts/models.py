@@ -1,4 +1,4 @@
-"""Models: each takes the shape of an image and the number of classes, and returns a Keras model.
+"""Models: each takes the shape of an image, or (features,) of a table, and the number of classes, and returns a Keras model.
 
 The model is not compiled, and ends in a softmax over the classes, in float32 where the precision of the
 others is mixed: a softmax in bfloat16 or float16 would round away what the loss needs. The keyword-only arguments of
@@ -12,13 +12,15 @@ from typing import Any
 
 from normsweep.parts.registry import Registry
 
-__all__ = ["SIMULATED", "register", "registry"]
+__all__ = ["OWN", "SIMULATED", "register", "registry"]
 
 registry = Registry("model")
 register = registry.register
 
 SIMULATED = "synthetic"
 """The one model that is not trained: its learning curves are drawn from a formula."""
+OWN = "own"
+"""A network that Python code hands over; a study knows it as `own@` and its configuration's digest."""
 
 
 @register("lenet")
@@ -26,6 +28,9 @@ def lenet(input_shape: tuple[int, ...], classes: int) -> Any:
     """LeNet-like network of the Keras MNIST script: two convolutions, two dense layers."""
     import keras
     from keras import layers
+
+    if len(input_shape) != 3:
+        raise ValueError("its convolutions are for images; legal for a table: mlp")
 
     return keras.Sequential(
         [
@@ -43,7 +48,7 @@ def lenet(input_shape: tuple[int, ...], classes: int) -> Any:
 
 @register("mlp")
 def mlp(input_shape: tuple[int, ...], classes: int, *, units: int = 128, layers: int = 2) -> Any:
-    """Fully connected network: `layers` hidden layers of `units` ReLUs each."""
+    """Fully connected network, for images and tables: `layers` hidden layers of `units` ReLUs each."""
     import keras
 
     hidden = [keras.layers.Dense(units, activation="relu") for _ in range(layers)]

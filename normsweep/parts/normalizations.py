@@ -1,8 +1,10 @@
 """Normalization schemes: each fits itself to the training split and returns built-in Keras layers.
 
-A scheme takes the training images as stored, (n, height, width, channels) of any numeric dtype,
-and returns the layers that follow a cast to float32. The layers become the front of the saved
-model, which therefore takes raw pixels and loads without normsweep. A zero scale counts as 1.
+A scheme takes the training images as stored, (n, height, width, channels) of any numeric dtype, or
+a table (n, features), and returns the layers that follow a cast to float32. The layers become the front
+of the saved model, which therefore takes raw pixels and loads without normsweep. A zero scale counts
+as 1. Features of a table have each their own unit: what is taken over all pixels of images is taken
+over each feature by itself.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ register = registry.register
 Layers = list[Any]
 Images = np.ndarray[Any, Any]
 
+IMAGES_ONLY = ("symmetric", "pixel_standardize", "sample_standardize", "l2")
+"""What makes no sense for a table: it has no range of a type, no pixels, and rows in mixed units."""
+
 ZCA_LIMIT = 4096
 """Features above which whitening is refused: its matrix has the square of that many entries."""
 
@@ -34,13 +39,20 @@ def none(train: Images) -> Layers:
 
 @register("unit")
 def unit(train: Images) -> Layers:
-    """Divided by the largest value of the type: /255 for 8 bits, into [0, 1]."""
+    """Divided by the largest value of the type: /255 for 8 bits, into [0, 1].
+
+    Of types other than uint8 and uint16, and of each feature of a table, by the training split's largest
+    magnitude: no more is known of their range.
+    """
+    if _is_table(train):
+        return _by_feature(scale=np.abs(train.astype(np.float64)).max(axis=0))
     return [_affine(scale=1 / _full_scale(train))]
 
 
 @register("symmetric")
 def symmetric(train: Images) -> Layers:
     """The range of the type mapped to [-1, 1]; it begins at 0 where no pixel is negative."""
+    _refuse_table("symmetric", train)
     if train.min() < 0:
         return unit(train)
     return [_affine(scale=2 / _full_scale(train), offset=-1.0)]
@@ -49,12 +61,16 @@ def symmetric(train: Images) -> Layers:
 @register("center")
 def center(train: Images) -> Layers:
     """The mean over all pixels of the training split subtracted, the scale left alone."""
+    if _is_table(train):
+        return _by_feature(center=train.mean(axis=0, dtype=np.float64))
     return [_affine(offset=-_moments(train)[0])]
 
 
 @register("standardize")
 def standardize(train: Images) -> Layers:
-    """Zero mean and unit variance over all pixels of the training split."""
+    """Zero mean and unit variance over all pixels of the training split; of a table, of each feature."""
+    if _is_table(train):
+        return _by_feature(train.mean(axis=0, dtype=np.float64), _deviations(train))
     mean, deviation = _moments(train)
     return [_affine(scale=1 / deviation, offset=-mean / deviation)]
 
@@ -62,6 +78,7 @@ def standardize(train: Images) -> Layers:
 @register("pixel_standardize")
 def pixel_standardize(train: Images) -> Layers:
     """Zero mean and unit variance of each pixel over the training split."""
+    _refuse_table("pixel_standardize", train)
     from keras import layers
 
     axes: Any = tuple(range(1, train.ndim))
@@ -75,6 +92,7 @@ def pixel_standardize(train: Images) -> Layers:
 @register("sample_standardize")
 def sample_standardize(train: Images) -> Layers:
     """Zero mean and unit variance within each image."""
+    _refuse_table("sample_standardize", train)
     import keras
 
     # A constant image is 0 / √ε: ε is far below the data's variance and far above rounding.
@@ -85,14 +103,20 @@ def sample_standardize(train: Images) -> Layers:
 
 @register("minmax")
 def minmax(train: Images) -> Layers:
-    """The smallest and largest value of the training split mapped to 0 and 1."""
+    """The smallest and largest value of the training split (of a table, of each feature) to 0 and 1."""
+    if _is_table(train):
+        least = train.min(axis=0).astype(np.float64)
+        return _by_feature(least, train.max(axis=0) - least)
     low, high = float(train.min()), float(train.max())
     return [_affine(scale=1 / ((high - low) or 1.0), offset=-low / ((high - low) or 1.0))]
 
 
 @register("robust")
 def robust(train: Images) -> Layers:
-    """Median 0 and interquartile range 1, both taken over the non-zero pixels."""
+    """Median 0 and interquartile range 1, over the non-zero pixels, or each feature of a table."""
+    if _is_table(train):
+        low, median, high = np.percentile(train.astype(np.float64), [25, 50, 75], axis=0)
+        return _by_feature(median, high - low)
     # Over all pixels of an image set with a black ground the three quartiles are 0.
     values = train[train != 0]
     if not values.size:
@@ -105,6 +129,7 @@ def robust(train: Images) -> Layers:
 @register("l2")
 def l2(train: Images) -> Layers:
     """Each image divided by its Euclidean norm."""
+    _refuse_table("l2", train)
     import keras
 
     # Flat, since Keras normalizes over one axis; an all-zero image stays zero.
@@ -144,7 +169,7 @@ def zca(train: Images) -> Layers:
 
 @register("batch_norm")
 def batch_norm(train: Images) -> Layers:
-    """A BatchNormalization layer on raw pixels, learned with the rest of the network."""
+    """A BatchNormalization layer on raw pixels or features, learned with the rest of the network."""
     import keras
 
     return [keras.layers.BatchNormalization()]
@@ -154,6 +179,42 @@ def _affine(scale: float = 1.0, offset: float = 0.0) -> Any:
     import keras
 
     return keras.layers.Rescaling(scale=scale, offset=offset)
+
+
+def _is_table(train: Images) -> bool:
+    return train.ndim == 2
+
+
+def _refuse_table(name: str, train: Images) -> None:
+    """Raise for a table, with what there is for it."""
+    if _is_table(train):
+        legal = ", ".join(part.name for part in registry if part.name not in IMAGES_ONLY)
+        raise DataError(
+            f"normalization {name}: is for images, received a table of {train.shape[1]:,} features; "
+            f"legal: {legal}"
+        )
+
+
+def _by_feature(center: Images | None = None, scale: Images | None = None) -> Layers:
+    """(x − center) / scale, both (features,); a zero scale counts as 1.
+
+    In two layers: a feature whose mean is far larger than its deviation would lose its digits to
+    x / scale − center / scale.
+    """
+    import keras
+
+    layers = []
+    if center is not None:
+        layers.append(keras.layers.Rescaling(1.0, offset=(-center).tolist()))
+    if scale is not None:
+        layers.append(keras.layers.Rescaling((1 / np.where(scale == 0, 1.0, scale)).tolist()))
+    return layers
+
+
+def _deviations(train: Images) -> Images:
+    """Of each feature; 0 where it is constant: rounding leaves a constant 0.1 one near 1e-17."""
+    constant = train.min(axis=0) == train.max(axis=0)
+    return np.where(constant, 0.0, train.std(axis=0, dtype=np.float64))
 
 
 def _full_scale(train: Images) -> float:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["Part", "Registry"]
+__all__ = ["NameTaken", "Part", "Registry"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NameTaken(ValueError):
+    """A name is registered already, for another function."""
+
+    def __init__(self, kind: str, part: Part) -> None:
+        super().__init__(f'the {kind} "{part.name}" is already registered by {part.module}')
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,8 @@ class Part:
 
     name: str
     function: Callable[..., Any]
+    details: Any = None
+    """What its kind has to know of it beside; pickled with it."""
 
     @property
     def summary(self) -> str:
@@ -30,32 +40,61 @@ class Part:
         parameters = inspect.signature(self.function).parameters.values()
         return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
 
+    @property
+    def module(self) -> str:
+        """The module that it comes from."""
+        return str(getattr(self.function, "__module__", None) or "an unknown module")
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it comes from elsewhere than normsweep itself."""
+        return not self.module.startswith("normsweep.")
+
 
 class Registry:
-    """Parts of one kind by name."""
+    """Parts of one kind by name.
+
+    A name may be followed by `@` and the digest of what the part made: it is the same part.
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._parts: dict[str, Part] = {}
 
-    def register(self, name: str) -> Callable[[F], F]:
-        """A decorator that makes a function known as `name`.
+    def register(self, name: str, details: Any = None) -> Callable[[F], F]:
+        """A decorator that makes a function known as `name`, with what its kind knows of it beside.
+
+        Defined again in the same place, as a notebook's cell or a reloaded module does, it takes
+        the place of what it was before.
 
         Raises:
-            ValueError: the name is taken by another function.
+            NameTaken: the name is that of another function.
         """
 
         def decorate(function: F) -> F:
             known = self._parts.get(name)
-            if known is not None and known.function is not function:
-                raise ValueError(f'the {self.kind} "{name}" is already registered')
-            self._parts[name] = Part(name, function)
+            if known is not None and _place(known.function) != _place(function):
+                raise NameTaken(self.kind, known)
+            self._parts[name] = Part(name, function, details)
             return function
 
         return decorate
 
+    @contextmanager
+    def lent(self, name: str, function: Callable[..., Any]) -> Iterator[None]:
+        """Know a function as `name` for a while."""
+        before = self._parts.get(name)
+        self._parts[name] = Part(name, function)
+        try:
+            yield
+        finally:
+            if before is None:
+                del self._parts[name]
+            else:
+                self._parts[name] = before
+
     def __getitem__(self, name: str) -> Part:
-        return self._parts[name]
+        return self._parts[name.partition("@")[0]]
 
     def __contains__(self, name: object) -> bool:
         return name in self._parts
@@ -66,3 +105,9 @@ class Registry:
     def options(self) -> Mapping[str, tuple[str, ...]]:
         """Each name with the options that it takes."""
         return {name: part.options for name, part in self._parts.items()}
+
+
+def _place(function: Callable[..., Any]) -> tuple[object, ...]:
+    """Where a function is defined; one without a name of its own is nowhere but in itself."""
+    name = getattr(function, "__qualname__", "")
+    return (getattr(function, "__module__", ""), name) if name.isidentifier() else (id(function),)

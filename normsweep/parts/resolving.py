@@ -33,6 +33,7 @@ def resolve_trial(
         epochs=int(params["epochs"]),
         params=dict(params),
         precision=model.precision,
+        metric=sweep.metric,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from normsweep.parts import ACCURACY
 from normsweep.reporting.verdict_rows import (
     VerdictRow,
     primary_rows,
@@ -47,12 +48,13 @@ def answer_sentence(
 
 
 def verdict_lines(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts for the console: arm, question, answer, gap in points with interval, seeds.
+    """The verdicts for the console: arm, question, answer, gap in its unit with interval, seeds.
 
     All columns are text; the primary question has a star.
     """
     rows = without_repeats(read_verdicts(verdicts))
-    columns = ["arm", "question", "answer", "gap_in_points", "seeds"]
+    unit = rows[0].by.unit if rows else ACCURACY.unit
+    columns = ["arm", "question", "answer", f"gap_in_{unit}" if unit else "gap", "seeds"]
     return pd.DataFrame([_line(row) for row in rows], columns=columns, dtype=object)
 
 
@@ -63,8 +65,8 @@ def _line(row: VerdictRow) -> tuple[str, ...]:
         answer = f"{row.word}: {row.more_seeds} more seeds"
     elif row.more_seeds == "images":
         answer = f"{row.word}: more test images"
-    gap = points(row.gap).partition(" ")[0]
-    interval = f" ({between(row.low, row.high)})" if math.isfinite(row.low) else ""
+    gap = points(row.gap, by=row.by).partition(" ")[0]
+    interval = f" ({between(row.low, row.high, row.by)})" if math.isfinite(row.low) else ""
     star = " *" if row.primary else ""
     return row.arm, f"{label}{star}", answer, f"{gap}{interval}", str(row.seeds)
 
@@ -76,14 +78,14 @@ def _of_one(row: VerdictRow) -> str:
         opening = "Yes, with a reservation" if _lost(row) else "Yes"
         return (
             f"{opening}: {given}, {arm} {row.verdict} and from then to epoch {row.horizon} is at "
-            f"most {points(row.margin, sign=False)} behind {reference} "
-            f"(gap after {counted(row.horizon, 'epoch')} {points(row.gap)}, {_evidence(row)})."
+            f"most {_size(row, row.margin)} behind {reference} "
+            f"(gap after {counted(row.horizon, 'epoch')} {points(row.gap, by=row.by)}, {_evidence(row)})."
         )
     if row.falls_short:
         return (
-            f"No: {given}, {arm} is {points(row.gap, sign=False)} behind {reference} after "
+            f"No: {given}, {arm} is {_size(row, row.gap)} behind {reference} after "
             f"{counted(row.horizon, 'epoch')} ({_evidence(row)}), "
-            f"and {points(row.margin, sign=False)} would have passed for equal."
+            f"and {_size(row, row.margin)} would have passed for equal."
         )
     return _undecided(row, given)
 
@@ -92,16 +94,21 @@ def _undecided(row: VerdictRow, given: str) -> str:
     arm, reference = quoted(row.arm), quoted(row.reference)
     if not math.isfinite(row.low):
         return f"Not decided yet: {given}, {arm} and {reference} are compared, but {row.reason}."
+    worse, better = sorted((row.low, row.high), key=lambda gap: row.by.sign * gap)
     return (
-        f"Not decided yet: {given}, {arm} may stand anywhere from {_standing(row.low)} to "
-        f"{_standing(row.high)} {reference} after {counted(row.horizon, 'epoch')} "
+        f"Not decided yet: {given}, {arm} may stand anywhere from {_standing(row, worse)} to "
+        f"{_standing(row, better)} {reference} after {counted(row.horizon, 'epoch')} "
         f"({_level(row)} interval, {counted(row.seeds, 'seed')}; up to "
-        f"{points(row.margin, sign=False)} behind passes for equal); {row.reason}."
+        f"{_size(row, row.margin)} behind passes for equal); {row.reason}."
     )
 
 
-def _standing(gap: float) -> str:
-    return f"{points(gap, sign=False)} {'behind' if gap < 0 else 'ahead of'}"
+def _standing(row: VerdictRow, gap: float) -> str:
+    return f"{_size(row, gap)} {'behind' if row.by.sign * gap < 0 else 'ahead of'}"
+
+
+def _size(row: VerdictRow, difference: float) -> str:
+    return points(difference, sign=False, by=row.by)
 
 
 def _of_several(rows: Sequence[VerdictRow], reference: str) -> str:
@@ -180,7 +187,7 @@ def _when(row: VerdictRow) -> str:
 
 
 def _behind(row: VerdictRow) -> str:
-    return f" ({points(row.gap, sign=False)} behind)"
+    return f" ({_size(row, row.gap)} behind)"
 
 
 def _needs(row: VerdictRow) -> str:
@@ -191,9 +198,9 @@ def _evidence(row: VerdictRow) -> str:
     low, high = row.low, row.high
     if row.falls_short:
         low, high = sorted((abs(row.low), abs(row.high)))
-        bounds = f"{points(low, sign=False).split()[0]} to {points(high, sign=False)}"
+        bounds = f"{_size(row, low).split()[0]} to {_size(row, high)}"
     else:
-        bounds = between(low, high)
+        bounds = between(low, high, row.by)
     return f"{_level(row)} interval {bounds}; {counted(row.seeds, 'seed')}"
 
 

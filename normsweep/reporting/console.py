@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
-from typing import Protocol, Self
+from html import escape
+from typing import Any, Protocol, Self
 
 import pandas as pd
 from rich.console import Console, Group
@@ -22,13 +25,25 @@ from rich.table import Table
 from rich.text import Text
 
 from normsweep.analysis import best_of_arms, settled
+from normsweep.parts import metric
 from normsweep.plain import printable
 from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.reporting.plan import duration
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 
-__all__ = ["Display", "LiveDisplay", "PlainDisplay", "make_display", "print_table"]
+__all__ = [
+    "Display",
+    "LiveDisplay",
+    "NotebookDisplay",
+    "PlainDisplay",
+    "make_console",
+    "make_display",
+    "print_table",
+    "table_text",
+]
 
+RENEWED = 0.25
+"""Seconds between two looks of a notebook's table."""
 QUIET = 10.0
 """Seconds between lines about the epochs of one trial, where the output is no terminal."""
 
@@ -59,9 +74,31 @@ class Display(Protocol):
         ...
 
 
+def make_console(quiet: bool = False) -> Console:
+    """Standard output, or nothing; a file or a pipe has no width, and 80 columns would cut the tables."""
+    notebook = in_notebook()  # whose standard output says that it is a terminal
+    return Console(
+        file=sys.stdout,
+        width=None if sys.stdout.isatty() and not notebook else 120,
+        quiet=quiet,
+        force_jupyter=False,
+        force_terminal=False if notebook else None,
+    )
+
+
 def make_display(console: Console) -> Display:
-    """A live display on a terminal, plain lines elsewhere."""
-    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+    """A live display on a terminal and in a notebook, plain lines elsewhere."""
+    if console.is_terminal and not console.quiet:
+        return LiveDisplay(console)
+    if in_notebook() and not console.quiet:
+        return NotebookDisplay(console)
+    return PlainDisplay(console)
+
+
+def in_notebook() -> bool:
+    """Whether a notebook's kernel runs this process."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return getattr(shell, "kernel", None) is not None
 
 
 class _Board:
@@ -126,7 +163,7 @@ class PlainDisplay:
         self._last = time.monotonic()
         self._print(
             f"  trial {trial.number} {trial.arm}: epoch {epoch.epoch}/{trial.epochs} "
-            f"loss {epoch.train_loss:.4f} validation accuracy {epoch.val_accuracy:.4f}"
+            f"loss {epoch.train_loss:.4f} validation {metric(trial.metric).label} {epoch.value:.4f}"
         )
 
     def finished(self, record: Record) -> None:
@@ -202,21 +239,23 @@ class LiveDisplay:
 
     def _render(self) -> Group:
         board = self._board
-        lines = [Text(self._now(trial, epoch)) for trial, epoch in list(self._running.values())]
+        lines = [Text(described_now(trial, epoch)) for trial, epoch in list(self._running.values())]
         left = board.time_left
         tail = f", about {duration(left)} left" if left is not None else ""
         head = Text(f"{board.done} of {board.total} trials{tail}", style="bold")
         return Group(head, self._bars, *lines, self._clock)
 
-    def _now(self, trial: Trial, epoch: Epoch | None) -> str:
-        arm = printable(trial.arm)
-        head = f"trial {trial.number} {arm} {trial.optimizer} {trial.learning_rate:.2g}: "
-        if epoch is None:
-            return f"{head}epoch 1/{trial.epochs}"
-        return (
-            f"{head}epoch {epoch.epoch}/{trial.epochs} loss {epoch.train_loss:.4f} "
-            f"validation accuracy {epoch.val_accuracy:.4f}"
-        )
+
+def described_now(trial: Trial, epoch: Epoch | None) -> str:
+    """A trial that runs, on a line: number, arm, settings, how far it is."""
+    arm = printable(trial.arm)
+    head = f"trial {trial.number} {arm} {trial.optimizer} {trial.learning_rate:.2g}: "
+    if epoch is None:
+        return f"{head}epoch 1/{trial.epochs}"
+    return (
+        f"{head}epoch {epoch.epoch}/{trial.epochs} loss {epoch.train_loss:.4f} "
+        f"validation {metric(trial.metric).label} {epoch.value:.4f}"
+    )
 
 
 def described(record: Record) -> str:
@@ -243,6 +282,71 @@ def _cost(result: Result) -> str:
     return f"in {duration(result.seconds)}, {head} from trial {result.origin}"
 
 
+class NotebookDisplay(PlainDisplay):
+    """A small table in the cell's output, renewed in place; what went wrong is a line below it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._arms: Sequence[str] = ()
+        self._now = ""
+        self._handle: Any = None
+
+    def __enter__(self) -> Self:
+        from IPython.display import HTML, display
+
+        self._handle = display(HTML(""), display_id=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._now = ""
+        self._renew()
+
+    def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
+        super().begin(records, total, arms)
+        self._arms = arms
+        self._renew()
+
+    def started(self, trial: Trial) -> None:
+        self._last = 0.0  # the first epoch is shown at once
+        self._now = described_now(trial, None)
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        self._now = described_now(trial, epoch)
+        if time.monotonic() - self._last >= RENEWED:
+            self._last = time.monotonic()
+            self._renew()
+
+    def finished(self, record: Record) -> None:
+        self._board.add(record)
+        if record.result is not None and record.result.status is not Status.COMPLETE:
+            self.note(described(record))
+        self._renew()
+
+    def _renew(self) -> None:
+        from IPython.display import HTML
+
+        if self._handle is not None:
+            self._handle.update(HTML(self._html()))
+
+    def _html(self) -> str:
+        board, share = self._board, self._board.total // max(len(self._arms), 1)
+        left = board.time_left
+        tail = f", about {duration(left)} left" if left and board.done < board.total else ""
+        rows = "".join(self._row(arm, share) for arm in self._arms)
+        return (
+            f"<b>{board.done} of {board.total} trials{tail}</b><table>{rows}</table>"
+            f"{escape(printable(self._now))}"
+        )
+
+    def _row(self, arm: str, share: int) -> str:
+        record, done = self._board.best.get(arm), self._board.of_arm[arm]
+        best = f"best {record.result.score:.4f}" if record and record.result else ""
+        return (
+            f"<tr><td>{escape(printable(arm))}</td><td><progress value='{done}' max='{share}'>"
+            f"</progress></td><td>{done}/{share}</td><td>{best}</td></tr>"
+        )
+
+
 SENTENCE = 12
 """Characters from which a cell may be broken into lines."""
 
@@ -251,10 +355,18 @@ def _longest(cells: Iterable[str]) -> int:
     return max((len(cell) for cell in cells), default=0)
 
 
+def table_text(table: pd.DataFrame) -> str:
+    """A data frame as `print_table` prints it."""
+    console = Console(file=io.StringIO(), width=120, force_jupyter=False)
+    with console.capture() as captured:
+        print_table(console, table, "")
+    return captured.get()
+
+
 def print_table(console: Console, table: pd.DataFrame, title: str) -> None:
     """A data frame as a console table, numbers rounded."""
     shown = for_people(table)
-    view = Table(title=Text(printable(title), "bold"), title_justify="left")
+    view = Table(title=Text(printable(title), "bold") if title else None, title_justify="left")
     for name in shown.columns:
         cells = list(shown[name])
         justify = "right" if is_numeric(cells) else "left"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from normsweep.parts import ACCURACY, Metric
+
 __all__ = ["ReportContent", "ReportData", "ReportFrames"]
 
 
@@ -40,7 +42,7 @@ class ReportFrames:
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything that a report says. Margin and confidence are fractions."""
+    """Everything that a report says. The margin is in the metric's unit, the confidence a fraction."""
 
     study: str
     question: str
@@ -53,6 +55,7 @@ class ReportContent:
     data: ReportData
     model: str
     margin: float
+    metric: Metric = ACCURACY
     confidence: float = 0.95
     primary: str = "both_tuned"
     """Key of the main question."""

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
+from normsweep.parts import Metric
 from normsweep.reporting.words import counted, quoted
 
 __all__ = ["explanations"]
@@ -138,17 +139,18 @@ def _dead(stages: Sequence[Row]) -> str:
 def _learning_rates(evidence: Evidence) -> str:
     trials = _rows(evidence.learning_rates)
     of_arms = ([row for row in trials if row["arm"] == arm] for arm in evidence.arms)
-    return " ".join(_range(rows) for rows in of_arms if rows)
+    return " ".join(_range(rows, evidence.declared.metric) for rows in of_arms if rows)
 
 
-def _range(trials: Sequence[Row]) -> str:
+def _range(trials: Sequence[Row], by: Metric) -> str:
     """The learning rates that came within a tenth of the arm's best."""
     arm = quoted(trials[0]["arm"])
-    best = max(row["val_accuracy"] for row in trials)
+    score = f"val_{by.name}"
+    best = by.sign * max(by.sign * row[score] for row in trials)
     worked = [
         row["learning_rate"]
         for row in trials
-        if not row["diverged"] and row["val_accuracy"] >= 0.9 * best
+        if not row["diverged"] and by.sign * row[score] >= by.sign * best - 0.1 * abs(best)
     ]
     diverged = sum(row["diverged"] for row in trials)
     tail = f"{diverged} of {counted(len(trials), 'trial')} diverged"
@@ -156,7 +158,7 @@ def _range(trials: Sequence[Row]) -> str:
         return f"{arm} trained with none of its learning rates ({tail})."
     rates = counted(len(worked), "learning rate")
     return (
-        f"{arm} came within a tenth of its best accuracy ({best:.3f}) with {rates}, "
+        f"{arm} came within a tenth of its best {by.label} ({best:.3f}) with {rates}, "
         f"{_from_to(min(worked), max(worked))} ({tail})."
     )
 

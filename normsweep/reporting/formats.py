@@ -32,6 +32,8 @@ DIGITS = {
     "train_loss": ".4f",
     "seconds": ".1f",
 }
+SCORES = ("val_", "best_val_", "median_val_")
+"""What columns of a metric begin with: four digits, as the accuracy has."""
 IDENTIFIERS = ("data_digest", "fingerprint", "run_id")
 
 
@@ -64,7 +66,8 @@ def _cell(column: str, value: Any) -> str:
     if column in IDENTIFIERS:
         return str(value)[:8]
     if isinstance(value, float):
-        return format(value, DIGITS.get(column, ".3g"))
+        digits = DIGITS.get(column, ".4f" if column.startswith(SCORES) else ".3g")
+        return format(value, digits)
     return printable(" ".join(str(value).split()))[:200]
 
 

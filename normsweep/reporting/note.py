@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from normsweep.analysis import arms_table, best_table
+from normsweep.parts import metric
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.verdict_cells import verdict_cells
@@ -40,7 +41,8 @@ def experiment_note(
     arms = [str(arm) for arm in sweep.arms]
     best = best_table(records, arms, same=info.same)
     links = zip(best["arm"], best["trial"], best["run_id"], strict=True)
-    columns = ["arm", "val_accuracy", "learning_rate", "optimizer", "epochs", "trial"]
+    by = metric(sweep.metric)
+    columns = ["arm", f"val_{by.name}", "learning_rate", "optimizer", "epochs", "trial"]
     counts = arms_table(records, arms).filter(["arm", "trials", "complete", "diverged", "failed"])
     data = info.data
     return f"""# {info.name}
@@ -52,7 +54,7 @@ def experiment_note(
 Data: {as_markdown(f"{data['name']} ({data['source']})")}, {data["train_images"]} training images. Reference arm:
 {as_markdown(str(sweep.reference))}.
 
-## Best trial of each arm, by validation accuracy after the last epoch
+## Best trial of each arm, by validation {by.label} after the last epoch
 
 {render(best.filter(items=columns), "markdown").decode()}
 Runs: {", ".join(f"[{as_markdown(str(arm))}, trial {trial}]({link(run)})" for arm, trial, run in links if run)}

@@ -12,7 +12,7 @@ from normsweep.reporting.page_tables import arms_of, configurations_of, speed_of
 from normsweep.reporting.plan import duration
 from normsweep.reporting.verdict_rows import read_verdicts
 from normsweep.reporting.verdict_tables import verdict_tables
-from normsweep.reporting.words import PARTS, counted, points, quoted
+from normsweep.reporting.words import PARTS, counted, opening, points, quoted
 
 if TYPE_CHECKING:
     from normsweep.reporting.pictures import Picture
@@ -61,6 +61,7 @@ def _html(content: ReportContent, pictures: dict[str, Picture], tables: list[str
     )
     environment.filters.update(counted=counted, points=points, quoted=quoted, duration=duration)
     environment.filters["breakable"] = _breakable
+    environment.filters["opening"] = opening
     rows = read_verdicts(content.frames.verdicts)
     parts = {
         part: verdict_tables(rows, part, content.confirm_command, content.seeds_done)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from normsweep.parts import Metric
 from normsweep.reporting.content import ReportContent
 from normsweep.reporting.plan import duration
 from normsweep.reporting.words import counted, percent, settings_words
@@ -69,6 +70,7 @@ def speed_of(content: ReportContent) -> PageTable | None:
 
 def arms_of(content: ReportContent) -> PageTable | None:
     """How each arm's trials ended."""
+    by = content.metric
     columns: dict[str, tuple[str, Cell]] = {
         "arm": ("Arm", _text),
         "trials": ("Trials", _whole),
@@ -76,8 +78,8 @@ def arms_of(content: ReportContent) -> PageTable | None:
         "diverged": ("Diverged", _whole),
         "pruned": ("Pruned", _whole),
         "failed": ("Failed", _whole),
-        "best_val_accuracy": ("Best on validation", _accuracy),
-        "median_val_accuracy": ("Median", _accuracy),
+        f"best_val_{by.name}": ("Best on validation", _value_of(by)),
+        f"median_val_{by.name}": ("Median", _value_of(by)),
         "seconds": ("Compute", _time),
     }
     return _table(content.frames.arms, columns, "The trials of each arm")
@@ -85,6 +87,7 @@ def arms_of(content: ReportContent) -> PageTable | None:
 
 def trials_of(content: ReportContent) -> PageTable | None:
     """All trials, without what identifies them for machines."""
+    by = content.metric
     columns: dict[str, tuple[str, Cell]] = {
         "trial": ("Trial", _whole),
         "phase": ("Phase", _text),
@@ -94,7 +97,7 @@ def trials_of(content: ReportContent) -> PageTable | None:
         "optimizer": ("Optimizer", _text),
         "learning_rate": ("Learning rate", _short),
         "epochs": ("Epochs", _whole),
-        "val_accuracy": ("Validation accuracy", _accuracy),
+        f"val_{by.name}": (f"Validation {by.label}", _value_of(by)),
         "seconds": ("Time", _time),
     }
     return _table(content.frames.trials, columns, "All trials")
@@ -156,8 +159,8 @@ def _short(value: Any) -> str:
     return "" if value is None else f"{float(value):.2g}"
 
 
-def _accuracy(value: Any) -> str:
-    return "" if value is None else percent(float(value))
+def _value_of(by: Metric) -> Cell:
+    return lambda value: "" if value is None else percent(float(value), by=by)
 
 
 def _time(value: Any) -> str:

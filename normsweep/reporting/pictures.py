@@ -25,6 +25,7 @@ from normsweep.reporting.figures import (
     save,
     svg_text,
 )
+from normsweep.reporting.words import opening
 
 __all__ = ["Picture", "draw_pictures"]
 
@@ -46,7 +47,7 @@ class Picture:
 
 def draw_pictures(content: ReportContent, folder: Path) -> dict[str, Picture]:
     """Draw all figures, write them into the folder as PNG and SVG, and return them by name."""
-    style = Style(tuple(content.arms), content.reference)
+    style = Style(tuple(content.arms), content.reference, metric=content.metric)
     with _uncollected():
         return {
             picture.name: _drawn(picture, draw, style, folder)
@@ -96,15 +97,16 @@ def _drawers(content: ReportContent) -> list[Callable[[Style], Figure | None]]:
 
 def _pictures(content: ReportContent) -> list[Picture]:
     """Names, titles and captions, in the order of `_drawers`."""
-    reference = content.reference
+    reference, measured = content.reference, content.metric.label
+    turned = "" if content.metric.sign > 0 else " Lower is better, and drawn higher up."
     return [
         Picture(
             "accuracy",
-            "Accuracy after each epoch",
-            "Mean accuracy on the test images after single epochs, each with its own interval. The "
+            f"{opening(measured)} after each epoch",
+            f"Mean {measured} on the test images after single epochs, each with its own interval. The "
             f"yellow band is what passes for equal with {reference}; a ring marks the epoch from which "
             "an arm was found to stay in it or above, by means of three epochs. "
-            "Triangles at the foot mark values below the axis.",
+            f"Triangles at the foot mark values below the axis.{turned}",
             "There are no curves on test images yet, so there is no picture of them.",
         ),
         Picture(
@@ -124,23 +126,24 @@ def _pictures(content: ReportContent) -> list[Picture]:
         ),
         Picture(
             "learning_rate",
-            "Accuracy against learning rate",
-            "Each mark is a trial of the search: its learning rate and its accuracy on validation "
+            f"{opening(measured)} against learning rate",
+            f"Each mark is a trial of the search: its learning rate and its {measured} on validation "
             "images after its last epoch. Trials had different numbers of epochs. A cross is a trial "
-            "whose loss was no longer a number; a triangle lies below the axis.",
+            f"whose loss was no longer a number; a triangle lies below the axis.{turned}",
             "The search has no trials yet, so there is no picture of them.",
         ),
         Picture(
             "tunability",
             "How much tuning it takes",
             "How good the best of so many trials of an arm is. These are validation scores of "
-            "selected trials: good for comparing the effort, too high as an accuracy.",
+            "selected trials: good for comparing the effort, too "
+            + ("high as an accuracy." if measured == "accuracy" else "good as an estimate."),
             "There are too few trials for a curve of tuning effort.",
         ),
         Picture(
             "forest",
             "All gaps together",
-            f"Accuracy minus that of {reference}. Thick: the interval that decides; thin: on exactly "
+            f"{opening(measured)} minus that of {reference}. Thick: the interval that decides; thin: on exactly "
             "these test images. Yellow passes for equal. Circle: catches up; square: does not; "
             "hollow: not enough evidence; an arrow points at a gap beyond the axis.",
             "There are no verdicts yet, so there is no picture of the gaps.",

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from normsweep.parts import ACCURACY, metric
 from normsweep.spec import Choice, Sweep
 
 __all__ = ["CONFIGURATIONS", "Plan", "duration", "mean_epochs", "plan_lines"]
@@ -74,8 +75,15 @@ def _confirmation(sweep: Sweep) -> str:
     confirm = sweep.confirm
     return (
         f"up to {CONFIGURATIONS} configurations of each arm × {confirm.seeds} fresh seeds, "
-        f"{sweep.confirm_epochs} epochs; margin {100 * confirm.margin:g} points"
+        f"{sweep.confirm_epochs} epochs; margin {_margin(sweep)}"
     )
+
+
+def _margin(sweep: Sweep) -> str:
+    """The margin in its unit, with the metric where it is not the usual one."""
+    by = metric(sweep.metric)
+    amount = f"{by.scale * sweep.confirm.margin:g} {by.unit}".rstrip()
+    return amount if by is ACCURACY else f"{amount} of {by.label}"
 
 
 def mean_epochs(sweep: Sweep) -> float:

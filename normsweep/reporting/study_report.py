@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from normsweep.analysis import arms_table, best_table, trials_table
 from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.errors import StoreError, UserError
 from normsweep.parts import catalog
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 from normsweep.reporting.explanations import explanations
+from normsweep.reporting.page import write_report
 from normsweep.spec import CONFIRM, SEARCH, Record, load_sweep, shipped_sweeps
 
 if TYPE_CHECKING:
     from normsweep.search import StudyInfo
 
-__all__ = ["report_content", "study_evidence"]
+__all__ = ["report_content", "study_evidence", "write_study_report"]
 
 GROWING = ("search.trials", "search.timeout", "confirm.seeds")
 """Keys that a command may have raised since."""
@@ -28,8 +31,41 @@ GROWING = ("search.trials", "search.timeout", "confirm.seeds")
 def study_evidence(info: StudyInfo, records: Sequence[Record]) -> Evidence:
     """All that a study found; `records` are those of both phases."""
     return evidence(
-        info.sweep, info.arms, info.looks, info.diagnoses, info.data["classes"], records
+        info.sweep,
+        info.arms,
+        info.looks,
+        info.diagnoses,
+        info.data["classes"],
+        records,
+        info.data.get("test_class_counts", ()),
     )
+
+
+def write_study_report(
+    info: StudyInfo, records: Sequence[Record], storage: str = "", folder: Path | None = None
+) -> Path:
+    """Write the report of a study; the page's path.
+
+    Args:
+        info: the study as a whole.
+        records: the trials of both phases.
+        storage: the option that names the study's storage in commands; empty: it needs none.
+        folder: `mlruns/reports/STUDY` where it is not given.
+
+    Raises:
+        StoreError: the study has no trial yet.
+        UserError: the folder cannot be written.
+    """
+    if not info.begun:
+        raise StoreError(
+            f"study {info.name}: has no trial yet; legal: a study that was run "
+            f"(python -m normsweep.study SWEEP --study-name {info.name}{storage})"
+        )
+    folder = folder or Path("mlruns") / "reports" / info.name
+    try:
+        return write_report(report_content(info, records, storage), folder)
+    except OSError as error:
+        raise UserError(f"--output: cannot write {folder}: {error.strerror}") from None
 
 
 def report_content(
@@ -58,6 +94,7 @@ def report_content(
         data=_data(info),
         model=sweep["model.name"],
         margin=declared.margin,
+        metric=declared.metric,
         confidence=declared.confidence,
         primary=declared.primary,
         look=len(info.looks),

@@ -18,7 +18,8 @@ COLUMNS = [
 
 
 def verdict_cells(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """One row a question and arm, all text; gaps, intervals and the margin in percentage points.
+    """One row a question and arm, all text; gaps, intervals and the margin in the metric's unit: for the
+    accuracy and all other shares in percentage points.
 
     `interval` holds for new seeds and new images, `on_these_images` for new seeds alone; what too
     few seeds leave unknown is empty. The primary question has a star.
@@ -32,15 +33,15 @@ def _cells(row: VerdictRow) -> tuple[str, ...]:
         question_of(row.question).label(row.horizon) + (" *" if row.primary else ""),
         f"{row.arm} − {row.reference}",
         row.verdict,
-        points(row.gap).partition(" ")[0] if math.isfinite(row.gap) else "",
-        _interval(row.low, row.high),
-        _interval(row.seeds_low, row.seeds_high),
+        points(row.gap, by=row.by).partition(" ")[0] if math.isfinite(row.gap) else "",
+        _interval(row, row.low, row.high),
+        _interval(row, row.seeds_low, row.seeds_high),
         f"{row.seeds}",
         f"{row.images}",
-        points(row.margin, sign=False).partition(" ")[0],
+        points(row.margin, sign=False, by=row.by).partition(" ")[0],
         f"{row.look}",
     )
 
 
-def _interval(low: float, high: float) -> str:
-    return between(low, high) if math.isfinite(low) else ""
+def _interval(row: VerdictRow, low: float, high: float) -> str:
+    return between(low, high, row.by) if math.isfinite(low) else ""

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from normsweep.parts import ACCURACY, Metric, metric
+
 __all__ = ["VerdictRow", "baseline_epochs", "primary_rows", "read_verdicts", "without_repeats"]
 
 
@@ -16,8 +18,8 @@ __all__ = ["VerdictRow", "baseline_epochs", "primary_rows", "read_verdicts", "wi
 class VerdictRow:
     """One answer: a question, an arm, a word, and what it stands on.
 
-    Accuracies, gap (arm − reference), margin and bounds are fractions of images. `low` and `high`
-    hold for new seeds and new images, `seeds_low` and `seeds_high` for new seeds alone. `epoch` and
+    Values, gap (arm − reference), margin and bounds are in the metric's unit: of the accuracy fractions
+    of images. `low` and `high` hold for new seeds and new images, `seeds_low` and `seeds_high` for new seeds alone. `epoch` and
     `epoch_low` are None where there is no such epoch.
     """
 
@@ -34,8 +36,8 @@ class VerdictRow:
     high: float
     seeds_low: float
     seeds_high: float
-    accuracy: float
-    reference_accuracy: float
+    value: float
+    reference_value: float
     seeds: int
     images: int
     margin: float
@@ -48,6 +50,12 @@ class VerdictRow:
     more_seeds: str
     primary: bool
     warnings: tuple[str, ...]
+    metric: str = ACCURACY.name
+
+    @property
+    def by(self) -> Metric:
+        """The metric that the values are of."""
+        return metric(self.metric)
 
     @property
     def interval_level(self) -> str:
@@ -113,10 +121,12 @@ def primary_rows(rows: Sequence[VerdictRow], question: str = "") -> list[Verdict
 
 def _row(record: dict[Any, Any]) -> VerdictRow:
     cells: dict[str, Any] = {}
+    name = record.get("metric", ACCURACY.name)
+    columns = {"value": name, "reference_value": f"reference_{name}"}
     for field in fields(VerdictRow):
-        value = record.get(field.name)
+        value = record.get(columns.get(field.name, field.name))
         cells[field.name] = READERS[str(field.type)](None if _missing(value) else value)
-    return VerdictRow(**cells)
+    return VerdictRow(**{**cells, "metric": name})
 
 
 def _missing(value: Any) -> bool:

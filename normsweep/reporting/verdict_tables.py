@@ -29,8 +29,8 @@ class PrintedVerdict:
     level: str
     interval: str
     these_images: str
-    accuracy: str
-    reference_accuracy: str
+    value: str
+    reference_value: str
     evidence: tuple[str, ...]
     next_step: str
     command: str
@@ -43,6 +43,8 @@ class VerdictTable:
     key: str
     title: str
     primary: bool
+    measured: str
+    """The metric in words."""
     rows: tuple[PrintedVerdict, ...]
     warnings: tuple[str, ...]
     """What qualifies any of the rows, each once."""
@@ -60,7 +62,7 @@ def verdict_tables(
         title = question_of(key).heading(first.reference, first.horizon, baseline_epochs(rows))
         printed = tuple(_printed(row, command, seeds or row.seeds) for row in found)
         warnings = tuple(dict.fromkeys(text for row in found for text in row.warnings))
-        tables.append(VerdictTable(key, title, first.primary, printed, warnings))
+        tables.append(VerdictTable(key, title, first.primary, first.by.label, printed, warnings))
     return tables
 
 
@@ -73,20 +75,20 @@ def _printed(row: VerdictRow, command: str, seeds: int) -> PrintedVerdict:
         glyph=glyph,
         word=row.word,
         when=_when(row),
-        gap=points(row.gap) if math.isfinite(row.gap) else "not known",
+        gap=points(row.gap, by=row.by) if math.isfinite(row.gap) else "not known",
         level=f"{level} interval".strip(),
-        interval=_bounds(row.low, row.high),
-        these_images=_bounds(row.seeds_low, row.seeds_high),
-        accuracy=percent(row.accuracy),
-        reference_accuracy=percent(row.reference_accuracy),
+        interval=_bounds(row, row.low, row.high),
+        these_images=_bounds(row, row.seeds_low, row.seeds_high),
+        value=percent(row.value, by=row.by),
+        reference_value=percent(row.reference_value, by=row.by),
         evidence=_evidence(row),
         next_step=_next_step(row, seeds),
         command=_command(row, command, seeds) if row.undecided else "",
     )
 
 
-def _bounds(low: float, high: float) -> str:
-    return between(low, high) if math.isfinite(low) and math.isfinite(high) else "not known"
+def _bounds(row: VerdictRow, low: float, high: float) -> str:
+    return between(low, high, row.by) if math.isfinite(low) and math.isfinite(high) else "not known"
 
 
 def _when(row: VerdictRow) -> str:
@@ -108,7 +110,7 @@ def _evidence(row: VerdictRow) -> tuple[str, ...]:
         if count
     ]
     seeds, images = counted(row.seeds, "seed"), counted(row.images, "image")
-    margin, look = points(row.margin, sign=False), f"look {row.look}"
+    margin, look = points(row.margin, sign=False, by=row.by), f"look {row.look}"
     lines = ((seeds, images), (f"margin {margin}", look))
     return *(", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines), *lost
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from normsweep.parts import ACCURACY, Metric
 from normsweep.reporting.verdict_rows import VerdictRow
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "counted",
     "epoch_words",
     "listed",
+    "opening",
     "percent",
     "points",
     "question_of",
@@ -115,24 +117,35 @@ def question_of(key: str) -> Question:
     return QUESTIONS.get(key) or Question(key, 4, words, words, "in “" + words + "”")
 
 
-def points(value: float, sign: bool = True) -> str:
-    """A difference of two accuracies: `−0.62 points`. Without sign `0.62 points`, exact zeros cut."""
-    return f"{_number(value, sign)} {'point' if _number(value, sign) == '1' else 'points'}"
+def points(value: float, sign: bool = True, by: Metric = ACCURACY) -> str:
+    """A difference of two values of a metric: `−0.62 points`, `+0.0123 nats`.
+
+    Without sign `0.62 points`, exact zeros cut.
+    """
+    number = _number(value, sign, by)
+    return f"{number} {by.unit.removesuffix('s') if number == '1' else by.unit}".rstrip()
 
 
-def between(low: float, high: float) -> str:
+def between(low: float, high: float, by: Metric = ACCURACY) -> str:
     """An interval of differences: `−0.81 to −0.43`; the unit is left to the sentence."""
-    return f"{_number(low, True)} to {_number(high, True)}"
+    return f"{_number(low, True, by)} to {_number(high, True, by)}"
 
 
-def percent(value: float, decimals: int = 2) -> str:
-    """An accuracy: `98.62 %`."""
-    return f"{100 * value:.{decimals}f} %" if math.isfinite(value) else "unknown"
+def percent(value: float, decimals: int = 2, by: Metric = ACCURACY) -> str:
+    """A value of a metric: `98.62 %` where it is a share, else `0.0431`, with two digits more."""
+    if not math.isfinite(value):
+        return "unknown"
+    return f"{100 * value:.{decimals}f} %" if by.percent else f"{value:.{decimals + 2}f}"
 
 
 def counted(number: int, noun: str) -> str:
     """`1 epoch`, `8 epochs`, `10,000 images`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def opening(text: str) -> str:
+    """The text with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
 
 
 def quoted(arm: str) -> str:
@@ -170,10 +183,11 @@ def settings_words(configuration: str, baseline_epochs: int | None, longest: int
     return names.get(configuration, configuration.replace("_", " "))
 
 
-def _number(value: float, sign: bool) -> str:
+def _number(value: float, sign: bool, by: Metric) -> str:
     if not math.isfinite(value):
         return "unknown"
-    hundredth = round(100 * value, 2) + 0.0
+    decimals = 2 if by.percent else 4
+    rounded = round(by.scale * value, decimals) + 0.0
     if sign:
-        return f"{hundredth:+.2f}".replace("-", "−") if hundredth else "0.00"
-    return f"{abs(hundredth):.2f}".rstrip("0").rstrip(".")
+        return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"
+    return f"{abs(rounded):.{decimals}f}".rstrip("0").rstrip(".")

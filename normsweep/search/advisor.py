@@ -23,6 +23,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
+from normsweep.parts import Metric, metric
 from normsweep.search.phase import outcome, value_of
 from normsweep.spec import Choice, Dimension, Range, Result, Scalar, Space, Sweep, Trial
 
@@ -77,7 +78,7 @@ class _Adaptive:
     """An in-memory study with the sampler and the pruner of the sweep."""
 
     def __init__(self, sweep: Sweep, arm: Scalar, trials: int) -> None:
-        self._sweep, self._arm = sweep, arm
+        self._sweep, self._arm, self._metric = sweep, arm, metric(sweep.metric)
         # TPE's usual 10 random trials would leave an arm of 10 untuned.
         self._startup = max(4, min(trials, LATEST) // 4)
         self._past: list[FrozenTrial] = []
@@ -125,7 +126,7 @@ class _Adaptive:
 
         Its distributions are today's: the limit of epochs may have been raised since.
         """
-        value, state = outcome(result)
+        value, state = outcome(result, self._metric)
         params = {k: v for k, v in trial.params.items() if k != self._sweep.compare}
         space = self._sweep.search.space
         self._past.append(
@@ -134,7 +135,9 @@ class _Adaptive:
                 value=value,
                 params=params,
                 distributions={name: distribution(space[name]) for name in params},
-                intermediate_values={epoch.epoch: value_of(epoch) for epoch in result.curve},
+                intermediate_values={
+                    epoch.epoch: value_of(epoch, self._metric) for epoch in result.curve
+                },
             )
         )
 
@@ -143,7 +146,7 @@ class _Adaptive:
         left_out = _left_out(len(self._past))
         if self._study is None or left_out != self._left_out:
             self._study, self._left_out = _memory_study(self._sweep), left_out
-            self._study.add_trials(_remembered(self._past, left_out))
+            self._study.add_trials(_remembered(self._past, left_out, self._metric))
         return self._study
 
     def _sampler(self, slot: int) -> optuna.samplers.BaseSampler:
@@ -164,10 +167,10 @@ def _left_out(past: int) -> int:
     return max(0, math.ceil((past - LATEST) / STEP) * STEP)
 
 
-def _remembered(past: Sequence[FrozenTrial], left_out: int) -> list[FrozenTrial]:
+def _remembered(past: Sequence[FrozenTrial], left_out: int, by: Metric) -> list[FrozenTrial]:
     """The best of those left out, and the others."""
     complete = [t for t in past[:left_out] if t.state == TrialState.COMPLETE]
-    best = sorted(complete, key=lambda trial: trial.value or 0.0, reverse=True)[:BEST]
+    best = sorted(complete, key=lambda trial: by.sign * (trial.value or 0.0), reverse=True)[:BEST]
     return [*best, *past[left_out:]]
 
 
@@ -256,7 +259,9 @@ def _memory_study(sweep: Sweep) -> optuna.Study:
         "median": optuna.pruners.MedianPruner(),
         "halving": optuna.pruners.SuccessiveHalvingPruner(),
     }
-    return optuna.create_study(direction="maximize", pruner=pruners[sweep.search.pruner])
+    return optuna.create_study(
+        direction=metric(sweep.metric).direction, pruner=pruners[sweep.search.pruner]
+    )
 
 
 def _seed(seed: int, slot: int) -> int:

@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.errors import StudyStopped
+from normsweep.parts import Metric, metric
 from normsweep.search import record
 from normsweep.search.record import StudyInfo
 from normsweep.search.studies import Study
@@ -117,8 +118,9 @@ class Phase(Archive, ABC):
 
     @on_record
     def report(self, epoch: Epoch) -> bool:
-        """Record an epoch's validation accuracy; whether the trial goes on."""
-        self._study.report(epoch.trial, epoch.epoch, value_of(epoch))
+        """Record an epoch's score; whether the trial goes on."""
+        by = metric(self._running[epoch.trial].metric)
+        self._study.report(epoch.trial, epoch.epoch, value_of(epoch, by))
         return True
 
     @on_record
@@ -126,7 +128,7 @@ class Phase(Archive, ABC):
         """Record how a trial ended; one that was stopped, or may be retried, is planned again."""
         trial = self._running.pop(result.trial)
         self._study.set_attr(trial.number, record.RESULT, result.to_json())
-        self._study.tell(trial.number, *outcome(result))
+        self._study.tell(trial.number, *outcome(result, metric(trial.metric)))
         told = Record(trial, result)
         if self._again(told):
             self._reopen(trial)
@@ -145,16 +147,16 @@ class Phase(Archive, ABC):
         return retry or status is Status.INTERRUPTED
 
 
-def value_of(epoch: Epoch) -> float:
-    """An epoch's validation accuracy as Optuna takes it, which refuses NaN."""
-    return epoch.val_accuracy if math.isfinite(epoch.val_accuracy) else 0.0
+def value_of(epoch: Epoch, by: Metric) -> float:
+    """An epoch's score as Optuna takes it, which refuses NaN."""
+    return epoch.value if math.isfinite(epoch.value) else by.worst
 
 
-def outcome(result: Result) -> tuple[float | None, TrialState]:
+def outcome(result: Result, by: Metric) -> tuple[float | None, TrialState]:
     """A result as Optuna knows outcomes: value and state."""
     state = STATES[result.status]
     if state == TrialState.PRUNED and result.curve:  # as Optuna has it
-        return value_of(result.curve[-1]), state
+        return value_of(result.curve[-1], by), state
     return (result.score if state == TrialState.COMPLETE else None), state
 
 
@@ -165,5 +167,7 @@ def repair(study: Study) -> None:
     """
     for row in study.unfinished(record.READ):
         left = record.to_record(row)
-        result = left.result if left else None
-        study.tell(row.number, *(outcome(result) if result else (None, TrialState.FAIL)))
+        ended = (None, TrialState.FAIL)
+        if left is not None and left.result is not None:
+            ended = outcome(left.result, metric(left.trial.metric))
+        study.tell(row.number, *ended)

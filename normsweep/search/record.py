@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 
 from normsweep.errors import StoreError, SweepError
+from normsweep.parts import metric
 from normsweep.search.foreign import check_study, readable
 from normsweep.search.storage import open_storage
 from normsweep.search.studies import Row, Study
@@ -51,6 +52,7 @@ EPOCHS = ("search.space.epochs", "search.space.epochs.high", "confirm.epochs")
 """What may grow with the limit of epochs, and not shrink."""
 FREE = (
     "question",
+    "plugins",
     "search.timeout",
     "execution.trial_timeout",
     "execution.trial_memory",
@@ -61,6 +63,8 @@ FREE = (
     "execution.retries",
 )
 ADDED = {
+    "plugins": [],
+    "metric": "accuracy",
     "model.precision": "float32",
     "confirm.primary": "both_tuned",
     "confirm.baseline.normalization": None,
@@ -121,13 +125,16 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
     storage = open_storage(storage_url, create=True)
     known = name in optuna.get_all_study_names(storage)
     made = optuna.create_study(
-        storage=storage, study_name=name, direction="maximize", load_if_exists=True
+        storage=storage,
+        study_name=name,
+        direction=metric(sweep.metric).direction,
+        load_if_exists=True,
     )
     study = Study(storage, name)
     if known and (SWEEP in study.user_attrs or len(study)):
         _refuse_changes(study, sweep, storage_url)
     else:
-        made.set_metric_names(["val_accuracy"])
+        made.set_metric_names([f"val_{sweep.metric}"])
         study.set_user_attr(ID, uuid.uuid4().hex)
         study.set_user_attr("question", sweep.question)
     _write_sweep(study, sweep)
@@ -284,12 +291,20 @@ def _write_sweep(study: Study, sweep: Sweep) -> None:
 
 def _refuse_changes(study: Study, sweep: Sweep, storage_url: str) -> None:
     before, now = study_info(study).sweep, sweep.plain()
+    was, is_ = before.get("model.name", ""), now["model.name"]
+    if "@" in was and "@" in is_ and was != is_ and study_info(study).begun:
+        raise SweepError(
+            f"study {study.study_name}: was begun with a network of another configuration ({was}), "
+            f"received {is_}; legal: the same network, or another study name"
+        )
     if not before:
         raise StoreError(
             f"--study-name: received {study.study_name}, which {masked(storage_url)} holds as a "
             "study that normsweep did not make; legal: another name"
         )
-    if not study_info(study).begun:  # it never came to a trial
+    if (
+        not study_info(study).begun and before["metric"] == now["metric"]
+    ):  # it never came to a trial
         return
     growing = _more_epochs(before, now) and not study.lists("epochs")
     free = GROWING + FREE + (EPOCHS if growing else ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import replace
 
-from normsweep.parts import resolve_trial
+from normsweep.parts import metric, resolve_trial
 from normsweep.search import record
 from normsweep.search.advisor import Advisor, distribution, make_advisor, recorded
 from normsweep.search.phase import Phase, on_record, outcome, repair, value_of
@@ -70,17 +70,21 @@ class Search(Phase):
         return frozenset(int(n) for n in points if int(n) < trial.epochs)
 
     def report(self, epoch: Epoch) -> bool:
-        """Record an epoch's validation accuracy; whether the trial goes on."""
+        """Record an epoch's score; whether the trial goes on."""
         trial = self._running[epoch.trial]
         super().report(epoch)
         if self.sweep.search.pruner == "none":
             return True
-        return self._advisors[trial.arm].report(trial.slot, epoch.epoch, value_of(epoch))
+        return self._advisors[trial.arm].report(
+            trial.slot, epoch.epoch, value_of(epoch, metric(trial.metric))
+        )
 
     def tell(self, result: Result) -> Record:
         """Record how a trial ended; one that was stopped, or may be retried, is planned again."""
         told = super().tell(result)
-        self._advisors[told.trial.arm].tell(told.trial.slot, *outcome(result))
+        self._advisors[told.trial.arm].tell(
+            told.trial.slot, *outcome(result, metric(told.trial.metric))
+        )
         return told
 
     def _next(self, held: Container[str]) -> tuple[str, int] | None:

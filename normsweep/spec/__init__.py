@@ -8,7 +8,7 @@ from normsweep.spec.configuration import (
     Configuration,
     Look,
 )
-from normsweep.spec.loading import find_sweep, load_sweep, shipped_sweeps
+from normsweep.spec.loading import Draft, find_sweep, load_sweep, shipped_sweeps
 from normsweep.spec.space import Choice, Condition, Dimension, Range, Scalar, Space
 from normsweep.spec.sweep import (
     QUESTIONS,
@@ -49,6 +49,7 @@ __all__ = [
     "Data",
     "DataKey",
     "Dimension",
+    "Draft",
     "Epoch",
     "Execution",
     "Look",

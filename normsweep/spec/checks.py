@@ -25,6 +25,9 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
         raw: the file as TOML gave it.
         catalog: the registered names.
     """
+    metric = getattr(sweep, "metric", None)
+    if metric is not None and metric not in catalog.metrics:
+        yield Problem("metric", one_of(metric, catalog.metrics))
     model, data = getattr(sweep, "model", None), getattr(sweep, "data", None)
     if model is not None and hasattr(model, "name"):
         yield from _model(model, catalog)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -19,7 +20,7 @@ from normsweep.spec.space_parsing import parse_space
 from normsweep.spec.sweep import Section, Sweep
 from normsweep.spec.values import illegal_values
 
-__all__ = ["find_sweep", "load_sweep", "shipped_sweeps"]
+__all__ = ["Draft", "find_sweep", "load_sweep", "shipped_sweeps"]
 
 S = TypeVar("S", bound=Section)
 
@@ -34,34 +35,97 @@ def shipped_sweeps() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A sweep as it was given, its overrides applied, before the names of its parts are looked up."""
+
+    raw: dict[str, Any]
+    source: str
+    """What mistakes are told of: the file, or `sweep` where it came from Python."""
+    folder: Path
+    changed: Mapping[str, str]
+    """Keys that were set otherwise than it has them, and by what: `--set`, or `set` in Python."""
+    options: Mapping[str, str]
+    problems: tuple[Problem, ...]
+
+    @classmethod
+    def read(
+        cls,
+        source: str | Path | Sweep | Mapping[str, Any],
+        overrides: Sequence[str] = (),
+        options: Mapping[str, str] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> Draft:
+        """Read a sweep.
+
+        Args:
+            source: path of a TOML file; where there is none, a shipped sweep of that name; or a sweep
+                itself, as a table that TOML could hold.
+            overrides: `dotted.key=value` each; a TOML value, or a bare word for a string.
+            options: keys that came by an option of their own, with its name.
+            settings: further overrides, by dotted key.
+
+        Raises:
+            SweepError: it cannot be read.
+        """
+        if isinstance(source, str | Path):
+            path = find_sweep(source)
+            raw, told, folder = _read(path), str(path), path.parent
+        else:
+            given = source.as_file() if isinstance(source, Sweep) else source
+            if not isinstance(given, Mapping):
+                raise SweepError(
+                    f"sweep: received {type(given).__name__}; legal: a path, the name of a shipped "
+                    "sweep, a Sweep or a table (dict)"
+                )
+            raw, told, folder = _as_toml(given), "sweep", Path()
+        problems: list[Problem] = []
+        changed = {_override(raw, text, problems): OPTION for text in overrides}
+        for key, value in (settings or {}).items():
+            _set(raw, key, _as_toml(value), problems, key)
+            changed[key] = "set"
+        return cls(raw, told, folder, changed, options or {}, tuple(problems))
+
+    def sweep(self, catalog: Catalog) -> Sweep:
+        """The sweep, validated.
+
+        Raises:
+            SweepError: one line for each mistake: file, key, what was received, what is legal.
+        """
+        problems = list(self.problems)
+        try:
+            sweep = validate(self.raw, catalog, problems)
+        except RecursionError:
+            raise SweepError(
+                f"{self.source}: received tables within too many tables; legal: four"
+            ) from None
+        if sweep is None or problems:
+            raise self.refused(problems)
+        return sweep
+
+    def refused(self, problems: Iterable[Problem]) -> SweepError:
+        """The error that names these mistakes."""
+        return SweepError([self._line(problem) for problem in problems])
+
+    def _line(self, problem: Problem) -> str:
+        if problem.key == OPTION or problem.key in self.options:
+            return f"{self.options.get(problem.key, OPTION)}: {problem.message}"
+        by = [self.changed[k] for k in self.changed if k and f"{problem.key}.".startswith(f"{k}.")]
+        return problem.line(by[0] if by else self.source)
+
+
 def load_sweep(
-    source: str | Path,
+    source: str | Path | Sweep | Mapping[str, Any],
     catalog: Catalog,
     overrides: Sequence[str] = (),
     options: Mapping[str, str] | None = None,
 ) -> Sweep:
-    """Read and validate a sweep file.
-
-    Args:
-        source: path of a TOML file; where there is none, a shipped sweep of that name.
-        catalog: the names that are legal for parts.
-        overrides: `dotted.key=value` each; a TOML value, or a bare word for a string.
-        options: keys among the overrides that came by an option of their own, with its name.
+    """Read and validate a sweep whose parts are known: as `Draft.read` and `Draft.sweep`.
 
     Raises:
-        SweepError: one line for each mistake: file, key, what was received, what is legal.
+        SweepError: one line for each mistake.
     """
-    path = find_sweep(source)
-    problems: list[Problem] = []
-    raw = _read(path)
-    changed = [_override(raw, text, problems) for text in overrides]
-    try:
-        sweep = validate(raw, catalog, problems)
-    except RecursionError:
-        raise SweepError(f"{path}: received tables within too many tables; legal: four") from None
-    if sweep is None or problems:
-        raise SweepError([_line(path, problem, changed, options or {}) for problem in problems])
-    return sweep
+    return Draft.read(source, overrides, options).sweep(catalog)
 
 
 def find_sweep(source: str | Path) -> Path:
@@ -100,17 +164,28 @@ def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
             Problem(OPTION, f"received {shown(text)}; legal: KEY=VALUE with a dotted key")
         )
         return ""
+    _set(raw, key, _toml_value(value), problems, text)
+    return key
+
+
+def _set(raw: dict[str, Any], key: str, value: Any, problems: list[Problem], given: str) -> None:
     *tables, last = key.split(".")
     table = raw
     for name in tables:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
             problems.append(
-                Problem(key, f"received {shown(text)}; legal: a key of a table; {name} is none")
+                Problem(key, f"received {shown(given)}; legal: a key of a table; {name} is none")
             )
-            return key
-    table[last] = _toml_value(value)
-    return key
+            return
+    table[last] = value
+
+
+def _as_toml(value: Any) -> Any:
+    """A copy of a value from Python, with TOML's tables and lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_toml(item) for key, item in value.items()}
+    return [_as_toml(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _toml_value(text: str) -> Any:
@@ -118,13 +193,6 @@ def _toml_value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         return text
-
-
-def _line(path: Path, problem: Problem, changed: Sequence[str], options: Mapping[str, str]) -> str:
-    if problem.key == OPTION or problem.key in options:
-        return f"{options.get(problem.key, OPTION)}: {problem.message}"
-    by_option = any(key and f"{problem.key}.".startswith(f"{key}.") for key in changed)
-    return problem.line(OPTION if by_option else str(path))
 
 
 def validate(raw: Mapping[str, Any], catalog: Catalog, problems: list[Problem]) -> Sweep | None:

@@ -124,7 +124,7 @@ class Confirm(Section):
     epochs: Count | None = None
     """Epochs of each confirmation run; the space's longest where it is not given."""
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.002
-    """Difference in accuracy (absolute) that is small enough not to matter."""
+    """Difference in the metric (absolute, in its unit) that is small enough not to matter."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Confidence level of the intervals."""
     primary: Question = "both_tuned"
@@ -165,8 +165,12 @@ class Sweep(Section):
     """The parameter whose values are the arms."""
     reference: Scalar
     """The arm that the others are held against."""
+    metric: str = "accuracy"
+    """A registered metric: what is searched by, and what margin and verdict are in."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Fixes the split, the initial weights, the order of batches and the sampler."""
+    plugins: str | tuple[str, ...] = ()
+    """Modules that register parts of their own, in the sweep's folder or installed."""
     data: Data
     model: Model = Model()
     search: Search
@@ -199,6 +203,12 @@ class Sweep(Section):
             dimension.name: _plain_dimension(dimension) for dimension in self.search.space
         }
         return dict(_flat("", content))
+
+    def as_file(self) -> dict[str, Any]:
+        """What was given, as the tables of a sweep file."""
+        content = self.model_dump(mode="json", exclude_unset=True, exclude={"search": {"space"}})
+        content["search"]["space"] = {d.name: _as_written(d) for d in self.search.space}
+        return content
 
     @property
     def confirm_epochs(self) -> int:
@@ -233,6 +243,15 @@ def _plain_dimension(dimension: Dimension) -> Any:
     content["when"] = {c.parent: list(c.values) for c in dimension.when}
     del content["name"]
     return content
+
+
+def _as_written(dimension: Dimension) -> Any:
+    content = _plain_dimension(dimension)
+    if isinstance(content, list):
+        return content
+    if isinstance(dimension, Choice):
+        return {"choices": list(dimension.values), "when": content["when"]}
+    return {key: value for key, value in content.items() if key != "integer"}
 
 
 def _flat(prefix: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

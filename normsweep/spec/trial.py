@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
@@ -81,6 +81,8 @@ class Trial:
     """In the confirmation: which of its arm's configurations this is, more than one where alike."""
     precision: str = "float32"
     """Keras's dtype policy of the network."""
+    metric: str = "accuracy"
+    """A registered metric: what each epoch is scored by."""
 
     @property
     def fingerprint(self) -> str:
@@ -99,6 +101,8 @@ class Trial:
 
     def _deciding(self) -> dict[str, Any]:
         content = {name: getattr(self, name) for name in DECIDING}
+        if self.metric == "accuracy":  # as before there were others
+            del content["metric"]
         return {**content, "data": {k: v for k, v in vars(self.data).items() if k != "name"}}
 
     def to_json(self) -> str:
@@ -119,18 +123,29 @@ DECIDING = tuple(f.name for f in fields(Trial) if f.name not in NOT_DECIDING)
 
 @dataclass(frozen=True)
 class Tested:
-    """Which test images a model got right, in the dataset's order."""
+    """Which test images a model got right, in the dataset's order; how it did by another metric."""
 
     __test__ = False  # no class of tests
 
     images: int
     bits: bytes
     """One bit an image, the first in the highest bit of the first byte, as `numpy.packbits` does."""
+    score: float | None = None
+    """The trial's metric on the test images; None where that is the accuracy."""
+    influence: bytes = b""
+    """A byte an image, as `normsweep.parts.influence.quantized` gives: its weight in the score."""
+    largest: float = 0.0
+    """The largest magnitude of these weights."""
 
     @property
     def accuracy(self) -> float:
         """Share of the images that it got right."""
         return int.from_bytes(self.bits).bit_count() / self.images
+
+    @property
+    def value(self) -> float:
+        """The trial's metric."""
+        return self.accuracy if self.score is None else self.score
 
 
 @dataclass(frozen=True)
@@ -147,6 +162,13 @@ class Epoch:
     """Wall time of training and validation."""
     tested: Tested | None = None
     """In the confirmation only, and nothing is selected by it."""
+    score: float | None = None
+    """The trial's metric on the validation images; None where that is the accuracy."""
+
+    @property
+    def value(self) -> float:
+        """The trial's metric on the validation images: what is searched by."""
+        return self.val_accuracy if self.score is None else self.score
 
     @property
     def finite(self) -> bool:
@@ -162,7 +184,7 @@ class Result:
     status: Status
     curve: tuple[Epoch, ...] = ()
     chance: float = math.nan
-    """Accuracy of guessing: 1 / classes, or NaN where the trial never started."""
+    """What guessing reaches by the trial's metric, or NaN where the trial never started."""
     seconds: float = 0.0
     """Wall time of the whole trial, set-up included."""
     started: float = 0.0
@@ -180,11 +202,11 @@ class Result:
 
     @property
     def score(self) -> float:
-        """Validation accuracy after the last epoch; chance where diverged; NaN without a score."""
+        """The metric on validation after the last epoch; chance where diverged; NaN without a score."""
         if self.status is Status.DIVERGED:
             return self.chance
         if self.status is Status.COMPLETE and self.curve:
-            return self.curve[-1].val_accuracy
+            return self.curve[-1].value
         return math.nan
 
     def to_json(self) -> str:
@@ -192,7 +214,7 @@ class Result:
         content = asdict(replace(self, curve=()))
         content["curve"] = [
             [e.epoch, *map(_plain, (e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy)),
-             round(e.seconds, 4)]
+             round(e.seconds, 4), *([] if e.score is None else [_plain(e.score)])]
             for e in self.curve
         ]  # fmt: skip
         content["tested"] = _packed([e.tested for e in self.curve if e.tested is not None])
@@ -206,7 +228,13 @@ class Result:
         trial = content["trial"]
         tested = _unpacked(content.pop("tested", None), len(content["curve"]))
         curve = tuple(
-            Epoch(trial, row[0], *map(float, row[1:]), tested=tested.get(i))
+            Epoch(
+                trial,
+                row[0],
+                *map(float, row[1:6]),
+                tested=tested.get(i),
+                score=float(row[6]) if len(row) > 6 else None,
+            )
             for i, row in enumerate(content["curve"])
         )
         status = Status(content["status"])
@@ -244,8 +272,15 @@ def _packed(tested: list[Tested]) -> dict[str, Any] | None:
     """The bits of all epochs together, compressed: most images are right in every epoch."""
     if not tested:
         return None
-    bits = zlib.compress(b"".join(t.bits for t in tested), 9)
-    return {"images": tested[0].images, "bits": base64.b64encode(bits).decode()}
+    content: dict[str, Any] = {
+        "images": tested[0].images,
+        "bits": _deflated(t.bits for t in tested),
+    }
+    if tested[0].score is not None:
+        content["scores"] = [_plain(t.value) for t in tested]
+        content["largest"] = [_plain(t.largest) for t in tested]
+        content["influence"] = _deflated(t.influence for t in tested)
+    return content
 
 
 def _unpacked(content: Mapping[str, Any] | None, epochs: int) -> dict[int, Tested]:
@@ -253,7 +288,21 @@ def _unpacked(content: Mapping[str, Any] | None, epochs: int) -> dict[int, Teste
     if content is None:
         return {}
     images = int(content["images"])
-    size = (images + 7) // 8
-    packed = base64.b64decode(content["bits"])
-    bits = zlib.decompressobj().decompress(packed, max_length=max(epochs * size, 1))
-    return {i: Tested(images, bits[i * size : (i + 1) * size]) for i in range(len(bits) // size)}
+    bits = _inflated(content["bits"], (images + 7) // 8, epochs)
+    if "scores" not in content:
+        return {i: Tested(images, each) for i, each in enumerate(bits)}
+    scores, largest = (map(float, content[key]) for key in ("scores", "largest"))
+    weights = _inflated(content["influence"], images, epochs) or [b""] * len(bits)
+    rows = zip(bits, scores, weights, largest, strict=True)
+    return {i: Tested(images, *row) for i, row in enumerate(rows)}
+
+
+def _deflated(parts: Iterable[bytes]) -> str:
+    return base64.b64encode(zlib.compress(b"".join(parts), 9)).decode()
+
+
+def _inflated(text: str, size: int, most: int) -> list[bytes]:
+    """Parts of so many bytes, at most so many of them."""
+    stream = zlib.decompressobj()
+    joined = stream.decompress(base64.b64decode(text), max_length=max(most * size, 1))
+    return [joined[i * size : (i + 1) * size] for i in range(len(joined) // size)]

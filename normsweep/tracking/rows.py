@@ -75,8 +75,8 @@ def machine_tags(result: Result) -> list[RunTag]:
     return [RunTag(key, value) for key, value in tags.items()]
 
 
-def epoch_metrics(epoch: Epoch) -> list[Metric]:
-    """The curves, from step 1; what stands before the slash is the chart's section."""
+def epoch_metrics(epoch: Epoch, metric: str) -> list[Metric]:
+    """The curves, from step 1, by the trials' metric too; what stands before the slash is the chart's section."""
     values = {
         "train/loss": epoch.train_loss,
         "train/accuracy": epoch.train_accuracy,
@@ -86,7 +86,15 @@ def epoch_metrics(epoch: Epoch) -> list[Metric]:
     }
     if epoch.tested is not None:
         values["test/accuracy"] = epoch.tested.accuracy
-    return metrics(values, epoch.epoch)
+    return metrics(values | _by_metric(epoch, metric, "val/", "test/"), epoch.epoch)
+
+
+def _by_metric(epoch: Epoch, metric: str, val: str, test: str) -> dict[str, float]:
+    """An epoch's values of a metric other than the accuracy, which every epoch has."""
+    if metric == "accuracy":
+        return {}
+    tested = {} if epoch.tested is None else {test + metric: epoch.tested.value}
+    return {val + metric: epoch.value, **tested}
 
 
 def final_metrics(record: Record) -> list[Metric]:
@@ -94,8 +102,7 @@ def final_metrics(record: Record) -> list[Metric]:
     result = record.result
     assert result is not None
     values = {"final/seconds": result.seconds, "final/epochs": float(len(result.curve))}
-    if math.isfinite(result.score):
-        values["final/val_accuracy"] = result.score
+    metric = record.trial.metric
     if result.curve:
         last = result.curve[-1]
         values["final/val_loss"] = last.val_loss
@@ -103,6 +110,11 @@ def final_metrics(record: Record) -> list[Metric]:
         values["final/train_accuracy"] = last.train_accuracy
         if last.tested is not None:
             values["final/test_accuracy"] = last.tested.accuracy
+        if metric != "accuracy" and math.isfinite(last.val_accuracy):
+            values["final/val_accuracy"] = last.val_accuracy
+        values |= _by_metric(last, metric, "final/val_", "final/test_")
+    if math.isfinite(result.score):
+        values[f"final/val_{metric}"] = result.score
     return metrics(values, 0)
 
 

@@ -74,6 +74,7 @@ class Tracker:
         tags: Mapping[str, str],
         sweep_file: Path | None = None,
         mlflow_page: str | None = None,
+        metric: str = "accuracy",
     ) -> None:
         """Open the experiment of a study, made where there is none.
 
@@ -85,6 +86,7 @@ class Tracker:
             tags: what every run is tagged with, beside what its trial says.
             sweep_file: kept with every run.
             mlflow_page: address at which browsers open MLflow, where it is not the URI.
+            metric: what the study's trials are scored by.
 
         Raises:
             StoreError: the store cannot be opened.
@@ -97,6 +99,7 @@ class Tracker:
             study_id,
             sweep_file,
         )
+        self._metric = metric
         self._tags = {**_source_tags(), **tags, "normsweep.study_id": study_id}
         check_address("--tracking-uri", uri)
         try:
@@ -132,7 +135,9 @@ class Tracker:
 
     def epoch(self, run_id: str, epoch: Epoch) -> None:
         """Write one epoch."""
-        self._try(lambda: self._client.log_batch(run_id, metrics=rows.epoch_metrics(epoch)))
+        self._try(
+            lambda: self._client.log_batch(run_id, metrics=rows.epoch_metrics(epoch, self._metric))
+        )
 
     def finish(self, run_id: str, record: Record) -> None:
         """Write the final values and end the run."""
@@ -159,7 +164,7 @@ class Tracker:
             if result.status is Status.INTERRUPTED:
                 return run.info.run_id
         run_id = self.start(record.trial, data)
-        metrics = [m for epoch in result.curve for m in rows.epoch_metrics(epoch)]
+        metrics = [m for epoch in result.curve for m in rows.epoch_metrics(epoch, self._metric)]
         for start in range(0, len(metrics), 1000):  # the most that MLflow takes at once
             part = metrics[start : start + 1000]
             self._try(lambda part=part: self._client.log_batch(run_id, metrics=part))

@@ -9,7 +9,7 @@ from normsweep.training.environment import Device, environment
 from normsweep.training.keeping import Keep
 from normsweep.training.splits import Split, split
 from normsweep.training.state import ModelState, Snapshot
-from normsweep.training.survey import Findings, Question, survey
+from normsweep.training.survey import Findings, Question, network_digest, survey
 
 __all__ = [
     "Device",
@@ -26,6 +26,7 @@ __all__ = [
     "Training",
     "diagnose",
     "environment",
+    "network_digest",
     "split",
     "survey",
 ]

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from normsweep.parts import Dataset, models, optimizers
+from normsweep.parts import Dataset, metric, models, optimizers
 from normsweep.secrets import masked
 from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.cores import (
@@ -90,7 +90,8 @@ class Engine:
         started, clock = time.time(), time.perf_counter()
         curve: list[Epoch] = []
         status, fields, model = Status.COMPLETE, {}, None
-        occasions = Occasions(keep)
+        by = metric(trial.metric)
+        occasions = Occasions(keep, by)
         try:
             run = self._start(trial, start)
             fields, model = run.fields, run.model
@@ -116,7 +117,7 @@ class Engine:
         result = Result(
             trial.number, status, tuple(curve), seconds=seconds, started=started, **fields
         )
-        wanted = status is Status.COMPLETE and keep.wants(result.score)
+        wanted = status is Status.COMPLETE and keep.wants(by.sign * result.score)
         return Finished(result, ModelState.of(model) if wanted and model is not None else None)
 
     def inputs(self, data: DataKey, seed: int, normalization: str) -> Inputs:
@@ -156,7 +157,7 @@ class Engine:
         raw: Any = keras.Input(data.sample_shape, dtype=data.x_train.dtype.name, name="images")
         images = keras.layers.Reshape(data.input_shape, dtype=raw.dtype)(raw)
         outputs = model(inputs.front.attach(images) if inputs.front.fixed else images)
-        return keras.Model(raw, outputs, name=trial.model), data
+        return keras.Model(raw, outputs, name=models.registry[trial.model].name), data
 
     def identity(self, trial: Trial) -> dict[str, str]:
         """What a trial's bits depend on here, beside the trial: machine, versions, network."""
@@ -172,7 +173,7 @@ class Engine:
         core = self.core(trial, inputs)
         test = self._test_set(trial, inputs) if trial.phase == CONFIRM else None
         fields = {
-            "chance": 1 / inputs.classes,
+            "chance": metric(trial.metric).guessing(inputs.counts),
             "machine": _bits(core, inputs),
             "test_digest": test.digest if test else "",
             "reused": 0,
@@ -190,7 +191,7 @@ class Engine:
         data = Dataset.open(self.data_root, trial.data.digest)
         confirming = trial.phase == CONFIRM
         fields = {
-            "chance": 1 / data.classes,
+            "chance": metric(trial.metric).guessing(data.counts),
             "machine": simulated_machine(),
             "test_digest": data.test_digest if confirming else "",
             "reused": 0,

@@ -14,7 +14,7 @@ from normsweep.parts import normalizations
 from normsweep.training.digests import config_digest
 from normsweep.training.precision import precision
 
-__all__ = ["Front", "fit_front"]
+__all__ = ["Front", "fit_front", "front_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -63,11 +63,16 @@ def fit_front(normalization: str, train: Array) -> Front:
     Everything is float32, whatever the precision of the network: unit norm on raw pixels
     overflows in float16.
     """
+    with precision("float32"):
+        return front_of(tuple(normalizations.registry[normalization].function(train)), train)
+
+
+def front_of(fitted: tuple[Any, ...], train: Array) -> Front:
+    """The front of layers that were fitted to raw training images."""
     import keras
 
     with precision("float32"):
-        cast = keras.layers.Rescaling(1.0, dtype="float32")
-        layers = (cast, *normalizations.registry[normalization].function(train))
+        layers = (keras.layers.Rescaling(1.0, dtype="float32"), *fitted)
         return Front(layers, _is_fixed(layers, np.asarray(train[:64])))
 
 

@@ -18,7 +18,13 @@ class Inputs:
     normalization: str
     front: Front
     split: Split
-    classes: int
+    counts: tuple[int, ...]
+    """Of all the training images, how many are of each class."""
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.counts)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -46,4 +52,4 @@ def prepare(dataset: Dataset, validation_split: float, seed: int, normalization:
     if front.fixed:
         x_train, x_val = front.apply(parts.x_train), front.apply(parts.x_val)
         parts = replace(parts, x_train=x_train, x_val=x_val)
-    return Inputs(normalization, front, parts, dataset.classes)
+    return Inputs(normalization, front, parts, tuple(dataset.counts.tolist()))

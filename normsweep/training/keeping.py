@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
+from normsweep.parts import Metric
 from normsweep.spec import Epoch
 
 __all__ = ["Keep", "Occasions"]
@@ -15,7 +17,7 @@ SHARE = 50
 
 @dataclass(frozen=True)
 class Keep:
-    """What is wanted of a training's states."""
+    """What is wanted of a training's states. Scores are times the metric's sign: higher is better."""
 
     final: float | None = None
     """The state after the last epoch, where the score is at least this; None: not."""
@@ -27,7 +29,7 @@ class Keep:
     @classmethod
     def last(cls) -> Keep:
         """The state after the last epoch, whatever the score."""
-        return cls(final=-1.0)
+        return cls(final=-math.inf)
 
     def wants(self, score: float) -> bool:
         """Whether the last state is wanted."""
@@ -37,17 +39,18 @@ class Keep:
 class Occasions:
     """When, in the course of a training, a snapshot is due."""
 
-    def __init__(self, keep: Keep) -> None:
-        self._keep = keep
-        self._best = -1.0 if keep.final is None else keep.final
+    def __init__(self, keep: Keep, metric: Metric) -> None:
+        self._keep, self._sign = keep, metric.sign
+        self._best = -math.inf if keep.final is None else keep.final
         self._begun = time.monotonic()
         self._due = float("inf") if keep.every is None else self._begun + keep.every
 
     def take(self, epoch: Epoch) -> bool:
         """Whether the state after this epoch is wanted."""
-        best = epoch.epoch in self._keep.epochs and epoch.val_accuracy > self._best
+        score = self._sign * epoch.value
+        best = epoch.epoch in self._keep.epochs and score > self._best
         if best:
-            self._best = epoch.val_accuracy
+            self._best = score
         self._begun = time.monotonic()
         return best or self._begun >= self._due
 

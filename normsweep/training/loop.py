@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from normsweep.parts import ACCURACY, Metric, metric
 from normsweep.spec import Epoch, Trial
 from normsweep.training.splits import Split, batch_order
 from normsweep.training.testing import TestSet, tested
@@ -20,6 +21,7 @@ from normsweep.training.testing import TestSet, tested
 __all__ = ["train_epochs"]
 
 VALIDATION_BATCH = 512
+LOG_LOSS = metric("log_loss")
 
 
 def train_epochs(
@@ -28,14 +30,15 @@ def train_epochs(
     """Train a compiled model; training figures are means over the epoch's images as it went.
 
     An epoch ends at the first batch whose loss is not finite, without validation. With `test`, an
-    epoch also tells which of the test images the model gets right, which changes nothing else.
-    `first` is the epoch to begin with, where the model has those before it behind it.
+    epoch also tells how the model does on the test images, which changes nothing else. `first` is the
+    epoch to begin with, where the model has those before it behind it.
     """
+    by = metric(trial.metric)
     for epoch in range(first, trial.epochs + 1):
         started = time.perf_counter()
         train_loss, train_accuracy = _train(model, trial, data, epoch)
-        val_loss, val_accuracy = (
-            _validate(model, data) if math.isfinite(train_loss) else (math.nan,) * 2
+        val_loss, val_accuracy, score = (
+            _validate(model, data, by) if math.isfinite(train_loss) else (math.nan, math.nan, None)
         )
         seconds = time.perf_counter() - started
         finite = math.isfinite(train_loss) and math.isfinite(val_loss)
@@ -47,7 +50,8 @@ def train_epochs(
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=seconds,
-            tested=tested(model, test) if test is not None and finite else None,
+            tested=tested(model, test, by) if test is not None and finite else None,
+            score=score,
         )
 
 
@@ -65,7 +69,10 @@ def _train(model: Any, trial: Trial, data: Split, epoch: int) -> tuple[float, fl
     return float(loss), float(accuracy)
 
 
-def _validate(model: Any, data: Split) -> tuple[float, float]:
+def _validate(model: Any, data: Split, by: Metric) -> tuple[float, float, float | None]:
+    """Loss, accuracy, and the score by another metric, all from one pass over the validation images."""
+    if by is not ACCURACY:
+        return _scored(model, data, by)
     sums = np.zeros(2)
     for start in range(0, len(data.y_val), VALIDATION_BATCH):
         part = slice(start, start + VALIDATION_BATCH)
@@ -73,4 +80,18 @@ def _validate(model: Any, data: Split) -> tuple[float, float]:
         size = len(data.y_val[part])
         sums += size * np.array([logs["loss"], logs["accuracy"]], dtype=np.float64)
     loss, accuracy = sums / len(data.y_val)
-    return float(loss), float(accuracy)
+    return float(loss), float(accuracy), None
+
+
+def _scored(model: Any, data: Split, by: Metric) -> tuple[float, float, float | None]:
+    """The loss is the cross-entropy alone, without what layers of the model may add to it."""
+    parts = [
+        model.predict_on_batch(data.x_val[start : start + VALIDATION_BATCH])
+        for start in range(0, len(data.y_val), VALIDATION_BATCH)
+    ]
+    probabilities = np.concatenate(parts)
+    if not np.isfinite(probabilities).all():
+        return math.nan, math.nan, None
+    loss = LOG_LOSS.function(data.y_val, probabilities)
+    accuracy = ACCURACY.function(data.y_val, probabilities)
+    return loss, accuracy, by.function(data.y_val, probabilities)

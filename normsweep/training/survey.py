@@ -12,6 +12,7 @@ import numpy as np
 from normsweep.errors import SweepError
 from normsweep.parts import Dataset, models, optimizers
 from normsweep.spec import Trial
+from normsweep.training.conformity import network_problem
 from normsweep.training.cores import build_network, model_digest
 from normsweep.training.engine import Engine
 from normsweep.training.environment import Device, machine, require, simulated_machine
@@ -19,7 +20,7 @@ from normsweep.training.fronts import Front, fit_front
 from normsweep.training.splits import split
 from normsweep.training.synthetic import synthetic_curve
 
-__all__ = ["Findings", "Question", "survey"]
+__all__ = ["Findings", "Question", "network_digest", "survey"]
 
 PROBE = 256
 
@@ -81,6 +82,16 @@ def survey(engine: Engine, question: Question) -> Findings:
     return Findings(same, where, networks[0].count_params(), **counts, seconds_per_step=seconds)
 
 
+def network_digest(engine: Engine, trial: Trial) -> str:
+    """SHA-256 of the configuration of a trial's network, hexadecimal.
+
+    Raises:
+        SweepError: the network cannot be built, or has no configuration.
+    """
+    dataset = Dataset.open(engine.data_root, trial.data.digest)
+    return model_digest(_built(trial, dataset.input_shape, dataset.classes))
+
+
 def _same(fronts: dict[str, Front], probe: np.ndarray[Any, Any]) -> dict[str, str]:
     """Which fixed fronts give the outputs of an earlier one, up to rounding."""
     kept: dict[str, np.ndarray[Any, Any]] = {}
@@ -119,11 +130,15 @@ def _try_curve(trial: Trial) -> None:
 
 
 def _built(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
+    inputs = f" for inputs of {shape}"
     try:
-        return build_network(trial, shape, classes)
+        network = build_network(trial, shape, classes)
+        wrong = network_problem(network, shape, classes)
     except Exception as error:
-        images = f" for images of {shape}"
-        raise _refused("model", trial.model, trial.model_options, images, error) from None
+        raise _refused("model", trial.model, trial.model_options, inputs, error) from None
+    if wrong:
+        raise SweepError(f"model {trial.model}: received{inputs} {wrong}")
+    return network
 
 
 def _refused(

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from normsweep.parts import models
+from normsweep.parts import ACCURACY, Metric, metric, models
+from normsweep.parts.influence import quantized
 from normsweep.spec import Epoch, Tested, Trial
 
 __all__ = ["synthetic_curve"]
@@ -22,8 +23,10 @@ def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterato
     """The epochs of a trial of the synthetic model; its docstring gives the formula.
 
     With `test_images`, each epoch is tested on so many: an image whose difficulty, uniform in
-    [0, 1) and the same in every trial, is below the epoch's test accuracy is got right.
+    [0, 1) and the same in every trial, is below the epoch's test accuracy is got right. A metric that is
+    better when higher has the accuracy's own value, one that is better when lower −ln of it.
     """
+    by = metric(trial.metric)
     options = _options(trial)
     chance = 1 / classes
     offset = math.log10(trial.learning_rate / options["best_learning_rate"]) / options["width"]
@@ -47,13 +50,26 @@ def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterato
             val_loss=math.nan if diverged else -math.log(max(val, 1e-7)),
             val_accuracy=val,
             seconds=time.perf_counter() - started,
-            tested=None if diverged or not test_images else _tested(test, test_images),
+            tested=None if diverged or not test_images else _tested(test, test_images, by),
+            score=None if by is ACCURACY else math.nan if diverged else _score(val, by),
         )
 
 
-def _tested(accuracy: float, images: int) -> Tested:
+def _score(accuracy: float, by: Metric) -> float:
+    return accuracy if by.sign > 0 else -math.log(min(max(accuracy, 1e-7), 1.0))
+
+
+def _tested(accuracy: float, images: int, by: Metric) -> Tested:
     difficulty = np.random.default_rng(images).random(images)
-    return Tested(images, np.packbits(difficulty < accuracy).tobytes())
+    right = difficulty < accuracy
+    bits = np.packbits(right).tobytes()
+    if by is ACCURACY:
+        return Tested(images, bits)
+    each = right if by.sign > 0 else 2 * difficulty * _score(accuracy, by)
+    score = float(each.mean())
+    if by.influence is None:
+        return Tested(images, bits, score)
+    return Tested(images, bits, score, *quantized(each - score))
 
 
 def _options(trial: Trial) -> Mapping[str, float]:

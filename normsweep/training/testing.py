@@ -1,4 +1,4 @@
-"""Testing a model: which test images it gets right, after an epoch of a confirmation's trial."""
+"""Testing a model on the test images, after an epoch of a confirmation's trial."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from normsweep.parts import Dataset
+from normsweep.parts import ACCURACY, Dataset, Metric
+from normsweep.parts.influence import quantized
 from normsweep.spec import Tested
 from normsweep.training.fronts import Front
 
@@ -38,10 +39,14 @@ def prepare_test(dataset: Dataset, front: Front) -> TestSet:
     return TestSet(x, dataset.y_test, dataset.test_digest)
 
 
-def tested(model: Any, test: TestSet) -> Tested:
-    """Which of the test images a Keras model gets right."""
-    right = [
-        model.predict_on_batch(test.x[i : i + BATCH]).argmax(axis=1) == test.y[i : i + BATCH]
-        for i in range(0, len(test.y), BATCH)
-    ]
-    return Tested(len(test.y), np.packbits(np.concatenate(right)).tobytes())
+def tested(model: Any, test: TestSet, metric: Metric) -> Tested:
+    """Which of the test images a Keras model gets right, and how it does by another metric."""
+    parts = [model.predict_on_batch(test.x[i : i + BATCH]) for i in range(0, len(test.y), BATCH)]
+    probabilities = np.concatenate(parts)
+    right = np.packbits(probabilities.argmax(axis=1) == test.y).tobytes()
+    if metric is ACCURACY:
+        return Tested(len(test.y), right)
+    score = metric.function(test.y, probabilities)
+    if metric.influence is None:
+        return Tested(len(test.y), right, score)
+    return Tested(len(test.y), right, score, *quantized(metric.influence(test.y, probabilities)))

@@ -46,7 +46,7 @@ def test_the_smoothed_gap_is_the_mean_of_what_is_there(both, fixed, data):
     assert (got.mean, got.v_seeds, got.v_images) == pytest.approx(
         (expected.mean, expected.v_seeds, expected.v_images), abs=1e-12
     )
-    accuracy, reference_accuracy = pairs.accuracies(epoch)
+    accuracy, reference_accuracy = pairs.means(epoch)
     assert accuracy - reference_accuracy == pytest.approx(got.mean, abs=1e-12)
 
 

@@ -159,7 +159,7 @@ def test_a_baseline_longer_than_the_confirmation_is_read_at_its_end(judged, plan
     assert found.loc["more_epochs", "none"]["reference_accuracy"] == pytest.approx(0.86)
     study = planted(levels=levels)
     verdicts = put(declared, confirmed(study.look, study.records), ["none", "unit"])
-    ends = {v.question: (v.horizon, v.reference_accuracy) for v in verdicts}
+    ends = {v.question: (v.horizon, v.reference_value) for v in verdicts}
     assert ends["tuned_rate"][0] == 3
     assert ends["more_epochs"] == (3, pytest.approx(0.87))
 

@@ -99,9 +99,9 @@ def test_the_verdict_holds_what_it_stands_on():
     assert (verdict.seeds, verdict.images, verdict.horizon) == (8, 1000, 6)
     assert (verdict.margin, verdict.tail, verdict.look, verdict.comparisons) == (0.02, 0.025, 1, 1)
     assert verdict.diverged == (1, 0)
-    assert verdict.accuracy == pytest.approx(0.88, abs=0.01)
-    assert verdict.reference_accuracy == pytest.approx(0.9, abs=0.01)
-    assert verdict.accuracy - verdict.reference_accuracy == pytest.approx(verdict.gap.value)
+    assert verdict.value == pytest.approx(0.88, abs=0.01)
+    assert verdict.reference_value == pytest.approx(0.9, abs=0.01)
+    assert verdict.value - verdict.reference_value == pytest.approx(verdict.gap.value)
     assert verdict.margin_needed == pytest.approx(2.8 * math.sqrt(m.v_images))
 
 
@@ -143,7 +143,7 @@ def test_the_reference_fixed_at_its_epoch_stays_there():
     assert fixed.word is Word.CATCHES_UP
     assert fixed.epoch is not None
     assert fixed.epoch <= 4  # a single epoch stands against a single one at the third
-    assert fixed.reference_accuracy == pytest.approx(0.8, abs=0.01)
+    assert fixed.reference_value == pytest.approx(0.8, abs=0.01)
 
 
 @pytest.mark.parametrize("horizon", [3, 4, 5, 6])
@@ -197,7 +197,7 @@ def test_under_five_seeds_there_is_no_verdict_however_clear(seeds):
     assert verdict.reason == f"at least 5 seeds are needed, {seeds} can be compared"
     assert (verdict.epoch, verdict.epoch_low, verdict.more_seeds) == (None, None, "")
     assert math.isnan(verdict.gap.value) == (seeds == 0)
-    assert math.isnan(verdict.accuracy) == (seeds == 0)
+    assert math.isnan(verdict.value) == (seeds == 0)
     assert math.isnan(verdict.gap.low) == (seeds < 2)
 
 

@@ -34,7 +34,7 @@ def with_value(kind: str, value: float) -> np.ndarray:
 WRONG = [
     ("missing", {"y_test": None}, "received x_test, x_train, y_train; legal: the four arrays"),
     ("all-missing", dict.fromkeys(KEYS), "received no array; legal: the four arrays"),
-    ("flat", {"x_train": np.zeros((12, 20), np.uint8)}, "x_train has shape (12, 20)"),
+    ("flat", {"x_train": np.zeros((12, 20), np.uint8)}, "legal: (20,), as in x_train"),
     ("five-axes", {"x_train": np.zeros((12, 4, 5, 1, 1), np.uint8)}, "legal: (n, height, width)"),
     ("scalar", {"x_train": np.array(5)}, "x_train has shape ()"),
     ("no-pixels", {"x_train": np.zeros((12, 0, 5), np.uint8)}, "x_train has shape (12, 0, 5)"),
@@ -60,14 +60,18 @@ WRONG = [
     ("test-length", {"y_test": np.arange(7) % 3}, "7 labels for 6 images; legal: one an image"),
     ("scalar-labels", {"y_train": np.array(1)}, "y_train has shape (); legal: (n,)"),
     ("real-labels", {"y_train": np.arange(12) % 3 / 1.0}, "y_train has dtype float64; legal: int"),
-    ("text-labels", {"y_train": np.array([*"abc"] * 4)}, "y_train has dtype <U1; legal: int"),
+    ("text-labels", {"y_train": np.array([*"abc"] * 4)}, "y_test has labels of whole numbers; leg"),
     ("one-hot", {"y_train": np.eye(3, dtype=int)[np.arange(12) % 3]}, "take .argmax(axis=1)"),
     ("one-class", {"y_train": np.zeros(12, int)}, "y_train has one class; legal: at least two"),
-    ("negative", {"y_train": np.arange(12) % 3 - 1}, "y_train has the label -1; legal: 0, 1, 2"),
-    ("no-image", {"y_train": np.arange(12) % 3 * 2}, "no image of class 1; legal: every class"),
+    ("negative", {"y_train": np.arange(12) % 3 - 1}, "the label 2; legal: -1, 0, 1, as in y_train"),
+    ("no-image", {"y_train": np.arange(12) % 3 * 2}, "y_test has the label 1; legal: 0, 2, 4"),
     ("one-image", {"y_train": np.r_[np.arange(11) % 2, 2]}, "one image of class 2; legal: at leas"),
-    ("huge-label", {"y_train": np.r_[np.arange(11) % 3, 2**40]}, "the label 1099511627776"),
-    ("test-label", {"y_test": np.arange(6)}, "y_test has the label 5; legal: 0 to 2, as in y_tr"),
+    (
+        "huge-label",
+        {"y_train": np.r_[np.arange(11) % 3, 2**40]},
+        "one image of class 1099511627776",
+    ),
+    ("test-label", {"y_test": np.arange(6)}, "y_test has the label 3; legal: 0, 1, 2, as in y_tr"),
     ("negative-test-label", {"y_test": np.arange(6) % 3 - 1}, "y_test has the label -1; legal"),
     ("test-shape", {"x_test": np.zeros((6, 5, 4), np.uint8)}, "legal: (4, 5), as in x_train"),
     ("test-dtype", {"x_test": np.zeros((6, 4, 5), "f4")}, "legal: uint8, as in x_train"),
@@ -232,7 +236,7 @@ def test_a_path_with_no_file_is_told_with_both_places(tmp_path):
 
 
 def test_several_mistakes_are_a_line_each():
-    arrays = {**four_arrays(), "x_train": np.zeros((12, 20)), "y_test": np.arange(5)}
+    arrays = {**four_arrays(), "x_train": np.zeros((12, 4, 5, 1, 1)), "y_test": np.arange(5)}
     with pytest.raises(DataError) as caught:
         Dataset.checked("own", "here", arrays)
     assert [line.split()[2] for line in caught.value.lines] == ["x_train", "y_test"]

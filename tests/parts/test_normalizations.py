@@ -257,3 +257,63 @@ def test_zca_refuses_images_of_more_than_4096_features():
         "normalization zca: received images of 4,160 features; legal: at most 4,096; leave zca "
         "out of search.space.normalization",
     )
+
+
+TABLES = [name for name in NAMES if name not in normalizations.IMAGES_ONLY]
+
+
+def features(kind: str = "float64", seed: int = 0) -> np.ndarray:
+    """(60, 5): features of far different sizes, one far from zero, one constant."""
+    made = np.random.default_rng(seed).normal(size=(60, 5)) * [1e-9, 1, 1e4, 3, 0]
+    return (made + np.array([0, -2, 0, 1e4, 7])).astype(kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "scaler"),
+    [
+        ("standardize", "StandardScaler"),
+        ("minmax", "MinMaxScaler"),
+        ("unit", "MaxAbsScaler"),
+        ("robust", "RobustScaler"),
+    ],
+)
+def test_a_table_is_scaled_feature_by_feature_as_scikit_learn_does(name, scaler):
+    from sklearn import preprocessing
+
+    train, other = features(), features(seed=1)
+    fitted = getattr(preprocessing, scaler)().fit(train)
+    front = fit_front(name, train)
+    assert front.fixed
+    np.testing.assert_allclose(front.apply(other), fitted.transform(other), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "int32", "uint8"])
+@pytest.mark.parametrize("name", TABLES)
+def test_a_front_for_a_table_is_finite_and_saved_with_the_model(tmp_path, name, kind):
+    import keras
+
+    scale = {"uint8": 20, "int32": 20}.get(kind, 1)
+    train = np.abs(scale * np.random.default_rng(0).normal(size=(60, 5))).astype(kind)
+    train[:, 4] = 7
+    front = fit_front(name, train)
+    inputs = keras.Input((5,), dtype=kind)
+    keras.Model(inputs, front.attach(inputs)).save(tmp_path / "front.keras")
+    again = keras.models.load_model(tmp_path / "front.keras").predict(train, verbose=0)
+    assert again.shape == train.shape
+    assert np.isfinite(again).all()
+    np.testing.assert_allclose(again, outputs(front, train), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", normalizations.IMAGES_ONLY)
+def test_what_makes_no_sense_for_a_table_says_what_does(name):
+    with pytest.raises(DataError) as caught:
+        fit_front(name, features())
+    (line,) = caught.value.lines
+    assert line.startswith(f"normalization {name}: is for images, received a table of 5 features")
+    assert line.endswith(f"legal: {', '.join(TABLES)}")
+
+
+@pytest.mark.parametrize(("kind", "largest"), [("uint8", 255), ("uint16", 65535), ("float32", 6.5)])
+def test_unit_divides_by_the_range_of_the_type_and_of_real_numbers_by_the_largest(kind, largest):
+    train = np.full((4, 2, 2, 1), 6.5, kind)
+    assert fit_front("unit", train).apply(train).max() == pytest.approx(train.max() / largest)

@@ -20,6 +20,8 @@ question = "All keys"
 compare = "optimizer"
 reference = "adam"
 seed = 7
+plugins = ["my_parts"]
+metric = "f1_macro"
 
 [data]
 dataset = ["mnist", "folder/own.npz", "digits"]

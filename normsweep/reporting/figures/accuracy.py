@@ -1,4 +1,4 @@
-"""Test accuracy against epochs, with the epoch from which an arm keeps up with the reference."""
+"""The metric on the test images against epochs, with the epoch from which an arm keeps up with the reference."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from normsweep.reporting.figures.canvas import (
     epoch_ticks,
     heading,
     new_figure,
-    percent_ticks,
     place,
+    value_ticks,
 )
 from normsweep.reporting.figures.cut import mark_cut
 from normsweep.reporting.figures.end_labels import EndLabel, label_ends, room_for
@@ -31,7 +31,7 @@ __all__ = ["draw_accuracy"]
 def draw_accuracy(
     curves: pd.DataFrame, verdicts: pd.DataFrame | None, style: Style
 ) -> Figure | None:
-    """Accuracy against epochs, a panel for the baseline settings and one for the tuned ones.
+    """The metric against epochs, a panel for the baseline settings and one for the tuned ones.
 
     Columns as in the frames `curves` and `verdicts`. None where there is no curve.
     """
@@ -50,7 +50,7 @@ def draw_accuracy(
         if number and not style.narrow:
             axes.tick_params(labelleft=False)
         else:
-            axes.set_ylabel("accuracy on the test images")
+            axes.set_ylabel(f"{style.metric.label} on the test images")
     return figure
 
 
@@ -73,12 +73,12 @@ def _layout(
 def _limits(panels: Sequence[AccuracyPanel], style: Style) -> tuple[float, float]:
     """The same for all panels: the reference from its second epoch on is seen, its band too."""
     every = [
-        values for panel in panels for c in panel.curves for values in (c.accuracy, c.low, c.high)
+        values for panel in panels for c in panel.curves for values in (c.level, c.low, c.high)
     ]
-    needed = [c.accuracy[1:] for c in (panel.reference(style) for panel in panels) if c]
+    needed = [c.level[1:] for c in (panel.reference(style) for panel in panels) if c]
     margin = max(panel.margin for panel in panels)
     must = np.concatenate(needed) - margin if needed else np.array([])
-    return accuracy_limits(np.concatenate(every), must, margin)
+    return accuracy_limits(np.concatenate(every), must, margin, style.metric)
 
 
 def _draw_panel(axes: Axes, panel: AccuracyPanel, style: Style) -> None:
@@ -89,13 +89,13 @@ def _draw_panel(axes: Axes, panel: AccuracyPanel, style: Style) -> None:
         look = style.look(curve.arm)
         _draw_interval(axes, curve, look.colour, opacity)
         every = max(1, len(curve.epoch) // 10)
-        axes.plot(curve.epoch, curve.accuracy, **look.line, markevery=every, label=curve.arm)
+        axes.plot(curve.epoch, curve.level, **look.line, markevery=every, label=curve.arm)
         _mark_parity(axes, curve, panel.answers.get(curve.arm), look.colour)
-        mark_cut(axes, curve.epoch, curve.accuracy, look.colour, curve.arm)
+        mark_cut(axes, curve.epoch, curve.level, look.colour, curve.arm)
     axes.set_xlim(1 - 0.04 * last, last + 0.04 * max(last - 1, 1))
     axes.set_xlabel("epochs trained")
     epoch_ticks(axes, last)
-    percent_ticks(axes)
+    value_ticks(axes, style.metric)
 
 
 def _draw_margin(axes: Axes, panel: AccuracyPanel, style: Style, last: int) -> None:
@@ -103,7 +103,7 @@ def _draw_margin(axes: Axes, panel: AccuracyPanel, style: Style, last: int) -> N
     if not panel.answers or reference is None:
         return
     if panel.level is None:
-        x, middle = reference.epoch, reference.accuracy
+        x, middle = reference.epoch, reference.level
     else:
         x, middle = np.array([1 - last, 2 * last]), np.full(2, panel.level)
     axes.fill_between(
@@ -131,7 +131,7 @@ def _mark_parity(axes: Axes, curve: Curve, answer: VerdictRow | None, colour: st
     """A ring where the arm begins to keep up."""
     if answer is None or answer.epoch is None or not answer.catches_up:
         return
-    height = curve.accuracy[curve.epoch == answer.epoch]
+    height = curve.level[curve.epoch == answer.epoch]
     if height.size:
         axes.plot(
             [answer.epoch], height[:1], "o", markersize=12, markerfacecolor="none",
@@ -141,15 +141,16 @@ def _mark_parity(axes: Axes, curve: Curve, answer: VerdictRow | None, colour: st
 
 def _end_labels(panel: AccuracyPanel, bottom: float, style: Style) -> list[EndLabel]:
     return [
-        EndLabel(curve.arm, float(curve.accuracy[-1]), _note(panel, curve, bottom, style))
+        EndLabel(curve.arm, float(curve.level[-1]), _note(panel, curve, bottom, style))
         for curve in panel.curves
-        if np.isfinite(curve.accuracy[-1])
+        if np.isfinite(curve.level[-1])
     ]
 
 
 def _note(panel: AccuracyPanel, curve: Curve, bottom: float, style: Style) -> str:
-    if curve.accuracy[-1] < bottom:
-        return f"▾ ends at {percent(float(curve.accuracy[-1]), 1)}"
+    if curve.level[-1] < bottom:
+        by = style.metric
+        return f"▾ ends at {percent(by.sign * float(curve.level[-1]), 1, by)}"
     if curve.arm == style.reference:
         return "the reference"
     answer = panel.answers.get(curve.arm)

@@ -1,4 +1,4 @@
-"""What is drawn of accuracies against epochs, as numbers."""
+"""What is drawn of a metric against epochs, as numbers: upwards is better."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from normsweep.parts import Metric
 from normsweep.reporting.figures.rows import Rows
 from normsweep.reporting.figures.style import Style
 from normsweep.reporting.verdict_rows import VerdictRow, baseline_epochs, read_verdicts
@@ -27,11 +28,11 @@ USUAL_MARGIN = 0.002
 
 @dataclass(frozen=True)
 class Curve:
-    """An arm's mean test accuracy by epoch, with its interval (NaN where there is none)."""
+    """An arm's mean on the test images by epoch, with its interval (NaN where there is none)."""
 
     arm: str
     epoch: NDArray[Any]
-    accuracy: NDArray[Any]
+    level: NDArray[Any]
     low: NDArray[Any]
     high: NDArray[Any]
 
@@ -40,7 +41,7 @@ class Curve:
 class AccuracyPanel:
     """One configuration's curves, and what the verdicts say of them.
 
-    `level` is the accuracy at which the reference stands still, where the question is that of more
+    `level` is the value at which the reference stands still, where the question is that of more
     epochs, and `stop` the epoch at which it does; a level of None: the arms are held against the
     reference's curve.
     """
@@ -75,25 +76,32 @@ def _panel(every: Rows, rows: Sequence[VerdictRow], name: str, style: Style) -> 
     of_panel = every.where("configuration", name)
     answers = {row.arm: row for row in rows if row.question == question}
     first = next(iter(answers.values()), None)
-    level = first.reference_accuracy if first and question == "more_epochs" else None
+    sign, still = style.metric.sign, question == "more_epochs"
+    level = sign * first.reference_value if first and still else None
     margin = first.margin if first else USUAL_MARGIN
     stop = baseline_epochs(rows)
-    note = _what_the_band_is(style.reference, level, stop, margin) if first else ""
+    around = f"± {points(margin, sign=False, by=style.metric)}"
+    note = _what_the_band_is(style.reference, level, stop, around) if first else ""
     arms = style.ordered(of_panel.each("arm"))
     return AccuracyPanel(
-        title, note, tuple(_curve(of_panel, arm) for arm in arms), answers, level, stop, margin
+        title,
+        note,
+        tuple(_curve(of_panel, arm, style.metric) for arm in arms),
+        answers,
+        level,
+        stop,
+        margin,
     )
 
 
-def _what_the_band_is(reference: str, level: float | None, stop: int | None, margin: float) -> str:
-    around = f"± {points(margin, sign=False)}"
+def _what_the_band_is(reference: str, level: float | None, stop: int | None, around: str) -> str:
     if level is None:
         return f"band: {reference} at the same epoch {around}"
     when = counted(stop, "epoch") if stop else "the baseline's epochs"
     return f"band: {reference} after {when} {around}"
 
 
-def _curve(every: Rows, arm: str) -> Curve:
+def _curve(every: Rows, arm: str, by: Metric) -> Curve:
     rows = every.where("arm", arm).by("epoch")
-    columns = (rows.numbers(name) for name in ("accuracy", "low", "high"))
+    columns = (by.sign * rows.numbers(name) for name in (by.name, "low", "high"))
     return Curve(arm, rows.numbers("epoch").astype(int), *columns)

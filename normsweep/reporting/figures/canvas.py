@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from normsweep.parts import Metric
 from normsweep.reporting.figures.style import Style, faint
 from normsweep.reporting.figures.text import fitted
 
@@ -21,8 +22,8 @@ __all__ = [
     "height_of",
     "log_ticks",
     "new_figure",
-    "percent_ticks",
     "place",
+    "value_ticks",
     "width_of",
 ]
 
@@ -96,14 +97,16 @@ def blank(axes: Axes) -> None:
     axes.axis("off")
 
 
-def percent_ticks(axes: Axes, vertical: bool = True) -> None:
-    """Fractions as percentages, with the decimals that their range needs."""
-    axis = axes.yaxis if vertical else axes.xaxis
-    low, high = axes.get_ylim() if vertical else axes.get_xlim()
-    span = 100 * abs(high - low)
-    decimals = 0 if span > 8 else 1 if span > 0.8 else 2
-    axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.{decimals}f} %"))
+def value_ticks(axes: Axes, by: Metric) -> None:
+    """Values of a metric, upwards better, with the decimals that their range needs."""
+    low, high = axes.get_ylim()
+    span = by.scale * abs(high - low)
+    decimals = 0 if span > 8 else 1 if span > 0.8 else 2 if span > 0.08 or by.percent else 3
+    unit, scale = " %" if by.percent else "", by.sign * by.scale
+    axes.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{scale * value + 0.0:.{decimals}f}{unit}")
+    )
 
 
 def epoch_ticks(axes: Axes, last: int) -> None:

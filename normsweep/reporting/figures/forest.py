@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from normsweep.parts import Metric
 from normsweep.reporting.figures.canvas import beside, new_figure, place
 from normsweep.reporting.figures.forest_rows import ROW, ForestGroup, forest_groups, reach
 from normsweep.reporting.figures.style import BAND, PAPER, Style, faint, house_style
@@ -25,8 +26,8 @@ GLYPHS = {"catches up": "✓", "does not catch up": "✕"}
 SHAPES = {"catches up": "o", "does not catch up": "s"}
 DASHES: Any = [(0, (2, 2)), "solid"]
 """Of the margin, and of no gap."""
-NUMBERS, WORDS = 1.75, 1.85
-"""Inches at the right for gap and interval, and for the verdict."""
+NUMBERS, LONGER, WORDS = 1.75, 0.45, 1.85
+"""Inches at the right for gap and interval, more where they have four decimals, and for the verdict."""
 
 
 @house_style
@@ -40,11 +41,11 @@ def draw_forest(verdicts: pd.DataFrame, style: Style) -> Figure | None:
         return None
     rows = [row for group in groups for row in group.rows]
     height = groups[-1].lines[-1] + ROW / 2 + 0.1
-    left, right = (0.2, 0.2) if style.narrow else (_names(rows), NUMBERS + WORDS)
+    left, right = (0.2, 0.2) if style.narrow else (_names(rows), _numbers(rows[0].by) + WORDS)
     figure = new_figure(style.width, height + 0.55)
     axes = place(figure, left, 0.0, style.width - left - right, height)
     axes.set(ylim=(height, 0), xlim=reach(rows))
-    _draw_axis(axes)
+    _draw_axis(axes, rows[0].by)
     for group in groups:
         title = fitted(group.title, style.width - 0.1, 9, bold=True)
         beside(axes, title, 0, -left, group.y, size=9, weight="bold")
@@ -60,17 +61,24 @@ def _names(rows: Sequence[VerdictRow]) -> float:
     return min(max(inches(row.arm, 8.8) for row in rows), 1.7) + 0.3
 
 
-def _draw_axis(axes: Axes) -> None:
+def _numbers(by: Metric) -> float:
+    return NUMBERS if by.percent else NUMBERS + LONGER
+
+
+def _draw_axis(axes: Axes, by: Metric) -> None:
     axes.spines["left"].set_visible(False)
     axes.set_yticks([])
     axes.grid(False)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(_tick))
-    axes.set_xlabel("points of accuracy against the reference")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, by)))
+    measured = f"{by.unit} of {by.label}" if by.unit else by.label
+    turned = "" if by.sign > 0 else "; better to the right"
+    axes.set_xlabel(f"{measured} against the reference{turned}")
 
 
-def _tick(value: float, _: object = None) -> str:
-    return f"{100 * value:+g}".replace("-", "−") if round(100 * value, 6) else "0"
+def _tick(value: float, by: Metric) -> str:
+    shown = by.sign * by.scale * value
+    return f"{shown:+g}".replace("-", "−") if round(shown, 6) else "0"
 
 
 def _draw_margin(axes: Axes, group: ForestGroup, style: Style) -> None:
@@ -98,7 +106,8 @@ def _draw_intervals(axes: Axes, group: ForestGroup, style: Style) -> None:
         ("interval", 4.5, 0.45, [(row.low, row.high) for row in rows]),
         ("seeds", 1.4, 1.0, [(row.seeds_low, row.seeds_high) for row in rows]),
     ):
-        ends = np.clip(np.array(bounds, dtype=float), *axes.get_xlim())
+        upward = rows[0].by.sign * np.array(bounds, dtype=float)
+        ends = np.clip(upward, *axes.get_xlim())
         axes.hlines(
             group.lines, ends[:, 0], ends[:, 1], colors=[style.look(row.arm).colour for row in rows],
             linewidth=width, alpha=opacity, label=f"_{kind} {rows[0].question}",
@@ -110,10 +119,11 @@ def _draw_gap(axes: Axes, row: VerdictRow, y: float, colour: str) -> None:
     if not math.isfinite(row.gap):
         return
     low, high = axes.get_xlim()
-    beyond = "<" if row.gap < low else ">" if row.gap > high else ""
+    gap = row.by.sign * row.gap
+    beyond = "<" if gap < low else ">" if gap > high else ""
     hollow = row.undecided and not beyond
     axes.plot(
-        [min(max(row.gap, low), high)], [y], beyond or SHAPES.get(row.word, "D"), markersize=6.5,
+        [min(max(gap, low), high)], [y], beyond or SHAPES.get(row.word, "D"), markersize=6.5,
         markerfacecolor=PAPER if hollow else colour, markeredgewidth=1.5 if hollow else 0.8,
         markeredgecolor=colour if hollow else PAPER, clip_on=False, zorder=4,
         label=f"{row.question} {row.arm}",
@@ -124,13 +134,14 @@ def _describe(
     axes: Axes, row: VerdictRow, y: float, style: Style, left: float, right: float
 ) -> None:
     answer = f"{GLYPHS.get(row.word, '?')} {epoch_words(row)}"
-    gap = points(row.gap).partition(" ")[0]
+    gap = points(row.gap, by=row.by).partition(" ")[0]
     if style.narrow:
         up = y - ROW + 0.06
         beside(axes, fitted(row.arm, 1.25, 8.8), 0, 0.1 - left, up)
         beside(axes, fitted(f"{gap} · {answer}", 2.5, 8.5), 1, 0.15, up, ha="right", size=8.5)
         return
-    interval = f" ({between(row.low, row.high)})" if math.isfinite(row.low) else ""
+    interval = f" ({between(row.low, row.high, row.by)})" if math.isfinite(row.low) else ""
     beside(axes, fitted(row.arm, left - 0.2, 8.8), 0, 0.12 - left, y)
-    beside(axes, fitted(f"{gap}{interval}", NUMBERS - 0.15, 8), 1, 0.12, y, size=8)
-    beside(axes, fitted(answer, WORDS - 0.05, 8.2), 1, NUMBERS, y, size=8.2)
+    room = _numbers(row.by)
+    beside(axes, fitted(f"{gap}{interval}", room - 0.15, 8), 1, 0.12, y, size=8)
+    beside(axes, fitted(answer, WORDS - 0.05, 8.2), 1, room, y, size=8.2)

@@ -49,9 +49,10 @@ def forest_groups(verdicts: pd.DataFrame | None, narrow: bool = False) -> list[F
 
 
 def reach(rows: Sequence[VerdictRow]) -> tuple[float, float]:
-    """The axis of gaps: two margins at least, nine at most."""
+    """The axis of gaps, better to the right: two margins at least, nine at most."""
     margin = max(row.margin for row in rows)
-    bounds = [b for row in rows for b in (row.low, row.high, row.seeds_low, row.seeds_high)]
+    sign = rows[0].by.sign
+    bounds = [sign * b for row in rows for b in (row.low, row.high, row.seeds_low, row.seeds_high)]
     seen = [b for b in bounds if abs(b) <= MOST * margin]
     low, high = min([*seen, -2 * margin]), max([*seen, 2 * margin])
     room = 0.06 * (high - low)

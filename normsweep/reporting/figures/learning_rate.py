@@ -1,4 +1,4 @@
-"""Validation accuracy of the search's trials against their learning rate."""
+"""The score on validation of the search's trials against their learning rate."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from normsweep.parts import Metric
 from normsweep.reporting.figures.canvas import (
     columns_of,
     heading,
     height_of,
     log_ticks,
     new_figure,
-    percent_ticks,
     place,
+    value_ticks,
 )
 from normsweep.reporting.figures.key import ROW, arm_key, key_rows
 from normsweep.reporting.figures.limits import accuracy_limits, finite, near_the_best
@@ -43,7 +45,7 @@ def draw_learning_rate(learning_rates: pd.DataFrame, style: Style) -> Figure | N
     if not len(trials):
         return None
     optimizers, arms = trials.each("optimizer"), style.ordered(trials.each("arm"))
-    limits, across = _accuracies(trials, arms, style.reference), _rates(trials)
+    limits, across = _limits(trials, arms, style), _rates(trials)
     figure, places = _layout(style, arms, len(optimizers))
     for optimizer, axes in zip(optimizers, places, strict=True):
         axes.set(xlim=across, ylim=limits, xscale="log", xlabel="learning rate")
@@ -67,7 +69,7 @@ def _layout(style: Style, arms: list[str], count: int) -> tuple[Figure, list[Axe
         if across:
             axes.tick_params(labelleft=False)
         else:
-            axes.set_ylabel("validation accuracy")
+            axes.set_ylabel(f"validation {style.metric.label}")
         places.append(axes)
     return figure, places
 
@@ -77,19 +79,19 @@ def _draw_panel(axes: Axes, trials: Rows, style: Style) -> None:
     bottom, top = axes.get_ylim()
     for arm in style.ordered(trials.each("arm")):
         rows, look = trials.where("arm", arm), style.look(arm)
-        rate, accuracy = rows.numbers("learning_rate"), rows.numbers("val_accuracy")
-        lost = rows.flags("diverged") | np.isnan(accuracy)
-        cut = ~lost & (accuracy < bottom)
+        rate, score = rows.numbers("learning_rate"), _scores(rows, style.metric)
+        lost = rows.flags("diverged") | np.isnan(score)
+        cut = ~lost & (score < bottom)
         shown = ~lost & ~cut
         dots = {"linestyle": "none", **look.dots, "rasterized": crowded(rate)}
-        axes.plot(rate[shown], accuracy[shown], label=arm, **dots)
+        axes.plot(rate[shown], score[shown], label=arm, **dots)
         _at_foot(axes, rate[cut], bottom, f"_cut {arm}", "v", color=look.colour)
         foot = bottom + 0.05 * (top - bottom)
         _at_foot(axes, rate[lost], foot, f"_diverged {arm}", "x", color=look.colour)
         under, diverged = under + int(cut.sum()), diverged + int(lost.sum())
     _note(axes, under, diverged)
     log_ticks(axes, vertical=False)
-    percent_ticks(axes)
+    value_ticks(axes, style.metric)
 
 
 def _at_foot(axes: Axes, x: np.ndarray, y: float, label: str, marker: str, color: str) -> None:
@@ -114,16 +116,20 @@ def _note(axes: Axes, under: int, diverged: int) -> None:
     )  # fmt: skip
 
 
-def _accuracies(trials: Rows, arms: list[str], reference: str) -> tuple[float, float]:
+def _scores(rows: Rows, by: Metric) -> NDArray[np.float64]:
+    return by.sign * rows.numbers(f"val_{by.name}")
+
+
+def _limits(trials: Rows, arms: list[str], style: Style) -> tuple[float, float]:
     """Half of the trials are seen, and the best one of each arm that is near the best of all."""
     trained = trials.only(~trials.flags("diverged"))
-    scores = {arm: finite(trained.where("arm", arm).numbers("val_accuracy")) for arm in arms}
+    scores = {arm: finite(_scores(trained.where("arm", arm), style.metric)) for arm in arms}
     tops = {arm: float(values.max()) for arm, values in scores.items() if values.size}
     if not tops:
         return 0.0, 1.0
     every = np.concatenate(list(scores.values()))
-    needed = [*near_the_best(tops, reference), float(np.median(every))]
-    return accuracy_limits(every, np.array(needed) - UNIT, UNIT)
+    needed = [*near_the_best(tops, style.reference), float(np.median(every))]
+    return accuracy_limits(every, np.array(needed) - UNIT, UNIT, style.metric)
 
 
 def _rates(trials: Rows) -> tuple[float, float]:

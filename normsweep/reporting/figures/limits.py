@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from normsweep.parts import ACCURACY, Metric
 from normsweep.reporting.figures.rows import number
 
 __all__ = ["accuracy_limits", "finite", "near_the_best"]
@@ -31,9 +32,9 @@ def near_the_best(tops: Mapping[str, float], reference: str) -> list[float]:
 
 
 def accuracy_limits(
-    values: Iterable[object], needed: Iterable[object], unit: float
+    values: Iterable[object], needed: Iterable[object], unit: float, by: Metric = ACCURACY
 ) -> tuple[float, float]:
-    """Where an axis of accuracies begins and ends.
+    """Where an axis of accuracies, or of another metric's values upwards better, begins and ends.
 
     It shows everything where that takes no more than 16 of `unit` (the margin); otherwise it begins
     where `needed` (the values without which the figure says nothing) does, or at 16 units under the
@@ -51,4 +52,5 @@ def accuracy_limits(
         bottom = top - allowed
     room = max(top - bottom, 6 * unit)
     bottom = min(bottom, top - 0.8 * room)
-    return bottom - 0.05 * room, min(top + 0.07 * room, max(1.0 + 0.01 * room, top))
+    best = by.sign * by.best
+    return bottom - 0.05 * room, min(top + 0.07 * room, max(best + 0.01 * room, top))

@@ -68,7 +68,8 @@ def _time_ticks(axes: Axes, last: float) -> str:
 
 def _draw_arm(axes: Axes, rows: Rows, arm: str, y: int, style: Style) -> None:
     look, hours = style.look(arm), rows.numbers("hours")
-    new = _records(rows.numbers("val_accuracy"))
+    by = style.metric
+    new = _records(by.sign * rows.numbers(f"val_{by.name}"))
     axes.axhline(y, color=faint(0.13), linewidth=0.8, label="_row", zorder=0.5)
     axes.plot(
         hours, np.full(len(hours), y), "|", color=look.colour, markersize=8, markeredgewidth=1.2,
@@ -88,7 +89,9 @@ def _records(scores: np.ndarray) -> np.ndarray:
 def _describe(axes: Axes, rows: Rows, y: int, style: Style) -> None:
     done, best = finite(rows.numbers("done")), finite(rows.numbers("best"))
     note = counted(int(done.max()) if done.size else len(rows), "trial")
-    note += f", best {percent(float(best.max()), 1)}" if best.size else ""
+    if best.size:
+        by = style.metric
+        note += f", best {percent(by.sign * float((by.sign * best).max()), 1, by)}"
     if style.narrow:
         beside(axes, note, 1, 0.0, y, down=0.18, ha="right", size=8.2, color=faint(0.8))
     else:

@@ -9,6 +9,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 
+from normsweep.parts import ACCURACY, Metric
+
 __all__ = [
     "BAND",
     "INK",
@@ -84,12 +86,14 @@ class Style:
     """The arms of a study in their order, which one is the reference, and how wide to draw.
 
     The reference is drawn in ink, round and thick; the others in colours, each with a marker of its
-    own, and with dashes once the colours are used up.
+    own, and with dashes once the colours are used up. Up is better in every figure: where lower values
+    of the metric are, they are drawn as their negatives, and ticks and labels say what they are.
     """
 
     arms: tuple[str, ...]
     reference: str
     width: float = WIDE
+    metric: Metric = ACCURACY
 
     @property
     def narrow(self) -> bool:

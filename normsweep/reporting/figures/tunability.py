@@ -13,8 +13,8 @@ from normsweep.reporting.figures.canvas import (
     epoch_ticks,
     heading,
     new_figure,
-    percent_ticks,
     place,
+    value_ticks,
 )
 from normsweep.reporting.figures.cut import mark_cut
 from normsweep.reporting.figures.end_labels import EndLabel, label_ends, room_for
@@ -34,7 +34,7 @@ LEFT, UNIT = 0.78, 0.002
 
 @house_style
 def draw_tunability(tunability: pd.DataFrame, style: Style) -> Figure | None:
-    """The expected best validation accuracy after k trials, a panel per kind of estimate.
+    """The expected best score on validation after k trials, a panel per kind of estimate.
 
     Columns as in the frame `tunability`; a band is drawn where there is one. None without rows.
     """
@@ -70,32 +70,35 @@ def _ends(panel: Rows, style: Style) -> list[EndLabel]:
     for arm in style.ordered(panel.each("arm")):
         known = finite(panel.where("arm", arm).by("trials").numbers("expected"))
         if known.size:
-            labels.append(EndLabel(arm, float(known[-1]), percent(float(known[-1]))))
+            end, by = float(known[-1]), style.metric
+            labels.append(EndLabel(arm, by.sign * end, percent(end, by=by)))
     return labels
 
 
 def _limits(panel: Rows, ends: Sequence[EndLabel], style: Style) -> tuple[float, float]:
     """What the arms reach is seen, and half of the way there."""
-    expected = panel.numbers("expected")
+    expected = style.metric.sign * panel.numbers("expected")
     if not ends:
-        return accuracy_limits(expected, (), UNIT)
+        return accuracy_limits(expected, (), UNIT, style.metric)
     needed = near_the_best({end.arm: end.y for end in ends}, style.reference)
-    return accuracy_limits(expected, [*needed, float(np.median(finite(expected)))], UNIT)
+    half = float(np.median(finite(expected)))
+    return accuracy_limits(expected, [*needed, half], UNIT, style.metric)
 
 
 def _draw_panel(axes: Axes, panel: Rows, style: Style, steps: str) -> None:
+    sign = style.metric.sign
     last = int(panel.numbers("trials").max())
     for arm in style.back_to_front(panel.each("arm")):
         rows, look = panel.where("arm", arm).by("trials"), style.look(arm)
-        k, expected = rows.numbers("trials"), rows.numbers("expected")
+        k, expected = rows.numbers("trials"), sign * rows.numbers("expected")
         axes.fill_between(
-            k, rows.numbers("low"), rows.numbers("high"), color=look.colour, alpha=0.13, linewidth=0,
-            label=f"_band {arm}",
+            k, sign * rows.numbers("low"), sign * rows.numbers("high"), color=look.colour, alpha=0.13,
+            linewidth=0, label=f"_band {arm}",
         )  # fmt: skip
         every = max(1, len(k) // 8)
         axes.plot(k, expected, **look.line, markevery=every, drawstyle=steps, label=arm)
         mark_cut(axes, k, expected, look.colour, arm)
     axes.set(xlim=(1 - 0.03 * last, 1.03 * last), xlabel="trials of the arm")
-    axes.set_ylabel("validation accuracy")
+    axes.set_ylabel(f"validation {style.metric.label}")
     epoch_ticks(axes, last)
-    percent_ticks(axes)
+    value_ticks(axes, style.metric)

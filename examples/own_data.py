@@ -1,0 +1,54 @@
+"""Data and a network of one's own: does normalization matter for them?
+
+    python examples/own_data.py
+
+Tumours of the Breast Cancer Wisconsin data (569 rows, 30 features whose scales differ by a factor of
+ten thousand; it comes with scikit-learn), a small dense network. In less than two minutes on two
+cores: it does; with both tuned, raw features do not catch up with standardized ones.
+"""
+
+import keras
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import train_test_split
+
+import normsweep
+
+SWEEP = {
+    "name": "own-data",
+    "question": "Does a dense network on raw features of tumours catch up with standardized ones?",
+    "reference": "standardize",
+    "model": {"batch_size": 32},
+    "search": {
+        "trials": 14,
+        "space": {
+            "normalization": ["none", "standardize"],
+            "learning_rate": {"low": 1e-4, "high": 2e-2, "log": True},
+            "optimizer": ["adam"],
+            "epochs": 10,
+        },
+    },
+    # Declared before the search: 3 points of accuracy would pass for equal.
+    "confirm": {"seeds": 8, "margin": 0.03, "baseline": {"learning_rate": 0.001, "epochs": 10}},
+}
+
+
+def build(input_shape, classes):
+    """A network for (features,), with a softmax over the classes; normsweep compiles it."""
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Dense(32, activation="relu"),
+            keras.layers.Dense(16, activation="relu"),
+            keras.layers.Dense(classes, activation="softmax"),
+        ]
+    )
+
+
+x, y = load_breast_cancer(return_X_y=True)
+x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.3, stratify=y, random_state=0)
+
+study = normsweep.run(SWEEP, data=(x_train, y_train, x_test, y_test), model=build)
+
+print(study.verdict())
+print(study.best()[["arm", "val_accuracy", "learning_rate", "epochs"]].to_string(index=False))
+print("report:", study.report("own-data-report"))

@@ -1,0 +1,327 @@
+"""normsweep from Python: `run` a study, `load` one that exists, look at it as data frames."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from normsweep.errors import SweepError
+from normsweep.plain import printable
+from normsweep.secrets import masked
+from normsweep.spec import Sweep
+from normsweep.stores import STORAGE, TRACKING, storage_option
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from normsweep.search import StudyInfo
+    from normsweep.spec import Record
+
+__all__ = ["Study", "Verdict", "load", "run"]
+
+Build = Callable[..., Any]
+"""`build(input_shape, classes)` returns an uncompiled `keras.Model` that ends in a softmax."""
+OWN = "own"
+"""The name of data and network that were handed over."""
+
+
+def run(
+    sweep: Sweep | Mapping[str, Any] | str | Path = "quickstart",
+    data: Any = None,
+    model: Build | None = None,
+    *,
+    study_name: str | None = None,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    mlflow_page: str | None = None,
+    n_trials: int | None = None,
+    timeout: float | str | None = None,
+    seed: int | None = None,
+    data_dir: str | Path | None = None,
+    executor: Literal["processes", "inline", "ray"] = "processes",
+    n_jobs: int | None = None,
+    ray_address: str | None = None,
+    device: Literal["auto", "cpu", "gpu"] = "auto",
+    phase: Literal["search", "confirm", "all"] = "all",
+    set: Mapping[str, Any] | None = None,
+    plugins: Sequence[str] | str | None = None,
+    quiet: bool = False,
+    console: Console | None = None,
+) -> Study:
+    """Run a study, or continue it by its name, as `python -m normsweep.study` does.
+
+    Args:
+        sweep: a `Sweep`, the path of a sweep file, the name of a shipped one, or a table as TOML has it.
+        data: `(x_train, y_train, x_test, y_test)`, in place of the sweep's dataset: x (n, features),
+            (n, height, width) or (n, height, width, channels), whole or real numbers as they are
+            before any normalization; y (n,) whole numbers or texts. Arrays, frames, lists, or
+            iterables of (image, label): `normsweep.parts.Dataset.of` says which.
+        model: `build(input_shape, classes)`, in place of the sweep's network: an uncompiled
+            `keras.Model` that takes (batch, *input_shape) float32 and ends in a softmax over the
+            classes. Keyword-only arguments are options that `model.options` and the space may set.
+        study_name: the sweep's name where it is not given.
+        storage: URL of Optuna's database; `OPTUNA_STORAGE`, else `mlruns/optuna.db`.
+        tracking_uri: of MLflow; `MLFLOW_TRACKING_URI`, else `mlruns/mlflow.db`.
+        mlflow_page: where browsers open MLflow, if not at the tracking URI.
+        n_trials: trials in total over the study's life.
+        timeout: seconds after which no trial is started.
+        seed: of split, initial weights, order of batches and sampler.
+        data_dir: folder with mnist.npz and the like; `NORMSWEEP_DATA` where it is not given.
+        executor: where trials run: processes of their own, this one, or a Ray cluster.
+        n_jobs: trials side by side.
+        ray_address: of a cluster; `RAY_ADDRESS`, else one of this machine.
+        device: `auto` takes a GPU where there is one.
+        phase: the search, its confirmation on fresh seeds, or both.
+        set: further keys of the sweep by dotted name, as `{"confirm.seeds": 5}`.
+        plugins: modules that register parts, in place of those that the sweep names.
+        quiet: print nothing.
+        console: where progress and tables are printed; standard output where it is not given.
+
+    Returns:
+        The study; every trial is in the stores, and the same call continues it.
+
+    Raises:
+        UserError: a mistake that the caller can mend, as `SweepError` or `DataError`: a line each,
+            with what was received and what is legal.
+        Interrupted: a KeyboardInterrupt; everything so far is recorded.
+        StudyStopped: the study cannot go on; everything so far is recorded.
+    """
+    from normsweep.driver import Settings, run_study
+    from normsweep.parts import read_sweep
+    from normsweep.reporting.console import make_console
+
+    _check_choices(executor, n_jobs, device, phase)
+    options = {
+        "name": ("study_name", study_name),
+        "search.trials": ("n_trials", n_trials),
+        "search.timeout": ("timeout", timeout),
+        "seed": ("seed", seed),
+        "plugins": ("plugins", plugins),
+    }
+    given = {key: value for key, (_, value) in options.items() if value is not None}
+    names = {key: options[key][0] for key in given}
+    own = {"data.dataset": data, "model.name": model}
+    handed_over = {key: OWN for key, value in own.items() if value is not None}
+    with _lent(data, model):
+        settings = {**(set or {}), **handed_over, **given}
+        read = read_sweep(sweep, options=names, settings=settings)
+        place = Settings(
+            storage=_chosen(storage, "OPTUNA_STORAGE", STORAGE),
+            tracking_uri=_chosen(tracking_uri, "MLFLOW_TRACKING_URI", TRACKING),
+            mlflow_page=mlflow_page or os.environ.get("NORMSWEEP_MLFLOW_PAGE"),
+            executor=executor,
+            n_jobs=n_jobs,
+            ray_address=ray_address or os.environ.get("RAY_ADDRESS"),
+            device=device,
+            phase=phase,
+            data_dir=_data_dir(data_dir),
+            sweep_file=_file(sweep),
+            overrides=tuple(f"{key}={value}" for key, value in settings.items()),
+        )
+        whole = run_study(read, place, console or make_console(quiet))
+    if not whole:
+        warnings.warn(
+            f"study {read.name}: no trial has a score, or MLflow lacks a part of what is recorded; "
+            "the same call, or normsweep sync, delivers it",
+            stacklevel=2,
+        )
+    return Study(read.name, place.storage)
+
+
+def load(study_name: str | None = None, storage: str | None = None) -> Study:
+    """A study that exists, to look at; `run` continues it.
+
+    Args:
+        study_name: its name; not needed where there is one only.
+        storage: URL of Optuna's database; `OPTUNA_STORAGE`, else `mlruns/optuna.db`.
+
+    Raises:
+        StoreError: there is no such study.
+    """
+    from normsweep.search import load_study
+
+    url = _chosen(storage, "OPTUNA_STORAGE", STORAGE)
+    return Study(load_study(url, study_name).study_name, url)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study in its database, read anew at each call; in a notebook it shows itself."""
+
+    name: str
+    storage: str = field(default=STORAGE, repr=False)
+    """URL of Optuna's database."""
+
+    def best(self, top: int | None = None) -> pd.DataFrame:
+        """Each arm's best trial of the search, or the `top` best of all; columns: docs/columns.md."""
+        if top is not None and top < 1:
+            raise SweepError(f"top: received {top}; legal: a number from 1 up")
+        return self._table("best", top)
+
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, those of the confirmation too."""
+        return self._table("trials")
+
+    def epochs(self) -> pd.DataFrame:
+        """One row an epoch of a trial."""
+        return self._table("epochs")
+
+    def arms(self) -> pd.DataFrame:
+        """One row an arm: how its trials of the search ended."""
+        return self._table("arms")
+
+    def verdict(self) -> Verdict:
+        """What the confirmation decided.
+
+        Raises:
+            StoreError: there was none yet.
+        """
+        from normsweep.reporting.study_tables import confirmed_evidence
+
+        return _verdict(confirmed_evidence(*self._read(), storage_option(self.storage)))
+
+    def report(self, folder: str | Path | None = None) -> Path:
+        """Write the report, one page with its figures and tables; the page's path.
+
+        Args:
+            folder: `mlruns/reports/STUDY` where it is not given.
+
+        Raises:
+            StoreError: the study has no trial yet.
+            UserError: the folder cannot be written.
+        """
+        from normsweep.reporting.study_report import write_study_report
+
+        place = None if folder is None else Path(folder)
+        return write_study_report(*self._read(), storage_option(self.storage), place)
+
+    def _read(self) -> tuple[StudyInfo, list[Record]]:
+        from normsweep.search import read_study
+
+        return read_study(self.storage, self.name)
+
+    def _table(self, name: str, top: int | None = None) -> pd.DataFrame:
+        from normsweep.reporting.study_tables import study_table
+
+        return study_table(*self._read(), name, top)
+
+    def _repr_html_(self) -> str:
+        from normsweep.reporting.formats import render
+        from normsweep.reporting.study_report import study_evidence
+        from normsweep.reporting.study_tables import study_table
+
+        info, records = self._read()
+        head = f"<h4>{escape(printable(info.name))}</h4>"
+        question = escape(printable(str(info.sweep.get("question", ""))))
+        if not info.begun:
+            return f"{head}<p>{question}</p><p>No trial yet.</p>"
+        best = study_table(info, records, "best").filter(SHOWN)
+        return (
+            f"{head}<p>{question}</p>{_verdict(study_evidence(info, records))._repr_html_()}"
+            f"<p>Each arm's best trial of the search; stored in {escape(masked(self.storage))}</p>"
+            f"{render(best, 'html').decode()}"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a confirmation decided: the answer in a sentence, and every question's verdict."""
+
+    sentence: str
+    """The primary question's answer."""
+    table: pd.DataFrame = field(repr=False)
+    """One row a question and arm; columns: docs/columns.md."""
+    lines: pd.DataFrame = field(repr=False)
+    """The same for people: all columns are text."""
+
+    def __str__(self) -> str:
+        from normsweep.reporting.console import table_text
+
+        return f"{self.sentence}\n\n{table_text(self.lines)}"
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from normsweep.reporting.formats import render
+
+        sentence = f"<p><b>{escape(printable(self.sentence))}</b></p>"
+        return sentence + (render(self.lines, "html").decode() if len(self.lines) else "")
+
+
+SHOWN = ["arm", "val_accuracy", "optimizer", "learning_rate", "epochs", "trial"]
+
+
+def _verdict(found: Any) -> Verdict:
+    from normsweep.reporting.answer import answer_sentence, verdict_lines
+
+    declared = found.declared
+    sentence = answer_sentence(
+        found.verdicts, declared.compare, declared.reference, declared.primary
+    )
+    return Verdict(sentence, found.verdicts, verdict_lines(found.verdicts))
+
+
+@contextmanager
+def _lent(data: Any, model: Build | None) -> Iterator[None]:
+    """Data and network under names of the registries, while a study runs."""
+    from normsweep.parts import datasets, models
+    from normsweep.parts.memory import four_arrays
+
+    with ExitStack() as stack:
+        if data is not None:
+            found = (four_arrays(data), "data in memory")
+            stack.enter_context(datasets.registry.lent(OWN, lambda data_dir: found))
+        if model is not None:
+            if not callable(model):
+                raise SweepError(
+                    f"model: received {type(model).__name__}; legal: a function build(input_shape, "
+                    "classes) that returns a keras.Model, which is built anew for every trial"
+                )
+            stack.enter_context(models.registry.lent(models.OWN, model))
+        yield
+
+
+def _check_choices(executor: str, n_jobs: int | None, device: str, phase: str) -> None:
+    """Raise a line for each argument that is none of its legal values."""
+    legal = {
+        "executor": (executor, ("processes", "inline", "ray")),
+        "device": (device, ("auto", "cpu", "gpu")),
+        "phase": (phase, ("search", "confirm", "all")),
+    }
+    problems = [
+        f"{name}: received {value!r}; legal: {', '.join(values)}"
+        for name, (value, values) in legal.items()
+        if value not in values
+    ]
+    counted = n_jobs is None or (isinstance(n_jobs, int) and n_jobs >= 1)
+    if not counted or (n_jobs != 1 and n_jobs is not None and executor == "inline"):
+        problems.append(
+            f"n_jobs: received {n_jobs!r} with executor {executor!r}; legal: a number from 1 up, and 1 "
+            "with inline"
+        )
+    if problems:
+        raise SweepError(problems)
+
+
+def _chosen(given: str | None, variable: str, default: str) -> str:
+    return given or os.environ.get(variable) or default
+
+
+def _data_dir(given: str | Path | None) -> Path | None:
+    folder = given or os.environ.get("NORMSWEEP_DATA")
+    return Path(folder) if folder else None
+
+
+def _file(sweep: Sweep | Mapping[str, Any] | str | Path) -> Path | None:
+    """The sweep's file, which is kept with every run."""
+    from normsweep.spec import find_sweep
+
+    return find_sweep(sweep) if isinstance(sweep, str | Path) else None

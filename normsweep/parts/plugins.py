@@ -1,0 +1,134 @@
+"""Plug-ins: modules that register parts of their own when they are imported.
+
+A sweep names them under `plugins`; installed packages offer theirs as entry points of the group
+`normsweep.parts`. To import a module is to run it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from normsweep.errors import SweepError
+from normsweep.parts.registry import Registry
+from normsweep.spec.problems import Problem, shown
+
+__all__ = ["GROUP", "installed_plugins", "plugin_problems"]
+
+GROUP = "normsweep.parts"
+"""The group of entry points."""
+MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
+LONGEST = 200
+
+Registries = Sequence[Registry]
+
+
+def plugin_problems(
+    names: object, folders: Iterable[Path], registries: Registries
+) -> Iterator[Problem]:
+    """Import the modules that a sweep names; every one that cannot be had is a problem.
+
+    Args:
+        names: what the sweep has under `plugins`: a module's name, or a list of them.
+        folders: where modules may lie beside those of the environment.
+        registries: where they register.
+    """
+    listed = [names] if isinstance(names, str) else names
+    if not isinstance(listed, list | tuple):
+        yield Problem("plugins", f"received {shown(names)}; legal: {LEGAL}")
+        return
+    places = [str(folder.resolve()) for folder in folders]
+    if listed:  # at the end: nothing there takes the place of a module that is installed
+        sys.path += [place for place in dict.fromkeys(places) if place not in sys.path]
+    for name in listed:
+        if not isinstance(name, str) or len(name) > LONGEST or not MODULE.fullmatch(name):
+            yield Problem("plugins", f"received {shown(name)}; legal: {LEGAL}")
+        elif wrong := _shadowed(name, places) or _imported(name, registries):
+            yield Problem("plugins", f"received {shown(name)}, which {wrong}")
+
+
+def installed_plugins(registries: Registries) -> None:
+    """Import what installed packages offer.
+
+    Raises:
+        SweepError: a line for each one that cannot be had.
+    """
+    from importlib.metadata import entry_points
+
+    problems = [
+        f"the plug-in {shown(point.value)} of the package {point.dist.name if point.dist else '?'} "
+        + wrong
+        for point in entry_points(group=GROUP)
+        if (wrong := _imported(point.module, registries))
+    ]
+    if problems:
+        raise SweepError(problems)
+
+
+def _imported(name: str, registries: Registries) -> str:
+    """Import a module that is to register parts; what is wrong with it, or nothing."""
+    before = _count(registries)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in workers: many import TensorFlow
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or f"{name}.".startswith(f"{error.name}."):
+            return f"is not there; {LEGAL_PLACE}"
+        return _failed(error)
+    except (Exception, SystemExit) as error:
+        return _failed(error)
+    inside = (name, f"{name}.")
+    registered = any(
+        part.module == inside[0] or part.module.startswith(inside[1])
+        for registry in registries
+        for part in registry
+    )
+    if registered or _count(registries) != before:
+        return ""
+    return (
+        "registers no part; legal: a module with a function decorated as "
+        "@normsweep.parts.normalizations.register(NAME)"
+    )
+
+
+def _failed(error: BaseException) -> str:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return f"fails on import: {reason}; legal: a module that can be imported, with names of its own"
+
+
+def _shadowed(name: str, places: Sequence[str]) -> str:
+    """Whether another module of that name would be taken for the one in the sweep's folders."""
+    head = name.partition(".")[0]
+    if head in sys.builtin_module_names:
+        return f"Python itself has; {OWN_NAME}"
+    wanted = _file(lambda: PathFinder.find_spec(head, list(places)))
+    taken = _file(lambda: importlib.util.find_spec(head))
+    if wanted and taken and Path(wanted).resolve() != Path(taken).resolve():
+        return f"would be {taken}, and not {wanted}; {OWN_NAME}"
+    return ""
+
+
+def _file(find: Callable[[], object]) -> str | None:
+    """Where a module's code lies, as a finder says; None where there is none, or no file."""
+    try:
+        origin = getattr(find(), "origin", None)
+    except (ImportError, ValueError):  # a module that was made by hand
+        return None
+    return origin if origin and Path(origin).is_file() else None
+
+
+def _count(registries: Registries) -> int:
+    return sum(1 for registry in registries for _ in registry)
+
+
+LEGAL = "the names of modules, as my_module or my_package.parts"
+LEGAL_PLACE = (
+    "legal: a module in the sweep's folder, in the current one, or installed with this Python"
+)
+OWN_NAME = "legal: a name that no other module has"

@@ -1,0 +1,282 @@
+"""Studies from Python: data and networks of one's own, what comes back, what is refused."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import normsweep
+from normsweep.errors import SweepError, UserError
+from normsweep.parts import REGISTRIES, read_sweep
+from normsweep.search import read_study
+from normsweep.spec import load_sweep
+
+SWEEP = {
+    "name": "mine",
+    "question": "Do <raw> inputs do?",
+    "reference": "standardize",
+    "search": {
+        "trials": 4,
+        "space": {
+            "normalization": ["none", "standardize"],
+            "learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
+            "optimizer": ["adam"],
+            "epochs": [2, 4],
+        },
+    },
+    "confirm": {"seeds": 5, "margin": 0.05, "baseline": {"epochs": 2}},
+}
+HIDDEN = 6
+
+
+def hidden(units: int):
+    import keras
+
+    return keras.layers.Dense(units, activation="relu")
+
+
+def build(input_shape, classes):
+    """A small network; its units are a global of this module, its layer comes from a helper."""
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            hidden(HIDDEN),
+            keras.layers.Dense(classes, activation="softmax"),
+        ]
+    )
+
+
+def other_build(input_shape, classes):
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            hidden(HIDDEN + 1),
+            keras.layers.Dense(classes, activation="softmax"),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def table() -> tuple[np.ndarray, ...]:
+    """Two classes that differ in a feature of small scale, beside one of large scale: 120 + 60 rows."""
+    rng = np.random.default_rng(0)
+    y = np.arange(180) % 2
+    x = np.stack([y + rng.normal(0, 0.3, 180), rng.normal(0, 1000, 180)], axis=1)
+    return x[:120], y[:120], x[120:], y[120:]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("api")
+
+
+@pytest.fixture(scope="module")
+def study(folder, table):
+    """A whole study in worker processes, of a table and a network of this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return normsweep.run(SWEEP, data=table, model=build, device="cpu", quiet=True)
+
+
+@pytest.fixture
+def at_home(folder, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+@pytest.mark.usefixtures("at_home")
+class TestWhatComesBack:
+    def test_every_table_has_its_rows_and_columns(self, study):
+        assert repr(study) == "Study(name='mine')"
+        assert set(study.best()["arm"]) == {"none", "standardize"}
+        assert len(study.best(top=3)) == 3
+        trials = study.trials()
+        searched = trials[trials["phase"] == "search"]
+        assert Counter(searched["arm"]) == {"none": 2, "standardize": 2}
+        assert set(trials["status"]) == {"complete"}
+        assert len(study.epochs()) == trials["epochs_run"].sum()
+        assert list(study.arms()["trials"]) == [2, 2]
+
+    def test_the_verdict_is_a_sentence_and_a_table(self, study):
+        verdict = study.verdict()
+        assert set(verdict.table["arm"]) == {"none"}
+        assert verdict.sentence in str(verdict)
+        assert "both tuned, 4 epochs *" in str(verdict)
+        assert "<table" in verdict._repr_html_()
+
+    def test_a_notebook_is_shown_text_as_text(self, study):
+        shown = study._repr_html_()
+        assert "Do &lt;raw&gt; inputs do?" in shown
+        assert "<raw>" not in shown
+        assert study.verdict().sentence.split("“")[0] in shown
+
+    def test_the_report_is_written_where_it_is_wanted(self, study, tmp_path):
+        page = study.report(tmp_path / "out")
+        assert page.parent == tmp_path / "out"
+        assert "mine" in page.read_text()
+
+    def test_it_lies_in_the_same_stores_as_a_commands(self, study, folder):
+        _, records = read_study("sqlite:///mlruns/optuna.db", "mine")
+        assert all(record.run_id for record in records)
+        assert (folder / "mlruns" / "mlflow.db").is_file()
+        assert normsweep.load().name == normsweep.load("mine").name == "mine"
+
+    def test_the_network_is_known_by_its_configuration(self, study):
+        _, records = read_study("sqlite:///mlruns/optuna.db", "mine")
+        (model,) = {record.trial.model for record in records}
+        digests = {r.result.machine["model_digest"] for r in records if r.result}
+        assert model.startswith("own@")
+        assert {digest[:12] for digest in digests} == {model.partition("@")[2]}
+
+    def test_the_call_again_continues_it(self, study, table):
+        def renamed(shape, classes):
+            return build(shape, classes)
+
+        before = study.trials()
+        options = {"device": "cpu", "quiet": True, "phase": "search", "executor": "inline"}
+        again = normsweep.run(SWEEP, data=table, model=renamed, n_trials=6, **options)
+        trials = again.trials()
+        assert len(trials) == len(before) + 2
+        assert list(trials["run_id"][: len(before)]) == list(before["run_id"])
+
+    @pytest.mark.parametrize("changed", ["data", "model"])
+    def test_other_data_or_another_network_is_refused_in_a_sentence(self, study, table, changed):
+        given = {"data": table, "model": build}
+        given |= (
+            {"data": (table[0] + 1, *table[1:])} if changed == "data" else {"model": other_build}
+        )
+        with pytest.raises(SweepError) as error:
+            normsweep.run(SWEEP, **given, executor="inline", quiet=True)
+        (line,) = error.value.lines
+        assert "was begun " in line
+        assert "legal: the same" in line
+
+
+def test_nothing_of_ones_own_stays_registered(study):
+    names = [part.name for registry in REGISTRIES for part in registry]
+    assert "own" not in names
+
+
+def test_a_shipped_sweep_runs_by_its_name_with_changes(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    changes = {
+        "model": {"name": "synthetic"},
+        "search.space.epochs": [1, 2],
+        "confirm.seeds": 5,
+        "confirm.epochs": 2,
+        "confirm.baseline": {"epochs": 1},
+    }
+    study = normsweep.run(
+        "quickstart", set=changes, n_trials=3, study_name="quick", executor="inline"
+    )
+    assert study.name == "quick"
+    assert set(study.trials()["status"]) == {"complete"}
+    assert "best trial of each arm" in capsys.readouterr().out
+    assert study.verdict().sentence
+
+
+def test_a_study_runs_in_a_thread_that_gets_no_signals(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done: list[normsweep.Study] = []
+    sweep = SWEEP | {"data": {"dataset": "digits"}, "model": {"name": "synthetic"}}
+    options = {"phase": "search", "executor": "inline", "quiet": True}
+    thread = threading.Thread(target=lambda: done.append(normsweep.run(sweep, **options)))
+    thread.start()
+    thread.join()
+    assert len(done[0].trials()) == 4
+
+
+def test_addresses_come_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{tmp_path}/elsewhere.db")
+    with pytest.raises(UserError, match="where there is no database"):
+        normsweep.load()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"sweep": "nope"}, "nope: received no such file; legal: a path, or one of"),
+        ({"sweep": 5}, "sweep: received int; legal: a path, the name of a shipped sweep"),
+        ({"sweep": {**SWEEP, "nme": 1}}, "sweep: nme: received an unknown key; legal: name"),
+        ({"sweep": {**SWEEP, 3: 1}}, "sweep: 3: received an unknown key"),
+        ({"n_trials": 0}, "n_trials: received 0; legal: at least 1"),
+        ({"n_trials": "x"}, "n_trials: received \"x\"; legal: a whole number"),
+        ({"study_name": "a b"}, 'study_name: received "a b"; legal: letters'),
+        ({"seed": -1}, "seed: received -1; legal: at least 0"),
+        ({"executor": "dask"}, "executor: received 'dask'; legal: processes, inline, ray"),
+        ({"n_jobs": 0}, "n_jobs: received 0 with executor 'processes'; legal: a number from 1"),
+        ({"n_jobs": 2, "executor": "inline"}, "n_jobs: received 2 with executor 'inline'"),
+        ({"device": "tpu"}, "device: received 'tpu'; legal: auto, cpu, gpu"),
+        ({"phase": "both"}, "phase: received 'both'; legal: search, confirm, all"),
+        ({"set": {"confirm.seeds": 1}}, "set: confirm.seeds: received 1; legal: at least 2"),
+        ({"data": "mnist"}, "data: received"),
+        ({"data": (1, 2, 3)}, "data: received"),
+        ({"model": "lenet"}, "model: received str; legal: a function build(input_shape, classes)"),
+        ({"plugins": ["os; rm"]}, 'plugins: received "os; rm"; legal: the names of modules'),
+    ],
+    ids=lambda value: None if isinstance(value, str) else "-".join(value),
+)  # fmt: skip
+def test_an_argument_that_is_not_legal_is_an_exception_with_what_is(
+    tmp_path, monkeypatch, table, given, line
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        normsweep.run(**{"sweep": SWEEP, "data": table, "model": build, **given})
+    assert any(said.startswith(line) for said in error.value.lines), error.value.lines
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_build_that_makes_no_classifier_is_refused_before_any_trial(tmp_path, monkeypatch, table):
+    import keras
+
+    monkeypatch.chdir(tmp_path)
+
+    def logits(shape, classes):
+        return keras.Sequential([keras.Input(shape), keras.layers.Dense(classes)])
+
+    def fails(shape, classes):
+        return keras.layers.Reshape((3, 3))(keras.Input(shape))
+
+    for broken, said in ((logits, "no probabilities"), (fails, "cannot be built for inputs of")):
+        with pytest.raises(SweepError, match=said):
+            normsweep.run(SWEEP, data=table, model=broken, executor="inline", quiet=True)
+
+
+def test_a_function_that_cannot_travel_is_told(tmp_path, monkeypatch, table):
+    monkeypatch.chdir(tmp_path)
+    lock = threading.Lock()
+
+    def build_with_lock(shape, classes):
+        with lock:
+            return build(shape, classes)
+
+    with pytest.raises(SweepError, match='model "own": cannot be sent to another process'):
+        normsweep.run(SWEEP, data=table, model=build_with_lock, quiet=True)
+
+
+def test_a_sweep_is_read_from_a_sweep_as_from_its_file(parts):
+    for name in ("mnist", "quickstart", "mnist_20k"):
+        sweep = load_sweep(name, parts)
+        again = read_sweep(sweep)
+        assert again.plain() == sweep.plain()
+        assert again.confirm.baseline.model_fields_set == sweep.confirm.baseline.model_fields_set
+
+
+def test_conditions_and_lists_of_a_space_survive(parts, sweep_file):
+    sweep = load_sweep(
+        sweep_file,
+        parts,
+        [
+            "search.space.momentum={ low = 0.0, high = 0.9, step = 0.3, when = { optimizer = 'sgd' } }",
+            "search.space.nesterov={ choices = [true, false], when = { optimizer = ['sgd'] } }",
+        ],
+    )
+    assert read_sweep(sweep).plain() == sweep.plain()

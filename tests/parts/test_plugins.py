@@ -1,0 +1,224 @@
+"""Parts of one's own: named by a sweep, listed, used; what is wrong with a plug-in is one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from normsweep import cli, study
+from normsweep.parts import REGISTRIES, Registry
+from normsweep.parts.registry import NameTaken
+from normsweep.search import read_study
+from normsweep.shell import run
+from normsweep.spec import Status
+
+MODULE = '''
+import keras
+import numpy as np
+from normsweep.parts import datasets, models, normalizations, optimizers
+import {helper}
+
+
+@normalizations.register("halved")
+def halved(train):
+    """Divided by two, and by a helper's number."""
+    return [keras.layers.Rescaling(0.5 / {helper}.NUMBER)]
+
+
+@models.register("narrow")
+def narrow(input_shape, classes, *, units=4):
+    """One hidden layer."""
+    return keras.Sequential([
+        keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(units),
+        keras.layers.Dense(classes, activation="softmax"),
+    ])
+
+
+@optimizers.register("lion")
+def lion(learning_rate):
+    """Keras's Lion."""
+    return keras.optimizers.Lion(learning_rate)
+
+
+@datasets.register("stripes")
+def stripes(data_dir):
+    """Two classes of 4×4."""
+    y = np.arange(80) % 2
+    x = np.random.default_rng(0).integers(0, 99, (80, 4, 4)).astype(np.uint8)
+    x[y == 1, 0] = 200
+    return {{"x_train": x[:60], "y_train": y[:60], "x_test": x[60:], "y_test": y[60:]}}, "a formula"
+'''
+SWEEP = """
+name = "plugged"
+reference = "unit"
+plugins = ["{plugin}"]
+[data]
+dataset = "stripes"
+[model]
+name = "narrow"
+options = {{ units = 5 }}
+[search]
+trials = 2
+[search.space]
+normalization = ["halved", "unit"]
+learning_rate = 0.01
+optimizer = "lion"
+epochs = 2
+"""
+
+
+@pytest.fixture
+def apart(monkeypatch, tmp_path) -> Path:
+    """A folder to work in; what is imported and registered is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = set(sys.modules)
+    for registry in REGISTRIES:
+        monkeypatch.setattr(registry, "_parts", dict(registry._parts))
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def plugged(tmp_path: Path) -> Path:
+    """A sweep whose plug-in, and a helper of that, lie beside it; apart from where commands run."""
+    folder = tmp_path / "sweeps"
+    folder.mkdir()
+    (folder / "striped_parts.py").write_text(MODULE.format(helper="striped_helper"))
+    (folder / "striped_helper.py").write_text("NUMBER = 2\n")
+    (folder / "plugged.toml").write_text(SWEEP.format(plugin="striped_parts"))
+    return folder / "plugged.toml"
+
+
+def told(capsys, app, *arguments: str, status: int = 2) -> list[str]:
+    assert run(app, arguments) == status
+    out, error = capsys.readouterr()
+    assert "Traceback" not in error
+    return (error if status else out).splitlines()
+
+
+def test_a_sweep_runs_with_parts_of_its_own_in_worker_processes(plugged, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-m", "normsweep.study", str(plugged), "--phase", "search", "--device", "cpu"]  # fmt: skip
+    done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    info, records = read_study(f"sqlite:///{elsewhere}/mlruns/optuna.db", "plugged")
+    assert {r.result.status for r in records if r.result} == {Status.COMPLETE}
+    assert {r.trial.arm for r in records} == {"halved", "unit"}
+    assert info.data["name"] == "stripes"
+
+
+@pytest.mark.usefixtures("apart")
+class TestNames:
+    def test_they_are_legal_at_once_and_listed_with_their_module(self, plugged, capsys):
+        said = told(capsys, cli.app, "check", str(plugged), status=0)
+        assert any("halved, unit" in line for line in said)
+        listed = told(capsys, cli.app, "list", "parts", str(plugged), status=0)
+        (line,) = [line for line in listed if line.startswith("  narrow ")]
+        assert line.endswith("One hidden layer. (options: units) [striped_parts]")
+        assert not any("[" in line for line in listed if line.startswith("  lenet"))
+
+    def test_without_the_plug_in_they_are_unknown(self, plugged, capsys):
+        lines = told(capsys, cli.app, "check", str(plugged), "--set", "plugins=[]")
+        assert any('model.name: received "narrow"; legal: lenet' in line for line in lines)
+
+    def test_an_option_names_plug_ins_of_the_current_folder(self, apart, plugged, capsys):
+        (apart / "more_parts.py").write_text(
+            "from normsweep.parts import normalizations\n"
+            '@normalizations.register("as_it_is")\ndef as_it_is(train):\n    return []\n'
+        )
+        given = ["--set", 'plugins=["striped_parts", "more_parts"]']
+        given += ["--set", 'search.space.normalization=["as_it_is", "unit"]']
+        assert told(capsys, cli.app, "check", str(plugged), *given, status=0)
+
+    def test_one_name_needs_no_list(self, plugged, capsys):
+        given = ("--set", "plugins=striped_parts")
+        assert told(capsys, cli.app, "check", str(plugged), *given, status=0)
+
+
+BROKEN = {
+    "fails": "1 / 0",
+    "exits": "raise SystemExit(3)",
+    "wants": "import nothing_of_that_name",
+    "syntax": "def",
+    "silent": "x = 1",
+    "taken": "from normsweep.parts import models\n@models.register('lenet')\ndef f(s, c): ...",
+    "calendar": "raise AssertionError('never imported')",
+}
+
+
+@pytest.mark.parametrize("command", ["check", "study"])
+@pytest.mark.parametrize(
+    ("plugin", "line"),
+    [
+        ("broken_fails", 'received "broken_fails", which fails on import: ZeroDivisionError: '),
+        ("broken_exits", "fails on import: SystemExit: 3"),
+        ("broken_wants", "fails on import: ModuleNotFoundError: No module named 'nothing_of_that"),
+        ("broken_syntax", "fails on import: SyntaxError"),
+        ("broken_silent", "registers no part; legal: a module with a function decorated as"),
+        ("broken_taken", 'the model "lenet" is already registered by normsweep.parts.models'),
+        ("not_there", "which is not there; legal: a module in the sweep's folder"),
+        ("not_there.inside", "which is not there; legal: a module in the sweep's folder"),
+        ("calendar", "and not {folder}/calendar.py; legal: a name that no other module has"),
+        ("os; rm -rf x", "legal: the names of modules"),
+        ("../broken_fails", "legal: the names of modules"),
+        ("/broken_fails.py", "legal: the names of modules"),
+        ("broken_fails\n", "legal: the names of modules"),
+        ("", "legal: the names of modules"),
+        ("a" * 300, "legal: the names of modules"),
+    ],
+    ids=lambda value: value.strip()[:16] or "empty",
+)
+def test_a_plug_in_that_cannot_be_had_is_one_line(apart, plugged, capsys, command, plugin, line):
+    folder = plugged.parent
+    for name, content in BROKEN.items():
+        stem = name if name == "calendar" else f"broken_{name}"
+        (folder / f"{stem}.py").write_text(content)
+    plugged.write_text(plugged.read_text().replace('["striped_parts"]', f"[{plugin!r}]"))
+    app = {"check": (cli.app, "check"), "study": (study.app,)}[command]
+    (said,) = told(capsys, *app, str(plugged))
+    assert said.startswith(f"normsweep: {plugged}: plugins: ")
+    assert line.format(folder=folder) in said
+
+
+@pytest.mark.parametrize("given", ["3", "{ a = 1 }", "[3]", "true"])
+@pytest.mark.usefixtures("apart")
+def test_what_are_no_names_is_told(plugged, capsys, given):
+    (said,) = told(capsys, cli.app, "check", str(plugged), "--set", f"plugins={given}")
+    assert said.startswith("normsweep: --set: plugins: received ")
+    assert "legal: the names of modules" in said
+
+
+def test_a_sweeps_folder_is_not_looked_into_without_plug_ins(tmp_path, sweep_file):
+    (tmp_path / "keras.py").write_text("raise SystemExit('the folder was looked into')")
+    command = [sys.executable, "-c", f"from normsweep.parts import read_sweep; read_sweep({str(sweep_file)!r}); import sys; sys.exit({str(tmp_path)!r} in sys.path)"]  # fmt: skip
+    assert subprocess.run(command, cwd="/").returncode == 0
+
+
+def test_a_function_defined_again_in_its_place_replaces_what_it_was():
+    registry = Registry("thing")
+    for text in ("first", "second"):
+        space = {"__name__": "__main__"}
+        exec(f"def mine():\n    return {text!r}", space)
+        registry.register("mine")(space["mine"])
+    assert registry["mine"].function() == "second"
+    space = {"__name__": "another"}
+    exec("def mine(): ...", space)
+    with pytest.raises(NameTaken, match='the thing "mine" is already registered by __main__'):
+        registry.register("mine")(space["mine"])
+
+
+def test_a_digest_after_a_name_is_the_same_part_and_a_loan_ends():
+    registry = Registry("thing")
+    registry.register("mine")(len)
+    with registry.lent("mine", max), registry.lent("other", min):
+        assert registry["mine@0123abcd"].function is max
+        assert "other" in registry
+    assert registry["mine"].function is len
+    assert "other" not in registry

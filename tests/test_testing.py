@@ -1,0 +1,220 @@
+"""The conformance suite: our own parts pass it, and parts that are broken in one way fail for it."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from normsweep import testing
+from normsweep.parts import datasets, metrics, models, normalizations, optimizers
+
+TRAINED = [part.name for part in models.registry if part.name != models.SIMULATED]
+
+
+@pytest.mark.parametrize("name", normalizations.registry.options())
+def test_our_normalizations_pass(name):
+    testing.check_normalization(normalizations.registry[name].function)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_our_models_pass(name):
+    precisions = ("float32", "mixed_bfloat16", "mixed_float16")
+    testing.check_model(models.registry[name].function, precisions=precisions)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((name, {}) for name in optimizers.registry.options()), ("sgd", {"momentum": 0.9})],
+)
+def test_our_optimizers_pass(name, options):
+    testing.check_optimizer(optimizers.registry[name].function, options=options)
+
+
+def test_our_data_passes():
+    testing.check_dataset(datasets.registry["digits"].function)
+
+
+@pytest.mark.parametrize("name", metrics.registry.options())
+def test_our_metrics_pass(name):
+    ours = metrics.metric(name)
+    testing.check_metric(ours.function, greater_is_better=ours.direction == "maximize")
+
+
+def log_loss(labels: np.ndarray, p: np.ndarray) -> float:
+    return float(-np.log(p[np.arange(len(labels)), labels].clip(1e-7)).mean())
+
+
+class OwnLayer(keras.layers.Layer):
+    def call(self, x):
+        return x / 255
+
+
+class Batchwise(keras.layers.Layer):
+    __module__ = "keras.layers"
+
+    def call(self, x):
+        return x - keras.ops.mean(x)
+
+
+COUNT = itertools.count()
+
+
+def in_place(train):
+    train //= 2
+    return []
+
+
+def to_nan(train):
+    return [keras.layers.Rescaling(1 / float(train.std()) if train.std() else np.nan)]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda train: keras.layers.Rescaling(1 / 255), "it returns Rescaling; needed: a list"),
+        (lambda train: [OwnLayer()], "the layer OwnLayer comes from"),
+        (lambda train: [Batchwise()], "statistics of the training split alone"),
+        (lambda train: [keras.layers.Lambda(lambda x: x)], "without code of their own"),
+        (lambda train: [keras.layers.Flatten()], "needed: float32"),
+        (lambda train: [keras.layers.Rescaling(next(COUNT) + 1.0)], "no random state of its own"),
+        (in_place, "it changes the images"),
+        (to_nan, "a zero scale that counts as 1"),
+    ],
+    ids=["no-list", "own-layer", "batch", "lambda", "shape", "random", "in-place", "constant"],
+)
+def test_a_normalization_that_is_broken_fails(broken, said):
+    with pytest.raises(AssertionError, match=said):
+        testing.check_normalization(broken, shapes=[(48, 6, 5, 1)])
+
+
+def network(shape, classes, *, last="softmax", seed=None, units=4):
+    start = keras.initializers.GlorotUniform(seed) if seed is not None else "glorot_uniform"
+    return keras.Sequential(
+        [keras.Input(shape), keras.layers.Flatten(),
+         keras.layers.Dense(units, kernel_initializer=start),
+         keras.layers.Dense(classes, activation=last, kernel_initializer=start)]
+    )  # fmt: skip
+
+
+def compiled(shape, classes):
+    made = network(shape, classes)
+    made.compile("sgd", "mse")
+    return made
+
+
+ONE = {}
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda s, n: "a network", "it returns str; legal: a keras.Model"),
+        (lambda s, n: network(s, n, last=None), "outputs are no probabilities"),
+        (lambda s, n: network(s, n, last="sigmoid"), "outputs are no probabilities"),
+        (lambda s, n: network(s, n + 1), "a network of outputs"),
+        (lambda s, n: network((s[0], s[1], 2), n), "a network of inputs"),
+        (lambda s, n: keras.Sequential([keras.layers.Dense(n)]), "begins with keras.Input"),
+        (lambda s, n: network(s, n, seed=3), "without a seed of their own"),
+        (lambda s, n: network(s, n, units=next(COUNT) + 1), "needed: "),
+        (lambda s, n: ONE.setdefault((s, n), network(s, n)), "one network for all calls"),
+        (compiled, "the network is compiled"),
+    ],
+    ids=["text", "logits", "sigmoid", "outputs", "inputs", "no-input", "seed", "varies", "one", "compiled"],
+)  # fmt: skip
+def test_a_model_that_is_broken_fails(broken, said):
+    with pytest.raises(AssertionError, match=said):
+        testing.check_model(broken, input_shapes=[(4, 4, 1)], classes=[3])
+
+
+class Still(keras.optimizers.SGD):
+    def update_step(self, gradient, variable, learning_rate):
+        pass
+
+
+class Counting(keras.optimizers.SGD):
+    """Keeps how often it was used outside of its variables."""
+
+    steps = 0
+
+    def update_step(self, gradient, variable, learning_rate):
+        self.steps += 1
+        super().update_step(gradient, variable, learning_rate / self.steps)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda rate: "adam", "it returns str"),
+        (lambda rate: keras.optimizers.SGD(0.01), "told a learning rate of 0.05 it has 0.01"),
+        (
+            lambda rate: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(rate, 9)),
+            "no schedule",
+        ),
+        (Still, "weights stay as they were"),
+        (lambda rate, kept={}: kept.setdefault(0, keras.optimizers.SGD(rate)), "one optimizer"),
+        (Counting, "it keeps something outside"),
+    ],
+    ids=["text", "rate", "schedule", "still", "one", "state"],
+)
+def test_an_optimizer_that_is_broken_fails(broken, said):
+    with pytest.raises(AssertionError, match=said):
+        testing.check_optimizer(broken)
+
+
+def arrays(top: int = 2, labels: int | None = None) -> dict[str, np.ndarray]:
+    x, y = np.zeros((8, 3, 3), np.uint8), np.arange(8) % top
+    return {"x_train": x, "y_train": y, "x_test": x, "y_test": y if labels is None else y + labels}
+
+
+def random_arrays(folder):
+    return arrays() | {"x_test": np.random.default_rng().random((8, 3, 3))} | {
+        "x_train": np.random.default_rng().random((8, 3, 3))
+    }, "here"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda folder: arrays(), "it returns dict"),
+        (lambda folder: (arrays(), ""), "its source is ''"),
+        (lambda folder: (arrays(labels=5), "here"), "y_test"),
+        (lambda folder: ({"x_train": np.zeros(3)}, "here"), "the four arrays"),
+        (random_arrays, "two calls give other data"),
+    ],
+    ids=["no-source", "empty-source", "labels", "arrays", "random"],
+)
+def test_a_dataset_that_is_broken_fails(broken, said):
+    with pytest.raises(AssertionError, match=said):
+        testing.check_dataset(broken)
+
+
+def test_the_folder_of_data_is_handed_on(tmp_path: Path):
+    seen: list[Path | None] = []
+
+    def mine(folder):
+        seen.append(folder)
+        return arrays(), "here"
+
+    testing.check_dataset(mine, data_dir=tmp_path)
+    assert seen == [tmp_path, tmp_path]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (log_loss, "larger values for better ones"),
+        (lambda labels, p: float(p[0, 0] + 2 * (p.argmax(1) == labels).mean()), "the order of"),
+        (lambda labels, p: p.mean(axis=0), "a finite number"),
+        (lambda labels, p: float(np.log((p.argmax(1) == labels).mean())), "a finite number"),
+        (lambda labels, p: float(p.sort(axis=1) or 0.0), "it changes the arrays"),
+        (lambda labels, p: 1.0, "larger values for better ones"),
+    ],
+    ids=["direction", "order", "array", "infinite", "in-place", "constant"],
+)
+def test_a_metric_that_is_broken_fails(broken, said):
+    with pytest.raises(AssertionError, match=said), np.errstate(divide="ignore"):
+        testing.check_metric(broken)

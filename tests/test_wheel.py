@@ -1,0 +1,152 @@
+"""The built wheel, installed outside the repository, and a plug-in in a package of its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+PACKAGE = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "tiny-parts"
+version = "0.3"
+[project.entry-points."normsweep.parts"]
+tiny = "tiny_parts.schemes"
+"""
+SCHEMES = '''
+import keras
+from normsweep.parts import normalizations
+@normalizations.register("tenth")
+def tenth(train):
+    """Divided by ten."""
+    return [keras.layers.Rescaling(0.1)]
+'''
+OWN_TEST = """
+from normsweep.testing import check_normalization
+from tiny_parts.schemes import tenth
+check_normalization(tenth, shapes=[(48, 4, 4, 1)])
+"""
+
+
+class Place:
+    """A folder outside the repository, and a Python there that has the wheel."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.python = folder, folder / "venv" / "bin" / "python"
+        venv.create(folder / "venv", symlinks=True)
+        (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+        # The packages that normsweep needs; a path from a .pth brings no editable install.
+        (site / "needed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def run(self, *arguments: str, status: int = 0) -> str:
+        hidden = ("PYTHONPATH", "NORMSWEEP_DATA")
+        environment = {k: v for k, v in os.environ.items() if k not in hidden}
+        done = subprocess.run(
+            [str(self.python), *arguments], cwd=self.folder, env=environment,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout
+        return done.stdout
+
+
+def build(source: Path, folder: Path) -> Path:
+    """The wheel of a project, built without a network."""
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return max(folder.glob("*.whl"), key=lambda path: path.stat().st_mtime_ns)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    return build(ROOT, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, wheel) -> Place:
+    made = Place(tmp_path_factory.mktemp("outside"))
+    source = made.folder / "tiny"
+    (source / "tiny_parts").mkdir(parents=True)
+    (source / "pyproject.toml").write_text(PACKAGE)
+    (source / "tiny_parts" / "__init__.py").touch()
+    (source / "tiny_parts" / "schemes.py").write_text(SCHEMES)
+    wheels = [str(wheel), str(build(source, made.folder))]
+    pip = [sys.executable, "-m", "pip", "--python", str(made.python), "install", "--quiet"]
+    done = subprocess.run(
+        [*pip, "--no-deps", "--no-index", *wheels], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_the_wheel_holds_the_sweeps_and_the_types(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    shipped = {path.name for path in (ROOT / "sweeps").glob("*.toml")}
+    assert {
+        name.split("/")[-1] for name in names if name.startswith("normsweep/sweeps/")
+    } == shipped
+    assert {"normsweep/py.typed", "normsweep/testing.py", "normsweep/api.py"} <= set(names)
+
+
+def test_a_shipped_sweep_is_planned_in_any_folder(place):
+    home = place.run("-c", "import normsweep; print(normsweep.__file__)")
+    assert home.startswith(str(place.folder))
+    said = place.run("-m", "normsweep.study", "quickstart", "--dry-run", "--no-estimate")
+    assert "study     quickstart" in said
+
+
+def test_a_package_brings_parts_by_its_entry_point(place):
+    normsweep = str(place.python.parent / "normsweep")
+    listed = place.run(normsweep, "list", "parts")
+    assert "  tenth               Divided by ten. [tiny_parts.schemes]" in listed
+    changes = ["--set", 'search.space.normalization=["tenth", "unit"]', "--set", "model.name=mlp"]
+    changes += ["--set", "search.space.epochs=[1, 2]", "--set", "confirm.epochs=2"]
+    changes += ["--set", "confirm.baseline.epochs=1"]
+    assert "2 by normalization: tenth, unit" in place.run(
+        normsweep, "check", "quickstart", *changes
+    )
+    options = ["--phase", "search", "--n-trials", "2", "--device", "cpu"]
+    said = place.run("-m", "normsweep.study", "quickstart", *options, *changes)
+    assert "2/2 trial 1 " in said
+    assert "tenth" in said.partition("best trial of each arm")[2]
+
+
+def test_its_author_tests_it_with_ours(place):
+    (place.folder / "test_own.py").write_text(OWN_TEST)
+    place.run("test_own.py")
+
+
+def test_a_package_that_takes_a_name_is_told(place, tmp_path):
+    scheme = next(place.folder.glob("venv/lib/python*/site-packages/tiny_parts/schemes.py"))
+    before = scheme.read_text()
+    scheme.write_text(before.replace('"tenth"', '"unit"'))
+    try:
+        normsweep = str(place.python.parent / "normsweep")
+        said = place.run(normsweep, "list", "parts", status=2).splitlines()[-1]
+    finally:
+        scheme.write_text(before)
+    assert said.startswith('normsweep: the plug-in "tiny_parts.schemes" of the package tiny-parts ')
+    assert 'the normalization "unit" is already registered' in said
+
+
+@pytest.mark.slow
+def test_the_example_answers_in_two_minutes(place):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    said = place.run(str(ROOT / "examples" / "own_data.py"))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # The clock would tell of other programs too: the processor's time stands for it.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 120
+    assert "No: with both tuned, “none” is " in said
+    assert (place.folder / "own-data-report" / "index.html").is_file()
