@@ -45,7 +45,8 @@ def study(
     ] = None,
     n_trials: Annotated[int | None, Parameter(help="Trials in total, as search.trials.")] = None,
     timeout: Annotated[
-        float | None, Parameter(help="Seconds after which no trial is started.")
+        str | None,
+        Parameter(help="After how long no trial is started: 90m, 1h30m, 45s, or seconds."),
     ] = None,
     seed: Annotated[int | None, Parameter(help="The seed, as the sweep's key.")] = None,
     data_dir: Annotated[

@@ -1,6 +1,18 @@
 """The projection of a study to MLflow: the only package that imports it."""
 
 from normsweep.tracking.models import SavedModel, save_model
+from normsweep.tracking.registry import aliases, model_uri
 from normsweep.tracking.tracker import Tracker, TrackingFailed
+from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 
-__all__ = ["SavedModel", "Tracker", "TrackingFailed", "save_model"]
+__all__ = [
+    "ARMS_VIEW",
+    "CONFIRM_VIEW",
+    "TRIALS_VIEW",
+    "SavedModel",
+    "Tracker",
+    "TrackingFailed",
+    "aliases",
+    "model_uri",
+    "save_model",
+]
