@@ -11,6 +11,7 @@ from normsweep.report import report
 from normsweep.shell import Storage, TrackingUri, command, finish
 from normsweep.stores import STORAGE, TRACKING
 from normsweep.study import study
+from normsweep.ui import ui
 
 __all__ = ["app", "main"]
 
@@ -20,6 +21,7 @@ app = command(
 app.command(study, name="study")
 app.command(export, name="export")
 app.command(report, name="report")
+app.command(ui, name="ui")
 
 
 @app.command

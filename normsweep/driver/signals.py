@@ -19,16 +19,18 @@ GRACE = 3.0
 class Signals:
     """While entered, SIGINT and SIGTERM raise `Interrupted` inside `waiting` only.
 
-    A second one raises at once, wherever the program is; inside `closing`, after a grace.
+    A second one raises at once, wherever the program is; inside `closing`, after a grace. `more` are
+    signals that are taken in the same way.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *more: int) -> None:
+        self._numbers = (signal.SIGINT, signal.SIGTERM, *more)
         self._received: list[int] = []
         self._waiting = self._closing = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self._numbers:
             self._before[number] = signal.signal(number, self._handle)
         return self
 

@@ -1,6 +1,7 @@
 """The search, and the record of the study: the only package that imports Optuna."""
 
 from normsweep.search.confirmation import Confirmation, planned
+from normsweep.search.dashboard import check_installed, study_page
 from normsweep.search.hold import Hold, holding
 from normsweep.search.phase import Archive, Phase
 from normsweep.search.record import (
@@ -29,6 +30,7 @@ __all__ = [
     "begin",
     "begun_study",
     "check_data",
+    "check_installed",
     "holding",
     "load_study",
     "open_study",
@@ -37,4 +39,5 @@ __all__ = [
     "set_diagnosis",
     "study_info",
     "study_names",
+    "study_page",
 ]

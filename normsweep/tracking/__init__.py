@@ -1,5 +1,6 @@
 """The projection of a study to MLflow: the only package that imports it."""
 
+from normsweep.tracking.finding import find_page, opened
 from normsweep.tracking.models import SavedModel, save_model
 from normsweep.tracking.registry import aliases, model_uri
 from normsweep.tracking.tracker import Tracker, TrackingFailed
@@ -13,6 +14,8 @@ __all__ = [
     "Tracker",
     "TrackingFailed",
     "aliases",
+    "find_page",
     "model_uri",
+    "opened",
     "save_model",
 ]

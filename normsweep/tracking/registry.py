@@ -12,7 +12,7 @@ __all__ = ["OWNER", "aliases", "model_uri", "register", "registered_as_ours"]
 
 OWNER = "normsweep.study"
 """The tag by which a registered model is known as a study's."""
-ARM = "normsweep.arm"
+ARM, MODEL = "normsweep.arm", "normsweep.model_id"
 ILLEGAL = re.compile(r"[^A-Za-z0-9_-]+")
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 LONGEST = 200
@@ -72,7 +72,7 @@ def register(
             study,
             client.get_logged_model(model_id).artifact_location,
             run_id,
-            tags={ARM: arm},
+            tags={ARM: arm, MODEL: model_id},
             description=f"arm: {arm}",
             model_id=model_id,
         )
@@ -85,7 +85,8 @@ def register(
 def _version(client: MlflowClient, study: str, model_id: str) -> str | None:
     """The version that holds a logged model, where it was registered before."""
     versions = client.search_model_versions(f"name = '{study}'", max_results=1000)
-    return next((str(each.version) for each in versions if each.model_id == model_id), None)
+    # By a tag of ours: databases do not keep a version's own `model_id`.
+    return next((str(v.version) for v in versions if v.tags.get(MODEL) == model_id), None)
 
 
 def _meant(client: MlflowClient, study: str, alias: str) -> str | None:

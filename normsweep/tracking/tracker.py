@@ -38,10 +38,11 @@ from normsweep.secrets import masked
 from normsweep.spec import Epoch, Record, Status, Trial
 from normsweep.stores import check_address
 from normsweep.tracking import rows
+from normsweep.tracking.finding import remote
 from normsweep.tracking.registry import register
 from normsweep.tracking.tables import make_tables
 from normsweep.tracking.views import TAG as VIEW
-from normsweep.tracking.views import TRIALS_VIEW, page, views
+from normsweep.tracking.views import TRIALS_VIEW, page, run_page, views
 
 __all__ = ["Tracker", "TrackingFailed"]
 
@@ -94,7 +95,7 @@ class Tracker:
         Raises:
             StoreError: the store cannot be opened.
         """
-        self.address = (mlflow_page or (uri if _remote(uri) else "")).rstrip("/")
+        self.address = (mlflow_page or (uri if remote(uri) else "")).rstrip("/")
         """Where browsers open MLflow; empty where its server is yet to be started."""
         self.uri, self._study, self._study_id, self._sweep_file = (
             uri,
@@ -232,7 +233,7 @@ class Tracker:
 
     def artifact_page(self, run_id: str, path: str) -> str:
         """Where the MLflow UI shows a run's artifact, below its address."""
-        return f"{self.run_page(run_id)}/artifacts/{path}"
+        return run_page(self.experiment_id, run_id, f"artifacts/{path}")
 
     def artifact_file(self, run_id: str, path: str) -> str:
         """Where MLflow's server has a run's artifact itself, below its address."""
@@ -272,12 +273,12 @@ class Tracker:
 
     def run_page(self, run_id: str) -> str:
         """Where the MLflow UI shows a run, below its address."""
-        return f"#/experiments/{self.experiment_id}/runs/{run_id}"
+        return run_page(self.experiment_id, run_id)
 
     def _experiment(self, name: str, artifacts: Path) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            location = None if _remote(self.uri) else artifacts.absolute().as_uri()
+            location = None if remote(self.uri) else artifacts.absolute().as_uri()
             try:
                 return self._client.create_experiment(name, artifact_location=location)
             except MlflowException:  # another command was faster
@@ -306,11 +307,6 @@ class Tracker:
             # SQLAlchemy's where MLflow's own rollback finds the connection lost. MLflow's words may
             # hold the whole address.
             raise TrackingFailed(f"{masked(self.uri)}: {_reason(error, self.uri)}") from None
-
-
-def _remote(uri: str) -> bool:
-    """Whether a tracking URI is a server's, which keeps artifacts itself, and not a database's."""
-    return uri.startswith(("http://", "https://", "databricks"))
 
 
 def _dataset(data: Mapping[str, Any]) -> DatasetInput:

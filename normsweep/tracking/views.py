@@ -13,7 +13,7 @@ from typing import Any
 
 from normsweep.spec import CONFIRM, SEARCH
 
-__all__ = ["ARMS_VIEW", "CONFIRM_VIEW", "TAG", "TRIALS_VIEW", "page", "views"]
+__all__ = ["ARMS_VIEW", "CONFIRM_VIEW", "TAG", "TRIALS_VIEW", "page", "run_page", "views"]
 
 TAG = "mlflow.sharedViewState."
 """Before a view's key, the name of its tag."""
@@ -65,6 +65,12 @@ def page(experiment: str, key: str = "") -> str:
     """Where the pages show an experiment's runs, below their address; in a prepared view by its key."""
     view = f"viewStateShareKey={key}&compareRunsMode=CHART&" if key else ""
     return f"#/experiments/{experiment}/runs?{view}workflowType=machine_learning"
+
+
+def run_page(experiment: str, run: str, tab: str = "") -> str:
+    """Where they show a run, and what of it."""
+    place = f"{run}/{tab}" if tab else run
+    return f"#/experiments/{experiment}/runs/{place}?workflowType=machine_learning"
 
 
 def _view(
