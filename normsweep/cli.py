@@ -1,4 +1,4 @@
-"""The `normsweep` command: study, export and report, check and list."""
+"""The `normsweep` command: study, export, report and ui; check and list; show, rerun, delete, gc."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from normsweep.export import export
+from normsweep.manage import delete, gc, list_studies, rerun, show
 from normsweep.report import report
 from normsweep.shell import Storage, TrackingUri, command, finish
 from normsweep.stores import STORAGE, TRACKING
@@ -22,6 +23,10 @@ app.command(study, name="study")
 app.command(export, name="export")
 app.command(report, name="report")
 app.command(ui, name="ui")
+app.command(show, name="show")
+app.command(rerun, name="rerun")
+app.command(delete, name="delete")
+app.command(gc, name="gc")
 
 
 @app.command
@@ -72,8 +77,11 @@ def list_(
     *,
     storage: Storage = STORAGE,
 ) -> int:
-    """List the registered parts, the shipped sweeps, or the studies of a database."""
-    for line in {"parts": _parts, "sweeps": _sweeps, "studies": lambda: _studies(storage)}[what]():
+    """List the registered parts, the shipped sweeps, or the studies of a database with their state."""
+    if what == "studies":
+        list_studies(storage)
+        return 0
+    for line in (_parts if what == "parts" else _sweeps)():
         print(line)
     return 0
 
@@ -99,12 +107,6 @@ def _sweeps() -> list[str]:
         f"{name:24}{tomllib.loads(path.read_text()).get('question', '')}"
         for name, path in shipped_sweeps().items()
     ]
-
-
-def _studies(storage: str) -> list[str]:
-    from normsweep.search import study_names
-
-    return study_names(storage)
 
 
 def main() -> None:

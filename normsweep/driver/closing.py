@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,7 +18,7 @@ from normsweep.parts import catalog
 from normsweep.plain import printable
 from normsweep.reporting.answer import answer_sentence, verdict_lines
 from normsweep.reporting.console import print_table
-from normsweep.reporting.note import Pages, experiment_note
+from normsweep.reporting.note import Pages, experiment_note, note_figure
 from normsweep.reporting.page import write_report
 from normsweep.reporting.study_report import report_content, study_evidence
 from normsweep.reporting.words import points
@@ -41,8 +41,6 @@ __all__ = [
     "write_note",
 ]
 
-REPORT, FIGURE = "index.html", "figures/accuracy.png"
-"""Of the report's files, the page and the figure that opens it."""
 BEST = ["arm", "val_accuracy", "optimizer", "learning_rate", "epochs", "seconds", "trial"]
 ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_accuracy", "seconds"]
 
@@ -85,21 +83,15 @@ def _searched(search: Search) -> list[str]:
     return [f"model.{name}" if name in options else name for name in names]
 
 
-def _pages(info: StudyInfo, tracker: Tracker, report: str = "") -> Pages:
-    """Where MLflow shows what the note speaks of; `report` is the run that keeps the report."""
+def _pages(info: StudyInfo, tracker: Tracker) -> Pages:
+    """Where MLflow shows what the note speaks of."""
     views = {
         "every trial": tracker.view_page(TRIALS_VIEW),
         "the mean of each arm": tracker.view_page(ARMS_VIEW),
     }
     if info.looks:
         views["the confirmation"] = tracker.view_page(CONFIRM_VIEW)
-    return Pages(
-        run=tracker.run_page,
-        views=views,
-        models=model_uris(info),
-        report=tracker.artifact_page(report, REPORT) if report else "",
-        figure=tracker.artifact_file(report, FIGURE) if report else "",
-    )
+    return Pages(run=tracker.run_page, views=views, models=model_uris(info))
 
 
 def write_ending(
@@ -133,8 +125,13 @@ def deliver_ending(ending: Ending, search: Search, tracker: Tracker) -> None:
         TrackingFailed: MLflow has not got them.
     """
     tracker.prepare_views(_searched(search))
+    figure = note_figure(ending.page.parent)
     run = tracker.report(ending.page.parent, _gaps(ending.found))
-    pages = _pages(ending.info, tracker, run)
+    pages = replace(
+        _pages(ending.info, tracker),
+        report=tracker.artifact_page(run, ending.page.name),
+        figure=figure and tracker.artifact_file(run, figure),
+    )
     tracker.note(
         experiment_note(search.sweep, ending.info, ending.searched, pages, ending.found.verdicts)
     )

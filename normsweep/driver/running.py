@@ -129,6 +129,7 @@ class Running:
     def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
         """Run a phase; what MLflow lacks of it in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
+        phase.note_plan()
         with make_display(self.console) as display:
             delivery = self._delivery(phase, display)
             delivery.deliver(self.signals)

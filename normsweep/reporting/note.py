@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,7 +18,10 @@ from normsweep.spec import Record, Sweep
 if TYPE_CHECKING:
     from normsweep.search import StudyInfo
 
-__all__ = ["Pages", "experiment_note"]
+__all__ = ["Pages", "experiment_note", "note_figure"]
+
+FIGURE, WIDTH = "figures/note.png", 760
+"""Markdown shows a picture as large as it is: pixels that a note has beside MLflow's other panels."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,23 @@ def experiment_note(
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def note_figure(report: Path) -> str:
+    """Write the report's opening figure at the width of a note; its path within the report.
+
+    Empty where the report has no such figure.
+    """
+    from PIL import Image
+
+    figures = (report / "figures" / f"{name}.png" for name in ("accuracy", "learning_rate"))
+    opening = next((path for path in figures if path.exists()), None)
+    if opening is None:
+        return ""
+    with Image.open(opening) as image:
+        size = WIDTH, round(WIDTH * image.height / image.width)
+        image.resize(size, Image.Resampling.LANCZOS).save(report / FIGURE)
+    return FIGURE
+
+
 def _links(places: Mapping[str, str]) -> str:
     links = ", ".join(f"[{name}]({place})" for name, place in places.items())
     return f"Open: {links}" if links else ""
@@ -75,7 +96,8 @@ def _links(places: Mapping[str, str]) -> str:
 def _verdicts(table: pd.DataFrame) -> str:
     if not len(table):
         return ""
-    cells = render(verdict_cells(table), "markdown").decode().rstrip()
+    cells = verdict_cells(table).filter(["question", "arm", "verdict", "gap", "interval"])
+    cells = render(cells, "markdown").decode().rstrip()
     return f"## Verdicts, gaps in percentage points\n\n{cells}"
 
 

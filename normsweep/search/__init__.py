@@ -2,15 +2,17 @@
 
 from normsweep.search.confirmation import Confirmation, planned
 from normsweep.search.dashboard import check_installed, study_page
-from normsweep.search.hold import Hold, holding
+from normsweep.search.hold import Hold, holder, holding
 from normsweep.search.phase import Archive, Phase
 from normsweep.search.record import (
     StudyInfo,
     begin,
     begun_study,
     check_data,
+    delete_study,
     load_study,
     open_study,
+    read_studies,
     read_study,
     set_diagnosis,
     study_info,
@@ -31,10 +33,13 @@ __all__ = [
     "begun_study",
     "check_data",
     "check_installed",
+    "delete_study",
+    "holder",
     "holding",
     "load_study",
     "open_study",
     "planned",
+    "read_studies",
     "read_study",
     "set_diagnosis",
     "study_info",
