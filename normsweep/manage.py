@@ -246,8 +246,8 @@ def _show_trial(info: StudyInfo, record: Record, storage: str) -> None:
     console = _console()
     _say(console, f"trial {record.trial.number} of {info.name}")
     for name, value in trial_lines(record):
-        indented = value.strip().replace("\n", f"\n{'':28}")
-        _say(console, f"  {name:26}{indented}")
+        indented = value.strip().replace("\n", f"\n{'':30}")
+        _say(console, f"  {name:28}{indented}")
     curve = epochs_table([record]).drop(columns=["trial", "arm"])
     if len(curve):
         print_table(console, curve, "curve")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -85,6 +84,15 @@ def study(
             help="KEY=VALUE: keys of the sweep file, dotted; TOML values.",
         ),
     ] = (),
+    quiet: Annotated[
+        bool, Parameter(name=["--quiet", "-q"], negative=(), help="Say only what is wrong.")
+    ] = False,
+    verbose: Annotated[
+        bool, Parameter(name=["--verbose", "-v"], negative=(), help="A line for every epoch.")
+    ] = False,
+    log_file: Annotated[
+        Path | None, Parameter(help="A file to which all of it is written too, with the time.")
+    ] = None,
     dry_run: Annotated[bool, Parameter(negative=(), help="Show the plan and stop.")] = False,
     estimate: Annotated[
         bool, Parameter(negative="--no-estimate", help="Measure a step for the plan's time.")
@@ -100,6 +108,8 @@ def study(
             f"--n-jobs: received {n_jobs} with --executor {executor}; legal: a number from 1 up, and 1 "
             "with inline"
         )
+    if quiet and verbose:
+        raise UserError("--quiet, --verbose: received both; legal: one of them")
     name = None if study_name is None else json.dumps(study_name)  # 2026 is a name, not a number
     given = {
         "--study-name": ("name", name),
@@ -112,9 +122,8 @@ def study(
     loaded, path = _load(sweep, overrides, options)
     if dry_run and not estimate:
         return _show(loaded)
-    from rich.console import Console
-
     from normsweep.driver import Settings, plan_study, run_study
+    from normsweep.reporting.screen import screen
 
     settings = Settings(
         storage=storage,
@@ -129,12 +138,11 @@ def study(
         sweep_file=path,
         overrides=tuple(overrides),
     )
-    # A file or a pipe has no width; 80 columns would cut the tables.
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    if dry_run:
-        plan_study(loaded, settings, console)
-        return 0
-    return 0 if run_study(loaded, settings, console) else 1
+    with screen(quiet, verbose, log_file) as console:
+        if dry_run:
+            plan_study(loaded, settings, console)
+            return 0
+        return 0 if run_study(loaded, settings, console) else 1
 
 
 def _load(sweep: str, overrides: list[str], options: dict[str, str]) -> tuple[Sweep, Path]:

@@ -20,6 +20,7 @@ from normsweep.reporting.answer import answer_sentence, verdict_lines
 from normsweep.reporting.console import print_table
 from normsweep.reporting.note import Pages, experiment_note, note_figure
 from normsweep.reporting.page import write_report
+from normsweep.reporting.screen import Screen
 from normsweep.reporting.study_report import report_content, study_evidence
 from normsweep.reporting.words import points
 from normsweep.search import Archive, Search, Study, StudyInfo
@@ -246,4 +247,7 @@ def _say(console: Console, line: str) -> None:
 
 
 def _warn(console: Console, line: str) -> None:
+    if isinstance(console, Screen):
+        console.warn(line)
+        return
     console.print(printable(line), markup=False, highlight=False, style="bold red")
