@@ -1,8 +1,8 @@
 """The search, and the record of the study: the only package that imports Optuna."""
 
 from normsweep.search.confirmation import Confirmation, planned
-from normsweep.search.dashboard import check_installed, study_page
 from normsweep.search.hold import Hold, holder, holding
+from normsweep.search.pages import check_installed, study_page
 from normsweep.search.phase import Archive, Phase
 from normsweep.search.record import (
     StudyInfo,

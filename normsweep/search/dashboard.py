@@ -8,36 +8,14 @@ from __future__ import annotations
 import os
 import sys
 
-from normsweep.errors import UserError
-from normsweep.search.studies import Study
+from normsweep.search.storage import open_storage
 
-__all__ = ["check_installed", "study_page"]
-
-
-def check_installed() -> None:
-    """Make sure that the dashboard is there.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    from importlib.util import find_spec
-
-    if find_spec("optuna_dashboard") is None:
-        raise UserError(
-            "--optuna: optuna-dashboard is not installed; legal: after pip install normsweep[dashboard]"
-        )
-
-
-def study_page(study: Study | None) -> str:
-    """Where the dashboard shows a study, or all of them, below its address."""
-    return "dashboard/" if study is None else f"dashboard/studies/{study.key}"
+__all__ = ["main"]
 
 
 def main() -> None:
     """Serve until the process is ended."""
     from optuna_dashboard import run_server  # pyright: ignore[reportMissingImports]
-
-    from normsweep.search.storage import open_storage
 
     host, port = sys.argv[1], int(sys.argv[2])
     run_server(open_storage(os.environ["OPTUNA_STORAGE"], create=False), host=host, port=port)

@@ -11,7 +11,7 @@ __all__ = ["LEGAL", "seconds"]
 
 LEGAL = "seconds as a number above 0, or a text such as 45s, 90m, 1h30m or 2d"
 UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
-NUMBER = r"(\d+(?:\.\d+)?)"
+NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 WRITTEN = re.compile("".join(rf"(?:{NUMBER}{unit})?" for unit in UNITS))
 
 

@@ -1,7 +1,7 @@
 """Prepared views of a study's runs in MLflow's own pages.
 
 A view is an experiment's tag, from which the runs' page takes its filter, order, columns and charts.
-It is read from the pages' own source and documented nowhere: tests/tracking/test_pages.py opens each
+It is read from the pages' own source and documented nowhere: tests/test_pages.py opens each
 view in a browser, and fails where it is no longer honoured.
 """
 
