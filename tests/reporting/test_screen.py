@@ -62,9 +62,14 @@ def test_what_is_wrong_is_told_on_standard_error_where_all_else_is_not(capsys):
 def test_how_a_command_ends_is_in_its_log_file_without_passwords(tmp_path):
     path = tmp_path / "log"
     path.write_text("before\n")
-    with pytest.raises(LookupError), screen(True, False, path) as shown:
-        shown.print("two\nlines")
-        raise LookupError("http://me:hidden@host \x1b[2J")
+
+    def command() -> None:
+        with screen(True, False, path) as shown:
+            shown.print("two\nlines")
+            raise LookupError("http://me:hidden@host \x1b[2J")
+
+    with pytest.raises(LookupError):
+        command()
     first, *lines = path.read_text().splitlines()
     assert first == "before"
     assert [line[20:] for line in lines] == [
