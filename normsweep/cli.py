@@ -1,4 +1,4 @@
-"""The `normsweep` command: study, export and report, check and list."""
+"""The `normsweep` command: study, export, report and ui; check and list; show, rerun, delete, gc."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from cyclopts import Parameter
 
 from normsweep.errors import UserError
 from normsweep.export import export
+from normsweep.manage import delete, gc, list_studies, rerun, show
 from normsweep.plain import printable
 from normsweep.report import report
 from normsweep.shell import Storage, TrackingUri, command, finish
 from normsweep.stores import STORAGE, TRACKING
 from normsweep.study import study
+from normsweep.ui import ui
 
 __all__ = ["app", "main"]
 
@@ -22,6 +24,11 @@ app = command(
 app.command(study, name="study")
 app.command(export, name="export")
 app.command(report, name="report")
+app.command(ui, name="ui")
+app.command(show, name="show")
+app.command(rerun, name="rerun")
+app.command(delete, name="delete")
+app.command(gc, name="gc")
 
 
 @app.command
@@ -74,15 +81,13 @@ def list_(
     *,
     storage: Storage = STORAGE,
 ) -> int:
-    """List the registered parts, the shipped sweeps, or the studies of a database."""
+    """List the registered parts, the shipped sweeps, or the studies of a database with their state."""
     if sweep is not None and what != "parts":
         raise UserError(f"SWEEP: received {sweep} with {what}; legal: with parts")
-    lists = {
-        "parts": lambda: _parts(sweep),
-        "sweeps": _sweeps,
-        "studies": lambda: _studies(storage),
-    }
-    for line in lists[what]():
+    if what == "studies":
+        list_studies(storage)
+        return 0
+    for line in _parts(sweep) if what == "parts" else _sweeps():
         print(printable(line))
     return 0
 
@@ -113,12 +118,6 @@ def _sweeps() -> list[str]:
         f"{name:24}{tomllib.loads(path.read_text()).get('question', '')}"
         for name, path in shipped_sweeps().items()
     ]
-
-
-def _studies(storage: str) -> list[str]:
-    from normsweep.search import study_names
-
-    return study_names(storage)
 
 
 def main() -> None:

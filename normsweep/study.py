@@ -44,7 +44,8 @@ def study(
     ] = None,
     n_trials: Annotated[int | None, Parameter(help="Trials in total, as search.trials.")] = None,
     timeout: Annotated[
-        float | None, Parameter(help="Seconds after which no trial is started.")
+        str | None,
+        Parameter(help="After how long no trial is started: 90m, 1h30m, 45s, or seconds."),
     ] = None,
     seed: Annotated[int | None, Parameter(help="The seed, as the sweep's key.")] = None,
     data_dir: Annotated[
@@ -83,6 +84,15 @@ def study(
             help="KEY=VALUE: keys of the sweep file, dotted; TOML values.",
         ),
     ] = (),
+    quiet: Annotated[
+        bool, Parameter(name=["--quiet", "-q"], negative=(), help="Say only what is wrong.")
+    ] = False,
+    verbose: Annotated[
+        bool, Parameter(name=["--verbose", "-v"], negative=(), help="A line for every epoch.")
+    ] = False,
+    log_file: Annotated[
+        Path | None, Parameter(help="A file to which all of it is written too, with the time.")
+    ] = None,
     dry_run: Annotated[bool, Parameter(negative=(), help="Show the plan and stop.")] = False,
     estimate: Annotated[
         bool, Parameter(negative="--no-estimate", help="Measure a step for the plan's time.")
@@ -98,6 +108,8 @@ def study(
             f"--n-jobs: received {n_jobs} with --executor {executor}; legal: a number from 1 up, and 1 "
             "with inline"
         )
+    if quiet and verbose:
+        raise UserError("--quiet, --verbose: received both; legal: one of them")
     name = None if study_name is None else json.dumps(study_name)  # 2026 is a name, not a number
     given = {
         "--study-name": ("name", name),
@@ -111,7 +123,7 @@ def study(
     if dry_run and not estimate:
         return _show(loaded)
     from normsweep.driver import Settings, plan_study, run_study
-    from normsweep.reporting.console import make_console
+    from normsweep.reporting.screen import screen
 
     settings = Settings(
         storage=storage,
@@ -126,11 +138,11 @@ def study(
         sweep_file=path,
         overrides=tuple(overrides),
     )
-    console = make_console()
-    if dry_run:
-        plan_study(loaded, settings, console)
-        return 0
-    return 0 if run_study(loaded, settings, console) else 1
+    with screen(quiet, verbose, log_file) as console:
+        if dry_run:
+            plan_study(loaded, settings, console)
+            return 0
+        return 0 if run_study(loaded, settings, console) else 1
 
 
 def _load(sweep: str, overrides: list[str], options: dict[str, str]) -> tuple[Sweep, Path]:

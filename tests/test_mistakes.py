@@ -54,7 +54,17 @@ PLAN = ("--dry-run", "--no-estimate")
         pytest.param("study", ["a", "b"], "Unused Tokens: ['b'].", id="two-files"),
         pytest.param("study", ["--n-trials", "x"], "Invalid value for --n-trials", id="no-number"),
         pytest.param("study", ["--n-trials", "0"], "--n-trials: received 0; legal: at", id="no-trial"),
-        pytest.param("study", ["--timeout", "-1"], "--timeout: received -1.0; legal", id="timeout"),
+        pytest.param("study", ["--timeout", "-1"], "--timeout: received -1; legal", id="timeout"),
+        pytest.param("study", ["--timeout", "soon"], '--timeout: received "soon"; legal: seconds', id="soon"),
+        pytest.param("study", ["-q", "-v"], "--quiet, --verbose: received both; legal", id="loudness"),
+        pytest.param("study", ["--log-file", "no/f"], "--log-file: cannot write no/f: No such", id="log"),
+        pytest.param("normsweep", ["show"], "STUDY", id="show-nothing"),
+        pytest.param("normsweep", ["show", "a", "x"], "TRIAL", id="show-no-number"),
+        pytest.param("normsweep", ["delete", "a"], "where there is no database; legal", id="delete"),
+        pytest.param("normsweep", ["gc"], "where there is no database; legal", id="gc"),
+        pytest.param("normsweep", ["rerun", "a", "1"], "where there is no database; legal", id="rerun"),
+        pytest.param("normsweep", ["ui"], "where there is no store; legal", id="ui"),
+        pytest.param("normsweep", ["ui", "--optuna"], "where there is no database; legal", id="ui-optuna"),
         pytest.param("study", ["--seed", "-1"], "--seed: received -1; legal: at least 0", id="seed"),
         pytest.param("study", ["--study-name", "a b"], '--study-name: received "a b"; legal', id="name"),
         pytest.param("study", ["--executor", "rya"], 'Invalid value "rya" for --executor', id="executor"),
@@ -221,7 +231,10 @@ def test_the_lists_name_parts_sweeps_and_studies(capsys, storage):
     assert run(cli.app, ["list", "sweeps"]) == 0
     assert "quickstart" in capsys.readouterr().out
     assert run(cli.app, ["list", "studies", "--storage", storage]) == 0
-    assert capsys.readouterr().out == "first\nsecond\n"
+    listed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[1:6] for line in listed if "new" in line] == [
+        [name, "│", "new", "│", "0/12"] for name in ("first", "second")
+    ]
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,24 +12,27 @@ from rich.console import Console
 from normsweep.analysis import arms_table, best_table
 from normsweep.analysis.evidence import Evidence
 from normsweep.driver.background import Background
+from normsweep.driver.registering import model_uris
 from normsweep.errors import StudyStopped
-from normsweep.parts import ACCURACY, Metric
+from normsweep.parts import ACCURACY, Metric, catalog, metric
 from normsweep.plain import printable
 from normsweep.reporting.answer import answer_sentence, verdict_lines
 from normsweep.reporting.console import print_table
-from normsweep.reporting.note import experiment_note
+from normsweep.reporting.note import Pages, experiment_note, note_figure
 from normsweep.reporting.page import write_report
+from normsweep.reporting.screen import Screen
 from normsweep.reporting.study_report import report_content, study_evidence
 from normsweep.reporting.words import points
 from normsweep.search import Archive, Search, Study, StudyInfo
 from normsweep.secrets import masked
 from normsweep.spec import SEARCH, Record
-from normsweep.stores import tracking_address
-from normsweep.tracking import Tracker, TrackingFailed
+from normsweep.stores import tracking_option
+from normsweep.tracking import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW, Tracker, TrackingFailed
 
 __all__ = [
     "Ending",
     "deliver_ending",
+    "prepare_pages",
     "print_lacking",
     "print_missing",
     "print_next",
@@ -53,15 +56,44 @@ class Ending:
     page: Path
 
 
+def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
+    """What writes the study's views and its description to MLflow, before there is a verdict."""
+    info, searched = search.info, _searched(search)
+    maximize = metric(search.sweep.metric).sign > 0
+    note = experiment_note(search.sweep, info, search.records(), _pages(info, tracker))
+
+    def write() -> None:
+        tracker.prepare_views(searched, maximize)
+        if not info.looks:  # the description that has a verdict is kept
+            tracker.note(note)
+
+    return write
+
+
 def write_note(search: Search, tracker: Tracker, background: Background, console: Console) -> None:
-    """The experiment's description in MLflow, before there is a verdict; one with it is kept."""
-    if search.info.looks:
-        return
-    note = experiment_note(search.sweep, search.info, search.records(), tracker.run_page)
+    """The same where the study was interrupted; told where MLflow has not got it."""
     try:
-        background.call(lambda: tracker.note(note))
+        background.call(prepare_pages(search, tracker))
     except TrackingFailed as error:
         _say(console, f"the experiment's note was not written: {error}")
+
+
+def _searched(search: Search) -> list[str]:
+    """The parameters that the search varies, as MLflow's runs have them."""
+    options = catalog().models[search.sweep.model.name]
+    names = [d.name for d in search.sweep.search.space if d.count != 1]
+    return [f"model.{name}" if name in options else name for name in names]
+
+
+def _pages(info: StudyInfo, tracker: Tracker) -> Pages:
+    """Where MLflow shows what the note speaks of."""
+    views = {
+        "every trial": tracker.view_page(TRIALS_VIEW),
+        "the mean of each arm": tracker.view_page(ARMS_VIEW),
+    }
+    if info.looks:
+        views["the confirmation"] = tracker.view_page(CONFIRM_VIEW)
+    return Pages(run=tracker.run_page, views=views, models=model_uris(info))
 
 
 def write_ending(
@@ -94,17 +126,16 @@ def deliver_ending(ending: Ending, search: Search, tracker: Tracker) -> None:
     Raises:
         TrackingFailed: MLflow has not got them.
     """
+    tracker.prepare_views(_searched(search), metric(search.sweep.metric).sign > 0)
+    figure = note_figure(ending.page.parent)
     run = tracker.report(ending.page.parent, _gaps(ending.found))
-    link = tracker.artifact_page(run, ending.page.name)
+    pages = replace(
+        _pages(ending.info, tracker),
+        report=tracker.artifact_page(run, ending.page.name),
+        figure=figure and tracker.artifact_file(run, figure),
+    )
     tracker.note(
-        experiment_note(
-            search.sweep,
-            ending.info,
-            ending.searched,
-            tracker.run_page,
-            ending.found.verdicts,
-            link,
-        )
+        experiment_note(search.sweep, ending.info, ending.searched, pages, ending.found.verdicts)
     )
 
 
@@ -213,11 +244,10 @@ def print_next(search: Search, storage: str, tracker: Tracker, console: Console)
         f"  python -m normsweep.export epochs --study-name {name}{given} -o epochs.csv",
         f"  python -m normsweep.export verdict --study-name {name}{given} --format latex",
     ]
+    if uris := model_uris(search.info):
+        _say(console, f"models, for mlflow.pyfunc.load_model: {', '.join(uris.values())}")
     if not tracker.address:
-        lines += [
-            f"  MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri {tracking_address(tracker.uri)}",
-            f"    then open http://127.0.0.1:5000/{tracker.page}",
-        ]
+        lines.append(f"  normsweep ui --study-name {name}{tracking_option(tracker.uri)}")
     else:
         lines.append(f"  open {masked(tracker.address)}/{tracker.page}")
     for line in lines:
@@ -229,4 +259,7 @@ def _say(console: Console, line: str) -> None:
 
 
 def _warn(console: Console, line: str) -> None:
+    if isinstance(console, Screen):
+        console.warn(line)
+        return
     console.print(printable(line), markup=False, highlight=False, style="bold red")

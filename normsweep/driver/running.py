@@ -14,6 +14,7 @@ from normsweep.driver.background import Background
 from normsweep.driver.checkpoints import Checkpoints
 from normsweep.driver.closing import (
     deliver_ending,
+    prepare_pages,
     print_lacking,
     print_missing,
     print_next,
@@ -26,6 +27,7 @@ from normsweep.driver.confirm import diagnose_arms, open_confirmation
 from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_phase
 from normsweep.driver.models import log_best_models
+from normsweep.driver.registering import register_models
 from normsweep.driver.signals import Signals
 from normsweep.errors import StudyStopped
 from normsweep.execution import Executor
@@ -72,6 +74,7 @@ class Running:
             console.print(
                 f"study {search.sweep.name} is done: {search.total} of {search.total} trials"
             )
+        self.background.put(prepare_pages(search, self.tracker))
         lacking: list[str] = []
         try:
             if wanted != CONFIRM:
@@ -126,6 +129,7 @@ class Running:
     def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
         """Run a phase; what MLflow lacks of it in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
+        phase.note_plan()
         with make_display(self.console) as display:
             delivery = self._delivery(phase, display)
             delivery.deliver(self.signals)
@@ -168,4 +172,6 @@ class Running:
                 self.background,
             )
             lacking += [f"the model of {arm}" for arm in unlogged]
+            unregistered = register_models(phase, self.tracker, display, self.background)
+            lacking += [f"the registered model of {arm}" for arm in unregistered]
         return lacking

@@ -17,6 +17,7 @@ from normsweep.driver.prepare import Prepared, identified, load_data, prepare, w
 from normsweep.driver.running import PhaseName, Running
 from normsweep.driver.signals import Signals
 from normsweep.execution import Cluster, Executor, Inline, Processes, Share
+from normsweep.palette import of_arms
 from normsweep.parts import carried_parts, metric, models
 from normsweep.reporting.plan import Plan, plan_lines
 from normsweep.search import (
@@ -121,7 +122,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             where = replace(where, machine=prepared.findings.machine)
             search = search or Search(study, prepared.sweep, data)
         signals.check()
-        tracker = _tracker(sweep, settings, search.info.id)
+        tracker = _tracker(sweep, settings, search.info)
         waiting.stop()
         running = Running(
             study=study,
@@ -179,7 +180,7 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
     return Processes(*place, jobs=settings.n_jobs or 1, **options)
 
 
-def _tracker(sweep: Sweep, settings: Settings, study_id: str) -> Tracker:
+def _tracker(sweep: Sweep, settings: Settings, info: StudyInfo) -> Tracker:
     tags = {
         "normsweep.sweep_file": str(settings.sweep_file or ""),
         "normsweep.overrides": masked(" ".join(settings.overrides)),
@@ -189,12 +190,13 @@ def _tracker(sweep: Sweep, settings: Settings, study_id: str) -> Tracker:
     return Tracker(
         settings.tracking_uri,
         sweep.name,
-        study_id,
+        info.id,
         artifacts,
         tags,
         settings.sweep_file,
         settings.mlflow_page,
         sweep.metric,
+        of_arms(info.arms, str(sweep.reference)),
     )
 
 

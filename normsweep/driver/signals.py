@@ -20,11 +20,13 @@ GRACE = 3.0
 class Signals:
     """While entered, SIGINT and SIGTERM raise `Interrupted` inside `waiting` only.
 
-    A second one raises at once, wherever the program is; inside `closing`, after a grace. In a thread
-    that is not the main one, which Python gives no signals, nothing is changed.
+    A second one raises at once, wherever the program is; inside `closing`, after a grace. `more` are
+    signals that are taken in the same way. In a thread that is not the main one, which Python gives no
+    signals, nothing is changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *more: int) -> None:
+        self._numbers = (signal.SIGINT, signal.SIGTERM, *more)
         self._received: list[int] = []
         self._waiting = self._closing = False
         self._before: dict[int, Any] = {}
@@ -32,7 +34,7 @@ class Signals:
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             return self
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self._numbers:
             self._before[number] = signal.signal(number, self._handle)
         return self
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from normsweep.driver.background import Background
 from normsweep.driver.delivery import Delivery
 from normsweep.driver.signals import Signals
+from normsweep.palette import of_arms
 from normsweep.search import Archive, holding, load_study
 from normsweep.tracking import Tracker
 
@@ -45,8 +46,15 @@ def sync_study(
             say(f"{name}: has no trial yet")
             return True
         tags = {"normsweep.executor": "sync"}
+        colours = of_arms(info.arms, str(info.sweep["reference"]))
         tracker = Tracker(
-            tracking_uri, name, info.id, root / "artifacts", tags, metric=info.sweep["metric"]
+            tracking_uri,
+            name,
+            info.id,
+            root / "artifacts",
+            tags,
+            metric=info.sweep["metric"],
+            colours=colours,
         )
         lacking = [r for r in archive.records() if r.result is not None and not r.run_id]
         left = Delivery(archive, tracker, info.data, say, background).deliver(signals)

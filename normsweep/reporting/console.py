@@ -29,6 +29,7 @@ from normsweep.parts import metric
 from normsweep.plain import printable
 from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.reporting.plan import duration
+from normsweep.reporting.screen import Screen
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 
 __all__ = [
@@ -87,18 +88,59 @@ def make_console(quiet: bool = False) -> Console:
 
 
 def make_display(console: Console) -> Display:
-    """A live display on a terminal and in a notebook, plain lines elsewhere."""
-    if console.is_terminal and not console.quiet:
-        return LiveDisplay(console)
-    if in_notebook() and not console.quiet:
-        return NotebookDisplay(console)
-    return PlainDisplay(console)
+    """A live display on a terminal and in a notebook, plain lines elsewhere; as much as a `Screen` is to tell."""
+    if not isinstance(console, Screen):
+        if console.is_terminal and not console.quiet:
+            return LiveDisplay(console)
+        if in_notebook() and not console.quiet:
+            return NotebookDisplay(console)
+        return PlainDisplay(console)
+    pause = 0.0 if console.verbose else QUIET
+    if not console.is_terminal or console.verbose or console.quiet:
+        return PlainDisplay(console, pause)
+    live = LiveDisplay(console)
+    if console.log_console is None:
+        return live
+    return _Both(live, PlainDisplay(console.log_console, pause))
 
 
 def in_notebook() -> bool:
     """Whether a notebook's kernel runs this process."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
+
+
+class _Both:
+    """A live display, and lines in a log file; what is noted on the screen is in the file already."""
+
+    def __init__(self, live: LiveDisplay, log: PlainDisplay) -> None:
+        self._live, self._log = live, log
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.__exit__(*exception)
+
+    def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
+        self._live.begin(records, total, arms)
+        self._log.begin(records, total, arms)
+
+    def started(self, trial: Trial) -> None:
+        self._live.started(trial)
+        self._log.started(trial)
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        self._live.epoch(trial, epoch)
+        self._log.epoch(trial, epoch)
+
+    def finished(self, record: Record) -> None:
+        self._live.finished(record)
+        self._log.finished(record)
+
+    def note(self, text: str) -> None:
+        self._live.note(text)
 
 
 class _Board:
@@ -142,8 +184,10 @@ class _Board:
 class PlainDisplay:
     """A line for each trial, and now and then one for an epoch of a long trial."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, pause: float = QUIET) -> None:
+        """`pause`: seconds between lines about epochs."""
         self._console, self._board, self._last = console, _Board(), 0.0
+        self._pause = pause
 
     def __enter__(self) -> Self:
         return self
@@ -158,7 +202,7 @@ class PlainDisplay:
         self._last = time.monotonic()
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        if time.monotonic() - self._last < QUIET:
+        if time.monotonic() - self._last < self._pause:
             return
         self._last = time.monotonic()
         self._print(
@@ -174,7 +218,10 @@ class PlainDisplay:
         self._print(f"{board.done}/{board.total} {described(record)}{rest}")
 
     def note(self, text: str) -> None:
-        self._print(text)
+        if isinstance(self._console, Screen) and self._console.quiet:
+            self._console.warn(text)
+        else:
+            self._print(text)
 
     def _print(self, text: str) -> None:
         self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

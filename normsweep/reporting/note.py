@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -17,64 +19,117 @@ from normsweep.spec import Record, Sweep
 if TYPE_CHECKING:
     from normsweep.search import StudyInfo
 
-__all__ = ["experiment_note"]
+__all__ = ["Pages", "experiment_note", "note_figure"]
+
+FIGURE, WIDTH = "figures/note.png", 760
+"""Markdown shows a picture as large as it is: pixels that a note has beside MLflow's other panels."""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Addresses that the note has links to, as a page of MLflow's takes them."""
+
+    run: Callable[[str], str]
+    """Of a run, by its id."""
+    views: Mapping[str, str] = field(default_factory=dict)
+    """Of the prepared views, by what they show."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """By arm, the URI of its best model in the registry."""
+    report: str = ""
+    """Of the report, where it is kept."""
+    figure: str = ""
+    """Of the figure that opens the report."""
 
 
 def experiment_note(
     sweep: Sweep,
     info: StudyInfo,
     records: Sequence[Record],
-    link: Callable[[str], str],
+    pages: Pages,
     verdicts: pd.DataFrame | None = None,
-    report: str = "",
 ) -> str:
-    """The question, the verdict, each arm's best trial with a link to its run. Markdown.
+    """The answer, the question, the verdicts, each arm's best trial with a link to its run. Markdown.
+
+    The answer comes first: folded up, MLflow shows the first line alone.
 
     Args:
         sweep: with the arms that ran.
         info: the study as a whole.
         records: the trials of its search.
-        link: the address of a run by its id.
+        pages: what is linked to.
         verdicts: the table of verdicts, where there is one yet.
-        report: the address of the report, where it is kept.
     """
-    arms = [str(arm) for arm in sweep.arms]
-    best = best_table(records, arms, same=info.same)
-    links = zip(best["arm"], best["trial"], best["run_id"], strict=True)
+    table = pd.DataFrame() if verdicts is None else verdicts
+    by = metric(sweep.metric)
+    parts = [
+        f"**{as_markdown(answer_sentence(table, sweep.compare, str(sweep.reference), sweep.confirm.primary))}**",
+        as_markdown(sweep.question),
+        _links({**pages.views, **({"the whole report": pages.report} if pages.report else {})}),
+        f"![{_capital(by.label)} after each epoch]({pages.figure})" if pages.figure else "",
+        _verdicts(table, "percentage points" if by.percent else by.unit),
+        _best(sweep, info, records, pages),
+        _trials(sweep, info, records),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def note_figure(report: Path) -> str:
+    """Write the report's opening figure at the width of a note; its path within the report.
+
+    Empty where the report has no such figure.
+    """
+    from PIL import Image
+
+    figures = (report / "figures" / f"{name}.png" for name in ("accuracy", "learning_rate"))
+    opening = next((path for path in figures if path.exists()), None)
+    if opening is None:
+        return ""
+    with Image.open(opening) as image:
+        size = WIDTH, round(WIDTH * image.height / image.width)
+        image.resize(size, Image.Resampling.LANCZOS).save(report / FIGURE)
+    return FIGURE
+
+
+def _links(places: Mapping[str, str]) -> str:
+    links = ", ".join(f"[{name}]({place})" for name, place in places.items())
+    return f"Open: {links}" if links else ""
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _verdicts(table: pd.DataFrame, unit: str) -> str:
+    if not len(table):
+        return ""
+    cells = verdict_cells(table).filter(["question", "arm", "verdict", "gap", "interval"])
+    cells = render(cells, "markdown").decode().rstrip()
+    return f"## Verdicts{f', gaps in {unit}' if unit else ''}\n\n{cells}"
+
+
+def _best(sweep: Sweep, info: StudyInfo, records: Sequence[Record], pages: Pages) -> str:
+    best = best_table(records, [str(arm) for arm in sweep.arms], same=info.same)
     by = metric(sweep.metric)
     columns = ["arm", f"val_{by.name}", "learning_rate", "optimizer", "epochs", "trial"]
-    counts = arms_table(records, arms).filter(["arm", "trials", "complete", "diverged", "failed"])
+    rows = zip(best["arm"], best["trial"], best["run_id"], strict=True)
+    runs = [f"[{as_markdown(str(a))}, trial {n}]({pages.run(run)})" for a, n, run in rows if run]
+    uris = [f"`{uri}` ({as_markdown(arm)})" for arm, uri in pages.models.items()]
+    parts = [
+        f"## Best trial of each arm, by validation {by.label} after the last epoch",
+        render(best.filter(items=columns), "markdown").decode().rstrip(),
+        f"Runs: {', '.join(runs)}" if runs else "",
+        f"Models, for `mlflow.pyfunc.load_model`: {', '.join(uris)}" if uris else "",
+        "The best score of several trials is optimistic: it selects a configuration, and is no estimate.",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _trials(sweep: Sweep, info: StudyInfo, records: Sequence[Record]) -> str:
+    counts = arms_table(records, [str(arm) for arm in sweep.arms])
+    counts = counts.filter(["arm", "trials", "complete", "diverged", "failed"])
     data = info.data
-    return f"""# {info.name}
-
-{as_markdown(sweep.question)}
-
-{_answer(sweep, verdicts, report)}
-
-Data: {as_markdown(f"{data['name']} ({data['source']})")}, {data["train_images"]} training images. Reference arm:
-{as_markdown(str(sweep.reference))}.
-
-## Best trial of each arm, by validation {by.label} after the last epoch
-
-{render(best.filter(items=columns), "markdown").decode()}
-Runs: {", ".join(f"[{as_markdown(str(arm))}, trial {trial}]({link(run)})" for arm, trial, run in links if run)}
-
-The best score of several trials is optimistic: it selects a configuration, and is no estimate.
-
-## Trials
+    return f"""## Trials
 
 {render(counts, "markdown").decode()}
-All tables: `python -m normsweep.export best --study-name {info.name}`
-"""
-
-
-def _answer(sweep: Sweep, verdicts: pd.DataFrame | None, report: str) -> str:
-    """The answer in a sentence, the table it is taken from, and where the report is."""
-    table = pd.DataFrame() if verdicts is None else verdicts
-    sentence = answer_sentence(table, sweep.compare, str(sweep.reference), sweep.confirm.primary)
-    parts = [f"**{as_markdown(sentence)}**"]
-    if len(table):
-        parts.append(render(verdict_cells(table), "markdown").decode().rstrip())
-    if report:
-        parts.append(f"[The whole report]({report})")
-    return "\n\n".join(parts)
+Data: {as_markdown(f"{data['name']} ({data['source']})")}, {data["train_images"]} training images. Reference arm:
+{as_markdown(str(sweep.reference))}. All tables: `python -m normsweep.export best --study-name {info.name}`"""

@@ -26,7 +26,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Hold", "holding"]
+__all__ = ["Hold", "holder", "holding"]
 
 LOOK = 10.0
 """Seconds between looks at whether a server still holds the lock for us."""
@@ -67,6 +67,35 @@ def holding(url: str, study: str) -> Iterator[Hold]:
             hold.release()
     else:
         yield Hold()
+
+
+def holder(url: str, study: str) -> str:
+    """Who drives a study now, in words; empty where nobody does, or it cannot be told."""
+    parsed = parsed_url(url)
+    file = sqlite_file(parsed)
+    if file is not None and fcntl is not None:
+        return _file_holder(Path(f"{file}.{study}.lock"))
+    if parsed is not None and parsed.get_backend_name() == "postgresql":
+        with (
+            suppress(SQLAlchemyError),
+            create_engine(parsed, poolclass=NullPool).connect() as opened,
+        ):
+            found = opened.execute(text(HOLDER), _halves(_key(study))).one_or_none()
+            return found.application_name.removeprefix("normsweep ") if found else ""
+    return ""
+
+
+def _file_holder(lock: Path) -> str:
+    assert fcntl is not None
+    with suppress(OSError), lock.open() as opened:
+        name = opened.read().strip()
+        if not name:  # nobody's, and not to be taken where a driver might want it now
+            return ""
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return name
+    return ""  # whoever left the name is gone
 
 
 @contextmanager
@@ -157,14 +186,11 @@ class _Advisory(Hold):
             connection.commit()
             self._connection, self._backend = connection, taken.backend
             return
-        halves = {"high": self._key >> 32, "low": self._key & LOW}
-        holder = connection.execute(text(HOLDER), halves).one_or_none()
+        other = connection.execute(text(HOLDER), _halves(self._key)).one_or_none()
         connection.close()
-        if holder is not None and holder.pid == self._backend:
+        if other is not None and other.pid == self._backend:
             return  # our own lost connection, which the server has not missed yet
-        raise _held(
-            self._study, holder.application_name.removeprefix("normsweep ") if holder else ""
-        )
+        raise _held(self._study, other.application_name.removeprefix("normsweep ") if other else "")
 
 
 LOW = 2**32 - 1
@@ -173,6 +199,10 @@ HOLDER = """
 SELECT pid, application_name FROM pg_stat_activity JOIN pg_locks USING (pid)
 WHERE locktype = 'advisory' AND granted AND classid = :high AND objid = :low
 """
+
+
+def _halves(key: int) -> dict[str, int]:
+    return {"high": key >> 32, "low": key & LOW}
 
 
 def _key(study: str) -> int:

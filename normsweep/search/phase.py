@@ -135,6 +135,11 @@ class Phase(Archive, ABC):
         return told
 
     @on_record
+    def note_plan(self) -> None:
+        """Record how many trials are planned, for whoever looks at the study."""
+        record.set_plan(self._study, self.phase, self.total)
+
+    @on_record
     def settle(self) -> None:
         """Close what an interruption broke off between two writes."""
         repair(self._study)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -46,6 +46,7 @@ SWEEP, DATA, SAME, MODELS = (
 )
 LOOKS, DIAGNOSES = "normsweep:looks", "normsweep:diagnoses"
 THREADS = "normsweep:threads"
+PLAN = "normsweep:plan"
 
 GROWING = ("search.trials", "confirm.seeds")
 EPOCHS = ("search.space.epochs", "search.space.epochs.high", "confirm.epochs")
@@ -102,6 +103,9 @@ class StudyInfo:
 
     threads: int | None = None
     """Threads of a worker, on which the bits of every trial depend; None in older records."""
+
+    plan: Mapping[str, int] = field(default_factory=dict)
+    """By phase, how many trials it has; as far as a command has come to it."""
 
     @property
     def arms(self) -> list[str]:
@@ -178,6 +182,28 @@ def _names(storage: optuna.storages.RDBStorage) -> list[str]:
     return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
 
 
+def read_studies(storage_url: str) -> Iterator[tuple[StudyInfo, list[Record]]]:
+    """The records of normsweep's studies in a database, by name.
+
+    Raises:
+        StoreError: the database cannot be opened, or a record cannot be read.
+    """
+    storage = open_storage(storage_url, create=False)
+    for name in _names(storage):
+        study = Study(storage, name)
+        yield study_info(study), records(study)
+
+
+def delete_study(storage_url: str, name: str) -> None:
+    """Delete a study with all of its trials.
+
+    Raises:
+        StoreError: there is no such study.
+    """
+    load_study(storage_url, name)
+    optuna.delete_study(study_name=name, storage=open_storage(storage_url, create=False))
+
+
 def study_info(study: Study) -> StudyInfo:
     """What the record says of the study as a whole.
 
@@ -195,8 +221,10 @@ def study_info(study: Study) -> StudyInfo:
         )
     if sweep:
         sweep = {**ADDED, **sweep}
-    threads = attrs.get(THREADS)
-    return StudyInfo(name, attrs.get(ID, ""), sweep, data, same, models, looks, diagnoses, threads)
+    threads, plan = attrs.get(THREADS), attrs.get(PLAN, {})
+    return StudyInfo(
+        name, attrs.get(ID, ""), sweep, data, same, models, looks, diagnoses, threads, plan
+    )
 
 
 def begun_study(storage_url: str, name: str) -> StudyInfo | None:
@@ -234,6 +262,13 @@ def begin(
         study.set_user_attr(THREADS, threads)
         study.set_user_attr(SAME, json.dumps(dict(same)))
         study.set_user_attr(DATA, json.dumps(dict(data)))
+
+
+def set_plan(study: Study, phase: str, trials: int) -> None:
+    """Record how many trials a phase has."""
+    before = study_info(study).plan
+    if before.get(phase) != trials:
+        study.set_user_attr(PLAN, {**before, phase: trials})
 
 
 def set_model(study: Study, arm: str, trial: int, model_id: str) -> None:

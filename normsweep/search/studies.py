@@ -44,6 +44,11 @@ class Study:
         """Of the trials that run: Optuna's key of each, by number."""
 
     @property
+    def key(self) -> int:
+        """The database's own number of the study."""
+        return self._id
+
+    @property
     def user_attrs(self) -> dict[str, Any]:
         """The study's attributes."""
         return self._storage.get_study_user_attrs(self._id)

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from normsweep.spec.durations import seconds
 from normsweep.spec.space import Choice, Dimension, Scalar, Space
 
 __all__ = [
@@ -31,7 +32,7 @@ Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=f"^{N
 MOST = 1_000_000
 """Trials of a search, or points of a grid: all of them are held in memory."""
 Count = Annotated[int, Field(ge=1)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(seconds)]
 
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -96,7 +97,7 @@ class Search(Section):
     longest_every: Count | None = None
     """Every so-manieth trial of an arm trains for the longest number of epochs."""
     timeout: Seconds | None = None
-    """Seconds after which no new trial is started."""
+    """Seconds after which no new trial is started; also as `90m`, `1h30m`."""
     space: Space
     """The parameters: lists, ranges, fixed values."""
 
@@ -139,7 +140,7 @@ class Execution(Section):
     threads: Count | None = None
     """Threads of a worker: all cores for one worker, 1 for more; fixed for the study's life."""
     trial_timeout: Seconds | None = None
-    """Seconds after which a trial is stopped and recorded as timed out."""
+    """Seconds after which a trial is stopped and recorded as timed out; also as `90m`, `1h30m`."""
     trial_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """GiB of memory beyond which a worker is stopped and its trial recorded as crashed."""
     num_cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

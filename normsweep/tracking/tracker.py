@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +38,11 @@ from normsweep.secrets import masked
 from normsweep.spec import Epoch, Record, Status, Trial
 from normsweep.stores import check_address
 from normsweep.tracking import rows
+from normsweep.tracking.finding import remote
+from normsweep.tracking.registry import register
 from normsweep.tracking.tables import make_tables
+from normsweep.tracking.views import TAG as VIEW
+from normsweep.tracking.views import TRIALS_VIEW, page, run_page, views
 
 __all__ = ["Tracker", "TrackingFailed"]
 
@@ -75,6 +79,7 @@ class Tracker:
         sweep_file: Path | None = None,
         mlflow_page: str | None = None,
         metric: str = "accuracy",
+        colours: Mapping[str, str] | None = None,
     ) -> None:
         """Open the experiment of a study, made where there is none.
 
@@ -87,11 +92,12 @@ class Tracker:
             sweep_file: kept with every run.
             mlflow_page: address at which browsers open MLflow, where it is not the URI.
             metric: what the study's trials are scored by.
+            colours: in which MLflow's pages draw each arm's runs, as #rrggbb.
 
         Raises:
             StoreError: the store cannot be opened.
         """
-        self.address = (mlflow_page or (uri if _remote(uri) else "")).rstrip("/")
+        self.address = (mlflow_page or (uri if remote(uri) else "")).rstrip("/")
         """Where browsers open MLflow; empty where its server is yet to be started."""
         self.uri, self._study, self._study_id, self._sweep_file = (
             uri,
@@ -101,6 +107,7 @@ class Tracker:
         )
         self._metric = metric
         self._tags = {**_source_tags(), **tags, "normsweep.study_id": study_id}
+        self._colours = dict(colours or {})
         check_address("--tracking-uri", uri)
         try:
             with alone(uri):
@@ -116,6 +123,8 @@ class Tracker:
     def start(self, trial: Trial, data: Mapping[str, Any]) -> str:
         """Begin the run of a trial; its id."""
         tags = {**self._tags, **rows.trial_tags(trial, self._study)}
+        if trial.arm in self._colours:
+            tags["mlflow.runColor"] = self._colours[trial.arm]
         run = self._try(
             lambda: self._client.create_run(
                 self.experiment_id, run_name=rows.run_name(trial), tags=tags
@@ -183,9 +192,23 @@ class Tracker:
 
     def note(self, text: str) -> None:
         """The experiment's description, in Markdown."""
-        self._try(
-            lambda: self._client.set_experiment_tag(self.experiment_id, "mlflow.note.content", text)
-        )
+        self._tag_experiment("mlflow.note.content", text)
+
+    def prepare_views(self, params: Sequence[str], maximize: bool = True) -> None:
+        """Write the views in which the pages show the study; `params` are those that are searched.
+
+        `maximize`: whether the highest score is the best.
+        """
+        for key, text in views(params, self._metric, maximize).items():
+            self._tag_experiment(f"{VIEW}{key}", text)
+
+    def register(self, arm: str, alias: str, model_id: str, run_id: str) -> bool:
+        """Have an alias of the study's registered model mean a model that was logged.
+
+        Returns:
+            False where a registered model of the study's name is somebody else's.
+        """
+        return self._try(lambda: register(self._client, self._study, arm, alias, model_id, run_id))
 
     def report(self, folder: Path, metrics: Mapping[str, float]) -> str:
         """Keep a report's files with the study, as the artifacts of a run of their own; its id.
@@ -218,7 +241,11 @@ class Tracker:
 
     def artifact_page(self, run_id: str, path: str) -> str:
         """Where the MLflow UI shows a run's artifact, below its address."""
-        return f"{self.run_page(run_id)}/artifacts/{path}"
+        return run_page(self.experiment_id, run_id, f"artifacts/{path}")
+
+    def artifact_file(self, run_id: str, path: str) -> str:
+        """Where MLflow's server has a run's artifact itself, below its address."""
+        return f"get-artifact?path={path}&run_uuid={run_id}"
 
     def log_model(self, folder: Path, record: Record, name: str) -> str:
         """Log a model that `save_model` wrote as the outcome of its trial's run; the model's id."""
@@ -246,16 +273,20 @@ class Tracker:
     @property
     def page(self) -> str:
         """Where the MLflow UI shows the runs, below its address."""
-        return f"#/experiments/{self.experiment_id}/runs?workflowType=machine_learning"
+        return self.view_page(TRIALS_VIEW)
+
+    def view_page(self, key: str) -> str:
+        """Where it shows them in a prepared view."""
+        return page(self.experiment_id, key)
 
     def run_page(self, run_id: str) -> str:
         """Where the MLflow UI shows a run, below its address."""
-        return f"#/experiments/{self.experiment_id}/runs/{run_id}"
+        return run_page(self.experiment_id, run_id)
 
     def _experiment(self, name: str, artifacts: Path) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            location = None if _remote(self.uri) else artifacts.absolute().as_uri()
+            location = None if remote(self.uri) else artifacts.absolute().as_uri()
             try:
                 return self._client.create_experiment(name, artifact_location=location)
             except MlflowException:  # another command was faster
@@ -269,6 +300,9 @@ class Tracker:
             )
         return found.experiment_id
 
+    def _tag_experiment(self, key: str, text: str) -> None:
+        self._try(lambda: self._client.set_experiment_tag(self.experiment_id, key, text))
+
     def _runs_of(self, trial: int) -> list[Any]:
         own = f"tags.`normsweep.study_id` = '{self._study_id}'"
         query = f"{own} and tags.`normsweep.trial` = '{trial}'"
@@ -281,11 +315,6 @@ class Tracker:
             # SQLAlchemy's where MLflow's own rollback finds the connection lost. MLflow's words may
             # hold the whole address.
             raise TrackingFailed(f"{masked(self.uri)}: {_reason(error, self.uri)}") from None
-
-
-def _remote(uri: str) -> bool:
-    """Whether a tracking URI is a server's, which keeps artifacts itself, and not a database's."""
-    return uri.startswith(("http://", "https://", "databricks"))
 
 
 def _dataset(data: Mapping[str, Any]) -> DatasetInput:

@@ -132,7 +132,7 @@ def test_a_study_runs_says_when_it_is_done_and_goes_on_with_more_trials(place):
     note = MlflowClient(place.tracking).get_experiment_by_name("tested").tags["mlflow.note.content"]
     assert "Is the planted truth found?" in note
     assert "| none" in note
-    assert all(f"/runs/{r.run_id})" in note for r in best_of_arms(place.records()).values())
+    assert all(f"/runs/{r.run_id}?" in note for r in best_of_arms(place.records()).values())
 
     before = [(r.trial.number, r.run_id) for r in place.records()]
     assert "study tested is done: 12 of 12 trials" in place.run()

@@ -1,4 +1,4 @@
-from normsweep.reporting.note import experiment_note
+from normsweep.reporting.note import Pages, experiment_note
 from normsweep.search import StudyInfo
 from normsweep.spec import load_sweep
 
@@ -12,13 +12,22 @@ def test_names_in_the_note_are_text(sweep_file, parts, record):
     )
     info = StudyInfo("base", "abc", sweep.plain(), DATA)
     records = [record(0, "none"), record(1, "unit")]
-    note = experiment_note(sweep, info, records, lambda run: f"#/runs/{run}")
+    pages = Pages(
+        run=lambda run: f"#/runs/{run}",
+        views={"every trial": "#/view"},
+        models={EVIL: "models:/base@arm"},
+        report="#/report",
+        figure="get-artifact?path=f.png",
+    )
+    note = experiment_note(sweep, info, records, pages)
     assert "<" not in note
     assert "\\[a\\](javascript:alert(1)) \\`x\\` \\*\\*y\\*\\* \\| z" in note
     assert note.count("[a](") == 0
     assert [line for line in note.splitlines() if line.startswith("#")] == [
-        "# base",
         "## Best trial of each arm, by validation accuracy after the last epoch",
         "## Trials",
     ]
     assert "[none, trial 0](#/runs/run0)" in note
+    assert "Open: [every trial](#/view), [the whole report](#/report)" in note
+    assert "![Accuracy after each epoch](get-artifact?path=f.png)" in note
+    assert note.startswith("**No answer yet: ")

@@ -190,6 +190,24 @@ for uri in ("models:/{model_id}", "runs:/{record.run_id}/model"):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
+def test_an_arms_alias_leads_to_its_model_and_the_study_has_its_views(tracker, record, tmp_path):
+    run_id = live(tracker, record)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "MLmodel").write_text("flavors: {}\n")
+    model_id = tracker.log_model(tmp_path / "model", replace(record, run_id=run_id), "model")
+    client, study = MlflowClient(tracking_uri=tracker.uri), tracker._study
+    for _ in range(2):
+        assert tracker.register("unit", "unit", model_id, run_id)
+        tracker.prepare_views(["normalization", "learning_rate"])
+    (version,) = client.search_model_versions(f"name = '{study}'")
+    assert client.get_model_version_by_alias(study, "unit").version == version.version
+    assert (version.run_id, version.tags["normsweep.arm"]) == (run_id, "unit")
+    tags = client.get_experiment(tracker.experiment_id).tags
+    view = json.loads(tags["mlflow.sharedViewState.trials"])
+    assert view["selectedColumns"][1] == view["orderByKey"] == "metrics.`final/val_accuracy`"
+    assert "viewStateShareKey=trials&" in tracker.page
+
+
 def test_a_store_that_cannot_be_opened_is_told_without_its_password(tmp_path):
     with pytest.raises(StoreError) as caught:
         Tracker("http://user:secret@127.0.0.1:9", "tested", "id", tmp_path, {})

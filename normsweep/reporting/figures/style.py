@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 
+from normsweep.palette import COLOURS
 from normsweep.parts import ACCURACY, Metric
 
 __all__ = [
@@ -33,8 +34,6 @@ BAND = "#f0c800"
 WIDE, NARROW = 9.2, 4.0
 """Widths in inches, for a desk and for a phone."""
 
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe & Ito (2008), Color Universal Design, without yellow and black."""
 MARKERS = ("s", "^", "D", "v", "P", "X", "p")
 DASHES: tuple[Any, ...] = ("solid", (0, (5, 1.6)), (0, (1.5, 1.5)))
 

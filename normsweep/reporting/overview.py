@@ -1,0 +1,129 @@
+"""Studies at a glance, and one trial in full: what `normsweep list` and `normsweep show` say."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from normsweep.analysis import best_of_arms, settled
+from normsweep.parts import metrics
+from normsweep.reporting.plan import duration
+from normsweep.spec import CONFIRM, SEARCH, Record
+
+if TYPE_CHECKING:
+    from normsweep.search import StudyInfo
+
+__all__ = ["Overview", "overview", "studies_table", "trial_lines"]
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A study in a line."""
+
+    study: str
+    status: str
+    """running, new, stopped, searched or done."""
+    trials: str
+    """Done and planned: of the search, and of the confirmation where it began."""
+    best: str
+    """The best validation score of the search, and its arm."""
+    begun: str
+    """How long ago."""
+
+
+def overview(info: StudyInfo, records: Sequence[Record], running: bool, now: float) -> Overview:
+    """What a study comes to so far.
+
+    Args:
+        info: the study as a whole.
+        records: the trials of both phases.
+        running: whether a command drives it now.
+        now: Unix time.
+    """
+    done = {phase: _done(records, phase) for phase in (SEARCH, CONFIRM)}
+    plan = {SEARCH: _planned(info), **info.plan}
+    started = [r.result.started for r in records if r.result is not None and r.result.started]
+    best = _best([r for r in records if r.trial.phase == SEARCH])
+    return Overview(
+        info.name,
+        "running" if running else _status(info, done, plan),
+        " + ".join(f"{done[phase]}/{total}" for phase, total in plan.items()),
+        f"{best.result.score:.4f} {best.trial.arm}" if best and best.result else "",
+        f"{_ago(now - min(started))} ago" if started else "",
+    )
+
+
+def _best(records: Sequence[Record]) -> Record | None:
+    """The best trial; none where its metric is a plug-in's, which a list of studies does not load."""
+    if any(record.trial.metric not in metrics.registry for record in records):
+        return None
+    known = [(r, r.result) for r in best_of_arms(records).values() if r.result is not None]
+    by = metrics.metric(records[0].trial.metric) if known else metrics.ACCURACY
+    return max(known, key=lambda pair: by.sign * pair[1].score, default=(None, None))[0]
+
+
+def _done(records: Sequence[Record], phase: str) -> int:
+    return len(settled(r for r in records if r.trial.phase == phase))
+
+
+def _planned(info: StudyInfo) -> int:
+    """The search's trials, where no command has written its plan down."""
+    arms = max(len(info.arms), 1)
+    return math.ceil(info.sweep["search.trials"] / arms) * arms
+
+
+def _status(info: StudyInfo, done: Mapping[str, int], plan: Mapping[str, int]) -> str:
+    if not done[SEARCH]:
+        return "new"
+    if any(done[phase] < total for phase, total in plan.items()):
+        return "stopped"
+    return "done" if info.looks else "searched"
+
+
+def _ago(seconds: float) -> str:
+    return duration(seconds) if seconds < 2 * DAY else f"{seconds / DAY:.0f} days"
+
+
+def studies_table(rows: Sequence[Overview]) -> pd.DataFrame:
+    """Studies as a table, all of it text."""
+    columns = list(Overview.__dataclass_fields__)
+    return pd.DataFrame([asdict(row) for row in rows], columns=columns, dtype=object)
+
+
+def trial_lines(record: Record) -> list[tuple[str, str]]:
+    """All that is recorded of a trial but its curve, as names and values."""
+    trial, result = record.trial, record.result
+    content: dict[str, Any] = {"status": result.status.value if result else "running"}
+    content |= {k: v for k, v in asdict(trial).items() if k not in ("data", "params") and v != ""}
+    content |= {f"data.{key}": value for key, value in asdict(trial.data).items()}
+    content |= {"params": dict(trial.params), "fingerprint": trial.fingerprint}
+    if result is not None:
+        content |= {
+            f"val_{trial.metric}": result.score,
+            "chance": result.chance,
+            "started": _clock(result.started),
+            "seconds": round(result.seconds, 3),
+            **{f"machine.{key}": value for key, value in result.machine.items()},
+            "test_digest": result.test_digest,
+            "reused_epochs": result.reused,
+            "reused_from": "" if result.origin is None else result.origin,
+            "mlflow_run": record.run_id,
+            "error": result.error,
+        }
+    return [(name, _text(value)) for name, value in content.items() if value not in ("", None, {})]
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,96 @@
+"""The best model of each arm in MLflow's registry: one registered model a study, an alias an arm."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+__all__ = ["OWNER", "aliases", "model_uri", "register", "registered_as_ours"]
+
+OWNER = "normsweep.study"
+"""The tag by which a registered model is known as a study's."""
+ARM, MODEL = "normsweep.arm", "normsweep.model_id"
+ILLEGAL = re.compile(r"[^A-Za-z0-9_-]+")
+RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
+LONGEST = 200
+
+
+def aliases(arms: Iterable[str]) -> dict[str, str]:
+    """Each arm's alias: its name, with `-` for what an alias may not hold.
+
+    A name that MLflow keeps for itself (`latest`, `v1`) gets `arm-` before it, one that another
+    arm has already a number after it.
+    """
+    made: dict[str, str] = {}
+    taken: set[str] = set()
+    for arm in arms:
+        name = ILLEGAL.sub("-", arm)[:LONGEST]
+        if not name.strip("-") or RESERVED.fullmatch(name):
+            name = f"arm-{name.strip('-')}".rstrip("-")
+        alias, number = name, 1
+        while alias.casefold() in taken:  # some databases tell no case apart
+            number += 1
+            alias = f"{name}-{number}"
+        taken.add(alias.casefold())
+        made[arm] = alias
+    return made
+
+
+def model_uri(study: str, alias: str) -> str:
+    """What `mlflow.pyfunc.load_model` takes for an arm's best model."""
+    return f"models:/{study}@{alias}"
+
+
+def registered_as_ours(client: MlflowClient, study: str) -> bool | None:
+    """Whether the registered model of a study's name is the study's; None where there is none."""
+    found = client.search_registered_models(f"name = '{study}'", max_results=1)
+    return found[0].tags.get(OWNER) == study if found else None
+
+
+def register(
+    client: MlflowClient, study: str, arm: str, alias: str, model_id: str, run_id: str
+) -> bool:
+    """Have an alias of the study's registered model mean a logged model; once, however often asked.
+
+    Returns:
+        False where a registered model of that name is somebody else's: it is left alone.
+    """
+    ours = registered_as_ours(client, study)
+    if ours is False:
+        return False
+    if ours is None:
+        text = (
+            f"The best model of each arm of the study {study}, by validation; it takes raw inputs."
+        )
+        client.create_registered_model(study, tags={OWNER: study}, description=text)
+    version = _version(client, study, model_id)
+    if version is None:
+        made = client.create_model_version(
+            study,
+            client.get_logged_model(model_id).artifact_location,
+            run_id,
+            tags={ARM: arm, MODEL: model_id},
+            description=f"arm: {arm}",
+            model_id=model_id,
+        )
+        version = str(made.version)
+    if _meant(client, study, alias) != version:
+        client.set_registered_model_alias(study, alias, version)
+    return True
+
+
+def _version(client: MlflowClient, study: str, model_id: str) -> str | None:
+    """The version that holds a logged model, where it was registered before."""
+    versions = client.search_model_versions(f"name = '{study}'", max_results=1000)
+    # By a tag of ours: databases do not keep a version's own `model_id`.
+    return next((str(v.version) for v in versions if v.tags.get(MODEL) == model_id), None)
+
+
+def _meant(client: MlflowClient, study: str, alias: str) -> str | None:
+    try:
+        return str(client.get_model_version_by_alias(study, alias).version)
+    except MlflowException:
+        return None

@@ -1,0 +1,146 @@
+"""What MLflow holds of a study, and its removal."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import local_file_uri_to_path
+
+from normsweep.tracking.registry import OWNER, registered_as_ours
+
+__all__ = ["Holdings", "all_holdings", "holdings", "registered_studies", "remove"]
+
+STUDY, ID = "normsweep.study", "normsweep.study_id"
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What a store has of one study."""
+
+    study: str
+    study_id: str
+    experiments: tuple[str, ...] = ()
+    """Ids of the experiments that hold its runs."""
+    whole: tuple[str, ...] = ()
+    """Those of them that hold nothing else."""
+    runs: tuple[Run, ...] = ()
+    models: tuple[Any, ...] = ()
+    """MLflow's logged models."""
+    registered: bool = False
+    """Whether the registered model of its name is its own."""
+
+    def __bool__(self) -> bool:
+        return bool(self.runs or self.models or self.registered or self.whole)
+
+
+def holdings(client: MlflowClient, study: str, study_id: str) -> Holdings:
+    """What a store has of a study; runs of another one of the same name are not its."""
+    found = client.get_experiment_by_name(study)
+    registered = registered_as_ours(client, study) is True
+    if found is None:
+        return Holdings(study, study_id, registered=registered)
+    runs = list(_runs(client, [found.experiment_id]))
+    own = [run for run in runs if run.data.tags.get(ID) == study_id]
+    held = _held(client, study, study_id, own, {found.experiment_id: len(runs)})
+    return replace(held, registered=registered)
+
+
+def all_holdings(client: MlflowClient) -> list[Holdings]:
+    """What a store has of each study that ever wrote to it, registered models left out."""
+    ids = [e.experiment_id for e in _pages(client.search_experiments)]
+    runs = list(_runs(client, ids)) if ids else []
+    counts: dict[str, int] = {}
+    own: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        counts[run.info.experiment_id] = counts.get(run.info.experiment_id, 0) + 1
+        if STUDY in run.data.tags and ID in run.data.tags:
+            own.setdefault((run.data.tags[STUDY], run.data.tags[ID]), []).append(run)
+    return [_held(client, study, key, each, counts) for (study, key), each in own.items()]
+
+
+def registered_studies(client: MlflowClient) -> list[str]:
+    """The studies that have a registered model."""
+    found = _pages(client.search_registered_models)
+    return [model.name for model in found if model.tags.get(OWNER) == model.name]
+
+
+def _held(
+    client: MlflowClient, study: str, study_id: str, own: list[Run], counts: dict[str, int]
+) -> Holdings:
+    experiments = {run.info.experiment_id for run in own}
+    whole = {e for e in counts if counts[e] == sum(run.info.experiment_id == e for run in own)}
+    ids = {run.info.run_id for run in own}
+    logged = _pages(client.search_logged_models, experiment_ids=sorted(experiments)) if own else ()
+    models = tuple(m for m in logged if m.source_run_id in ids)
+    return Holdings(
+        study, study_id, tuple(sorted(experiments)), tuple(sorted(whole)), tuple(own), models
+    )
+
+
+def remove(client: MlflowClient, held: Holdings) -> bool:
+    """Remove all of it, artifacts too.
+
+    Returns:
+        Whether it is gone for good. A server marks runs as deleted, under a name that is free
+        again; `mlflow gc` beside its database removes them.
+    """
+    store: Any = client._tracking_client.store
+    if held.registered:
+        client.delete_registered_model(held.study)
+    for experiment in held.whole:  # a deleted one keeps its name, and cannot be renamed
+        if client.get_experiment(experiment).lifecycle_stage != "active":
+            client.restore_experiment(experiment)
+    for model in held.models:
+        _delete_artifacts(model.artifact_location, client)
+        client.delete_logged_model(model.model_id)
+    for run in held.runs:
+        _delete_artifacts(run.info.artifact_uri or "", client)
+        client.delete_run(run.info.run_id)
+    for experiment in held.whole:
+        client.rename_experiment(experiment, f"{held.study} (deleted {time.time_ns()})")
+        client.delete_experiment(experiment)
+    # As `mlflow gc` does it, which has no way to be told "these and no others" where there are none.
+    hard: list[tuple[str, Iterable[str]]] = [
+        ("_hard_delete_logged_model", (m.model_id for m in held.models)),
+        ("_hard_delete_run", (run.info.run_id for run in held.runs)),
+        ("_hard_delete_experiment", held.whole),
+    ]
+    if not all(hasattr(store, name) for name, _ in hard):
+        return False
+    for name, keys in hard:
+        for key in keys:
+            getattr(store, name)(key)
+    return True
+
+
+def _delete_artifacts(uri: str, client: MlflowClient) -> None:
+    """Delete the artifacts, and the folder above that was theirs alone; what is gone is no mistake."""
+    with contextlib.suppress(MlflowException, OSError):
+        get_artifact_repository(uri, tracking_uri=client.tracking_uri).delete_artifacts()
+    if uri.startswith("file:"):
+        with contextlib.suppress(OSError):
+            Path(local_file_uri_to_path(uri)).parent.rmdir()
+
+
+def _runs(client: MlflowClient, experiments: list[str]) -> Iterator[Run]:
+    return _pages(client.search_runs, experiment_ids=experiments, run_view_type=ViewType.ALL)
+
+
+def _pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
+    """All that a search of MLflow's finds, page by page."""
+    token = None
+    while True:
+        found = search(**asked, page_token=token)
+        yield from found
+        token = found.token
+        if not token:
+            return

@@ -1,0 +1,276 @@
+"""A finished study's pages as a person meets them: MLflow's and Optuna's own, in Chromium.
+
+The views are read from MLflow's source and documented nowhere: these tests tell when they no longer
+are what a study prepared.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from normsweep import cli, study
+from normsweep.parts import Dataset
+from normsweep.search import StudyInfo, read_study
+from normsweep.shell import run
+from normsweep.spec import SEARCH, Record
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
+needs_browser = pytest.mark.skipif(
+    FOUND is None, reason=f"none of {', '.join(BROWSERS)} is installed"
+)
+
+SWEEP = """
+name = "seen"
+question = "Do raw digits catch up?"
+reference = "unit"
+[data]
+dataset = "digits"
+[model]
+name = "mlp"
+options = { units = 8 }
+[search]
+trials = 8
+[search.space]
+normalization = ["none", "unit"]
+learning_rate = { low = 1e-4, high = 1e-2, log = true }
+optimizer = ["sgd", "adam"]
+epochs = { low = 2, high = 3 }
+[confirm]
+seeds = 2
+"""
+SECONDS = 60_000
+"""Milliseconds that a page may take on a machine that is busy."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A study that was searched and confirmed."""
+
+    folder: Path
+    storage: str
+    tracking: str
+
+    @property
+    def record(self) -> tuple[StudyInfo, list[Record]]:
+        return read_study(self.storage, "seen")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory) -> Iterator[Seen]:
+    folder = tmp_path_factory.mktemp("seen")
+    stores = [f"sqlite:///{folder}/mlruns/{name}.db" for name in ("optuna", "mlflow")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "seen.toml").write_text(SWEEP)
+        given = ["--storage", stores[0], "--tracking-uri", stores[1], "--executor", "inline", "-q"]
+        assert run(study.app, ["seen.toml", *given]) == 0
+        yield Seen(folder, *stores)
+
+
+@contextmanager
+def shown(seen: Seen, stop: signal.Signals, *options: str) -> Iterator[str]:
+    """The address that `normsweep ui` prints, until it is stopped; then none of its processes is left."""
+    command = [
+        str(Path(sys.executable).with_name("normsweep")), "ui", "seen.toml", "--no-browser", *options,
+        "--storage", seen.storage, "--tracking-uri", seen.tracking,
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, cwd=seen.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        family = children(process.pid)
+        assert family, process.stderr and process.stderr.read()
+        try:
+            yield address
+        finally:
+            process.send_signal(stop)
+            process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert not [pid for pid in family if Path(f"/proc/{pid}/cmdline").exists()]
+
+
+def children(pid: int) -> list[int]:
+    """All processes below one."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    pairs = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+    own = [child for child, parent in pairs if parent == pid]
+    return [*own, *(each for child in own for each in children(child))]
+
+
+@pytest.fixture(scope="module")
+def mlflow_page(seen) -> Iterator[str]:
+    with shown(seen, signal.SIGINT) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=FOUND, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[[str], Page]]:
+    context = browser.new_context(viewport={"width": 1600, "height": 1300})
+    context.set_default_timeout(SECONDS)
+    expect.set_options(timeout=SECONDS)
+
+    def open_page(address: str) -> Page:
+        page = context.new_page()
+        page.goto(address)
+        return page
+
+    yield open_page
+    context.close()
+
+
+def sibling(address: str, place: str) -> str:
+    return f"{address.partition('#')[0]}{place}"
+
+
+@needs_browser
+def test_the_landing_page_has_every_trial_best_first_its_curves_coloured_by_arm(
+    seen, mlflow_page, opened
+):
+    page = opened(mlflow_page)
+    for title in ("val/accuracy", "Parallel Coordinates", "val/loss"):
+        expect(page.get_by_text(title, exact=True).first).to_be_visible()
+    lines = page.locator(".js-plotly-plot").first.locator(".scatterlayer .js-line")
+    expect(lines).not_to_have_count(0)
+    expect(page.locator(".ag-row a")).to_have_count(8)
+    strokes = lines.evaluate_all("all => all.map((line) => getComputedStyle(line).stroke)")
+    assert set(strokes) == {"rgb(110, 119, 129)", "rgb(213, 94, 0)"}
+    assert strokes.count("rgb(213, 94, 0)") == len(strokes) / 2
+    searched = {r.trial.number: r.result for r in seen.record[1] if r.trial.phase == SEARCH}
+    listed = [int(name[:3]) for name in page.locator(".ag-row a").all_inner_texts()]
+    scores = [result.score for result in map(searched.get, listed) if result]
+    assert len(scores) == 8
+    assert scores == sorted(scores, reverse=True)
+
+
+@needs_browser
+def test_the_note_opens_with_the_answer_has_the_figure_and_links_that_lead_somewhere(
+    seen, mlflow_page, opened
+):
+    page = opened(mlflow_page)
+    experiment = MlflowClient(tracking_uri=seen.tracking).get_experiment_by_name("seen")
+    answer = experiment.tags["mlflow.note.content"].splitlines()[0].strip("*")
+    expect(page.get_by_text(answer[:40]).first).to_be_visible()
+    picture = page.locator("img[src*='note.png']")
+    expect(picture).to_have_js_property("naturalWidth", 760)
+
+    def followed(name: str) -> Page:
+        href = page.get_by_role("link", name=name, include_hidden=True).get_attribute("href")
+        assert href
+        return opened(sibling(mlflow_page, href[href.index("#") :]))
+
+    expect(followed("the mean of each arm").get_by_text("Group: none").first).to_be_visible()
+    report = followed("the whole report").frame_locator("iframe")
+    expect(report.get_by_text("Do raw digits catch up?").first).to_be_visible()
+
+
+@needs_browser
+def test_the_other_views_have_a_mean_curve_an_arm(mlflow_page, opened):
+    page = opened(mlflow_page.replace("ShareKey=trials", "ShareKey=arms"))
+    for arm in ("none", "unit"):
+        expect(page.get_by_text(f"Group: {arm}").first).to_be_visible()
+    curves = page.locator(".js-plotly-plot").first
+    expect(curves.locator(".scatterlayer .js-line")).not_to_have_count(0)
+    expect(page.get_by_text("none (val/accuracy)").first).to_be_visible()
+    page = opened(mlflow_page.replace("ShareKey=trials", "ShareKey=confirmed"))
+    expect(page.get_by_text("test/accuracy", exact=True).first).to_be_visible()
+    expect(page.get_by_text(re.compile("Group: .*baseline"))).not_to_have_count(0)
+
+
+@needs_browser
+def test_the_table_is_sorted_by_validation_accuracy_and_has_the_columns_that_matter(
+    mlflow_page, opened
+):
+    page = opened(mlflow_page.replace("RunsMode=CHART", "RunsMode=TABLE"))
+    scores = page.locator(".ag-row [col-id='metrics.`final/val_accuracy`'], .ag-row [col-id*='final/val_accuracy']")  # fmt: skip
+    expect(scores).to_have_count(8)
+    values = [float(text.rstrip("…")) for text in scores.all_inner_texts()]
+    assert values == sorted(values, reverse=True)
+    head = page.locator(".ag-header")
+    for column in ("normalization", "learning_rate", "optimizer", "epochs"):
+        expect(head.get_by_text(column, exact=True).first).to_be_attached()
+    assert not head.get_by_text("Source", exact=True).count()
+
+
+@needs_browser
+def test_a_run_and_the_registered_model_show_what_they_are(seen, mlflow_page, opened):
+    info, records = seen.record
+    run_id = next(r.run_id for r in records if r.trial.number == info.models["none"]["trial"])
+    experiment = mlflow_page.split("/experiments/")[1].split("/")[0]
+    page = opened(sibling(mlflow_page, f"#/experiments/{experiment}/runs/{run_id}"))
+    for text in ("normsweep.best_of_arm", "final/val_accuracy", "learning_rate"):
+        expect(page.get_by_text(text).first).to_be_visible()
+    page = opened(sibling(mlflow_page, "#/models/seen"))
+    for alias in ("none", "unit"):
+        expect(page.get_by_role("status", name=alias, exact=True).first).to_be_visible()
+
+
+@needs_browser
+def test_optunas_dashboard_shows_the_study(seen, opened):
+    with shown(seen, signal.SIGTERM, "--optuna") as address:
+        page = opened(address)
+        expect(page.get_by_text("seen").first).to_be_visible()
+        expect(page.get_by_text("Hyperparameter Importance").first).to_be_visible()
+        expect(page.locator(".js-plotly-plot").first).to_be_visible()
+
+
+def test_a_server_is_told_by_its_page_and_none_is_started(seen, mlflow_page, capsys):
+    server = mlflow_page.partition("/#")[0]
+    assert run(cli.app, ["ui", "seen", "--no-browser", "--tracking-uri", f"{server}/"]) == 0
+    assert capsys.readouterr().out == f"{mlflow_page}\n"
+    assert run(cli.app, ["ui", "sene", "--no-browser", "--tracking-uri", server]) == 2
+    assert "--study-name: received sene; " in capsys.readouterr().err
+
+
+def test_the_registered_models_take_raw_pixels(seen):
+    import mlflow
+
+    info, client = seen.record[0], MlflowClient(tracking_uri=seen.tracking)
+    data = Dataset.open(seen.folder / "mlruns" / "data", info.data["digest"])
+    images = data.x_test.reshape(-1, *data.sample_shape)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(seen.tracking)
+    try:
+        for arm in info.arms:
+            model = mlflow.pyfunc.load_model(f"models:/seen@{arm}")
+            version = client.get_model_version_by_alias("seen", arm)
+            assert version.tags["normsweep.model_id"] == info.models[arm]["model_id"]
+            predicted = np.asarray(model.predict(images))
+            assert predicted.shape == (len(data.y_test), 10)
+            assert np.allclose(predicted.sum(axis=1), 1.0, atol=1e-4)
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--port", "70000"], "legal: an address of this machine, and a port from 1 to 65535"),
+        (["--host", "192.0.2.1"], "--host, --port: received 192.0.2.1 and any: "),
+    ],
+)
+def test_a_place_that_cannot_be_listened_at_is_one_line(seen, capsys, options, line):
+    assert run(cli.app, ["ui", "--no-browser", "--tracking-uri", seen.tracking, *options]) == 2
+    assert line in capsys.readouterr().err
