@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from normsweep.errors import UserError
-from normsweep.shell import Storage, StudyName, command, finish
+from normsweep.shell import Plugins, Storage, StudyName, command, finish
 from normsweep.stores import STORAGE, storage_option
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def export(
     *,
     study_name: StudyName = None,
     storage: Storage = STORAGE,
+    plugins: Plugins = (),
     top: Annotated[
         int | None, Parameter(help="With best: so many trials overall, not one an arm.")
     ] = None,
@@ -50,8 +51,10 @@ def export(
     """
     if top is not None and (table != "best" or top < 1):
         raise UserError(f"--top: received {top} with {table}; legal: a number from 1 up, with best")
+    from normsweep.parts import load_plugins
     from normsweep.reporting.formats import render
 
+    load_plugins(plugins)
     content = render(_table(table, study_name, storage, top, format_), format_)
     if output is None:
         sys.stdout.buffer.write(content)

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from normsweep.errors import StoreError, UserError
 from normsweep.plain import printable
-from normsweep.shell import Storage, TrackingUri
+from normsweep.shell import Plugins, Storage, TrackingUri
 from normsweep.stores import STORAGE, TRACKING, storage_option, tracking_option
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def rerun(
     /,
     *,
     storage: Storage = STORAGE,
+    plugins: Plugins = (),
     data_dir: Annotated[
         Path | None,
         Parameter(env_var="NORMSWEEP_DATA", help="Folder of the dataset, if the study keeps none."),
@@ -85,8 +86,10 @@ def rerun(
     Nothing is recorded. Exit status 0: bit for bit the same; 1: it is not, and what differs is said.
     """
     from normsweep.driver import rerun as train_again
+    from normsweep.parts import load_plugins
     from normsweep.search import read_study
 
+    load_plugins(plugins)
     info, records = read_study(storage, study)
     record = _record(info, records, trial)
     if record.result is None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from normsweep.shell import Storage, StudyName, command, finish
+from normsweep.shell import Plugins, Storage, StudyName, command, finish
 from normsweep.stores import STORAGE, storage_option
 
 __all__ = ["app", "main", "report"]
@@ -23,6 +23,7 @@ def report(
     *,
     study_name: StudyName = None,
     storage: Storage = STORAGE,
+    plugins: Plugins = (),
     output: Annotated[
         Path | None,
         Parameter(name=["--output", "-o"], help="A folder; mlruns/reports/STUDY by default."),
@@ -33,9 +34,11 @@ def report(
     The verdict is that of the study's latest look at its confirmation: to read it again is no
     further look.
     """
+    from normsweep.parts import load_plugins
     from normsweep.reporting.study_report import write_study_report
     from normsweep.search import read_study
 
+    load_plugins(plugins)
     print(write_study_report(*read_study(storage, study_name), storage_option(storage), output))
     return 0
 

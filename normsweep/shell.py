@@ -18,7 +18,7 @@ from normsweep.errors import Interrupted, NormsweepError, UserError
 from normsweep.plain import printable
 from normsweep.secrets import masked
 
-__all__ = ["Storage", "StudyName", "TrackingUri", "command", "finish", "run"]
+__all__ = ["Plugins", "Storage", "StudyName", "TrackingUri", "command", "finish", "run"]
 
 Storage = Annotated[str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database: the record.")]
 TrackingUri = Annotated[
@@ -26,6 +26,11 @@ TrackingUri = Annotated[
 ]
 StudyName = Annotated[
     str | None, Parameter(help="Name of the study; not needed where there is one only.")
+]
+
+Plugins = Annotated[
+    tuple[str, ...],
+    Parameter(negative=(), consume_multiple=True, help="Modules of the study's plug-ins."),
 ]
 
 MISTAKE = 2

@@ -212,7 +212,7 @@ def test_leftovers_are_named_and_cleared_and_nothing_else(says, place):
     kept = client.create_run("0").info.run_id  # no study's
     old = time.time() - 7200
     leftovers = [
-        root / "checkpoints" / "gone" / "search" / f"{'0' * 32}-000001.npz",
+        root / "checkpoints" / "gone" / ("c" * 12) / "search" / f"{'0' * 32}-000001.npz",
         root / "data" / ("a" * 64) / "x_train.npy",
         root / "data" / ".writing-x" / "x_train.npy",
         root / "mlflow.db.making",

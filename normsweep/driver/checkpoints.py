@@ -12,11 +12,16 @@ from normsweep.errors import StudyStopped
 from normsweep.spec import Trial
 from normsweep.training import ModelState, Snapshot
 
-__all__ = ["Checkpoints"]
+__all__ = ["Checkpoints", "states_of"]
 
 OURS = re.compile(r"[0-9a-f]{32}-(\d{6}|running)\.npz")
 """A lineage's state after an epoch, or where its training stood last."""
 GIB = 2**30
+
+
+def states_of(root: Path, study: str, study_id: str) -> Path:
+    """The folder of a study's states: by its own number, as another storage may have one of its name."""
+    return root / "checkpoints" / study / study_id[:12]
 
 
 class Checkpoints:

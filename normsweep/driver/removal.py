@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
@@ -10,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.databases import parsed_url, sqlite_file
+from normsweep.driver.checkpoints import states_of
 from normsweep.errors import NormsweepError, StudyStopped
 from normsweep.reporting.words import counted
 from normsweep.search import delete_study, read_studies, read_study
 from normsweep.secrets import masked
-from normsweep.spec import is_name
 from normsweep.tracking import (
     Holdings,
     all_holdings,
@@ -26,6 +27,8 @@ from normsweep.tracking import (
 
 __all__ = ["Doomed", "doomed_study", "orphans"]
 
+STATES = re.compile(r"[0-9a-f]{12}")
+"""As the folders of studies' states are named."""
 YOUNG = 3600.0
 """Seconds for which files that no study has are left alone: one that begins may not be recorded yet."""
 
@@ -89,7 +92,7 @@ def doomed_study(name: str, storage: str, tracking_uri: str, root: Path) -> Doom
     info, records = read_study(storage, name)
     client = _client(tracking_uri)
     held = holdings(client, name, info.id) if client is not None else None
-    folders = (root / kind / name for kind in ("checkpoints", "reports"))
+    folders = (states_of(root, name, info.id), root / "reports" / name)
     paths = tuple(path for path in folders if path.exists())
     return Doomed(storage, name, len(records), client, (held,) if held else (), paths)
 
@@ -110,12 +113,17 @@ def orphans(storage: str, tracking_uri: str, root: Path) -> Doomed:
         held = [replace(h, registered=h.study in lost) for h in held]
         alone = set(lost) - {h.study for h in held}
         held += [Holdings(name, "", registered=True) for name in sorted(alone)]
+    states = {states_of(root, info.name, info.id) for info in infos.values()}
     digests = {str(info.data.get("digest")) for info in infos.values()}
     paths = [
-        *(p for p in _inside(root / "checkpoints") if is_name(p.name) and p.name not in infos),
+        *(
+            p
+            for p in _inside(root / "checkpoints", "*/*")
+            if STATES.fullmatch(p.name) and p not in states
+        ),
         *(p for p in _inside(root / "data") if _digest(p.name) and p.name not in digests),
         *_inside(root / "data", ".writing-*"),
-        *(root / "checkpoints").glob("*/*/*.writing"),
+        *(root / "checkpoints").glob("*/*/*/*.writing"),
         *_inside(root, "*.db.making*"),
     ]
     old = [path for path in paths if time.time() - path.lstat().st_mtime > YOUNG]

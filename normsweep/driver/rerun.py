@@ -12,7 +12,7 @@ from pathlib import Path
 from normsweep.driver.signals import Signals
 from normsweep.errors import StoreError
 from normsweep.execution import Processes
-from normsweep.parts import datasets, models
+from normsweep.parts import carried_parts, datasets, models
 from normsweep.search import StudyInfo
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 from normsweep.training import Device, Finished
@@ -84,7 +84,7 @@ def rerun(
     place = device or ("cpu" if machine.get("device", "").startswith("CPU") else "auto")
     with Signals() as signals, _data(info, trial, root, data_dir) as folder:
         warm = trial.model != models.SIMULATED
-        executor = Processes(folder.absolute(), place, threads, warm=warm)
+        executor = Processes(folder.absolute(), place, threads, warm=warm, parts=carried_parts())
         try:
             executor.submit(trial)
             return Rerun(record.result, _result(executor, signals, say))

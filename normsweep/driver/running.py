@@ -11,7 +11,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from normsweep.driver.background import Background
-from normsweep.driver.checkpoints import Checkpoints
+from normsweep.driver.checkpoints import Checkpoints, states_of
 from normsweep.driver.closing import (
     deliver_ending,
     prepare_pages,
@@ -150,8 +150,8 @@ class Running:
             return self._deliver(delivery, display, phase)
 
     def _checkpoints(self, phase: Phase) -> Checkpoints:
-        info = self.search.info  # by its own number: another storage may have one of the same name
-        folder = self.root / "checkpoints" / info.name / info.id[:12] / phase.phase
+        info = self.search.info
+        folder = states_of(self.root, info.name, info.id) / phase.phase
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 

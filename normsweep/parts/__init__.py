@@ -28,6 +28,7 @@ __all__ = [
     "catalog",
     "datasets",
     "load_installed",
+    "load_plugins",
     "metric",
     "metrics",
     "models",
@@ -82,6 +83,18 @@ def read_sweep(
     except SweepError:
         load_installed()
         return draft.sweep(catalog())
+
+
+def load_plugins(names: Sequence[str]) -> None:
+    """Import modules of plug-ins, from the environment or the current folder.
+
+    Raises:
+        SweepError: one line for each that cannot be had.
+    """
+    problems = plugin_problems(list(names), (Path(),), REGISTRIES)
+    lines = [f"--{problem.key}: {problem.message}" for problem in problems]
+    if lines:
+        raise SweepError(lines)
 
 
 def load_installed() -> None:
