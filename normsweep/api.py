@@ -93,6 +93,7 @@ def run(
         Interrupted: a KeyboardInterrupt; everything so far is recorded.
         StudyStopped: the study cannot go on; everything so far is recorded.
     """
+    from normsweep.databases import placed
     from normsweep.driver import Settings, run_study
     from normsweep.parts import read_sweep
     from normsweep.reporting.console import make_console
@@ -132,7 +133,7 @@ def run(
             "the same call, or normsweep sync, delivers it",
             stacklevel=2,
         )
-    return Study(read.name, place.storage)
+    return Study(read.name, placed(place.storage))
 
 
 def load(study_name: str | None = None, storage: str | None = None) -> Study:
@@ -222,7 +223,9 @@ class Study:
         question = escape(printable(str(info.sweep.get("question", ""))))
         if not info.begun:
             return f"{head}<p>{question}</p><p>No trial yet.</p>"
-        best = study_table(info, records, "best").filter(SHOWN)
+        by = f"val_{info.sweep['metric']}"
+        shown = ["arm", by, "optimizer", "learning_rate", "epochs", "trial"]
+        best = study_table(info, records, "best").filter(shown)
         return (
             f"{head}<p>{question}</p>{_verdict(study_evidence(info, records))._repr_html_()}"
             f"<p>Each arm's best trial of the search; stored in {escape(masked(self.storage))}</p>"
@@ -254,9 +257,6 @@ class Verdict:
 
         sentence = f"<p><b>{escape(printable(self.sentence))}</b></p>"
         return sentence + (render(self.lines, "html").decode() if len(self.lines) else "")
-
-
-SHOWN = ["arm", "val_accuracy", "optimizer", "learning_rate", "epochs", "trial"]
 
 
 def _verdict(found: Any) -> Verdict:

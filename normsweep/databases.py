@@ -16,7 +16,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["alone", "parsed_url", "sqlite_file"]
+__all__ = ["alone", "parsed_url", "placed", "sqlite_file"]
 
 KEY = 0x6E6F726D
 """The advisory lock under which a server's tables are made."""
@@ -35,6 +35,18 @@ def sqlite_file(url: URL | None) -> Path | None:
     if url is None or url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
     return Path(str(url.database))
+
+
+def placed(url: str) -> str:
+    """The address with its SQLite file named from the root, whatever the current folder will be.
+
+    MLflow takes the same relative address for the same database, however often the folder changes.
+    """
+    parsed = parsed_url(url)
+    file = sqlite_file(parsed)
+    if parsed is None or file is None or file.is_absolute() or "file:" in str(file):
+        return url
+    return parsed.set(database=str(file.absolute())).render_as_string(hide_password=False)
 
 
 @contextmanager

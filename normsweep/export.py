@@ -13,6 +13,8 @@ from normsweep.shell import Plugins, Storage, StudyName, command, finish
 from normsweep.stores import STORAGE, storage_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
 __all__ = ["app", "export", "main"]
@@ -51,11 +53,9 @@ def export(
     """
     if top is not None and (table != "best" or top < 1):
         raise UserError(f"--top: received {top} with {table}; legal: a number from 1 up, with best")
-    from normsweep.parts import load_plugins
     from normsweep.reporting.formats import render
 
-    load_plugins(plugins)
-    content = render(_table(table, study_name, storage, top, format_), format_)
+    content = render(_table(table, study_name, storage, plugins, top, format_), format_)
     if output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -69,13 +69,21 @@ def export(
 
 
 def _table(
-    table: str, study_name: str | None, storage: str, top: int | None, format_: str
+    table: str,
+    study_name: str | None,
+    storage: str,
+    plugins: Sequence[str],
+    top: int | None,
+    format_: str,
 ) -> pd.DataFrame:
+    from normsweep.parts import load_plugins, metrics
     from normsweep.reporting.study_tables import study_table
     from normsweep.reporting.verdict_cells import verdict_cells
     from normsweep.search import read_study
 
-    found = study_table(*read_study(storage, study_name), table, top, storage_option(storage))
+    info, records = read_study(storage, study_name)
+    load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])
+    found = study_table(info, records, table, top, storage_option(storage))
     short = table == "verdict" and format_ in ("markdown", "latex")
     return verdict_cells(found) if short else found
 

@@ -44,7 +44,8 @@ def list_studies(storage: str) -> None:
         overview(info, records, bool(holder(storage, info.name)), now)
         for info, records in read_studies(storage)
     ]
-    print_table(_console(), studies_table(rows), "")
+    if rows:
+        print_table(_console(), studies_table(rows), "")
 
 
 def show(
@@ -53,12 +54,15 @@ def show(
     /,
     *,
     storage: Storage = STORAGE,
+    plugins: Plugins = (),
     tracking_uri: TrackingUri = TRACKING,
 ) -> int:
     """Show a study, or all that is recorded of one of its trials."""
+    from normsweep.parts import load_plugins, metrics
     from normsweep.search import read_study
 
     info, records = read_study(storage, study)
+    load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])
     if trial is None:
         _show_study(info, records, storage, tracking_uri)
     else:
@@ -86,16 +90,24 @@ def rerun(
     Nothing is recorded. Exit status 0: bit for bit the same; 1: it is not, and what differs is said.
     """
     from normsweep.driver import rerun as train_again
-    from normsweep.parts import load_plugins
+    from normsweep.parts import load_plugins, metric, metrics, models, normalizations, optimizers
     from normsweep.search import read_study
 
-    load_plugins(plugins)
     info, records = read_study(storage, study)
     record = _record(info, records, trial)
+    again = record.trial
+    needed = [
+        (models.registry, again.model),
+        (normalizations.registry, again.normalization),
+        (optimizers.registry, again.optimizer),
+        (metrics.registry, again.metric),
+    ]
+    load_plugins(plugins, needed)
     if record.result is None:
         raise StoreError(f"trial {trial} of {study}: still runs; legal: one that has ended")
     console = _console()
-    known = {epoch.epoch: epoch.val_accuracy for epoch in record.result.curve}
+    known = {epoch.epoch: epoch.value for epoch in record.result.curve}
+    by = metric(again.metric).label
     outcome = train_again(
         info,
         record,
@@ -104,7 +116,7 @@ def rerun(
         device,
         lambda e: _say(
             console,
-            f"epoch {e.epoch}: validation accuracy {e.val_accuracy:.6f}, "
+            f"epoch {e.epoch}: validation {by} {e.value:.6f}, "
             f"recorded {known.get(e.epoch, float('nan')):.6f}",
         ),
     )
@@ -219,9 +231,10 @@ def _show_study(
         return
     searched = [record for record in records if record.trial.phase == SEARCH]
     best = best_table(searched, info.arms, same=info.same)
-    columns = ["arm", "trial", "val_accuracy", "optimizer", "learning_rate", "epochs", "seconds"]
+    by = info.sweep["metric"]
+    columns = ["arm", "trial", f"val_{by}", "optimizer", "learning_rate", "epochs", "seconds"]
     print_table(console, best.filter(columns), "best trial of each arm")
-    counts = ["arm", "trials", "complete", "diverged", "failed", "median_val_accuracy", "seconds"]
+    counts = ["arm", "trials", "complete", "diverged", "failed", f"median_val_{by}", "seconds"]
     arms = arms_table(searched, info.arms, info.same).filter(counts)
     print_table(console, arms, "all trials of each arm, of the search")
     if info.looks:
@@ -254,7 +267,10 @@ def _show_trial(info: StudyInfo, record: Record, storage: str) -> None:
     curve = epochs_table([record]).drop(columns=["trial", "arm"])
     if len(curve):
         print_table(console, curve, "curve")
-    command = f"normsweep rerun {info.name} {record.trial.number}{storage_option(storage)}"
+    named = info.sweep.get("plugins") or ()
+    modules = [named] if isinstance(named, str) else named
+    plugins = f" --plugins {' '.join(modules)}" if modules else ""
+    command = f"normsweep rerun {info.name} {record.trial.number}{plugins}{storage_option(storage)}"
     _say(console, f"to train it again, with nothing recorded:\n  {command}")
 
 
@@ -271,14 +287,18 @@ def _outcome_lines(outcome: Rerun) -> list[str]:
     if outcome.same:
         return [*lines, f"the same curve, bit for bit: {len(was.curve)} epochs"]
     epochs = ", ".join(map(str, outcome.differing[:10])) or "its length"
-    why = "" if outcome.elsewhere else ", though device, threads and versions are the same"
+    why = (
+        ""
+        if outcome.elsewhere or not now.machine
+        else ", though device, threads and versions are the same"
+    )
     return [*lines, f"not the same curve: what differs is epoch {epochs}{why}"]
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from normsweep.reporting.screen import Screen
 
-    return Console(width=None if sys.stdout.isatty() else 120)
+    return Screen()
 
 
 def _say(console: Console, text: str) -> None:

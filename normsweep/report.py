@@ -34,12 +34,13 @@ def report(
     The verdict is that of the study's latest look at its confirmation: to read it again is no
     further look.
     """
-    from normsweep.parts import load_plugins
+    from normsweep.parts import load_plugins, metrics
     from normsweep.reporting.study_report import write_study_report
     from normsweep.search import read_study
 
-    load_plugins(plugins)
-    print(write_study_report(*read_study(storage, study_name), storage_option(storage), output))
+    info, records = read_study(storage, study_name)
+    load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])
+    print(write_study_report(info, records, storage_option(storage), output))
     return 0
 
 

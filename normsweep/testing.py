@@ -14,7 +14,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -193,12 +193,17 @@ def check_dataset(function: Function, *, data_dir: Path | None = None) -> None:
     _need(digests[0] == digests[1], "two calls give other data", "the same data at each call")
 
 
-def check_metric(function: Function, *, greater_is_better: bool = True, classes: int = 3) -> None:
+def check_metric(
+    function: Function,
+    *,
+    direction: Literal["maximize", "minimize"] = "maximize",
+    classes: int = 3,
+) -> None:
     """A metric's function gives a finite number, better for better probabilities, whatever the order.
 
     Args:
         function: takes labels (n,) int64 and probabilities (n, classes) float32.
-        greater_is_better: its direction.
+        direction: as it is registered with.
         classes: number of classes to try it with.
 
     Raises:
@@ -212,13 +217,14 @@ def check_metric(function: Function, *, greater_is_better: bool = True, classes:
     wrong = np.roll(right, 1, axis=1)
     given = {"perfect": right, "good": good, "poor": poor, "wrong": wrong}
     values = {name: _value(function, labels, p) for name, p in given.items()}
-    sign = 1 if greater_is_better else -1
+    larger = direction == "maximize"
+    sign = 1 if larger else -1
     for better, worse in (("perfect", "wrong"), ("good", "wrong"), ("perfect", "poor")):
         _need(
             sign * values[better] >= sign * values[worse]
             and (better != "perfect" or worse != "wrong" or values[better] != values[worse]),
             f"{better} probabilities give {values[better]:g}, {worse} ones {values[worse]:g}",
-            f"{'larger' if greater_is_better else 'smaller'} values for better ones",
+            f"{'larger' if larger else 'smaller'} values for better ones",
         )
     order = rng.permutation(len(labels))
     _need(

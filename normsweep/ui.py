@@ -79,8 +79,8 @@ def ui(
 
 def _study_of(sweep: str | None) -> str | None:
     """The study of a sweep, or the one that is called so."""
-    from normsweep.parts import catalog
-    from normsweep.spec import find_sweep, load_sweep
+    from normsweep.parts import read_sweep
+    from normsweep.spec import find_sweep
 
     if sweep is None:
         return None
@@ -88,7 +88,7 @@ def _study_of(sweep: str | None) -> str | None:
         path = find_sweep(sweep)
     except SweepError:
         return sweep
-    return load_sweep(path, catalog()).name
+    return read_sweep(path).name
 
 
 def _mlflow(uri: str, study: str | None) -> _Site:

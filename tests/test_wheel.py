@@ -123,11 +123,13 @@ def test_a_package_brings_parts_by_its_entry_point(place):
     assert "tenth" in said.partition("best trial of each arm")[2]
 
 
+@pytest.mark.slow
 def test_its_author_tests_it_with_ours(place):
     (place.folder / "test_own.py").write_text(OWN_TEST)
     place.run("test_own.py")
 
 
+@pytest.mark.slow
 def test_a_package_that_takes_a_name_is_told(place, tmp_path):
     scheme = next(place.folder.glob("venv/lib/python*/site-packages/tiny_parts/schemes.py"))
     before = scheme.read_text()

@@ -14,7 +14,7 @@ from normsweep.analysis.evidence import Evidence
 from normsweep.driver.background import Background
 from normsweep.driver.registering import model_uris
 from normsweep.errors import StudyStopped
-from normsweep.parts import ACCURACY, Metric, catalog, metric
+from normsweep.parts import metric, models
 from normsweep.plain import printable
 from normsweep.reporting.answer import answer_sentence, verdict_lines
 from normsweep.reporting.console import print_table
@@ -22,7 +22,7 @@ from normsweep.reporting.note import Pages, experiment_note, note_figure
 from normsweep.reporting.page import write_report
 from normsweep.reporting.screen import Screen
 from normsweep.reporting.study_report import report_content, study_evidence
-from normsweep.reporting.words import points
+from normsweep.reporting.words import points, unit_of_gaps
 from normsweep.search import Archive, Search, Study, StudyInfo
 from normsweep.secrets import masked
 from normsweep.spec import SEARCH, Record
@@ -80,7 +80,7 @@ def write_note(search: Search, tracker: Tracker, background: Background, console
 
 def _searched(search: Search) -> list[str]:
     """The parameters that the search varies, as MLflow's runs have them."""
-    options = catalog().models[search.sweep.model.name]
+    options = models.registry[search.sweep.model.name].options
     names = [d.name for d in search.sweep.search.space if d.count != 1]
     return [f"model.{name}" if name in options else name for name in names]
 
@@ -158,21 +158,13 @@ def print_verdict(found: Evidence, search: Search, console: Console) -> None:
     first = found.verdicts.iloc[0]
     _say(
         console,
-        f"  gaps are arm − {declared.reference} in {_unit(declared.metric)}, with the interval for new seeds and "
+        f"  gaps are arm − {declared.reference} in {unit_of_gaps(declared.metric)}, with the interval for new seeds and "
         f"new images; {first['images']} test images, margin "
         f"{points(declared.margin, sign=False, by=declared.metric)}, "
         f"look {first['look']}; {first['method']}",
     )
     for warning in dict.fromkeys(_warnings(found)):
         _say(console, f"  mind: {warning}")
-
-
-def _unit(by: Metric) -> str:
-    """Of a gap; where lower is better that has to be said, for its sign to be read."""
-    if by is ACCURACY:
-        return "percentage points"
-    unit = f"percentage points of {by.label}" if by.percent else f"{by.unit} of {by.label}".strip()
-    return unit if by.sign > 0 else f"{unit} (lower is better)"
 
 
 def _warnings(found: Evidence) -> list[str]:

@@ -6,7 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +109,11 @@ def orphans(storage: str, tracking_uri: str, root: Path) -> Doomed:
     if client is not None:
         known = {(info.name, info.id) for info in infos.values()}
         held = [h for h in all_holdings(client) if (h.study, h.study_id) not in known]
-        lost = [name for name in registered_studies(client) if name not in infos]
-        held = [replace(h, registered=h.study in lost) for h in held]
-        alone = set(lost) - {h.study for h in held}
-        held += [Holdings(name, "", registered=True) for name in sorted(alone)]
+        held += [
+            Holdings(name, key, registered=True)
+            for name, key in registered_studies(client)
+            if name not in infos or (key and key != infos[name].id)
+        ]
     states = {states_of(root, info.name, info.id) for info in infos.values()}
     digests = {str(info.data.get("digest")) for info in infos.values()}
     paths = [

@@ -4,7 +4,7 @@ and the metrics that it is compared by.
 Importing this package imports no Keras: a part imports what it needs when it is called.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from normsweep.parts.plugins import installed_plugins, plugin_problems
 from normsweep.parts.registry import Part, Registry
 from normsweep.parts.resolving import resolve_trial
 from normsweep.spec import Catalog, Draft, Sweep
+from normsweep.spec.problems import shown
 
 __all__ = [
     "ACCURACY",
@@ -80,21 +81,41 @@ def read_sweep(
         raise draft.refused(problems)
     try:
         return draft.sweep(catalog())
-    except SweepError:
-        load_installed()
+    except SweepError as mistakes:
+        try:
+            load_installed()
+        except SweepError as broken:
+            raise SweepError([*mistakes.lines, *broken.lines]) from None
         return draft.sweep(catalog())
 
 
-def load_plugins(names: Sequence[str]) -> None:
-    """Import modules of plug-ins, from the environment or the current folder.
+def load_plugins(names: Sequence[str], needed: Iterable[tuple[Registry, str]] = ()) -> None:
+    """Import modules of plug-ins, from the environment or the current folder, for a recorded study.
+
+    Args:
+        names: the modules. A record names code that a database might have changed: none is
+            imported for its sake alone.
+        needed: parts that have to be known; installed plug-ins are loaded where one is not.
 
     Raises:
         SweepError: one line for each that cannot be had.
     """
     problems = plugin_problems(list(names), (Path(),), REGISTRIES)
     lines = [f"--{problem.key}: {problem.message}" for problem in problems]
+    wanted = [(registry, name.partition("@")[0]) for registry, name in needed]
+    if not lines and any(name not in registry for registry, name in wanted):
+        load_installed()
+        lines = [_lacking(reg.kind, name) for reg, name in wanted if name not in reg]
     if lines:
         raise SweepError(lines)
+
+
+def _lacking(kind: str, name: str) -> str:
+    if name == models.OWN:
+        return (
+            "model: was handed to normsweep.run, and is in no module; legal: normsweep.run with it"
+        )
+    return f"{kind}: received {shown(name)}, which is not registered here; legal: --plugins MODULE that has it"
 
 
 def load_installed() -> None:

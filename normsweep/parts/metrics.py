@@ -86,6 +86,21 @@ class Metric:
         """The worst value that there is."""
         return self.range[0] if self.sign > 0 else self.range[1]
 
+    def of(self, labels: Array, probabilities: Array) -> float:
+        """Its value on images.
+
+        Args:
+            labels: (n,) int64.
+            probabilities: (n, classes) float32, finite.
+
+        Raises:
+            ValueError: the function gave what is no finite number.
+        """
+        value = float(self.function(labels, probabilities))
+        if not math.isfinite(value):
+            raise ValueError(f"the metric {self.name} gave {value} on finite probabilities")
+        return value
+
     def guessing(self, counts: Sequence[int] | Array) -> float:
         """What guessing reaches on classes of so many images each."""
         return float(self.chance(np.asarray(counts, np.float64)))

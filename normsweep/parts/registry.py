@@ -28,6 +28,8 @@ class Part:
     function: Callable[..., Any]
     details: Any = None
     """What its kind has to know of it beside; pickled with it."""
+    own: bool = False
+    """Whether it is the user's own whatever its module: lent for a while."""
 
     @property
     def summary(self) -> str:
@@ -48,7 +50,7 @@ class Part:
     @property
     def foreign(self) -> bool:
         """Whether it comes from elsewhere than normsweep itself."""
-        return not self.module.startswith("normsweep.")
+        return self.own or not self.module.startswith("normsweep.")
 
 
 class Registry:
@@ -84,7 +86,7 @@ class Registry:
     def lent(self, name: str, function: Callable[..., Any]) -> Iterator[None]:
         """Know a function as `name` for a while."""
         before = self._parts.get(name)
-        self._parts[name] = Part(name, function)
+        self._parts[name] = Part(name, function, own=True)
         try:
             yield
         finally:

@@ -29,7 +29,7 @@ from normsweep.parts import metric
 from normsweep.plain import printable
 from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.reporting.plan import duration
-from normsweep.reporting.screen import Screen
+from normsweep.reporting.screen import WIDTH, Screen
 from normsweep.spec import Epoch, Record, Result, Status, Trial
 
 __all__ = [
@@ -80,7 +80,7 @@ def make_console(quiet: bool = False) -> Console:
     notebook = in_notebook()  # whose standard output says that it is a terminal
     return Console(
         file=sys.stdout,
-        width=None if sys.stdout.isatty() and not notebook else 120,
+        width=None if sys.stdout.isatty() and not notebook else WIDTH,
         quiet=quiet,
         force_jupyter=False,
         force_terminal=False if notebook else None,

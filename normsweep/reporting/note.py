@@ -14,6 +14,7 @@ from normsweep.parts import metric
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.verdict_cells import verdict_cells
+from normsweep.reporting.words import opening, unit_of_gaps
 from normsweep.spec import Record, Sweep
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def experiment_note(
         f"**{as_markdown(answer_sentence(table, sweep.compare, str(sweep.reference), sweep.confirm.primary))}**",
         as_markdown(sweep.question),
         _links({**pages.views, **({"the whole report": pages.report} if pages.report else {})}),
-        f"![{_capital(by.label)} after each epoch]({pages.figure})" if pages.figure else "",
-        _verdicts(table, "percentage points" if by.percent else by.unit),
+        f"![{opening(by.label)} after each epoch]({pages.figure})" if pages.figure else "",
+        _verdicts(table, unit_of_gaps(by)),
         _best(sweep, info, records, pages),
         _trials(sweep, info, records),
     ]
@@ -93,10 +94,6 @@ def note_figure(report: Path) -> str:
 def _links(places: Mapping[str, str]) -> str:
     links = ", ".join(f"[{name}]({place})" for name, place in places.items())
     return f"Open: {links}" if links else ""
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _verdicts(table: pd.DataFrame, unit: str) -> str:

@@ -17,7 +17,7 @@ from normsweep.errors import UserError
 from normsweep.plain import printable
 from normsweep.secrets import masked
 
-__all__ = ["Screen", "screen"]
+__all__ = ["WIDTH", "Screen", "screen"]
 
 WIDTH = 120
 """Characters of a line where there is no terminal: 80 would cut the tables."""

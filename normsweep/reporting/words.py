@@ -23,6 +23,7 @@ __all__ = [
     "question_of",
     "quoted",
     "settings_words",
+    "unit_of_gaps",
 ]
 
 PARTS = {
@@ -141,6 +142,14 @@ def percent(value: float, decimals: int = 2, by: Metric = ACCURACY) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 epoch`, `8 epochs`, `10,000 images`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def unit_of_gaps(by: Metric) -> str:
+    """Of a gap; where lower is better that has to be said, for its sign to be read."""
+    if by is ACCURACY:
+        return "percentage points"
+    unit = f"percentage points of {by.label}" if by.percent else f"{by.unit} of {by.label}".strip()
+    return unit if by.sign > 0 else f"{unit} (lower is better)"
 
 
 def opening(text: str) -> str:

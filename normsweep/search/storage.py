@@ -49,8 +49,10 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     arguments: dict[str, Any] = {"timeout": SQLITE_TIMEOUT} if file is not None else {}
     options = {"connect_args": arguments, "pool_pre_ping": file is None}
     kind = Patient if file is None else optuna.storages.RDBStorage
+    # Optuna marks its version when a database is opened to be read, too: not while it is being made.
+    making = create or file is None or Path(f"{file}.setup.lock").exists()
     try:
-        with alone(url) if create else nullcontext():
+        with alone(url) if making else nullcontext():
             tables = _tables(url)
             if not tables and not create:
                 raise _nothing(url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 
-from normsweep.databases import parsed_url, sqlite_file
+from normsweep.databases import parsed_url, placed, sqlite_file
 from normsweep.errors import StoreError
 from normsweep.secrets import masked
 from normsweep.stores import check_address
@@ -36,7 +36,7 @@ def opened(uri: str) -> MlflowClient:
             "that was run (python -m normsweep.study makes one)"
         )
     try:
-        client = MlflowClient(tracking_uri=uri)
+        client = MlflowClient(tracking_uri=placed(uri))
         client.search_experiments(max_results=1)
     except Exception as error:
         reason = masked(" ".join(str(error).split()), uri)[:300]

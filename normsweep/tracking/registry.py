@@ -12,6 +12,8 @@ __all__ = ["OWNER", "aliases", "model_uri", "register", "registered_as_ours"]
 
 OWNER = "normsweep.study"
 """The tag by which a registered model is known as a study's."""
+ID = "normsweep.study_id"
+"""The tag that tells studies of one name apart."""
 ARM, MODEL = "normsweep.arm", "normsweep.model_id"
 ILLEGAL = re.compile(r"[^A-Za-z0-9_-]+")
 RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
@@ -44,28 +46,37 @@ def model_uri(study: str, alias: str) -> str:
     return f"models:/{study}@{alias}"
 
 
-def registered_as_ours(client: MlflowClient, study: str) -> bool | None:
+def registered_as_ours(client: MlflowClient, study: str, study_id: str) -> bool | None:
     """Whether the registered model of a study's name is the study's; None where there is none."""
     found = client.search_registered_models(f"name = '{study}'", max_results=1)
-    return found[0].tags.get(OWNER) == study if found else None
+    if not found:
+        return None
+    tags = found[0].tags
+    return tags.get(OWNER) == study and tags.get(ID, study_id) == study_id
 
 
 def register(
-    client: MlflowClient, study: str, arm: str, alias: str, model_id: str, run_id: str
+    client: MlflowClient,
+    study: str,
+    study_id: str,
+    arm: str,
+    alias: str,
+    model_id: str,
+    run_id: str,
 ) -> bool:
     """Have an alias of the study's registered model mean a logged model; once, however often asked.
 
     Returns:
         False where a registered model of that name is somebody else's: it is left alone.
     """
-    ours = registered_as_ours(client, study)
+    ours = registered_as_ours(client, study, study_id)
     if ours is False:
         return False
     if ours is None:
         text = (
             f"The best model of each arm of the study {study}, by validation; it takes raw inputs."
         )
-        client.create_registered_model(study, tags={OWNER: study}, description=text)
+        client.create_registered_model(study, tags={OWNER: study, ID: study_id}, description=text)
     version = _version(client, study, model_id)
     if version is None:
         made = client.create_model_version(

@@ -15,11 +15,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from normsweep.tracking.registry import OWNER, registered_as_ours
+from normsweep.tracking.registry import ID, OWNER, registered_as_ours
 
 __all__ = ["Holdings", "all_holdings", "holdings", "registered_studies", "remove"]
 
-STUDY, ID = "normsweep.study", "normsweep.study_id"
+STUDY = "normsweep.study"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Holdings:
 def holdings(client: MlflowClient, study: str, study_id: str) -> Holdings:
     """What a store has of a study; runs of another one of the same name are not its."""
     found = client.get_experiment_by_name(study)
-    registered = registered_as_ours(client, study) is True
+    registered = registered_as_ours(client, study, study_id) is True
     if found is None:
         return Holdings(study, study_id, registered=registered)
     runs = list(_runs(client, [found.experiment_id]))
@@ -67,10 +67,14 @@ def all_holdings(client: MlflowClient) -> list[Holdings]:
     return [_held(client, study, key, each, counts) for (study, key), each in own.items()]
 
 
-def registered_studies(client: MlflowClient) -> list[str]:
-    """The studies that have a registered model."""
+def registered_studies(client: MlflowClient) -> list[tuple[str, str]]:
+    """Name and number of the studies that have a registered model; the number empty in older ones."""
     found = _pages(client.search_registered_models)
-    return [model.name for model in found if model.tags.get(OWNER) == model.name]
+    return [
+        (model.name, model.tags.get(ID, ""))
+        for model in found
+        if model.tags.get(OWNER) == model.name
+    ]
 
 
 def _held(

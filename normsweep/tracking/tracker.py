@@ -32,7 +32,7 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from normsweep.databases import alone
+from normsweep.databases import alone, placed
 from normsweep.errors import NormsweepError, StoreError
 from normsweep.secrets import masked
 from normsweep.spec import Epoch, Record, Status, Trial
@@ -112,7 +112,7 @@ class Tracker:
         try:
             with alone(uri):
                 make_tables(uri)
-                self._client = MlflowClient(tracking_uri=uri)
+                self._client = MlflowClient(tracking_uri=placed(uri))
                 self.experiment_id = self._experiment(experiment, artifacts)
         except StoreError:
             raise
@@ -208,7 +208,11 @@ class Tracker:
         Returns:
             False where a registered model of the study's name is somebody else's.
         """
-        return self._try(lambda: register(self._client, self._study, arm, alias, model_id, run_id))
+        return self._try(
+            lambda: register(
+                self._client, self._study, self._study_id, arm, alias, model_id, run_id
+            )
+        )
 
     def report(self, folder: Path, metrics: Mapping[str, float]) -> str:
         """Keep a report's files with the study, as the artifacts of a run of their own; its id.

@@ -92,6 +92,6 @@ def _scored(model: Any, data: Split, by: Metric) -> tuple[float, float, float | 
     probabilities = np.concatenate(parts)
     if not np.isfinite(probabilities).all():
         return math.nan, math.nan, None
-    loss = LOG_LOSS.function(data.y_val, probabilities)
-    accuracy = ACCURACY.function(data.y_val, probabilities)
-    return loss, accuracy, by.function(data.y_val, probabilities)
+    loss = LOG_LOSS.of(data.y_val, probabilities)
+    accuracy = ACCURACY.of(data.y_val, probabilities)
+    return loss, accuracy, by.of(data.y_val, probabilities)

@@ -46,7 +46,7 @@ def tested(model: Any, test: TestSet, metric: Metric) -> Tested:
     right = np.packbits(probabilities.argmax(axis=1) == test.y).tobytes()
     if metric is ACCURACY:
         return Tested(len(test.y), right)
-    score = metric.function(test.y, probabilities)
+    score = metric.of(test.y, probabilities)
     if metric.influence is None:
         return Tested(len(test.y), right, score)
     return Tested(len(test.y), right, score, *quantized(metric.influence(test.y, probabilities)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 import normsweep
 from normsweep.errors import SweepError, UserError
@@ -280,3 +281,25 @@ def test_conditions_and_lists_of_a_space_survive(parts, sweep_file):
         ],
     )
     assert read_sweep(sweep).plain() == sweep.plain()
+
+
+def test_the_default_stores_are_those_of_the_folder_that_a_study_was_run_in(tmp_path, monkeypatch):
+    sweep = {
+        "name": "here", "reference": "unit", "data": {"dataset": "digits"},
+        "model": {"name": "synthetic"},
+        "search": {"trials": 2, "space": {
+            "normalization": ["none", "unit"], "learning_rate": 0.01, "optimizer": "adam", "epochs": 1,
+        }},
+    }  # fmt: skip
+    studies = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        studies.append(normsweep.run(sweep, phase="search", executor="inline", quiet=True))
+    monkeypatch.chdir(tmp_path)
+    for name, study in zip(("first", "second"), studies, strict=True):
+        client = MlflowClient(f"sqlite:///{tmp_path / name}/mlruns/mlflow.db")
+        experiment = client.get_experiment_by_name("here").experiment_id
+        runs = client.search_runs([experiment], "tags.`normsweep.phase` = 'search'")
+        assert {run.info.run_id for run in runs} == set(study.trials()["run_id"])
+        assert len(runs) == 2

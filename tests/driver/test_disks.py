@@ -108,7 +108,12 @@ MLP = ("--set", "model={ name = 'mlp', options = { units = 8 } }")
 @pytest.mark.parametrize(
     ("part", "options", "words"),
     [
-        ("reports", (), ["reports/survivor: the report cannot be written: No space left"]),
+        pytest.param(
+            "reports",
+            (),
+            ["reports/survivor: the report cannot be written: No space left"],
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "artifacts",
             (),

@@ -197,7 +197,8 @@ def now_and_then(strike: Callable[[], None], until: subprocess.Popen[bytes], wai
         time.sleep(dice.uniform(0.2 * wait, 1.8 * wait))
 
 
-@pytest.mark.parametrize("tracking", ["", pytest.param("mlflow", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("tracking", ["", "mlflow"])
 def test_connections_that_are_dropped_now_and_then_lose_nothing(
     tmp_path, postgres, tracking, record_property
 ):

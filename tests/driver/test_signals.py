@@ -24,7 +24,7 @@ EVERY = {
     for how, options in EXECUTORS.items()
     for what, numbers in SIGNALS.items()
 }
-OFTEN = ("inline-Ctrl-C", "one process-SIGTERM", "three processes-Ctrl-C twice", "ray-SIGTERM")
+OFTEN = ("inline-Ctrl-C", "one process-SIGTERM", "three processes-Ctrl-C twice")
 """Those of the pairs that are tried in every run of the tests."""
 
 
@@ -90,6 +90,7 @@ def test_a_start_that_is_stopped_leaves_nothing_in_the_way(tmp_path, seconds, re
     study.assert_whole()
 
 
+@pytest.mark.slow
 def test_a_service_that_stops_all_processes_at_once_costs_no_trial_its_retry(tmp_path):
     study = Survivor(tmp_path, options=("--n-jobs", "2", "--set", "execution.retries=0"))
     process = study.start()

@@ -1,6 +1,8 @@
 """What holds of every registered metric: its direction, its guess, and the weight of each image."""
 
+import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,3 +134,12 @@ def test_a_class_of_one_image_and_perfect_answers_are_no_trouble(name):
 def test_an_unknown_metric_is_a_line_with_the_known_ones():
     with pytest.raises(SweepError, match="received nothing, which is not registered here; legal: "):
         metrics.metric("nothing")
+
+
+def test_a_metric_that_gives_no_number_is_told_by_its_name():
+    labels, probabilities = np.array([0, 1]), np.full((2, 2), 0.5, np.float32)
+    precise = replace(metrics.ACCURACY, name="mine", function=lambda y, p: np.float32(0.1))
+    assert type(precise.of(labels, probabilities)) is float
+    undefined = replace(precise, function=lambda y, p: math.nan)
+    with pytest.raises(ValueError, match="the metric mine gave nan"):
+        undefined.of(labels, probabilities)

@@ -112,6 +112,14 @@ def test_a_sweep_runs_with_parts_of_its_own_in_worker_processes(plugged, tmp_pat
     assert {r.result.status for r in records if r.result} == {Status.COMPLETE}
     assert {r.trial.arm for r in records} == {"halved", "unit"}
     assert info.data["name"] == "stripes"
+    again = [str(Path(sys.executable).parent / "normsweep"), "rerun", "plugged", "0", "--storage"]
+    again += [f"sqlite:///{elsewhere}/mlruns/optuna.db"]
+    for plugins, status in (([], 2), (["--plugins", "striped_parts"], 0)):
+        done = subprocess.run(
+            [*again, *plugins], cwd=plugged.parent, capture_output=True, text=True
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.usefixtures("apart")

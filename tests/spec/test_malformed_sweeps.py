@@ -56,7 +56,7 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("data-key", "data.trainsize", "50", "data.trainsize", 'did you mean "train_size"?'),
     ("model-path", "model.name", '"../lenet"', "model.name", 'received "../lenet"; legal: lenet'),
     ("model-module", "model.name", '"os.system"', "model.name", 'received "os.system"; legal'),
-    ("plugins", "plugins", '["os"]', "plugins", "received an unknown key; legal: name, question"),
+    ("plug-ins", "plug-ins", '["os"]', "plug-ins", "received an unknown key; legal: name, question"),
     ("model-typo", "model.name", '"lenett"', "model.name", 'did you mean "lenet"?'),
     ("model-no-table", "model", '"lenet"', "model", "legal: a table [model]"),
     ("batch-zero", "model.batch_size", "0", "model.batch_size", "legal: at least 1"),
