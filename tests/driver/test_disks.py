@@ -105,24 +105,13 @@ def test_a_disk_that_fills_up_stops_the_study_with_a_word(disk, trials):
 MLP = ("--set", "model={ name = 'mlp', options = { units = 8 } }")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "options", "words"),
     [
-        pytest.param(
-            "reports",
-            (),
-            ["reports/survivor: the report cannot be written: No space left"],
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "artifacts",
-            (),
-            ["MLflow did not take trial 0", "No space left", "normsweep sync"],
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            "checkpoints", MLP, [".npz: cannot be written: No space left"], marks=pytest.mark.slow
-        ),
+        ("reports", (), ["reports/survivor: the report cannot be written: No space left"]),
+        ("artifacts", (), ["MLflow did not take trial 0", "No space left", "normsweep sync"]),
+        ("checkpoints", MLP, [".npz: cannot be written: No space left"]),
     ],
 )
 def test_a_folder_on_a_full_disk_is_named(disk, tmp_path, part, options, words):
