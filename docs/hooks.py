@@ -32,7 +32,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links to examples lead to their page; in the repository they lead to the files."""
-    return re.sub(r"\]\(\.\./examples/[^)]*?(\w+)(?:\.\w+)?\)", r"](reference/examples.md#\1)", markdown)
+    return re.sub(
+        r"\]\(\.\./examples/[^)]*?(\w+)(?:\.\w+)?\)", r"](reference/examples.md#\1)", markdown
+    )
 
 
 def home() -> str:
@@ -68,7 +70,12 @@ def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
     yield from ("", "| key | legal | without it | |", "|---|---|---|---|")
     for key, field in fields.items():
         if key not in inner:
-            cells = (f"`{key}`", _legal(field), _default(field), field.description or _words(field.annotation))
+            cells = (
+                f"`{key}`",
+                _legal(field),
+                _default(field),
+                field.description or _words(field.annotation),
+            )
             yield "| " + " | ".join(map(_cell, cells)) + " |"
     for key, kind in inner.items():
         assert kind is not None
@@ -139,7 +146,11 @@ def parts() -> str:
     """What is registered, by kind."""
     from normsweep.parts import REGISTRIES
 
-    lines = ["# The parts", "", "What `normsweep list parts` prints; [your own](../plugins.md) join them."]
+    lines = [
+        "# The parts",
+        "",
+        "What `normsweep list parts` prints; [your own](../plugins.md) join them.",
+    ]
     for registry in REGISTRIES:
         lines += ["", f"## {registry.kind.capitalize()}s", "", "| | | options |", "|---|---|---|"]
         for part in registry:
@@ -152,7 +163,15 @@ def python_api() -> str:
     """Signatures and docstrings of what is public."""
     import normsweep
     from normsweep import errors, testing
-    from normsweep.parts import Dataset, Metric, datasets, metrics, models, normalizations, optimizers
+    from normsweep.parts import (
+        Dataset,
+        Metric,
+        datasets,
+        metrics,
+        models,
+        normalizations,
+        optimizers,
+    )
 
     lines = ["# Python API", "", "[From Python](../python.md) says how it is used."]
     for name in ("run", "load", "Study", "Verdict"):
@@ -175,7 +194,9 @@ def _documented(name: str, each: Any, level: str = "##") -> Iterator[str]:
     yield from _block(inspect.getdoc(each) or "")
     if inspect.isclass(each):
         for key, value in vars(each).items():
-            if not key.startswith("_") and (callable(value) or isinstance(value, classmethod | property)):
+            if not key.startswith("_") and (
+                callable(value) or isinstance(value, classmethod | property)
+            ):
                 shown = value.__func__ if isinstance(value, classmethod) else value
                 yield from _documented(f"{name.rpartition('.')[2]}.{key}", shown, "###")
 
@@ -226,7 +247,14 @@ def examples() -> str:
     """The files of `examples/`: scripts, notebooks as their cells, the package as its files."""
     lines = ["# Examples", "", "The files of `examples/`, as they are in the repository."]
     for path in sorted(EXAMPLES.glob("*.py")):
-        lines += ["", f"## {path.name} {{ #{path.stem} }}", "", "```python", path.read_text().rstrip(), "```"]
+        lines += [
+            "",
+            f"## {path.name} {{ #{path.stem} }}",
+            "",
+            "```python",
+            path.read_text().rstrip(),
+            "```",
+        ]
     for path in sorted(EXAMPLES.glob("*.ipynb")):
         lines += ["", f"## {path.name} {{ #{path.stem} }}", *_cells(path)]
     package = EXAMPLES / "plugin_package"
@@ -234,7 +262,12 @@ def examples() -> str:
     for path in sorted(package.rglob("*")):
         if path.suffix in LANGUAGES:
             name = path.relative_to(EXAMPLES)
-            lines += ["", f'```{LANGUAGES[path.suffix]} title="{name}"', path.read_text().rstrip(), "```"]
+            lines += [
+                "",
+                f'```{LANGUAGES[path.suffix]} title="{name}"',
+                path.read_text().rstrip(),
+                "```",
+            ]
     return "\n".join(lines) + "\n"
 
 

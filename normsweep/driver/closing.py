@@ -14,7 +14,7 @@ from normsweep.analysis.evidence import Evidence
 from normsweep.driver.background import Background
 from normsweep.driver.registering import model_uris
 from normsweep.errors import StudyStopped
-from normsweep.parts import ACCURACY, Metric, catalog, metric
+from normsweep.parts import ACCURACY, Metric, metric, models
 from normsweep.plain import printable
 from normsweep.reporting.answer import answer_sentence, verdict_lines
 from normsweep.reporting.console import print_table
@@ -80,7 +80,7 @@ def write_note(search: Search, tracker: Tracker, background: Background, console
 
 def _searched(search: Search) -> list[str]:
     """The parameters that the search varies, as MLflow's runs have them."""
-    options = catalog().models[search.sweep.model.name]
+    options = models.registry[search.sweep.model.name].options  # `own@…` is known as `own`
     names = [d.name for d in search.sweep.search.space if d.count != 1]
     return [f"model.{name}" if name in options else name for name in names]
 

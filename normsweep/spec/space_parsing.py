@@ -19,7 +19,7 @@ KEYS = {
     "step": "distance of the range's values, counted from `low`; not with `log`",
     "choices": "a list of values, where there is a `when`; else the list alone will do",
     "value": "a single value, where there is a `when`; else the value alone will do",
-    "when": "values of another list at which the parameter applies, as `{ optimizer = [\"sgd\"] }`",
+    "when": 'values of another list at which the parameter applies, as `{ optimizer = ["sgd"] }`',
 }
 """The keys of a parameter that is a table, with what each says."""
 
