@@ -41,6 +41,8 @@ ELSEWHERE = {
     "optuna": "needs PostgreSQL; tests/search/test_storage.py has one",
     "optuna-dashboard": "serves until it is stopped; tests/test_pages.py looks at it",
     "createdb": "needs a server of one's own",
+    ".": "enters the environment that pip installs into",
+    "python -m venv": "the set-up",
     "export": "sets a variable of the shell",
     "cp": "makes the file with a server's secrets",
     "python examples/original_script.py": "8 minutes on MNIST; that it compiles is checked",
