@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -145,7 +147,8 @@ def small(given: list[str]) -> list[str]:
 
 def smaller(sweep: Any) -> dict[str, Any]:
     """The settings that make a sweep small."""
-    return SMALL | ({"data.dataset": "digits"} if sweep in SHIPPED else {})
+    shipped = isinstance(sweep, str) and sweep in SHIPPED
+    return SMALL | ({"data.dataset": "digits", "data.train_size": 600} if shipped else {})
 
 
 def toml(value: Any) -> str:
@@ -260,23 +263,30 @@ def names(monkeypatch) -> Iterator[dict[str, Any]]:
     y = np.arange(180) % 3
     x = rng.normal(y[:, None], 0.5, (180, 4)) * 100
     sweep = tomllib.loads(SHIPPED["quickstart"].read_text()) | {"name": "given"}
-    before = mlflow.get_tracking_uri()
     yield {
         "normsweep": normsweep, "mlflow": mlflow, "sweep": sweep, "build": build,
         "x_train": x[:120], "y_train": y[:120], "x_test": x[120:], "y_test": y[120:],
-        "images": datasets.load("digits").x_test[:5],
+        "images": datasets.load("digits").x_test[:5, ..., 0],
     }  # fmt: skip
-    mlflow.set_tracking_uri(before)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # where a block's `set_tracking_uri` leaves it, too
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A folder for all pages: they speak of the same study, `mnist`, and run what else they need."""
+def studied(tmp_path_factory) -> Path:
+    """A folder with the study that most pages speak of, `mnist`."""
     made = tmp_path_factory.mktemp("docs")
-    (made / "examples").symlink_to(ROOT / "examples")
     with chdir(made):
         command(shlex.split("python -m normsweep.study mnist"))
     return made
+
+
+@pytest.fixture
+def folder(page, studied, tmp_path) -> Path:
+    """The folder of a page: a copy of that, or an empty one for the tutorial, which begins with nothing."""
+    if page.stem != "tutorial":
+        shutil.copytree(studied, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    return tmp_path
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.stem)
