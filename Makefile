@@ -1,4 +1,4 @@
-# Two commands do everything: `make study` and `make test`.
+# Two commands do everything: `make study` and `make test`. `make docs` makes the site.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -7,7 +7,7 @@ UV     := $(VENV)/uv/bin/uv
 # Where the benchmarks write what they measured.
 BENCH := build/benchmarks
 
-.PHONY: study test check format lock bench soak gpu-check clean
+.PHONY: study test check format docs lock bench soak gpu-check clean
 
 study: $(VENV)/study.done
 	$(BIN)/python -m normsweep.study
@@ -24,6 +24,10 @@ check: $(VENV)/dev.done
 format: $(VENV)/dev.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/dev.done
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean
+	@echo build/site/index.html
 
 bench: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.trial_overhead

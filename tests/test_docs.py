@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import inspect
 import re
-import subprocess
-import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import normsweep
+from docs import hooks
+from normsweep import cli
 from normsweep.analysis import arms_table, epochs_table, trials_table
 from normsweep.analysis.questions import COLUMNS as VERDICT
 from normsweep.parts import catalog
-from normsweep.spec import Record, load_sweep, shipped_sweeps
+from normsweep.spec import Record, Sweep, load_sweep, shipped_sweeps
+from normsweep.spec.sweep import Section
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = (ROOT / "docs" / "columns.md").read_text()
@@ -73,19 +76,75 @@ def test_a_lock_has_versions_and_hashes_and_no_address(lock):
         assert "--hash=sha256:" in package, package
 
 
-def test_the_documented_parts_pass_the_documented_tests(tmp_path):
-    text = (ROOT / "docs" / "plugins.md").read_text()
-    parts, tests = re.findall(r"```python\n(.*?)```", text, re.S)
-    (tmp_path / "my_parts.py").write_text(parts)
-    (tmp_path / "test_my_parts.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-    assert "1 passed" in done.stdout
-
-
 def test_the_documented_arguments_of_run_are_there():
-    text = (ROOT / "docs" / "python.md").read_text()
+    text = (ROOT / "docs" / "python.md").read_text() + (ROOT / "docs" / "own-data.md").read_text()
     named = set(re.findall(r"`([a-z_]+)`[,)]", text)) | set(re.findall(r"run\(.*?(\w+)=", text))
     taken = set(inspect.signature(normsweep.run).parameters)
     assert {"n_trials", "timeout", "n_jobs", "executor", "device", "phase", "data"} <= named & taken
+
+
+def keys(section: type[Section], prefix: str = "") -> Iterator[str]:
+    for key, field in section.model_fields.items():
+        kind: Any = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield from keys(kind, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def test_the_generated_reference_has_every_key_once_and_says_what_it_is():
+    section, stated = "", {}
+    for line in hooks.sweep_keys().partition("## A parameter of the space")[0].splitlines():
+        if line.startswith("## "):
+            section = line.strip("#` []") + "."
+        elif found := re.match(r"\| `(\w+)` \| (.+) \| .* \| (.+) \|$", line):
+            assert section + found.group(1) not in stated
+            stated[section + found.group(1)] = found.group(3)
+    assert set(stated) == set(keys(Sweep))
+    assert all(len(words) > 10 for words in stated.values())
+
+
+def test_the_page_on_sweep_files_names_no_key_that_is_not_there():
+    """`section.key` in a sentence, of any page."""
+    legal = {*keys(Sweep), "model.fit"}  # the latter is Keras's
+    sections = {key.partition(".")[0] for key in keys(Sweep) if "." in key}
+    for page in (ROOT / "docs").glob("*.md"):
+        named = re.findall(rf"`((?:{'|'.join(sections)})\.[a-z_.]+)", page.read_text())
+        assert {key for key in named if not key.startswith("search.space.")} <= legal, page
+
+
+def test_the_generated_commands_have_every_command_and_option():
+    text = hooks.commands()
+    for name in cli.app:
+        if name.startswith("-"):
+            continue
+        section = re.search(rf"^## normsweep {name}$(.*?)(?=^## |\Z)", text, re.M | re.S)
+        assert section, name
+        for argument in cli.app[name].assemble_argument_collection():
+            shown = [n for n in argument.names if n.startswith("--")]
+            assert not shown or any(n in section.group(1) for n in shown), (name, shown)
+
+
+def test_the_generated_api_has_signatures_without_quotes():
+    text = hooks.python_api()
+    for name in ("run", "load", "Study", "Verdict"):
+        assert f"## `normsweep.{name}`" in text
+    assert "    sweep: Sweep | Mapping[str, Any] | str | Path = 'quickstart'," in text
+    assert "### `Study.verdict`" in text
+
+
+def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    build(load_config(str(ROOT / "mkdocs.yml"), strict=True, site_dir=str(tmp_path)))
+    pages = list(tmp_path.rglob("*.html"))
+    assert {"index.html", "tutorial.html", "results.html", "sweep-keys.html"} <= {
+        p.name for p in pages
+    }
+    for page in pages:
+        loaded = re.findall(
+            r"<(?:script|img|link|iframe)[^>]*(?:src|href)=\"([^\"]+)", page.read_text()
+        )
+        assert loaded
+        assert not [address for address in loaded if re.match(r"(https?:)?//", address)], page

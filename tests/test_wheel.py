@@ -15,29 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-PACKAGE = """
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-[project]
-name = "tiny-parts"
-version = "0.3"
-[project.entry-points."normsweep.parts"]
-tiny = "tiny_parts.schemes"
-"""
-SCHEMES = '''
-import keras
-from normsweep.parts import normalizations
-@normalizations.register("tenth")
-def tenth(train):
-    """Divided by ten."""
-    return [keras.layers.Rescaling(0.1)]
-'''
-OWN_TEST = """
-from normsweep.testing import check_normalization
-from tiny_parts.schemes import tenth
-check_normalization(tenth, shapes=[(48, 4, 4, 1)])
-"""
+PACKAGE = ROOT / "examples" / "plugin_package"
 
 
 class Place:
@@ -77,12 +55,7 @@ def wheel(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, wheel) -> Place:
     made = Place(tmp_path_factory.mktemp("outside"))
-    source = made.folder / "tiny"
-    (source / "tiny_parts").mkdir(parents=True)
-    (source / "pyproject.toml").write_text(PACKAGE)
-    (source / "tiny_parts" / "__init__.py").touch()
-    (source / "tiny_parts" / "schemes.py").write_text(SCHEMES)
-    wheels = [str(wheel), str(build(source, made.folder))]
+    wheels = [str(wheel), str(build(PACKAGE, made.folder))]
     pip = [sys.executable, "-m", "pip", "--python", str(made.python), "install", "--quiet"]
     done = subprocess.run(
         [*pip, "--no-deps", "--no-index", *wheels], capture_output=True, text=True
@@ -110,36 +83,46 @@ def test_a_shipped_sweep_is_planned_in_any_folder(place):
 def test_a_package_brings_parts_by_its_entry_point(place):
     normsweep = str(place.python.parent / "normsweep")
     listed = place.run(normsweep, "list", "parts")
-    assert "  tenth               Divided by ten. [tiny_parts.schemes]" in listed
-    changes = ["--set", 'search.space.normalization=["tenth", "unit"]', "--set", "model.name=mlp"]
+    assert "  percentile          Divided by the 99th percentile of" in listed
+    assert " [example_parts.schemes]" in listed
+    changes = [
+        "--set",
+        'search.space.normalization=["percentile", "unit"]',
+        "--set",
+        "model.name=mlp",
+    ]
     changes += ["--set", "search.space.epochs=[1, 2]", "--set", "confirm.epochs=2"]
     changes += ["--set", "confirm.baseline.epochs=1"]
-    assert "2 by normalization: tenth, unit" in place.run(
+    assert "2 by normalization: percentile, unit" in place.run(
         normsweep, "check", "quickstart", *changes
     )
     options = ["--phase", "search", "--n-trials", "2", "--device", "cpu"]
     said = place.run("-m", "normsweep.study", "quickstart", *options, *changes)
     assert "2/2 trial 1 " in said
-    assert "tenth" in said.partition("best trial of each arm")[2]
+    assert "percentile" in said.partition("best trial of each arm")[2]
 
 
 @pytest.mark.slow
 def test_its_author_tests_it_with_ours(place):
-    (place.folder / "test_own.py").write_text(OWN_TEST)
-    place.run("test_own.py")
+    said = place.run(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", str(PACKAGE)
+    )
+    assert "1 passed" in said
 
 
 @pytest.mark.slow
 def test_a_package_that_takes_a_name_is_told(place, tmp_path):
-    scheme = next(place.folder.glob("venv/lib/python*/site-packages/tiny_parts/schemes.py"))
+    scheme = next(place.folder.glob("venv/lib/python*/site-packages/example_parts/schemes.py"))
     before = scheme.read_text()
-    scheme.write_text(before.replace('"tenth"', '"unit"'))
+    scheme.write_text(before.replace('"percentile"', '"unit"'))
     try:
         normsweep = str(place.python.parent / "normsweep")
         said = place.run(normsweep, "list", "parts", status=2).splitlines()[-1]
     finally:
         scheme.write_text(before)
-    assert said.startswith('normsweep: the plug-in "tiny_parts.schemes" of the package tiny-parts ')
+    assert said.startswith(
+        'normsweep: the plug-in "example_parts.schemes" of the package example-parts '
+    )
     assert 'the normalization "unit" is already registered' in said
 
 

@@ -80,7 +80,7 @@ def write_note(search: Search, tracker: Tracker, background: Background, console
 
 def _searched(search: Search) -> list[str]:
     """The parameters that the search varies, as MLflow's runs have them."""
-    options = models.registry[search.sweep.model.name].options
+    options = models.registry[search.sweep.model.name].options  # `own@…` is known as `own`
     names = [d.name for d in search.sweep.search.space if d.count != 1]
     return [f"model.{name}" if name in options else name for name in names]
 

@@ -9,10 +9,19 @@ from typing import Any
 from normsweep.spec.problems import Problem, nearest, one_of, shown
 from normsweep.spec.space import Choice, Condition, Dimension, Range, Space
 
-__all__ = ["parse_space"]
+__all__ = ["KEYS", "parse_space"]
 
 FORMS = "a value, a list of values, or a table { low, high, log, step, when }"
-KEYS = ("low", "high", "log", "step", "choices", "value", "when")
+KEYS = {
+    "low": "lower end of a range, included; integers where both ends are",
+    "high": "its upper end, included",
+    "log": "whether the range is uniform in the logarithm; without, in the value",
+    "step": "distance of the range's values, counted from `low`; not with `log`",
+    "choices": "a list of values, where there is a `when`; else the list alone will do",
+    "value": "a single value, where there is a `when`; else the value alone will do",
+    "when": 'values of another list at which the parameter applies, as `{ optimizer = ["sgd"] }`',
+}
+"""The keys of a parameter that is a table, with what each says."""
 
 
 def parse_space(raw: Mapping[str, Any], problems: list[Problem]) -> Space:

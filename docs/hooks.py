@@ -1,0 +1,304 @@
+"""The pages of the site that are made from the code, so that they say what the code does.
+
+`index.md` is the README; `reference/` has the keys of a sweep from the types that read it, the commands from
+their own help, the parts from the registries, the Python API from its docstrings, and the examples.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made."""
+    for name, make in PAGES.items():
+        files.append(File.generated(config, name, content=make()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Links to examples lead to their page; in the repository they lead to the files."""
+    return re.sub(
+        r"\]\(\.\./examples/[^)]*?(\w+)(?:\.\w+)?\)", r"](reference/examples.md#\1)", markdown
+    )
+
+
+def home() -> str:
+    """The README, as the page that one lands on."""
+    text = (ROOT / "README.md").read_text()
+    return text.replace("](docs/", "](").replace("](examples/", "](../examples/")
+
+
+def sweep_keys() -> str:
+    """Every key of a sweep file: its type, what it is without, what it says."""
+    from normsweep.spec import Sweep
+    from normsweep.spec.space_parsing import KEYS
+
+    lines = [
+        "# The keys of a sweep",
+        "",
+        "Made from the types that a sweep file is read by. [Sweep files](../sweep-files.md) says how they "
+        "work together.",
+        *_section("", Sweep),
+        *["", "## A parameter of the space", ""],
+        "A value, a list of values, or a table of these keys:",
+        *["", "| key | |", "|---|---|", *(f"| `{key}` | {_cell(KEYS[key])} |" for key in KEYS)],
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
+    """A table of its keys, then those of the sections in it."""
+    fields = section.model_fields
+    inner = {key: f.annotation for key, f in fields.items() if _is_section(f.annotation)}
+    if name:
+        yield from ("", f"## `[{name}]`", "", _words(section).partition(": ")[2].capitalize())
+    yield from ("", "| key | legal | without it | |", "|---|---|---|---|")
+    for key, field in fields.items():
+        if key not in inner:
+            cells = (
+                f"`{key}`",
+                _legal(field),
+                _default(field),
+                field.description or _words(field.annotation),
+            )
+            yield "| " + " | ".join(map(_cell, cells)) + " |"
+    for key, kind in inner.items():
+        assert kind is not None
+        yield from _section(f"{name}.{key}" if name else key, kind)
+
+
+def _is_section(kind: Any) -> bool:
+    return inspect.isclass(kind) and issubclass(kind, BaseModel)
+
+
+def _legal(field: FieldInfo) -> str:
+    from normsweep.spec.space import Space
+
+    if field.annotation is Space:
+        return "a table of parameters"
+    schema = TypeAdapter(field.rebuild_annotation()).json_schema()
+    return _values(schema)
+
+
+TYPES = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "array": "list",
+    "object": "table",
+}
+BOUNDS = {
+    "minimum": "from {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "to {}",
+    "exclusiveMaximum": "below {}",
+    "maxLength": "of at most {} characters",
+}
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    """What a JSON schema allows, in words."""
+    if "anyOf" in schema:
+        kinds = [each for each in schema["anyOf"] if each.get("type") != "null"]
+        return ", ".join(dict.fromkeys(map(_values, kinds)))
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    bounds = [words.format(schema[key]) for key, words in BOUNDS.items() if key in schema]
+    return " ".join([TYPES[schema["type"]], *bounds])
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value = field.get_default(call_default_factory=True)
+    return "" if value is None else f"`{json.dumps(value)}`"
+
+
+def commands() -> str:
+    """The help of every command."""
+    from normsweep.cli import app
+
+    text = app.generate_docs(heading_level=1)
+    text = re.sub(r"## Table of Contents\n.*?(?=\*\*Commands)", "", text, flags=re.S)
+    text = re.sub(r" \*\[default: (?:\(\)|True|False)\]\*", "", text)
+    text = re.sub(r"^### ", "## ", text, flags=re.M)
+    modules = "`python -m normsweep.study`, `.export` and `.report` are the same as `normsweep study` and so on."
+    return text.replace("# normsweep\n", f"# Commands\n\n{modules}\n", 1)
+
+
+def parts() -> str:
+    """What is registered, by kind."""
+    from normsweep.parts import REGISTRIES
+
+    lines = [
+        "# The parts",
+        "",
+        "What `normsweep list parts` prints; [your own](../plugins.md) join them.",
+    ]
+    for registry in REGISTRIES:
+        lines += ["", f"## {registry.kind.capitalize()}s", "", "| | | options |", "|---|---|---|"]
+        for part in registry:
+            cells = (f"`{part.name}`", part.summary, ", ".join(f"`{o}`" for o in part.options))
+            lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def python_api() -> str:
+    """Signatures and docstrings of what is public."""
+    import normsweep
+    from normsweep import errors, testing
+    from normsweep.parts import (
+        Dataset,
+        Metric,
+        datasets,
+        metrics,
+        models,
+        normalizations,
+        optimizers,
+    )
+
+    lines = ["# Python API", "", "[From Python](../python.md) says how it is used."]
+    for name in ("run", "load", "Study", "Verdict"):
+        lines += _documented(f"normsweep.{name}", getattr(normsweep, name))
+    lines += _documented("normsweep.parts.Dataset", Dataset)
+    lines += _documented("normsweep.parts.Metric", Metric)
+    for kind in (normalizations, models, optimizers, datasets, metrics):
+        name = kind.__name__.rpartition(".")[2]
+        lines += _documented(f"normsweep.parts.{name}.register", kind.register)
+    for name in testing.__all__:
+        lines += _documented(f"normsweep.testing.{name}", getattr(testing, name))
+    lines += ["", "## `normsweep.errors`", "", *_block(errors.__doc__ or "")]
+    return "\n".join(lines) + "\n"
+
+
+def _documented(name: str, each: Any, level: str = "##") -> Iterator[str]:
+    yield from ("", f"{level} `{name}`", "")
+    if not isinstance(each, property):
+        yield from ("```python", _signature(name.rpartition(".")[2], each), "```", "")
+    yield from _block(inspect.getdoc(each) or "")
+    if inspect.isclass(each):
+        for key, value in vars(each).items():
+            if not key.startswith("_") and (
+                callable(value) or isinstance(value, classmethod | property)
+            ):
+                shown = value.__func__ if isinstance(value, classmethod) else value
+                yield from _documented(f"{name.rpartition('.')[2]}.{key}", shown, "###")
+
+
+class _Written(str):
+    """An annotation as it is written, without quotes."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _signature(name: str, each: Callable[..., Any]) -> str:
+    """The call, an argument a line where it is long."""
+    signature = inspect.signature(each)
+    kinds = inspect.Parameter
+    given = [
+        p.replace(annotation=_written(p.annotation))
+        for p in signature.parameters.values()
+        if p.name != "self"
+    ]
+    signature = signature.replace(
+        parameters=given, return_annotation=_written(signature.return_annotation)
+    )
+    short = f"{name}{signature}"
+    if len(short) <= 90:
+        return short
+    arguments = [str(parameter) for parameter in given]
+    first = next((i for i, p in enumerate(given) if p.kind is kinds.KEYWORD_ONLY), None)
+    if first is not None:
+        arguments.insert(first, "*")
+    ends = short.rpartition(")")[2]
+    return "\n".join([f"{name}(", *(f"    {a}," for a in arguments), f"){ends}"])
+
+
+def _written(annotation: Any) -> Any:
+    return _Written(annotation) if isinstance(annotation, str) else annotation
+
+
+def _block(text: str) -> Iterator[str]:
+    """A docstring: its first paragraph as text, the rest as it is laid out."""
+    head, _, rest = text.partition("\n\n")
+    yield from (" ".join(head.split()), "")
+    if rest.strip():
+        yield from ("```text", rest.rstrip(), "```")
+
+
+def examples() -> str:
+    """The files of `examples/`: scripts, notebooks as their cells, the package as its files."""
+    lines = ["# Examples", "", "The files of `examples/`, as they are in the repository."]
+    for path in sorted(EXAMPLES.glob("*.py")):
+        lines += [
+            "",
+            f"## {path.name} {{ #{path.stem} }}",
+            "",
+            "```python",
+            path.read_text().rstrip(),
+            "```",
+        ]
+    for path in sorted(EXAMPLES.glob("*.ipynb")):
+        lines += ["", f"## {path.name} {{ #{path.stem} }}", *_cells(path)]
+    package = EXAMPLES / "plugin_package"
+    lines += ["", "## plugin_package { #plugin_package }"]
+    for path in sorted(package.rglob("*")):
+        if path.suffix in LANGUAGES:
+            name = path.relative_to(EXAMPLES)
+            lines += [
+                "",
+                f'```{LANGUAGES[path.suffix]} title="{name}"',
+                path.read_text().rstrip(),
+                "```",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+LANGUAGES = {".py": "python", ".toml": "toml"}
+
+
+def _cells(path: Path) -> Iterator[str]:
+    """A notebook's cells; the headings of its text are one level down."""
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            yield from ("", "```python", source, "```")
+        else:
+            yield from ("", re.sub(r"^#", "###", source, flags=re.M))
+
+
+def _words(each: Any) -> str:
+    return " ".join((inspect.getdoc(each) or "").split())
+
+
+def _cell(text: str) -> str:
+    """A table's cell: `|` would end it."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "index.md": home,
+    "reference/sweep-keys.md": sweep_keys,
+    "reference/commands.md": commands,
+    "reference/python.md": python_api,
+    "reference/parts.md": parts,
+    "reference/examples.md": examples,
+}
+"""Pages of the site that no file has, and what makes them."""

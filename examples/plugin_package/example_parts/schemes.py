@@ -1,0 +1,14 @@
+"""Normalizations for images with a few pixels that are far brighter than the others."""
+
+import keras
+import numpy as np
+
+from normsweep.parts import normalizations
+
+
+@normalizations.register("percentile")
+def percentile(train):
+    """Divided by the 99th percentile of the training split's pixels that are not 0."""
+    values = train[train != 0]
+    scale = np.percentile(values, 99) if values.size else 0
+    return [keras.layers.Rescaling(1 / float(scale or 1))]

@@ -1,0 +1,26 @@
+"""The examples are run as they are: notebooks in a kernel, in an empty folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+ANSWERS = {
+    "own_data": ("No: with ", "text/html"),
+    "own_parts": ("“none”", "text/html"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.ipynb")))
+def test_a_notebook_ends_with_a_verdict(name, tmp_path):
+    notebook = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(notebook, timeout=400, resources=resources).execute()
+    (shown,) = [cell for cell in notebook.cells if cell.source == "study.verdict()"]
+    said = "".join(output.get("data", {}).get("text/html", "") for output in shown.outputs)
+    assert ANSWERS[name][0] in said
