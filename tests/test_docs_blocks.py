@@ -60,7 +60,6 @@ SMALL = {
     "model.name": "synthetic",
     "model.options": {},
     "search.trials": 4,
-    "search.longest_every": 1,
     "search.space.epochs": [1, 2],
     "confirm.seeds": 2,
     "confirm.epochs": 2,
@@ -147,7 +146,8 @@ def small(given: list[str]) -> list[str]:
             kept.append(word)
     sweep = next((word for word in kept[1:] if not word.startswith("-")), "quickstart")
     changes = [f"{key}={toml(value)}" for key, value in smaller(sweep).items()]
-    return [*kept, "--executor", "inline", "--no-estimate", "--set", *changes]
+    phase = [] if sweep in SHIPPED else ["--phase", "search"]
+    return [*kept, *phase, "--executor", "inline", "--no-estimate", "--set", *changes]
 
 
 def smaller(sweep: Any) -> dict[str, Any]:
