@@ -296,7 +296,16 @@ def folder(page, studied, tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.stem)
+SLOW = {"results", "running"}
+"""Pages whose studies are those of other pages at other settings; with them `make test` would be long."""
+
+
+def marked(page: Path) -> Any:
+    marks = [pytest.mark.slow] if page.stem in SLOW else []
+    return pytest.param(page, id=page.stem, marks=marks)
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES if blocks(page)])
 def test_every_block_of_a_page_runs(page, folder, names):
     with chdir(folder):
         for block in blocks(page):
