@@ -57,17 +57,21 @@ ELSEWHERE = {
 """What is not run, by how its line begins, and why."""
 
 SMALL = {
-    "model.name": "mlp",
-    "model.options": {"units": 4},
+    "model.name": "synthetic",
+    "model.options": {},
     "search.trials": 4,
-    "search.longest_every": 1,
-    "search.space.normalization": ["none", "unit"],
     "search.space.epochs": [1, 2],
-    "confirm.seeds": 5,
+    "confirm.seeds": 2,
     "confirm.epochs": 2,
     "confirm.baseline.epochs": 2,
 }
-"""With these the study of a block takes seconds. A shipped sweep has the digits for MNIST, too."""
+"""With these the study of a block takes seconds; only `mnist`, whose models pages load, is trained."""
+DIGITS = {
+    "data.dataset": "digits",
+    "data.train_size": 600,
+    "search.space.normalization": ["none", "unit"],
+}
+"""What a shipped sweep has besides."""
 REPLACED = ("--n-trials", "--n-jobs", "--executor", "--device", "--set")
 """Options of a study that `SMALL` stands in the place of, each with one word."""
 SHIPPED = shipped_sweeps()
@@ -142,13 +146,16 @@ def small(given: list[str]) -> list[str]:
             kept.append(word)
     sweep = next((word for word in kept[1:] if not word.startswith("-")), "quickstart")
     changes = [f"{key}={toml(value)}" for key, value in smaller(sweep).items()]
-    return [*kept, "--executor", "inline", "--no-estimate", "--set", *changes]
+    phase = [] if sweep in SHIPPED else ["--phase", "search"]
+    return [*kept, *phase, "--executor", "inline", "--no-estimate", "--set", *changes]
 
 
 def smaller(sweep: Any) -> dict[str, Any]:
     """The settings that make a sweep small."""
-    shipped = isinstance(sweep, str) and sweep in SHIPPED
-    return SMALL | ({"data.dataset": "digits", "data.train_size": 600} if shipped else {})
+    if not isinstance(sweep, str) or sweep not in SHIPPED:
+        return SMALL
+    trained = {"model.name": "mlp", "model.options": {"units": 4}} if sweep == "mnist" else {}
+    return SMALL | DIGITS | trained
 
 
 def toml(value: Any) -> str:
@@ -289,7 +296,16 @@ def folder(page, studied, tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda page: page.stem)
+SLOW = {"results", "running"}
+"""Pages whose studies are those of other pages at other settings; with them `make test` would be long."""
+
+
+def marked(page: Path) -> Any:
+    marks = [pytest.mark.slow] if page.stem in SLOW else []
+    return pytest.param(page, id=page.stem, marks=marks)
+
+
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES if blocks(page)])
 def test_every_block_of_a_page_runs(page, folder, names):
     with chdir(folder):
         for block in blocks(page):
