@@ -8,7 +8,7 @@ from normsweep.parts import normalizations
 
 @normalizations.register("percentile")
 def percentile(train):
-    """Divided by the 99th percentile of the training split's pixels that are not 0."""
+    """Divided by the 75th percentile of the training split's pixels that are not 0."""
     values = train[train != 0]
-    scale = np.percentile(values, 99) if values.size else 0
+    scale = np.percentile(values, 75) if values.size else 0
     return [keras.layers.Rescaling(1 / float(scale or 1))]
