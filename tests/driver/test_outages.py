@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -183,8 +184,8 @@ WHERE pid <> pg_backend_pid() AND datname IN ('record', 'mlflow')
 
 
 @pytest.fixture
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    server = Postgres(tmp_path_factory.mktemp("own_postgresql"))
+def postgres(postgresql_folder: Path) -> Iterator[Postgres]:
+    server = Postgres(postgresql_folder / uuid.uuid4().hex[:8])
     yield server
     server.stop()
 
