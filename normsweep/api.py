@@ -28,8 +28,6 @@ __all__ = ["Study", "Verdict", "load", "run"]
 
 Build = Callable[..., Any]
 """`build(input_shape, classes)` returns an uncompiled `keras.Model` that ends in a softmax."""
-OWN = "own"
-"""The name of data and network that were handed over."""
 
 
 def run(
@@ -95,7 +93,7 @@ def run(
     """
     from normsweep.databases import placed
     from normsweep.driver import Settings, run_study
-    from normsweep.parts import read_sweep
+    from normsweep.parts import models, read_sweep
     from normsweep.reporting.console import make_console
 
     _check_choices(executor, n_jobs, device, phase)
@@ -109,7 +107,7 @@ def run(
     given = {key: value for key, (_, value) in options.items() if value is not None}
     names = {key: options[key][0] for key in given}
     own = {"data.dataset": data, "model.name": model}
-    handed_over = {key: OWN for key, value in own.items() if value is not None}
+    handed_over = {key: models.OWN for key, value in own.items() if value is not None}
     with _lent(data, model):
         settings = {**(set or {}), **handed_over, **given}
         read = read_sweep(sweep, options=names, settings=settings)
@@ -146,10 +144,11 @@ def load(study_name: str | None = None, storage: str | None = None) -> Study:
     Raises:
         StoreError: there is no such study.
     """
+    from normsweep.databases import placed
     from normsweep.search import load_study
 
     url = _chosen(storage, "OPTUNA_STORAGE", STORAGE)
-    return Study(load_study(url, study_name).study_name, url)
+    return Study(load_study(url, study_name).study_name, placed(url))
 
 
 @dataclass(frozen=True)
@@ -216,16 +215,15 @@ class Study:
     def _repr_html_(self) -> str:
         from normsweep.reporting.formats import render
         from normsweep.reporting.study_report import study_evidence
-        from normsweep.reporting.study_tables import study_table
+        from normsweep.reporting.study_tables import brief_table
 
         info, records = self._read()
         head = f"<h4>{escape(printable(info.name))}</h4>"
         question = escape(printable(str(info.sweep.get("question", ""))))
         if not info.begun:
             return f"{head}<p>{question}</p><p>No trial yet.</p>"
-        by = f"val_{info.sweep['metric']}"
-        shown = ["arm", by, "optimizer", "learning_rate", "epochs", "trial"]
-        best = study_table(info, records, "best").filter(shown)
+        shown = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "trial"]
+        best = brief_table(info, records, "best", shown)
         return (
             f"{head}<p>{question}</p>{_verdict(study_evidence(info, records))._repr_html_()}"
             f"<p>Each arm's best trial of the search; stored in {escape(masked(self.storage))}</p>"
@@ -260,13 +258,9 @@ class Verdict:
 
 
 def _verdict(found: Any) -> Verdict:
-    from normsweep.reporting.answer import answer_sentence, verdict_lines
+    from normsweep.reporting.answer import study_answer, verdict_lines
 
-    declared = found.declared
-    sentence = answer_sentence(
-        found.verdicts, declared.compare, declared.reference, declared.primary
-    )
-    return Verdict(sentence, found.verdicts, verdict_lines(found.verdicts))
+    return Verdict(study_answer(found), found.verdicts, verdict_lines(found.verdicts))
 
 
 @contextmanager
@@ -278,7 +272,7 @@ def _lent(data: Any, model: Build | None) -> Iterator[None]:
     with ExitStack() as stack:
         if data is not None:
             found = (four_arrays(data), "data in memory")
-            stack.enter_context(datasets.registry.lent(OWN, lambda data_dir: found))
+            stack.enter_context(datasets.registry.lent(models.OWN, lambda data_dir: found))
         if model is not None:
             if not callable(model):
                 raise SweepError(

@@ -50,15 +50,16 @@ def placed(url: str) -> str:
 
 
 @contextmanager
-def alone(url: str) -> Iterator[None]:
+def alone(url: str, making: bool = True) -> Iterator[None]:
     """One process at a time in here, for a database: two that make its tables at once crash.
 
+    Without `making`, a file beside which nobody has made any is entered with nothing written.
     Ends with the process, however that ends. What keeps it from being taken is no error here: it
     is told where the database is opened.
     """
     parsed = parsed_url(url)
     file = sqlite_file(parsed)
-    if file is not None:
+    if file is not None and (making or _lock_of(file).exists()):
         with _file_alone(file):
             yield
     elif parsed is not None and parsed.get_backend_name() == "postgresql":
@@ -68,11 +69,15 @@ def alone(url: str) -> Iterator[None]:
         yield
 
 
+def _lock_of(file: Path) -> Path:
+    return Path(f"{file}.setup.lock")
+
+
 @contextmanager
 def _file_alone(file: Path) -> Iterator[None]:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = Path(f"{file}.setup.lock").open("a")  # noqa: SIM115 (entered below)
+        lock = _lock_of(file).open("a")
     except OSError:
         yield
         return

@@ -202,14 +202,13 @@ def _record(info: StudyInfo, records: Sequence[Record], number: int) -> Record:
 def _show_study(
     info: StudyInfo, records: Sequence[Record], storage: str, tracking_uri: str
 ) -> None:
-    from normsweep.analysis import arms_table, best_table
     from normsweep.driver import model_uris
-    from normsweep.reporting.answer import answer_sentence, verdict_lines
+    from normsweep.reporting.answer import study_answer, verdict_lines
     from normsweep.reporting.console import print_table
     from normsweep.reporting.overview import overview
     from normsweep.reporting.study_report import study_evidence
+    from normsweep.reporting.study_tables import ARMS, brief_table
     from normsweep.search import holder
-    from normsweep.spec import SEARCH
 
     console, held = _console(), holder(storage, info.name)
     seen = overview(info, records, bool(held), time.time())
@@ -229,22 +228,15 @@ def _show_study(
             _say(console, f"  {name:10}{value}")
     if not info.begun:
         return
-    searched = [record for record in records if record.trial.phase == SEARCH]
-    best = best_table(searched, info.arms, same=info.same)
-    by = info.sweep["metric"]
-    columns = ["arm", "trial", f"val_{by}", "optimizer", "learning_rate", "epochs", "seconds"]
-    print_table(console, best.filter(columns), "best trial of each arm")
-    counts = ["arm", "trials", "complete", "diverged", "failed", f"median_val_{by}", "seconds"]
-    arms = arms_table(searched, info.arms, info.same).filter(counts)
+    columns = ["arm", "trial", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds"]
+    best = brief_table(info, records, "best", columns)
+    print_table(console, best, "best trial of each arm")
+    arms = brief_table(info, records, "arms", ARMS)
     print_table(console, arms, "all trials of each arm, of the search")
     if info.looks:
         found = study_evidence(info, records)
-        declared = found.declared
         print_table(console, verdict_lines(found.verdicts), "verdicts")
-        _say(
-            console,
-            answer_sentence(found.verdicts, declared.compare, declared.reference, declared.primary),
-        )
+        _say(console, study_answer(found))
     given = storage_option(storage)
     for line in (
         f"normsweep show {info.name} TRIAL{given}",

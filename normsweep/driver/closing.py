@@ -9,19 +9,19 @@ from pathlib import Path
 
 from rich.console import Console
 
-from normsweep.analysis import arms_table, best_table
 from normsweep.analysis.evidence import Evidence
 from normsweep.driver.background import Background
 from normsweep.driver.registering import model_uris
 from normsweep.errors import StudyStopped
 from normsweep.parts import metric, models
 from normsweep.plain import printable
-from normsweep.reporting.answer import answer_sentence, verdict_lines
+from normsweep.reporting.answer import study_answer, verdict_lines
 from normsweep.reporting.console import print_table
 from normsweep.reporting.note import Pages, experiment_note, note_figure
 from normsweep.reporting.page import write_report
 from normsweep.reporting.screen import Screen
 from normsweep.reporting.study_report import report_content, study_evidence
+from normsweep.reporting.study_tables import ARMS, brief_table
 from normsweep.reporting.words import points, unit_of_gaps
 from normsweep.search import Archive, Search, Study, StudyInfo
 from normsweep.secrets import masked
@@ -43,7 +43,6 @@ __all__ = [
 ]
 
 BEST = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds", "trial"]
-ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_{metric}", "seconds"]
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def print_verdict(found: Evidence, search: Search, console: Console) -> None:
     )
     _say(
         console,
-        answer_sentence(found.verdicts, declared.compare, declared.reference, declared.primary),
+        study_answer(found),
     )
     first = found.verdicts.iloc[0]
     _say(
@@ -184,12 +183,11 @@ def _gaps(found: Evidence) -> dict[str, float]:
 
 def print_tables(search: Search, console: Console) -> None:
     """Each arm's best trial, and how the arms' trials ended."""
-    records, arms = search.records(), [str(arm) for arm in search.sweep.arms]
-    name = search.sweep.metric
-    best, counts = ([column.format(metric=name) for column in each] for each in (BEST, ARMS))
-    tuned = best_table(records, arms, same=search.info.same).filter(best)
-    print_table(console, tuned, f"{search.sweep.name}: best trial of each arm")
-    print_table(console, arms_table(records, arms).filter(counts), "all trials of each arm")
+    info, records = search.info, search.records()
+    best = brief_table(info, records, "best", BEST)
+    print_table(console, best, f"{search.sweep.name}: best trial of each arm")
+    arms = brief_table(info, records, "arms", ARMS)
+    print_table(console, arms, "all trials of each arm")
 
 
 def print_reuse(records: Sequence[Record], console: Console) -> None:

@@ -63,18 +63,15 @@ def run_phase(
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:
-            while (deadline is None or time.monotonic() < deadline) and loop.take_up():
-                if loop.running and not executor.blocks:  # many answers may follow one another
-                    loop.handle(executor.poll(0.0))
-                delivery.collect()
-                signals.check()
-                hold.check()
-            if not loop.running:
+            begun = (deadline is None or time.monotonic() < deadline) and loop.take_up()
+            if not begun and not loop.running:
                 return
-            # A poll that ends soon is not interrupted: what it had taken in would be lost.
-            with signals.waiting() if executor.blocks else nullcontext():
-                events = executor.poll(POLL)
-            loop.handle(events)
+            # News are looked for between trials, too: many answers may follow one another.
+            if loop.running and not (begun and executor.blocks):
+                # A poll that ends soon is not interrupted: what it had taken in would be lost.
+                with signals.waiting() if executor.blocks else nullcontext():
+                    events = executor.poll(0.0 if begun else POLL)
+                loop.handle(events)
             delivery.collect()
             signals.check()
             hold.check()

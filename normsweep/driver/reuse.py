@@ -22,7 +22,7 @@ class Curves:
     ) -> None:
         """`identity` says what a trial's bits would depend on now; asked for what is older than this."""
         self._identity = identity
-        self._known: dict[tuple[object, ...], Mapping[str, str]] = {}
+        self._known: dict[str, Mapping[str, str]] = {}
         self._new: dict[str, Record] = {}
         self._old: dict[str, Record] = {}
         for record in records:
@@ -42,11 +42,7 @@ class Curves:
 
     def _trusted(self, trial: Trial, known: Result) -> bool:
         """Whether an older curve is what would come out here and now."""
-        key = (
-            trial.model, str(sorted(trial.model_options.items())), trial.precision,
-            trial.optimizer, str(sorted(trial.optimizer_options.items())),
-            trial.normalization, trial.data, trial.seed,
-        )  # fmt: skip
+        key = replace(trial, learning_rate=0.0).lineage  # what is asked for depends on no rate
         if not self._known.get(key):
             self._known[key] = self._identity(trial)
         return dict(known.machine) == dict(self._known[key])

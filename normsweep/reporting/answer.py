@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from normsweep.analysis.evidence import Evidence
 from normsweep.parts import ACCURACY
 from normsweep.reporting.verdict_rows import (
     VerdictRow,
@@ -23,10 +24,16 @@ from normsweep.reporting.words import (
     quoted,
 )
 
-__all__ = ["answer_sentence", "verdict_lines"]
+__all__ = ["answer_sentence", "study_answer", "verdict_lines"]
 
 NAMED = 4
 """Arms of one kind up to which a sentence gives each one's number."""
+
+
+def study_answer(found: Evidence) -> str:
+    """The primary question's verdicts of a study in one sentence."""
+    declared = found.declared
+    return answer_sentence(found.verdicts, declared.compare, declared.reference, declared.primary)
 
 
 def answer_sentence(

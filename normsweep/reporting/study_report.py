@@ -13,7 +13,7 @@ from normsweep.analysis import arms_table, best_table, trials_table
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.errors import StoreError, UserError
 from normsweep.parts import catalog
-from normsweep.reporting.answer import answer_sentence
+from normsweep.reporting.answer import study_answer
 from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 from normsweep.reporting.explanations import explanations
 from normsweep.reporting.page import write_report
@@ -88,9 +88,7 @@ def report_content(
         compare=declared.compare,
         reference=declared.reference,
         arms=found.arms,
-        answer=answer_sentence(
-            found.verdicts, declared.compare, declared.reference, declared.primary
-        ),
+        answer=study_answer(found),
         data=_data(info),
         model=sweep["model.name"],
         margin=declared.margin,

@@ -16,7 +16,10 @@ from normsweep.spec import SEARCH, Record
 if TYPE_CHECKING:
     from normsweep.search import StudyInfo
 
-__all__ = ["confirmed_evidence", "study_table"]
+__all__ = ["ARMS", "brief_table", "confirmed_evidence", "study_table"]
+
+ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_{metric}", "seconds"]
+"""Of the table of arms, what is told of a study in brief."""
 
 
 def study_table(
@@ -50,6 +53,14 @@ def study_table(
             return arms_table(searched, info.arms, info.same)
         case _:
             return confirmed_evidence(info, records, storage).verdicts
+
+
+def brief_table(
+    info: StudyInfo, records: Sequence[Record], name: str, columns: Sequence[str]
+) -> pd.DataFrame:
+    """Some columns of a `study_table`, in this order; `{metric}` in a name is the study's metric."""
+    named = [column.format(metric=info.sweep["metric"]) for column in columns]
+    return study_table(info, records, name).filter(named)
 
 
 def confirmed_evidence(info: StudyInfo, records: Sequence[Record], storage: str = "") -> Evidence:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +49,8 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     options = {"connect_args": arguments, "pool_pre_ping": file is None}
     kind = Patient if file is None else optuna.storages.RDBStorage
     # Optuna marks its version when a database is opened to be read, too: not while it is being made.
-    making = create or file is None or Path(f"{file}.setup.lock").exists()
     try:
-        with alone(url) if making else nullcontext():
+        with alone(url, making=create):
             tables = _tables(url)
             if not tables and not create:
                 raise _nothing(url)
