@@ -13,9 +13,17 @@ ANSWERS = {
     "own_data": ("No: with ", "text/html"),
     "own_parts": ("“none”", "text/html"),
 }
+SLOW = {"own_data"}
+"""Trained for minutes: among the slow tests."""
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.ipynb")))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
+        for path in sorted(EXAMPLES.glob("*.ipynb"))
+    ],
+)
 def test_a_notebook_ends_with_a_verdict(name, tmp_path):
     notebook = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)

@@ -80,24 +80,29 @@ def test_a_shipped_sweep_is_planned_in_any_folder(place):
     assert "study     quickstart" in said
 
 
+CHANGES = [
+    word
+    for change in (
+        'search.space.normalization=["percentile", "unit"]', "model.name=mlp",
+        "search.space.epochs=[1, 2]", "confirm.epochs=2", "confirm.baseline.epochs=1",
+    )
+    for word in ("--set", change)
+]  # fmt: skip
+
+
 def test_a_package_brings_parts_by_its_entry_point(place):
     normsweep = str(place.python.parent / "normsweep")
     listed = place.run(normsweep, "list", "parts")
     assert "  percentile          Divided by the 75th percentile of" in listed
     assert " [example_parts.schemes]" in listed
-    changes = [
-        "--set",
-        'search.space.normalization=["percentile", "unit"]',
-        "--set",
-        "model.name=mlp",
-    ]
-    changes += ["--set", "search.space.epochs=[1, 2]", "--set", "confirm.epochs=2"]
-    changes += ["--set", "confirm.baseline.epochs=1"]
-    assert "2 by normalization: percentile, unit" in place.run(
-        normsweep, "check", "quickstart", *changes
-    )
+    said = place.run(normsweep, "check", "quickstart", *CHANGES)
+    assert "2 by normalization: percentile, unit" in said
+
+
+@pytest.mark.slow
+def test_a_study_searches_over_the_part_of_a_package(place):
     options = ["--phase", "search", "--n-trials", "2", "--device", "cpu"]
-    said = place.run("-m", "normsweep.study", "quickstart", *options, *changes)
+    said = place.run("-m", "normsweep.study", "quickstart", *options, *CHANGES)
     assert "2/2 trial 1 " in said
     assert "percentile" in said.partition("best trial of each arm")[2]
 

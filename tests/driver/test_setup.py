@@ -17,10 +17,11 @@ from sqlalchemy.pool import NullPool
 from tests.driver.survival import Survivor
 
 SHORT = ("--phase", "search", "--n-trials", "2")
+KINDS = ("sqlite", "postgresql")
 AGAIN = pytest.param(5, marks=pytest.mark.slow)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=KINDS)
 def fresh(request, tmp_path: Path) -> Iterator:
     """Makes pairs of URLs, of databases that are not there or empty: Optuna's and MLflow's."""
     made: list[str] = []
@@ -79,7 +80,11 @@ def test_two_studies_make_their_tables_at_once(tmp_path, fresh, times, record_pr
         assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("times", [1, AGAIN])
+@pytest.mark.parametrize(
+    ("fresh", "times"),
+    [("postgresql", 1), *(pytest.param(kind, 5, marks=pytest.mark.slow) for kind in KINDS)],
+    indirect=["fresh"],
+)
 def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, times, record_property):
     record_property("pairs", times)
     for number in range(times):
