@@ -113,6 +113,8 @@ def step_seconds(
             measures["normsweep", precision] = _engine_epochs(engine, trial)
             measures["fit", precision] = _plain_epochs(split, precision)
             if not test:
+                graph = "normsweep, normalized in the graph"
+                measures[graph, precision] = _graph_epochs(engine, trial)
                 many = f"fit with steps_per_execution = {MANY}"
                 measures[many, precision] = _plain_epochs(split, precision, MANY)
         for measure in measures.values():
@@ -139,6 +141,26 @@ def _engine_epochs(engine: Engine, trial: Trial) -> Callable[[], float]:
         took = time.perf_counter() - began
         training.close()
         return took
+
+    return measure
+
+
+def _graph_epochs(engine: Engine, trial: Trial) -> Callable[[], float]:
+    """The engine's loop with a network that takes images as they are stored and normalizes each batch."""
+    from normsweep.parts import Dataset
+    from normsweep.training.cores import build_core
+    from normsweep.training.loop import train_epochs
+    from normsweep.training.splits import split
+
+    stored = Dataset.open(engine.data_root, trial.data.digest)
+    images = split(stored, trial.data.validation_split, trial.seed)
+    inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
+    front = replace(inputs.front, fixed=False)
+    core = build_core(trial, replace(inputs, front=front, split=images))
+
+    def measure() -> float:
+        _, second = train_epochs(core.model, trial, images)
+        return second.seconds
 
     return measure
 
