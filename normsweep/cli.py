@@ -63,7 +63,7 @@ def sync(
     tracking_uri: TrackingUri = TRACKING,
 ) -> int:
     """Deliver to MLflow what the record has and it lacks; trials that it has are not touched."""
-    from normsweep.driver import sync_study
+    from normsweep.driver.sync import sync_study
     from normsweep.search import study_names
 
     names = [study_name] if study_name is not None else study_names(storage)

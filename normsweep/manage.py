@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from normsweep.driver import Doomed, Rerun
+    from normsweep.driver.removal import Doomed
+    from normsweep.driver.rerun import Rerun
     from normsweep.search import StudyInfo
     from normsweep.spec import Record
 
@@ -89,7 +90,7 @@ def rerun(
 
     Nothing is recorded. Exit status 0: bit for bit the same; 1: it is not, and what differs is said.
     """
-    from normsweep.driver import rerun as train_again
+    from normsweep.driver.rerun import rerun as train_again
     from normsweep.parts import load_plugins, metric, metrics, models, normalizations, optimizers
     from normsweep.search import read_study
 
@@ -134,7 +135,7 @@ def delete(
     yes: Yes = False,
 ) -> int:
     """Delete a study: its record, its runs and models in MLflow, checkpoints, report, artifacts."""
-    from normsweep.driver import doomed_study
+    from normsweep.driver.removal import doomed_study
     from normsweep.search import holding, load_study
 
     load_study(storage, study)
@@ -153,7 +154,7 @@ def gc(
 
     Files younger than an hour are left alone.
     """
-    from normsweep.driver import orphans
+    from normsweep.driver.removal import orphans
 
     found = orphans(storage, tracking_uri, ROOT)
     if not found:
@@ -202,7 +203,7 @@ def _record(info: StudyInfo, records: Sequence[Record], number: int) -> Record:
 def _show_study(
     info: StudyInfo, records: Sequence[Record], storage: str, tracking_uri: str
 ) -> None:
-    from normsweep.driver import model_uris
+    from normsweep.driver.registering import model_uris
     from normsweep.reporting.answer import study_answer, verdict_lines
     from normsweep.reporting.console import print_table
     from normsweep.reporting.overview import overview

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 
@@ -28,6 +28,7 @@ from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_phase
 from normsweep.driver.models import log_best_models
 from normsweep.driver.registering import register_models
+from normsweep.driver.settings import PhaseName
 from normsweep.driver.signals import Signals
 from normsweep.errors import StudyStopped
 from normsweep.execution import Executor
@@ -37,9 +38,7 @@ from normsweep.spec import CONFIRM, DataKey, Result
 from normsweep.stores import tracking_option
 from normsweep.tracking import Tracker, TrackingFailed
 
-__all__ = ["PhaseName", "Running"]
-
-PhaseName = Literal["search", "confirm", "all"]
+__all__ = ["Running"]
 
 
 @dataclass(frozen=True)

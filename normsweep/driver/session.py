@@ -6,15 +6,14 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from normsweep.driver.background import Background
 from normsweep.driver.prepare import Prepared, identified, load_data, prepare, without
-from normsweep.driver.running import PhaseName, Running
+from normsweep.driver.settings import Settings
 from normsweep.driver.signals import Signals
 from normsweep.execution import Cluster, Executor, Inline, Processes, Share
 from normsweep.palette import of_arms
@@ -32,42 +31,12 @@ from normsweep.search import (
 )
 from normsweep.secrets import masked
 from normsweep.spec import DataKey, Result, Status, Sweep
-from normsweep.stores import STORAGE, TRACKING, storage_option
-from normsweep.tracking import Tracker
-from normsweep.training import Device
+from normsweep.stores import storage_option
 
-__all__ = ["ExecutorName", "Settings", "plan_study", "run_study"]
+if TYPE_CHECKING:
+    from normsweep.tracking import Tracker
 
-ExecutorName = Literal["processes", "inline", "ray"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where a study is kept and where it runs; nothing here changes a curve but the device."""
-
-    storage: str = STORAGE
-    tracking_uri: str = TRACKING
-    mlflow_page: str | None = None
-    """Address at which browsers open MLflow, where it is not the tracking URI."""
-    executor: ExecutorName = "processes"
-    n_jobs: int | None = None
-    """Trials side by side; None: one, and on a cluster as many as it has room for."""
-    ray_address: str | None = None
-    """Of the cluster; None: one is started on this machine."""
-    device: Device = "auto"
-    data_dir: Path | None = None
-    root: Path = Path("mlruns")
-    """Folder for artifacts, checkpoints and the data of the workers."""
-    sweep_file: Path | None = None
-    """Kept with every run."""
-    phase: PhaseName = "all"
-    overrides: tuple[str, ...] = ()
-    """What the command line set otherwise than the file."""
-
-    @property
-    def data_root(self) -> Path:
-        """Where workers find the datasets."""
-        return self.root / "data"
+__all__ = ["plan_study", "run_study"]
 
 
 def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
@@ -104,6 +73,10 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         threads = _threads(sweep, settings, begun)
         executor = _executor(sweep, settings, settings.data_root, threads)
         stack.callback(executor.close)
+        # MLflow, the tables: imported while the workers import the backend.
+        from normsweep.driver.background import Background
+        from normsweep.driver.running import Running
+
         with signals.waiting():
             begun_on = str(begun.data["name"]) if begun else None
             data, about = load_data(sweep, settings.data_dir, settings.data_root, begun_on)
@@ -181,6 +154,8 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
 
 
 def _tracker(sweep: Sweep, settings: Settings, info: StudyInfo) -> Tracker:
+    from normsweep.tracking import Tracker
+
     tags = {
         "normsweep.sweep_file": str(settings.sweep_file or ""),
         "normsweep.overrides": masked(" ".join(settings.overrides)),

@@ -15,8 +15,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from normsweep.analysis import best_of_arms, best_table
-from normsweep.driver import Settings, run_study
-from normsweep.driver.running import PhaseName
+from normsweep.driver import PhaseName, Settings, run_study
 from normsweep.errors import DataError, SweepError
 from normsweep.parts import catalog
 from normsweep.reporting.study_report import study_evidence

@@ -13,8 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from normsweep.driver import Settings, run_study
-from normsweep.driver.running import PhaseName
+from normsweep.driver import PhaseName, Settings, run_study
 from normsweep.errors import SweepError
 from normsweep.parts import catalog
 from normsweep.search import read_study
