@@ -73,9 +73,10 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         threads = _threads(sweep, settings, begun)
         executor = _executor(sweep, settings, settings.data_root, threads)
         stack.callback(executor.close)
-        # MLflow, the tables: imported while the workers import the backend.
+        # Imported while the workers import the backend.
         from normsweep.driver.background import Background
         from normsweep.driver.running import Running
+        from normsweep.tracking import ready_store
 
         with signals.waiting():
             begun_on = str(begun.data["name"]) if begun else None
@@ -89,6 +90,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         )
         search = _resumed(study, sweep, data)
         if search is None or search.left:
+            ready_store(settings.tracking_uri)
             prepared = prepare(sweep, data, executor, settings.device, signals)
             print_plan(prepared, about, console)
             begin(study, about, prepared.findings.same, threads)

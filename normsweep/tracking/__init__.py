@@ -10,7 +10,7 @@ from normsweep.tracking.removal import (
     registered_studies,
     remove,
 )
-from normsweep.tracking.tracker import Tracker, TrackingFailed
+from normsweep.tracking.tracker import Tracker, TrackingFailed, ready_store
 from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "holdings",
     "model_uri",
     "opened",
+    "ready_store",
     "registered_studies",
     "remove",
     "save_model",

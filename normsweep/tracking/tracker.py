@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,7 +44,7 @@ from normsweep.tracking.tables import make_tables
 from normsweep.tracking.views import TAG as VIEW
 from normsweep.tracking.views import TRIALS_VIEW, page, run_page, views
 
-__all__ = ["Tracker", "TrackingFailed"]
+__all__ = ["Tracker", "TrackingFailed", "ready_store"]
 
 R = TypeVar("R")
 
@@ -64,6 +64,31 @@ ENDS = {
 
 class TrackingFailed(NormsweepError):
     """The tracking store did not take what was written; the record has it still."""
+
+
+def ready_store(uri: str) -> None:
+    """Make a store's tables where it has none, and import what opens it, which takes a second.
+
+    Raises:
+        StoreError: the store cannot be opened.
+    """
+    with _opening(uri):
+        MlflowClient(tracking_uri=placed(uri))
+
+
+@contextlib.contextmanager
+def _opening(uri: str) -> Iterator[None]:
+    """Alone in a store that has its tables; what fails is a `StoreError`."""
+    check_address("--tracking-uri", uri)
+    try:
+        with alone(uri):
+            make_tables(uri)
+            yield
+    except StoreError:
+        raise
+    except Exception as error:
+        reason = _reason(error, uri)
+        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {reason}") from None
 
 
 class Tracker:
@@ -108,17 +133,9 @@ class Tracker:
         self._metric = metric
         self._tags = {**_source_tags(), **tags, "normsweep.study_id": study_id}
         self._colours = dict(colours or {})
-        check_address("--tracking-uri", uri)
-        try:
-            with alone(uri):
-                make_tables(uri)
-                self._client = MlflowClient(tracking_uri=placed(uri))
-                self.experiment_id = self._experiment(experiment, artifacts)
-        except StoreError:
-            raise
-        except Exception as error:
-            reason = _reason(error, uri)
-            raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {reason}") from None
+        with _opening(uri):
+            self._client = MlflowClient(tracking_uri=placed(uri))
+            self.experiment_id = self._experiment(experiment, artifacts)
 
     def start(self, trial: Trial, data: Mapping[str, Any]) -> str:
         """Begin the run of a trial; its id."""

@@ -72,8 +72,10 @@ def survey(engine: Engine, question: Question) -> Findings:
     fronts = {name: fit_front(name, parts.x_train) for name in question.normalizations}
     spread = np.linspace(0, len(parts.x_train) - 1, PROBE).astype(int)
     same = _same(fronts, parts.x_train[spread])
+    differing = {str(sorted(t.model_options.items())): t for t in reversed(question.trials)}
     networks = [
-        _built(example, dataset.input_shape, dataset.classes) for example in question.trials
+        _built(example, dataset.input_shape, dataset.classes)
+        for example in reversed(differing.values())
     ]
     for example in question.trials:
         _try_optimizer(example)
