@@ -296,7 +296,7 @@ def folder(page, studied, tmp_path) -> Path:
     return tmp_path
 
 
-SLOW = {"gpu", "own-data", "results", "running"}
+SLOW = {"gpu", "own-data", "results", "running", "tutorial"}
 """Pages whose studies are those of other pages at other settings; with them `make test` would be long."""
 
 

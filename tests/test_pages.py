@@ -244,13 +244,14 @@ def test_a_server_is_told_by_its_page_and_none_is_started(seen, mlflow_page, cap
     assert "--study-name: received sene; " in capsys.readouterr().err
 
 
-def test_the_registered_models_take_raw_pixels(seen):
+def test_the_registered_models_take_raw_pixels(seen, monkeypatch):
     import mlflow
 
     info, client = seen.record[0], MlflowClient(tracking_uri=seen.tracking)
     data = Dataset.open(seen.folder / "mlruns" / "data", info.data["digest"])
     images = data.x_test.reshape(-1, *data.sample_shape)
     before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # taken back at the end: MLflow sets it, too
     mlflow.set_tracking_uri(seen.tracking)
     try:
         for arm in info.arms:

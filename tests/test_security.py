@@ -158,6 +158,7 @@ def test_a_secret_is_in_no_output_no_store_no_file_and_no_worker(study, mlflow_s
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+@pytest.mark.slow
 def test_a_clusters_token_is_known_to_ray_and_to_no_worker(tmp_path):
     token = "2f81" * 16
     environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}

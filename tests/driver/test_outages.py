@@ -41,9 +41,8 @@ def pauses(study: Survivor) -> list[float]:
     return [max(0.0, start - end) for (_, end), (start, _) in pairwise(sorted(ends))]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "epoch"), [(2.0, 0.2), pytest.param(30.0, 0.8, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "epoch"), [(2.0, 0.2), (30.0, 0.8)])
 def test_a_server_that_is_away_for_a_while_is_given_everything_by_the_same_command(
     tmp_path, own_server, seconds, epoch, record_property
 ):

@@ -24,7 +24,7 @@ EVERY = {
     for how, options in EXECUTORS.items()
     for what, numbers in SIGNALS.items()
 }
-OFTEN = ("one process-SIGTERM", "three processes-Ctrl-C twice")
+OFTEN = ("three processes-SIGTERM",)
 """Those of the pairs that are tried in every run of the tests."""
 
 

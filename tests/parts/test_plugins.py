@@ -102,6 +102,7 @@ def told(capsys, app, *arguments: str, status: int = 2) -> list[str]:
     return (error if status else out).splitlines()
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_with_parts_of_its_own_in_worker_processes(plugged, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
