@@ -18,7 +18,12 @@ from tests.driver.survival import Survivor
 
 SHORT = ("--phase", "search", "--n-trials", "2")
 KINDS = ("sqlite", "postgresql")
-AGAIN = pytest.param(5, marks=pytest.mark.slow)
+ONCE = pytest.mark.parametrize(
+    ("fresh", "times"),
+    [("postgresql", 1), *(pytest.param(kind, 5, marks=pytest.mark.slow) for kind in KINDS)],
+    indirect=["fresh"],
+)
+"""In every run of the tests once on the server; five times on each among the slow ones."""
 
 
 @pytest.fixture(params=KINDS)
@@ -69,7 +74,7 @@ def run_together(studies: list[Survivor], names: list[str]) -> list[subprocess.P
     return started
 
 
-@pytest.mark.parametrize("times", [1, AGAIN])
+@ONCE
 def test_two_studies_make_their_tables_at_once(tmp_path, fresh, times, record_property):
     record_property("pairs", times)
     for number in range(times):
@@ -80,11 +85,7 @@ def test_two_studies_make_their_tables_at_once(tmp_path, fresh, times, record_pr
         assert "Traceback" not in said
 
 
-@pytest.mark.parametrize(
-    ("fresh", "times"),
-    [("postgresql", 1), *(pytest.param(kind, 5, marks=pytest.mark.slow) for kind in KINDS)],
-    indirect=["fresh"],
-)
+@ONCE
 def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, times, record_property):
     record_property("pairs", times)
     for number in range(times):

@@ -50,6 +50,7 @@ def test_a_driver_killed_at_fifty_moments_loses_nothing(tmp_path, store, request
     record_property("studies", studies)
 
 
+@pytest.mark.slow
 def test_workers_killed_now_and_then_cost_their_own_trials_only(tmp_path, record_property):
     study = Survivor(tmp_path, options=("--n-jobs", "3", "--set", "execution.retries=20"))
     process = study.start()
