@@ -150,10 +150,7 @@ def print_verdict(found: Evidence, search: Search, console: Console) -> None:
         verdict_lines(found.verdicts),
         f"{search.sweep.name}: does it catch up with {declared.reference}? (* the question asked)",
     )
-    _say(
-        console,
-        study_answer(found),
-    )
+    _say(console, study_answer(found))
     first = found.verdicts.iloc[0]
     _say(
         console,
