@@ -129,7 +129,7 @@ def step_seconds(
 def _ratio(found: Found, precision: str, other: str, goal: Goal | None) -> Row:
     pairs = zip(found["normsweep", precision], found["fit", other], strict=True)
     ratios = tuple(a / b for a, b in pairs)
-    return Row(f"normsweep in {precision} to fit in {other}", Measure("×", ratios), goal)
+    return Row(f"a step in {precision} to one of fit in {other}", Measure("×", ratios), goal)
 
 
 def _engine_epochs(engine: Engine, trial: Trial) -> Callable[[], float]:
