@@ -21,7 +21,9 @@ __all__ = ["Delivery"]
 
 
 PAUSE = 10.0
-"""Seconds after a failure in which no live run is begun."""
+"""Seconds after a failure in which no run is begun."""
+BEHIND = 50
+"""Trials that MLflow is behind, before a person is told what is waited for."""
 
 
 class Delivery:
@@ -48,6 +50,12 @@ class Delivery:
         self._runs: dict[int, str] = {}
         self._given_up: list[str] = []
         self._down_until = 0.0
+        self._abandoned = False
+
+    def make_up(self) -> None:
+        """Have what earlier commands left unmarked written before all that comes, and go on."""
+        for record in self._lacking():
+            self._write(record.trial.number, partial(self._deliver, record))
 
     def started(self, trial: Trial) -> None:
         """Begin a live run, unless MLflow has just failed."""
@@ -72,6 +80,7 @@ class Delivery:
 
     def abandon(self) -> None:
         """Close the live runs of trials that will not be told any more, if MLflow is quick."""
+        self._abandoned = True
         self._background.hurry()
         with contextlib.suppress(TrackingFailed):
             self._background.call(self._close)
@@ -83,11 +92,13 @@ class Delivery:
         Raises:
             Interrupted: between trials, or while MLflow hangs.
         """
+        if (behind := len(self._lacking())) >= BEHIND:
+            self._say(f"MLflow is {behind} trials behind: waiting for it")
         with signals.waiting():
             for write in self._writes:
                 self._background.wait(write)
         self.collect()
-        left = [r for r in self._phase.records() if r.result is not None and not r.run_id]
+        left = self._lacking()
         for done, record in enumerate(left):
             try:
                 with signals.waiting():
@@ -99,6 +110,9 @@ class Delivery:
                 return [r.trial.number for r in left[done:]]
             self._phase.mark(record.trial.number, run_id)
         return []
+
+    def _lacking(self) -> list[Record]:
+        return [r for r in self._phase.records() if r.result is not None and not r.run_id]
 
     def _write(self, trial: int, write: Callable[[], None]) -> None:
         self._writes.append(self._background.put(partial(self._try, trial, write)))
@@ -121,8 +135,13 @@ class Delivery:
                 )
             )
 
+    def _deliver(self, record: Record) -> None:
+        if self._beginning:
+            run_id = self._tracker.deliver(record, self._data)
+            self._news.put(partial(self._phase.mark, record.trial.number, run_id))
+
     def _start(self, trial: Trial) -> None:
-        if time.monotonic() >= self._down_until:
+        if self._beginning:
             self._runs[trial.number] = self._tracker.start(trial, self._data)
 
     def _epoch(self, epoch: Epoch) -> None:
@@ -134,6 +153,11 @@ class Delivery:
             self._tracker.finish(run_id, record)
             del self._runs[record.trial.number]
             self._news.put(partial(self._phase.mark, record.trial.number, run_id))
+
+    @property
+    def _beginning(self) -> bool:
+        """Whether runs are begun: not just after a failure, nor what is still to come at a stop."""
+        return not self._abandoned and time.monotonic() >= self._down_until
 
     def _close(self) -> None:
         for run_id in [*self._runs.values(), *self._given_up]:

@@ -131,7 +131,7 @@ class Running:
         phase.note_plan()
         with make_display(self.console) as display:
             delivery = self._delivery(phase, display)
-            delivery.deliver(self.signals)
+            delivery.make_up()
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):
                 diagnose_arms(self.study, phase, self.data, self.executor, display, self.signals)

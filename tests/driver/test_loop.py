@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,9 +63,13 @@ def search(tmp_path: Path, sweep_file, parts) -> Search:
     return Search(study, sweep, DataKey("digits", "d1", 0.2))
 
 
-def test_what_a_worker_said_is_harmless_before_it_is_recorded_or_shown(search, tmp_path):
+@pytest.fixture
+def tracker(tmp_path) -> Tracker:
+    return Tracker(f"sqlite:///{tmp_path}/mlflow.db", "base", "abc", tmp_path / "artifacts", {})
+
+
+def test_what_a_worker_said_is_harmless_before_it_is_recorded_or_shown(search, tracker, tmp_path):
     console = Console(file=io.StringIO(), width=300)
-    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "base", "abc", tmp_path / "artifacts", {})
     with make_display(console) as display, Signals() as signals, Background() as background:
         delivery = Delivery(search, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
@@ -82,3 +89,56 @@ def test_what_a_worker_said_is_harmless_before_it_is_recorded_or_shown(search, t
     assert {run.data.tags["normsweep.error"] for run in runs} == {shown}
     assert console.file.getvalue().count(shown) == 2  # type: ignore[attr-defined]
     assert not any(b"S3cret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def untold(search: Search) -> list[int]:
+    """Two trials that end; their numbers."""
+    numbers = []
+    for _ in range(2):
+        trial = search.ask(set())
+        assert trial is not None
+        search.tell(Result(trial.number, Status.CRASHED, error="RuntimeError: no"))
+        numbers.append(trial.number)
+    return numbers
+
+
+def test_what_mlflow_lacks_is_made_up_for_while_the_study_goes_on(search, tracker, tmp_path):
+    numbers, said = untold(search), list[str]()
+    with (
+        Signals() as signals,
+        Background() as background,
+        contextlib.closing(
+            sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
+        ) as other,
+    ):
+        delivery = Delivery(search, tracker, DATA, said.append, background)
+        other.execute("BEGIN EXCLUSIVE")
+        delivery.make_up()
+        delivery.collect()
+        assert not any(record.run_id for record in search.records())
+        other.rollback()
+        assert delivery.deliver(signals) == []
+    assert said == []
+    runs = MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
+    marks = {r.trial.number: r.run_id for r in search.records()}
+    assert {int(r.data.tags["normsweep.trial"]): r.info.run_id for r in runs} == marks
+    assert sorted(marks) == numbers
+    assert len(runs) == 2
+
+
+def test_what_waits_for_mlflow_is_not_begun_when_the_study_is_stopped(search, tracker, tmp_path):
+    untold(search)
+    with (
+        Background() as background,
+        contextlib.closing(
+            sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
+        ) as other,
+    ):
+        delivery = Delivery(search, tracker, DATA, [].append, background)
+        other.execute("BEGIN EXCLUSIVE")
+        background.put(lambda: tracker.note("kept waiting"))
+        delivery.make_up()
+        threading.Timer(0.5, other.rollback).start()
+        delivery.abandon()
+    assert not any(record.run_id for record in search.records())
+    assert not MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
