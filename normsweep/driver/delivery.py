@@ -48,6 +48,7 @@ class Delivery:
         self._writes: deque[Future[None]] = deque()
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._runs: dict[int, str] = {}
+        self._epochs: dict[int, deque[Epoch]] = {}
         self._given_up: list[str] = []
         self._down_until = 0.0
         self._abandoned = False
@@ -62,8 +63,9 @@ class Delivery:
         self._write(trial.number, partial(self._start, trial))
 
     def epoch(self, epoch: Epoch) -> None:
-        """Write an epoch to the live run, where there is one."""
-        self._write(epoch.trial, partial(self._epoch, epoch))
+        """Write an epoch to the live run, where there is one; with it those that wait behind."""
+        self._epochs.setdefault(epoch.trial, deque()).append(epoch)
+        self._write(epoch.trial, partial(self._write_epochs, epoch.trial))
 
     def finished(self, record: Record) -> None:
         """End the live run; the trial is marked as delivered by the next `collect`."""
@@ -144,11 +146,14 @@ class Delivery:
         if self._beginning:
             self._runs[trial.number] = self._tracker.start(trial, self._data)
 
-    def _epoch(self, epoch: Epoch) -> None:
-        if run_id := self._runs.get(epoch.trial):
-            self._tracker.epoch(run_id, epoch)
+    def _write_epochs(self, trial: int) -> None:
+        waiting = self._epochs[trial]
+        taken = [waiting.popleft() for _ in range(len(waiting))]
+        if taken and (run_id := self._runs.get(trial)):
+            self._tracker.epochs(run_id, taken)
 
     def _finish(self, record: Record) -> None:
+        self._epochs.pop(record.trial.number, None)
         if run_id := self._runs.get(record.trial.number):
             self._tracker.finish(run_id, record)
             del self._runs[record.trial.number]

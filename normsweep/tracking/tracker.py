@@ -1,4 +1,4 @@
-"""`Tracker`: one MLflow experiment a study, one flat run a trial, one batch an epoch."""
+"""`Tracker`: one MLflow experiment a study, one flat run a trial, epochs in batches."""
 
 from __future__ import annotations
 
@@ -60,6 +60,9 @@ ENDS = {
     Status.TIMED_OUT: "FAILED",
     Status.INTERRUPTED: "KILLED",
 }
+
+BATCH = 1000
+"""Metrics that MLflow takes at once."""
 
 
 class TrackingFailed(NormsweepError):
@@ -159,11 +162,12 @@ class Tracker:
             raise
         return run_id
 
-    def epoch(self, run_id: str, epoch: Epoch) -> None:
-        """Write one epoch."""
-        self._try(
-            lambda: self._client.log_batch(run_id, metrics=rows.epoch_metrics(epoch, self._metric))
-        )
+    def epochs(self, run_id: str, epochs: Sequence[Epoch]) -> None:
+        """Write epochs of one trial, in as few batches as MLflow takes."""
+        metrics = [m for epoch in epochs for m in rows.epoch_metrics(epoch, self._metric)]
+        for start in range(0, len(metrics), BATCH):
+            part = metrics[start : start + BATCH]
+            self._try(lambda part=part: self._client.log_batch(run_id, metrics=part))
 
     def finish(self, run_id: str, record: Record) -> None:
         """Write the final values and end the run."""
@@ -190,10 +194,7 @@ class Tracker:
             if result.status is Status.INTERRUPTED:
                 return run.info.run_id
         run_id = self.start(record.trial, data)
-        metrics = [m for epoch in result.curve for m in rows.epoch_metrics(epoch, self._metric)]
-        for start in range(0, len(metrics), 1000):  # the most that MLflow takes at once
-            part = metrics[start : start + 1000]
-            self._try(lambda part=part: self._client.log_batch(run_id, metrics=part))
+        self.epochs(run_id, result.curve)
         self.finish(run_id, record)
         return run_id
 

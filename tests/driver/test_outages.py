@@ -260,11 +260,11 @@ def test_a_connection_lost_within_a_write_is_a_failure_of_mlflow_alone(postgres,
     event.listen(Engine, "before_cursor_execute", strike)
     try:
         with pytest.raises(TrackingFailed, match="terminating connection"):
-            tracker.epoch(run_id, Epoch(0, 1, 1.0, 0.5, 1.0, 0.5, 1.0))
+            tracker.epochs(run_id, [Epoch(0, 1, 1.0, 0.5, 1.0, 0.5, 1.0)])
     finally:
         event.remove(Engine, "before_cursor_execute", strike)
     assert dropped
-    tracker.epoch(run_id, Epoch(0, 1, 1.0, 0.5, 1.0, 0.5, 1.0))
+    tracker.epochs(run_id, [Epoch(0, 1, 1.0, 0.5, 1.0, 0.5, 1.0)])
 
 
 DATA = {

@@ -64,7 +64,7 @@ def live(tracker: Tracker, record: Record) -> str:
     run_id = tracker.start(record.trial, DATA)
     assert record.result is not None
     for epoch in record.result.curve:
-        tracker.epoch(run_id, epoch)
+        tracker.epochs(run_id, [epoch])
     tracker.finish(run_id, record)
     return run_id
 
@@ -117,7 +117,7 @@ def test_delivering_twice_makes_one_run(tracker, record):
 
 def test_a_piece_of_a_run_is_closed_and_the_whole_one_written_beside_it(tracker, record):
     piece = tracker.start(record.trial, DATA)
-    tracker.epoch(piece, record.result.curve[0])
+    tracker.epochs(piece, record.result.curve[:1])
     whole = tracker.deliver(record, DATA)
     states = {run.info.run_id: run.info.status for run in runs(tracker)}
     assert states == {piece: "KILLED", whole: "FINISHED"}
