@@ -33,8 +33,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Links to examples lead to their page; in the repository they lead to the files."""
     return re.sub(
-        r"\]\(\.\./examples/[^)]*?(\w+)(?:\.\w+)?\)", r"](reference/examples.md#\1)", markdown
+        r"\]\(\.\./examples/(?:[^)]*/)?([\w.]+)\)",
+        lambda link: f"](reference/examples.md#{_anchor(link[1])})",
+        markdown,
     )
+
+
+def _anchor(file: str) -> str:
+    return file.replace(".", "-")
 
 
 def home() -> str:
@@ -167,6 +173,7 @@ def python_api() -> str:
         Dataset,
         Metric,
         datasets,
+        influence,
         metrics,
         models,
         normalizations,
@@ -178,9 +185,11 @@ def python_api() -> str:
         lines += _documented(f"normsweep.{name}", getattr(normsweep, name))
     lines += _documented("normsweep.parts.Dataset", Dataset)
     lines += _documented("normsweep.parts.Metric", Metric)
-    for kind in (normalizations, models, optimizers, datasets, metrics):
-        name = kind.__name__.rpartition(".")[2]
-        lines += _documented(f"normsweep.parts.{name}.register", kind.register)
+    for module in (normalizations, models, optimizers, datasets, metrics, influence):
+        name = module.__name__.rpartition(".")[2]
+        lines += ["", f"## `normsweep.parts.{name}`", "", *_block(inspect.getdoc(module) or "")]
+        if register := getattr(module, "register", None):
+            lines += _documented(f"normsweep.parts.{name}.register", register, "###")
     for name in testing.__all__:
         lines += _documented(f"normsweep.testing.{name}", getattr(testing, name))
     lines += ["", "## `normsweep.errors`", "", *_block(errors.__doc__ or "")]
@@ -249,14 +258,14 @@ def examples() -> str:
     for path in sorted(EXAMPLES.glob("*.py")):
         lines += [
             "",
-            f"## {path.name} {{ #{path.stem} }}",
+            f"## {path.name} {{ #{_anchor(path.name)} }}",
             "",
             "```python",
             path.read_text().rstrip(),
             "```",
         ]
     for path in sorted(EXAMPLES.glob("*.ipynb")):
-        lines += ["", f"## {path.name} {{ #{path.stem} }}", *_cells(path)]
+        lines += ["", f"## {path.name} {{ #{_anchor(path.name)} }}", *_cells(path)]
     package = EXAMPLES / "plugin_package"
     lines += ["", "## plugin_package { #plugin_package }"]
     for path in sorted(package.rglob("*")):

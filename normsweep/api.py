@@ -56,11 +56,12 @@ def run(
     """Run a study, or continue it by its name, as `python -m normsweep.study` does.
 
     Args:
-        sweep: a `Sweep`, the path of a sweep file, the name of a shipped one, or a table as TOML has it.
+        sweep: the path of a sweep file, the name of a shipped one, a dict with the tables of one, or the
+            `Sweep` that was read from one.
         data: `(x_train, y_train, x_test, y_test)`, in place of the sweep's dataset: x (n, features),
             (n, height, width) or (n, height, width, channels), whole or real numbers as they are
             before any normalization; y (n,) whole numbers or texts. Arrays, frames, lists, or
-            iterables of (image, label): `normsweep.parts.Dataset.of` says which.
+            iterables of (image, label): `normsweep.parts.Dataset.of` says which, and may make it.
         model: `build(input_shape, classes)`, in place of the sweep's network: an uncompiled
             `keras.Model` that takes (batch, *input_shape) float32 and ends in a softmax over the
             classes. Keyword-only arguments are options that `model.options` and the space may set.
@@ -69,7 +70,8 @@ def run(
         tracking_uri: of MLflow; `MLFLOW_TRACKING_URI`, else `mlruns/mlflow.db`.
         mlflow_page: where browsers open MLflow, if not at the tracking URI.
         n_trials: trials in total over the study's life.
-        timeout: seconds after which no trial is started.
+        timeout: seconds, or a text as `90m`, after which this call starts no trial of the search; the
+            confirmation has no limit.
         seed: of split, initial weights, order of batches and sampler.
         data_dir: folder with mnist.npz and the like; `NORMSWEEP_DATA` where it is not given.
         executor: where trials run: processes of their own, this one, or a Ray cluster.
@@ -90,6 +92,9 @@ def run(
             with what was received and what is legal.
         Interrupted: a KeyboardInterrupt; everything so far is recorded.
         StudyStopped: the study cannot go on; everything so far is recorded.
+
+    Warns:
+        UserWarning: no trial has a score, or MLflow lacks a part of what is recorded.
     """
     from normsweep.databases import placed
     from normsweep.driver import Settings, run_study
@@ -141,6 +146,9 @@ def load(study_name: str | None = None, storage: str | None = None) -> Study:
         study_name: its name; not needed where there is one only.
         storage: URL of Optuna's database; `OPTUNA_STORAGE`, else `mlruns/optuna.db`.
 
+    Returns:
+        The study, with whatever trials it has.
+
     Raises:
         StoreError: there is no such study.
     """
@@ -153,14 +161,24 @@ def load(study_name: str | None = None, storage: str | None = None) -> Study:
 
 @dataclass(frozen=True)
 class Study:
-    """A study in its database, read anew at each call; in a notebook it shows itself."""
+    """A study in its database, read anew at each call; in a notebook it shows itself.
+
+    Each of its methods raises a `StoreError` where the study is there no longer.
+
+    Attributes:
+        name: the study's.
+        storage: URL of Optuna's database.
+    """
 
     name: str
     storage: str = field(default=STORAGE, repr=False)
-    """URL of Optuna's database."""
 
     def best(self, top: int | None = None) -> pd.DataFrame:
-        """Each arm's best trial of the search, or the `top` best of all; columns: docs/columns.md."""
+        """Each arm's best trial of the search, or the `top` best of all; columns: docs/columns.md.
+
+        Raises:
+            SweepError: `top` is below 1.
+        """
         if top is not None and top < 1:
             raise SweepError(f"top: received {top}; legal: a number from 1 up")
         return self._table("best", top)
@@ -233,14 +251,17 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What a confirmation decided: the answer in a sentence, and every question's verdict."""
+    """What a confirmation decided: the answer in a sentence, and every question's verdict.
+
+    Attributes:
+        sentence: the primary question's answer.
+        table: one row a question and arm; columns: docs/columns.md.
+        lines: the same for people: all columns are text.
+    """
 
     sentence: str
-    """The primary question's answer."""
     table: pd.DataFrame = field(repr=False)
-    """One row a question and arm; columns: docs/columns.md."""
     lines: pd.DataFrame = field(repr=False)
-    """The same for people: all columns are text."""
 
     def __str__(self) -> str:
         from normsweep.reporting.console import table_text
@@ -266,12 +287,11 @@ def _verdict(found: Any) -> Verdict:
 @contextmanager
 def _lent(data: Any, model: Build | None) -> Iterator[None]:
     """Data and network under names of the registries, while a study runs."""
-    from normsweep.parts import datasets, models
-    from normsweep.parts.memory import four_arrays
+    from normsweep.parts import Dataset, datasets, models
 
     with ExitStack() as stack:
         if data is not None:
-            found = (four_arrays(data), "data in memory")
+            found = Dataset.of(data, models.OWN, "data in memory")
             stack.enter_context(datasets.registry.lent(models.OWN, lambda data_dir: found))
         if model is not None:
             if not callable(model):

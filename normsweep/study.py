@@ -57,8 +57,8 @@ def study(
     n_jobs: Annotated[
         int | None,
         Parameter(
-            help="Trials side by side, each in a process of its own: 1, or all that a Ray cluster "
-            "has room for."
+            help="Trials side by side, each in a process of its own; 1 by default, on a Ray cluster as "
+            "many as it has room for."
         ),
     ] = None,
     ray_address: Annotated[

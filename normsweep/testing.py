@@ -19,7 +19,8 @@ from typing import Any, Literal
 import numpy as np
 
 from normsweep.errors import DataError
-from normsweep.parts import Dataset
+from normsweep.parts import datasets
+from normsweep.parts.registry import Part
 from normsweep.training.conformity import network_problem
 from normsweep.training.cores import model_digest
 from normsweep.training.fronts import Front, front_of
@@ -166,7 +167,8 @@ def check_dataset(function: Function, *, data_dir: Path | None = None) -> None:
     """A dataset's function gives four arrays that fit together, with where they came from, each time the same.
 
     Args:
-        function: takes the folder of `--data-dir`, or None, and returns (arrays by name, source).
+        function: takes the folder of `--data-dir`, or None, and returns (arrays by name, source), or a
+            `Dataset`.
         data_dir: that folder.
 
     Raises:
@@ -174,20 +176,8 @@ def check_dataset(function: Function, *, data_dir: Path | None = None) -> None:
     """
     digests = []
     for _ in range(2):
-        found = function(data_dir)
-        _need(
-            isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Mapping),
-            f"it returns {type(found).__name__}",
-            "(arrays, source): a mapping of x_train, y_train, x_test, y_test, and a text",
-        )
-        arrays, source = found
-        _need(
-            isinstance(source, str) and bool(source.strip()),
-            f"its source is {source!r}",
-            "a text that says where the arrays came from",
-        )
         try:
-            digests.append(Dataset.checked("checked", source, dict(arrays)).digest)
+            digests.append(datasets.made(Part("checked", function, own=True), data_dir).digest)
         except DataError as error:
             raise AssertionError(str(error)) from None
     _need(digests[0] == digests[1], "two calls give other data", "the same data at each call")

@@ -52,7 +52,9 @@ def ui(
     optuna: Annotated[
         bool, Parameter(negative=(), help="Optuna's dashboard instead of MLflow.")
     ] = False,
-    host: Annotated[str, Parameter(help="The address to listen at; others reach 0.0.0.0.")] = LOCAL,
+    host: Annotated[
+        str, Parameter(help="The address to listen at; 0.0.0.0 lets other machines in.")
+    ] = LOCAL,
     port: Annotated[int | None, Parameter(help="The port; one that is free by default.")] = None,
     browser: Annotated[
         bool, Parameter(negative="--no-browser", help="Open the page, where there is a desktop.")

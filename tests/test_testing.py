@@ -179,13 +179,14 @@ def random_arrays(folder):
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (lambda folder: arrays(), "it returns dict"),
-        (lambda folder: (arrays(), ""), "its source is ''"),
+        (lambda folder: arrays(), "returns dict; legal"),
+        (lambda folder: folder / "mine.npz", "fails: TypeError: unsupported operand"),
+        (lambda folder: (arrays(), ""), "returns the source ''"),
         (lambda folder: (arrays(labels=5), "here"), "y_test"),
         (lambda folder: ({"x_train": np.zeros(3)}, "here"), "the four arrays"),
         (random_arrays, "two calls give other data"),
     ],
-    ids=["no-source", "empty-source", "labels", "arrays", "random"],
+    ids=["no-source", "fails", "empty-source", "labels", "arrays", "random"],
 )
 def test_a_dataset_that_is_broken_fails(broken, said):
     with pytest.raises(AssertionError, match=said):

@@ -1,7 +1,9 @@
 """Datasets: each function finds its four arrays, or says where it looked.
 
-A function takes the folder of `--data-dir` (or None) and returns the arrays with where they came
-from; it raises `DataError` where they cannot be had.
+A function takes the folder of `--data-dir` (a `pathlib.Path`, or None) and returns the arrays by name with a
+text that says where they came from, or a `Dataset`; it raises `DataError` where they cannot be had. The
+arrays are x_train and x_test, (n, height, width), (n, height, width, channels) or (n, features), raw, and
+y_train and y_test, (n,).
 """
 
 from __future__ import annotations
@@ -12,25 +14,29 @@ import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from normsweep.errors import DataError
+from normsweep.errors import DataError, NormsweepError
 from normsweep.parts.data import Dataset
 from normsweep.parts.memory import ARRAYS, Arrays, machine_memory
-from normsweep.parts.registry import Registry
+from normsweep.parts.registry import Part, Registry
 from normsweep.secrets import masked
 
-__all__ = ["load", "load_first", "register", "registry"]
+__all__ = ["load", "load_first", "made", "register", "registry"]
 
 registry = Registry("dataset")
 register = registry.register
 
 Found = tuple[Arrays, str]
 GIB = 2**30
+LEGAL = (
+    "legal: (arrays, source), a mapping of x_train, y_train, x_test, y_test and a text that says where "
+    "they came from, or a Dataset"
+)
 
 
 @register("mnist")
@@ -85,12 +91,42 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
     if name not in registry:
         arrays, source = _npz(name, data_dir)
         return Dataset.checked(Path(name).stem, source, arrays)
-    arrays, source = registry[name].function(data_dir)
-    return Dataset.checked(name, source, arrays)
+    return made(registry[name], data_dir)
 
 
 class _Missing(DataError):
     """The data is nowhere to be had, as against data that is there and wrong."""
+
+
+def made(part: Part, data_dir: Path | None) -> Dataset:
+    """The dataset of a registered function, checked.
+
+    Raises:
+        DataError: the arrays are not what they should be, or another's function fails.
+    """
+    try:
+        found = part.function(data_dir)
+    except NormsweepError:
+        raise
+    except Exception as error:
+        if not part.foreign:
+            raise
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise DataError(f"data {part.name}: {part.module} fails: {why}; {LEGAL}") from None
+    if isinstance(found, Dataset):
+        return found
+    if wrong := _unfit(found):
+        raise DataError(f"data {part.name}: {part.module} returns {wrong}; {LEGAL}")
+    arrays, source = found
+    return Dataset.of(arrays, part.name, source)
+
+
+def _unfit(found: Any) -> str:
+    """What a function of a dataset returned, where that is no arrays with their source."""
+    if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Mapping)):
+        return type(found).__name__
+    source = found[1]
+    return "" if isinstance(source, str) and source.strip() else f"the source {source!r}"
 
 
 def _npz(name: str, data_dir: Path | None) -> Found:

@@ -31,15 +31,15 @@ def four_arrays(data: Any) -> Arrays:
         DataError: it has none of the forms, or cannot be made an array of numbers.
     """
     if isinstance(data, Mapping):
-        return {key: _array(key, data[key]) for key in ARRAYS if key in data}
-    if not isinstance(data, Sequence) or isinstance(data, str) or len(data) not in (2, 4):
+        parts = {key: data[key] for key in ARRAYS if key in data}
+    elif not isinstance(data, Sequence) or isinstance(data, str) or len(data) not in (2, 4):
         raise DataError(f"data: received {_described(data)}; {LEGAL}")
-    if len(data) == 4:
+    elif len(data) == 4:
         parts = dict(zip(ARRAYS, data, strict=True))
     else:
         (x_train, y_train), (x_test, y_test) = map(_pair, ("train", "test"), data)
         parts = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-    parts |= _aligned(parts["x_train"], parts["x_test"])
+    parts |= _aligned(parts.get("x_train"), parts.get("x_test"))
     return {key: _array(key, value) for key, value in parts.items()}
 
 

@@ -32,20 +32,25 @@ LEAST = float(np.finfo(np.float32).eps)
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered metric."""
+    """A registered metric.
+
+    Attributes:
+        name: as sweeps name it.
+        function: takes labels (n,) int64 and probabilities (n, classes) float32, and returns a number.
+        direction: as Optuna has it.
+        range: the least and the largest value; infinite where there is none.
+        chance: from numbers of images (classes,), the best that a guess reaches which looks at no image.
+        influence: as in `normsweep.parts.influence`; None: intervals are for new seeds alone.
+        every_class: whether it is only defined where each class has an image.
+    """
 
     name: str
     function: Callable[[Array, Array], float]
     direction: Literal["maximize", "minimize"]
-    """As Optuna has it."""
     range: tuple[float, float]
-    """The least and the largest value; infinite where there is none."""
     chance: Callable[[Array], float]
-    """From numbers of images (classes,), the best that a guess reaches which looks at no image."""
     influence: Callable[[Array, Array], Array] | None = None
-    """As in `normsweep.parts.influence`; None: intervals are for new seeds alone."""
     every_class: bool = False
-    """Whether it is only defined where each class has an image."""
 
     @property
     def label(self) -> str:

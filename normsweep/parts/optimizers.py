@@ -1,4 +1,7 @@
-"""Optimizers: each returns an unbuilt Keras optimizer at its defaults but for what is given."""
+"""Optimizers: each takes the learning rate and returns an unbuilt Keras optimizer, at its defaults otherwise.
+
+The keyword-only arguments of the function are the options that `[search.space]` may set.
+"""
 
 from __future__ import annotations
 

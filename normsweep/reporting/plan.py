@@ -60,7 +60,9 @@ def plan_lines(plan: Plan) -> list[str]:
     for name, kept in (plan.same or {}).items():
         lines.append(f"note      {name} does on this data what {kept} does: run once, as {kept}")
     if "robust" in map(str, sweep.search.space.choices("normalization")):
-        lines.append("note      robust takes its median and quartiles from the non-zero pixels")
+        lines.append(
+            "note      robust takes the median and quartiles of the non-zero pixels, of all rows of a table"
+        )
     if plan.device:
         lines.append(f"device    {plan.device}")
     if plan.seconds is not None:

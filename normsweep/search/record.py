@@ -352,7 +352,7 @@ def _refuse_changes(study: Study, sweep: Sweep, storage_url: str) -> None:
         raise SweepError(
             [
                 f"study {study.study_name}: was begun with another sweep; legal: the same, more "
-                "trials, seeds, epochs or time, or another --study-name:",
+                "trials, seeds or epochs, other limits under [execution], or another --study-name:",
                 *changed,
             ]
         )

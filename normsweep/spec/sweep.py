@@ -95,7 +95,7 @@ class Search(Section):
     pruner: Literal["none", "median", "halving"] = "none"
     """Whether a trial may be stopped early, compared with its own arm alone."""
     longest_every: Count | None = None
-    """Every so-manieth trial of an arm trains for the longest number of epochs."""
+    """With N, every Nth trial of an arm trains for the longest number of epochs."""
     timeout: Seconds | None = None
     """Seconds after which no new trial is started; also as `90m`, `1h30m`."""
     space: Space

@@ -62,7 +62,7 @@ class Trial:
     arm: str
     """The value of the compared parameter."""
     slot: int
-    """The how-manieth of its arm, from 0."""
+    """Its place among its arm's trials, from 0."""
     seed: int
     data: DataKey
     model: str

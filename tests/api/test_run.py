@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 import normsweep
 from normsweep.errors import SweepError, UserError
-from normsweep.parts import REGISTRIES, read_sweep
+from normsweep.parts import REGISTRIES, Dataset, read_sweep
 from normsweep.search import read_study
 from normsweep.spec import load_sweep
 
@@ -142,7 +142,7 @@ class TestWhatComesBack:
 
         before = study.trials()
         options = {"device": "cpu", "quiet": True, "phase": "search", "executor": "inline"}
-        again = normsweep.run(SWEEP, data=table, model=renamed, n_trials=6, **options)
+        again = normsweep.run(SWEEP, data=Dataset.of(table), model=renamed, n_trials=6, **options)
         trials = again.trials()
         assert len(trials) == len(before) + 2
         assert list(trials["run_id"][: len(before)]) == list(before["run_id"])

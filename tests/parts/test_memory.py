@@ -43,6 +43,7 @@ def test_every_form_of_a_table_is_the_same_data():
         (frame(x), pd.Series(y), frame(x_test)[["f3", "f0", "f2", "f1"]], pd.Series(y_test)),
         (list(zip(x, y, strict=True)), zip(x_test, y_test, strict=True)),
     ]
+    forms.append(dict(zip(memory.ARRAYS, forms[5], strict=True)))
     made = [Dataset.of(form, name="mine") for form in forms]
     assert len({data.digest for data in made}) == 1
     assert (made[0].name, made[0].source) == ("mine", "arrays in memory")
