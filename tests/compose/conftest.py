@@ -45,7 +45,10 @@ def interpolated(node: Any, variables: Mapping[str, str]) -> Any:
             raise Refused(f"required variable {name} is missing a value: {rest}")
         return rest or ""
 
-    return re.sub(r"\$\{(\w+)(?::([?-])([^}]*))?\}", value, node)
+    innermost = r"\$\{(\w+)(?::([?-])([^${}]*))?\}"
+    while (replaced := re.sub(innermost, value, node)) != node:
+        node = replaced
+    return node
 
 
 @pytest.fixture(scope="session")

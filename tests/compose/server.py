@@ -19,6 +19,7 @@ PORTS = (5000, 5432, 6379, 6380, 8080, 10001)
 """Those that services listen on, each on its own address there."""
 PLACES = ("artifacts", "study", "tmp", "var")
 """Folders of a container's that are not the image's alone."""
+ROOT = Path(__file__).parent.parent.parent
 PROFILE = "cpu"
 WITH_US = "--pdeathsig=TERM"
 """Nothing outlives tests that are killed."""
@@ -48,7 +49,9 @@ class Server:
             if PROFILE in service.get("profiles", [PROFILE])
         }
         self.confines = _may_confine()
-        self._scripts = [config["content"] for config in compose["configs"].values()]
+        self._scripts = [
+            (ROOT / config["file"]).read_text() for config in compose["configs"].values()
+        ]
         self._ports = _free_ports()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         for place in ("artifacts", "study/sweeps", "study/mlruns", "tmp", "own"):

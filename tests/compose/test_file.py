@@ -97,11 +97,51 @@ def test_only_pages_can_be_shown_to_others(read) -> None:
     assert services["postgres"]["ports"] == ["127.0.0.1:5432:5432"]
     assert services["mlflow"]["ports"] == ["0.0.0.0:5000:5000"]
     assert services["dashboard"]["ports"] == ["0.0.0.0:8080:8080"]
-    hosts = "--allowed-hosts=mlflow:*,localhost:*,127.0.0.1:*,sweeps.example.org:*"
-    assert hosts in services["mlflow"]["command"]
-    page = "http://sweeps.example.org:5000"
-    assert f"--cors-allowed-origins={page}" in services["mlflow"]["command"]
-    assert services["study"]["environment"]["NORMSWEEP_MLFLOW_PAGE"] == page
+    assert services["study"]["environment"]["NORMSWEEP_MLFLOW_PAGE"] == PAGE
+
+
+PAGE = "http://sweeps.example.org:5000"
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "let_in"),
+    [
+        ("mlflow:5000", "", True),
+        ("127.0.0.1:5000", "http://localhost:5000", True),
+        ("sweeps.example.org:5000", PAGE, True),
+        ("sweeps.example.org", "https://sweeps.example.org", True),  # behind a proxy
+        ("sweeps.example.org", "https://evil.example.org", False),
+        ("evil.example.org", "", False),
+    ],
+)
+def test_mlflow_answers_to_its_names_alone(read, host: str, origin: str, let_in: bool) -> None:
+    from mlflow.server.security_utils import is_allowed_host_header, should_block_cors_request
+
+    command = read(**GIVEN, SERVER_NAME="sweeps.example.org")["services"]["mlflow"]["command"]
+    options = dict(word.split("=", 1) for word in command if "=" in word)
+    hosts, origins = (
+        options[f"--{o}"].split(",") for o in ("allowed-hosts", "cors-allowed-origins")
+    )
+    answered = is_allowed_host_header(hosts, host)
+    assert (answered and not should_block_cors_request(origin, "POST", origins)) is let_in
+
+
+def test_behind_a_proxy_a_study_prints_the_address_of_that(read) -> None:
+    page = "https://sweeps.example.org"
+    study = read(**GIVEN, MLFLOW_PAGE=page)["services"]["study"]
+    assert study["environment"]["NORMSWEEP_MLFLOW_PAGE"] == page
+    assert read(**GIVEN)["services"]["study"]["environment"]["NORMSWEEP_MLFLOW_PAGE"] == (
+        "http://localhost:5000"
+    )
+
+
+@each_service
+def test_what_is_mounted_into_a_read_only_service_is_a_file(service: dict[str, Any]) -> None:
+    # Compose copies other configs into the container, which a read-only one refuses.
+    for kind in ("configs", "secrets"):
+        for mounted in service.get(kind, []):
+            name = mounted if isinstance(mounted, str) else mounted["source"]
+            assert not service["read_only"] or set(COMPOSE[kind][name]) == {"file"}
 
 
 @each_service
@@ -182,7 +222,7 @@ def test_the_study_runs_once() -> None:
 
 def test_optuna_and_mlflow_have_a_database_each() -> None:
     mounted = [config["source"] for config in SERVICES["postgres"]["configs"]]
-    script = "".join(COMPOSE["configs"][name]["content"] for name in mounted)
+    script = "".join((ROOT / COMPOSE["configs"][name]["file"]).read_text() for name in mounted)
     made = re.findall(r"CREATE DATABASE (\w+);", script)
     whole = {
         name: re.findall(r"normsweep@postgres:5432/(\w+)", str(s)) for name, s in SERVICES.items()
