@@ -184,7 +184,8 @@ class _Loop:
             where = self._where
             result = replace(result, machine=where.machine, chance=where.chance)
         record = self._phase.tell(result)
-        self._curves.add(record)
+        if event.result.machine:  # what was lost with its worker did not say what it was trained by
+            self._curves.add(record)
         self._keep(record, event.state)
         self._delivery.finished(record)
         self._display.finished(record)

@@ -56,7 +56,8 @@ def _answer(trial: Trial, record: Record | None) -> Result | None:
     diverged = not curve[-1].finite
     if len(curve) < trial.epochs and not diverged:
         return None
-    if trial.phase == CONFIRM and not diverged and not all(e.tested for e in curve):
+    tested = record.result.test_digest and (diverged or all(e.tested for e in curve))
+    if trial.phase == CONFIRM and not tested:
         return None
     return replace(
         record.result,

@@ -22,7 +22,7 @@ from normsweep.driver.signals import Signals
 from normsweep.execution import Event
 from normsweep.reporting.console import make_display
 from normsweep.search import Hold, Search, begin, open_study
-from normsweep.spec import DataKey, Result, Status, Trial, load_sweep
+from normsweep.spec import DataKey, Epoch, Result, Status, Trial, load_sweep
 from normsweep.tracking import Tracker
 from normsweep.training import Finished, Keep, Snapshot
 
@@ -54,11 +54,28 @@ class Crashing:
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
 
 
+class Losing(Crashing):
+    """One whose workers are lost when a trial has told its last epoch, and nothing of its end."""
+
+    def __init__(self) -> None:
+        super().__init__("killed")
+        self.trained = list[int]()
+
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+        self.trained.append(trial.number)
+        told = [Epoch(trial.number, e + 1, 1.0, 0.5, 1.0, 0.5, 1.0) for e in range(trial.epochs)]
+        lost = Result(trial.number, Status.CRASHED, curve=tuple(told), error="killed")
+        self._events += [*told, Finished(lost)]
+
+
 @pytest.fixture
 def search(tmp_path: Path, sweep_file, parts) -> Search:
-    overrides = ["search.trials=2", "execution.retries=0"]
-    sweep = load_sweep(sweep_file, parts, overrides)
-    study = open_study(f"sqlite:///{tmp_path}/optuna.db", sweep.name, sweep)
+    return opened(tmp_path, sweep_file, parts, "execution.retries=0")
+
+
+def opened(folder: Path, sweep_file, parts, *overrides: str) -> Search:
+    sweep = load_sweep(sweep_file, parts, ["search.trials=2", *overrides])
+    study = open_study(f"sqlite:///{folder}/optuna.db", sweep.name, sweep)
     begin(study, DATA, {})
     return Search(study, sweep, DataKey("digits", "d1", 0.2))
 
@@ -68,27 +85,35 @@ def tracker(tmp_path) -> Tracker:
     return Tracker(f"sqlite:///{tmp_path}/mlflow.db", "base", "abc", tmp_path / "artifacts", {})
 
 
-def test_what_a_worker_said_is_harmless_before_it_is_recorded_or_shown(search, tracker, tmp_path):
+def run_with(executor: Crashing, search: Search, tracker: Tracker, folder: Path) -> Console:
+    """Run a search to its end; what a person was told."""
     console = Console(file=io.StringIO(), width=300)
     with make_display(console) as display, Signals() as signals, Background() as background:
         delivery = Delivery(search, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
-        run_phase(
-            search,
-            Crashing(SAID),
-            delivery,
-            Checkpoints(tmp_path, 1.0),
-            display,
-            signals,
-            Hold(),
-            where,
-        )
+        checkpoints = Checkpoints(folder, 1.0)
+        run_phase(search, executor, delivery, checkpoints, display, signals, Hold(), where)
+    return console
+
+
+def test_what_a_worker_said_is_harmless_before_it_is_recorded_or_shown(search, tracker, tmp_path):
+    console = run_with(Crashing(SAID), search, tracker, tmp_path)
     shown = "\\x1b]0;title\\x07cannot open postgresql://me:***@host/db\\u202e"
     assert [r.result.error for r in search.records()] == [shown, shown]
     runs = MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
     assert {run.data.tags["normsweep.error"] for run in runs} == {shown}
     assert console.file.getvalue().count(shown) == 2  # type: ignore[attr-defined]
     assert not any(b"S3cret" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_the_curve_of_a_trial_whose_end_was_lost_is_no_answer_to_its_retry(
+    tracker, tmp_path, sweep_file, parts
+):
+    search = opened(tmp_path, sweep_file, parts, "execution.retries=1")
+    losing = Losing()
+    run_with(losing, search, tracker, tmp_path)
+    assert len(losing.trained) == len(search.records()) == 4
+    assert {r.result.status for r in search.records()} == {Status.CRASHED}
 
 
 def untold(search: Search) -> list[int]:
