@@ -21,12 +21,13 @@ CLOSING = 5.0
 
 
 class Background:
-    """Does one thing after another; what still hangs when the program ends is let go."""
+    """Does one thing after another; what is left when it is over, or still hangs, is let go."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
         self._until: float | None = None
-        threading.Thread(target=self._work, daemon=True).start()
+        self._over = False
+        threading.Thread(target=self._work, name="normsweep's tracking", daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -35,6 +36,8 @@ class Background:
         self.hurry()
         with contextlib.suppress(TrackingFailed):
             self.call(lambda: None)
+        self._over = True
+        self.put(lambda: None)
 
     def put(self, job: Callable[[], R]) -> Future[R]:
         """Have something done after all that was put before."""
@@ -65,7 +68,7 @@ class Background:
         self._until = min(self._until or float("inf"), time.monotonic() + CLOSING)
 
     def _work(self) -> None:
-        while True:
+        while not self._over:
             future, job = self._jobs.get()
             try:
                 future.set_result(job())

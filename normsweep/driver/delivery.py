@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from normsweep.driver.background import Background
 from normsweep.driver.signals import Signals
@@ -22,8 +22,8 @@ __all__ = ["Delivery"]
 
 PAUSE = 10.0
 """Seconds after a failure in which no run is begun."""
-BEHIND = 50
-"""Trials that MLflow is behind, before a person is told what is waited for."""
+BEHIND = 200
+"""Writes that MLflow is behind, before a person is told what is waited for."""
 
 
 class Delivery:
@@ -31,7 +31,7 @@ class Delivery:
 
     The live writes are made in the background, and training never waits for them. A trial without
     the mark is undelivered, whatever the reason; `deliver` is the one way to make up for it: after
-    a crash, after an outage, in a later command.
+    a crash, after an outage, in a later command. Left by an exception, it begins nothing more.
     """
 
     def __init__(
@@ -52,6 +52,13 @@ class Delivery:
         self._given_up: list[str] = []
         self._down_until = 0.0
         self._abandoned = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *exception: object) -> None:
+        if kind is not None and not self._abandoned:
+            self.abandon()
 
     def make_up(self) -> None:
         """Have what earlier commands left unmarked written before all that comes, and go on."""
@@ -94,8 +101,8 @@ class Delivery:
         Raises:
             Interrupted: between trials, or while MLflow hangs.
         """
-        if (behind := len(self._lacking())) >= BEHIND:
-            self._say(f"MLflow is {behind} trials behind: waiting for it")
+        if (behind := sum(not write.done() for write in self._writes)) >= BEHIND:
+            self._say(f"MLflow has {behind} writes to take yet: waiting for it")
         with signals.waiting():
             for write in self._writes:
                 self._background.wait(write)

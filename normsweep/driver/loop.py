@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 from normsweep.analysis import best_of_arms
@@ -139,10 +139,13 @@ class _Loop:
 
     def interrupt(self) -> None:
         """Stop what runs; each trial is recorded with the epochs it had."""
-        for number in list(self.running):
-            self._executor.cancel(number)
         try:
-            self.handle(self._executor.poll(POLL))
+            events: list[Event] = []
+            with suppress(OSError):  # workers may be gone with their cluster
+                for number in list(self.running):
+                    self._executor.cancel(number)
+                events = self._executor.poll(POLL)
+            self.handle(events)
             for number in list(self.running):  # its end was lost where the signal came
                 self._finished(Finished(Result(number, Status.INTERRUPTED)))
             self._phase.settle()

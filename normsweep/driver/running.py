@@ -122,15 +122,15 @@ class Running:
 
     def _make_up(self) -> list[str]:
         """Deliver what MLflow lacks of all phases; what it still lacks."""
-        with make_display(self.console) as display:
-            return self._deliver(self._delivery(Archive(self.study), display), display, self.search)
+        archive = Archive(self.study)
+        with make_display(self.console) as display, self._delivery(archive, display) as delivery:
+            return self._deliver(delivery, display, self.search)
 
     def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
         """Run a phase; what MLflow lacks of it in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
         phase.note_plan()
-        with make_display(self.console) as display:
-            delivery = self._delivery(phase, display)
+        with make_display(self.console) as display, self._delivery(phase, display) as delivery:
             delivery.make_up()
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):

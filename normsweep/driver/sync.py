@@ -57,7 +57,8 @@ def sync_study(
             colours=colours,
         )
         lacking = [r for r in archive.records() if r.result is not None and not r.run_id]
-        left = Delivery(archive, tracker, info.data, say, background).deliver(signals)
+        with Delivery(archive, tracker, info.data, say, background) as delivery:
+            left = delivery.deliver(signals)
         say(
             f"{name}: delivered {len(lacking) - len(left)} of {len(lacking)} trials that MLflow lacked"
         )

@@ -242,9 +242,11 @@ class Cluster:
         return True
 
     def _dismiss(self, seat: Seat) -> None:
-        if seat.actor is not None:
-            self._ray.kill(seat.actor)
-        seat.clear()
+        try:
+            if seat.actor is not None:
+                self._ray.kill(seat.actor)
+        finally:
+            seat.clear()
 
     def _free(self) -> Seat | None:
         for seat in self._seats:

@@ -39,12 +39,12 @@ def _part(memory: int, part: float) -> dict[str, str]:
         return {}
     return {
         "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{SHARE * part:.3f}",
-        "NORMSWEEP_GPU_MEMORY_MIB": str(int(memory * SHARE * part)),
+        **({"NORMSWEEP_GPU_MEMORY_MIB": str(int(memory * SHARE * part))} if memory else {}),
     }
 
 
 def _gpus() -> list[tuple[str, int]]:
-    """The NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves, each with its memory in MiB.
+    """The NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves, each with its memory in MiB, 0 where none is told.
 
     Asked of the driver's own tool: the driver process imports no backend.
     """
@@ -58,7 +58,9 @@ def _gpus() -> list[tuple[str, int]]:
 
 def listed(table: str, visible: str | None) -> list[tuple[str, int]]:
     """The GPUs of nvidia-smi's table that are visible, in the order of CUDA_VISIBLE_DEVICES."""
-    rows = [[cell.strip() for cell in line.split(",")] for line in table.splitlines() if line]
-    memory = {name: int(row[2]) for row in rows for name in row[:2]}
+    lines = [[cell.strip() for cell in line.split(",")] for line in table.splitlines()]
+    rows = [line for line in lines if len(line) == 3]  # the others are complaints
+    # One whose memory is the machine's has none of its own to tell.
+    memory = {name: int(row[2]) if row[2].isdecimal() else 0 for row in rows for name in row[:2]}
     names = [row[0] for row in rows] if visible is None else visible.split(",")
     return [(name.strip(), memory[name.strip()]) for name in names if name.strip() in memory]

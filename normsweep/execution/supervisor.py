@@ -16,8 +16,8 @@ from normsweep.execution.messages import Raised, Returned
 from normsweep.execution.processes import Processes
 from normsweep.execution.protocol import Event
 from normsweep.parts import Dataset
-from normsweep.spec import Trial
-from normsweep.training import Device, Keep, Snapshot
+from normsweep.spec import Result, Status, Trial
+from normsweep.training import Device, Finished, Keep, Snapshot
 
 __all__ = ["Post", "Supervisor"]
 
@@ -50,6 +50,7 @@ class Supervisor:
         """Start the worker, so that its imports overlap with the data's journey."""
         os.environ.update({**post.environment, **share(post.gpus)})
         self._data = _private_folder()
+        self._refused: list[Event] = []
         self._executor = Processes(
             self._data,
             post.device,
@@ -67,11 +68,16 @@ class Supervisor:
 
     def submit(self, trial: Trial, keep: Keep | None, start: Snapshot | None) -> None:
         """Start a trial."""
-        self._executor.submit(trial, keep, start)
+        try:
+            self._executor.submit(trial, keep, start)
+        except OSError as error:  # no process can be started here
+            why = f"no worker could be started: {error}"
+            self._refused.append(Finished(Result(trial.number, Status.CRASHED, error=why)))
 
     def poll(self, timeout: float) -> list[Event]:
         """What happened, waiting up to `timeout` seconds for the first."""
-        return self._executor.poll(timeout)
+        refused, self._refused = self._refused, []
+        return refused or self._executor.poll(timeout)
 
     def reply(self, trial: int, go_on: bool) -> None:
         """Whether the trial goes on."""

@@ -186,12 +186,15 @@ class Tracker:
         """
         result = record.result
         assert result is not None
-        for run in self._runs_of(record.trial.number):
-            if run.data.tags.get("normsweep.complete") and run.info.status == ENDS[result.status]:
-                return run.info.run_id
+        runs = self._runs_of(record.trial.number)
+        for run in runs:
             if run.info.status == RunStatus.to_string(RunStatus.RUNNING):
                 self.kill(run.info.run_id)
-            if result.status is Status.INTERRUPTED:
+        for run in runs:
+            whole = (
+                run.data.tags.get("normsweep.complete") and run.info.status == ENDS[result.status]
+            )
+            if whole or result.status is Status.INTERRUPTED:
                 return run.info.run_id
         run_id = self.start(record.trial, data)
         self.epochs(run_id, result.curve)

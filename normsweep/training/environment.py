@@ -23,8 +23,11 @@ def environment(device: Device, threads: int) -> dict[str, str]:
     are fixed here, for every executor, and recorded with every trial.
     """
     variables = {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # nvidia-smi's numbers, by which workers get theirs
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "NPROC": str(threads),  # of XLA's pool on a CPU, for JAX
         "OMP_NUM_THREADS": str(threads),
+        "PJRT_NPROC": str(threads),
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
         "TF_DETERMINISTIC_OPS": "1",
         "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from normsweep.driver.checkpoints import Checkpoints
 from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_phase
 from normsweep.driver.signals import Signals
+from normsweep.errors import Interrupted
 from normsweep.execution import Event
 from normsweep.reporting.console import make_display
 from normsweep.search import Hold, Search, begin, open_study
@@ -116,6 +118,30 @@ def test_the_curve_of_a_trial_whose_end_was_lost_is_no_answer_to_its_retry(
     assert {r.result.status for r in search.records()} == {Status.CRASHED}
 
 
+class Gone(Crashing):
+    """One whose cluster goes while a trial runs."""
+
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+        self._events.append(Epoch(trial.number, 1, 1.0, 0.5, 1.0, 0.5, 1.0))
+
+    def poll(self, timeout: float) -> list[Event]:
+        if self._events:
+            return super().poll(timeout)
+        raise ConnectionError("the cluster is gone")
+
+    def cancel(self, trial: int) -> None:
+        raise ConnectionError("the cluster is gone")
+
+
+def test_what_ran_on_a_cluster_that_is_gone_is_recorded(search, tracker, tmp_path):
+    with pytest.raises(ConnectionError):
+        run_with(Gone("gone"), search, tracker, tmp_path)
+    (record,) = search.records()
+    assert record.result.status is Status.INTERRUPTED
+    (run,) = MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
+    assert run.info.status == "KILLED"
+
+
 def untold(search: Search) -> list[int]:
     """Two trials that end; their numbers."""
     numbers = []
@@ -153,7 +179,9 @@ def test_what_mlflow_lacks_is_made_up_for_while_the_study_goes_on(search, tracke
 
 def test_what_waits_for_mlflow_is_not_begun_when_the_study_is_stopped(search, tracker, tmp_path):
     untold(search)
+    threads = set(threading.enumerate())
     with (
+        Signals() as signals,
         Background() as background,
         contextlib.closing(
             sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
@@ -163,7 +191,13 @@ def test_what_waits_for_mlflow_is_not_begun_when_the_study_is_stopped(search, tr
         other.execute("BEGIN EXCLUSIVE")
         background.put(lambda: tracker.note("kept waiting"))
         delivery.make_up()
-        threading.Timer(0.5, other.rollback).start()
-        delivery.abandon()
+        main = threading.main_thread().ident
+        threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
+        threading.Timer(1.0, other.rollback).start()
+        with pytest.raises(Interrupted), delivery:
+            delivery.deliver(signals)
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(10)
+        assert not thread.is_alive()
     assert not any(record.run_id for record in search.records())
     assert not MlflowClient(tracker.uri).search_runs([tracker.experiment_id])

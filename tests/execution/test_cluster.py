@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from normsweep.errors import ClusterError
 from normsweep.execution import Cluster, Event, Executor, Inline, Share
+from normsweep.execution.supervisor import Post, Supervisor
+from normsweep.parts import carried_parts
 from normsweep.spec import DataKey, Epoch, Result, Status, Trial
 from normsweep.training import Engine, Finished
 from tests.driver.survival import Survivor
@@ -48,6 +51,21 @@ def environment_of(engine: Engine) -> dict[str, str]:
 
 def folder_of(engine: Engine) -> str:
     return str(engine.data_root)
+
+
+def test_a_node_that_can_start_no_worker_says_so(trial, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    supervisor = Supervisor(Post("cpu", 1, {}, None, None, 0.0, False, False, carried_parts()))
+    try:
+        supervisor._executor.close()  # as where its worker was killed
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+        supervisor.submit(trial, None, None)
+        (event,) = supervisor.poll(0.0)
+    finally:
+        supervisor._executor.close()
+    assert isinstance(event, Finished)
+    assert (event.result.trial, event.result.status) == (5, Status.CRASHED)
+    assert "no worker could be started" in event.result.error
 
 
 def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_again(

@@ -24,6 +24,18 @@ def test_the_gpus_are_those_that_are_visible(visible, expected):
     assert listed(TABLE, visible) == expected
 
 
+def test_a_gpu_that_tells_no_memory_is_shared_without_a_limit(monkeypatch, tmp_path):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        "#!/bin/sh\necho 0, GPU-aaaa, '[N/A]'\necho Unable to determine the device handle\n"
+    )
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    only = {"CUDA_VISIBLE_DEVICES": "0", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.450"}
+    assert seats("auto", 2) == [only, only]
+
+
 def test_workers_without_a_gpu_have_nothing_to_share():
     assert seats("cpu", 3) == [{}, {}, {}]
 

@@ -123,6 +123,13 @@ def test_a_piece_of_a_run_is_closed_and_the_whole_one_written_beside_it(tracker,
     assert states == {piece: "KILLED", whole: "FINISHED"}
 
 
+def test_no_piece_of_an_interrupted_trial_is_left_open(tracker, record):
+    pieces = [tracker.start(record.trial, DATA) for _ in range(2)]
+    interrupted = replace(record, result=replace(record.result, status=Status.INTERRUPTED))
+    assert tracker.deliver(interrupted, DATA) in pieces
+    assert [run.info.status for run in runs(tracker)] == ["KILLED", "KILLED"]
+
+
 @pytest.mark.parametrize(
     ("status", "ends"),
     [
