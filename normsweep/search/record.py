@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from normsweep.errors import StoreError, SweepError
 from normsweep.parts import metric
 from normsweep.search.foreign import check_study, readable
 from normsweep.search.storage import open_storage
-from normsweep.search.studies import Row, Study
+from normsweep.search.studies import Row, Study, names_with
 from normsweep.secrets import masked
 from normsweep.spec import Look, Record, Result, Status, Sweep, Trial, is_name
 from normsweep.spec.problems import shown
@@ -47,6 +48,8 @@ SWEEP, DATA, SAME, MODELS = (
 LOOKS, DIAGNOSES = "normsweep:looks", "normsweep:diagnoses"
 THREADS = "normsweep:threads"
 PLAN = "normsweep:plan"
+ABOUT = (ID, SWEEP, DATA, SAME, MODELS, LOOKS, DIAGNOSES, THREADS, PLAN)
+"""Attributes of a study of which its `StudyInfo` is made."""
 
 GROWING = ("search.trials", "confirm.seeds")
 EPOCHS = ("search.space.epochs", "search.space.epochs.high", "confirm.epochs")
@@ -127,7 +130,7 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
         SweepError: the study was begun with another sweep; the differences are named.
     """
     storage = open_storage(storage_url, create=True)
-    known = name in optuna.get_all_study_names(storage)
+    known = _is_there(storage, name)
     made = optuna.create_study(
         storage=storage,
         study_name=name,
@@ -135,7 +138,7 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
         load_if_exists=True,
     )
     study = Study(storage, name)
-    if known and (SWEEP in study.user_attrs or len(study)):
+    if known and (study.attrs([SWEEP]) or len(study)):
         _refuse_changes(study, sweep, storage_url)
     else:
         made.set_metric_names([f"val_{sweep.metric}"])
@@ -178,8 +181,16 @@ def study_names(storage_url: str) -> list[str]:
 
 
 def _names(storage: optuna.storages.RDBStorage) -> list[str]:
-    ours = (s.study_name for s in storage.get_all_studies() if SWEEP in s.user_attrs)
+    ours = names_with(storage, SWEEP)
     return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
+
+
+def _is_there(storage: optuna.storages.RDBStorage, name: str) -> bool:
+    try:
+        storage.get_study_id_from_name(name)
+    except KeyError:
+        return False
+    return True
 
 
 def read_studies(storage_url: str) -> Iterator[tuple[StudyInfo, list[Record]]]:
@@ -210,8 +221,9 @@ def study_info(study: Study) -> StudyInfo:
     Raises:
         StoreError: normsweep did not write it.
     """
-    attrs, name = study.user_attrs, study.study_name
+    name = study.study_name
     with readable(name):
+        attrs = study.attrs(ABOUT)
         sweep, data, same, models, diagnoses = (
             dict(json.loads(attrs.get(key, "{}"))) for key in (SWEEP, DATA, SAME, MODELS, DIAGNOSES)
         )
@@ -295,10 +307,14 @@ def set_run(study: Study, trial: int, run_id: str) -> None:
 
 def records(study: Study) -> list[Record]:
     """All trials that were resolved, by number; those that run still have no result."""
-    attrs = study.user_attrs
     with readable(study.study_name):
-        found = [to_record(row) for row in study.trials(READ)]
-    return [replace(r, run_id=attrs.get(f"{RUN}{r.trial.number}", "")) for r in found if r]
+        runs = study.attrs_after(RUN)
+        rows = study.trials(READ, first=len(study.settled))
+        found = [to_record(row) for row in rows]
+    everything = [*study.settled, *found]
+    ended = itertools.takewhile(lambda row: row.state.is_finished(), rows)
+    study.settled += found[: sum(1 for _ in ended)]
+    return [replace(r, run_id=runs.get(str(r.trial.number), "")) for r in everything if r]
 
 
 def to_record(row: Row) -> Record | None:

@@ -1,11 +1,13 @@
 """`Study`: a study in Optuna's database, as its one driver writes and reads it.
 
 Optuna's own `Study` reads all trials before it asks for one, and takes eight transactions to begin
-a trial whose parameters are known. Here it is one, and trials are read by two of their attributes.
+a trial whose parameters are known. Here it is one, and trials are read by two of their attributes. A
+study has an attribute for each trial that MLflow has, so that attributes are read by name.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +22,9 @@ from optuna.trial import TrialState
 from sqlalchemy import bindparam, text
 
 from normsweep.search.patience import patiently
+from normsweep.spec import Record
 
-__all__ = ["Row", "Study"]
+__all__ = ["Row", "Study", "names_with"]
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,23 @@ class Study:
         self._storage, self._id = storage, storage.get_study_id_from_name(name)
         self._begun: dict[int, int] = {}
         """Of the trials that run: Optuna's key of each, by number."""
+        self.settled: list[Record | None] = []
+        """The first trials, as far as all have ended, as records: they are not read again."""
 
     @property
     def key(self) -> int:
         """The database's own number of the study."""
         return self._id
 
-    @property
-    def user_attrs(self) -> dict[str, Any]:
-        """The study's attributes."""
-        return self._storage.get_study_user_attrs(self._id)
+    def attrs(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Some of the study's attributes, as far as it has them."""
+        found = self._select(ATTRIBUTES + "AND key IN :keys", keys=list(keys))
+        return {key: json.loads(value) for key, value in found}
+
+    def attrs_after(self, prefix: str) -> dict[str, Any]:
+        """The study's attributes that begin so, by what follows; no `%` and no `_` may be in it."""
+        found = self._select(ATTRIBUTES + "AND key LIKE :pattern", pattern=f"{prefix}%")
+        return {key.removeprefix(prefix): json.loads(value) for key, value in found}
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Write an attribute of the study."""
@@ -98,10 +108,11 @@ class Study:
         """The trials that wait or run, with some of their attributes."""
         return self.trials(attrs, "AND t.state IN ('WAITING', 'RUNNING')")
 
-    def trials(self, attrs: Iterable[str], where: str = "") -> list[Row]:
-        """All trials by number, with some of their attributes."""
+    def trials(self, attrs: Iterable[str], where: str = "", first: int = 0) -> list[Row]:
+        """All trials from the number `first` on, with some of their attributes."""
         found: dict[int, tuple[TrialState, dict[str, str]]] = {}
-        for number, state, key, value in self._select(TRIALS + where, keys=list(attrs)):
+        given = {"keys": list(attrs), "first": first}
+        for number, state, key, value in self._select(TRIALS + where, **given):
             _, own = found.setdefault(number, (TrialState[state], {}))
             if key is not None:
                 own[key] = value
@@ -129,18 +140,34 @@ class Study:
         return self._begun[number]
 
     def _select(self, statement: str, **values: Any) -> list[Any]:
-        query = text(statement)
-        if "keys" in values:
-            query = query.bindparams(bindparam("keys", expanding=True))
         given = {"study": self._id, **values} if ":study" in statement else values
-
-        def attempt() -> list[Any]:
-            with self._storage.engine.connect() as connection:
-                return list(connection.execute(query, given))
-
-        return patiently(attempt)
+        return _selected(self._storage, statement, given)
 
 
+def names_with(storage: optuna.storages.RDBStorage, key: str) -> list[str]:
+    """The names of all studies that have an attribute."""
+    return [name for (name,) in _selected(storage, NAMES, {"key": key})]
+
+
+def _selected(
+    storage: optuna.storages.RDBStorage, statement: str, values: Mapping[str, Any]
+) -> list[Any]:
+    query = text(statement)
+    if "keys" in values:
+        query = query.bindparams(bindparam("keys", expanding=True))
+
+    def attempt() -> list[Any]:
+        with storage.engine.connect() as connection:
+            return list(connection.execute(query, values))
+
+    return patiently(attempt)
+
+
+ATTRIBUTES = "SELECT key, value_json FROM study_user_attributes WHERE study_id = :study "
+NAMES = """
+SELECT s.study_name FROM studies s JOIN study_user_attributes a ON a.study_id = s.study_id
+WHERE a.key = :key
+"""
 FIRST_VALUE = """
 SELECT p.distribution_json FROM trial_params p JOIN trials t ON t.trial_id = p.trial_id
 WHERE t.study_id = :study AND p.param_name = :name ORDER BY t.number LIMIT 1
@@ -148,5 +175,5 @@ WHERE t.study_id = :study AND p.param_name = :name ORDER BY t.number LIMIT 1
 TRIALS = """
 SELECT t.number, t.state, a.key, a.value_json FROM trials t
 LEFT JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key IN :keys
-WHERE t.study_id = :study
+WHERE t.study_id = :study AND t.number >= :first
 """
