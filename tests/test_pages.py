@@ -6,6 +6,8 @@ are what a study prepared.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import signal
@@ -263,6 +265,24 @@ def test_the_registered_models_take_raw_pixels(seen, monkeypatch):
             assert np.allclose(predicted.sum(axis=1), 1.0, atol=1e-4)
     finally:
         mlflow.set_tracking_uri(before)
+
+
+@pytest.mark.slow
+def test_the_command_of_mlflow_takes_raw_pixels_from_a_file(seen):
+    data = Dataset.open(seen.folder / "mlruns" / "data", seen.record[0].data["digest"])
+    images = data.x_test[:3].reshape(-1, *data.sample_shape)
+    (seen.folder / "images.json").write_text(json.dumps({"inputs": images.tolist()}))
+    command = (
+        f"mlflow models predict -m models:/seen@{seen.record[0].arms[0]} -i images.json -t json"
+    )
+    done = subprocess.run(
+        [Path(sys.executable).with_name("mlflow"), *command.split()[1:], "--env-manager", "local"],
+        cwd=seen.folder, env={**os.environ, "MLFLOW_TRACKING_URI": seen.tracking},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    predicted = json.loads(done.stdout.splitlines()[-1])["predictions"]
+    assert np.shape(predicted) == (3, 10)
 
 
 @pytest.mark.parametrize(
