@@ -82,9 +82,7 @@ class Delivery:
         """Mark what has been delivered, and say what could not be written."""
         while self._writes and self._writes[0].done():
             self._writes.popleft().result()
-        for _ in range(
-            self._news.qsize()
-        ):  # no more, lest the next trial wait for what comes after
+        for _ in range(self._news.qsize()):  # no more: the next trial waits
             self._news.get()()
 
     def abandon(self) -> None:
