@@ -173,7 +173,7 @@ def test_fewer_epochs_are_refused(grid):
     with pytest.raises(SweepError) as refused:
         place.run("search.space.epochs=[1,2]")
     assert "search.space.epochs: was [1, 2, 4, 6" in str(refused.value)
-    assert "legal: the same, more trials, seeds, epochs or time" in str(refused.value)
+    assert "legal: the same, more trials, seeds or epochs, other limits" in str(refused.value)
 
 
 LONG = """

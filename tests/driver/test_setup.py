@@ -85,6 +85,7 @@ def test_two_studies_make_their_tables_at_once(tmp_path, fresh, times, record_pr
         assert "Traceback" not in said
 
 
+@pytest.mark.slow
 @ONCE
 def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, times, record_property):
     record_property("pairs", times)

@@ -150,6 +150,7 @@ def test_a_sweep_changed_since_is_refused_with_the_difference(place):
     assert place.complete() == 3
 
 
+@pytest.mark.slow
 def test_a_list_of_datasets_goes_on_with_the_one_that_it_was_begun_on(place):
     arguments = ("--n-trials", "3", "--set", "data.dataset=['late.npz', 'digits']")
     assert "data      digits" in place.run(*arguments)
@@ -166,6 +167,7 @@ def test_the_time_limit_starts_no_more_trials_and_says_so(place):
     assert 0 < place.complete() < 12
 
 
+@pytest.mark.slow
 def test_a_study_of_one_sweep_under_two_names_is_two_studies(place):
     place.run("--n-trials", "3", "--study-name", "first")
     place.run("--n-trials", "3", "--study-name", "second")

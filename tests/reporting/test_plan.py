@@ -71,7 +71,7 @@ def test_a_plan_says_what_was_found(planned):
         ),
         pytest.param(
             ['search.space.normalization=["unit", "robust"]'],
-            "note      robust takes its median and quartiles from the non-zero pixels", id="robust",
+            "note      robust takes the median and quartiles of the non-zero pixels, of all rows of a table", id="robust",
         ),
         pytest.param(
             ["confirm.seeds=4", "confirm.epochs=30", "confirm.margin=0.015"],
