@@ -60,9 +60,13 @@ class Delivery:
         if kind is not None and not self._abandoned:
             self.abandon()
 
+    def lacking(self) -> list[Record]:
+        """The trials that have ended and are not marked."""
+        return [r for r in self._phase.records() if r.result is not None and not r.run_id]
+
     def make_up(self) -> None:
         """Have what earlier commands left unmarked written before all that comes, and go on."""
-        for record in self._lacking():
+        for record in self.lacking():
             self._write(record.trial.number, partial(self._deliver, record))
 
     def started(self, trial: Trial) -> None:
@@ -105,7 +109,7 @@ class Delivery:
             for write in self._writes:
                 self._background.wait(write)
         self.collect()
-        left = self._lacking()
+        left = self.lacking()
         for done, record in enumerate(left):
             try:
                 with signals.waiting():
@@ -117,9 +121,6 @@ class Delivery:
                 return [r.trial.number for r in left[done:]]
             self._phase.mark(record.trial.number, run_id)
         return []
-
-    def _lacking(self) -> list[Record]:
-        return [r for r in self._phase.records() if r.result is not None and not r.run_id]
 
     def _write(self, trial: int, write: Callable[[], None]) -> None:
         self._writes.append(self._background.put(partial(self._try, trial, write)))

@@ -56,8 +56,8 @@ def sync_study(
             metric=info.sweep["metric"],
             colours=colours,
         )
-        lacking = [r for r in archive.records() if r.result is not None and not r.run_id]
         with Delivery(archive, tracker, info.data, say, background) as delivery:
+            lacking = delivery.lacking()
             left = delivery.deliver(signals)
         say(
             f"{name}: delivered {len(lacking) - len(left)} of {len(lacking)} trials that MLflow lacked"

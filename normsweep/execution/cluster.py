@@ -242,11 +242,10 @@ class Cluster:
         return True
 
     def _dismiss(self, seat: Seat) -> None:
-        try:
-            if seat.actor is not None:
-                self._ray.kill(seat.actor)
-        finally:
-            seat.clear()
+        actor = seat.actor
+        seat.clear()  # first: with the cluster gone, killing fails
+        if actor is not None:
+            self._ray.kill(actor)
 
     def _free(self) -> Seat | None:
         for seat in self._seats:

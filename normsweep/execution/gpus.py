@@ -37,10 +37,10 @@ def _part(memory: int, part: float) -> dict[str, str]:
     """Keeping to a part of a GPU's memory, in MiB."""
     if part >= 1:
         return {}
-    return {
-        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{SHARE * part:.3f}",
-        **({"NORMSWEEP_GPU_MEMORY_MIB": str(int(memory * SHARE * part))} if memory else {}),
-    }
+    limits = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{SHARE * part:.3f}"}
+    if memory:
+        limits["NORMSWEEP_GPU_MEMORY_MIB"] = str(int(memory * SHARE * part))
+    return limits
 
 
 def _gpus() -> list[tuple[str, int]]:

@@ -130,7 +130,6 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
         SweepError: the study was begun with another sweep; the differences are named.
     """
     storage = open_storage(storage_url, create=True)
-    known = _is_there(storage, name)
     made = optuna.create_study(
         storage=storage,
         study_name=name,
@@ -138,7 +137,7 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
         load_if_exists=True,
     )
     study = Study(storage, name)
-    if known and (study.attrs([SWEEP]) or len(study)):
+    if study.attrs([SWEEP]) or len(study):
         _refuse_changes(study, sweep, storage_url)
     else:
         made.set_metric_names([f"val_{sweep.metric}"])
@@ -183,14 +182,6 @@ def study_names(storage_url: str) -> list[str]:
 def _names(storage: optuna.storages.RDBStorage) -> list[str]:
     ours = names_with(storage, SWEEP)
     return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
-
-
-def _is_there(storage: optuna.storages.RDBStorage, name: str) -> bool:
-    try:
-        storage.get_study_id_from_name(name)
-    except KeyError:
-        return False
-    return True
 
 
 def read_studies(storage_url: str) -> Iterator[tuple[StudyInfo, list[Record]]]:

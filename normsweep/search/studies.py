@@ -111,8 +111,8 @@ class Study:
     def trials(self, attrs: Iterable[str], where: str = "", first: int = 0) -> list[Row]:
         """All trials from the number `first` on, with some of their attributes."""
         found: dict[int, tuple[TrialState, dict[str, str]]] = {}
-        given = {"keys": list(attrs), "first": first}
-        for number, state, key, value in self._select(TRIALS + where, **given):
+        rows = self._select(TRIALS + where, keys=list(attrs), first=first)
+        for number, state, key, value in rows:
             _, own = found.setdefault(number, (TrialState[state], {}))
             if key is not None:
                 own[key] = value

@@ -97,6 +97,10 @@ def test_only_pages_can_be_shown_to_others(read) -> None:
     assert services["postgres"]["ports"] == ["127.0.0.1:5432:5432"]
     assert services["mlflow"]["ports"] == ["0.0.0.0:5000:5000"]
     assert services["dashboard"]["ports"] == ["0.0.0.0:8080:8080"]
+    name = "sweeps.example.org"
+    hosts = f"--allowed-hosts=mlflow:*,localhost:*,127.0.0.1:*,{name}:*,{name}"
+    assert hosts in services["mlflow"]["command"]
+    assert f"--cors-allowed-origins={PAGE},https://{name}" in services["mlflow"]["command"]
     assert services["study"]["environment"]["NORMSWEEP_MLFLOW_PAGE"] == PAGE
 
 

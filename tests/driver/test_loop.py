@@ -7,7 +7,7 @@ import io
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,21 +153,23 @@ def untold(search: Search) -> list[int]:
     return numbers
 
 
-def test_what_mlflow_lacks_is_made_up_for_while_the_study_goes_on(search, tracker, tmp_path):
+@pytest.fixture
+def writing(tracker, tmp_path) -> Iterator[sqlite3.Connection]:
+    """Another one that writes to MLflow's database, which has to wait for its `rollback`."""
+    file = tmp_path / "mlflow.db"
+    with contextlib.closing(sqlite3.connect(file, check_same_thread=False)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield connection
+
+
+def test_what_mlflow_lacks_is_made_up_for_while_the_study_goes_on(search, tracker, writing):
     numbers, said = untold(search), list[str]()
-    with (
-        Signals() as signals,
-        Background() as background,
-        contextlib.closing(
-            sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
-        ) as other,
-    ):
+    with Signals() as signals, Background() as background:
         delivery = Delivery(search, tracker, DATA, said.append, background)
-        other.execute("BEGIN EXCLUSIVE")
         delivery.make_up()
         delivery.collect()
         assert not any(record.run_id for record in search.records())
-        other.rollback()
+        writing.rollback()
         assert delivery.deliver(signals) == []
     assert said == []
     runs = MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
@@ -177,23 +179,16 @@ def test_what_mlflow_lacks_is_made_up_for_while_the_study_goes_on(search, tracke
     assert len(runs) == 2
 
 
-def test_what_waits_for_mlflow_is_not_begun_when_the_study_is_stopped(search, tracker, tmp_path):
+def test_what_waits_for_mlflow_is_not_begun_when_the_study_is_stopped(search, tracker, writing):
     untold(search)
     threads = set(threading.enumerate())
-    with (
-        Signals() as signals,
-        Background() as background,
-        contextlib.closing(
-            sqlite3.connect(tmp_path / "mlflow.db", check_same_thread=False)
-        ) as other,
-    ):
+    with Signals() as signals, Background() as background:
         delivery = Delivery(search, tracker, DATA, [].append, background)
-        other.execute("BEGIN EXCLUSIVE")
         background.put(lambda: tracker.note("kept waiting"))
         delivery.make_up()
         main = threading.main_thread().ident
         threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
-        threading.Timer(1.0, other.rollback).start()
+        threading.Timer(1.0, writing.rollback).start()
         with pytest.raises(Interrupted), delivery:
             delivery.deliver(signals)
     for thread in set(threading.enumerate()) - threads:
