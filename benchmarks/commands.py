@@ -30,10 +30,10 @@ class Mark:
 
 
 def environment() -> dict[str, str]:
-    """The environment of a command that is run elsewhere: it finds what stands here."""
+    """The environment of a command that is run elsewhere: it finds what stands here, compiled."""
     paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
-    stores = ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI")
-    kept = {name: value for name, value in os.environ.items() if name not in stores}
+    left = ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if name not in left}
     return {**kept, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 

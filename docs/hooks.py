@@ -16,8 +16,10 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-from pydantic import BaseModel, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
+
+from normsweep.spec.sweep import Section, meanings
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -67,21 +69,18 @@ def sweep_keys() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
+def _section(name: str, section: type[Section]) -> Iterator[str]:
     """A table of its keys, then those of the sections in it."""
     fields = section.model_fields
     inner = {key: f.annotation for key, f in fields.items() if _is_section(f.annotation)}
     if name:
         yield from ("", f"## `[{name}]`", "", _words(section).partition(": ")[2].capitalize())
     yield from ("", "| key | legal | without it | |", "|---|---|---|---|")
+    said = meanings(section)
     for key, field in fields.items():
         if key not in inner:
-            cells = (
-                f"`{key}`",
-                _legal(field),
-                _default(field),
-                field.description or _words(field.annotation),
-            )
+            meaning = said.get(key) or _words(field.annotation)
+            cells = (f"`{key}`", _legal(field), _default(field), meaning)
             yield "| " + " | ".join(map(_cell, cells)) + " |"
     for key, kind in inner.items():
         assert kind is not None
@@ -89,7 +88,7 @@ def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
 
 
 def _is_section(kind: Any) -> bool:
-    return inspect.isclass(kind) and issubclass(kind, BaseModel)
+    return inspect.isclass(kind) and issubclass(kind, Section)
 
 
 def _legal(field: FieldInfo) -> str:

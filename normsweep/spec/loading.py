@@ -17,7 +17,7 @@ from normsweep.spec.checks import cross_checks
 from normsweep.spec.problems import Problem, nearest, shown
 from normsweep.spec.space import Space
 from normsweep.spec.space_parsing import parse_space
-from normsweep.spec.sweep import Section, Sweep
+from normsweep.spec.sweep import Section, Sweep, meanings
 from normsweep.spec.values import illegal_values
 
 __all__ = ["Draft", "find_sweep", "load_sweep", "shipped_sweeps"]
@@ -221,7 +221,7 @@ def _section(kind: type[S], prefix: str, raw: Mapping[str, Any], problems: list[
         if name in raw:
             values |= _value(prefix + name, name, field, raw[name], problems)
         elif field.is_required():
-            legal = field.description or f"a table [{prefix}{name}]"
+            legal = meanings(kind).get(name, f"a table [{prefix}{name}]")
             problems.append(Problem(prefix + name, f"missing; legal: {legal}"))
     return kind.model_construct(**values)
 

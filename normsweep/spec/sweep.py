@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -24,6 +27,7 @@ __all__ = [
     "Search",
     "Sweep",
     "is_name",
+    "meanings",
 ]
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -51,9 +55,8 @@ QUESTIONS: tuple[str, ...] = get_args(Question)
 class Section(BaseModel):
     """A table of the sweep file."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+    """Not built at once: its keys are read one by one, and then nothing needs it as a whole."""
 
 
 class Data(Section):
@@ -261,3 +264,20 @@ def _flat(prefix: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _flat(f"{prefix}{key}.", value)
         else:
             yield prefix + key, list(value) if isinstance(value, tuple) else value
+
+
+def meanings(section: type[Section]) -> dict[str, str]:
+    """What stands below each key of a section, by key.
+
+    Read from the source when it is asked for: pydantic would read it in every command.
+    """
+    (definition,) = ast.parse(inspect.getsource(section)).body
+    assert isinstance(definition, ast.ClassDef)
+    found: dict[str, str] = {}
+    for key, below in pairwise(definition.body):
+        match key, below:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                found[name] = inspect.cleandoc(text)
+            case _:
+                pass
+    return found
