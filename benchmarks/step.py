@@ -60,11 +60,13 @@ def step(
         for (name, each), values in found.items()
     ]
     for each, goal in GOALS.items():
-        if ("normsweep", each) in found:
+        ours = "normsweep", each
+        if ours in found:
             if ("fit", "float32") in found:
-                rows.append(_ratio(found, each, "float32", Goal(goal)))
+                rows.append(_ratio(found, ours, ("fit", "float32"), Goal(goal)))
             if each != "float32":
-                rows.append(_ratio(found, each, each, None))
+                rows.append(_ratio(found, ours, ("fit", each), None))
+            rows.append(_ratio(found, (GRAPH, each), ours, None))
     write(f"a training step of LeNet, batches of {BATCH}", "step", rows, output)
     return 0
 
@@ -81,6 +83,7 @@ def precisions(asked: Sequence[str]) -> list[str]:
 
 Found = dict[tuple[str, str], list[float]]
 """Seconds a step, by name and precision."""
+GRAPH = "normsweep, normalized in the graph"
 MANY = 20
 """Steps that `fit` may put into one execution."""
 
@@ -113,8 +116,7 @@ def step_seconds(
             measures["normsweep", precision] = _engine_epochs(engine, trial)
             measures["fit", precision] = _plain_epochs(split, precision)
             if not test:
-                graph = "normsweep, normalized in the graph"
-                measures[graph, precision] = _graph_epochs(engine, trial)
+                measures[GRAPH, precision] = _graph_epochs(engine, trial)
                 many = f"fit with steps_per_execution = {MANY}"
                 measures[many, precision] = _plain_epochs(split, precision, MANY)
         for measure in measures.values():
@@ -126,10 +128,9 @@ def step_seconds(
     return found
 
 
-def _ratio(found: Found, precision: str, other: str, goal: Goal | None) -> Row:
-    pairs = zip(found["normsweep", precision], found["fit", other], strict=True)
-    ratios = tuple(a / b for a, b in pairs)
-    return Row(f"a step in {precision} to one of fit in {other}", Measure("×", ratios), goal)
+def _ratio(found: Found, one: tuple[str, str], other: tuple[str, str], goal: Goal | None) -> Row:
+    ratios = tuple(a / b for a, b in zip(found[one], found[other], strict=True))
+    return Row(f"a step, {' in '.join(one)} to {' in '.join(other)}", Measure("×", ratios), goal)
 
 
 def _engine_epochs(engine: Engine, trial: Trial) -> Callable[[], float]:
