@@ -32,7 +32,8 @@ from normsweep.parts import catalog
 from normsweep.reporting.console import make_display, print_table
 from normsweep.search import Hold, Search, begin, open_study
 from normsweep.shell import run
-from normsweep.spec import DataKey, Epoch, Result, Status, Trial, load_sweep
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking import Tracker
 from normsweep.training import Finished, Keep, Snapshot
 

@@ -28,7 +28,7 @@ from normsweep.shell import run
 
 if TYPE_CHECKING:
     from normsweep.execution import Processes
-    from normsweep.spec import Result, Trial
+    from normsweep.sweep.trial import Result, Trial
 
 app = App(
     name="python -m benchmarks.gpu",

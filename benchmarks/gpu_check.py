@@ -24,7 +24,7 @@ from normsweep.shell import run
 if TYPE_CHECKING:
     import pandas as pd
 
-    from normsweep.spec import Result, Trial
+    from normsweep.sweep.trial import Result, Trial
 
 app = App(
     name="python -m benchmarks.gpu_check",

@@ -22,7 +22,7 @@ from benchmarks.measured import Goal, Measure, Row, write
 from normsweep.shell import run
 
 if TYPE_CHECKING:
-    from normsweep.spec import Result
+    from normsweep.sweep.trial import Result
 
 SWEEP = """
 name = "overhead"

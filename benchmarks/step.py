@@ -23,7 +23,7 @@ from benchmarks.trials import lenet_trial, saved, threads
 from normsweep.shell import run
 
 if TYPE_CHECKING:
-    from normsweep.spec import Trial
+    from normsweep.sweep.trial import Trial
     from normsweep.training import Engine, Split
 
 GOALS = {"float32": 0.9, "mixed_bfloat16": 0.55}
@@ -96,7 +96,7 @@ def step_seconds(
     With test images the engine's trials are those of a confirmation, tested after each epoch.
     """
     from normsweep.parts import datasets
-    from normsweep.spec import CONFIRM, SEARCH
+    from normsweep.sweep.trial import CONFIRM, SEARCH
     from normsweep.training import Engine
 
     folder = os.environ.get("NORMSWEEP_DATA")

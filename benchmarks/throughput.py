@@ -24,7 +24,7 @@ from normsweep.errors import StudyStopped
 from normsweep.execution import Processes
 from normsweep.parts import datasets, models
 from normsweep.shell import run
-from normsweep.spec import DataKey, Status, Trial
+from normsweep.sweep.trial import DataKey, Status, Trial
 from normsweep.training import Finished
 
 WORKERS = (1, 4)

@@ -23,7 +23,7 @@ from normsweep.errors import StudyStopped
 from normsweep.shell import run
 
 if TYPE_CHECKING:
-    from normsweep.spec import DataKey
+    from normsweep.sweep.trial import DataKey
     from normsweep.training import Engine, Split
 
 Train = Callable[[int], None]

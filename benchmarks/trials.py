@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from normsweep.parts import Dataset
-from normsweep.spec import DataKey, Trial
+from normsweep.sweep.trial import DataKey, Trial
 
 __all__ = ["lenet_trial", "saved", "threads"]
 

@@ -55,7 +55,7 @@ def verdict(
 ) -> int:
     """Measure all of it and print the table."""
     from normsweep.parts import catalog
-    from normsweep.spec import load_sweep
+    from normsweep.sweep.loading import load_sweep
     from normsweep.training import environment
 
     sweep = load_sweep("mnist_epochs", catalog())
@@ -94,7 +94,8 @@ def epochs_of(name: str) -> int:
     from normsweep.analysis import chosen_configurations
     from normsweep.parts import catalog
     from normsweep.search import planned
-    from normsweep.spec import DataKey, load_sweep
+    from normsweep.sweep.loading import load_sweep
+    from normsweep.sweep.trial import DataKey
 
     sweep = load_sweep(name, catalog())
     confirmed = planned(sweep, DataKey("mnist", "", 0.2), chosen_configurations(sweep, []))
@@ -104,7 +105,7 @@ def epochs_of(name: str) -> int:
 def _ours(folder: Path, images: int, epochs: int, seeds: int) -> tuple[float, Curves]:
     """Seconds of normsweep's command, and the confirmation's accuracies by epoch."""
     from normsweep.search import read_study
-    from normsweep.spec import CONFIRM
+    from normsweep.sweep.trial import CONFIRM
 
     settings = {
         "data.train_size": images,

@@ -19,7 +19,7 @@ from mkdocs.structure.pages import Page
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from normsweep.spec.sweep import Section, meanings
+from normsweep.sweep.schema import Section, meanings
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -53,8 +53,8 @@ def home() -> str:
 
 def sweep_keys() -> str:
     """Every key of a sweep file: its type, what it is without, what it says."""
-    from normsweep.spec import Sweep
-    from normsweep.spec.space_parsing import KEYS
+    from normsweep.sweep.schema import Sweep
+    from normsweep.sweep.space_parsing import KEYS
 
     lines = [
         "# The keys of a sweep",
@@ -92,7 +92,7 @@ def _is_section(kind: Any) -> bool:
 
 
 def _legal(field: FieldInfo) -> str:
-    from normsweep.spec.space import Space
+    from normsweep.sweep.space import Space
 
     if field.annotation is Space:
         return "a table of parameters"

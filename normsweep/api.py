@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from normsweep.errors import SweepError
 from normsweep.plain import printable
 from normsweep.secrets import masked
-from normsweep.spec import Sweep
 from normsweep.stores import STORAGE, TRACKING, storage_option
+from normsweep.sweep.schema import Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
     from normsweep.search import StudyInfo
-    from normsweep.spec import Record
+    from normsweep.sweep.study_record import TrialRecord
 
 __all__ = ["Study", "Verdict", "load", "run"]
 
@@ -220,7 +220,7 @@ class Study:
         place = None if folder is None else Path(folder)
         return write_study_report(*self._read(), storage_option(self.storage), place)
 
-    def _read(self) -> tuple[StudyInfo, list[Record]]:
+    def _read(self) -> tuple[StudyInfo, list[TrialRecord]]:
         from normsweep.search import read_study
 
         return read_study(self.storage, self.name)
@@ -336,6 +336,6 @@ def _data_dir(given: str | Path | None) -> Path | None:
 
 def _file(sweep: Sweep | Mapping[str, Any] | str | Path) -> Path | None:
     """The sweep's file, which is kept with every run."""
-    from normsweep.spec import find_sweep
+    from normsweep.sweep.loading import find_sweep
 
     return find_sweep(sweep) if isinstance(sweep, str | Path) else None

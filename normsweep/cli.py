@@ -112,7 +112,7 @@ def _parts(sweep: str | None) -> list[str]:
 def _sweeps() -> list[str]:
     import tomllib
 
-    from normsweep.spec import shipped_sweeps
+    from normsweep.sweep.loading import shipped_sweeps
 
     return [
         f"{name:24}{tomllib.loads(path.read_text()).get('question', '')}"

@@ -11,7 +11,7 @@
     KeyboardInterrupt
     └── Interrupted         the study was asked to stop, by SIGINT or SIGTERM
 
-A trial that fails is not an exception: it is a status (`normsweep.spec.Status`).
+A trial that fails is not an exception: it is a status (`normsweep.sweep.trial.Status`).
 """
 
 from __future__ import annotations

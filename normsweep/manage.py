@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from normsweep.driver.removal import Doomed
     from normsweep.driver.rerun import Rerun
     from normsweep.search import StudyInfo
-    from normsweep.spec import Record
+    from normsweep.sweep.study_record import TrialRecord
 
 __all__ = ["delete", "gc", "list_studies", "rerun", "show"]
 
@@ -191,7 +191,7 @@ def _agreed() -> bool:
         return False
 
 
-def _record(info: StudyInfo, records: Sequence[Record], number: int) -> Record:
+def _record(info: StudyInfo, records: Sequence[TrialRecord], number: int) -> TrialRecord:
     found = next((record for record in records if record.trial.number == number), None)
     if found is None:
         last = max((record.trial.number for record in records), default=None)
@@ -201,7 +201,7 @@ def _record(info: StudyInfo, records: Sequence[Record], number: int) -> Record:
 
 
 def _show_study(
-    info: StudyInfo, records: Sequence[Record], storage: str, tracking_uri: str
+    info: StudyInfo, records: Sequence[TrialRecord], storage: str, tracking_uri: str
 ) -> None:
     from normsweep.driver.registering import model_uris
     from normsweep.reporting.answer import study_answer, verdict_lines
@@ -247,7 +247,7 @@ def _show_study(
         _say(console, f"  {line}")
 
 
-def _show_trial(info: StudyInfo, record: Record, storage: str) -> None:
+def _show_trial(info: StudyInfo, record: TrialRecord, storage: str) -> None:
     from normsweep.analysis import epochs_table
     from normsweep.reporting.console import print_table
     from normsweep.reporting.overview import trial_lines

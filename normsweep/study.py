@@ -13,7 +13,7 @@ from normsweep.shell import Storage, TrackingUri, command, finish
 from normsweep.stores import STORAGE, TRACKING
 
 if TYPE_CHECKING:
-    from normsweep.spec import Sweep
+    from normsweep.sweep.schema import Sweep
 
 __all__ = ["app", "main", "study"]
 
@@ -147,7 +147,7 @@ def study(
 
 def _load(sweep: str, overrides: list[str], options: dict[str, str]) -> tuple[Sweep, Path]:
     from normsweep.parts import read_sweep
-    from normsweep.spec import find_sweep
+    from normsweep.sweep.loading import find_sweep
 
     return read_sweep(sweep, overrides, options), find_sweep(sweep)
 

@@ -82,7 +82,7 @@ def ui(
 def _study_of(sweep: str | None) -> str | None:
     """The study of a sweep, or the one that is called so."""
     from normsweep.parts import read_sweep
-    from normsweep.spec import find_sweep
+    from normsweep.sweep.loading import find_sweep
 
     if sweep is None:
         return None

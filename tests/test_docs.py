@@ -18,15 +18,16 @@ from normsweep import cli
 from normsweep.analysis import arms_table, epochs_table, trials_table
 from normsweep.analysis.questions import COLUMNS as VERDICT
 from normsweep.parts import catalog
-from normsweep.spec import Record, Sweep, load_sweep, shipped_sweeps
-from normsweep.spec.sweep import Section
+from normsweep.sweep.loading import load_sweep, shipped_sweeps
+from normsweep.sweep.schema import Section, Sweep
+from normsweep.sweep.study_record import TrialRecord
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = (ROOT / "docs" / "columns.md").read_text()
 
 
 @pytest.fixture
-def records(record) -> list[Record]:
+def records(record) -> list[TrialRecord]:
     return [record()]
 
 

@@ -29,7 +29,7 @@ import normsweep
 from normsweep import cli
 from normsweep.parts import datasets, read_sweep
 from normsweep.shell import run
-from normsweep.spec import shipped_sweeps
+from normsweep.sweep.loading import shipped_sweeps
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

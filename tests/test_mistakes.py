@@ -10,7 +10,7 @@ import pytest
 from normsweep import cli, export, study
 from normsweep.search import open_study
 from normsweep.shell import command, run
-from normsweep.spec import load_sweep
+from normsweep.sweep.loading import load_sweep
 
 APPS = {"normsweep": cli.app, "study": study.app, "export": export.app}
 

@@ -27,7 +27,8 @@ from normsweep import cli, study
 from normsweep.parts import Dataset
 from normsweep.search import StudyInfo, read_study
 from normsweep.shell import run
-from normsweep.spec import SEARCH, Record
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import SEARCH
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -67,7 +68,7 @@ class Seen:
     tracking: str
 
     @property
-    def record(self) -> tuple[StudyInfo, list[Record]]:
+    def record(self) -> tuple[StudyInfo, list[TrialRecord]]:
         return read_study(self.storage, "seen")
 
 

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import MetaData, create_engine, select
 
 from normsweep.search import read_study
-from normsweep.spec import Status
+from normsweep.sweep.trial import Status
 from tests.driver.survival import EXECUTORS, Survivor
 
 SECRET = "S3cret/2f81"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from normsweep.parts import ACCURACY, Metric, metric
 from normsweep.parts.influence import restored
-from normsweep.spec import Configuration, Look, Record, Result, Status, Tested
+from normsweep.sweep.study_record import Analysis, Configuration, TrialRecord
+from normsweep.sweep.trial import Result, Status, Tested
 
 __all__ = ["Confirmed", "Runs", "confirmed"]
 
@@ -79,7 +80,7 @@ class Confirmed:
         return a.values(slots, horizon), b.values(slots, horizon), diverged
 
 
-def confirmed(look: Look, records: Sequence[Record]) -> Confirmed:
+def confirmed(look: Analysis, records: Sequence[TrialRecord]) -> Confirmed:
     """The runs that a look looked at.
 
     Raises:

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from normsweep.parts import metric
-from normsweep.spec import (
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Choice, Scalar
+from normsweep.sweep.study_record import (
     BASELINE,
     TUNED_LONG,
     TUNED_SHORT,
-    Choice,
     Configuration,
-    Record,
-    Scalar,
-    Status,
-    Sweep,
+    TrialRecord,
 )
+from normsweep.sweep.trial import Status
 
 __all__ = ["chosen_configurations"]
 
 
-def chosen_configurations(sweep: Sweep, records: Sequence[Record]) -> list[Configuration]:
+def chosen_configurations(sweep: Sweep, records: Sequence[TrialRecord]) -> list[Configuration]:
     """Every arm's configurations, in the order of the arms.
 
     Args:
@@ -30,7 +29,7 @@ def chosen_configurations(sweep: Sweep, records: Sequence[Record]) -> list[Confi
     return [c for arm in sweep.arms for c in _of_arm(sweep, arm, records)]
 
 
-def _of_arm(sweep: Sweep, arm: Scalar, records: Sequence[Record]) -> Iterator[Configuration]:
+def _of_arm(sweep: Sweep, arm: Scalar, records: Sequence[TrialRecord]) -> Iterator[Configuration]:
     yield Configuration(str(arm), BASELINE, _baseline(sweep, arm))
     of_arm = [r for r in records if r.trial.arm == str(arm)]
     longest = min(sweep.confirm_epochs, sweep.longest)
@@ -57,7 +56,7 @@ def _baseline(sweep: Sweep, arm: Scalar) -> dict[str, Scalar]:
 
 
 def _tuned(
-    name: str, arm: str, records: Sequence[Record], epoch: int, epochs: int
+    name: str, arm: str, records: Sequence[TrialRecord], epoch: int, epochs: int
 ) -> Configuration | None:
     """The best of the trials whose curves reach `epoch`, or the last epoch that any of them has.
 
@@ -74,18 +73,18 @@ def _tuned(
     return Configuration(arm, name, params, best.trial.number, read_at, len(reached))
 
 
-def _usable(record: Record) -> bool:
+def _usable(record: TrialRecord) -> bool:
     result = record.result
     ended = (Status.COMPLETE, Status.PRUNED)
     return result is not None and bool(result.curve) and result.status in ended
 
 
-def _length(record: Record) -> int:
+def _length(record: TrialRecord) -> int:
     assert record.result is not None
     return len(record.result.curve)
 
 
-def _rank(record: Record, epoch: int) -> tuple[float, int, int]:
+def _rank(record: TrialRecord, epoch: int) -> tuple[float, int, int]:
     assert record.result is not None
     score = metric(record.trial.metric).sign * record.result.curve[epoch - 1].value
     return score, -record.trial.epochs, -record.trial.number

@@ -5,6 +5,7 @@ modules.
 """
 
 from normsweep.driver.session import plan_study, run_study
-from normsweep.driver.settings import ExecutorName, PhaseName, Settings
+from normsweep.driver.settings import ExecutorName, Settings
+from normsweep.sweep.trial import PhaseName
 
 __all__ = ["ExecutorName", "PhaseName", "Settings", "plan_study", "run_study"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from normsweep.errors import StudyStopped
-from normsweep.spec import Trial
+from normsweep.sweep.trial import Trial
 from normsweep.training import ModelState, Snapshot
 
 __all__ = ["Checkpoints", "states_of"]

@@ -25,8 +25,9 @@ from normsweep.reporting.study_tables import ARMS, brief_table
 from normsweep.reporting.words import points, unit_of_gaps
 from normsweep.search import Archive, Search, Study, StudyInfo
 from normsweep.secrets import masked
-from normsweep.spec import SEARCH, Record
 from normsweep.stores import tracking_option
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import SEARCH
 from normsweep.tracking import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW, Tracker, TrackingFailed
 
 __all__ = [
@@ -50,7 +51,7 @@ class Ending:
     """What a study found, its report written."""
 
     info: StudyInfo
-    searched: list[Record]
+    searched: list[TrialRecord]
     found: Evidence
     page: Path
 
@@ -187,7 +188,7 @@ def print_tables(search: Search, console: Console) -> None:
     print_table(console, arms, "all trials of each arm")
 
 
-def print_reuse(records: Sequence[Record], console: Console) -> None:
+def print_reuse(records: Sequence[TrialRecord], console: Console) -> None:
     """How many epochs were trained, where some did not have to be."""
     results = [r.result for r in records if r.result is not None]
     total, reused = sum(len(r.curve) for r in results), sum(r.reused for r in results)

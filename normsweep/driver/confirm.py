@@ -11,7 +11,9 @@ from normsweep.execution import Executor
 from normsweep.parts import models
 from normsweep.reporting.console import Display
 from normsweep.search import Confirmation, Search, Study, planned, set_diagnosis
-from normsweep.spec import BASELINE, SEARCH, DataKey, Sweep, Trial
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import BASELINE
+from normsweep.sweep.trial import SEARCH, DataKey, Trial
 from normsweep.training import diagnose
 
 __all__ = ["diagnose_arms", "open_confirmation"]

@@ -14,7 +14,8 @@ from typing import Any, Self
 from normsweep.driver.background import Background
 from normsweep.driver.signals import Signals
 from normsweep.search import Archive
-from normsweep.spec import Epoch, Record, Trial
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking import Tracker, TrackingFailed
 
 __all__ = ["Delivery"]
@@ -60,7 +61,7 @@ class Delivery:
         if kind is not None and not self._abandoned:
             self.abandon()
 
-    def lacking(self) -> list[Record]:
+    def lacking(self) -> list[TrialRecord]:
         """The trials that have ended and are not marked."""
         return [r for r in self._phase.records() if r.result is not None and not r.run_id]
 
@@ -78,7 +79,7 @@ class Delivery:
         self._epochs.setdefault(epoch.trial, deque()).append(epoch)
         self._write(epoch.trial, partial(self._write_epochs, epoch.trial))
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: TrialRecord) -> None:
         """End the live run; the trial is marked as delivered by the next `collect`."""
         self._write(record.trial.number, partial(self._finish, record))
 
@@ -143,7 +144,7 @@ class Delivery:
                 )
             )
 
-    def _deliver(self, record: Record) -> None:
+    def _deliver(self, record: TrialRecord) -> None:
         if self._beginning:
             run_id = self._tracker.deliver(record, self._data)
             self._news.put(partial(self._phase.mark, record.trial.number, run_id))
@@ -158,7 +159,7 @@ class Delivery:
         if taken and (run_id := self._runs.get(trial)):
             self._tracker.epochs(run_id, taken)
 
-    def _finish(self, record: Record) -> None:
+    def _finish(self, record: TrialRecord) -> None:
         self._epochs.pop(record.trial.number, None)
         if run_id := self._runs.get(record.trial.number):
             self._tracker.finish(run_id, record)

@@ -20,7 +20,8 @@ from normsweep.plain import printable
 from normsweep.reporting.console import Display
 from normsweep.search import Hold, Phase
 from normsweep.secrets import masked
-from normsweep.spec import Epoch, Record, Result, Status, Trial
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training import Engine, Finished, Keep, ModelState, Snapshot
 
 __all__ = ["run_phase"]
@@ -204,7 +205,7 @@ class _Loop:
         least = sign * best.result.score if best and best.result else -math.inf
         return Keep(least, every=self._checkpoints.every)
 
-    def _keep(self, record: Record, state: ModelState | None) -> None:
+    def _keep(self, record: TrialRecord, state: ModelState | None) -> None:
         """Keep a last state; where it is there for the arm's best alone, in the place of the one before."""
         trial, result = record.trial, record.result
         assert result is not None

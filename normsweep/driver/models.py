@@ -15,7 +15,8 @@ from normsweep.execution import Executor
 from normsweep.parts import models
 from normsweep.reporting.console import Display
 from normsweep.search import Search
-from normsweep.spec import Epoch, Record, Trial
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking import Tracker, TrackingFailed, save_model
 from normsweep.training import Finished, Keep, ModelState
 
@@ -64,7 +65,7 @@ def log_best_models(
     return lacking
 
 
-def _unmark(records: Sequence[Record], trial: int | None, tracker: Tracker) -> None:
+def _unmark(records: Sequence[TrialRecord], trial: int | None, tracker: Tracker) -> None:
     """Take the mark of the best from the trial that was it before."""
     for record in records:
         if record.trial.number == trial and record.run_id:
@@ -72,7 +73,7 @@ def _unmark(records: Sequence[Record], trial: int | None, tracker: Tracker) -> N
 
 
 def _log(
-    record: Record,
+    record: TrialRecord,
     state: ModelState,
     search: Search,
     tracker: Tracker,

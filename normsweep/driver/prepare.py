@@ -13,7 +13,9 @@ from normsweep.errors import DataError, StoreError, SweepError
 from normsweep.execution import Executor
 from normsweep.parts import Dataset, datasets, metric, models, resolve_trial
 from normsweep.reporting.plan import CONFIGURATIONS, mean_epochs
-from normsweep.spec import DataKey, Scalar, Sweep, Trial
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Scalar
+from normsweep.sweep.trial import DataKey, Trial
 from normsweep.training import Device, Findings, Question, network_digest, survey
 
 __all__ = ["Prepared", "identified", "load_data", "prepare", "without"]

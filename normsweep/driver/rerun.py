@@ -14,7 +14,8 @@ from normsweep.errors import StoreError
 from normsweep.execution import Processes
 from normsweep.parts import carried_parts, datasets, models
 from normsweep.search import StudyInfo
-from normsweep.spec import Epoch, Record, Result, Status, Trial
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training import Device, Finished
 
 __all__ = ["Rerun", "rerun"]
@@ -52,7 +53,7 @@ class Rerun:
 
 def rerun(
     info: StudyInfo,
-    record: Record,
+    record: TrialRecord,
     root: Path,
     data_dir: Path | None,
     device: Device | None,

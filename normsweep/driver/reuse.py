@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from normsweep.spec import CONFIRM, Record, Result, Status, Trial
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import CONFIRM, Result, Status, Trial
 
 __all__ = ["Curves"]
 
@@ -18,17 +19,17 @@ class Curves:
     """
 
     def __init__(
-        self, records: Iterable[Record], identity: Callable[[Trial], Mapping[str, str]]
+        self, records: Iterable[TrialRecord], identity: Callable[[Trial], Mapping[str, str]]
     ) -> None:
         """`identity` says what a trial's bits would depend on now; asked for what is older than this."""
         self._identity = identity
         self._known: dict[str, Mapping[str, str]] = {}
-        self._new: dict[str, Record] = {}
-        self._old: dict[str, Record] = {}
+        self._new: dict[str, TrialRecord] = {}
+        self._old: dict[str, TrialRecord] = {}
         for record in records:
             _add(self._old, record)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: TrialRecord) -> None:
         """Take up a trial that has just ended here."""
         _add(self._new, record)
 
@@ -48,7 +49,7 @@ class Curves:
         return dict(known.machine) == dict(self._known[key])
 
 
-def _answer(trial: Trial, record: Record | None) -> Result | None:
+def _answer(trial: Trial, record: TrialRecord | None) -> Result | None:
     """What a record of the trial's lineage has of the trial, or None where it has not all of it."""
     if record is None or record.result is None:
         return None
@@ -70,7 +71,7 @@ def _answer(trial: Trial, record: Record | None) -> Result | None:
     )
 
 
-def _add(longest: dict[str, Record], record: Record) -> None:
+def _add(longest: dict[str, TrialRecord], record: TrialRecord) -> None:
     result = record.result
     if result is None or not result.curve or not result.machine:
         return

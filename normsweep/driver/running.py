@@ -28,14 +28,13 @@ from normsweep.driver.delivery import Delivery
 from normsweep.driver.loop import run_phase
 from normsweep.driver.models import log_best_models
 from normsweep.driver.registering import register_models
-from normsweep.driver.settings import PhaseName
 from normsweep.driver.signals import Signals
 from normsweep.errors import StudyStopped
 from normsweep.execution import Executor
 from normsweep.reporting.console import Display, make_display
 from normsweep.search import Archive, Confirmation, Hold, Phase, Search, Study
-from normsweep.spec import CONFIRM, DataKey, Result
 from normsweep.stores import tracking_option
+from normsweep.sweep.trial import CONFIRM, DataKey, PhaseName, Result
 from normsweep.tracking import Tracker, TrackingFailed
 
 __all__ = ["Running"]

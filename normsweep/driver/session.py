@@ -30,8 +30,9 @@ from normsweep.search import (
     study_info,
 )
 from normsweep.secrets import masked
-from normsweep.spec import DataKey, Result, Status, Sweep
 from normsweep.stores import storage_option
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.trial import DataKey, Result, Status
 
 if TYPE_CHECKING:
     from normsweep.tracking import Tracker

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from normsweep.stores import STORAGE, TRACKING
+from normsweep.sweep.trial import PhaseName
 from normsweep.training import Device
 
-__all__ = ["ExecutorName", "PhaseName", "Settings"]
+__all__ = ["ExecutorName", "Settings"]
 
-PhaseName = Literal["search", "confirm", "all"]
 ExecutorName = Literal["processes", "inline", "ray"]
 
 

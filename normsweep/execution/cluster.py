@@ -19,7 +19,7 @@ from normsweep.execution.seat import Seat
 from normsweep.execution.supervisor import Post, Supervisor
 from normsweep.execution.worker_process import Job
 from normsweep.parts import Dataset
-from normsweep.spec import Result, Status, Trial
+from normsweep.sweep.trial import Result, Status, Trial
 from normsweep.training import Device, Finished, Keep, Snapshot, environment
 
 __all__ = ["Cluster", "Share"]

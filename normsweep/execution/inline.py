@@ -12,7 +12,7 @@ from typing import Any
 from normsweep.execution.calls import answer
 from normsweep.execution.messages import Call, Raised, Returned
 from normsweep.execution.protocol import Event
-from normsweep.spec import Epoch, Result, Status, Trial
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training import (
     Device,
     Engine,

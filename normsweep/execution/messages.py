@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from normsweep.spec import Trial
+from normsweep.sweep.trial import Trial
 from normsweep.training import Keep, Snapshot
 
 __all__ = ["Begun", "Call", "Raised", "Reply", "Returned", "Setup", "Train"]

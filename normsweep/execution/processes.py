@@ -15,7 +15,7 @@ from normsweep.execution.messages import Begun, Call, Raised, Reply, Returned, S
 from normsweep.execution.protocol import Event
 from normsweep.execution.worker_process import Inbox, Job, Worker
 from normsweep.secrets import without_secrets
-from normsweep.spec import Epoch, Result, Status, Trial
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training import Device, Finished, Keep, Snapshot, environment
 
 __all__ = ["Processes"]

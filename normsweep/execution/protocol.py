@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from normsweep.spec import Epoch, Trial
+from normsweep.sweep.trial import Epoch, Trial
 from normsweep.training import Engine, Finished, Keep, Snapshot
 
 __all__ = ["Event", "Executor"]

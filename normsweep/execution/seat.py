@@ -6,7 +6,7 @@ from typing import Any
 
 from normsweep.execution.protocol import Event
 from normsweep.execution.worker_process import Job
-from normsweep.spec import Epoch
+from normsweep.sweep.trial import Epoch
 from normsweep.training import Finished, Keep, Snapshot
 
 __all__ = ["Seat"]

@@ -16,7 +16,7 @@ from normsweep.execution.messages import Raised, Returned
 from normsweep.execution.processes import Processes
 from normsweep.execution.protocol import Event
 from normsweep.parts import Dataset
-from normsweep.spec import Result, Status, Trial
+from normsweep.sweep.trial import Result, Status, Trial
 from normsweep.training import Device, Finished, Keep, Snapshot
 
 __all__ = ["Post", "Supervisor"]

@@ -19,7 +19,7 @@ from normsweep.errors import UserError
 from normsweep.execution.calls import answer
 from normsweep.execution.messages import Begun, Call, Raised, Reply, Setup, Train
 from normsweep.parts import take_parts
-from normsweep.spec import Epoch, Result, Status
+from normsweep.sweep.trial import Epoch, Result, Status
 from normsweep.training import Engine, Finished
 
 __all__ = ["main"]

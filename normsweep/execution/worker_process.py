@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.secrets import masked
-from normsweep.spec import Epoch, Trial
+from normsweep.sweep.trial import Epoch, Trial
 
 __all__ = ["Inbox", "Job", "Worker"]
 

@@ -15,8 +15,10 @@ from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.parts.plugins import installed_plugins, plugin_problems
 from normsweep.parts.registry import Part, Registry
 from normsweep.parts.resolving import resolve_trial
-from normsweep.spec import Catalog, Draft, Sweep
-from normsweep.spec.problems import shown
+from normsweep.sweep.checks import Catalog
+from normsweep.sweep.loading import Draft
+from normsweep.sweep.problems import shown
+from normsweep.sweep.schema import Sweep
 
 __all__ = [
     "ACCURACY",

@@ -17,7 +17,7 @@ from types import ModuleType
 
 from normsweep.errors import SweepError
 from normsweep.parts.registry import Part, Registry
-from normsweep.spec.problems import shown
+from normsweep.sweep.problems import shown
 
 __all__ = ["packed", "unpack"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from normsweep.errors import SweepError
 from normsweep.parts.registry import Registry
-from normsweep.spec.problems import Problem, shown
+from normsweep.sweep.problems import Problem, shown
 
 __all__ = ["GROUP", "installed_plugins", "plugin_problems"]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from normsweep.parts import models, optimizers
-from normsweep.spec import DataKey, Scalar, Sweep, Trial
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Scalar
+from normsweep.sweep.trial import DataKey, Trial
 
 __all__ = ["resolve_trial"]
 

@@ -30,7 +30,8 @@ from normsweep.plain import printable
 from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.reporting.plan import duration
 from normsweep.reporting.screen import WIDTH, Screen
-from normsweep.spec import Epoch, Record, Result, Status, Trial
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
 
 __all__ = [
     "Display",
@@ -54,7 +55,7 @@ class Display(Protocol):
 
     def __enter__(self) -> Self: ...
     def __exit__(self, *exception: object) -> None: ...
-    def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
         """The study as it stands, the number of trials planned, the arms that share them."""
         ...
 
@@ -66,7 +67,7 @@ class Display(Protocol):
         """A trial has ended an epoch."""
         ...
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: TrialRecord) -> None:
         """A trial has ended."""
         ...
 
@@ -123,7 +124,7 @@ class _Both:
     def __exit__(self, *exception: object) -> None:
         self._live.__exit__(*exception)
 
-    def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
         self._live.begin(records, total, arms)
         self._log.begin(records, total, arms)
 
@@ -135,7 +136,7 @@ class _Both:
         self._live.epoch(trial, epoch)
         self._log.epoch(trial, epoch)
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: TrialRecord) -> None:
         self._live.finished(record)
         self._log.finished(record)
 
@@ -150,7 +151,7 @@ class _Board:
         self.total = self.done = 0
         self.of_arm: Counter[str] = Counter()
         """Places of the plan that are filled, as `settled` counts them."""
-        self.best: dict[str, Record] = {}
+        self.best: dict[str, TrialRecord] = {}
         self._places: set[tuple[str, str, int, str]] = set()
         self.ends: deque[float] = deque(maxlen=50)
         """When this session began, and its latest trials ended: monotonic seconds."""
@@ -162,17 +163,17 @@ class _Board:
         pace = (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
         return (self.total - self.done) * pace
 
-    def begin(self, records: Sequence[Record], total: int) -> None:
+    def begin(self, records: Sequence[TrialRecord], total: int) -> None:
         self.total = total
         for record in records:
             self._count(record)
         self.ends.append(time.monotonic())
 
-    def add(self, record: Record) -> None:
+    def add(self, record: TrialRecord) -> None:
         self._count(record)
         self.ends.append(time.monotonic())
 
-    def _count(self, record: Record) -> None:
+    def _count(self, record: TrialRecord) -> None:
         self.best = best_of_arms([*self.best.values(), record])
         for counted in settled([record]):
             if counted.place not in self._places:
@@ -195,7 +196,7 @@ class PlainDisplay:
     def __exit__(self, *exception: object) -> None:
         return None
 
-    def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
         self._board.begin(records, total)
 
     def started(self, trial: Trial) -> None:
@@ -210,7 +211,7 @@ class PlainDisplay:
             f"loss {epoch.train_loss:.4f} validation {metric(trial.metric).label} {epoch.value:.4f}"
         )
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: TrialRecord) -> None:
         board = self._board
         board.add(record)
         left = board.time_left
@@ -255,7 +256,7 @@ class LiveDisplay:
         self._running.clear()
         self._live.stop()
 
-    def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
         self._board.begin(records, total)
         self._arms = {arm: self._bars.add_task(printable(arm), total=None, best="") for arm in arms}
         self._refresh()
@@ -266,7 +267,7 @@ class LiveDisplay:
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         self._running[trial.number] = trial, epoch
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: TrialRecord) -> None:
         assert record.result is not None
         self._running.pop(record.trial.number, None)
         self._board.add(record)
@@ -305,7 +306,7 @@ def described_now(trial: Trial, epoch: Epoch | None) -> str:
     )
 
 
-def described(record: Record) -> str:
+def described(record: TrialRecord) -> str:
     """A trial on a line: number, arm, settings, how it ended."""
     trial, result = record.trial, record.result
     assert result is not None
@@ -348,7 +349,7 @@ class NotebookDisplay(PlainDisplay):
         self._now = ""
         self._renew()
 
-    def begin(self, records: Sequence[Record], total: int, arms: Sequence[str]) -> None:
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
         super().begin(records, total, arms)
         self._arms = arms
         self._renew()
@@ -363,7 +364,7 @@ class NotebookDisplay(PlainDisplay):
             self._last = time.monotonic()
             self._renew()
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: TrialRecord) -> None:
         self._board.add(record)
         if record.result is not None and record.result.status is not Status.COMPLETE:
             self.note(described(record))

@@ -15,7 +15,8 @@ from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.verdict_cells import verdict_cells
 from normsweep.reporting.words import opening, unit_of_gaps
-from normsweep.spec import Record, Sweep
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import TrialRecord
 
 if TYPE_CHECKING:
     from normsweep.search import StudyInfo
@@ -45,7 +46,7 @@ class Pages:
 def experiment_note(
     sweep: Sweep,
     info: StudyInfo,
-    records: Sequence[Record],
+    records: Sequence[TrialRecord],
     pages: Pages,
     verdicts: pd.DataFrame | None = None,
 ) -> str:
@@ -104,7 +105,7 @@ def _verdicts(table: pd.DataFrame, unit: str) -> str:
     return f"## Verdicts{f', gaps in {unit}' if unit else ''}\n\n{cells}"
 
 
-def _best(sweep: Sweep, info: StudyInfo, records: Sequence[Record], pages: Pages) -> str:
+def _best(sweep: Sweep, info: StudyInfo, records: Sequence[TrialRecord], pages: Pages) -> str:
     best = best_table(records, [str(arm) for arm in sweep.arms], same=info.same)
     by = metric(sweep.metric)
     columns = ["arm", f"val_{by.name}", "learning_rate", "optimizer", "epochs", "trial"]
@@ -121,7 +122,7 @@ def _best(sweep: Sweep, info: StudyInfo, records: Sequence[Record], pages: Pages
     return "\n\n".join(part for part in parts if part)
 
 
-def _trials(sweep: Sweep, info: StudyInfo, records: Sequence[Record]) -> str:
+def _trials(sweep: Sweep, info: StudyInfo, records: Sequence[TrialRecord]) -> str:
     counts = arms_table(records, [str(arm) for arm in sweep.arms])
     counts = counts.filter(["arm", "trials", "complete", "diverged", "failed"])
     data = info.data

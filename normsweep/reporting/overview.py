@@ -14,7 +14,8 @@ import pandas as pd
 from normsweep.analysis import best_of_arms, settled
 from normsweep.parts import metrics
 from normsweep.reporting.plan import duration
-from normsweep.spec import CONFIRM, SEARCH, Record
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import CONFIRM, SEARCH
 
 if TYPE_CHECKING:
     from normsweep.search import StudyInfo
@@ -39,7 +40,9 @@ class Overview:
     """How long ago."""
 
 
-def overview(info: StudyInfo, records: Sequence[Record], running: bool, now: float) -> Overview:
+def overview(
+    info: StudyInfo, records: Sequence[TrialRecord], running: bool, now: float
+) -> Overview:
     """What a study comes to so far.
 
     Args:
@@ -61,7 +64,7 @@ def overview(info: StudyInfo, records: Sequence[Record], running: bool, now: flo
     )
 
 
-def _best(records: Sequence[Record]) -> Record | None:
+def _best(records: Sequence[TrialRecord]) -> TrialRecord | None:
     """The best trial; none where its metric is a plug-in's, which a list of studies does not load."""
     if any(record.trial.metric not in metrics.registry for record in records):
         return None
@@ -70,7 +73,7 @@ def _best(records: Sequence[Record]) -> Record | None:
     return max(known, key=lambda pair: by.sign * pair[1].score, default=(None, None))[0]
 
 
-def _done(records: Sequence[Record], phase: str) -> int:
+def _done(records: Sequence[TrialRecord], phase: str) -> int:
     return len(settled(r for r in records if r.trial.phase == phase))
 
 
@@ -98,7 +101,7 @@ def studies_table(rows: Sequence[Overview]) -> pd.DataFrame:
     return pd.DataFrame([asdict(row) for row in rows], columns=columns, dtype=object)
 
 
-def trial_lines(record: Record) -> list[tuple[str, str]]:
+def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
     """All that is recorded of a trial but its curve, as names and values."""
     trial, result = record.trial, record.result
     content: dict[str, Any] = {"status": result.status.value if result else "running"}

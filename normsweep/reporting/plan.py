@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from normsweep.parts import ACCURACY, metric
-from normsweep.spec import Choice, Sweep
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Choice
 
 __all__ = ["CONFIGURATIONS", "Plan", "duration", "mean_epochs", "plan_lines"]
 

@@ -17,7 +17,9 @@ from normsweep.reporting.answer import study_answer
 from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 from normsweep.reporting.explanations import explanations
 from normsweep.reporting.page import write_report
-from normsweep.spec import CONFIRM, SEARCH, Record, load_sweep, shipped_sweeps
+from normsweep.sweep.loading import load_sweep, shipped_sweeps
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import CONFIRM, SEARCH
 
 if TYPE_CHECKING:
     from normsweep.search import StudyInfo
@@ -28,7 +30,7 @@ GROWING = ("search.trials", "search.timeout", "confirm.seeds")
 """Keys that a command may have raised since."""
 
 
-def study_evidence(info: StudyInfo, records: Sequence[Record]) -> Evidence:
+def study_evidence(info: StudyInfo, records: Sequence[TrialRecord]) -> Evidence:
     """All that a study found; `records` are those of both phases."""
     return evidence(
         info.sweep,
@@ -42,7 +44,7 @@ def study_evidence(info: StudyInfo, records: Sequence[Record]) -> Evidence:
 
 
 def write_study_report(
-    info: StudyInfo, records: Sequence[Record], storage: str = "", folder: Path | None = None
+    info: StudyInfo, records: Sequence[TrialRecord], storage: str = "", folder: Path | None = None
 ) -> Path:
     """Write the report of a study; the page's path.
 
@@ -69,7 +71,10 @@ def write_study_report(
 
 
 def report_content(
-    info: StudyInfo, records: Sequence[Record], storage: str = "", found: Evidence | None = None
+    info: StudyInfo,
+    records: Sequence[TrialRecord],
+    storage: str = "",
+    found: Evidence | None = None,
 ) -> ReportContent:
     """What the report of a study says.
 
@@ -121,7 +126,7 @@ def _data(info: StudyInfo) -> ReportData:
     return ReportData(info.data["name"], images - held_out, held_out, int(info.data["test_images"]))
 
 
-def _frames(found: Evidence, info: StudyInfo, records: Sequence[Record]) -> ReportFrames:
+def _frames(found: Evidence, info: StudyInfo, records: Sequence[TrialRecord]) -> ReportFrames:
     searched = [r for r in records if r.trial.phase == SEARCH]
     return ReportFrames(
         curves=found.curves,
@@ -145,7 +150,7 @@ def _longest(info: StudyInfo) -> int | None:
     return max(epochs, default=None)
 
 
-def _machine(records: Iterable[Record]) -> Mapping[str, str]:
+def _machine(records: Iterable[TrialRecord]) -> Mapping[str, str]:
     """Where the latest trial ran."""
     known = [r.result.machine for r in records if r.result is not None and r.result.machine]
     return known[-1] if known else {}
@@ -156,7 +161,7 @@ def _backend(machine: Mapping[str, str]) -> str:
     return f"{name} {machine.get(f'{name}_version', '')}".strip()
 
 
-def _unfinished(info: StudyInfo, records: Sequence[Record]) -> list[str]:
+def _unfinished(info: StudyInfo, records: Sequence[TrialRecord]) -> list[str]:
     """What of the confirmation is not looked at yet."""
     looked = {n for look in info.looks[-1:] for c in look.configurations for n in c.runs}
     ended = [

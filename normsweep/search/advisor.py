@@ -25,7 +25,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from normsweep.parts import Metric, metric
 from normsweep.search.phase import outcome, value_of
-from normsweep.spec import Choice, Dimension, Range, Result, Scalar, Space, Sweep, Trial
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Choice, Dimension, Range, Scalar, Space
+from normsweep.sweep.trial import Result, Trial
 
 __all__ = ["Advisor", "distribution", "make_advisor", "recorded"]
 

@@ -9,15 +9,9 @@ from normsweep.parts import resolve_trial
 from normsweep.search import record
 from normsweep.search.phase import Phase, on_record, repair
 from normsweep.search.studies import Study
-from normsweep.spec import (
-    CONFIRM,
-    Configuration,
-    DataKey,
-    Look,
-    Record,
-    Sweep,
-    Trial,
-)
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import Analysis, Configuration, TrialRecord
+from normsweep.sweep.trial import CONFIRM, DataKey, Trial
 
 __all__ = ["Confirmation"]
 
@@ -78,10 +72,10 @@ class Confirmation(Phase):
         self._open.insert(0, trial)
 
     @on_record
-    def look(self) -> list[Look]:
+    def look(self) -> list[Analysis]:
         """All looks at the result, with this one, which counts where there is anything new in it."""
         looks = list(self.info.looks)
-        new = Look(self.sweep.confirm.seeds, self._with_runs())
+        new = Analysis(self.sweep.confirm.seeds, self._with_runs())
         fewer = bool(looks) and new.seeds < looks[-1].seeds
         if not looks or (new.seen != looks[-1].seen and not fewer):
             looks.append(new)
@@ -113,6 +107,6 @@ def planned(sweep: Sweep, data: DataKey, configurations: Sequence[Configuration]
     return list(plan.values())
 
 
-def ended(done: Record) -> bool:
+def ended(done: TrialRecord) -> bool:
     """Whether a trial came to an end that is a finding: it trained, or it diverged."""
     return done.result is not None and done.result.status.scored

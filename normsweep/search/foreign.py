@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from normsweep.errors import StoreError
-from normsweep.spec.values import illegal_values
+from normsweep.sweep.problems import illegal_values
 
 __all__ = ["check_study", "readable"]
 

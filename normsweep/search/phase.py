@@ -19,7 +19,8 @@ from normsweep.search import record
 from normsweep.search.record import StudyInfo
 from normsweep.search.studies import Study
 from normsweep.secrets import masked
-from normsweep.spec import Epoch, Record, Result, Status, Trial
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
 
 __all__ = ["Archive", "Phase", "on_record", "repair"]
 
@@ -67,7 +68,7 @@ class Archive:
         return record.study_info(self._study)
 
     @on_record
-    def records(self) -> list[Record]:
+    def records(self) -> list[TrialRecord]:
         """All trials so far."""
         return record.records(self._study)
 
@@ -112,7 +113,7 @@ class Phase(Archive, ABC):
     def _reopen(self, trial: Trial) -> None:
         """Plan a trial again, as it was."""
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[TrialRecord]:
         """The phase's trials so far."""
         return [r for r in super().records() if r.trial.phase == self.phase]
 
@@ -124,12 +125,12 @@ class Phase(Archive, ABC):
         return True
 
     @on_record
-    def tell(self, result: Result) -> Record:
+    def tell(self, result: Result) -> TrialRecord:
         """Record how a trial ended; one that was stopped, or may be retried, is planned again."""
         trial = self._running.pop(result.trial)
         self._study.set_attr(trial.number, record.RESULT, result.to_json())
         self._study.tell(trial.number, *outcome(result, metric(trial.metric)))
-        told = Record(trial, result)
+        told = TrialRecord(trial, result)
         if self._again(told):
             self._reopen(trial)
         return told
@@ -144,7 +145,7 @@ class Phase(Archive, ABC):
         """Close what an interruption broke off between two writes."""
         repair(self._study)
 
-    def _again(self, ended: Record) -> bool:
+    def _again(self, ended: TrialRecord) -> bool:
         """Whether a trial that ended is to be run again; counts the failures of its place."""
         status = ended.result.status if ended.result else Status.INTERRUPTED
         self._failures[ended.place] += status.failed

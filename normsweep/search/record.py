@@ -17,8 +17,10 @@ from normsweep.search.foreign import check_study, readable
 from normsweep.search.storage import open_storage
 from normsweep.search.studies import Row, Study, names_with
 from normsweep.secrets import masked
-from normsweep.spec import Look, Record, Result, Status, Sweep, Trial, is_name
-from normsweep.spec.problems import shown
+from normsweep.sweep.problems import shown
+from normsweep.sweep.schema import Sweep, is_name
+from normsweep.sweep.study_record import Analysis, TrialRecord
+from normsweep.sweep.trial import Result, Status, Trial
 
 __all__ = [
     "ARM",
@@ -36,7 +38,7 @@ ID = "normsweep:id"
 ARM, SLOT, TRIAL = "normsweep:arm", "normsweep:slot", "normsweep:trial"
 RESULT = "normsweep:result"
 READ = (TRIAL, RESULT)
-"""Attributes of a trial of which its `Record` is made."""
+"""Attributes of a trial of which its `TrialRecord` is made."""
 RUN = "normsweep:run:"
 """Before a trial's number, among the study's attributes: a finished trial's cannot be written."""
 SWEEP, DATA, SAME, MODELS = (
@@ -99,7 +101,7 @@ class StudyInfo:
     models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By arm, the trial whose model was logged to MLflow, and the model's number there."""
 
-    looks: tuple[Look, ...] = ()
+    looks: tuple[Analysis, ...] = ()
     """The verdicts that were given, oldest first."""
     diagnoses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By arm, what its network looks like at initialization and after an epoch."""
@@ -147,7 +149,7 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
     return study
 
 
-def read_study(storage_url: str, name: str | None) -> tuple[StudyInfo, list[Record]]:
+def read_study(storage_url: str, name: str | None) -> tuple[StudyInfo, list[TrialRecord]]:
     """A study's record; with no name, that of the only study there is.
 
     Raises:
@@ -184,7 +186,7 @@ def _names(storage: optuna.storages.RDBStorage) -> list[str]:
     return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
 
 
-def read_studies(storage_url: str) -> Iterator[tuple[StudyInfo, list[Record]]]:
+def read_studies(storage_url: str) -> Iterator[tuple[StudyInfo, list[TrialRecord]]]:
     """The records of normsweep's studies in a database, by name.
 
     Raises:
@@ -218,7 +220,7 @@ def study_info(study: Study) -> StudyInfo:
         sweep, data, same, models, diagnoses = (
             dict(json.loads(attrs.get(key, "{}"))) for key in (SWEEP, DATA, SAME, MODELS, DIAGNOSES)
         )
-        looks = tuple(Look.from_plain(look) for look in json.loads(attrs.get(LOOKS, "[]")))
+        looks = tuple(Analysis.from_plain(look) for look in json.loads(attrs.get(LOOKS, "[]")))
         check_study(
             attrs.get(ID, ""), sweep if SWEEP in attrs else None, data if DATA in attrs else None
         )
@@ -280,7 +282,7 @@ def set_model(study: Study, arm: str, trial: int, model_id: str) -> None:
     study.set_user_attr(MODELS, json.dumps(models))
 
 
-def set_looks(study: Study, looks: Sequence[Look]) -> None:
+def set_looks(study: Study, looks: Sequence[Analysis]) -> None:
     """Record the verdicts that were given."""
     study.set_user_attr(LOOKS, json.dumps([look.plain() for look in looks]))
 
@@ -296,7 +298,7 @@ def set_run(study: Study, trial: int, run_id: str) -> None:
     study.set_user_attr(f"{RUN}{trial}", run_id)
 
 
-def records(study: Study) -> list[Record]:
+def records(study: Study) -> list[TrialRecord]:
     """All trials that were resolved, by number; those that run still have no result."""
     with readable(study.study_name):
         runs = study.attrs_after(RUN)
@@ -308,18 +310,18 @@ def records(study: Study) -> list[Record]:
     return [replace(r, run_id=runs.get(str(r.trial.number), "")) for r in everything if r]
 
 
-def to_record(row: Row) -> Record | None:
+def to_record(row: Row) -> TrialRecord | None:
     """One trial of the database as a record, or None where it never came to a `Trial`."""
     attrs = row.attrs
     if TRIAL not in attrs:
         return None
     trial = Trial.from_json(json.loads(attrs[TRIAL]))
     if RESULT in attrs:
-        return Record(trial, Result.from_json(json.loads(attrs[RESULT])))
+        return TrialRecord(trial, Result.from_json(json.loads(attrs[RESULT])))
     if row.state.is_finished():
         killed = Result(trial.number, Status.INTERRUPTED, error="the driver was killed")
-        return Record(trial, killed)
-    return Record(trial, None)
+        return TrialRecord(trial, killed)
+    return TrialRecord(trial, None)
 
 
 def _write_sweep(study: Study, sweep: Sweep) -> None:

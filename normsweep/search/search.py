@@ -10,7 +10,10 @@ from normsweep.search import record
 from normsweep.search.advisor import Advisor, distribution, make_advisor, recorded
 from normsweep.search.phase import Phase, on_record, outcome, repair, value_of
 from normsweep.search.studies import Study
-from normsweep.spec import SEARCH, DataKey, Epoch, Record, Result, Scalar, Sweep, Trial
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Scalar
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Result, Trial
 
 __all__ = ["Search"]
 
@@ -79,7 +82,7 @@ class Search(Phase):
             trial.slot, epoch.epoch, value_of(epoch, metric(trial.metric))
         )
 
-    def tell(self, result: Result) -> Record:
+    def tell(self, result: Result) -> TrialRecord:
         """Record how a trial ended; one that was stopped, or may be retried, is planned again."""
         told = super().tell(result)
         self._advisors[told.trial.arm].tell(

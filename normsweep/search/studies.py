@@ -22,7 +22,7 @@ from optuna.trial import TrialState
 from sqlalchemy import bindparam, text
 
 from normsweep.search.patience import patiently
-from normsweep.spec import Record
+from normsweep.sweep.study_record import TrialRecord
 
 __all__ = ["Row", "Study", "names_with"]
 
@@ -45,7 +45,7 @@ class Study:
         self._storage, self._id = storage, storage.get_study_id_from_name(name)
         self._begun: dict[int, int] = {}
         """Of the trials that run: Optuna's key of each, by number."""
-        self.settled: list[Record | None] = []
+        self.settled: list[TrialRecord | None] = []
         """The first trials, as far as all have ended, as records: they are not read again."""
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from normsweep.parts import Dataset
-from normsweep.spec import Trial
+from normsweep.sweep.trial import Trial
 from normsweep.training import Engine, ModelState, split
 
 __all__ = ["SavedModel", "save_model"]

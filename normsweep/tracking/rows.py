@@ -7,7 +7,8 @@ import time
 
 from mlflow.entities import Metric, Param, RunTag
 
-from normsweep.spec import CONFIRM, Epoch, Record, Result, Trial
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import CONFIRM, Epoch, Result, Trial
 
 __all__ = [
     "epoch_metrics",
@@ -97,7 +98,7 @@ def _by_metric(epoch: Epoch, metric: str, val: str, test: str) -> dict[str, floa
     return {val + metric: epoch.value, **tested}
 
 
-def final_metrics(record: Record) -> list[Metric]:
+def final_metrics(record: TrialRecord) -> list[Metric]:
     """One value a run, at step 0: the score, and what the last epoch gave."""
     result = record.result
     assert result is not None

@@ -35,8 +35,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from normsweep.databases import alone, placed
 from normsweep.errors import NormsweepError, StoreError
 from normsweep.secrets import masked
-from normsweep.spec import Epoch, Record, Status, Trial
 from normsweep.stores import check_address
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Status, Trial
 from normsweep.tracking import rows
 from normsweep.tracking.finding import remote
 from normsweep.tracking.registry import register
@@ -169,7 +170,7 @@ class Tracker:
             part = metrics[start : start + BATCH]
             self._try(lambda part=part: self._client.log_batch(run_id, metrics=part))
 
-    def finish(self, run_id: str, record: Record) -> None:
+    def finish(self, run_id: str, record: TrialRecord) -> None:
         """Write the final values and end the run."""
         result = record.result
         assert result is not None
@@ -179,7 +180,7 @@ class Tracker:
         )
         self._try(lambda: self._client.set_terminated(run_id, ENDS[result.status]))
 
-    def deliver(self, record: Record, data: Mapping[str, Any]) -> str:
+    def deliver(self, record: TrialRecord, data: Mapping[str, Any]) -> str:
         """Write a trial that the record has and MLflow has not, whole; the run's id.
 
         A run that holds all of it already is taken as it is; pieces of one are closed as KILLED.
@@ -272,7 +273,7 @@ class Tracker:
         """Where MLflow's server has a run's artifact itself, below its address."""
         return f"get-artifact?path={path}&run_uuid={run_id}"
 
-    def log_model(self, folder: Path, record: Record, name: str) -> str:
+    def log_model(self, folder: Path, record: TrialRecord, name: str) -> str:
         """Log a model that `save_model` wrote as the outcome of its trial's run; the model's id."""
         client, trial = self._client, record.trial
         tags = {"normsweep.study": self._study, "normsweep.arm": trial.arm}

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from normsweep.spec import CONFIRM, SEARCH
+from normsweep.sweep.trial import CONFIRM, SEARCH
 
 __all__ = ["ARMS_VIEW", "CONFIRM_VIEW", "TAG", "TRIALS_VIEW", "page", "run_page", "views"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from normsweep.parts import models, optimizers
-from normsweep.spec import Trial
+from normsweep.sweep.trial import Trial
 from normsweep.training.digests import config_digest
 from normsweep.training.environment import gpus
 from normsweep.training.fronts import fit_front

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from normsweep.parts import models
-from normsweep.spec import Trial
+from normsweep.sweep.trial import Trial
 from normsweep.training.engine import Engine
 from normsweep.training.inputs import Inputs
 from normsweep.training.keeping import Keep

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from normsweep.parts import Dataset, metric, models, optimizers
 from normsweep.secrets import masked
-from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.cores import (
     Core,
     Weights,

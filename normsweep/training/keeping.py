@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from normsweep.parts import Metric
-from normsweep.spec import Epoch
+from normsweep.sweep.trial import Epoch
 
 __all__ = ["Keep", "Occasions"]
 

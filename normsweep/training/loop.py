@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from normsweep.parts import ACCURACY, Metric, metric
-from normsweep.spec import Epoch, Trial
+from normsweep.sweep.trial import Epoch, Trial
 from normsweep.training.splits import Split, batch_order
 from normsweep.training.testing import TestSet, tested
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from normsweep.spec import Result
+from normsweep.sweep.trial import Result
 
 __all__ = ["ModelState", "Snapshot"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from normsweep.errors import SweepError
 from normsweep.parts import Dataset, models, optimizers
-from normsweep.spec import Trial
+from normsweep.sweep.trial import Trial
 from normsweep.training.conformity import network_problem
 from normsweep.training.cores import build_network, model_digest
 from normsweep.training.engine import Engine

@@ -14,7 +14,7 @@ import numpy as np
 
 from normsweep.parts import ACCURACY, Metric, metric, models
 from normsweep.parts.influence import quantized
-from normsweep.spec import Epoch, Tested, Trial
+from normsweep.sweep.trial import Epoch, Tested, Trial
 
 __all__ = ["synthetic_curve"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from normsweep.parts import ACCURACY, Dataset, Metric
 from normsweep.parts.influence import quantized
-from normsweep.spec import Tested
+from normsweep.sweep.trial import Tested
 from normsweep.training.fronts import Front
 
 __all__ = ["TestSet", "prepare_test", "tested"]

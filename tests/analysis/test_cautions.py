@@ -7,14 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from normsweep.analysis.evidence import Evidence, evidence
-from normsweep.spec import BASELINE, QUESTIONS, TUNED_LONG, TUNED_SHORT, Record, Status
+from normsweep.sweep.schema import QUESTIONS
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, TrialRecord
+from normsweep.sweep.trial import Status
 
 TUNED_RAW = ("none", TUNED_LONG)
 
 
 @pytest.fixture
 def found(planted, sweep) -> Callable[..., Evidence]:
-    def made(*overrides: str, searched: tuple[Record, ...] = (), default=None, **fields):
+    def made(*overrides: str, searched: tuple[TrialRecord, ...] = (), default=None, **fields):
         study = planted(**fields)
         records = [*searched, *study.records]
         plain = {**sweep(*overrides).plain(), **(default or {})}

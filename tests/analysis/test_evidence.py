@@ -9,7 +9,8 @@ import pytest
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS
-from normsweep.spec import SEARCH, Look, Record
+from normsweep.sweep.study_record import Analysis, TrialRecord
+from normsweep.sweep.trial import SEARCH
 from normsweep.training import Diagnosis, Stage
 
 ARMS = ["none", "unit"]
@@ -18,7 +19,7 @@ DIAGNOSES = {arm: Diagnosis(STAGE, STAGE).plain() for arm in ARMS}
 
 
 @pytest.fixture
-def searched(record) -> list[Record]:
+def searched(record) -> list[TrialRecord]:
     return [record(0, "none", (0.5, 0.6)), record(1, "unit", (0.7, 0.9))]
 
 
@@ -26,7 +27,7 @@ def searched(record) -> list[Record]:
 def whole(planted, sweep, searched) -> Evidence:
     study = planted()
     records = [*searched, *study.records]
-    return evidence(sweep().plain(), ARMS, [Look(5, ()), study.look], DIAGNOSES, 10, records)
+    return evidence(sweep().plain(), ARMS, [Analysis(5, ()), study.look], DIAGNOSES, 10, records)
 
 
 def frames(found: Evidence) -> dict[str, pd.DataFrame]:

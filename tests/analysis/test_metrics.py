@@ -19,7 +19,8 @@ from normsweep.analysis.tables import arms_table, epochs_table
 from normsweep.analysis.verdicts import Comparison, Rules, Word, judge
 from normsweep.parts import metric, metrics
 from normsweep.parts.influence import quantized
-from normsweep.spec import BASELINE, TUNED_LONG, Record, Tested
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TrialRecord
+from normsweep.sweep.trial import Tested
 
 LOSS = metric("log_loss")
 RULES = Rules(margin=0.02, alpha=0.05, look=1, arms=1, chance=math.log(10), metric=LOSS)
@@ -84,14 +85,14 @@ def by_metric(planted, name: str, weigh=True, chance=0.1, **fields) -> tuple:
     """A planted confirmation by another metric: the levels are its values, less than 1 in each case."""
     study = planted(**fields)
 
-    def scored(record: Record) -> Record:
+    def scored(record: TrialRecord) -> TrialRecord:
         assert record.result is not None
         curve = tuple(
             replace(e, score=e.val_accuracy, tested=e.tested and told(e.tested))
             for e in record.result.curve
         )
         trial = replace(record.trial, metric=name)
-        return Record(trial, replace(record.result, curve=curve, chance=chance))
+        return TrialRecord(trial, replace(record.result, curve=curve, chance=chance))
 
     def told(tested: Tested) -> Tested:
         right = np.unpackbits(np.frombuffer(tested.bits, np.uint8), count=tested.images)
@@ -155,7 +156,7 @@ def test_few_test_images_of_a_class_are_said_where_every_class_counts_alike(plan
 
 
 @pytest.fixture
-def searched(record) -> list[Record]:
+def searched(record) -> list[TrialRecord]:
     """Three trials by log loss: the last is the best, the second diverged."""
     made = []
     for number, values in enumerate([(0.9, 0.4), (0.8,), (0.7, 0.3)]):

@@ -12,9 +12,10 @@ from normsweep.analysis.confirmed import confirmed
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS, Declared
 from normsweep.analysis.questions import judged as put
-from normsweep.spec import BASELINE, QUESTIONS, TUNED_LONG, TUNED_SHORT, Look
+from normsweep.sweep.schema import QUESTIONS
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Analysis
 
-LOOKS = [Look(5, ())]
+LOOKS = [Analysis(5, ())]
 # What each question compares in the planted levels, by hand: trailing means of up to 3 epochs.
 EXPECTED = {
     "more_epochs": ((0.80 + 0.84 + 0.86) / 3, 0.86, 6),

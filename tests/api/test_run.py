@@ -14,7 +14,7 @@ import normsweep
 from normsweep.errors import SweepError, UserError
 from normsweep.parts import REGISTRIES, Dataset, read_sweep
 from normsweep.search import read_study
-from normsweep.spec import load_sweep
+from normsweep.sweep.loading import load_sweep
 
 SWEEP = {
     "name": "mine",

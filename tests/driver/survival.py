@@ -22,7 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from normsweep.search import read_study
-from normsweep.spec import CONFIRM, SEARCH, Record, Status
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import CONFIRM, SEARCH, Status
 
 SWEEP = """
 name = "survivor"
@@ -189,7 +190,7 @@ class Survivor:
         except SQLAlchemyError:  # not made yet, or away
             return []
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[TrialRecord]:
         return read_study(self.storage, "survivor")[1]
 
     def output(self) -> str:
@@ -245,7 +246,7 @@ class Survivor:
         study = optuna.load_study(storage=self.storage, study_name="survivor")
         assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "FAIL"}
 
-    def _assert_runs(self, records: list[Record], done: list[Record]) -> None:
+    def _assert_runs(self, records: list[TrialRecord], done: list[TrialRecord]) -> None:
         assert all(record.run_id for record in records)
         client = MlflowClient(self.tracking)
         runs = [run for run in self.runs() if "normsweep.trial" in run.data.tags]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from normsweep.driver.checkpoints import GIB, Checkpoints
-from normsweep.spec import Epoch, Result, Status, Trial
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training import ModelState, Snapshot
 
 STATE = ModelState((np.zeros(2),), (np.ones(1),))

@@ -20,7 +20,8 @@ from normsweep import export, study
 from normsweep.reporting.formats import FORMATS
 from normsweep.search import StudyInfo, read_study
 from normsweep.shell import run
-from normsweep.spec import CONFIRM, SEARCH, Record, Status
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import CONFIRM, SEARCH, Status
 
 # On digits' 360 test images, with a margin of 2 points: `none` comes to 85 · exp(-epoch) points
 # below `unit`, and so within the margin from epoch 4 on; `standardize` stays 10 points below;
@@ -76,7 +77,7 @@ class Place:
     def verdicts(self) -> pd.DataFrame:
         return pd.read_parquet(self.export("parquet")).set_index(["question", "arm"])
 
-    def read(self) -> tuple[StudyInfo, list[Record]]:
+    def read(self) -> tuple[StudyInfo, list[TrialRecord]]:
         return read_study(self.storage, "confirmed")
 
     def phases(self) -> Counter[str]:

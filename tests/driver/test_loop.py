@@ -24,7 +24,8 @@ from normsweep.errors import Interrupted
 from normsweep.execution import Event
 from normsweep.reporting.console import make_display
 from normsweep.search import Hold, Search, begin, open_study
-from normsweep.spec import DataKey, Epoch, Result, Status, Trial, load_sweep
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking import Tracker
 from normsweep.training import Finished, Keep, Snapshot
 

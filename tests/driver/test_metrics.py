@@ -20,7 +20,8 @@ from normsweep.errors import DataError, SweepError
 from normsweep.parts import catalog
 from normsweep.reporting.study_report import study_evidence
 from normsweep.search import read_study
-from normsweep.spec import CONFIRM, SEARCH, load_sweep
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.trial import CONFIRM, SEARCH
 
 SWEEP = """
 name = "loss"

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from normsweep.spec import Epoch
+from normsweep.sweep.trial import Epoch
 from normsweep.tracking import Tracker, TrackingFailed
 from tests.driver.survival import Survivor
 

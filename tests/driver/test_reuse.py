@@ -17,7 +17,9 @@ from normsweep.driver import PhaseName, Settings, run_study
 from normsweep.errors import SweepError
 from normsweep.parts import catalog
 from normsweep.search import read_study
-from normsweep.spec import Record, Result, Status, load_sweep
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Result, Status
 from normsweep.training import engine
 from normsweep.training.environment import machine
 
@@ -75,7 +77,7 @@ class Place:
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
-    def records(self, phase: str = "search") -> list[Record]:
+    def records(self, phase: str = "search") -> list[TrialRecord]:
         records = read_study(self.storage, "grid")[1]
         return [r for r in records if r.trial.phase == phase]
 
@@ -90,7 +92,7 @@ def curve(result: Result | None) -> list[tuple[object, ...]]:
     ]
 
 
-def by_epochs(records: list[Record]) -> dict[tuple[str, int], Record]:
+def by_epochs(records: list[TrialRecord]) -> dict[tuple[str, int], TrialRecord]:
     return {(r.trial.arm, r.trial.epochs): r for r in records}
 
 

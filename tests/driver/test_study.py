@@ -18,8 +18,9 @@ from normsweep.analysis import best_of_arms
 from normsweep.parts import datasets
 from normsweep.search import read_study
 from normsweep.shell import run
-from normsweep.spec import Record, Status
 from normsweep.study import app
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Status
 
 SWEEP = """
 name = "tested"
@@ -83,7 +84,7 @@ class Place:
             return 0
         return sum(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[TrialRecord]:
         return read_study(self.storage, "tested")[1]
 
     def runs(self, tracking: str | None = None) -> list:

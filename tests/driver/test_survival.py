@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 import pytest
 
-from normsweep.spec import Status
+from normsweep.sweep.trial import Status
 from tests.driver.survival import EXECUTORS, Survivor
 
 KILLS = 50

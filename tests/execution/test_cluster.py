@@ -14,7 +14,7 @@ from normsweep.errors import ClusterError
 from normsweep.execution import Cluster, Executor, Inline, Share
 from normsweep.execution.supervisor import Post, Supervisor
 from normsweep.parts import carried_parts
-from normsweep.spec import DataKey, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training import Engine, Finished
 from tests.driver.survival import Survivor
 

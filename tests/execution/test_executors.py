@@ -13,7 +13,7 @@ import pytest
 
 from normsweep.errors import DataError, StudyStopped
 from normsweep.execution import Cluster, Event, Executor, Inline, Processes, Share
-from normsweep.spec import DataKey, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training import Engine, Finished
 
 MakeExecutor = Callable[..., Executor]
@@ -217,7 +217,7 @@ def test_no_worker_outlives_a_killed_driver(digits_root, trial, tmp_path):
     code = f"""
 import os, pathlib, signal
 from normsweep.execution import Processes
-from normsweep.spec import Trial
+from normsweep.sweep.trial import Trial
 executor = Processes(pathlib.Path({str(digits_root)!r}), "cpu", 1, warm=False)
 executor.submit(Trial.from_json(pathlib.Path({str(tmp_path / "trial")!r}).read_text()))
 while not executor.poll(1.0): pass

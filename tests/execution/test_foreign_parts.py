@@ -23,7 +23,7 @@ from normsweep.parts import (
     normalizations,
     optimizers,
 )
-from normsweep.spec import DataKey, Result, Status, Trial
+from normsweep.sweep.trial import DataKey, Result, Status, Trial
 from normsweep.training import Finished
 
 UNITS = 3

@@ -4,7 +4,8 @@ import sys
 import pytest
 
 from normsweep.parts import Registry, catalog, models, optimizers, resolve_trial
-from normsweep.spec import DataKey, load_sweep
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.trial import DataKey
 
 
 def test_importing_the_parts_and_their_catalog_imports_no_backend():

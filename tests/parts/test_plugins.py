@@ -13,7 +13,7 @@ from normsweep.parts import REGISTRIES, Registry
 from normsweep.parts.registry import NameTaken
 from normsweep.search import read_study
 from normsweep.shell import run
-from normsweep.spec import Status
+from normsweep.sweep.trial import Status
 
 MODULE = '''
 import keras

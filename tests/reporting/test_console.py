@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from normsweep.reporting.console import LiveDisplay, PlainDisplay, make_display, print_table
-from normsweep.spec import Status
+from normsweep.sweep.trial import Status
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 from normsweep.reporting.note import Pages, experiment_note
 from normsweep.search import StudyInfo
-from normsweep.spec import load_sweep
+from normsweep.sweep.loading import load_sweep
 
 EVIL = '<img src=x onerror="alert(1)"> [a](javascript:alert(1)) `x` **y** | z'
 DATA = {"name": EVIL, "source": EVIL, "digest": "d1", "train_images": 10, "test_images": 5, "classes": 10}  # fmt: skip

@@ -1,7 +1,8 @@
 import pytest
 
 from normsweep.reporting.plan import Plan, duration, mean_epochs, plan_lines
-from normsweep.spec import Sweep, load_sweep
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.schema import Sweep
 
 
 @pytest.fixture

@@ -16,23 +16,16 @@ import pytest
 from normsweep.errors import SweepError
 from normsweep.parts import catalog
 from normsweep.search import Confirmation, Search, begin, open_study, read_study
-from normsweep.spec import (
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import (
     BASELINE,
-    CONFIRM,
-    SEARCH,
     TUNED_LONG,
     TUNED_SHORT,
     Configuration,
-    DataKey,
-    Epoch,
-    Record,
-    Result,
-    Status,
-    Sweep,
-    Tested,
-    Trial,
-    load_sweep,
+    TrialRecord,
 )
+from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Tested, Trial
 
 DATA = {
     "name": "digits",
@@ -105,7 +98,9 @@ def confirmation(url: str, sweep: Sweep, chosen: list[Configuration] | None = No
     return opened(url, sweep, chosen)[1]
 
 
-def tell(phase: Confirmation | Search, trial: Trial, status: Status = Status.COMPLETE) -> Record:
+def tell(
+    phase: Confirmation | Search, trial: Trial, status: Status = Status.COMPLETE
+) -> TrialRecord:
     tested = Tested(8, bytes([0b11110000])) if trial.phase == CONFIRM else None
     curve = tuple(
         Epoch(trial.number, e, 1.0, 0.5, 1.0, 0.5, 0.1, tested) for e in range(1, trial.epochs + 1)

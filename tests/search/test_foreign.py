@@ -12,7 +12,7 @@ import pytest
 from normsweep import cli, export, report
 from normsweep.search import open_study
 from normsweep.shell import run
-from normsweep.spec import load_sweep
+from normsweep.sweep.loading import load_sweep
 
 COMMANDS = {
     "best": (export.app, ["best"]),

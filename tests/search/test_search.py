@@ -17,7 +17,9 @@ from normsweep.errors import StoreError, SweepError
 from normsweep.parts import catalog, resolve_trial
 from normsweep.search import Search, begin, check_data, open_study, read_study, study_names
 from normsweep.search.advisor import make_advisor
-from normsweep.spec import DataKey, Epoch, Result, Status, Sweep, Trial, load_sweep
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 
 DATA = {
     "name": "digits",

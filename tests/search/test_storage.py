@@ -4,7 +4,7 @@ from sqlalchemy import create_engine, text
 from normsweep.errors import StoreError
 from normsweep.search import load_study, open_study
 from normsweep.search.record import begun_study
-from normsweep.spec import load_sweep
+from normsweep.sweep.loading import load_sweep
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from normsweep.search import read_study
-from normsweep.spec import Status
+from normsweep.sweep.trial import Status
 
 SWEEP = """
 name = "jaxed"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from normsweep.parts import models
-from normsweep.spec import DataKey, Result, Trial
+from normsweep.sweep.trial import DataKey, Result, Trial
 from normsweep.training import Diagnosis, Engine, Finished, Keep, diagnose
 
 ARMS = ("none", "unit", "standardize", "zca", "batch_norm")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from normsweep.parts import models, optimizers
-from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training import Engine, Finished, Keep, Snapshot
 
 
@@ -197,7 +197,7 @@ def test_the_synthetic_model_imports_no_backend(digits_root, digits_key):
     code = f"""
 import sys
 from pathlib import Path
-from normsweep.spec import DataKey, Trial
+from normsweep.sweep.trial import DataKey, Trial
 from normsweep.training import Engine
 key = DataKey({digits_key.name!r}, {digits_key.digest!r}, 0.2)
 trial = Trial(0, "none", 0, 0, key, "synthetic", {{}}, "none", "adam", {{}}, 1e-3, 128, 5)

@@ -10,7 +10,7 @@ import pytest
 
 from normsweep.parts import Dataset, metrics
 from normsweep.parts.influence import restored
-from normsweep.spec import CONFIRM, DataKey, Status, Trial
+from normsweep.sweep.trial import CONFIRM, DataKey, Status, Trial
 from normsweep.training import Engine, Finished, Keep, split
 
 NAMES = [p.name for p in metrics.registry if metrics.metric(p.name).influence]

@@ -7,7 +7,7 @@ import pytest
 
 from normsweep.errors import DataError, DeviceError, SweepError
 from normsweep.parts import Dataset
-from normsweep.spec import DataKey, Trial
+from normsweep.sweep.trial import DataKey, Trial
 from normsweep.training import Engine, Question, survey
 from normsweep.training.fronts import fit_front
 from normsweep.training.splits import batch_order, split

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from normsweep.parts import Dataset, models
-from normsweep.spec import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Tested, Trial
+from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Tested, Trial
 from normsweep.training import Engine, Finished, Keep
 
 

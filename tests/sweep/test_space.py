@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from normsweep.spec import Choice, Condition, Range, Space
+from normsweep.sweep.space import Choice, Condition, Range, Space
 
 UNIT = st.floats(0, 1, exclude_max=True)
 REALS = st.floats(-1e9, 1e9, allow_subnormal=False)

@@ -1,4 +1,4 @@
-"""`Configuration`: what an arm is trained with in the confirmation, fixed before its test images."""
+"""What a study's record holds: its trials, and what was confirmed and analysed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from normsweep.spec.space import Scalar
+from normsweep.sweep.space import Scalar
+from normsweep.sweep.trial import Result, Trial
 
-__all__ = ["BASELINE", "TUNED_LONG", "TUNED_SHORT", "Configuration", "Look"]
+__all__ = ["BASELINE", "TUNED_LONG", "TUNED_SHORT", "Analysis", "Configuration", "TrialRecord"]
 
 BASELINE, TUNED_SHORT, TUNED_LONG = "baseline", "tuned_short", "tuned_long"
 """The sweep's own; tuned at the baseline's epochs; tuned at the longest budget."""
@@ -33,7 +34,7 @@ class Configuration:
 
 
 @dataclass(frozen=True)
-class Look:
+class Analysis:
     """A verdict that was given: on how many seeds, for which configurations."""
 
     seeds: int
@@ -50,9 +51,26 @@ class Look:
         return asdict(self)
 
     @classmethod
-    def from_plain(cls, content: Mapping[str, Any]) -> Look:
+    def from_plain(cls, content: Mapping[str, Any]) -> Analysis:
         """The look that `plain` wrote."""
         configurations = tuple(
             Configuration(**{**c, "runs": tuple(c["runs"])}) for c in content["configurations"]
         )
         return cls(content["seeds"], configurations)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial as the study's database holds it."""
+
+    trial: Trial
+    result: Result | None
+    """None while the trial runs."""
+    run_id: str = ""
+    """The MLflow run that holds all of it; empty where it was not delivered yet."""
+
+    @property
+    def place(self) -> tuple[str, str, int, str]:
+        """What of the plan it fills: a trial that is tried again fills the same place."""
+        trial = self.trial
+        return trial.phase, trial.arm, trial.slot, trial.configuration

@@ -10,14 +10,25 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
-from normsweep.spec.space import Scalar
+from normsweep.sweep.space import Scalar
 
-__all__ = ["CONFIRM", "SEARCH", "DataKey", "Epoch", "Record", "Result", "Status", "Tested", "Trial"]
+__all__ = [
+    "CONFIRM",
+    "SEARCH",
+    "DataKey",
+    "Epoch",
+    "PhaseName",
+    "Result",
+    "Status",
+    "Tested",
+    "Trial",
+]
 
 SEARCH, CONFIRM = "search", "confirm"
 """The phases of a study."""
+PhaseName = Literal["search", "confirm", "all"]
 
 
 class Status(StrEnum):
@@ -240,23 +251,6 @@ class Result:
         status = Status(content["status"])
         chance = float(content["chance"])
         return cls(**{**content, "status": status, "curve": curve, "chance": chance})
-
-
-@dataclass(frozen=True)
-class Record:
-    """A trial as the study's database holds it."""
-
-    trial: Trial
-    result: Result | None
-    """None while the trial runs."""
-    run_id: str = ""
-    """The MLflow run that holds all of it; empty where it was not delivered yet."""
-
-    @property
-    def place(self) -> tuple[str, str, int, str]:
-        """What of the plan it fills: a trial that is tried again fills the same place."""
-        trial = self.trial
-        return trial.phase, trial.arm, trial.slot, trial.configuration
 
 
 def _digest(content: Mapping[str, Any]) -> str:

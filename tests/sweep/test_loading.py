@@ -3,16 +3,9 @@ import tomllib
 import pytest
 
 from normsweep.errors import SweepError
-from normsweep.spec import (
-    Baseline,
-    Choice,
-    Condition,
-    Confirm,
-    Range,
-    find_sweep,
-    load_sweep,
-    shipped_sweeps,
-)
+from normsweep.sweep.loading import find_sweep, load_sweep, shipped_sweeps
+from normsweep.sweep.schema import Baseline, Confirm
+from normsweep.sweep.space import Choice, Condition, Range
 
 FULL = """
 name = "full"

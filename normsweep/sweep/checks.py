@@ -1,20 +1,31 @@
-"""The rules that hold between the keys of a sweep file."""
+"""The rules that hold between the keys of a sweep file, and the names that are legal in it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from normsweep.spec.catalog import Catalog
-from normsweep.spec.problems import Problem, nearest, one_of, shown
-from normsweep.spec.space import Choice, Dimension, Space
-from normsweep.spec.sweep import MOST, Confirm, Data, Model, Sweep
+from normsweep.sweep.problems import Problem, nearest, one_of, shown
+from normsweep.sweep.schema import MOST, Confirm, Data, Model, Sweep
+from normsweep.sweep.space import Choice, Dimension, Space
 
-__all__ = ["cross_checks"]
+__all__ = ["Catalog", "cross_checks"]
 
 NEEDED = ("normalization", "learning_rate", "optimizer", "epochs")
 TRIAL = (*NEEDED, "batch_size")
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Registered names, handed in by whoever knows the parts, each with the names of the options that it takes."""
+
+    normalizations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optimizers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    datasets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:

@@ -12,9 +12,9 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
-from normsweep.spec.durations import seconds
-from normsweep.spec.space import Choice, Dimension, Scalar, Space
+from normsweep.sweep.space import Choice, Dimension, Scalar, Space
 
 __all__ = [
     "MOST",
@@ -28,7 +28,29 @@ __all__ = [
     "Sweep",
     "is_name",
     "meanings",
+    "seconds",
 ]
+
+DURATION = "seconds as a number above 0, or a text such as 45s, 90m, 1h30m or 2d"
+UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+WRITTEN = re.compile("".join(rf"(?:{NUMBER}{unit})?" for unit in UNITS))
+
+
+def seconds(value: Any) -> Any:
+    """The seconds of a text; what is no text is left as it is.
+
+    Raises:
+        PydanticCustomError: the text is no length of time.
+    """
+    if not isinstance(value, str):
+        return value
+    found = WRITTEN.fullmatch(value.strip().replace(" ", ""))
+    parts = found.groups() if found else ()
+    if not any(parts):
+        raise PydanticCustomError("duration", DURATION)  # type: ignore[arg-type]
+    return sum(float(part or 0) * unit for part, unit in zip(parts, UNITS.values(), strict=True))
+
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 LONGEST_NAME = 100

@@ -12,13 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from normsweep.errors import SweepError
-from normsweep.spec.catalog import Catalog
-from normsweep.spec.checks import cross_checks
-from normsweep.spec.problems import Problem, nearest, shown
-from normsweep.spec.space import Space
-from normsweep.spec.space_parsing import parse_space
-from normsweep.spec.sweep import Section, Sweep, meanings
-from normsweep.spec.values import illegal_values
+from normsweep.sweep.checks import Catalog, cross_checks
+from normsweep.sweep.problems import Problem, illegal_values, nearest, shown
+from normsweep.sweep.schema import Section, Sweep, meanings
+from normsweep.sweep.space import Space
+from normsweep.sweep.space_parsing import parse_space
 
 __all__ = ["Draft", "find_sweep", "load_sweep", "shipped_sweeps"]
 

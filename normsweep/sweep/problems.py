@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Problem", "nearest", "one_of", "shown"]
+from normsweep.plain import UNSEEN
+
+__all__ = ["Problem", "illegal_values", "nearest", "one_of", "shown"]
 
 
 @dataclass(frozen=True)
@@ -49,3 +51,28 @@ def one_of(received: Any, legal: Iterable[str]) -> str:
     names = list(legal)
     hint = nearest(received, names) if isinstance(received, str) else ""
     return f"received {shown(received)}; legal: {', '.join(names)}{hint}"
+
+
+LARGEST = 2**63
+"""As TOML has it; beyond, a number fits no float and no database."""
+
+
+def illegal_values(raw: Any, key: str = "") -> Iterator[Problem]:
+    """Texts with characters that nobody sees, and whole numbers beyond 64 bits."""
+    match raw:
+        case dict():
+            for name, value in raw.items():
+                inner = f"{key}.{name}" if key else name
+                if UNSEEN.search(name):
+                    yield Problem(inner, f"received the key {shown(name)}; legal: {SEEN}")
+                yield from illegal_values(value, inner)
+        case list():
+            for item in raw:
+                yield from illegal_values(item, key)
+        case str() if UNSEEN.search(raw):
+            yield Problem(key, f"received {shown(raw)}; legal: {SEEN}")
+        case int() if not -LARGEST <= raw < LARGEST:
+            yield Problem(key, f"received {shown(raw)}; legal: a whole number of 64 bits")
+
+
+SEEN = "a text without control characters"

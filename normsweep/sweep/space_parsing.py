@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from normsweep.spec.problems import Problem, nearest, one_of, shown
-from normsweep.spec.space import Choice, Condition, Dimension, Range, Space
+from normsweep.sweep.problems import Problem, nearest, one_of, shown
+from normsweep.sweep.space import Choice, Condition, Dimension, Range, Space
 
 __all__ = ["KEYS", "parse_space"]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from normsweep.spec import DataKey, Epoch, Result, Status, Tested, Trial
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Tested, Trial
 
 
 def result(*losses: float, status: Status = Status.COMPLETE, **fields) -> Result:

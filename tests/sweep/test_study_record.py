@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 
 from normsweep.errors import SweepError
-from normsweep.spec import BASELINE, TUNED_LONG, Configuration, Look, Sweep, load_sweep
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, Analysis, Configuration
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_a_baseline_has_to_take_what_is_compared(sweep):
 
 def test_the_same_runs_seen_again_are_no_further_look():
     params = {"normalization": "none", "learning_rate": 0.1, "epochs": 8}
-    look = Look(3, (Configuration("none", TUNED_LONG, params, 2, 8, 5, (5, 7, None)),))
+    look = Analysis(3, (Configuration("none", TUNED_LONG, params, 2, 8, 5, (5, 7, None)),))
     (only,) = look.configurations
     for same in ({"trial": 9}, {"among": 9}, {"selected_at": 4}):
         assert replace(look, configurations=(replace(only, **same),)).seen == look.seen
@@ -91,11 +93,11 @@ def test_the_same_runs_seen_again_are_no_further_look():
 
 def test_a_look_survives_json():
     params = {"normalization": "none", "learning_rate": 1 / 3e4, "nesterov": True, "epochs": 8}
-    look = Look(
+    look = Analysis(
         3,
         (
             Configuration("none", BASELINE, params, runs=(4, None, 9)),
             Configuration("none", TUNED_LONG, params, 2, 8, 5, (5, 7, 10)),
         ),
     )
-    assert Look.from_plain(json.loads(json.dumps(look.plain()))) == look
+    assert Analysis.from_plain(json.loads(json.dumps(look.plain()))) == look

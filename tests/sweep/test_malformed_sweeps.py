@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from normsweep.errors import SweepError
-from normsweep.spec import Catalog, load_sweep
+from normsweep.sweep.checks import Catalog
+from normsweep.sweep.loading import load_sweep
 
 MISSING = object()
 

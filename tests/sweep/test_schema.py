@@ -1,8 +1,8 @@
 import pytest
 from pydantic_core import PydanticCustomError
 
-from normsweep.spec import load_sweep
-from normsweep.spec.durations import seconds
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.schema import seconds
 
 
 @pytest.mark.parametrize(
