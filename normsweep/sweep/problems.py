@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from normsweep.plain import UNSEEN
+from normsweep.text import UNSEEN
 
 __all__ = ["Problem", "illegal_values", "nearest", "one_of", "shown"]
 

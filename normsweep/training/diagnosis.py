@@ -17,9 +17,8 @@ import numpy as np
 from normsweep.parts import models
 from normsweep.sweep.trial import Trial
 from normsweep.training.engine import Engine
-from normsweep.training.inputs import Inputs
-from normsweep.training.keeping import Keep
-from normsweep.training.state import ModelState
+from normsweep.training.preprocessing import Inputs
+from normsweep.training.snapshot import Keep, ModelState
 
 __all__ = ["Diagnosis", "Stage", "diagnose"]
 

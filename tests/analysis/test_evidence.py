@@ -11,7 +11,7 @@ from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS
 from normsweep.sweep.study_record import Analysis, TrialRecord
 from normsweep.sweep.trial import SEARCH
-from normsweep.training import Diagnosis, Stage
+from normsweep.training.diagnosis import Diagnosis, Stage
 
 ARMS = ["none", "unit"]
 STAGE = Stage(33.0, 78.0, 1.2e5, 41.5, 0.25, (("dense_1", 2.0),))

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from normsweep.analysis.insides import gradients_table, inputs_table
-from normsweep.training import Diagnosis, Stage
+from normsweep.training.diagnosis import Diagnosis, Stage
 
 START = Stage(33.0, 78.0, 1.2e5, 41.5, 0.25, (("conv2d_1", 30.0), ("dense_1", 2.0)))
 AFTER = Stage(33.0, 78.0, 1.2e5, math.inf, math.nan, (("conv2d_1", 3.0), ("dense_1", math.nan)))

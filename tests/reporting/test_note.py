@@ -1,5 +1,5 @@
 from normsweep.reporting.note import Pages, experiment_note
-from normsweep.search import StudyInfo
+from normsweep.store.encoding import StudyInfo
 from normsweep.sweep.loading import load_sweep
 
 EVIL = '<img src=x onerror="alert(1)"> [a](javascript:alert(1)) `x` **y** | z'
