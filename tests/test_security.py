@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import MetaData, create_engine, select
-from tests.driver.survival import EXECUTORS, Survivor
+from tests.runner.survival import EXECUTORS, Survivor
 
 from normsweep.store.storage import read_study
 from normsweep.sweep.trial import Status

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.driver.survival import Survivor
+from tests.runner.survival import Survivor
 
 from normsweep.errors import ClusterError
 from normsweep.executors.inline import Inline

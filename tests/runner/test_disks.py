@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.driver.survival import Survivor
+from tests.runner.survival import Survivor
 
 MIB = 2**20
 SIZE = 24 * MIB

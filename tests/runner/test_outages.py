@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
-from tests.driver.survival import Survivor
+from tests.runner.survival import Survivor
 
 from normsweep.errors import TrackingFailed
 from normsweep.sweep.trial import Epoch

@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from tests.driver.survival import EXECUTORS, Survivor
+from tests.runner.survival import EXECUTORS, Survivor
 
 SIGNALS = {
     "Ctrl-C": (signal.SIGINT,),

@@ -12,7 +12,7 @@ from collections import Counter
 import numpy as np
 import optuna
 import pytest
-from tests.driver.survival import EXECUTORS, Survivor
+from tests.runner.survival import EXECUTORS, Survivor
 
 from normsweep.sweep.trial import Status
 
