@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from normsweep.executors.protocol import Call, Event, Raised, Returned, answer
+from normsweep.executors.protocol import Call, Event, Raised, Returned, answer, make_engine
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
-from normsweep.training.engine import Engine, Finished, Training
+from normsweep.training.engine import Finished, Training
 from normsweep.training.reproducibility import Device, environment
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Inline"]
 
@@ -25,12 +25,18 @@ class Inline:
     blocks = True
 
     def __init__(
-        self, data_root: Path, device: Device, threads: int, trial_timeout: float | None = None
+        self,
+        data_root: Path,
+        device: Device,
+        threads: int,
+        trial_timeout: float | None = None,
+        *,
+        trained: bool = True,
     ) -> None:
         # Too late where the caller has imported the backend already: then its settings hold.
         if "keras" not in sys.modules:
             os.environ.update(environment(device, threads))
-        self._engine = Engine(data_root)
+        self._engine = make_engine(data_root, trained)
         self._timeout = trial_timeout
         self._trial: Trial | None = None
         self._training: Training | None = None
@@ -42,10 +48,12 @@ class Inline:
     def provide(self, digest: str) -> None:
         """It is here already."""
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         """Take up a trial; it runs in `poll`."""
         self._trial, self._curve, self._go_on = trial, [], None
-        self._training = self._engine.train(trial, keep, start)
+        self._training = self._engine.train(trial, policy, start)
         self._started = time.time()
 
     def poll(self, timeout: float) -> list[Event]:

@@ -16,7 +16,7 @@ from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import without_secrets
 from normsweep.training.engine import Finished
 from normsweep.training.reproducibility import Device, environment
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Processes"]
 
@@ -45,7 +45,7 @@ class Processes:
         *,
         jobs: int = 1,
         trial_memory: float | None = None,
-        warm: bool = True,
+        trained: bool = True,
         asks: bool = False,
         parts: bytes = b"",
     ) -> None:
@@ -58,12 +58,12 @@ class Processes:
             trial_timeout: seconds after which a trial is killed.
             jobs: how many trials run side by side.
             trial_memory: GiB of memory beyond which a worker is killed with its trial.
-            warm: whether workers import the backend before they are given work.
+            trained: whether the model is trained; if not, workers import no backend.
             asks: whether a trial waits for `reply` after each epoch.
             parts: what `carried_parts` gave, for workers to take.
         """
         self.slots = jobs
-        self._setup = Setup(data_root, warm, asks, parts)
+        self._setup = Setup(data_root, trained, asks, parts)
         self._timeout, self._memory = trial_timeout, trial_memory
         shared = {**without_secrets(os.environ), **environment(device, threads)}
         self._seats = [{**shared, **own} for own in seats(device, jobs)]
@@ -74,11 +74,13 @@ class Processes:
     def provide(self, digest: str) -> None:
         """It is here already: workers read the folder."""
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         """Hand a trial to a worker that has none; a lost one is replaced first."""
         worker = self._free()
         worker.job = Job(trial, time.monotonic() + (WAKING if worker.spoke else STARTING))
-        worker.send(Train(trial, keep, start))
+        worker.send(Train(trial, policy, start))
 
     def poll(self, timeout: float) -> list[Event]:
         """What workers said, and what became of trials whose limits are passed or worker is gone."""

@@ -20,7 +20,7 @@ from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Result, Status, Trial
 from normsweep.training.engine import Finished
 from normsweep.training.reproducibility import Device, environment
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Cluster"]
 
@@ -51,7 +51,7 @@ class Cluster:
         jobs: int | None = None,
         share: Share | None = None,
         trial_memory: float | None = None,
-        warm: bool = True,
+        trained: bool = True,
         asks: bool = False,
         parts: bytes = b"",
     ) -> None:
@@ -66,7 +66,7 @@ class Cluster:
             jobs: how many trials run side by side; None: as many as the nodes have room for.
             share: what of a node each trial is given; None: a CPU a thread, a GPU where there are.
             trial_memory: GiB of memory beyond which a worker is killed with its trial.
-            warm: whether workers import the backend before they are given work.
+            trained: whether the model is trained; if not, workers import no backend.
             asks: whether a trial waits for `reply` after each epoch.
             parts: what `carried_parts` gave, for workers to take.
 
@@ -90,7 +90,7 @@ class Cluster:
             trial_timeout=trial_timeout,
             trial_memory=trial_memory,
             gpus=share.gpus or 0.0,
-            warm=warm,
+            trained=trained,
             asks=asks,
             parts=parts,
         )
@@ -99,7 +99,7 @@ class Cluster:
         )(Supervisor)
         self._hire: Callable[[], Any] = lambda: remote.remote(post)
         self._data: dict[str, Any] = {}
-        self._waiting: deque[tuple[Job, Keep | None, Snapshot | None]] = deque()
+        self._waiting: deque[tuple[Job, CheckpointPolicy | None, Snapshot | None]] = deque()
         self._pending: list[Event] = []
         self._seats = [Seat() for _ in range(self.slots)]
         for seat in self._seats:
@@ -112,9 +112,11 @@ class Cluster:
             if seat.actor is not None:
                 seat.actor.take.remote(self._data[digest])
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         """Hand a trial to the next supervisor that is free."""
-        self._waiting.append((Job(trial, time.monotonic()), keep, start))
+        self._waiting.append((Job(trial, time.monotonic()), policy, start))
 
     def poll(self, timeout: float) -> list[Event]:
         """What supervisors said, and what became of the trials of those that are gone."""
@@ -223,12 +225,12 @@ class Cluster:
         """A supervisor is gone; a trial that it had not begun is given to another one."""
         if getattr(error, "actor_init_failed", False):
             raise StudyStopped(f"a worker cannot be started on the cluster: {reason(error)}")
-        job, keep, start, begun = seat.job, seat.keep, seat.start, self._begun(seat)
+        job, policy, start, begun = seat.job, seat.policy, seat.start, self._begun(seat)
         self._dismiss(seat)
         if job is None:
             return []
         if not begun:
-            self._waiting.appendleft((Job(job.trial, time.monotonic()), keep, start))
+            self._waiting.appendleft((Job(job.trial, time.monotonic()), policy, start))
             return []
         return [
             _ended(job, Status.CRASHED, f"lost with its node or its Ray worker: {reason(error)}")

@@ -16,7 +16,16 @@ import traceback
 from typing import Any, BinaryIO
 
 from normsweep.errors import UserError
-from normsweep.executors.protocol import Begun, Call, Raised, Reply, Setup, Train, answer
+from normsweep.executors.protocol import (
+    Begun,
+    Call,
+    Raised,
+    Reply,
+    Setup,
+    Train,
+    answer,
+    make_engine,
+)
 from normsweep.parts.catalog import take_parts
 from normsweep.sweep.trial import Epoch, Result, Status
 from normsweep.training.engine import Engine, Finished
@@ -32,8 +41,8 @@ def main() -> None:
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
     setup: Setup = inbox.get()
-    engine = Engine(setup.data_root)
-    broken = _unpacked(setup.parts) or (_warm(engine) if setup.warm else None)
+    engine = make_engine(setup.data_root, setup.trained)
+    broken = _unpacked(setup.parts) or _warm(engine)
     while True:
         match inbox.get():
             case Train() as job:
@@ -105,7 +114,7 @@ def _train(
     engine: Engine, job: Train, asks: bool, inbox: queue.SimpleQueue[Any], outbox: BinaryIO
 ) -> None:
     _send(outbox, Begun(job.trial.number))
-    training = engine.train(job.trial, job.keep, job.start)
+    training = engine.train(job.trial, job.policy, job.start)
     go_on: bool | None = None
     while True:
         try:

@@ -21,8 +21,8 @@ from normsweep.store.locks import Hold
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import masked, printable
-from normsweep.training.engine import Engine, Finished
-from normsweep.training.snapshot import Keep, ModelState, Snapshot
+from normsweep.training.engine import Finished, identity
+from normsweep.training.snapshot import CheckpointPolicy, ModelState, Snapshot
 
 __all__ = ["run_phase"]
 
@@ -126,7 +126,7 @@ class _Loop:
         start = None if slow else self._checkpoints.start(trial)
         if start is not None:
             self._starts[trial.number] = start
-        self._executor.submit(trial, self._keep_of(trial), start)
+        self._executor.submit(trial, self._policy(trial), start)
         return True
 
     def handle(self, events: list[Event]) -> None:
@@ -197,15 +197,15 @@ class _Loop:
         self._display.finished(record)
         self._count_failures(event.result)
 
-    def _keep_of(self, trial: Trial) -> Keep:
+    def _policy(self, trial: Trial) -> CheckpointPolicy:
         """The states of a trial that are worth having."""
         if not self._checkpoints.wanted:
-            return Keep()
+            return CheckpointPolicy()
         if self._phase.extendable:
-            return Keep(-math.inf, self._phase.budgets(trial), self._checkpoints.every)
+            return CheckpointPolicy(-math.inf, self._phase.budgets(trial), self._checkpoints.every)
         best, sign = self._best.get(trial.arm), metric(trial.metric).sign
         least = sign * best.result.score if best and best.result else -math.inf
-        return Keep(least, every=self._checkpoints.every)
+        return CheckpointPolicy(least, every=self._checkpoints.every)
 
     def _keep(self, record: TrialRecord, state: ModelState | None) -> None:
         """Keep a last state; where it is there for the arm's best alone, in the place of the one before."""
@@ -246,7 +246,7 @@ class _Loop:
     def _identity(self, trial: Trial) -> Mapping[str, str]:
         """What the trial's bits would depend on; nothing where that cannot be told: it is trained."""
         try:
-            return self._executor.call(Engine.identity, trial)
+            return self._executor.call(identity, trial)
         except NormsweepError:
             return {}
 

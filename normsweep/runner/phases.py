@@ -14,7 +14,7 @@ from normsweep.console.display import Display
 from normsweep.console.live_display import make_display
 from normsweep.errors import NormsweepError, StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
-from normsweep.parts import models
+from normsweep.parts.catalog import is_trained
 from normsweep.runner.checkpoints import Checkpoints, states_of
 from normsweep.runner.closing import (
     deliver_ending,
@@ -198,9 +198,11 @@ def diagnose_arms(
     signals: Signals,
 ) -> None:
     """Look into every arm's network at the baseline, once a study; a failure is told, and no more."""
+    if not is_trained(confirmation.sweep.model.name):
+        return
     known = confirmation.info.diagnoses
     for trial in _baselines(confirmation.sweep, confirmation, data):
-        if trial.arm in known or trial.model == models.SIMULATED:
+        if trial.arm in known:
             continue
         try:
             with signals.waiting():
@@ -208,8 +210,7 @@ def diagnose_arms(
         except NormsweepError as error:
             display.note(f"{trial.arm}: could not be looked into: {str(error).strip()[-300:]}")
             continue
-        if found is not None:
-            set_diagnosis(study, trial.arm, found.plain())
+        set_diagnosis(study, trial.arm, found.plain())
 
 
 def _baselines(sweep: Sweep, confirmation: Confirmation, data: DataKey) -> list[Trial]:

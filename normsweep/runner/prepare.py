@@ -22,7 +22,9 @@ from normsweep.search.plan import CONFIGURATIONS, Plan, mean_epochs, without
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.trial import DataKey, Trial
-from normsweep.training.preflight import Findings, Question, network_digest, survey
+from normsweep.training.engine import preflight
+from normsweep.training.keras_engine import network_digest
+from normsweep.training.preflight import Findings, PreflightRequest
 from normsweep.training.reproducibility import Device
 
 __all__ = ["Prepared", "identified", "load_data", "prepare", "print_plan"]
@@ -83,11 +85,11 @@ def prepare(
     """
     names = [str(name) for name in sweep.search.space.choices("normalization")]
     names.sort(key=lambda name: name != sweep.reference)  # of two alike the reference is kept
-    question = Question(_examples(sweep, data, names[0]), tuple(names), device, measure)
+    request = PreflightRequest(_examples(sweep, data, names[0]), tuple(names), device, measure)
     with signals.waiting():
-        findings = executor.call(survey, question)
+        findings = executor.call(preflight, request)
     reduced = without(sweep, findings.same)
-    batch_size = question.trials[0].batch_size
+    batch_size = request.trials[0].batch_size
     if not measure:
         return Prepared(reduced, findings, None, 0.0)
     epoch = _epoch_seconds(findings, batch_size)
@@ -159,7 +161,7 @@ def _epoch_seconds(findings: Findings, batch_size: int) -> float:
 
 
 def print_plan(prepared: Prepared, about: Mapping[str, Any], console: Console) -> None:
-    """The plan, with what the survey found."""
+    """The plan, with what was found before the first trial."""
     findings = prepared.findings
     plan = Plan(
         sweep=prepared.sweep,

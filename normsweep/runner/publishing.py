@@ -10,7 +10,7 @@ from normsweep.analysis.tables import best_of_arms
 from normsweep.console.display import Display
 from normsweep.errors import StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
-from normsweep.parts import models
+from normsweep.parts.catalog import is_trained
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.search.search_phase import Search
@@ -20,7 +20,7 @@ from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking.model_registry import aliases, model_uri, save_model
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.engine import Finished
-from normsweep.training.snapshot import Keep, ModelState
+from normsweep.training.snapshot import CheckpointPolicy, ModelState
 
 __all__ = ["log_best_models", "model_uris", "register_models"]
 
@@ -42,11 +42,13 @@ def log_best_models(
     Returns:
         The arms whose model should be in MLflow by now, and is not.
     """
+    if not is_trained(search.sweep.model.name):
+        return []
     logged, records = search.info.models, search.records()
     lacking: list[str] = []
     for arm, record in best_of_arms(records).items():
         number = record.trial.number
-        if record.trial.model == models.SIMULATED or logged.get(arm, {}).get("trial") == number:
+        if logged.get(arm, {}).get("trial") == number:
             continue
         if not record.run_id:
             display.note(f"model of {arm} not logged: MLflow does not have its trial {number} yet")
@@ -105,7 +107,7 @@ def _trained_again(
     trial: Trial, checkpoints: Checkpoints, executor: Executor, signals: Signals
 ) -> ModelState | None:
     """The trial's weights where they were not kept: the same trial gives the same ones."""
-    executor.submit(trial, Keep.last(), checkpoints.start(trial))
+    executor.submit(trial, CheckpointPolicy.last(), checkpoints.start(trial))
     while True:
         with signals.waiting():
             events = executor.poll(0.5)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from normsweep.errors import StoreError
 from normsweep.executors.processes import Processes
-from normsweep.parts import datasets, models
-from normsweep.parts.catalog import carried_parts
+from normsweep.parts import datasets
+from normsweep.parts.catalog import carried_parts, is_trained
 from normsweep.runner.interrupts import Signals
 from normsweep.store.encoding import StudyInfo
 from normsweep.sweep.study_record import TrialRecord
@@ -86,8 +86,8 @@ def rerun(
     threads = int(machine["threads"]) if machine.get("threads", "").isdigit() else info.threads or 1
     place = device or ("cpu" if machine.get("device", "").startswith("CPU") else "auto")
     with Signals() as signals, _data(info, trial, root, data_dir) as folder:
-        warm = trial.model != models.SIMULATED
-        executor = Processes(folder.absolute(), place, threads, warm=warm, parts=carried_parts())
+        trained, parts = is_trained(trial.model), carried_parts()
+        executor = Processes(folder.absolute(), place, threads, trained=trained, parts=parts)
         try:
             executor.submit(trial)
             return Rerun(record.result, _result(executor, signals, say))

@@ -17,8 +17,7 @@ from normsweep.executors.protocol import Executor
 from normsweep.executors.ray_connection import Share
 from normsweep.executors.ray_executor import Cluster
 from normsweep.palette import of_arms
-from normsweep.parts import models
-from normsweep.parts.catalog import carried_parts
+from normsweep.parts.catalog import carried_parts, is_trained
 from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import identified, load_data, prepare, print_plan
@@ -141,13 +140,19 @@ def _cores() -> int:
 
 
 def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -> Executor:
-    limits = sweep.execution
+    limits, trained = sweep.execution, is_trained(sweep.model.name)
     if settings.executor == "inline":
-        return Inline(data_root, settings.device, threads, limits.trial_timeout)
+        return Inline(
+            data_root,
+            settings.device,
+            threads,
+            limits.trial_timeout,
+            trained=trained,
+        )
     place = (data_root.absolute(), settings.device, threads, limits.trial_timeout)
     options: dict[str, Any] = {
         "trial_memory": limits.trial_memory,
-        "warm": sweep.model.name != models.SIMULATED,
+        "trained": trained,
         "asks": sweep.search.pruner != "none",
         "parts": carried_parts(),
     }

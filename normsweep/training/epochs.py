@@ -18,7 +18,7 @@ from normsweep.parts.dataset import Dataset
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.sweep.trial import Epoch, Tested, Trial
-from normsweep.training.preprocessing import Front, Split, batch_order
+from normsweep.training.preprocessing import Preprocessing, Split, batch_order
 
 __all__ = ["TestSet", "prepare_test", "tested", "train_epochs"]
 
@@ -114,16 +114,16 @@ class TestSet:
     __test__ = False  # no class of tests
 
     x: Array
-    """(n, height, width, channels): normalized where the arm's front is fixed, else raw."""
+    """(n, height, width, channels): normalized where the arm's preprocessing is fixed, else raw."""
     y: Array
     """(n,) int64."""
     digest: str
     """SHA-256 of the raw test images and labels, hexadecimal."""
 
 
-def prepare_test(dataset: Dataset, front: Front) -> TestSet:
-    """The test images of an arm whose front was fitted to a training split."""
-    x = front.apply(dataset.x_test) if front.fixed else dataset.x_test
+def prepare_test(dataset: Dataset, preprocessing: Preprocessing) -> TestSet:
+    """The test images of an arm whose preprocessing was fitted to a training split."""
+    x = preprocessing.apply(dataset.x_test) if preprocessing.fixed else dataset.x_test
     return TestSet(x, dataset.y_test, dataset.test_digest)
 
 

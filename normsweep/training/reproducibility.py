@@ -24,6 +24,7 @@ __all__ = [
     "gpus",
     "limit_gpu_memory",
     "machine",
+    "package_versions",
     "precision",
     "require",
     "seeded",
@@ -96,16 +97,12 @@ def machine() -> Mapping[str, str]:
         "backend": backend,
         f"{backend}_version": version(backend),
         "keras_version": version("keras"),
-        **_plain_versions(),
+        **package_versions(),
     }
 
 
-def simulated_machine() -> dict[str, str]:
-    """The same for trials that train nothing."""
-    return {"device": "none (simulated)", "threads": "1", "backend": "none", **_plain_versions()}
-
-
-def _plain_versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Versions that every trial depends on, trained or not."""
     packages = ("numpy", "normsweep")
     versions = {f"{name}_version": version(name) for name in packages}
     return {"python_version": platform.python_version(), **versions}

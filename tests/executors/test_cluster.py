@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.runner.survival import Survivor
 
 from normsweep.errors import ClusterError
 from normsweep.executors.inline import Inline
@@ -20,6 +19,7 @@ from normsweep.executors.ray_executor import Cluster
 from normsweep.parts.catalog import carried_parts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
+from tests.runner.survival import Survivor
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_
     real = replace(trial, model="mlp", model_options={"units": 8, "layers": 1}, epochs=20)
     trials = [replace(real, number=n, learning_rate=0.01 / (n + 1)) for n in range(2)]
     place = {"address": nodes.address, "jobs": 2, "share": Share(1, None)}
-    executor = Cluster(digits_root, "cpu", 1, **place, warm=True, asks=True)
+    executor = Cluster(digits_root, "cpu", 1, **place, trained=True, asks=True)
     try:
         executor.provide(digits_key.digest)
         for one in trials:
@@ -147,7 +147,13 @@ def test_trials_wait_for_a_node_with_room_and_none_is_stuck(
 ):
     """Of five supervisors two have room: all trials run on those two."""
     executor = Cluster(
-        digits_root, "cpu", 1, address=two_nodes.address, jobs=5, share=Share(1, None), warm=False
+        digits_root,
+        "cpu",
+        1,
+        address=two_nodes.address,
+        jobs=5,
+        share=Share(1, None),
+        trained=False,
     )
     try:
         executor.provide(digits_key.digest)
@@ -163,7 +169,7 @@ def test_workers_have_the_data_and_no_secret(digits_root, digits_key, two_nodes,
     monkeypatch.setenv("PGPASSWORD", "hunter2")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     executor = Cluster(
-        digits_root, "cpu", 1, address=two_nodes.address, share=Share(1, None), warm=False
+        digits_root, "cpu", 1, address=two_nodes.address, share=Share(1, None), trained=False
     )
     try:
         executor.provide(digits_key.digest)

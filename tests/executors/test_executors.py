@@ -29,13 +29,13 @@ def make(request, digits_root: Path, digits_key: DataKey) -> Iterator[MakeExecut
 
     def executor(**options) -> Executor:
         if request.param == "inline":
-            options.pop("warm", None), options.pop("asks", None)
+            options.pop("asks", None)
             made.append(Inline(digits_root, "cpu", 2, **options))
         elif request.param == "processes":
-            options.setdefault("warm", False)
+            options.setdefault("trained", False)
             made.append(Processes(digits_root, "cpu", 2, **options))
         else:
-            options = {"warm": False, "jobs": 1, "share": Share(1, None), **options}
+            options = {"trained": False, "jobs": 1, "share": Share(1, None), **options}
             address = request.getfixturevalue("two_nodes").address
             made.append(Cluster(digits_root, "cpu", 2, address=address, **options))
         made[-1].provide(digits_key.digest)
@@ -48,7 +48,7 @@ def make(request, digits_root: Path, digits_key: DataKey) -> Iterator[MakeExecut
 
 @pytest.fixture
 def processes(digits_root: Path) -> Iterator[Processes]:
-    executor = Processes(digits_root, "cpu", 2, warm=False)
+    executor = Processes(digits_root, "cpu", 2, trained=False)
     yield executor
     executor.close()
 
@@ -181,7 +181,7 @@ def test_a_worker_that_dies_costs_its_own_trial_only(processes, trial, number):
 
 
 def test_a_worker_that_stops_answering_is_killed_at_the_time_limit(digits_root, trial):
-    executor = Processes(digits_root, "cpu", 2, trial_timeout=1.0, warm=False)
+    executor = Processes(digits_root, "cpu", 2, trial_timeout=1.0, trained=False)
     try:
         victim = worker_of(executor)
         executor.submit(slow(trial))
@@ -222,7 +222,7 @@ def test_no_worker_outlives_a_killed_driver(digits_root, trial, tmp_path):
 import os, pathlib, signal
 from normsweep.executors.processes import Processes
 from normsweep.sweep.trial import Trial
-executor = Processes(pathlib.Path({str(digits_root)!r}), "cpu", 1, warm=False)
+executor = Processes(pathlib.Path({str(digits_root)!r}), "cpu", 1, trained=False)
 executor.submit(Trial.from_json(pathlib.Path({str(tmp_path / "trial")!r}).read_text()))
 while not executor.poll(1.0): pass
 print(executor._workers[0].pid, flush=True)

@@ -30,7 +30,7 @@ from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.engine import Finished
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 DATA = {
     "name": "digits", "source": "test", "digest": "d1", "train_images": 10, "test_images": 5,
@@ -47,7 +47,9 @@ class Crashing:
     def __init__(self, text: str) -> None:
         self._text, self._events = text, list[Event]()
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         self._events.append(Finished(Result(trial.number, Status.CRASHED, error=self._text)))
 
     def poll(self, timeout: float) -> list[Event]:
@@ -67,7 +69,9 @@ class Losing(Crashing):
         super().__init__("killed")
         self.trained = list[int]()
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         self.trained.append(trial.number)
         told = [Epoch(trial.number, e + 1, 1.0, 0.5, 1.0, 0.5, 1.0) for e in range(trial.epochs)]
         lost = Result(trial.number, Status.CRASHED, curve=tuple(told), error="killed")
@@ -125,7 +129,9 @@ def test_the_curve_of_a_trial_whose_end_was_lost_is_no_answer_to_its_retry(
 class Gone(Crashing):
     """One whose cluster goes while a trial runs."""
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         self._events.append(Epoch(trial.number, 1, 1.0, 0.5, 1.0, 0.5, 1.0))
 
     def poll(self, timeout: float) -> list[Event]:
