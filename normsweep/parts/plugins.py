@@ -15,6 +15,7 @@ import pickle
 import re
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -34,6 +35,10 @@ MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 LONGEST = 200
+
+
+PACKING = threading.Lock()
+"""Held while modules are marked for being pickled whole: the marks are the whole process's."""
 
 
 Registries = Sequence[Registry]
@@ -198,15 +203,16 @@ def _whole(modules: Sequence[ModuleType]) -> Iterator[None]:
     """Have what these modules define pickled itself, and not by its name."""
     import cloudpickle
 
-    known = cloudpickle.list_registry_pickle_by_value()
-    added = [module for module in modules if module.__name__ not in known]
-    for module in added:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
+    with PACKING:
+        known = cloudpickle.list_registry_pickle_by_value()
+        added = [module for module in modules if module.__name__ not in known]
         for module in added:
-            cloudpickle.unregister_pickle_by_value(module)
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in added:
+                cloudpickle.unregister_pickle_by_value(module)
 
 
 def _local_modules() -> list[ModuleType]:

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import random
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 Device = Literal["auto", "cpu", "gpu"]
+
+SEEDING = threading.RLock()
+"""Held while the process's random states are ours: a study in another thread waits."""
 
 
 def environment(device: Device, threads: int) -> dict[str, str]:
@@ -197,10 +201,11 @@ def seeded(seed: int) -> Iterator[None]:
     """Keras's global seed set to `seed`; Python's and NumPy's global states put back after."""
     import keras
 
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    keras.utils.set_random_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    with SEEDING:
+        python_state, numpy_state = random.getstate(), np.random.get_state()
+        keras.utils.set_random_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
