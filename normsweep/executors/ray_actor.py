@@ -137,6 +137,11 @@ class Seat:
         self.job, self.policy, self.start = job, policy, start
         self.taken = self.actor.submit.remote(job.trial, policy, start)
 
+    def answer(self, go_on: bool) -> None:
+        """Tell its trial, which has reported an epoch, whether it goes on."""
+        if self.job is not None:
+            self.actor.reply.remote(self.job.trial.number, go_on)
+
     def ask_for_news(self) -> None:
         """Ask, unless it was asked; a new one answers as soon as it stands."""
         if self.news is None:

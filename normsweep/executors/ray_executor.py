@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.errors import ClusterError, StudyStopped
+from normsweep.executors.processes import CALL
 from normsweep.executors.protocol import Event, Raised
 from normsweep.executors.ray_actor import Post, Seat, Supervisor
 from normsweep.executors.ray_connection import Share, connected, gpus_each, reason, room, too_small
@@ -74,7 +75,7 @@ class Cluster:
             ClusterError: Ray is not installed, the cluster cannot be reached or has no such node.
         """
         share = share or Share(threads, None)
-        self._root = data_root
+        self._root, self._asks = data_root, asks
         self._ray = connected(address, math.ceil((jobs or 1) * share.cpus))
         share = replace(share, gpus=gpus_each(self._ray, device, share))
         place = room(self._ray, share)
@@ -131,9 +132,10 @@ class Cluster:
                 return events
 
     def reply(self, trial: int, go_on: bool) -> None:
-        """Pass the answer on."""
-        for seat in self._at(trial):
-            seat.actor.reply.remote(trial, go_on)
+        """Pass the answer on, where the trial waits for one."""
+        if self._asks:
+            for seat in self._at(trial):
+                seat.answer(go_on)
 
     def cancel(self, trial: int) -> None:
         """Kill the supervisor that has the trial, its worker with it."""
@@ -151,26 +153,36 @@ class Cluster:
         Raises:
             StudyStopped: none is to be had while trials run, of which nothing is heard meanwhile.
         """
-        deadline = time.monotonic() + PATIENCE
-        while (seat := self._free()) is None:
-            busy = list(self._busy())
-            if busy and time.monotonic() > deadline:
-                raise StudyStopped("every worker that the cluster has room for has a trial")
-            self._assign()
-            for each in busy:
-                each.ask_for_news()
-            self._pending += self._news(TICK)
-        answer = seat.actor.call.remote(function, args, kwargs)
+        deadline = time.monotonic() + CALL
+        seat = self._seat(deadline)
         try:
+            answer = seat.actor.call.remote(function, args, kwargs)
             while not self._ray.wait([answer], timeout=TICK)[0]:
-                pass
+                _check(deadline)
             told = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             self._dismiss(seat)
             raise StudyStopped(f"the worker was lost: {reason(error)}") from None
+        except BaseException:  # what it may still answer is nobody's
+            self._dismiss(seat)
+            raise
         if isinstance(told, Raised):
             raise told.error
         return told.value
+
+    def _seat(self, deadline: float) -> Seat:
+        """A seat without a trial, waiting until there is one, in short steps."""
+        patience = time.monotonic() + PATIENCE
+        while (seat := self._free()) is None:
+            busy = list(self._busy())
+            if busy and time.monotonic() > patience:
+                raise StudyStopped("every worker that the cluster has room for has a trial")
+            _check(deadline)
+            self._assign()
+            for each in busy:
+                each.ask_for_news()
+            self._pending += self._news(TICK)
+        return seat
 
     def close(self) -> None:
         """Kill what still runs, and leave the cluster; one that was started here ends."""
@@ -262,6 +274,11 @@ class Cluster:
 
     def _at(self, trial: int) -> list[Seat]:
         return [s for s in self._busy() if s.job is not None and s.job.trial.number == trial]
+
+
+def _check(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise StudyStopped(f"no worker of the cluster answered within {CALL:g} s")
 
 
 def _ended(job: Job, status: Status, error: str) -> Finished:

@@ -5,6 +5,7 @@ It ends when its standard input ends, so that no worker outlives its driver, how
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -14,6 +15,8 @@ import threading
 import time
 import traceback
 from typing import Any, BinaryIO
+
+import psutil
 
 from normsweep.errors import UserError
 from normsweep.executors.protocol import (
@@ -89,7 +92,7 @@ def _read(stream: BinaryIO, inbox: queue.SimpleQueue[Any]) -> None:
         try:
             inbox.put(pickle.load(stream))
         except EOFError:
-            os._exit(0)
+            _leave()
         except BaseException:  # without this thread the worker would wait for ever
             traceback.print_exc()
             os._exit(1)
@@ -100,7 +103,15 @@ def _send(outbox: BinaryIO, message: Any) -> None:
         pickle.dump(message, outbox)
         outbox.flush()
     except BrokenPipeError:
-        os._exit(0)
+        _leave()
+
+
+def _leave() -> None:
+    """End at once, with whatever this process started: the driver is gone."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    os._exit(0)
 
 
 def _refuse(job: Train, broken: UserError, outbox: BinaryIO) -> None:

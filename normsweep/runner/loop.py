@@ -62,7 +62,7 @@ def run_phase(
         Interrupted: the study was asked to stop; what ran is recorded as interrupted.
         StudyStopped: ten trials in a row failed in the same way.
     """
-    loop = _Loop(phase, executor, delivery, checkpoints, display, where)
+    loop = _Loop(phase, executor, delivery, checkpoints, display, signals, where)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:
@@ -92,10 +92,11 @@ class _Loop:
         delivery: Delivery,
         checkpoints: Checkpoints,
         display: Display,
+        signals: Signals,
         where: Result,
     ) -> None:
         self._phase, self._executor, self._delivery = phase, executor, delivery
-        self._where = where
+        self._signals, self._where = signals, where
         self._checkpoints, self._display = checkpoints, display
         self.running: dict[int, Trial] = {}
         self._starts: dict[int, Snapshot] = {}
@@ -246,7 +247,8 @@ class _Loop:
     def _identity(self, trial: Trial) -> Mapping[str, str]:
         """What the trial's bits would depend on; nothing where that cannot be told: it is trained."""
         try:
-            return self._executor.call(identity, trial)
+            with self._signals.waiting():
+                return self._executor.call(identity, trial)
         except NormsweepError:
             return {}
 
