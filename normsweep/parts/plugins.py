@@ -52,6 +52,9 @@ LEGAL_PLACE = (
 )
 
 
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+
 OWN_NAME = "legal: a name that no other module has"
 
 
@@ -97,12 +100,24 @@ def installed_plugins(registries: Registries) -> None:
         raise SweepError(problems)
 
 
+@contextlib.contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    """TensorFlow, which many plug-ins import, says here as little as in workers."""
+    before = os.environ.get(LOG_LEVEL)
+    os.environ.setdefault(LOG_LEVEL, "3")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[LOG_LEVEL]
+
+
 def _imported(name: str, registries: Registries) -> str:
     """Import a module that is to register parts; what is wrong with it, or nothing."""
     before = _count(registries)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in workers: many import TensorFlow
     try:
-        importlib.import_module(name)
+        with _quiet_tensorflow():
+            importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or f"{name}.".startswith(f"{error.name}."):
             return f"is not there; {LEGAL_PLACE}"

@@ -147,6 +147,7 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
             settings.device,
             threads,
             limits.trial_timeout,
+            trial_memory=limits.trial_memory,
             trained=trained,
         )
     place = (data_root.absolute(), settings.device, threads, limits.trial_timeout)

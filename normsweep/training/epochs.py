@@ -70,6 +70,7 @@ def _train(model: Any, trial: Trial, data: Split, epoch: int) -> tuple[float, fl
     sums, seen = np.zeros(2), 0
     for start in range(0, len(order), trial.batch_size):
         batch = order[start : start + trial.batch_size]
+        model.reset_metrics()  # not left to Keras: versions of it add up the batches before
         logs = model.train_on_batch(data.x_train[batch], data.y_train[batch], return_dict=True)
         sums += len(batch) * np.array([logs["loss"], logs["accuracy"]], dtype=np.float64)
         seen += len(batch)
@@ -86,6 +87,7 @@ def _validate(model: Any, data: Split, by: Metric) -> tuple[float, float, float 
     sums = np.zeros(2)
     for start in range(0, len(data.y_val), VALIDATION_BATCH):
         part = slice(start, start + VALIDATION_BATCH)
+        model.reset_metrics()
         logs = model.test_on_batch(data.x_val[part], data.y_val[part], return_dict=True)
         size = len(data.y_val[part])
         sums += size * np.array([logs["loss"], logs["accuracy"]], dtype=np.float64)

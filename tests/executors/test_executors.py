@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from normsweep.errors import DataError, StudyStopped
+from normsweep.errors import DataError, StudyStopped, SweepError
 from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Event, Executor, Reply
@@ -22,6 +22,7 @@ from normsweep.executors.ray_executor import Cluster
 from normsweep.executors.worker_handle import Worker
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
+from normsweep.training.reproducibility import environment
 
 MakeExecutor = Callable[..., Executor]
 
@@ -342,3 +343,38 @@ def test_real_training_gives_the_same_bits_in_a_worker_and_here(digits_root, tri
         curves.append([(e.train_loss, e.val_loss, e.val_accuracy) for e in result.curve])
         executor.close()
     assert curves[0] == curves[1]
+
+
+def test_inline_puts_the_environment_back(digits_root, trial, tmp_path):
+    real = replace(trial, model="mlp", model_options={"units": 4, "layers": 1}, epochs=1)
+    (tmp_path / "trial").write_text(real.to_json())
+    code = f"""
+import os, pathlib
+mine = {{"TF_CPP_MIN_LOG_LEVEL": "1", "OMP_NUM_THREADS": "7"}}
+os.environ.update(mine)
+before = dict(os.environ)
+from normsweep.executors.inline import Inline
+from normsweep.sweep.trial import Trial
+from normsweep.training.reproducibility import environment
+assert dict(os.environ) == before, "changed at import"
+executor = Inline(pathlib.Path({str(digits_root)!r}), "cpu", 1)
+assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+executor.submit(Trial.from_json(pathlib.Path({str(tmp_path / "trial")!r}).read_text()))
+events = []
+while not events or not hasattr(events[-1], "result"):
+    events += executor.poll(1.0)
+result = events[-1].result
+assert result.machine["threads"] == "1", result
+executor.close()
+for name in environment("cpu", 1):
+    assert os.environ.get(name) == before.get(name), name
+"""
+    clean = {name: value for name, value in os.environ.items() if name not in environment("cpu", 1)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=clean)
+
+
+def test_inline_says_that_it_cannot_limit_memory(digits_root):
+    with pytest.raises(
+        SweepError, match="received inline with execution.trial_memory = 4, .* cannot limit"
+    ):
+        Inline(digits_root, "cpu", 1, trial_memory=4.0)

@@ -32,6 +32,49 @@ def dropout_network(input_shape, classes):
     )
 
 
+@models.register("test_adding_up")
+def adding_up_network(input_shape, classes):
+    """A network whose metrics go on over batches, as those of some versions of Keras do."""
+    import keras
+
+    class AddingUp(keras.Sequential):
+        def train_on_batch(self, *args, **options):
+            return self._going_on(super().train_on_batch, args, options)
+
+        def test_on_batch(self, *args, **options):
+            return self._going_on(super().test_on_batch, args, options)
+
+        def _going_on(self, method, args, options):
+            type(self).own = False
+            try:
+                return method(*args, **options)
+            finally:
+                type(self).own = True
+
+        def reset_metrics(self):
+            if getattr(type(self), "own", True):
+                super().reset_metrics()
+
+    return AddingUp(small_layers(input_shape, classes))
+
+
+@models.register("test_small")
+def small_network(input_shape, classes):
+    import keras
+
+    return keras.Sequential(small_layers(input_shape, classes))
+
+
+def small_layers(input_shape, classes):
+    import keras
+
+    return [
+        keras.Input(input_shape),
+        keras.layers.Flatten(),
+        keras.layers.Dense(classes, activation="softmax", dtype="float32"),
+    ]
+
+
 CALLS: list[str] = []
 """Each is a call of a layer in Python: when a network is built, or a step is traced."""
 
@@ -201,6 +244,12 @@ def test_the_model_digest_does_not_depend_on_what_was_built_before(engine, digit
     after = run(KerasEngine(digits_root), trial).result.machine["model_digest"]
     other = replace(trial, model_options={"units": 17, "layers": 1})
     assert before == after != run(engine, other).result.machine["model_digest"]
+
+
+def test_figures_of_an_epoch_are_means_of_its_batches_where_keras_adds_them_up(engine, trial):
+    small = replace(trial, model="test_small", model_options={})
+    adding_up = replace(small, model="test_adding_up")
+    assert curve(run(engine, adding_up).result) == curve(run(engine, small).result)
 
 
 def test_the_synthetic_model_imports_no_backend(digits_root, digits_key):
