@@ -271,7 +271,7 @@ def test_a_trial_that_does_not_ask_is_sent_no_answer(make, trial, monkeypatch):
     monkeypatch.setattr(Worker, "send", _recorded(Worker.send, sent))
     monkeypatch.setattr(Seat, "answer", _recorded(Seat.answer, sent))
     executor = make()
-    executor.submit(trial)
+    executor.submit(slow(trial, 0.3, epochs=6))
     told: list[Event] = []
     while not any(isinstance(event, Finished) for event in told):
         told += (events := executor.poll(1.0))
