@@ -3,7 +3,7 @@
 Importing this package imports no Keras; the engine does, when it first needs it.
 """
 
-from normsweep.training.diagnosis import Diagnosis, Stage, diagnose
+from normsweep.training.diagnosis import diagnose
 from normsweep.training.engine import Engine, Finished, Training
 from normsweep.training.environment import Device, environment
 from normsweep.training.keeping import Keep
@@ -13,7 +13,6 @@ from normsweep.training.survey import Findings, Question, network_digest, survey
 
 __all__ = [
     "Device",
-    "Diagnosis",
     "Engine",
     "Findings",
     "Finished",
@@ -22,7 +21,6 @@ __all__ = [
     "Question",
     "Snapshot",
     "Split",
-    "Stage",
     "Training",
     "diagnose",
     "environment",

@@ -9,13 +9,12 @@ import pytest
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS
-from normsweep.sweep.study_record import Analysis, TrialRecord
+from normsweep.sweep.study_record import Analysis, Diagnosis, Stage, TrialRecord
 from normsweep.sweep.trial import SEARCH
-from normsweep.training import Diagnosis, Stage
 
 ARMS = ["none", "unit"]
 STAGE = Stage(33.0, 78.0, 1.2e5, 41.5, 0.25, (("dense_1", 2.0),))
-DIAGNOSES = {arm: Diagnosis(STAGE, STAGE).plain() for arm in ARMS}
+DIAGNOSES = {arm: Diagnosis(STAGE, STAGE).to_plain() for arm in ARMS}
 
 
 @pytest.fixture
