@@ -18,6 +18,7 @@ from normsweep.search.storage import open_storage
 from normsweep.search.studies import Row, Study, names_with
 from normsweep.secrets import masked
 from normsweep.sweep.problems import shown
+from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.schema import Sweep, is_name
 from normsweep.sweep.study_record import Analysis, TrialRecord
 from normsweep.sweep.trial import Result, Status, Trial
@@ -93,7 +94,7 @@ class StudyInfo:
     id: str
     """Its own for ever: a study that is deleted and made again under its name has another."""
     sweep: Mapping[str, Any]
-    """The sweep by dotted key (`Sweep.plain`)."""
+    """The sweep by dotted key (`normsweep.sweep.recorded.to_plain`)."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Dataset: name, source, digest, numbers of images and classes."""
     same: Mapping[str, str] = field(default_factory=dict)
@@ -326,7 +327,7 @@ def to_record(row: Row) -> TrialRecord | None:
 
 def _write_sweep(study: Study, sweep: Sweep) -> None:
     before = study_info(study).sweep
-    plain = sweep.plain()
+    plain = to_plain(sweep)
     for key in GROWING:  # a smaller number asks for nothing, and takes nothing back
         plain[key] = max(plain[key], before.get(key, 0))
     if plain != before:
@@ -334,7 +335,7 @@ def _write_sweep(study: Study, sweep: Sweep) -> None:
 
 
 def _refuse_changes(study: Study, sweep: Sweep, storage_url: str) -> None:
-    before, now = study_info(study).sweep, sweep.plain()
+    before, now = study_info(study).sweep, to_plain(sweep)
     was, is_ = before.get("model.name", ""), now["model.name"]
     if "@" in was and "@" in is_ and was != is_ and study_info(study).begun:
         raise SweepError(

@@ -13,6 +13,7 @@ from normsweep import cli, export, report
 from normsweep.search import open_study
 from normsweep.shell import run
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.recorded import to_plain
 
 COMMANDS = {
     "best": (export.app, ["best"]),
@@ -31,7 +32,7 @@ def url(tmp_path, monkeypatch) -> str:
 
 @pytest.fixture
 def plain(sweep_file, parts) -> dict[str, object]:
-    return load_sweep(sweep_file, parts).plain()
+    return to_plain(load_sweep(sweep_file, parts))
 
 
 def made(url: str, name: str, **attributes: str) -> None:

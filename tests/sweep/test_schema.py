@@ -3,6 +3,7 @@ from pydantic_core import PydanticCustomError
 
 from normsweep.errors import SweepError
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.schema import Sweep, seconds
 
 
@@ -29,7 +30,7 @@ def test_a_sweep_file_takes_them_and_records_seconds(sweep_file, parts):
     text = sweep_file.read_text().replace("trials = 12", 'trials = 12\ntimeout = "90m"')
     sweep_file.write_text(text + '[execution]\ntrial_timeout = "45s"\ncheckpoint_every = "2m"\n')
     sweep = load_sweep(sweep_file, parts)
-    assert sweep.plain()["search.timeout"] == 5400.0
+    assert to_plain(sweep)["search.timeout"] == 5400.0
     assert (sweep.execution.trial_timeout, sweep.execution.checkpoint_every) == (45.0, 120.0)
 
 
@@ -86,7 +87,7 @@ def test_epochs_are_no_arms_since_curves_hold_their_shorter_ones(sweep):
 def test_a_baseline_names_its_normalization_where_another_parameter_is_compared(sweep):
     made = sweep("compare=optimizer", "reference=adam", "confirm.baseline.normalization=unit")
     assert made.confirm.baseline.normalization == "unit"
-    assert made.plain()["confirm.baseline.normalization"] == "unit"
+    assert to_plain(made)["confirm.baseline.normalization"] == "unit"
     assert sweep().confirm.baseline.normalization is None
 
 
