@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import MetaData, create_engine, select
-from tests.runner.survival import EXECUTORS, Survivor
 
 from normsweep.store.storage import read_study
 from normsweep.sweep.trial import Status
+from tests.runner.survival import EXECUTORS, Survivor
 
 SECRET = "S3cret/2f81"
 ENCODED = "S3cret%2F81"

@@ -16,11 +16,11 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
-from tests.runner.survival import Survivor
 
 from normsweep.errors import TrackingFailed
 from normsweep.sweep.trial import Epoch
 from normsweep.tracking.tracker import Tracker
+from tests.runner.survival import Survivor
 
 SLOW_EPOCHS = ("--set", "model.options.seconds=0.2")
 
