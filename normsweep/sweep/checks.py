@@ -240,9 +240,10 @@ def _grid(space: Space) -> Iterator[Problem]:
             )
     points = math.prod(dimension.count or 1 for dimension in space)
     if points > MOST:
+        many = f"{points:,}" if points < 10**15 else "more than 10^15"
         yield Problem(
             "search.space",
-            f'received {points:,} points with sampler = "grid"; legal: at most {MOST:,}',
+            f'received {many} points with sampler = "grid"; legal: at most {MOST:,}',
         )
 
 
