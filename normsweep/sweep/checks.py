@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AfterValidator, ValidationInfo
 
-from normsweep.sweep.problems import Problem, nearest, one_of, shown, told
+from normsweep.sweep.problems import Problem, nearest, one_of, refusal, shown
 from normsweep.sweep.space import Choice, Dimension, Space
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def registered(kind: str) -> AfterValidator:
     def check(name: str, info: ValidationInfo) -> str:
         reading: Reading | None = info.context
         if reading and name not in (legal := getattr(reading.catalog, kind)):
-            raise told(one_of(name, legal))
+            raise refusal(one_of(name, legal))
         return name
 
     return AfterValidator(check)
@@ -69,7 +69,7 @@ def known_dataset(given: str | tuple[str, ...], info: ValidationInfo) -> str | t
     reading: Reading | None = info.context
     names = (given,) if isinstance(given, str) else given
     if reading and (wrong := [*_unknown_datasets(names, reading.catalog)]):
-        raise told(*wrong)
+        raise refusal(*wrong)
     return given
 
 
@@ -98,7 +98,7 @@ def known_options(given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str
             if name not in legal
         ]
         if wrong:
-            raise told(*wrong)
+            raise refusal(*wrong)
     return given
 
 

@@ -18,8 +18,8 @@ from normsweep.sweep.problems import (
     cut,
     illegal_values,
     nearest,
+    problems_of,
     shown,
-    told_by,
 )
 from normsweep.sweep.recorded import as_file
 from normsweep.sweep.schema import Section, Sweep, inner_section
@@ -72,17 +72,7 @@ class Draft:
         Raises:
             SweepError: it cannot be read.
         """
-        if isinstance(source, str | Path):
-            path = find_sweep(source)
-            raw, told, folder = _read(path), str(path), path.parent
-        else:
-            given = as_file(source) if isinstance(source, Sweep) else source
-            if not isinstance(given, Mapping):
-                raise SweepError(
-                    f"sweep: received {type(given).__name__}; legal: a path, the name of a shipped "
-                    "sweep, a Sweep or a table (dict)"
-                )
-            raw, told, folder = _as_toml(given), "sweep", Path()
+        raw, told, folder = _tables(source)
         problems: list[Problem] = []
         changed = {_override(raw, text, problems): OPTION for text in overrides}
         for key, value in (settings or {}).items():
@@ -96,9 +86,8 @@ class Draft:
         Raises:
             SweepError: one line for each mistake: file, key, what was received, what is legal.
         """
-        problems = list(self.problems)
-        sweep = validate(self.raw, catalog, problems)
-        if sweep is None or problems:
+        sweep, found = _validated(self.raw, catalog)
+        if problems := [*self.problems, *found]:
             raise self.refused(problems)
         return sweep
 
@@ -145,6 +134,20 @@ def find_sweep(source: str | Path) -> Path:
     raise SweepError(
         f"{source}: received no such file; legal: a path, or one of {', '.join(shipped)}{hint}"
     )
+
+
+def _tables(source: str | Path | Sweep | Mapping[str, Any]) -> tuple[dict[str, Any], str, Path]:
+    """A sweep as TOML's tables, what mistakes in it are told of, and the folder that it lies in."""
+    if isinstance(source, str | Path):
+        path = find_sweep(source)
+        return _read(path), str(path), path.parent
+    given = as_file(source) if isinstance(source, Sweep) else source
+    if not isinstance(given, Mapping):
+        raise SweepError(
+            f"sweep: received {type(given).__name__}; legal: a path, the name of a shipped sweep, "
+            "a Sweep or a table (dict)"
+        )
+    return _as_toml(given), "sweep", Path()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -204,20 +207,18 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def validate(raw: Mapping[str, Any], catalog: Catalog, problems: list[Problem]) -> Sweep | None:
-    """The sweep that `raw` describes; None, and `problems` grown, where it is not legal."""
-    found = list(illegal_values(raw))
-    sweep = None
-    if not found:  # the other rules count on there being none
-        reading = Reading(catalog)
-        try:
-            sweep = Sweep.model_validate(raw, context=reading)
-        except ValidationError as error:
-            found += told_by(error, Sweep, raw)
-            sweep = _legal(Sweep, reading)
-        found += cross_checks(sweep, raw, catalog)
-    problems.extend(found)
-    return None if found else sweep
+def _validated(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Sweep, list[Problem]]:
+    """The sweep that `raw` describes, as far as it is legal, and every mistake."""
+    if illegal := list(illegal_values(raw)):  # the other rules count on there being none
+        return Sweep.model_construct(), illegal
+    reading, problems = Reading(catalog), list[Problem]()
+    try:
+        sweep = Sweep.model_validate(raw, context=reading)
+    except ValidationError as error:
+        problems += problems_of(error, Sweep, raw)
+        sweep = _legal(Sweep, reading)
+    problems += cross_checks(sweep, raw, catalog)
+    return sweep, problems
 
 
 def _legal(kind: type[S], reading: Reading) -> S:

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from normsweep.plain import UNSEEN, one_line
 
-__all__ = ["Problem", "illegal_values", "nearest", "one_of", "shown", "told", "told_by"]
+__all__ = ["Problem", "illegal_values", "nearest", "one_of", "problems_of", "refusal", "shown"]
 
 DEEPEST = 8
 """Tables and lists within one another that are looked into; a sweep has six."""
@@ -102,14 +102,14 @@ def illegal_values(raw: Any, key: str = "", deepest: int = DEEPEST) -> Iterator[
 SEEN = "a text without control characters"
 
 
-def told(*problems: Problem | str) -> PydanticCustomError:
+def refusal(*problems: Problem | str) -> PydanticCustomError:
     """What a validator raises to tell of mistakes in words of its own; a text is of the key at hand."""
     found = [Problem("", each) if isinstance(each, str) else each for each in problems]
     said = "; ".join(each.message for each in found)
-    return PydanticCustomError("told", "{said}", {"said": said, "problems": found})
+    return PydanticCustomError("problems", "{said}", {"said": said, "problems": found})
 
 
-def told_by(
+def problems_of(
     error: ValidationError, model: type[BaseModel], raw: Mapping[str, Any]
 ) -> Iterator[Problem]:
     """A problem for each key that pydantic refused of a table that was to be a `model`."""
@@ -118,7 +118,7 @@ def told_by(
         refused.setdefault(_path(item["loc"], model), []).append(item)
     for path, items in refused.items():
         key, first = ".".join(path), items[0]
-        if first["type"] == "told":
+        if first["type"] == "problems":
             yield from (replace(p, key=p.key or key) for p in first.get("ctx", {})["problems"])
         else:
             yield Problem(key, _message(path, items, model, raw))

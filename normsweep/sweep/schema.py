@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from normsweep.sweep.checks import MOST, Reading, known_dataset, known_options, registered
-from normsweep.sweep.problems import Problem, shown, told
+from normsweep.sweep.problems import Problem, refusal, shown
 from normsweep.sweep.space import Scalar, Space
 from normsweep.sweep.space_parsing import parse_space
 
@@ -159,11 +159,11 @@ class Search(Section):
         if isinstance(raw, Space):
             return raw
         if not isinstance(raw, Mapping):
-            raise told(f"received {shown(raw)}; legal: a table [search.space]")
+            raise refusal(f"received {shown(raw)}; legal: a table [search.space]")
         problems: list[Problem] = []
         space = cls._note(parse_space(raw, problems), info)  # as far as it is legal
         if problems:
-            raise told(*problems)
+            raise refusal(*problems)
         return space
 
 
