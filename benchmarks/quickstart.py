@@ -67,7 +67,7 @@ def quickstart(
 
 def search(folder: Path, trials: int, precision: str) -> tuple[float, list[dict[str, object]]]:
     """Seconds of normsweep's search, and the configurations that it trained."""
-    from normsweep.search import read_study
+    from normsweep.store.storage import read_study
 
     options = [
         "--phase",

@@ -131,7 +131,7 @@ def _default(field: FieldInfo) -> str:
 
 def commands() -> str:
     """The help of every command."""
-    from normsweep.cli import app
+    from normsweep.cli.main import app
 
     text = app.generate_docs(heading_level=1)
     text = re.sub(r"## Table of Contents\n.*?(?=\*\*Commands)", "", text, flags=re.S)
@@ -143,7 +143,7 @@ def commands() -> str:
 
 def parts() -> str:
     """What is registered, by kind."""
-    from normsweep.parts import REGISTRIES
+    from normsweep.parts.catalog import REGISTRIES
 
     lines = [
         "# The parts",
@@ -162,16 +162,9 @@ def python_api() -> str:
     """Signatures and docstrings of what is public."""
     import normsweep
     from normsweep import errors, testing
-    from normsweep.parts import (
-        Dataset,
-        Metric,
-        datasets,
-        influence,
-        metrics,
-        models,
-        normalizations,
-        optimizers,
-    )
+    from normsweep.parts import datasets, influence, metrics, models, normalizations, optimizers
+    from normsweep.parts.dataset import Dataset
+    from normsweep.parts.metrics import Metric
 
     lines = ["# Python API", "", "[From Python](../python.md) says how it is used."]
     for name in ("run", "load", "Study", "Verdict"):

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from normsweep.parts import catalog, datasets
+from normsweep.parts import datasets
+from normsweep.parts.catalog import catalog
 from normsweep.sweep.checks import Catalog
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
-from normsweep.training import environment
+from normsweep.training.reproducibility import environment
 
 # Before anything imports the backend: the same settings as the executors use.
 os.environ.update(environment("cpu", threads=2))

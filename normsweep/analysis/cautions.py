@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from normsweep.analysis.confirmed import Confirmed
+from normsweep.analysis.confirm_runs import Confirmed
 from normsweep.analysis.questions import PUT, Declared
 from normsweep.analysis.tables import settled
 from normsweep.analysis.verdicts import Verdict
-from normsweep.parts import ACCURACY, Metric, metric
+from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, Configuration, TrialRecord
 from normsweep.sweep.trial import Status
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from normsweep.analysis.confirmed import Confirmed, Runs
+from normsweep.analysis.confirm_runs import Confirmed, Runs
 from normsweep.analysis.estimates import interval, moments
 from normsweep.analysis.questions import Declared
 from normsweep.sweep.study_record import BASELINE, Configuration, TrialRecord

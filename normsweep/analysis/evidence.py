@@ -9,15 +9,11 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.cautions import cautions, general_cautions
-from normsweep.analysis.confirmed import Confirmed, confirmed
+from normsweep.analysis.confirm_runs import Confirmed, confirmed
 from normsweep.analysis.curves import configurations_table, curves_table, speed_table
 from normsweep.analysis.insides import gradients_table, inputs_table
 from normsweep.analysis.questions import Declared, judged, verdict_table
-from normsweep.analysis.searched import (
-    learning_rates_table,
-    progress_table,
-    tunability_table,
-)
+from normsweep.analysis.searched import learning_rates_table, progress_table, tunability_table
 from normsweep.analysis.verdicts import LEAST_SEEDS
 from normsweep.sweep.study_record import Analysis, TrialRecord
 from normsweep.sweep.trial import SEARCH

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.analysis.confirmed import Confirmed
+from normsweep.analysis.confirm_runs import Confirmed
 from normsweep.analysis.verdicts import Comparison, Rules, Verdict, judge
-from normsweep.parts import ACCURACY, Metric, metric
+from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.sweep.schema import QUESTIONS
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from normsweep.analysis.tunability import best_so_far, expected_best, expected_best_band
-from normsweep.parts import ACCURACY, Metric, metric
+from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Status
 

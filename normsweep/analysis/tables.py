@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.parts import ACCURACY, metric
+from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Status
 

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from normsweep.analysis import arms_table, best_table
-from normsweep.parts import metric
+from normsweep.analysis.tables import arms_table, best_table
+from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.verdict_cells import verdict_cells
-from normsweep.reporting.words import opening, unit_of_gaps
+from normsweep.reporting.words import unit_of_gaps
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import TrialRecord
+from normsweep.text import opening
 
 if TYPE_CHECKING:
-    from normsweep.search import StudyInfo
+    from normsweep.store.encoding import StudyInfo
 
 __all__ = ["Pages", "experiment_note", "note_figure"]
 

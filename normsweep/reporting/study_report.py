@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from normsweep.analysis import arms_table, best_table, trials_table
 from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.analysis.tables import arms_table, best_table, trials_table
 from normsweep.errors import StoreError, UserError
-from normsweep.parts import catalog
+from normsweep.parts.catalog import catalog
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 from normsweep.reporting.explanations import explanations
@@ -23,7 +23,7 @@ from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH
 
 if TYPE_CHECKING:
-    from normsweep.search import StudyInfo
+    from normsweep.store.encoding import StudyInfo
 
 __all__ = ["report_content", "study_evidence", "write_study_report"]
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from normsweep.analysis import arms_table, best_table, epochs_table, trials_table
 from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.tables import arms_table, best_table, epochs_table, trials_table
 from normsweep.errors import StoreError
 from normsweep.reporting.study_report import study_evidence
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import SEARCH
 
 if TYPE_CHECKING:
-    from normsweep.search import StudyInfo
+    from normsweep.store.encoding import StudyInfo
 
 __all__ = ["ARMS", "brief_table", "confirmed_evidence", "study_table"]
 

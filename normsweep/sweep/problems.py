@@ -12,7 +12,7 @@ from typing import Any, cast, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from normsweep.plain import UNSEEN, one_line
+from normsweep.text import UNSEEN, one_line
 
 __all__ = ["Problem", "illegal_values", "nearest", "one_of", "problems_of", "refusal", "shown"]
 

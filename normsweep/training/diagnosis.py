@@ -18,9 +18,8 @@ from normsweep.parts import models
 from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Trial
 from normsweep.training.engine import Engine
-from normsweep.training.inputs import Inputs
-from normsweep.training.keeping import Keep
-from normsweep.training.state import ModelState
+from normsweep.training.preprocessing import Inputs
+from normsweep.training.snapshot import Keep, ModelState
 
 __all__ = ["diagnose"]
 

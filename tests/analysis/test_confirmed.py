@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from normsweep.analysis.confirmed import confirmed
+from normsweep.analysis.confirm_runs import confirmed
 from normsweep.sweep.study_record import BASELINE, TUNED_SHORT, Analysis
 
 RAW, UNIT = ("none", BASELINE), ("unit", BASELINE)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from normsweep.analysis.confirmed import confirmed
+from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.curves import configurations_table, curves_table, speed_table
 from normsweep.analysis.estimates import interval, moments
 from normsweep.analysis.questions import Declared

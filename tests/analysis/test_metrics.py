@@ -8,17 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from normsweep.analysis import best_table, chosen_configurations, trials_table
-from normsweep.analysis.confirmed import confirmed
+from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.curves import curves_table, speed_table
 from normsweep.analysis.estimates import interval, moments
 from normsweep.analysis.evidence import evidence
 from normsweep.analysis.questions import Declared
 from normsweep.analysis.searched import progress_table, tunability_table
-from normsweep.analysis.tables import arms_table, epochs_table
+from normsweep.analysis.tables import arms_table, best_table, epochs_table, trials_table
 from normsweep.analysis.verdicts import Comparison, Rules, Word, judge
-from normsweep.parts import metric, metrics
+from normsweep.parts import metrics
 from normsweep.parts.influence import quantized
+from normsweep.parts.metrics import metric
+from normsweep.search.selection import chosen_configurations
 from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TrialRecord
 from normsweep.sweep.trial import Tested

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from normsweep.analysis.confirmed import confirmed
+from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS, Declared
 from normsweep.analysis.questions import judged as put

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from normsweep.analysis import chosen_configurations
-from normsweep.parts import resolve_trial
+from normsweep.parts.catalog import resolve_trial
+from normsweep.search.selection import chosen_configurations
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import (

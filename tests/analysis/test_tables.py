@@ -2,7 +2,13 @@ import math
 
 import pytest
 
-from normsweep.analysis import arms_table, best_of_arms, best_table, epochs_table, trials_table
+from normsweep.analysis.tables import (
+    arms_table,
+    best_of_arms,
+    best_table,
+    epochs_table,
+    trials_table,
+)
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Status
 

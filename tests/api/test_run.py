@@ -12,8 +12,9 @@ from mlflow import MlflowClient
 
 import normsweep
 from normsweep.errors import SweepError, UserError
-from normsweep.parts import REGISTRIES, Dataset, read_sweep
-from normsweep.search import read_study
+from normsweep.parts.catalog import REGISTRIES, read_sweep
+from normsweep.parts.dataset import Dataset
+from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.recorded import to_plain
 

@@ -1,5 +1,5 @@
 from normsweep.reporting.note import Pages, experiment_note
-from normsweep.search import StudyInfo
+from normsweep.store.encoding import StudyInfo
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.recorded import to_plain
 

@@ -14,8 +14,11 @@ import optuna
 import pytest
 
 from normsweep.errors import SweepError
-from normsweep.parts import catalog
-from normsweep.search import Confirmation, Search, begin, open_study, read_study
+from normsweep.parts.catalog import catalog
+from normsweep.search.confirm_phase import Confirmation
+from normsweep.search.search_phase import Search
+from normsweep.store.storage import open_study, read_study
+from normsweep.store.study_store import begin
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import (

@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from normsweep.errors import SweepError
-from normsweep.parts import read_sweep
-from normsweep.plain import UNSEEN
+from normsweep.parts.catalog import read_sweep
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.recorded import from_plain, to_plain
 from normsweep.sweep.schema import Section, Sweep, inner_section
+from normsweep.text import UNSEEN
 
 BASE: dict[str, Any] = tomllib.loads("""
 name = "base"

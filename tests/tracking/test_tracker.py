@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 from mlflow import MlflowClient
 
-from normsweep.errors import StoreError
+from normsweep.errors import StoreError, TrackingFailed
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
-from normsweep.tracking import Tracker, TrackingFailed, save_model
-from normsweep.training import Engine, Keep
+from normsweep.tracking.model_registry import save_model
+from normsweep.tracking.tracker import Tracker
+from normsweep.training.engine import Engine
+from normsweep.training.snapshot import Keep
 
 DATA = {
     "name": "digits",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from normsweep.search import read_study
+from normsweep.store.storage import read_study
 from normsweep.sweep.trial import Status
 
 SWEEP = """

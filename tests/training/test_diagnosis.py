@@ -14,7 +14,9 @@ import pytest
 from normsweep.parts import models
 from normsweep.sweep.study_record import Diagnosis
 from normsweep.sweep.trial import DataKey, Result, Trial
-from normsweep.training import Engine, Finished, Keep, diagnose
+from normsweep.training.diagnosis import diagnose
+from normsweep.training.engine import Engine, Finished
+from normsweep.training.snapshot import Keep
 
 ARMS = ("none", "unit", "standardize", "zca", "batch_norm")
 PLAIN: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.01}
