@@ -31,6 +31,8 @@ from normsweep.parts import datasets, read_sweep
 from normsweep.shell import run
 from normsweep.spec import shipped_sweeps
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)

@@ -28,6 +28,9 @@ from normsweep.parts import Dataset
 from normsweep.search import StudyInfo, read_study
 from normsweep.shell import run
 from normsweep.spec import SEARCH, Record
+from tests import shared
+
+pytestmark = pytest.mark.system
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -78,6 +81,7 @@ def seen(tmp_path_factory) -> Iterator[Seen]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         (folder / "seen.toml").write_text(SWEEP)
+        shared.place_stores(folder / "mlruns")
         given = ["--storage", stores[0], "--tracking-uri", stores[1], "--executor", "inline", "-q"]
         assert run(study.app, ["seen.toml", *given]) == 0
         yield Seen(folder, *stores)

@@ -27,6 +27,7 @@ from normsweep.search import Hold, Search, begin, open_study
 from normsweep.spec import DataKey, Epoch, Result, Status, Trial, load_sweep
 from normsweep.tracking import Tracker
 from normsweep.training import Finished, Keep, Snapshot
+from tests import shared
 
 DATA = {
     "name": "digits", "source": "test", "digest": "d1", "train_images": 10, "test_images": 5,
@@ -84,6 +85,7 @@ def opened(folder: Path, sweep_file, parts, *overrides: str) -> Search:
 
 @pytest.fixture
 def tracker(tmp_path) -> Tracker:
+    shared.place_stores(tmp_path, "mlflow.db")
     return Tracker(f"sqlite:///{tmp_path}/mlflow.db", "base", "abc", tmp_path / "artifacts", {})
 
 

@@ -21,6 +21,7 @@ from normsweep.parts import catalog
 from normsweep.reporting.study_report import study_evidence
 from normsweep.search import read_study
 from normsweep.spec import CONFIRM, SEARCH, load_sweep
+from tests import shared
 
 SWEEP = """
 name = "loss"
@@ -49,6 +50,8 @@ baseline = { epochs = 2 }
 def place(folder: Path, *overrides: str, name: str = "loss.toml", phase: PhaseName = "all"):
     """Runs the sweep in the folder; what it printed, and where things are."""
     (folder / name).write_text(SWEEP)
+    if not (folder / "optuna.db").exists():
+        shared.place_stores(folder)
     storage, tracking = (f"sqlite:///{folder}/{db}.db" for db in ("optuna", "mlflow"))
     settings = Settings(storage, tracking, executor="inline", root=folder / "mlruns", phase=phase)
     console = Console(record=True, width=200, file=(folder / "printed").open("w"))

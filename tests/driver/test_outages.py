@@ -19,7 +19,10 @@ from sqlalchemy.pool import NullPool
 
 from normsweep.spec import Epoch
 from normsweep.tracking import Tracker, TrackingFailed
+from tests import forkserver
 from tests.driver.survival import Survivor
+
+pytestmark = pytest.mark.system
 
 SLOW_EPOCHS = ("--set", "model.options.seconds=0.2")
 
@@ -30,7 +33,7 @@ def sync(study: Survivor) -> str:
         sys.executable, "-c", "from normsweep.cli import main; main()", "sync", "--study-name", "survivor",
         "--storage", study.storage, "--tracking-uri", study.tracking,
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=study.folder, capture_output=True, text=True, check=False)
+    done = forkserver.run(command, cwd=study.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -20,6 +20,7 @@ from normsweep.search import read_study
 from normsweep.spec import Record, Result, Status, load_sweep
 from normsweep.training import engine
 from normsweep.training.environment import machine
+from tests import forkserver, shared
 
 SWEEP = """
 name = "grid"
@@ -52,6 +53,7 @@ class Place:
         self.storage = f"sqlite:///{self.root}/optuna.db"
         self.tracking = f"sqlite:///{self.root}/mlflow.db"
         (folder / "grid.toml").write_text(sweep)
+        shared.place_stores(self.root)
 
     def run(self, *overrides: str, phase: PhaseName = "all") -> str:
         """Run what is left of the study, here; what it says."""
@@ -60,7 +62,6 @@ class Place:
             storage=self.storage, tracking_uri=self.tracking, executor="inline", root=self.root,
             phase=phase,
         )  # fmt: skip
-        self.root.mkdir(exist_ok=True)
         console = Console(file=io.StringIO(), width=300)
         assert run_study(sweep, settings, console)
         return console.file.getvalue()  # type: ignore[attr-defined]
@@ -71,7 +72,7 @@ class Place:
             sys.executable, "-m", "normsweep.study", "grid.toml", "--executor", "inline", "--phase",
             "search",
         ]  # fmt: skip
-        return subprocess.Popen(
+        return forkserver.Popen(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 

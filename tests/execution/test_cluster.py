@@ -18,6 +18,8 @@ from normsweep.spec import DataKey, Epoch, Result, Status, Trial
 from normsweep.training import Engine, Finished
 from tests.driver.survival import Survivor
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def trial(digits_key: DataKey) -> Trial:

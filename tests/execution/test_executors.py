@@ -16,6 +16,8 @@ from normsweep.execution import Cluster, Event, Executor, Inline, Processes, Sha
 from normsweep.spec import DataKey, Epoch, Result, Status, Trial
 from normsweep.training import Engine, Finished
 
+pytestmark = pytest.mark.system
+
 MakeExecutor = Callable[..., Executor]
 
 

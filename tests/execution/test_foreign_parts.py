@@ -26,6 +26,8 @@ from normsweep.parts import (
 from normsweep.spec import DataKey, Result, Status, Trial
 from normsweep.training import Finished
 
+pytestmark = pytest.mark.system
+
 UNITS = 3
 
 

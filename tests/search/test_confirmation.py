@@ -33,6 +33,7 @@ from normsweep.spec import (
     Trial,
     load_sweep,
 )
+from tests.shared import place_stores
 
 DATA = {
     "name": "digits",
@@ -71,7 +72,7 @@ def sweep(tmp_path: Path) -> Callable[..., Sweep]:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/optuna.db"
+    return f"sqlite:///{place_stores(tmp_path, 'optuna.db')}/optuna.db"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

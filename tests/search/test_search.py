@@ -8,7 +8,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from mlflow import MlflowClient
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
@@ -18,6 +17,7 @@ from normsweep.parts import catalog, resolve_trial
 from normsweep.search import Search, begin, check_data, open_study, read_study, study_names
 from normsweep.search.advisor import make_advisor
 from normsweep.spec import DataKey, Epoch, Result, Status, Sweep, Trial, load_sweep
+from tests.shared import place_stores
 
 DATA = {
     "name": "digits",
@@ -53,7 +53,7 @@ def sweep(tmp_path: Path) -> Callable[..., Sweep]:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/optuna.db"
+    return f"sqlite:///{place_stores(tmp_path, 'optuna.db')}/optuna.db"
 
 
 def opened(url: str, sweep: Sweep) -> Search:
@@ -354,8 +354,8 @@ def test_on_postgresql_it_is_the_same(postgresql_url, tmp_path, sweep):
     assert len(read_study(postgresql_url, "tested")[1]) == 12
 
 
-def test_a_database_of_something_else_is_left_as_it_is(tmp_path, url, sweep):
-    MlflowClient(tracking_uri=url).search_experiments()
+def test_a_database_of_something_else_is_left_as_it_is(tmp_path, sweep):
+    url = f"sqlite:///{place_stores(tmp_path, 'mlflow.db')}/mlflow.db"
     tables = set(inspect(create_engine(url)).get_table_names())
     for use in (lambda: opened(url, sweep()), lambda: read_study(url, None)):
         with pytest.raises(StoreError, match="MLflow's database"):

@@ -6,6 +6,8 @@ from normsweep.search import load_study, open_study
 from normsweep.search.record import begun_study
 from normsweep.spec import load_sweep
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def fresh(postgresql_url):

@@ -13,6 +13,9 @@ from normsweep.errors import StoreError
 from normsweep.spec import DataKey, Epoch, Record, Result, Status, Trial
 from normsweep.tracking import Tracker, TrackingFailed, save_model
 from normsweep.training import Engine, Keep
+from tests.shared import place_stores
+
+pytestmark = pytest.mark.system
 
 DATA = {
     "name": "digits",
@@ -26,7 +29,7 @@ DATA = {
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
+    return f"sqlite:///{place_stores(tmp_path_factory.mktemp('tracking'))}/mlflow.db"
 
 
 @pytest.fixture(params=["sqlite", "server"])
