@@ -22,19 +22,24 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from normsweep.driver.background import Background
-from normsweep.driver.checkpoints import Checkpoints
-from normsweep.driver.delivery import Delivery
-from normsweep.driver.loop import run_phase
-from normsweep.driver.signals import Signals
-from normsweep.execution import Event
-from normsweep.parts import catalog
-from normsweep.reporting.console import make_display, print_table
-from normsweep.search import Hold, Search, begin, open_study
+from normsweep.console.live_display import make_display
+from normsweep.console.screen import print_table
+from normsweep.executors.protocol import Event
+from normsweep.parts.catalog import catalog
+from normsweep.runner.checkpoints import Checkpoints
+from normsweep.runner.delivery import Delivery
+from normsweep.runner.interrupts import Background, Signals
+from normsweep.runner.loop import run_phase
+from normsweep.search.search_phase import Search
 from normsweep.shell import run
-from normsweep.spec import DataKey, Epoch, Result, Status, Trial, load_sweep
-from normsweep.tracking import Tracker
-from normsweep.training import Finished, Keep, Snapshot
+from normsweep.store.locks import Hold
+from normsweep.store.storage import open_study
+from normsweep.store.study_store import begin
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
+from normsweep.tracking.tracker import Tracker
+from normsweep.training.engine import Finished
+from normsweep.training.snapshot import Keep, Snapshot
 
 WORKERS = 64
 EPOCHS = 5

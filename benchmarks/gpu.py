@@ -27,8 +27,8 @@ from normsweep.errors import StudyStopped, SweepError
 from normsweep.shell import run
 
 if TYPE_CHECKING:
-    from normsweep.execution import Processes
-    from normsweep.spec import Result, Trial
+    from normsweep.executors.processes import Processes
+    from normsweep.sweep.trial import Result, Trial
 
 app = App(
     name="python -m benchmarks.gpu",
@@ -94,8 +94,8 @@ def _rates(
         DeviceError: there is no such device.
         StudyStopped: a trial failed.
     """
-    from normsweep.execution import Processes
-    from normsweep.training import Question, survey
+    from normsweep.executors.processes import Processes
+    from normsweep.training.preflight import Question, survey
 
     with closing(Processes(root, device, max(1, threads() // jobs), jobs=jobs)) as executor:
         executor.call(survey, Question((trial,), (trial.normalization,), device))
@@ -110,7 +110,7 @@ def _rates(
 
 
 def _train(executor: Processes, trials: list[Trial]) -> list[Result]:
-    from normsweep.training import Finished
+    from normsweep.training.engine import Finished
 
     for trial in trials:
         executor.submit(trial)

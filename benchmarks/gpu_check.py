@@ -24,7 +24,7 @@ from normsweep.shell import run
 if TYPE_CHECKING:
     import pandas as pd
 
-    from normsweep.spec import Result, Trial
+    from normsweep.sweep.trial import Result, Trial
 
 app = App(
     name="python -m benchmarks.gpu_check",
@@ -42,8 +42,8 @@ def gpu_check(
     """Train both trials and print the table."""
     from rich.console import Console
 
+    from normsweep.console.screen import print_table
     from normsweep.parts import datasets
-    from normsweep.reporting.console import print_table
 
     if epochs < 2:
         raise SweepError(f"--epochs: received {epochs}; legal: 2 or more, as the first is left out")
@@ -65,8 +65,9 @@ def _train(trial: Trial, device: Literal["gpu", "cpu"], root: Path) -> Result:
         DeviceError: there is no such device.
         StudyStopped: the trial failed, or ran elsewhere than it was told to.
     """
-    from normsweep.execution import Processes
-    from normsweep.training import Finished, Question, survey
+    from normsweep.executors.processes import Processes
+    from normsweep.training.engine import Finished
+    from normsweep.training.preflight import Question, survey
 
     with closing(Processes(root, device, threads())) as executor:
         executor.call(survey, Question((trial,), (trial.normalization,), device))

@@ -77,7 +77,7 @@ def latency(
 
 def _first_step(folder: Path) -> float:
     """From the command to the end of the first trial, which is one step and a little validation."""
-    from normsweep.search import read_study
+    from normsweep.store.storage import read_study
 
     name = f"s{time.monotonic_ns()}"
     (folder / "first.toml").write_text(SWEEP.replace("NAME", name))

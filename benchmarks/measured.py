@@ -68,7 +68,7 @@ def write(title: str, name: str, rows: Sequence[Row], folder: Path | None) -> No
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.reporting.console import print_table
+    from normsweep.console.screen import print_table
 
     print_table(Console(), pd.DataFrame([row.cells() for row in rows], columns=HEAD), title)
     if folder is not None:

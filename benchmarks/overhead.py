@@ -22,7 +22,7 @@ from benchmarks.measured import Goal, Measure, Row, write
 from normsweep.shell import run
 
 if TYPE_CHECKING:
-    from normsweep.spec import Result
+    from normsweep.sweep.trial import Result
 
 SWEEP = """
 name = "overhead"
@@ -90,7 +90,7 @@ def overhead(
 
 def _study(folder: Path, trials: int) -> tuple[list[Mark], list[Result]]:
     """Its marks, and its trials' results in the order of their starts."""
-    from normsweep.search import read_study
+    from normsweep.store.storage import read_study
 
     (folder / SWEEP_FILE).write_text(SWEEP)
     options = ["--n-trials", str(trials), "--phase", "search"]

@@ -16,7 +16,7 @@ from benchmarks.step import precisions
 from normsweep.shell import run
 
 if TYPE_CHECKING:
-    from normsweep.spec import Record
+    from normsweep.sweep.study_record import TrialRecord
 
 GOALS = {"float32": 1 / 1.5, "mixed_bfloat16": 1 / 2.5}
 """Of the opponent's time in float32."""
@@ -67,7 +67,7 @@ def quickstart(
 
 def search(folder: Path, trials: int, precision: str) -> tuple[float, list[dict[str, object]]]:
     """Seconds of normsweep's search, and the configurations that it trained."""
-    from normsweep.search import read_study
+    from normsweep.store.storage import read_study
 
     options = [
         "--phase",
@@ -97,7 +97,7 @@ def opponent(folder: Path, planned: list[dict[str, object]], precision: str) -> 
     return seconds(folder, ["-m", "benchmarks.opponent", "digits.npz", *options])
 
 
-def configuration(record: Record) -> dict[str, object]:
+def configuration(record: TrialRecord) -> dict[str, object]:
     """What the opponent is told of a trial."""
     trial = record.trial
     return {

@@ -23,8 +23,9 @@ from benchmarks.trials import lenet_trial, saved, threads
 from normsweep.shell import run
 
 if TYPE_CHECKING:
-    from normsweep.spec import Trial
-    from normsweep.training import Engine, Split
+    from normsweep.sweep.trial import Trial
+    from normsweep.training.engine import Engine
+    from normsweep.training.preprocessing import Split
 
 GOALS = {"float32": 0.9, "mixed_bfloat16": 0.55}
 BATCH = 128
@@ -51,7 +52,7 @@ def step(
     ] = None,
 ) -> int:
     """Measure both and print the table."""
-    from normsweep.training import environment
+    from normsweep.training.reproducibility import environment
 
     os.environ.update(environment("cpu", threads()))
     found = step_seconds(precisions(precision), images, repeats)
@@ -96,8 +97,8 @@ def step_seconds(
     With test images the engine's trials are those of a confirmation, tested after each epoch.
     """
     from normsweep.parts import datasets
-    from normsweep.spec import CONFIRM, SEARCH
-    from normsweep.training import Engine
+    from normsweep.sweep.trial import CONFIRM, SEARCH
+    from normsweep.training.engine import Engine
 
     folder = os.environ.get("NORMSWEEP_DATA")
     whole = datasets.load("mnist", Path(folder) if folder else None)
@@ -148,10 +149,10 @@ def _engine_epochs(engine: Engine, trial: Trial) -> Callable[[], float]:
 
 def _graph_epochs(engine: Engine, trial: Trial) -> Callable[[], float]:
     """The engine's loop with a network that takes images as they are stored and normalizes each batch."""
-    from normsweep.parts import Dataset
-    from normsweep.training.cores import build_core
-    from normsweep.training.loop import train_epochs
-    from normsweep.training.splits import split
+    from normsweep.parts.dataset import Dataset
+    from normsweep.training.compiled_network import build_core
+    from normsweep.training.epochs import train_epochs
+    from normsweep.training.preprocessing import split
 
     stored = Dataset.open(engine.data_root, trial.data.digest)
     images = split(stored, trial.data.validation_split, trial.seed)

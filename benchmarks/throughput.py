@@ -21,11 +21,11 @@ from cyclopts import App, Parameter
 
 from benchmarks.trials import lenet_trial, saved, threads
 from normsweep.errors import StudyStopped
-from normsweep.execution import Processes
+from normsweep.executors.processes import Processes
 from normsweep.parts import datasets, models
 from normsweep.shell import run
-from normsweep.spec import DataKey, Status, Trial
-from normsweep.training import Finished
+from normsweep.sweep.trial import DataKey, Status, Trial
+from normsweep.training.engine import Finished
 
 WORKERS = (1, 4)
 
@@ -109,7 +109,7 @@ def _print(measured: dict[int, list[float]], title: str) -> None:
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.reporting.console import print_table
+    from normsweep.console.screen import print_table
 
     one, four = measured.values()
     rows = {f"{jobs} workers" if jobs > 1 else "1 worker": measured[jobs] for jobs in WORKERS}

@@ -23,8 +23,9 @@ from normsweep.errors import StudyStopped
 from normsweep.shell import run
 
 if TYPE_CHECKING:
-    from normsweep.spec import DataKey
-    from normsweep.training import Engine, Split
+    from normsweep.sweep.trial import DataKey
+    from normsweep.training.engine import Engine
+    from normsweep.training.preprocessing import Split
 
 Train = Callable[[int], None]
 """Trains the trial of a number."""
@@ -46,11 +47,11 @@ def trial_overhead(
     epochs: Annotated[int, Parameter(help="Epochs of each trial.")] = 4,
 ) -> int:
     """Measure both and print the table."""
-    from normsweep.training import environment
+    from normsweep.training.reproducibility import environment
 
     os.environ.update(environment("cpu", threads()))
     from normsweep.parts import datasets
-    from normsweep.training import Engine
+    from normsweep.training.engine import Engine
 
     with tempfile.TemporaryDirectory() as work:
         data = saved(datasets.load("digits"), Path(work))
@@ -127,7 +128,7 @@ def _print(first: dict[str, float], measured: dict[str, list[float]], title: str
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.reporting.console import print_table
+    from normsweep.console.screen import print_table
 
     engine, plain = measured.values()
     ratios = [p / e for e, p in zip(engine, plain, strict=True)]

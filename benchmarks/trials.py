@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from normsweep.parts import Dataset
-from normsweep.spec import DataKey, Trial
+from normsweep.parts.dataset import Dataset
+from normsweep.sweep.trial import DataKey, Trial
 
 __all__ = ["lenet_trial", "saved", "threads"]
 

@@ -54,9 +54,9 @@ def verdict(
     ] = None,
 ) -> int:
     """Measure all of it and print the table."""
-    from normsweep.parts import catalog
-    from normsweep.spec import load_sweep
-    from normsweep.training import environment
+    from normsweep.parts.catalog import catalog
+    from normsweep.sweep.loading import load_sweep
+    from normsweep.training.reproducibility import environment
 
     sweep = load_sweep("mnist_epochs", catalog())
     schemes, budgets = len(sweep.arms), range(1, sweep.longest + 1)
@@ -91,10 +91,11 @@ def verdict(
 
 def epochs_of(name: str) -> int:
     """Epochs that a sweep of one configuration trains, in its search and its confirmation."""
-    from normsweep.analysis import chosen_configurations
-    from normsweep.parts import catalog
-    from normsweep.search import planned
-    from normsweep.spec import DataKey, load_sweep
+    from normsweep.parts.catalog import catalog
+    from normsweep.search.confirm_phase import planned
+    from normsweep.search.selection import chosen_configurations
+    from normsweep.sweep.loading import load_sweep
+    from normsweep.sweep.trial import DataKey
 
     sweep = load_sweep(name, catalog())
     confirmed = planned(sweep, DataKey("mnist", "", 0.2), chosen_configurations(sweep, []))
@@ -103,8 +104,8 @@ def epochs_of(name: str) -> int:
 
 def _ours(folder: Path, images: int, epochs: int, seeds: int) -> tuple[float, Curves]:
     """Seconds of normsweep's command, and the confirmation's accuracies by epoch."""
-    from normsweep.search import read_study
-    from normsweep.spec import CONFIRM
+    from normsweep.store.storage import read_study
+    from normsweep.sweep.trial import CONFIRM
 
     settings = {
         "data.train_size": images,

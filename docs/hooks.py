@@ -19,7 +19,7 @@ from mkdocs.structure.pages import Page
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from normsweep.spec.sweep import Section, meanings
+from normsweep.sweep.schema import Section, meanings
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -53,8 +53,8 @@ def home() -> str:
 
 def sweep_keys() -> str:
     """Every key of a sweep file: its type, what it is without, what it says."""
-    from normsweep.spec import Sweep
-    from normsweep.spec.space_parsing import KEYS
+    from normsweep.sweep.schema import Sweep
+    from normsweep.sweep.space_parsing import KEYS
 
     lines = [
         "# The keys of a sweep",
@@ -92,7 +92,7 @@ def _is_section(kind: Any) -> bool:
 
 
 def _legal(field: FieldInfo) -> str:
-    from normsweep.spec.space import Space
+    from normsweep.sweep.space import Space
 
     if field.annotation is Space:
         return "a table of parameters"
@@ -137,7 +137,7 @@ def _default(field: FieldInfo) -> str:
 
 def commands() -> str:
     """The help of every command."""
-    from normsweep.cli import app
+    from normsweep.cli.main import app
 
     text = app.generate_docs(heading_level=1)
     text = re.sub(r"## Table of Contents\n.*?(?=\*\*Commands)", "", text, flags=re.S)
@@ -149,7 +149,7 @@ def commands() -> str:
 
 def parts() -> str:
     """What is registered, by kind."""
-    from normsweep.parts import REGISTRIES
+    from normsweep.parts.catalog import REGISTRIES
 
     lines = [
         "# The parts",
@@ -168,16 +168,9 @@ def python_api() -> str:
     """Signatures and docstrings of what is public."""
     import normsweep
     from normsweep import errors, testing
-    from normsweep.parts import (
-        Dataset,
-        Metric,
-        datasets,
-        influence,
-        metrics,
-        models,
-        normalizations,
-        optimizers,
-    )
+    from normsweep.parts import datasets, influence, metrics, models, normalizations, optimizers
+    from normsweep.parts.dataset import Dataset
+    from normsweep.parts.metrics import Metric
 
     lines = ["# Python API", "", "[From Python](../python.md) says how it is used."]
     for name in ("run", "load", "Study", "Verdict"):

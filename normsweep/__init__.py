@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normsweep.api import Study, Verdict, load, run
-    from normsweep.spec import Sweep
+    from normsweep.sweep.schema import Sweep
 
 __all__ = ["Study", "Sweep", "Verdict", "load", "run", "version"]
 
 HOMES = {
     "Study": "normsweep.api",
-    "Sweep": "normsweep.spec",
+    "Sweep": "normsweep.sweep.schema",
     "Verdict": "normsweep.api",
     "load": "normsweep.api",
     "run": "normsweep.api",

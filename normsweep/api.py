@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from normsweep.errors import SweepError
-from normsweep.plain import printable
-from normsweep.secrets import masked
-from normsweep.spec import Sweep
-from normsweep.stores import STORAGE, TRACKING, storage_option
+from normsweep.sweep.schema import Sweep
+from normsweep.text import masked, printable
+from normsweep.urls import STORAGE, TRACKING, storage_option
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.search import StudyInfo
-    from normsweep.spec import Record
+    from normsweep.store.encoding import StudyInfo
+    from normsweep.sweep.study_record import TrialRecord
 
 __all__ = ["Study", "Verdict", "load", "run"]
 
@@ -96,10 +95,11 @@ def run(
     Warns:
         UserWarning: no trial has a score, or MLflow lacks a part of what is recorded.
     """
-    from normsweep.databases import placed
-    from normsweep.driver import Settings, run_study
-    from normsweep.parts import models, read_sweep
-    from normsweep.reporting.console import make_console
+    from normsweep.console.screen import make_console
+    from normsweep.parts import models
+    from normsweep.parts.catalog import read_sweep
+    from normsweep.runner.session import Settings, run_study
+    from normsweep.urls import placed
 
     _check_choices(executor, n_jobs, device, phase)
     options = {
@@ -152,8 +152,8 @@ def load(study_name: str | None = None, storage: str | None = None) -> Study:
     Raises:
         StoreError: there is no such study.
     """
-    from normsweep.databases import placed
-    from normsweep.search import load_study
+    from normsweep.store.storage import load_study
+    from normsweep.urls import placed
 
     url = _chosen(storage, "OPTUNA_STORAGE", STORAGE)
     return Study(load_study(url, study_name).study_name, placed(url))
@@ -220,8 +220,8 @@ class Study:
         place = None if folder is None else Path(folder)
         return write_study_report(*self._read(), storage_option(self.storage), place)
 
-    def _read(self) -> tuple[StudyInfo, list[Record]]:
-        from normsweep.search import read_study
+    def _read(self) -> tuple[StudyInfo, list[TrialRecord]]:
+        from normsweep.store.storage import read_study
 
         return read_study(self.storage, self.name)
 
@@ -264,7 +264,7 @@ class Verdict:
     lines: pd.DataFrame = field(repr=False)
 
     def __str__(self) -> str:
-        from normsweep.reporting.console import table_text
+        from normsweep.console.screen import table_text
 
         return f"{self.sentence}\n\n{table_text(self.lines)}"
 
@@ -287,7 +287,8 @@ def _verdict(found: Any) -> Verdict:
 @contextmanager
 def _lent(data: Any, model: Build | None) -> Iterator[None]:
     """Data and network under names of the registries, while a study runs."""
-    from normsweep.parts import Dataset, datasets, models
+    from normsweep.parts import datasets, models
+    from normsweep.parts.dataset import Dataset
 
     with ExitStack() as stack:
         if data is not None:
@@ -336,6 +337,6 @@ def _data_dir(given: str | Path | None) -> Path | None:
 
 def _file(sweep: Sweep | Mapping[str, Any] | str | Path) -> Path | None:
     """The sweep's file, which is kept with every run."""
-    from normsweep.spec import find_sweep
+    from normsweep.sweep.loading import find_sweep
 
     return find_sweep(sweep) if isinstance(sweep, str | Path) else None

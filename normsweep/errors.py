@@ -11,7 +11,7 @@
     KeyboardInterrupt
     └── Interrupted         the study was asked to stop, by SIGINT or SIGTERM
 
-A trial that fails is not an exception: it is a status (`normsweep.spec.Status`).
+A trial that fails is not an exception: it is a status (`normsweep.sweep.trial.Status`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 
-from normsweep.plain import one_line, printable
-from normsweep.secrets import masked
+from normsweep.text import masked, one_line, printable
 
 __all__ = [
     "ClusterError",
@@ -31,6 +30,7 @@ __all__ = [
     "StoreError",
     "StudyStopped",
     "SweepError",
+    "TrackingFailed",
     "UserError",
 ]
 
@@ -88,3 +88,7 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(signal.Signals(number).name)
         self.exit_status = 128 + number
         """As shells count it: 130 for SIGINT, 143 for SIGTERM."""
+
+
+class TrackingFailed(NormsweepError):
+    """The tracking store did not take what was written; the record has it still."""

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from normsweep.errors import UserError
 from normsweep.shell import Plugins, Storage, StudyName, command, finish
-from normsweep.stores import STORAGE, storage_option
+from normsweep.urls import STORAGE, storage_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,10 +76,11 @@ def _table(
     top: int | None,
     format_: str,
 ) -> pd.DataFrame:
-    from normsweep.parts import load_plugins, metrics
+    from normsweep.parts import metrics
+    from normsweep.parts.catalog import load_plugins
     from normsweep.reporting.study_tables import study_table
     from normsweep.reporting.verdict_cells import verdict_cells
-    from normsweep.search import read_study
+    from normsweep.store.storage import read_study
 
     info, records = read_study(storage, study_name)
     load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])

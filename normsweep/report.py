@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from normsweep.shell import Plugins, Storage, StudyName, command, finish
-from normsweep.stores import STORAGE, storage_option
+from normsweep.urls import STORAGE, storage_option
 
 __all__ = ["app", "main", "report"]
 
@@ -34,9 +34,10 @@ def report(
     The verdict is that of the study's latest look at its confirmation: to read it again is no
     further look.
     """
-    from normsweep.parts import load_plugins, metrics
+    from normsweep.parts import metrics
+    from normsweep.parts.catalog import load_plugins
     from normsweep.reporting.study_report import write_study_report
-    from normsweep.search import read_study
+    from normsweep.store.storage import read_study
 
     info, records = read_study(storage, study_name)
     load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])

@@ -15,8 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from normsweep import version
 from normsweep.errors import Interrupted, NormsweepError, UserError
-from normsweep.plain import printable
-from normsweep.secrets import masked
+from normsweep.text import masked, printable
 
 __all__ = ["Plugins", "Storage", "StudyName", "TrackingUri", "command", "finish", "run"]
 

@@ -10,10 +10,10 @@ from cyclopts import Parameter
 
 from normsweep.errors import UserError
 from normsweep.shell import Storage, TrackingUri, command, finish
-from normsweep.stores import STORAGE, TRACKING
+from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
-    from normsweep.spec import Sweep
+    from normsweep.sweep.schema import Sweep
 
 __all__ = ["app", "main", "study"]
 
@@ -122,8 +122,8 @@ def study(
     loaded, path = _load(sweep, overrides, options)
     if dry_run and not estimate:
         return _show(loaded)
-    from normsweep.driver import Settings, plan_study, run_study
-    from normsweep.reporting.screen import screen
+    from normsweep.console.screen import screen
+    from normsweep.runner.session import Settings, plan_study, run_study
 
     settings = Settings(
         storage=storage,
@@ -146,14 +146,15 @@ def study(
 
 
 def _load(sweep: str, overrides: list[str], options: dict[str, str]) -> tuple[Sweep, Path]:
-    from normsweep.parts import read_sweep
-    from normsweep.spec import find_sweep
+    from normsweep.parts.catalog import read_sweep
+    from normsweep.sweep.loading import find_sweep
 
     return read_sweep(sweep, overrides, options), find_sweep(sweep)
 
 
 def _show(sweep: Sweep) -> int:
-    from normsweep.reporting.plan import Plan, plan_lines
+    from normsweep.console.overview import plan_lines
+    from normsweep.search.plan import Plan
 
     print("\n".join(plan_lines(Plan(sweep))))
     return 0

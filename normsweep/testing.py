@@ -21,11 +21,10 @@ import numpy as np
 from normsweep.errors import DataError
 from normsweep.parts import datasets
 from normsweep.parts.registry import Part
-from normsweep.training.conformity import network_problem
-from normsweep.training.cores import model_digest
-from normsweep.training.fronts import Front, front_of
-from normsweep.training.precision import precision
-from normsweep.training.seeding import seeded
+from normsweep.training.compiled_network import model_digest
+from normsweep.training.preflight import network_problem
+from normsweep.training.preprocessing import Front, front_of
+from normsweep.training.reproducibility import precision, seeded
 
 __all__ = [
     "check_dataset",

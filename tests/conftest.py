@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 
-from normsweep.parts import catalog, datasets
-from normsweep.spec import Catalog, DataKey, Epoch, Record, Result, Status, Trial
-from normsweep.training import environment
+from normsweep.parts import datasets
+from normsweep.parts.catalog import catalog
+from normsweep.sweep.checks import Catalog
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
+from normsweep.training.reproducibility import environment
 from tests import forkserver, shared
 
 # Before anything imports the backend: the same settings as the executors use.
@@ -147,7 +150,7 @@ def make_record(
     status: Status = Status.COMPLETE,
     error: str = "",
     **changed: object,
-) -> Record:
+) -> TrialRecord:
     """A trial whose validation accuracies were `scores`, epoch by epoch, in half a second each."""
     trial = make_trial(number, arm, **{"epochs": len(scores), **changed})
     curve = tuple(
@@ -157,11 +160,11 @@ def make_record(
     machine = {"device": "cpu", "threads": "2"}
     seconds = 1.0 + 0.5 * len(scores)
     result = Result(number, status, curve, 0.1, seconds, 1.7e9, machine, error)
-    return Record(trial, result, run_id=f"run{number}")
+    return TrialRecord(trial, result, run_id=f"run{number}")
 
 
 @pytest.fixture
-def record() -> Callable[..., Record]:
+def record() -> Callable[..., TrialRecord]:
     return make_record
 
 

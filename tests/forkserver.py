@@ -30,7 +30,7 @@ from typing import Any
 
 IMPORTED = (
     "numpy", "pandas", "scipy.stats", "sqlalchemy.dialects.sqlite", "optuna", "mlflow",
-    "mlflow.store.tracking.sqlalchemy_store", "rich.progress", "normsweep.shell", "normsweep.driver",
+    "mlflow.store.tracking.sqlalchemy_store", "rich.progress", "normsweep.shell", "normsweep.runner.session",
 )  # fmt: skip
 """What commands import; no module that is a command itself, which has to be run afresh."""
 HERE = Path(__file__)

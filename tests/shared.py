@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from normsweep.search.storage import open_storage
-from normsweep.tracking import ready_store
+from normsweep.store.storage import open_storage
+from normsweep.tracking.client import ready_store
 
 __all__ = ["place_stores", "root", "shared", "use"]
 

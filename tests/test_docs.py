@@ -14,19 +14,20 @@ import pytest
 
 import normsweep
 from docs import hooks
-from normsweep import cli
-from normsweep.analysis import arms_table, epochs_table, trials_table
 from normsweep.analysis.questions import COLUMNS as VERDICT
-from normsweep.parts import catalog
-from normsweep.spec import Record, Sweep, load_sweep, shipped_sweeps
-from normsweep.spec.sweep import Section
+from normsweep.analysis.tables import arms_table, epochs_table, trials_table
+from normsweep.cli import main
+from normsweep.parts.catalog import catalog
+from normsweep.sweep.loading import load_sweep, shipped_sweeps
+from normsweep.sweep.schema import Section, Sweep
+from normsweep.sweep.study_record import TrialRecord
 
 ROOT = Path(__file__).parent.parent
 COLUMNS = (ROOT / "docs" / "columns.md").read_text()
 
 
 @pytest.fixture
-def records(record) -> list[Record]:
+def records(record) -> list[TrialRecord]:
     return [record()]
 
 
@@ -115,12 +116,12 @@ def test_the_page_on_sweep_files_names_no_key_that_is_not_there():
 
 def test_the_generated_commands_have_every_command_and_option():
     text = hooks.commands()
-    for name in cli.app:
+    for name in main.app:
         if name.startswith("-"):
             continue
         section = re.search(rf"^## normsweep {name}$(.*?)(?=^## |\Z)", text, re.M | re.S)
         assert section, name
-        for argument in cli.app[name].assemble_argument_collection():
+        for argument in main.app[name].assemble_argument_collection():
             shown = [n for n in argument.names if n.startswith("--")]
             assert not shown or any(n in section.group(1) for n in shown), (name, shown)
 

@@ -26,10 +26,11 @@ import numpy as np
 import pytest
 
 import normsweep
-from normsweep import cli
-from normsweep.parts import datasets, read_sweep
+from normsweep.cli import main
+from normsweep.parts import datasets
+from normsweep.parts.catalog import read_sweep
 from normsweep.shell import run
-from normsweep.spec import shipped_sweeps
+from normsweep.sweep.loading import shipped_sweeps
 
 pytestmark = pytest.mark.system
 
@@ -40,7 +41,7 @@ FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)
 ELSEWHERE = {
     "make": "the set-up, tests and measurements themselves; that the target exists is checked",
     "docker": "needs a container engine; tests/compose runs each service's own command",
-    "ray": "needs a cluster; tests/execution starts one",
+    "ray": "needs a cluster; tests/executors starts one",
     "mlflow": "serves until it is stopped; tests/conftest.py starts one",
     "optuna": "needs PostgreSQL; tests/search/test_storage.py has one",
     "optuna-dashboard": "serves until it is stopped; tests/test_pages.py looks at it",
@@ -126,16 +127,16 @@ def command(words: list[str]) -> None:
         assert done.returncode == 0, done.stderr
     elif words[1] == "study":
         planned(words)
-        assert run(cli.app, small(words[1:])) == 0, words
+        assert run(main.app, small(words[1:])) == 0, words
     else:
-        assert run(cli.app, words[1:]) == 0, words
+        assert run(main.app, words[1:]) == 0, words
 
 
 def planned(words: list[str]) -> None:
     """The command is legal as it is written, each of its settings too."""
     given = [word for word in words if word != "--dry-run"]
     given = given[given.index("study") :] if "study" in given else ["study", *given[3:]]
-    assert run(cli.app, [*given, "--dry-run", "--no-estimate"]) == 0, words
+    assert run(main.app, [*given, "--dry-run", "--no-estimate"]) == 0, words
 
 
 def small(given: list[str]) -> list[str]:
@@ -218,7 +219,7 @@ def toml_block(block: Block) -> None:
         "plugins" in content and "name" not in content
     ):  # what they register is not for this process
         given = ["quickstart", "--set", f"plugins={toml(content['plugins'])}"]
-        code = "import sys; from normsweep.cli import main; sys.argv[0] = 'normsweep'; main()"
+        code = "import sys; from normsweep.cli.main import main; sys.argv[0] = 'normsweep'; main()"
         done = subprocess.run(
             [sys.executable, "-c", code, "check", *given], capture_output=True, text=True
         )
@@ -351,7 +352,7 @@ def test_a_command_in_a_sentence_has_its_options(span):
         words = ["normsweep", MODULES[words[2]], *words[3:]]
     legal = {
         name
-        for argument in cli.app[words[1]].assemble_argument_collection()
+        for argument in main.app[words[1]].assemble_argument_collection()
         for name in argument.names
     }
     assert {word for word in words[2:] if word.startswith("--")} <= legal

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from normsweep import cli, study
-from normsweep.search import holder, holding, read_study
+from normsweep import study
+from normsweep.cli import main
 from normsweep.shell import run
+from normsweep.store.locks import holder, holding
+from normsweep.store.storage import read_study
 from tests import forkserver, shared
 
 SWEEP = """
@@ -79,7 +81,7 @@ def says(place, capsys) -> Callable[..., str]:
 
     def said(status: int, *command: str) -> str:
         given = stores(place) if command[0] not in ("rerun", "list") else stores(place)[:2]
-        got = run(cli.app, [*command, *given])
+        got = run(main.app, [*command, *given])
         captured = capsys.readouterr()
         assert got == status, captured
         assert "Traceback" not in captured.err

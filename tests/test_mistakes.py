@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from normsweep import cli, export, study
-from normsweep.search import open_study
+from normsweep import export, study
+from normsweep.cli import main
 from normsweep.shell import command, run
-from normsweep.spec import load_sweep
+from normsweep.store.storage import open_study
+from normsweep.sweep.loading import load_sweep
 
-APPS = {"normsweep": cli.app, "study": study.app, "export": export.app}
+APPS = {"normsweep": main.app, "study": study.app, "export": export.app}
 
 
 @pytest.fixture(autouse=True)
@@ -218,19 +219,19 @@ def test_a_plan_is_shown_and_nothing_is_made(capsys, folder):
     shown = capsys.readouterr().out
     assert "trials    3 arms × 3 = 9, sampler tpe" in shown
     assert "note      7 trials are not a multiple of 3 arms: rounded up to 9" in shown
-    assert run(cli.app, ["check", "quickstart", "--set", "search.trials=7"]) == 0
+    assert run(main.app, ["check", "quickstart", "--set", "search.trials=7"]) == 0
     assert capsys.readouterr().out == shown
     assert not list(folder.iterdir())
 
 
 def test_the_lists_name_parts_sweeps_and_studies(capsys, storage):
-    assert run(cli.app, ["list", "parts"]) == 0
+    assert run(main.app, ["list", "parts"]) == 0
     shown = capsys.readouterr().out
     assert "normalizations\n  none                Raw pixels, as stored.\n" in shown
     assert "(options: momentum, nesterov)" in shown
-    assert run(cli.app, ["list", "sweeps"]) == 0
+    assert run(main.app, ["list", "sweeps"]) == 0
     assert "quickstart" in capsys.readouterr().out
-    assert run(cli.app, ["list", "studies", "--storage", storage]) == 0
+    assert run(main.app, ["list", "studies", "--storage", storage]) == 0
     listed = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [line[1:6] for line in listed if "new" in line] == [
         [name, "│", "new", "│", "0/12"] for name in ("first", "second")
@@ -245,7 +246,8 @@ def test_commands_that_train_nothing_import_no_backend():
     code = """
 import io, json, sys
 from contextlib import redirect_stdout
-from normsweep import cli, export, study
+from normsweep import export, study
+from normsweep.cli import main as cli
 from normsweep.shell import command, run
 commands = [
     (cli, ["--help"]), (study, ["--help"]), (export, ["--help"]), (cli, ["list", "parts"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from normsweep.search import read_study
+from normsweep.store.storage import read_study
 
 
 @pytest.mark.slow

@@ -23,11 +23,14 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from normsweep import cli, study
-from normsweep.parts import Dataset
-from normsweep.search import StudyInfo, read_study
+from normsweep import study
+from normsweep.cli import main
+from normsweep.parts.dataset import Dataset
 from normsweep.shell import run
-from normsweep.spec import SEARCH, Record
+from normsweep.store.encoding import StudyInfo
+from normsweep.store.storage import read_study
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import SEARCH
 from tests import shared
 
 pytestmark = pytest.mark.system
@@ -70,7 +73,7 @@ class Seen:
     tracking: str
 
     @property
-    def record(self) -> tuple[StudyInfo, list[Record]]:
+    def record(self) -> tuple[StudyInfo, list[TrialRecord]]:
         return read_study(self.storage, "seen")
 
 
@@ -244,9 +247,9 @@ def test_optunas_dashboard_shows_the_study(seen, opened):
 
 def test_a_server_is_told_by_its_page_and_none_is_started(seen, mlflow_page, capsys):
     server = mlflow_page.partition("/#")[0]
-    assert run(cli.app, ["ui", "seen", "--no-browser", "--tracking-uri", f"{server}/"]) == 0
+    assert run(main.app, ["ui", "seen", "--no-browser", "--tracking-uri", f"{server}/"]) == 0
     assert capsys.readouterr().out == f"{mlflow_page}\n"
-    assert run(cli.app, ["ui", "sene", "--no-browser", "--tracking-uri", server]) == 2
+    assert run(main.app, ["ui", "sene", "--no-browser", "--tracking-uri", server]) == 2
     assert "--study-name: received sene; " in capsys.readouterr().err
 
 
@@ -297,5 +300,5 @@ def test_the_command_of_mlflow_takes_raw_pixels_from_a_file(seen):
     ],
 )
 def test_a_place_that_cannot_be_listened_at_is_one_line(seen, capsys, options, line):
-    assert run(cli.app, ["ui", "--no-browser", "--tracking-uri", seen.tracking, *options]) == 2
+    assert run(main.app, ["ui", "--no-browser", "--tracking-uri", seen.tracking, *options]) == 2
     assert line in capsys.readouterr().err

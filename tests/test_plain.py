@@ -1,6 +1,6 @@
 import pytest
 
-from normsweep.plain import one_line, printable
+from normsweep.text import one_line, printable
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 import pytest
 
 from normsweep.errors import StoreError, StudyStopped
-from normsweep.secrets import masked, without_secrets
-from normsweep.stores import check_address, storage_option, tracking_address
+from normsweep.text import masked, without_secrets
+from normsweep.urls import check_address, storage_option, tracking_address
 
 SECRET = "S3cret"
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import MetaData, create_engine, select
 
-from normsweep.search import read_study
-from normsweep.spec import Status
+from normsweep.store.storage import read_study
+from normsweep.sweep.trial import Status
 from tests import forkserver
-from tests.driver.survival import EXECUTORS, Survivor
+from tests.runner.survival import EXECUTORS, Survivor
 
 pytestmark = pytest.mark.system
 
@@ -94,7 +94,7 @@ class Study:
                 if (place / "cwd").readlink() != self.folder:
                     continue
                 command = (place / "cmdline").read_bytes()
-                if b"normsweep.execution.worker" in command:
+                if b"normsweep.executors.worker" in command:
                     self.workers[int(place.name)] = command + (place / "environ").read_bytes()
             except OSError:
                 continue

@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from normsweep.analysis.confirmed import Confirmed
+from normsweep.analysis.confirm_runs import Confirmed
 from normsweep.analysis.questions import PUT, Declared
 from normsweep.analysis.tables import settled
 from normsweep.analysis.verdicts import Verdict
-from normsweep.parts import ACCURACY, Metric, metric
-from normsweep.spec import BASELINE, TUNED_LONG, Configuration, Record, Status
+from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, Configuration, TrialRecord
+from normsweep.sweep.trial import Status
 
 __all__ = ["cautions", "general_cautions"]
 
@@ -26,7 +27,7 @@ FEW = 20
 def general_cautions(
     sweep: Mapping[str, Any],
     arms: Sequence[str],
-    records: Sequence[Record],
+    records: Sequence[TrialRecord],
     test_counts: Sequence[int] = (),
 ) -> list[str]:
     """What holds for every verdict of a study.
@@ -159,11 +160,11 @@ def _at_edge(sweep: Mapping[str, Any], configuration: Configuration) -> bool:
     return not EDGE <= place <= 1 - EDGE
 
 
-def _ended(arm: str, records: Sequence[Record]) -> int:
+def _ended(arm: str, records: Sequence[TrialRecord]) -> int:
     return sum(record.trial.arm == arm for record in settled(records))
 
 
-def _count(arm: str, records: Sequence[Record], status: Status) -> int:
+def _count(arm: str, records: Sequence[TrialRecord], status: Status) -> int:
     return sum(
         r.trial.arm == arm and r.result is not None and r.result.status is status for r in records
     )

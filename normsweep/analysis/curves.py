@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from normsweep.analysis.confirmed import Confirmed, Runs
+from normsweep.analysis.confirm_runs import Confirmed, Runs
 from normsweep.analysis.estimates import interval, moments
 from normsweep.analysis.questions import Declared
-from normsweep.spec import BASELINE, Configuration, Record
+from normsweep.sweep.study_record import BASELINE, Configuration, TrialRecord
 
 __all__ = ["configurations_table", "curves_table", "speed_table"]
 
@@ -91,7 +91,7 @@ def _label(configuration: Configuration) -> str:
 
 
 def speed_table(
-    found: Confirmed, curves: pd.DataFrame, records: Sequence[Record], declared: Declared
+    found: Confirmed, curves: pd.DataFrame, records: Sequence[TrialRecord], declared: Declared
 ) -> pd.DataFrame:
     """Epochs and seconds to the level that the reference's baseline has at the baseline's epochs.
 

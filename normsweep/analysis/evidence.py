@@ -9,17 +9,14 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.cautions import cautions, general_cautions
-from normsweep.analysis.confirmed import Confirmed, confirmed
+from normsweep.analysis.confirm_runs import Confirmed, confirmed
 from normsweep.analysis.curves import configurations_table, curves_table, speed_table
 from normsweep.analysis.insides import gradients_table, inputs_table
 from normsweep.analysis.questions import Declared, judged, verdict_table
-from normsweep.analysis.searched import (
-    learning_rates_table,
-    progress_table,
-    tunability_table,
-)
+from normsweep.analysis.searched import learning_rates_table, progress_table, tunability_table
 from normsweep.analysis.verdicts import LEAST_SEEDS
-from normsweep.spec import SEARCH, Look, Record
+from normsweep.sweep.study_record import Analysis, TrialRecord
+from normsweep.sweep.trial import SEARCH
 
 __all__ = ["Evidence", "evidence"]
 
@@ -48,10 +45,10 @@ class Evidence:
 def evidence(
     sweep: Mapping[str, Any],
     arms: Sequence[str],
-    looks: Sequence[Look],
+    looks: Sequence[Analysis],
     diagnoses: Mapping[str, Mapping[str, Any]],
     classes: int,
-    records: Sequence[Record],
+    records: Sequence[TrialRecord],
     test_counts: Sequence[int] = (),
 ) -> Evidence:
     """Everything, from the record of a study.
@@ -69,7 +66,7 @@ def evidence(
     # A look at fewer seeds than a verdict needs gave none, and so cost none.
     decided = sum(look.seeds >= LEAST_SEEDS for look in looks)
     declared = Declared.of(sweep, max(decided, 1))
-    look = looks[-1] if looks else Look(0, ())
+    look = looks[-1] if looks else Analysis(0, ())
     found = confirmed(look, records)
     curves = curves_table(found, declared.confidence)
     general = general_cautions(sweep, arms, searched, test_counts)

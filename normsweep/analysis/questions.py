@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.analysis.confirmed import Confirmed
+from normsweep.analysis.confirm_runs import Confirmed
 from normsweep.analysis.verdicts import Comparison, Rules, Verdict, judge
-from normsweep.parts import ACCURACY, Metric, metric
-from normsweep.spec import BASELINE, QUESTIONS, TUNED_LONG, TUNED_SHORT
+from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.sweep.schema import QUESTIONS
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT
 
 __all__ = ["COLUMNS", "Declared", "judged", "verdict_table"]
 

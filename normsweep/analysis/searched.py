@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from normsweep.analysis.tunability import best_so_far, expected_best, expected_best_band
-from normsweep.parts import ACCURACY, Metric, metric
-from normsweep.spec import Record, Status
+from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Status
 
 __all__ = ["learning_rates_table", "progress_table", "tunability_table"]
 
 
-def learning_rates_table(records: Sequence[Record]) -> pd.DataFrame:
+def learning_rates_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row a search trial with a score: its learning rate and its score on validation."""
     score = f"val_{_metric(records).name}"
     columns = ["trial", "arm", "optimizer", "learning_rate", score, "epochs", "diverged"]
@@ -38,7 +39,7 @@ def learning_rates_table(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def tunability_table(
-    records: Sequence[Record], arms: Sequence[str], sampler: str, seed: int
+    records: Sequence[TrialRecord], arms: Sequence[str], sampler: str, seed: int
 ) -> pd.DataFrame:
     """The score on validation against the number of trials, per arm.
 
@@ -83,7 +84,7 @@ def _so_far(scores: np.ndarray[Any, Any], seed: int, by: Metric) -> list[dict[st
     ]
 
 
-def progress_table(records: Sequence[Record]) -> pd.DataFrame:
+def progress_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row a search trial with a score, by the time at which it ended."""
     by = _metric(records)
     score = f"val_{by.name}"
@@ -111,6 +112,6 @@ def progress_table(records: Sequence[Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _metric(records: Sequence[Record]) -> Metric:
+def _metric(records: Sequence[TrialRecord]) -> Metric:
     """That of all trials of a study."""
     return metric(records[0].trial.metric) if records else ACCURACY

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.parts import ACCURACY, metric
-from normsweep.spec import Epoch, Record, Status
+from normsweep.parts.metrics import ACCURACY, metric
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Status
 
 __all__ = ["arms_table", "best_of_arms", "best_table", "epochs_table", "settled", "trials_table"]
 
@@ -24,12 +25,12 @@ ORIGIN = (
 )  # fmt: skip
 
 
-def best_of_arms(records: Iterable[Record]) -> dict[str, Record]:
+def best_of_arms(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
     """Each arm's best complete trial: best score on validation after its last epoch.
 
     Of equals the one with fewer epochs, then the earlier one.
     """
-    best: dict[str, Record] = {}
+    best: dict[str, TrialRecord] = {}
     for record in records:
         if record.result is None or record.result.status is not Status.COMPLETE:
             continue
@@ -39,19 +40,21 @@ def best_of_arms(records: Iterable[Record]) -> dict[str, Record]:
     return best
 
 
-def settled(records: Iterable[Record]) -> list[Record]:
+def settled(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """The trials that count: the last at each place of the plan, interrupted and running ones not."""
     ended = [r for r in records if r.result and r.result.status is not Status.INTERRUPTED]
     return list({record.place: record for record in ended}.values())
 
 
-def trials_table(records: Sequence[Record], same: Mapping[str, str] | None = None) -> pd.DataFrame:
+def trials_table(
+    records: Sequence[TrialRecord], same: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """One row a trial, by number; trials that still run are left out."""
     chosen = [record for record in records if record.result is not None]
     return _trials(chosen, _columns(records), same or {})
 
 
-def epochs_table(records: Sequence[Record]) -> pd.DataFrame:
+def epochs_table(records: Sequence[TrialRecord]) -> pd.DataFrame:
     """One row an epoch: trial, arm, epoch (from 1), losses, accuracies, seconds.
 
     Only the confirmation's epochs have a test accuracy. Another metric has columns of its own.
@@ -76,7 +79,7 @@ def epochs_table(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def best_table(
-    records: Sequence[Record],
+    records: Sequence[TrialRecord],
     arms: Sequence[str],
     top: int | None = None,
     same: Mapping[str, str] | None = None,
@@ -97,7 +100,7 @@ def best_table(
 
 
 def arms_table(
-    records: Sequence[Record], arms: Sequence[str], same: Mapping[str, str] | None = None
+    records: Sequence[TrialRecord], arms: Sequence[str], same: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
     """One row an arm: how its trials ended, its best and median score, what they cost."""
     best = best_of_arms(records)
@@ -109,7 +112,7 @@ def arms_table(
 
 
 def _arm_row(
-    arm: str, records: Sequence[Record], best: Record | None, same: Mapping[str, str]
+    arm: str, records: Sequence[TrialRecord], best: TrialRecord | None, same: Mapping[str, str]
 ) -> dict[str, Any]:
     results = [record.result for record in settled(records) if record.result is not None]
     attempts = [record.result for record in records if record.result is not None]
@@ -135,13 +138,13 @@ def _arm_row(
 
 
 def _trials(
-    records: Iterable[Record], columns: Sequence[str], same: Mapping[str, str]
+    records: Iterable[TrialRecord], columns: Sequence[str], same: Mapping[str, str]
 ) -> pd.DataFrame:
     rows = [_trial_row(record, same) for record in records]
     return pd.DataFrame(rows, columns=list(columns)).astype({"reused_from": "Int64"})
 
 
-def _trial_row(record: Record, same: Mapping[str, str]) -> dict[str, Any]:
+def _trial_row(record: TrialRecord, same: Mapping[str, str]) -> dict[str, Any]:
     trial, result = record.trial, record.result
     assert result is not None
     last = result.curve[-1] if result.curve else None
@@ -182,7 +185,7 @@ def _test_accuracy(epoch: Epoch | None) -> float:
     return epoch.tested.accuracy if epoch is not None and epoch.tested is not None else math.nan
 
 
-def _accuracy(record: Record) -> float:
+def _accuracy(record: TrialRecord) -> float:
     """Validation accuracy: the score, where no other metric is; else what the last epoch had."""
     result = record.result
     assert result is not None
@@ -191,22 +194,22 @@ def _accuracy(record: Record) -> float:
     return result.curve[-1].val_accuracy if result.curve else math.nan
 
 
-def _by_metric(record: Record, on: str, value: float) -> dict[str, float]:
+def _by_metric(record: TrialRecord, on: str, value: float) -> dict[str, float]:
     """The column of a metric other than the accuracy, which has its own."""
     name = record.trial.metric
     return {} if name == ACCURACY.name else {f"{on}_{name}": value}
 
 
-def _metrics(records: Sequence[Record]) -> list[str]:
+def _metrics(records: Sequence[TrialRecord]) -> list[str]:
     names = dict.fromkeys(record.trial.metric for record in records)
     return [name for name in names if name != ACCURACY.name]
 
 
-def _tested_columns(records: Sequence[Record]) -> list[str]:
+def _tested_columns(records: Sequence[TrialRecord]) -> list[str]:
     return ["test_accuracy", *(f"test_{name}" for name in _metrics(records))]
 
 
-def _columns(records: Sequence[Record]) -> list[str]:
+def _columns(records: Sequence[TrialRecord]) -> list[str]:
     """The columns of a table of trials: fixed ones, with the study's own parameters among them."""
     own = dict.fromkeys(name for record in records for name in _own(record))
     scores = [f"val_{name}" for name in _metrics(records)]
@@ -215,7 +218,7 @@ def _columns(records: Sequence[Record]) -> list[str]:
     return [*OUTCOME[:at], *scores, *tested, *OUTCOME[at:], *LEADING, *own, *ORIGIN]
 
 
-def _own(record: Record) -> dict[str, Any]:
+def _own(record: TrialRecord) -> dict[str, Any]:
     """The study's own parameters; one named as a fixed column gets `param_` before its name."""
     taken = (*OUTCOME, *ORIGIN)
     return {
@@ -230,7 +233,7 @@ def _same_as(normalization: str, same: Mapping[str, str]) -> str:
     return ", ".join(sorted(name for name, kept in same.items() if kept == normalization))
 
 
-def _rank(record: Record) -> tuple[float, int, int]:
+def _rank(record: TrialRecord) -> tuple[float, int, int]:
     assert record.result is not None
     sign = metric(record.trial.metric).sign
     return sign * record.result.score, -record.trial.epochs, -record.trial.number

@@ -1,145 +1,20 @@
-"""What a trial is made of: normalizations, datasets, models, optimizers, each by its name;
-and the metrics that it is compared by.
+"""What a trial is made of: normalizations, datasets, models, optimizers and metrics, each by its name.
 
-Importing this package imports no Keras: a part imports what it needs when it is called.
+Importing this package imports no Keras: a component imports what it needs when it is called.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-from normsweep.errors import SweepError
-from normsweep.parts import carrying, datasets, metrics, models, normalizations, optimizers
-from normsweep.parts.data import Dataset
+from normsweep.parts import datasets, metrics, models, normalizations, optimizers
+from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.parts.plugins import installed_plugins, plugin_problems
-from normsweep.parts.registry import Part, Registry
-from normsweep.parts.resolving import resolve_trial
-from normsweep.spec import Catalog, Draft, Sweep
-from normsweep.spec.problems import shown
 
 __all__ = [
     "ACCURACY",
-    "REGISTRIES",
     "Dataset",
     "Metric",
-    "Part",
-    "Registry",
-    "carried_parts",
-    "catalog",
     "datasets",
-    "load_installed",
-    "load_plugins",
     "metric",
     "metrics",
     "models",
     "normalizations",
     "optimizers",
-    "read_sweep",
-    "resolve_trial",
-    "take_parts",
 ]
-
-REGISTRIES: tuple[Registry, ...] = (
-    normalizations.registry,
-    optimizers.registry,
-    models.registry,
-    datasets.registry,
-    metrics.registry,
-)
-"""Every kind of part, in the order in which people are told of them."""
-
-
-def catalog() -> Catalog:
-    """The registered names and their options, as sweep files may use them."""
-    return Catalog(
-        normalizations=normalizations.registry.options(),
-        optimizers=optimizers.registry.options(),
-        models=models.registry.options(),
-        datasets=datasets.registry.options(),
-        metrics=metrics.registry.options(),
-    )
-
-
-def read_sweep(
-    source: str | Path | Sweep | Mapping[str, Any],
-    overrides: Sequence[str] = (),
-    options: Mapping[str, str] | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> Sweep:
-    """A sweep, read and validated, with its plug-ins loaded: `Draft.read` says what is what.
-
-    Plug-ins that are installed are loaded where it names what nothing else has.
-
-    Raises:
-        SweepError: one line for each mistake.
-    """
-    draft = Draft.read(source, overrides, options or {}, settings or {})
-    folders = (draft.folder, Path())
-    problems = list(plugin_problems(draft.raw.get("plugins", ()), folders, REGISTRIES))
-    if problems:
-        raise draft.refused(problems)
-    try:
-        return draft.sweep(catalog())
-    except SweepError as mistakes:
-        try:
-            load_installed()
-        except SweepError as broken:
-            raise SweepError([*mistakes.lines, *broken.lines]) from None
-        return draft.sweep(catalog())
-
-
-def load_plugins(names: Sequence[str], needed: Iterable[tuple[Registry, str]] = ()) -> None:
-    """Import modules of plug-ins, from the environment or the current folder, for a recorded study.
-
-    Args:
-        names: the modules. A record names code that a database might have changed: none is
-            imported for its sake alone.
-        needed: parts that have to be known; installed plug-ins are loaded where one is not.
-
-    Raises:
-        SweepError: one line for each that cannot be had.
-    """
-    problems = plugin_problems(list(names), (Path(),), REGISTRIES)
-    lines = [f"--{problem.key}: {problem.message}" for problem in problems]
-    wanted = [(registry, name.partition("@")[0]) for registry, name in needed]
-    if not lines and any(name not in registry for registry, name in wanted):
-        load_installed()
-        lines = [_lacking(reg.kind, name) for reg, name in wanted if name not in reg]
-    if lines:
-        raise SweepError(lines)
-
-
-def _lacking(kind: str, name: str) -> str:
-    if name == models.OWN:
-        return (
-            "model: was handed to normsweep.run, and is in no module; legal: normsweep.run with it"
-        )
-    return f"{kind}: received {shown(name)}, which is not registered here; legal: --plugins MODULE that has it"
-
-
-def load_installed() -> None:
-    """Load the plug-ins that installed packages offer.
-
-    Raises:
-        SweepError: one line for each that cannot be loaded.
-    """
-    installed_plugins(REGISTRIES)
-
-
-def carried_parts() -> bytes:
-    """What trials need of parts that are not normsweep's own, for `take_parts` where they run.
-
-    Raises:
-        SweepError: a function holds what cannot be sent to another process.
-    """
-    return carrying.packed([r for r in REGISTRIES if r is not datasets.registry])
-
-
-def take_parts(content: bytes) -> None:
-    """Register what `carried_parts` gave.
-
-    Raises:
-        SweepError: a part cannot be had here.
-    """
-    carrying.unpack(content, REGISTRIES)

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError, NormsweepError
-from normsweep.parts.data import Dataset
-from normsweep.parts.memory import ARRAYS, Arrays, machine_memory
+from normsweep.parts.arrays import ARRAYS, Arrays, machine_memory
+from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
-from normsweep.secrets import masked
+from normsweep.text import masked
 
 __all__ = ["load", "load_first", "made", "register", "registry"]
 

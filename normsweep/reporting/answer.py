@@ -8,21 +8,15 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.parts import ACCURACY
+from normsweep.parts.metrics import ACCURACY
 from normsweep.reporting.verdict_rows import (
     VerdictRow,
     primary_rows,
     read_verdicts,
     without_repeats,
 )
-from normsweep.reporting.words import (
-    between,
-    counted,
-    listed,
-    points,
-    question_of,
-    quoted,
-)
+from normsweep.reporting.words import between, points, question_of
+from normsweep.text import counted, listed, quoted
 
 __all__ = ["answer_sentence", "study_answer", "verdict_lines"]
 

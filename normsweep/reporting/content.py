@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from normsweep.parts import ACCURACY, Metric
+from normsweep.parts.metrics import ACCURACY, Metric
 
 __all__ = ["ReportContent", "ReportData", "ReportFrames"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.parts import Metric
-from normsweep.reporting.words import counted, quoted
+from normsweep.parts.metrics import Metric
+from normsweep.text import counted, quoted
 
 __all__ = ["explanations"]
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from normsweep.plain import printable
+from normsweep.text import printable
 
 __all__ = ["FORMATS", "Format", "as_markdown", "for_people", "is_numeric", "render"]
 

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from normsweep.analysis import arms_table, best_table
-from normsweep.parts import metric
+from normsweep.analysis.tables import arms_table, best_table
+from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.verdict_cells import verdict_cells
-from normsweep.reporting.words import opening, unit_of_gaps
-from normsweep.spec import Record, Sweep
+from normsweep.reporting.words import unit_of_gaps
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.text import opening
 
 if TYPE_CHECKING:
-    from normsweep.search import StudyInfo
+    from normsweep.store.encoding import StudyInfo
 
 __all__ = ["Pages", "experiment_note", "note_figure"]
 
@@ -45,7 +47,7 @@ class Pages:
 def experiment_note(
     sweep: Sweep,
     info: StudyInfo,
-    records: Sequence[Record],
+    records: Sequence[TrialRecord],
     pages: Pages,
     verdicts: pd.DataFrame | None = None,
 ) -> str:
@@ -104,7 +106,7 @@ def _verdicts(table: pd.DataFrame, unit: str) -> str:
     return f"## Verdicts{f', gaps in {unit}' if unit else ''}\n\n{cells}"
 
 
-def _best(sweep: Sweep, info: StudyInfo, records: Sequence[Record], pages: Pages) -> str:
+def _best(sweep: Sweep, info: StudyInfo, records: Sequence[TrialRecord], pages: Pages) -> str:
     best = best_table(records, [str(arm) for arm in sweep.arms], same=info.same)
     by = metric(sweep.metric)
     columns = ["arm", f"val_{by.name}", "learning_rate", "optimizer", "epochs", "trial"]
@@ -121,7 +123,7 @@ def _best(sweep: Sweep, info: StudyInfo, records: Sequence[Record], pages: Pages
     return "\n\n".join(part for part in parts if part)
 
 
-def _trials(sweep: Sweep, info: StudyInfo, records: Sequence[Record]) -> str:
+def _trials(sweep: Sweep, info: StudyInfo, records: Sequence[TrialRecord]) -> str:
     counts = arms_table(records, [str(arm) for arm in sweep.arms])
     counts = counts.filter(["arm", "trials", "complete", "diverged", "failed"])
     data = info.data

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 from normsweep.reporting.formats import render
 from normsweep.reporting.page_tables import arms_of, configurations_of, speed_of, trials_of
-from normsweep.reporting.plan import duration
 from normsweep.reporting.verdict_rows import read_verdicts
 from normsweep.reporting.verdict_tables import verdict_tables
-from normsweep.reporting.words import PARTS, counted, opening, points, quoted
+from normsweep.reporting.words import PARTS, points
+from normsweep.text import counted, duration, opening, quoted
 
 if TYPE_CHECKING:
     from normsweep.reporting.pictures import Picture

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.parts import Metric
+from normsweep.parts.metrics import Metric
 from normsweep.reporting.content import ReportContent
-from normsweep.reporting.plan import duration
-from normsweep.reporting.words import counted, percent, settings_words
+from normsweep.reporting.words import percent, settings_words
+from normsweep.text import counted, duration
 
 __all__ = ["PageTable", "arms_of", "configurations_of", "speed_of", "trials_of"]
 

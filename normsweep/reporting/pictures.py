@@ -11,21 +11,16 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from normsweep.reporting.content import ReportContent
-from normsweep.reporting.figures import (
-    NARROW,
-    Style,
-    draw_accuracy,
-    draw_forest,
-    draw_gradients,
-    draw_inputs,
-    draw_learning_rate,
-    draw_progress,
-    draw_tunability,
-    inline,
-    save,
-    svg_text,
-)
-from normsweep.reporting.words import opening
+from normsweep.reporting.figures.accuracy import draw_accuracy
+from normsweep.reporting.figures.diagnostics import draw_inputs
+from normsweep.reporting.figures.forest import draw_forest
+from normsweep.reporting.figures.gradients import draw_gradients
+from normsweep.reporting.figures.learning_rate import draw_learning_rate
+from normsweep.reporting.figures.progress import draw_progress
+from normsweep.reporting.figures.saving import inline, save, svg_text
+from normsweep.reporting.figures.style import NARROW, Style
+from normsweep.reporting.figures.tunability import draw_tunability
+from normsweep.text import opening
 
 __all__ = ["Picture", "draw_pictures"]
 

@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from normsweep.analysis import arms_table, best_table, trials_table
 from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.analysis.tables import arms_table, best_table, trials_table
 from normsweep.errors import StoreError, UserError
-from normsweep.parts import catalog
+from normsweep.parts.catalog import catalog
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 from normsweep.reporting.explanations import explanations
 from normsweep.reporting.page import write_report
-from normsweep.spec import CONFIRM, SEARCH, Record, load_sweep, shipped_sweeps
+from normsweep.sweep.loading import load_sweep, shipped_sweeps
+from normsweep.sweep.recorded import to_plain
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import CONFIRM, SEARCH
 
 if TYPE_CHECKING:
-    from normsweep.search import StudyInfo
+    from normsweep.store.encoding import StudyInfo
 
 __all__ = ["report_content", "study_evidence", "write_study_report"]
 
@@ -28,7 +31,7 @@ GROWING = ("search.trials", "search.timeout", "confirm.seeds")
 """Keys that a command may have raised since."""
 
 
-def study_evidence(info: StudyInfo, records: Sequence[Record]) -> Evidence:
+def study_evidence(info: StudyInfo, records: Sequence[TrialRecord]) -> Evidence:
     """All that a study found; `records` are those of both phases."""
     return evidence(
         info.sweep,
@@ -42,7 +45,7 @@ def study_evidence(info: StudyInfo, records: Sequence[Record]) -> Evidence:
 
 
 def write_study_report(
-    info: StudyInfo, records: Sequence[Record], storage: str = "", folder: Path | None = None
+    info: StudyInfo, records: Sequence[TrialRecord], storage: str = "", folder: Path | None = None
 ) -> Path:
     """Write the report of a study; the page's path.
 
@@ -69,7 +72,10 @@ def write_study_report(
 
 
 def report_content(
-    info: StudyInfo, records: Sequence[Record], storage: str = "", found: Evidence | None = None
+    info: StudyInfo,
+    records: Sequence[TrialRecord],
+    storage: str = "",
+    found: Evidence | None = None,
 ) -> ReportContent:
     """What the report of a study says.
 
@@ -121,7 +127,7 @@ def _data(info: StudyInfo) -> ReportData:
     return ReportData(info.data["name"], images - held_out, held_out, int(info.data["test_images"]))
 
 
-def _frames(found: Evidence, info: StudyInfo, records: Sequence[Record]) -> ReportFrames:
+def _frames(found: Evidence, info: StudyInfo, records: Sequence[TrialRecord]) -> ReportFrames:
     searched = [r for r in records if r.trial.phase == SEARCH]
     return ReportFrames(
         curves=found.curves,
@@ -145,7 +151,7 @@ def _longest(info: StudyInfo) -> int | None:
     return max(epochs, default=None)
 
 
-def _machine(records: Iterable[Record]) -> Mapping[str, str]:
+def _machine(records: Iterable[TrialRecord]) -> Mapping[str, str]:
     """Where the latest trial ran."""
     known = [r.result.machine for r in records if r.result is not None and r.result.machine]
     return known[-1] if known else {}
@@ -156,7 +162,7 @@ def _backend(machine: Mapping[str, str]) -> str:
     return f"{name} {machine.get(f'{name}_version', '')}".strip()
 
 
-def _unfinished(info: StudyInfo, records: Sequence[Record]) -> list[str]:
+def _unfinished(info: StudyInfo, records: Sequence[TrialRecord]) -> list[str]:
     """What of the confirmation is not looked at yet."""
     looked = {n for look in info.looks[-1:] for c in look.configurations for n in c.runs}
     ended = [
@@ -191,7 +197,7 @@ def _study_command(info: StudyInfo) -> str:
     """The command of a shipped sweep as it is, else one in which the user's own has its place."""
     name = str(info.sweep["name"])
     if name in shipped_sweeps():
-        shipped = load_sweep(name, catalog()).plain()
+        shipped = to_plain(load_sweep(name, catalog()))
         if all(shipped.get(key) == info.sweep.get(key) for key in shipped if key not in GROWING):
             return f"python -m normsweep.study {name}"
     return f"python -m normsweep.study SWEEP.toml --study-name {name}"

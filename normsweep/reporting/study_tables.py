@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from normsweep.analysis import arms_table, best_table, epochs_table, trials_table
 from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.tables import arms_table, best_table, epochs_table, trials_table
 from normsweep.errors import StoreError
 from normsweep.reporting.study_report import study_evidence
-from normsweep.spec import SEARCH, Record
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import SEARCH
 
 if TYPE_CHECKING:
-    from normsweep.search import StudyInfo
+    from normsweep.store.encoding import StudyInfo
 
 __all__ = ["ARMS", "brief_table", "confirmed_evidence", "study_table"]
 
@@ -24,7 +25,7 @@ ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_{metric}"
 
 def study_table(
     info: StudyInfo,
-    records: Sequence[Record],
+    records: Sequence[TrialRecord],
     name: str,
     top: int | None = None,
     storage: str = "",
@@ -56,14 +57,16 @@ def study_table(
 
 
 def brief_table(
-    info: StudyInfo, records: Sequence[Record], name: str, columns: Sequence[str]
+    info: StudyInfo, records: Sequence[TrialRecord], name: str, columns: Sequence[str]
 ) -> pd.DataFrame:
     """Some columns of a `study_table`, in this order; `{metric}` in a name is the study's metric."""
     named = [column.format(metric=info.sweep["metric"]) for column in columns]
     return study_table(info, records, name).filter(named)
 
 
-def confirmed_evidence(info: StudyInfo, records: Sequence[Record], storage: str = "") -> Evidence:
+def confirmed_evidence(
+    info: StudyInfo, records: Sequence[TrialRecord], storage: str = ""
+) -> Evidence:
     """All that a study with a verdict found.
 
     Raises:

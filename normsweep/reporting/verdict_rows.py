@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.parts import ACCURACY, Metric, metric
+from normsweep.parts.metrics import ACCURACY, Metric, metric
 
 __all__ = ["VerdictRow", "baseline_epochs", "primary_rows", "read_verdicts", "without_repeats"]
 

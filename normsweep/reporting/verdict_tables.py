@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from normsweep.reporting.verdict_rows import VerdictRow, baseline_epochs, without_repeats
-from normsweep.reporting.words import between, counted, percent, points, question_of, quoted
+from normsweep.reporting.words import between, percent, points, question_of
+from normsweep.text import counted, quoted
 
 __all__ = ["PrintedVerdict", "VerdictTable", "verdict_tables"]
 

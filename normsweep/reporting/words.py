@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from normsweep.parts import ACCURACY, Metric
+from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.reporting.verdict_rows import VerdictRow
+from normsweep.text import counted, quoted
 
 __all__ = [
     "PARTS",
     "QUESTIONS",
     "Question",
     "between",
-    "counted",
     "epoch_words",
-    "listed",
-    "opening",
     "percent",
     "points",
     "question_of",
-    "quoted",
     "settings_words",
     "unit_of_gaps",
 ]
@@ -139,34 +135,12 @@ def percent(value: float, decimals: int = 2, by: Metric = ACCURACY) -> str:
     return f"{100 * value:.{decimals}f} %" if by.percent else f"{value:.{decimals + 2}f}"
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 epoch`, `8 epochs`, `10,000 images`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def unit_of_gaps(by: Metric) -> str:
     """Of a gap; where lower is better that has to be said, for its sign to be read."""
     if by is ACCURACY:
         return "percentage points"
     unit = f"percentage points of {by.label}" if by.percent else f"{by.unit} of {by.label}".strip()
     return unit if by.sign > 0 else f"{unit} (lower is better)"
-
-
-def opening(text: str) -> str:
-    """The text with a capital at its beginning."""
-    return text[:1].upper() + text[1:]
-
-
-def quoted(arm: str) -> str:
-    """An arm's name in a sentence: an arm may be called none."""
-    return f"“{arm}”"
-
-
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def epoch_words(row: VerdictRow) -> str:

@@ -1,34 +1,15 @@
-"""The projection of a study to MLflow: the only package that imports it."""
+"""Studies in MLflow: the only package that imports it.
 
-from normsweep.tracking.finding import find_page, opened
-from normsweep.tracking.models import SavedModel, save_model
-from normsweep.tracking.registry import aliases, model_uri
-from normsweep.tracking.removal import (
-    Holdings,
-    all_holdings,
-    holdings,
-    registered_studies,
-    remove,
-)
-from normsweep.tracking.tracker import Tracker, TrackingFailed, ready_store
-from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
+Whichever of its modules is imported first finds MLflow's environment set.
+"""
 
-__all__ = [
-    "ARMS_VIEW",
-    "CONFIRM_VIEW",
-    "TRIALS_VIEW",
-    "Holdings",
-    "SavedModel",
-    "Tracker",
-    "TrackingFailed",
-    "aliases",
-    "all_holdings",
-    "find_page",
-    "holdings",
-    "model_uri",
-    "opened",
-    "ready_store",
-    "registered_studies",
-    "remove",
-    "save_model",
-]
+import os
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# What failed is logged later, so no request is repeated here: one that a server had taken, and
+# was too slow to answer, would make a second run that nobody ends.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
+import mlflow  # noqa: F401  (before its submodules, as it wants to be)

@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from normsweep.tracking.registry import ID, OWNER, registered_as_ours
+from normsweep.tracking.model_registry import ID, OWNER, registered_as_ours
 
 __all__ = ["Holdings", "all_holdings", "holdings", "registered_studies", "remove"]
 

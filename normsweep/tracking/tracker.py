@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-# What failed is delivered later, so no request is repeated here: one that a server had taken, and
-# was too slow to answer, would make a second run that nobody ends.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-
-import mlflow  # noqa: F401  (before its submodules, as it wants to be)
 from mlflow import MlflowClient
 from mlflow.entities import (
-    Dataset,
-    DatasetInput,
-    InputTag,
     LoggedModelOutput,
     LoggedModelStatus,
     RunStatus,
@@ -32,25 +19,43 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from normsweep.databases import alone, placed
-from normsweep.errors import NormsweepError, StoreError
-from normsweep.secrets import masked
-from normsweep.spec import Epoch, Record, Status, Trial
-from normsweep.stores import check_address
-from normsweep.tracking import rows
-from normsweep.tracking.finding import remote
-from normsweep.tracking.registry import register
-from normsweep.tracking.tables import make_tables
+from normsweep.errors import StoreError, TrackingFailed
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Status, Trial
+from normsweep.text import masked
+from normsweep.tracking import runs
+from normsweep.tracking.client import _opening, _reason, remote
+from normsweep.tracking.model_registry import register
+from normsweep.tracking.runs import _dataset, _source_tags
 from normsweep.tracking.views import TAG as VIEW
 from normsweep.tracking.views import TRIALS_VIEW, page, run_page, views
+from normsweep.urls import placed
 
-__all__ = ["Tracker", "TrackingFailed", "ready_store"]
+__all__ = ["Tracker"]
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+
+
+# What failed is delivered later, so no request is repeated here: one that a server had taken, and
+# was too slow to answer, would make a second run that nobody ends.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+
 
 R = TypeVar("R")
 
+
 logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+
 # Every database error with its traceback, which is raised as well, and told in a line.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
 
 ENDS = {
     Status.COMPLETE: "FINISHED",
@@ -61,37 +66,9 @@ ENDS = {
     Status.INTERRUPTED: "KILLED",
 }
 
+
 BATCH = 1000
 """Metrics that MLflow takes at once."""
-
-
-class TrackingFailed(NormsweepError):
-    """The tracking store did not take what was written; the record has it still."""
-
-
-def ready_store(uri: str) -> None:
-    """Make a store's tables where it has none, and import what opens it, which takes a second.
-
-    Raises:
-        StoreError: the store cannot be opened.
-    """
-    with _opening(uri):
-        MlflowClient(tracking_uri=placed(uri))
-
-
-@contextlib.contextmanager
-def _opening(uri: str) -> Iterator[None]:
-    """Alone in a store that has its tables; what fails is a `StoreError`."""
-    check_address("--tracking-uri", uri)
-    try:
-        with alone(uri):
-            make_tables(uri)
-            yield
-    except StoreError:
-        raise
-    except Exception as error:
-        reason = _reason(error, uri)
-        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {reason}") from None
 
 
 class Tracker:
@@ -142,17 +119,17 @@ class Tracker:
 
     def start(self, trial: Trial, data: Mapping[str, Any]) -> str:
         """Begin the run of a trial; its id."""
-        tags = {**self._tags, **rows.trial_tags(trial, self._study)}
+        tags = {**self._tags, **runs.trial_tags(trial, self._study)}
         if trial.arm in self._colours:
             tags["mlflow.runColor"] = self._colours[trial.arm]
         run = self._try(
             lambda: self._client.create_run(
-                self.experiment_id, run_name=rows.run_name(trial), tags=tags
+                self.experiment_id, run_name=runs.run_name(trial), tags=tags
             )
         )
         run_id = run.info.run_id
         try:
-            self._try(lambda: self._client.log_batch(run_id, params=rows.params(trial)))
+            self._try(lambda: self._client.log_batch(run_id, params=runs.params(trial)))
             self._try(lambda: self._client.log_inputs(run_id, [_dataset(data)]))
             if self._sweep_file is not None:
                 self._try(lambda: self._client.log_artifact(run_id, str(self._sweep_file)))
@@ -164,33 +141,33 @@ class Tracker:
 
     def epochs(self, run_id: str, epochs: Sequence[Epoch]) -> None:
         """Write epochs of one trial, in as few batches as MLflow takes."""
-        metrics = [m for epoch in epochs for m in rows.epoch_metrics(epoch, self._metric)]
+        metrics = [m for epoch in epochs for m in runs.epoch_metrics(epoch, self._metric)]
         for start in range(0, len(metrics), BATCH):
             part = metrics[start : start + BATCH]
             self._try(lambda part=part: self._client.log_batch(run_id, metrics=part))
 
-    def finish(self, run_id: str, record: Record) -> None:
+    def finish(self, run_id: str, record: TrialRecord) -> None:
         """Write the final values and end the run."""
         result = record.result
         assert result is not None
-        tags = rows.machine_tags(result)
+        tags = runs.machine_tags(result)
         self._try(
-            lambda: self._client.log_batch(run_id, metrics=rows.final_metrics(record), tags=tags)
+            lambda: self._client.log_batch(run_id, metrics=runs.final_metrics(record), tags=tags)
         )
         self._try(lambda: self._client.set_terminated(run_id, ENDS[result.status]))
 
-    def deliver(self, record: Record, data: Mapping[str, Any]) -> str:
+    def deliver(self, record: TrialRecord, data: Mapping[str, Any]) -> str:
         """Write a trial that the record has and MLflow has not, whole; the run's id.
 
         A run that holds all of it already is taken as it is; pieces of one are closed as KILLED.
         """
         result = record.result
         assert result is not None
-        runs = self._runs_of(record.trial.number)
-        for run in runs:
+        found = self._runs_of(record.trial.number)
+        for run in found:
             if run.info.status == RunStatus.to_string(RunStatus.RUNNING):
                 self.kill(run.info.run_id)
-        for run in runs:
+        for run in found:
             whole = (
                 run.data.tags.get("normsweep.complete") and run.info.status == ENDS[result.status]
             )
@@ -243,17 +220,17 @@ class Tracker:
         own = f"tags.`normsweep.study_id` = '{self._study_id}'"
         query = f"{own} and tags.`normsweep.phase` = 'report'"
         client = self._client
-        runs = self._try(lambda: client.search_runs([self.experiment_id], query))
+        found = self._try(lambda: client.search_runs([self.experiment_id], query))
         tags = {**self._tags, "normsweep.study": self._study, "normsweep.phase": "report"}
         run = (
-            runs[0]
-            if runs
+            found[0]
+            if found
             else self._try(
                 lambda: client.create_run(self.experiment_id, run_name="report", tags=tags)
             )
         )
         run_id = run.info.run_id
-        values = rows.metrics(dict(metrics), 0)
+        values = runs.metrics(dict(metrics), 0)
         try:
             self._try(lambda: client.log_batch(run_id, metrics=values))
             self._try(lambda: client.log_artifacts(run_id, str(folder)))
@@ -272,7 +249,7 @@ class Tracker:
         """Where MLflow's server has a run's artifact itself, below its address."""
         return f"get-artifact?path={path}&run_uuid={run_id}"
 
-    def log_model(self, folder: Path, record: Record, name: str) -> str:
+    def log_model(self, folder: Path, record: TrialRecord, name: str) -> str:
         """Log a model that `save_model` wrote as the outcome of its trial's run; the model's id."""
         client, trial = self._client, record.trial
         tags = {"normsweep.study": self._study, "normsweep.arm": trial.arm}
@@ -282,7 +259,7 @@ class Tracker:
                 name=name,
                 source_run_id=record.run_id,
                 tags=tags,
-                params={p.key: p.value for p in rows.params(trial)},
+                params={p.key: p.value for p in runs.params(trial)},
                 model_type="keras",
             )
         )
@@ -340,32 +317,3 @@ class Tracker:
             # SQLAlchemy's where MLflow's own rollback finds the connection lost. MLflow's words may
             # hold the whole address.
             raise TrackingFailed(f"{masked(self.uri)}: {_reason(error, self.uri)}") from None
-
-
-def _dataset(data: Mapping[str, Any]) -> DatasetInput:
-    shape = {"train": data["train_images"], "test": data["test_images"], "classes": data["classes"]}
-    dataset = Dataset(
-        name=data["name"],
-        digest=data["digest"][:12],  # the whole one is in the source; the runs' table shows this
-        source_type="normsweep",
-        source=json.dumps({"source": data["source"], "sha256": data["digest"]}),
-        profile=json.dumps(shape),
-    )
-    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])
-
-
-def _source_tags() -> dict[str, str]:
-    tags = {"mlflow.source.name": "normsweep.study", "mlflow.source.type": "LOCAL"}
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return tags
-    return (
-        {**tags, "mlflow.source.git.commit": done.stdout.strip()} if done.returncode == 0 else tags
-    )
-
-
-def _reason(error: Exception, uri: str) -> str:
-    return masked(" ".join(str(error).split()), uri)[:300]

@@ -11,16 +11,37 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from normsweep.spec import CONFIRM, SEARCH
+from mlflow.entities import Experiment
 
-__all__ = ["ARMS_VIEW", "CONFIRM_VIEW", "TAG", "TRIALS_VIEW", "page", "run_page", "views"]
+from normsweep.errors import StoreError
+from normsweep.sweep.trial import CONFIRM, SEARCH
+from normsweep.text import masked
+from normsweep.tracking.client import opened
+
+__all__ = [
+    "ARMS_VIEW",
+    "CONFIRM_VIEW",
+    "TAG",
+    "TRIALS_VIEW",
+    "find_page",
+    "page",
+    "run_page",
+    "views",
+]
 
 TAG = "mlflow.sharedViewState."
 """Before a view's key, the name of its tag."""
+
+
 TRIALS_VIEW, ARMS_VIEW, CONFIRM_VIEW = "trials", "arms", "confirmed"
 """Keys: every trial of the search; its mean by arm; the confirmation's mean by arm and configuration."""
 
+
 ARM, CONFIGURATION = "normsweep.arm", "normsweep.configuration"
+
+
+EVERYONES = "Default"
+"""The experiment that every store has."""
 
 
 def views(params: Sequence[str], metric: str, maximize: bool = True) -> Mapping[str, str]:
@@ -161,3 +182,24 @@ def _param(name: str) -> str:
 
 def _metric(name: str) -> str:
     return f"metrics.`{name}`"
+
+
+def find_page(uri: str, study: str | None) -> str:
+    """Where MLflow's pages show a study, below their address; with no name, the only one there is.
+
+    Raises:
+        StoreError: there is no such study, or the store cannot be opened.
+    """
+    found = {each.name: each for each in opened(uri).search_experiments(max_results=1000)}
+    found.pop(EVERYONES, None)
+    if study is None:
+        return _page(*found.values()) if len(found) == 1 else "#/experiments"
+    if study not in found:
+        names = ", ".join(sorted(found)) or "no study"
+        raise StoreError(f"--study-name: received {study}; {masked(uri)} holds {names}")
+    return _page(found[study])
+
+
+def _page(experiment: Experiment) -> str:
+    prepared = f"{TAG}{TRIALS_VIEW}" in experiment.tags
+    return page(experiment.experiment_id, TRIALS_VIEW if prepared else "")

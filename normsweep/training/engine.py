@@ -11,10 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from normsweep.parts import Dataset, metric, models, optimizers
-from normsweep.secrets import masked
-from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
-from normsweep.training.cores import (
+from normsweep.parts import models, optimizers
+from normsweep.parts.dataset import Dataset
+from normsweep.parts.metrics import metric
+from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
+from normsweep.text import masked
+from normsweep.training.compiled_network import (
     Core,
     Weights,
     assemble,
@@ -22,13 +24,11 @@ from normsweep.training.cores import (
     core_key,
     initial_weights,
 )
-from normsweep.training.environment import limit_gpu_memory, machine, simulated_machine
-from normsweep.training.inputs import Inputs, prepare
-from normsweep.training.keeping import Keep, Occasions
-from normsweep.training.loop import train_epochs
-from normsweep.training.state import ModelState, Snapshot
-from normsweep.training.synthetic import synthetic_curve
-from normsweep.training.testing import TestSet, prepare_test
+from normsweep.training.epochs import TestSet, prepare_test, train_epochs
+from normsweep.training.preprocessing import Inputs, prepare
+from normsweep.training.reproducibility import limit_gpu_memory, machine, simulated_machine
+from normsweep.training.snapshot import Keep, ModelState, Occasions, Snapshot
+from normsweep.training.synthetic_engine import synthetic_curve
 
 __all__ = ["Engine", "Finished", "Training"]
 

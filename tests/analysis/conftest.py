@@ -9,23 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normsweep.spec import (
+from normsweep.sweep.checks import Catalog
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import (
     BASELINE,
-    CONFIRM,
     TUNED_LONG,
     TUNED_SHORT,
-    Catalog,
+    Analysis,
     Configuration,
-    Epoch,
-    Look,
-    Record,
-    Result,
-    Status,
-    Sweep,
-    Tested,
-    Trial,
-    load_sweep,
+    TrialRecord,
 )
+from normsweep.sweep.trial import CONFIRM, Epoch, Result, Status, Tested, Trial
 
 IMAGES = 1000
 SHORT, LONG = 2, 6
@@ -73,11 +68,11 @@ class Planted:
     selected_at: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
-    def look(self) -> Look:
-        return Look(self.seeds, tuple(self._configuration(*key) for key in self.levels))
+    def look(self) -> Analysis:
+        return Analysis(self.seeds, tuple(self._configuration(*key) for key in self.levels))
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> list[TrialRecord]:
         return [
             self._record(key, slot)
             for slot in range(self.seeds)
@@ -103,7 +98,7 @@ class Planted:
         at = self.selected_at.get(key, SHORT if name == TUNED_SHORT else LONG)
         return Configuration(arm, name, params, 3, at, 4, runs)
 
-    def _record(self, key: tuple[str, str], slot: int) -> Record:
+    def _record(self, key: tuple[str, str], slot: int) -> TrialRecord:
         number, params = self.number(key, slot), self._params(*key)
         bad = self.diverged.get(key, {}).get(slot)
         curve = tuple(
@@ -119,7 +114,7 @@ class Planted:
             learning_rate=params["learning_rate"], epochs=params["epochs"], params=params,
         )  # fmt: skip
         status = Status.COMPLETE if bad is None else Status.DIVERGED
-        return Record(trial, Result(number, status, curve, 0.1, 3.0, test_digest="t" * 64))
+        return TrialRecord(trial, Result(number, status, curve, 0.1, 3.0, test_digest="t" * 64))
 
     @staticmethod
     def _epoch(number: int, epoch: int, level: float) -> Epoch:

@@ -7,17 +7,20 @@ from collections.abc import Callable
 import pytest
 
 from normsweep.analysis.evidence import Evidence, evidence
-from normsweep.spec import BASELINE, QUESTIONS, TUNED_LONG, TUNED_SHORT, Record, Status
+from normsweep.sweep.recorded import to_plain
+from normsweep.sweep.schema import QUESTIONS
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, TrialRecord
+from normsweep.sweep.trial import Status
 
 TUNED_RAW = ("none", TUNED_LONG)
 
 
 @pytest.fixture
 def found(planted, sweep) -> Callable[..., Evidence]:
-    def made(*overrides: str, searched: tuple[Record, ...] = (), default=None, **fields):
+    def made(*overrides: str, searched: tuple[TrialRecord, ...] = (), default=None, **fields):
         study = planted(**fields)
         records = [*searched, *study.records]
-        plain = {**sweep(*overrides).plain(), **(default or {})}
+        plain = {**to_plain(sweep(*overrides)), **(default or {})}
         return evidence(plain, ("none", "unit"), [study.look], {}, 10, records)
 
     return made

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from normsweep.analysis.confirmed import confirmed
-from normsweep.spec import BASELINE, TUNED_SHORT, Look
+from normsweep.analysis.confirm_runs import confirmed
+from normsweep.sweep.study_record import BASELINE, TUNED_SHORT, Analysis
 
 RAW, UNIT = ("none", BASELINE), ("unit", BASELINE)
 
@@ -81,5 +81,5 @@ def test_runs_that_were_tested_on_different_images_are_refused(planted):
 
 
 def test_before_the_first_look_there_is_nothing(planted):
-    found = confirmed(Look(0, ()), planted().records)
+    found = confirmed(Analysis(0, ()), planted().records)
     assert (dict(found.runs), found.images, found.epochs) == ({}, 0, 0)

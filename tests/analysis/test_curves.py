@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from normsweep.analysis.confirmed import confirmed
+from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.curves import configurations_table, curves_table, speed_table
 from normsweep.analysis.estimates import interval, moments
 from normsweep.analysis.questions import Declared
-from normsweep.spec import BASELINE, TUNED_LONG, TUNED_SHORT, Configuration, Look, Status
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Analysis, Configuration
+from normsweep.sweep.trial import Status
 
 RAW, UNIT = ("none", BASELINE), ("unit", BASELINE)
 DECLARED = Declared("normalization", "unit", 0.05, 0.95, "both_tuned", 2, 1)
@@ -121,7 +122,7 @@ def test_the_level_is_read_within_the_confirmation(planted):
 
 
 def test_before_the_first_look_the_tables_have_their_columns(planted):
-    found = confirmed(Look(0, ()), planted().records)
+    found = confirmed(Analysis(0, ()), planted().records)
     empty = curves_table(found, 0.95)
     assert empty.columns.tolist() == curves(planted()).columns.tolist()
     assert empty.empty

@@ -6,8 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from normsweep.analysis.estimates import Moments, moments
-from normsweep.analysis.planning import more_seeds, smallest_margin
+from normsweep.analysis.estimates import Moments, moments, more_seeds, smallest_margin
 
 MARGIN, TAIL = 0.002, 0.0125
 

@@ -8,13 +8,15 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from normsweep.analysis.confirmed import confirmed
+from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS, Declared
 from normsweep.analysis.questions import judged as put
-from normsweep.spec import BASELINE, QUESTIONS, TUNED_LONG, TUNED_SHORT, Look
+from normsweep.sweep.recorded import to_plain
+from normsweep.sweep.schema import QUESTIONS
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Analysis
 
-LOOKS = [Look(5, ())]
+LOOKS = [Analysis(5, ())]
 # What each question compares in the planted levels, by hand: trailing means of up to 3 epochs.
 EXPECTED = {
     "more_epochs": ((0.80 + 0.84 + 0.86) / 3, 0.86, 6),
@@ -33,7 +35,7 @@ def judged(planted, sweep) -> Callable[..., Evidence]:
     def made(*overrides: str, arms=("none", "unit"), looks=0, **fields) -> Evidence:
         study = planted(**fields)
         return evidence(
-            sweep(*overrides).plain(), arms, [*LOOKS * looks, study.look], {}, 10, study.records
+            to_plain(sweep(*overrides)), arms, [*LOOKS * looks, study.look], {}, 10, study.records
         )
 
     return made

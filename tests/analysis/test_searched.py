@@ -8,11 +8,12 @@ import pytest
 
 from normsweep.analysis.searched import learning_rates_table, progress_table, tunability_table
 from normsweep.analysis.tunability import expected_best
-from normsweep.spec import Record, Status
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Status
 
 
 @pytest.fixture
-def trials(record) -> list[Record]:
+def trials(record) -> list[TrialRecord]:
     """Two arms, one of them with trials that ended in other ways; numbers against slots."""
     return [
         record(0, "none", (0.3, 0.6), slot=1, learning_rate=0.01, optimizer="sgd"),
@@ -22,7 +23,7 @@ def trials(record) -> list[Record]:
         record(4, "none", (0.8,), Status.PRUNED, slot=4),
         record(5, "none", (0.4,), slot=5),
         record(6, "unit", (0.5, 0.7, 0.9), slot=0),
-        Record(record(7, "unit").trial, None),
+        TrialRecord(record(7, "unit").trial, None),
     ]
 
 
@@ -60,7 +61,7 @@ def test_random_trials_are_drawn_as_the_expected_best_with_a_band(record):
 
 
 def test_progress_goes_by_the_time_at_which_trials_ended(record):
-    def ended(number: int, arm: str, score: float, started: float, seconds: float) -> Record:
+    def ended(number: int, arm: str, score: float, started: float, seconds: float) -> TrialRecord:
         made = record(number, arm, (score,))
         return replace(made, result=replace(made.result, started=started, seconds=seconds))
 

@@ -6,19 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
-from normsweep.analysis import chosen_configurations
-from normsweep.parts import resolve_trial
-from normsweep.spec import (
+from normsweep.parts.catalog import resolve_trial
+from normsweep.search.selection import chosen_configurations
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import (
     BASELINE,
     TUNED_LONG,
     TUNED_SHORT,
     Configuration,
-    DataKey,
-    Record,
-    Status,
-    Sweep,
-    load_sweep,
+    TrialRecord,
 )
+from normsweep.sweep.trial import DataKey, Status
 
 KEY = DataKey("digits", "d1", 0.2)
 LAST = 12
@@ -31,10 +30,10 @@ def sweep(sweep_file, parts) -> Callable[..., Sweep]:
 
 
 @pytest.fixture
-def searched(record) -> Callable[..., Record]:
+def searched(record) -> Callable[..., TrialRecord]:
     """A trial of the search with a validation curve, and parameters as the search records them."""
 
-    def make(number: int, arm: str, scores, status=Status.COMPLETE, **changed) -> Record:
+    def make(number: int, arm: str, scores, status=Status.COMPLETE, **changed) -> TrialRecord:
         rate = 0.001 * (number + 1)
         params = {"normalization": arm, "optimizer": "adam", "learning_rate": rate}
         params["epochs"] = changed.get("epochs", len(scores))
@@ -139,7 +138,7 @@ def test_an_arm_without_a_trial_that_trained_has_its_baseline_alone(sweep, searc
 
 
 def test_a_trial_that_still_runs_is_not_chosen(sweep, searched):
-    running = Record(searched(0, "unit", [0.9]).trial, None)
+    running = TrialRecord(searched(0, "unit", [0.9]).trial, None)
     assert list(by_name(chosen_configurations(sweep(), [running]))) == [BASELINE]
 
 

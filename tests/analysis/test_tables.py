@@ -2,8 +2,15 @@ import math
 
 import pytest
 
-from normsweep.analysis import arms_table, best_of_arms, best_table, epochs_table, trials_table
-from normsweep.spec import Record, Status
+from normsweep.analysis.tables import (
+    arms_table,
+    best_of_arms,
+    best_table,
+    epochs_table,
+    trials_table,
+)
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Status
 
 TRIALS = [
     "trial", "phase", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy",
@@ -26,7 +33,7 @@ ARMS = [
 
 
 @pytest.fixture
-def records(record) -> list[Record]:
+def records(record) -> list[TrialRecord]:
     """Two arms with trials that ended in every way, and one that still runs."""
     running = record(8, "unit")
     return [
@@ -38,7 +45,7 @@ def records(record) -> list[Record]:
         record(5, "unit", (), Status.CRASHED, error="killed by signal 9"),
         record(6, "unit", (0.4,), Status.TIMED_OUT),
         record(7, "unit", (0.95, 0.8)),
-        Record(running.trial, None),
+        TrialRecord(running.trial, None),
     ]
 
 

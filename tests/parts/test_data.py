@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from normsweep.errors import DataError
-from normsweep.parts import Dataset, datasets
+from normsweep.parts import datasets
+from normsweep.parts.dataset import Dataset
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from normsweep.errors import DataError
-from normsweep.parts import Dataset, datasets, memory
+from normsweep.parts import arrays, datasets
+from normsweep.parts.dataset import Dataset
 
 LABELS = np.arange(12) % 3
 
@@ -43,7 +44,7 @@ def test_every_form_of_a_table_is_the_same_data():
         (frame(x), pd.Series(y), frame(x_test)[["f3", "f0", "f2", "f1"]], pd.Series(y_test)),
         (list(zip(x, y, strict=True)), zip(x_test, y_test, strict=True)),
     ]
-    forms.append(dict(zip(memory.ARRAYS, forms[5], strict=True)))
+    forms.append(dict(zip(arrays.ARRAYS, forms[5], strict=True)))
     made = [Dataset.of(form, name="mine") for form in forms]
     assert len({data.digest for data in made}) == 1
     assert (made[0].name, made[0].source) == ("mine", "arrays in memory")
@@ -138,7 +139,7 @@ def test_what_will_not_do_is_one_line(data, told):
 
 
 def test_an_iterable_without_an_end_stops_before_the_memory_does(monkeypatch):
-    monkeypatch.setattr(memory, "machine_memory", lambda: 1e6)
+    monkeypatch.setattr(arrays, "machine_memory", lambda: 1e6)
     endless = ((np.zeros((50, 50)), i % 2) for i in itertools.count())
     assert "with no end yet; legal: an iterable that ends" in refused((endless, []))
 

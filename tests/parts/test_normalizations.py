@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from normsweep.errors import DataError
-from normsweep.parts import Dataset, normalizations
-from normsweep.training.fronts import Front, fit_front
-from normsweep.training.inputs import prepare
-from normsweep.training.splits import split
+from normsweep.parts import normalizations
+from normsweep.parts.dataset import Dataset
+from normsweep.training.preprocessing import Front, fit_front, prepare, split
 
 NAMES = [part.name for part in normalizations.registry]
 KINDS = ["uint8", "float32"]

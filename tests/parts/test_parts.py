@@ -3,13 +3,16 @@ import sys
 
 import pytest
 
-from normsweep.parts import Registry, catalog, models, optimizers, resolve_trial
-from normsweep.spec import DataKey, load_sweep
+from normsweep.parts import models, optimizers
+from normsweep.parts.catalog import catalog, resolve_trial
+from normsweep.parts.registry import Registry
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.trial import DataKey
 
 
 def test_importing_the_parts_and_their_catalog_imports_no_backend():
     code = (
-        "import sys; from normsweep.parts import catalog, normalizations; catalog(); "
+        "import sys; from normsweep.parts import normalizations; from normsweep.parts.catalog import catalog; catalog(); "
         "print(sorted({'keras', 'tensorflow', 'jax', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

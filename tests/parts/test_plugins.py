@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from normsweep import cli, study
-from normsweep.parts import REGISTRIES, Registry
-from normsweep.parts.registry import NameTaken
-from normsweep.search import read_study
+from normsweep import study
+from normsweep.cli import main
+from normsweep.parts.catalog import REGISTRIES
+from normsweep.parts.registry import NameTaken, Registry
 from normsweep.shell import run
-from normsweep.spec import Status
+from normsweep.store.storage import read_study
+from normsweep.sweep.trial import Status
 
 MODULE = '''
 import keras
@@ -126,15 +127,15 @@ def test_a_sweep_runs_with_parts_of_its_own_in_worker_processes(plugged, tmp_pat
 @pytest.mark.usefixtures("apart")
 class TestNames:
     def test_they_are_legal_at_once_and_listed_with_their_module(self, plugged, capsys):
-        said = told(capsys, cli.app, "check", str(plugged), status=0)
+        said = told(capsys, main.app, "check", str(plugged), status=0)
         assert any("halved, unit" in line for line in said)
-        listed = told(capsys, cli.app, "list", "parts", str(plugged), status=0)
+        listed = told(capsys, main.app, "list", "parts", str(plugged), status=0)
         (line,) = [line for line in listed if line.startswith("  narrow ")]
         assert line.endswith("One hidden layer. (options: units) [striped_parts]")
         assert not any("[" in line for line in listed if line.startswith("  lenet"))
 
     def test_without_the_plug_in_they_are_unknown(self, plugged, capsys):
-        lines = told(capsys, cli.app, "check", str(plugged), "--set", "plugins=[]")
+        lines = told(capsys, main.app, "check", str(plugged), "--set", "plugins=[]")
         assert any('model.name: received "narrow"; legal: lenet' in line for line in lines)
 
     def test_an_option_names_plug_ins_of_the_current_folder(self, apart, plugged, capsys):
@@ -144,11 +145,11 @@ class TestNames:
         )
         given = ["--set", 'plugins=["striped_parts", "more_parts"]']
         given += ["--set", 'search.space.normalization=["as_it_is", "unit"]']
-        assert told(capsys, cli.app, "check", str(plugged), *given, status=0)
+        assert told(capsys, main.app, "check", str(plugged), *given, status=0)
 
     def test_one_name_needs_no_list(self, plugged, capsys):
         given = ("--set", "plugins=striped_parts")
-        assert told(capsys, cli.app, "check", str(plugged), *given, status=0)
+        assert told(capsys, main.app, "check", str(plugged), *given, status=0)
 
 
 BROKEN = {
@@ -190,7 +191,7 @@ def test_a_plug_in_that_cannot_be_had_is_one_line(apart, plugged, capsys, comman
         stem = name if name == "calendar" else f"broken_{name}"
         (folder / f"{stem}.py").write_text(content)
     plugged.write_text(plugged.read_text().replace('["striped_parts"]', f"[{plugin!r}]"))
-    app = {"check": (cli.app, "check"), "study": (study.app,)}[command]
+    app = {"check": (main.app, "check"), "study": (study.app,)}[command]
     (said,) = told(capsys, *app, str(plugged))
     assert said.startswith(f"normsweep: {plugged}: plugins: ")
     assert line.format(folder=folder) in said
@@ -199,14 +200,14 @@ def test_a_plug_in_that_cannot_be_had_is_one_line(apart, plugged, capsys, comman
 @pytest.mark.parametrize("given", ["3", "{ a = 1 }", "[3]", "true"])
 @pytest.mark.usefixtures("apart")
 def test_what_are_no_names_is_told(plugged, capsys, given):
-    (said,) = told(capsys, cli.app, "check", str(plugged), "--set", f"plugins={given}")
+    (said,) = told(capsys, main.app, "check", str(plugged), "--set", f"plugins={given}")
     assert said.startswith("normsweep: --set: plugins: received ")
     assert "legal: the names of modules" in said
 
 
 def test_a_sweeps_folder_is_not_looked_into_without_plug_ins(tmp_path, sweep_file):
     (tmp_path / "keras.py").write_text("raise SystemExit('the folder was looked into')")
-    command = [sys.executable, "-c", f"from normsweep.parts import read_sweep; read_sweep({str(sweep_file)!r}); import sys; sys.exit({str(tmp_path)!r} in sys.path)"]  # fmt: skip
+    command = [sys.executable, "-c", f"from normsweep.parts.catalog import read_sweep; read_sweep({str(sweep_file)!r}); import sys; sys.exit({str(tmp_path)!r} in sys.path)"]  # fmt: skip
     assert subprocess.run(command, cwd="/").returncode == 0
 
 

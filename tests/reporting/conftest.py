@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from normsweep.reporting.page import ReportContent, ReportData, ReportFrames
+from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 
 AWKWARD = "$x^2$_<b>&\"' a very long name that goes on beyond every margin of every figure"
 QUESTIONS = {

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from normsweep.console.screen import print_table
 from normsweep.reporting.answer import answer_sentence, verdict_lines
-from normsweep.reporting.console import print_table
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from normsweep.reporting.console import LiveDisplay, PlainDisplay, make_display, print_table
-from normsweep.spec import Status
+from normsweep.console.display import PlainDisplay
+from normsweep.console.live_display import LiveDisplay, make_display
+from normsweep.console.screen import print_table
+from normsweep.sweep.trial import Status
 
 
 @pytest.fixture

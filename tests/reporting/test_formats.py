@@ -9,10 +9,10 @@ from typing import get_args
 import pandas as pd
 import pytest
 
-from normsweep.analysis import arms_table, best_table, epochs_table, trials_table
+from normsweep.analysis.tables import arms_table, best_table, epochs_table, trials_table
 from normsweep.reporting.formats import FORMATS, Format, as_markdown, render
 from normsweep.reporting.verdict_cells import verdict_cells
-from normsweep.spec import Status
+from normsweep.sweep.trial import Status
 
 AWKWARD = "a_b & c | <b>x</b> 50% $1 #2 {3} ~^\\"
 

@@ -3,10 +3,13 @@
 import pandas as pd
 import pytest
 
-from normsweep.parts import metric
+from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence, verdict_lines
-from normsweep.reporting.figures import Style, draw_accuracy, draw_forest, draw_learning_rate
+from normsweep.reporting.figures.accuracy import draw_accuracy
 from normsweep.reporting.figures.accuracy_panels import accuracy_panels
+from normsweep.reporting.figures.forest import draw_forest
+from normsweep.reporting.figures.learning_rate import draw_learning_rate
+from normsweep.reporting.figures.style import Style
 from normsweep.reporting.verdict_cells import verdict_cells
 from normsweep.reporting.words import between, percent, points
 

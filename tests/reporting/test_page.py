@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from normsweep.reporting.page import ReportFrames, write_report
+from normsweep.reporting.content import ReportFrames
+from normsweep.reporting.page import write_report
 from normsweep.reporting.page_tables import configurations_of, speed_of
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
@@ -228,7 +229,7 @@ def test_one_arm_beside_the_reference(content, tmp_path):
 def test_the_console_imports_no_matplotlib():
     code = (
         "import sys, normsweep.reporting.page, normsweep.reporting.answer, "
-        "normsweep.reporting.console; sys.exit('matplotlib' in sys.modules)"
+        "normsweep.console.display; sys.exit('matplotlib' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -1,7 +1,10 @@
 import pytest
 
-from normsweep.reporting.plan import Plan, duration, mean_epochs, plan_lines
-from normsweep.spec import Sweep, load_sweep
+from normsweep.console.overview import plan_lines
+from normsweep.search.plan import Plan, mean_epochs
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.schema import Sweep
+from normsweep.text import duration
 
 
 @pytest.fixture

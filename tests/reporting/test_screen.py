@@ -5,9 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
+from normsweep.console.display import PlainDisplay
+from normsweep.console.live_display import LiveDisplay, make_display
+from normsweep.console.screen import Screen, screen
 from normsweep.errors import UserError
-from normsweep.reporting.console import LiveDisplay, PlainDisplay, make_display
-from normsweep.reporting.screen import Screen, screen
 
 
 def terminal(**options) -> Screen:

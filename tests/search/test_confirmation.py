@@ -14,25 +14,21 @@ import optuna
 import pytest
 
 from normsweep.errors import SweepError
-from normsweep.parts import catalog
-from normsweep.search import Confirmation, Search, begin, open_study, read_study
-from normsweep.spec import (
+from normsweep.parts.catalog import catalog
+from normsweep.search.confirm_phase import Confirmation
+from normsweep.search.search_phase import Search
+from normsweep.store.storage import open_study, read_study
+from normsweep.store.study_store import begin
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import (
     BASELINE,
-    CONFIRM,
-    SEARCH,
     TUNED_LONG,
     TUNED_SHORT,
     Configuration,
-    DataKey,
-    Epoch,
-    Record,
-    Result,
-    Status,
-    Sweep,
-    Tested,
-    Trial,
-    load_sweep,
+    TrialRecord,
 )
+from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Tested, Trial
 from tests.shared import place_stores
 
 DATA = {
@@ -106,7 +102,9 @@ def confirmation(url: str, sweep: Sweep, chosen: list[Configuration] | None = No
     return opened(url, sweep, chosen)[1]
 
 
-def tell(phase: Confirmation | Search, trial: Trial, status: Status = Status.COMPLETE) -> Record:
+def tell(
+    phase: Confirmation | Search, trial: Trial, status: Status = Status.COMPLETE
+) -> TrialRecord:
     tested = Tested(8, bytes([0b11110000])) if trial.phase == CONFIRM else None
     curve = tuple(
         Epoch(trial.number, e, 1.0, 0.5, 1.0, 0.5, 0.1, tested) for e in range(1, trial.epochs + 1)

@@ -9,17 +9,19 @@ from pathlib import Path
 import optuna
 import pytest
 
-from normsweep import cli, export, report
-from normsweep.search import open_study
+from normsweep import export, report
+from normsweep.cli import main
 from normsweep.shell import run
-from normsweep.spec import load_sweep
+from normsweep.store.storage import open_study
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.recorded import to_plain
 
 COMMANDS = {
     "best": (export.app, ["best"]),
     "trials": (export.app, ["trials"]),
     "verdict": (export.app, ["verdict"]),
     "report": (report.app, []),
-    "sync": (cli.app, ["sync"]),
+    "sync": (main.app, ["sync"]),
 }
 
 
@@ -31,7 +33,7 @@ def url(tmp_path, monkeypatch) -> str:
 
 @pytest.fixture
 def plain(sweep_file, parts) -> dict[str, object]:
-    return load_sweep(sweep_file, parts).plain()
+    return to_plain(load_sweep(sweep_file, parts))
 
 
 def made(url: str, name: str, **attributes: str) -> None:
@@ -52,7 +54,7 @@ def test_a_name_that_could_lead_elsewhere_is_no_study_of_ours(url, plain, capsys
         said = capsys.readouterr().err
         assert said.startswith("normsweep: --study-name: received ")
         assert said.endswith("sqlite:///optuna.db holds no study of normsweep\n")
-    assert run(cli.app, ["list", "studies", "--storage", url]) == 0
+    assert run(main.app, ["list", "studies", "--storage", url]) == 0
     assert capsys.readouterr().out == ""
     assert sorted(Path().rglob("*")) == before
     assert not Path("../outside").exists()
@@ -83,7 +85,7 @@ def test_a_record_that_is_none_is_one_line(url, plain, capsys, damage):
 
 def test_an_id_that_is_more_than_one_is_not_put_into_a_query(url, plain, capsys):
     made(url, "odd", sweep=json.dumps(plain), id="' OR '1' = '1")
-    assert run(cli.app, ["sync", "--storage", url]) == 2
+    assert run(main.app, ["sync", "--storage", url]) == 2
     assert "its record cannot be read (ValueError: no id)" in capsys.readouterr().err
 
 

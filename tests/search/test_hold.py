@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from normsweep.errors import StoreError, StudyStopped
-from normsweep.search import holding
+from normsweep.store.locks import holding
 
 pytestmark = pytest.mark.system
 
 HOLDER = """
 import sys, time
-from normsweep.search import holding
+from normsweep.store.locks import holding
 with holding(sys.argv[1], "tested"):
     print("held", flush=True)
     time.sleep(600)
@@ -91,7 +91,7 @@ def test_a_killed_driver_holds_nothing(url):
 
 
 def test_a_lock_that_went_with_its_connection_is_taken_anew(postgresql_url, monkeypatch):
-    monkeypatch.setattr("normsweep.search.hold.LOOK", 0.0)
+    monkeypatch.setattr("normsweep.store.locks.LOOK", 0.0)
     with holding(postgresql_url, "tested") as hold:
         disconnect_all(postgresql_url)
         hold.check()
@@ -100,7 +100,7 @@ def test_a_lock_that_went_with_its_connection_is_taken_anew(postgresql_url, monk
 
 
 def test_a_study_that_another_took_over_meanwhile_is_left_to_it(postgresql_url, monkeypatch):
-    monkeypatch.setattr("normsweep.search.hold.LOOK", 0.0)
+    monkeypatch.setattr("normsweep.store.locks.LOOK", 0.0)
     with holding(postgresql_url, "tested") as hold:
         disconnect_all(postgresql_url)
         with holding(postgresql_url, "tested"), pytest.raises(StudyStopped, match="was lost"):

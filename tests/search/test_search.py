@@ -11,12 +11,16 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
-from normsweep.analysis import settled
+from normsweep.analysis.tables import settled
 from normsweep.errors import StoreError, SweepError
-from normsweep.parts import catalog, resolve_trial
-from normsweep.search import Search, begin, check_data, open_study, read_study, study_names
-from normsweep.search.advisor import make_advisor
-from normsweep.spec import DataKey, Epoch, Result, Status, Sweep, Trial, load_sweep
+from normsweep.parts.catalog import catalog, resolve_trial
+from normsweep.search.samplers import make_advisor
+from normsweep.search.search_phase import Search
+from normsweep.store.storage import open_study, read_study, study_names
+from normsweep.store.study_store import begin, check_data
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from tests.shared import place_stores
 
 DATA = {

@@ -2,9 +2,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from normsweep.errors import StoreError
-from normsweep.search import load_study, open_study
-from normsweep.search.record import begun_study
-from normsweep.spec import load_sweep
+from normsweep.store.storage import begun_study, load_study, open_study
+from normsweep.sweep.loading import load_sweep
 
 pytestmark = pytest.mark.system
 

@@ -8,8 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 
-from normsweep.tracking import aliases
-from normsweep.tracking.registry import register
+from normsweep.tracking.model_registry import aliases, register
 from tests.shared import place_stores
 
 

@@ -9,10 +9,13 @@ from dataclasses import replace
 import pytest
 from mlflow import MlflowClient
 
-from normsweep.errors import StoreError
-from normsweep.spec import DataKey, Epoch, Record, Result, Status, Trial
-from normsweep.tracking import Tracker, TrackingFailed, save_model
-from normsweep.training import Engine, Keep
+from normsweep.errors import StoreError, TrackingFailed
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
+from normsweep.tracking.model_registry import save_model
+from normsweep.tracking.tracker import Tracker
+from normsweep.training.engine import Engine
+from normsweep.training.snapshot import Keep
 from tests.shared import place_stores
 
 pytestmark = pytest.mark.system
@@ -50,7 +53,7 @@ def tracker(uri, tmp_path, request) -> Tracker:
 
 
 @pytest.fixture
-def record(digits_key: DataKey) -> Record:
+def record(digits_key: DataKey) -> TrialRecord:
     trial = Trial(
         number=7, arm="unit", slot=2, seed=3, data=digits_key, model="mlp",
         model_options={"units": 8}, normalization="unit", optimizer="sgd",
@@ -58,12 +61,12 @@ def record(digits_key: DataKey) -> Record:
     )  # fmt: skip
     curve = tuple(Epoch(7, e, 2.0 / e, 0.1 * e, 3.0 / e, 0.2 * e, 0.5) for e in (1, 2, 3))
     machine = {"device": "CPU: test", "threads": "2", "keras_version": "3"}
-    return Record(
+    return TrialRecord(
         trial, Result(7, Status.COMPLETE, curve, chance=0.1, seconds=4.0, machine=machine)
     )
 
 
-def live(tracker: Tracker, record: Record) -> str:
+def live(tracker: Tracker, record: TrialRecord) -> str:
     run_id = tracker.start(record.trial, DATA)
     assert record.result is not None
     for epoch in record.result.curve:
@@ -178,7 +181,7 @@ def test_a_logged_model_takes_raw_pixels_where_normsweep_is_not_installed(
     saved = save_model(engine, trial, finished.state)
     saved.write(tmp_path / "model")
     assert saved.val_accuracy == pytest.approx(finished.result.score, abs=0.004)
-    record = Record(trial, finished.result)
+    record = TrialRecord(trial, finished.result)
     record = replace(record, run_id=tracker.deliver(record, DATA))
     model_id = tracker.log_model(tmp_path / "model", record, name="model")
     code = f"""

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from normsweep.search import read_study
-from normsweep.spec import Status
+from normsweep.store.storage import read_study
+from normsweep.sweep.trial import Status
 
 SWEEP = """
 name = "jaxed"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from normsweep.parts import models, optimizers
-from normsweep.spec import CONFIRM, DataKey, Epoch, Result, Status, Trial
-from normsweep.training import Engine, Finished, Keep, Snapshot
+from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
+from normsweep.training.engine import Engine, Finished
+from normsweep.training.snapshot import Keep, Snapshot
 
 
 @models.register("test_dropout")
@@ -164,7 +165,7 @@ def test_a_state_survives_saving_bit_for_bit(engine, trial, tmp_path):
 
 
 def test_the_deployed_model_takes_raw_images_and_gives_the_trials_accuracy(engine, trial):
-    from normsweep.training import split
+    from normsweep.training.preprocessing import split
 
     for normalization in ("standardize", "batch_norm", "zca"):
         finished = run(engine, replace(trial, normalization=normalization), Keep.last())
@@ -197,8 +198,8 @@ def test_the_synthetic_model_imports_no_backend(digits_root, digits_key):
     code = f"""
 import sys
 from pathlib import Path
-from normsweep.spec import DataKey, Trial
-from normsweep.training import Engine
+from normsweep.sweep.trial import DataKey, Trial
+from normsweep.training.engine import Engine
 key = DataKey({digits_key.name!r}, {digits_key.digest!r}, 0.2)
 trial = Trial(0, "none", 0, 0, key, "synthetic", {{}}, "none", "adam", {{}}, 1e-3, 128, 5)
 epochs = list(Engine(Path({str(digits_root)!r})).train(trial))

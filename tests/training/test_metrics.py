@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from normsweep.parts import Dataset, metrics
+from normsweep.parts import metrics
+from normsweep.parts.dataset import Dataset
 from normsweep.parts.influence import restored
-from normsweep.spec import CONFIRM, DataKey, Status, Trial
-from normsweep.training import Engine, Finished, Keep, split
+from normsweep.sweep.trial import CONFIRM, DataKey, Status, Trial
+from normsweep.training.engine import Engine, Finished
+from normsweep.training.preprocessing import split
+from normsweep.training.snapshot import Keep
 
 NAMES = [p.name for p in metrics.registry if metrics.metric(p.name).influence]
 

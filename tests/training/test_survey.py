@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from normsweep.errors import DataError, DeviceError, SweepError
-from normsweep.parts import Dataset
-from normsweep.spec import DataKey, Trial
-from normsweep.training import Engine, Question, survey
-from normsweep.training.fronts import fit_front
-from normsweep.training.splits import batch_order, split
+from normsweep.parts.dataset import Dataset
+from normsweep.sweep.trial import DataKey, Trial
+from normsweep.training.engine import Engine
+from normsweep.training.preflight import Question, survey
+from normsweep.training.preprocessing import batch_order, fit_front, split
 
 
 def trial(key: DataKey, **fields) -> Trial:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normsweep.parts import Dataset, models
-from normsweep.spec import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Tested, Trial
-from normsweep.training import Engine, Finished, Keep
+from normsweep.parts import models
+from normsweep.parts.dataset import Dataset
+from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Tested, Trial
+from normsweep.training.engine import Engine, Finished
+from normsweep.training.snapshot import Keep
 
 
 @models.register("testing_dropout")

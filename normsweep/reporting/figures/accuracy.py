@@ -10,13 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normsweep.reporting.figures.accuracy_panels import AccuracyPanel, Curve, accuracy_panels
-from normsweep.reporting.figures.canvas import (
-    epoch_ticks,
-    heading,
-    new_figure,
-    place,
-    value_ticks,
-)
+from normsweep.reporting.figures.canvas import epoch_ticks, heading, new_figure, place, value_ticks
 from normsweep.reporting.figures.cut import mark_cut
 from normsweep.reporting.figures.end_labels import EndLabel, label_ends, room_for
 from normsweep.reporting.figures.limits import accuracy_limits

@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from normsweep.parts import Metric
+from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.rows import Rows
 from normsweep.reporting.figures.style import Style
 from normsweep.reporting.verdict_rows import VerdictRow, baseline_epochs, read_verdicts
-from normsweep.reporting.words import counted, points
+from normsweep.reporting.words import points
+from normsweep.text import counted
 
 __all__ = ["AccuracyPanel", "Curve", "accuracy_panels"]
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from normsweep.parts import Metric
+from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.style import Style, faint
 from normsweep.reporting.figures.text import fitted
 

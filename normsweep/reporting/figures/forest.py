@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from normsweep.parts import Metric
+from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.canvas import beside, new_figure, place
 from normsweep.reporting.figures.forest_rows import ROW, ForestGroup, forest_groups, reach
 from normsweep.reporting.figures.style import BAND, PAPER, Style, faint, house_style

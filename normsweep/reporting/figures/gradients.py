@@ -7,13 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from normsweep.reporting.figures.canvas import (
-    heading,
-    log_ticks,
-    new_figure,
-    place,
-    width_of,
-)
+from normsweep.reporting.figures.canvas import heading, log_ticks, new_figure, place, width_of
 from normsweep.reporting.figures.key import ROW, arm_key, key_rows
 from normsweep.reporting.figures.rows import Rows
 from normsweep.reporting.figures.stages import stages

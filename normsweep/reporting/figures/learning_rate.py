@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from normsweep.parts import Metric
+from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.canvas import (
     columns_of,
     heading,

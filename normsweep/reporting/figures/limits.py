@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from normsweep.parts import ACCURACY, Metric
+from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.reporting.figures.rows import number
 
 __all__ = ["accuracy_limits", "finite", "near_the_best"]

@@ -15,7 +15,8 @@ from normsweep.reporting.figures.limits import finite
 from normsweep.reporting.figures.rows import Rows
 from normsweep.reporting.figures.style import Style, crowded, faint, house_style
 from normsweep.reporting.figures.text import fitted, inches
-from normsweep.reporting.words import counted, percent
+from normsweep.reporting.words import percent
+from normsweep.text import counted
 
 __all__ = ["draw_progress"]
 

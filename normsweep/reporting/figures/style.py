@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib
 
 from normsweep.palette import COLOURS
-from normsweep.parts import ACCURACY, Metric
+from normsweep.parts.metrics import ACCURACY, Metric
 
 __all__ = [
     "BAND",

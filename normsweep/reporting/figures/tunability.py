@@ -9,13 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from normsweep.reporting.figures.canvas import (
-    epoch_ticks,
-    heading,
-    new_figure,
-    place,
-    value_ticks,
-)
+from normsweep.reporting.figures.canvas import epoch_ticks, heading, new_figure, place, value_ticks
 from normsweep.reporting.figures.cut import mark_cut
 from normsweep.reporting.figures.end_labels import EndLabel, label_ends, room_for
 from normsweep.reporting.figures.limits import accuracy_limits, finite, near_the_best

@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from normsweep.reporting import figures
-from normsweep.reporting.figures import NARROW, Style
 from normsweep.reporting.figures.forest_rows import forest_groups
 from normsweep.reporting.figures.saving import svg_text
+from normsweep.reporting.figures.style import NARROW, Style
 
 DRAWERS = {
     "accuracy": lambda frames, style: figures.draw_accuracy(frames.curves, frames.verdicts, style),

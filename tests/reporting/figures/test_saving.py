@@ -1,8 +1,9 @@
 import re
 from xml.etree import ElementTree
 
-from normsweep.reporting.figures import Style, draw_accuracy, inline, save
-from normsweep.reporting.figures.style import INK
+from normsweep.reporting.figures.accuracy import draw_accuracy
+from normsweep.reporting.figures.saving import inline, save
+from normsweep.reporting.figures.style import INK, Style
 
 STYLE = Style(("none", "unit"), "unit")
 

@@ -1,0 +1,119 @@
+"""What a confirmation left: how each run did on each test image, by configuration and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normsweep.parts.influence import restored
+from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.sweep.study_record import Analysis, Configuration, TrialRecord
+from normsweep.sweep.trial import Result, Status, Tested
+
+__all__ = ["Confirmed", "Runs", "confirmed"]
+
+Values = NDArray[Any]
+"""(seeds, epochs, images), of which the mean over the images is the metric: for the accuracy 0 and 1,
+else float32, the metric plus each image's influence on it."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one configuration of one arm, in the order of the seeds; None where one failed."""
+
+    configuration: Configuration
+    results: tuple[Result | None, ...]
+
+    def tested(self, slot: int) -> int:
+        """Epochs after which a seed's run was tested."""
+        result = self.results[slot]
+        return 0 if result is None else sum(e.tested is not None for e in result.curve)
+
+    def diverged(self, horizon: int) -> int:
+        """Seeds that diverged before the horizon."""
+        return sum(
+            result is not None and result.status is Status.DIVERGED and self.tested(slot) < horizon
+            for slot, result in enumerate(self.results)
+        )
+
+    @property
+    def failed(self) -> int:
+        """Seeds without a run that trained or diverged."""
+        return sum(result is None for result in self.results)
+
+    def values(self, slots: Sequence[int], epochs: int) -> Values:
+        """What the first epochs left of these seeds."""
+        return np.stack([_values(self.results[slot], epochs) for slot in slots])
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """The runs of a look, by arm and configuration."""
+
+    runs: Mapping[tuple[str, str], Runs]
+    images: int
+    chance: float
+    epochs: int
+    """Epochs of a run: the longest budget."""
+    metric: Metric = ACCURACY
+
+    def pairs(
+        self, arm: tuple[str, str], reference: tuple[str, str], horizon: int
+    ) -> tuple[Values, Values, tuple[int, int]]:
+        """Values of arm and reference for the seeds that both trained on to the horizon.
+
+        Returns:
+            Both (seeds, epochs, images), and how many seeds of each diverged before.
+        """
+        none = np.zeros((0, self.epochs, self.images), np.uint8)
+        if arm not in self.runs or reference not in self.runs:
+            return none, none, (0, 0)
+        a, b = self.runs[arm], self.runs[reference]
+        slots = [s for s in range(len(a.results)) if min(a.tested(s), b.tested(s)) >= horizon]
+        diverged = a.diverged(horizon), b.diverged(horizon)
+        if not slots:
+            return none, none, diverged
+        return a.values(slots, horizon), b.values(slots, horizon), diverged
+
+
+def confirmed(look: Analysis, records: Sequence[TrialRecord]) -> Confirmed:
+    """The runs that a look looked at.
+
+    Raises:
+        ValueError: they were tested on different images.
+    """
+    results = {r.trial.number: r.result for r in records if r.result is not None}
+    runs = {
+        (c.arm, c.name): Runs(c, tuple(results.get(n) if n is not None else None for n in c.runs))
+        for c in look.configurations
+    }
+    known = [result for r in runs.values() for result in r.results if result is not None]
+    digests = {result.test_digest for result in known}
+    if len(digests) > 1:
+        raise ValueError(f"the runs were tested on different images: {', '.join(sorted(digests))}")
+    tested = [e.tested.images for result in known for e in result.curve[:1] if e.tested]
+    epochs = max((int(c.params["epochs"]) for c in look.configurations), default=0)
+    chance = known[0].chance if known else float("nan")
+    names = [r.trial.metric for r in records]
+    by = metric(names[0]) if names else ACCURACY
+    return Confirmed(runs, tested[0] if tested else 0, chance, epochs, by)
+
+
+def _values(result: Result | None, epochs: int) -> Values:
+    assert result is not None
+    tested = [epoch.tested for epoch in result.curve[:epochs] if epoch.tested is not None]
+    if tested[0].score is not None:
+        return np.stack([_weighed(each) for each in tested])
+    packed = np.frombuffer(b"".join(t.bits for t in tested), np.uint8).reshape(len(tested), -1)
+    return np.unpackbits(packed, axis=1, count=tested[0].images)
+
+
+def _weighed(tested: Tested) -> Values:
+    """The metric plus each image's influence; the metric alone where no influence is known."""
+    if not tested.influence:
+        return np.full(tested.images, tested.value, np.float32)
+    return (tested.value + restored(tested.influence, tested.largest)).astype(np.float32)

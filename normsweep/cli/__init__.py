@@ -1,0 +1,1 @@
+"""The `normsweep` command and its parts."""

@@ -1,0 +1,142 @@
+"""The `normsweep` command."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from normsweep.cli.studies import delete, gc, list_studies, rerun, show
+from normsweep.cli.ui import ui
+from normsweep.errors import UserError
+from normsweep.export import export
+from normsweep.report import report
+from normsweep.shell import Storage, TrackingUri, command, finish
+from normsweep.study import study
+from normsweep.text import printable
+from normsweep.urls import STORAGE, TRACKING
+
+__all__ = ["app", "main"]
+
+app = command(
+    "normsweep", "Does un-normalized input catch up, with more epochs or a tuned learning rate?"
+)
+
+
+app.command(study, name="study")
+
+
+app.command(export, name="export")
+
+
+app.command(report, name="report")
+
+
+app.command(ui, name="ui")
+
+
+app.command(show, name="show")
+
+
+app.command(rerun, name="rerun")
+
+
+app.command(delete, name="delete")
+
+
+app.command(gc, name="gc")
+
+
+@app.command
+def check(
+    sweep: Annotated[str, Parameter(help="A sweep file, or the name of a shipped one.")],
+    /,
+    *,
+    set_: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set", negative=(), consume_multiple=True, help="KEY=VALUE, as for study."
+        ),
+    ] = (),
+) -> int:
+    """Check a sweep file and show its plan; every mistake is named at once."""
+    from normsweep.parts.catalog import read_sweep
+
+    loaded = read_sweep(sweep, set_)
+    from normsweep.console.overview import plan_lines
+    from normsweep.search.plan import Plan
+
+    print("\n".join(plan_lines(Plan(loaded))))
+    return 0
+
+
+@app.command
+def sync(
+    *,
+    study_name: Annotated[
+        str | None, Parameter(help="Name of the study; all of them where it is not given.")
+    ] = None,
+    storage: Storage = STORAGE,
+    tracking_uri: TrackingUri = TRACKING,
+) -> int:
+    """Deliver to MLflow what the record has and it lacks; trials that it has are not touched."""
+    from normsweep.runner.delivery import sync_study
+    from normsweep.store.storage import study_names
+
+    names = [study_name] if study_name is not None else study_names(storage)
+    whole = [sync_study(name, storage, tracking_uri, print) for name in names]
+    return 0 if all(whole) else 1
+
+
+@app.command(name="list")
+def list_(
+    what: Literal["parts", "sweeps", "studies"],
+    sweep: Annotated[
+        str | None, Parameter(help="With parts: a sweep, whose plug-ins are listed too.")
+    ] = None,
+    /,
+    *,
+    storage: Storage = STORAGE,
+) -> int:
+    """List the registered parts, the shipped sweeps, or the studies of a database with their state."""
+    if sweep is not None and what != "parts":
+        raise UserError(f"SWEEP: received {sweep} with {what}; legal: with parts")
+    if what == "studies":
+        list_studies(storage)
+        return 0
+    for line in _parts(sweep) if what == "parts" else _sweeps():
+        print(printable(line))
+    return 0
+
+
+def _parts(sweep: str | None) -> list[str]:
+    """Every part by kind: name, what it is, its options, and its module where that is not ours."""
+    from normsweep.parts.catalog import REGISTRIES, load_installed, read_sweep
+
+    load_installed()
+    if sweep is not None:
+        read_sweep(sweep)
+    lines: list[str] = []
+    for registry in REGISTRIES:
+        lines.append(f"{registry.kind}s")
+        for part in registry:
+            takes = f" (options: {', '.join(part.options)})" if part.options else ""
+            origin = f" [{part.module}]" if part.foreign else ""
+            lines.append(f"  {part.name:20}{part.summary}{takes}{origin}")
+    return lines
+
+
+def _sweeps() -> list[str]:
+    import tomllib
+
+    from normsweep.sweep.loading import shipped_sweeps
+
+    return [
+        f"{name:24}{tomllib.loads(path.read_text()).get('question', '')}"
+        for name, path in shipped_sweeps().items()
+    ]
+
+
+def main() -> None:
+    """The command's entry point."""
+    finish(app)

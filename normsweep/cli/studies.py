@@ -1,0 +1,308 @@
+"""`normsweep show`, `rerun`, `delete` and `gc`: studies that are there, looked at and cleared away."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from normsweep.errors import StoreError, UserError
+from normsweep.shell import Plugins, Storage, TrackingUri
+from normsweep.text import printable
+from normsweep.urls import STORAGE, TRACKING, storage_option, tracking_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from normsweep.runner.removal import Doomed
+    from normsweep.runner.rerun import Rerun
+    from normsweep.store.encoding import StudyInfo
+    from normsweep.sweep.study_record import TrialRecord
+
+__all__ = ["delete", "gc", "list_studies", "rerun", "show"]
+
+ROOT = Path("mlruns")
+"""Where studies keep checkpoints, data and reports."""
+
+
+Name = Annotated[str, Parameter(help="The study's name.")]
+
+
+Number = Annotated[int, Parameter(help="The trial's number.")]
+
+
+Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do not ask.")]
+
+
+def list_studies(storage: str) -> None:
+    """Print the studies of a database: status, trials, best, age."""
+    from normsweep.console.overview import overview, studies_table
+    from normsweep.console.screen import print_table
+    from normsweep.store.locks import holder
+    from normsweep.store.storage import read_studies
+
+    now = time.time()
+    rows = [
+        overview(info, records, bool(holder(storage, info.name)), now)
+        for info, records in read_studies(storage)
+    ]
+    if rows:
+        print_table(_console(), studies_table(rows), "")
+
+
+def show(
+    study: Name,
+    trial: Annotated[int | None, Parameter(help="One of its trials, by number.")] = None,
+    /,
+    *,
+    storage: Storage = STORAGE,
+    plugins: Plugins = (),
+    tracking_uri: TrackingUri = TRACKING,
+) -> int:
+    """Show a study, or all that is recorded of one of its trials."""
+    from normsweep.parts import metrics
+    from normsweep.parts.catalog import load_plugins
+    from normsweep.store.storage import read_study
+
+    info, records = read_study(storage, study)
+    load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])
+    if trial is None:
+        _show_study(info, records, storage, tracking_uri)
+    else:
+        _show_trial(info, _record(info, records, trial), storage)
+    return 0
+
+
+def rerun(
+    study: Name,
+    trial: Number,
+    /,
+    *,
+    storage: Storage = STORAGE,
+    plugins: Plugins = (),
+    data_dir: Annotated[
+        Path | None,
+        Parameter(env_var="NORMSWEEP_DATA", help="Folder of the dataset, if the study keeps none."),
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "gpu"] | None, Parameter(help="As the trial had it by default.")
+    ] = None,
+) -> int:
+    """Train a trial again from its record alone, and say whether the same curve comes out.
+
+    Nothing is recorded. Exit status 0: bit for bit the same; 1: it is not, and what differs is said.
+    """
+    from normsweep.parts import metrics, models, normalizations, optimizers
+    from normsweep.parts.catalog import load_plugins
+    from normsweep.parts.metrics import metric
+    from normsweep.runner.rerun import rerun as train_again
+    from normsweep.store.storage import read_study
+
+    info, records = read_study(storage, study)
+    record = _record(info, records, trial)
+    again = record.trial
+    needed = [
+        (models.registry, again.model),
+        (normalizations.registry, again.normalization),
+        (optimizers.registry, again.optimizer),
+        (metrics.registry, again.metric),
+    ]
+    load_plugins(plugins, needed)
+    if record.result is None:
+        raise StoreError(f"trial {trial} of {study}: still runs; legal: one that has ended")
+    console = _console()
+    known = {epoch.epoch: epoch.value for epoch in record.result.curve}
+    by = metric(again.metric).label
+    outcome = train_again(
+        info,
+        record,
+        ROOT,
+        data_dir,
+        device,
+        lambda e: _say(
+            console,
+            f"epoch {e.epoch}: validation {by} {e.value:.6f}, "
+            f"recorded {known.get(e.epoch, float('nan')):.6f}",
+        ),
+    )
+    for line in _outcome_lines(outcome):
+        _say(console, line)
+    return 0 if outcome.same else 1
+
+
+def delete(
+    study: Name,
+    /,
+    *,
+    storage: Storage = STORAGE,
+    tracking_uri: TrackingUri = TRACKING,
+    yes: Yes = False,
+) -> int:
+    """Delete a study: its record, its runs and models in MLflow, checkpoints, report, artifacts."""
+    from normsweep.runner.removal import doomed_study
+    from normsweep.store.locks import holding
+    from normsweep.store.storage import load_study
+
+    load_study(storage, study)
+    with holding(storage, study):
+        return _remove(doomed_study(study, storage, tracking_uri, ROOT), yes)
+
+
+def gc(
+    *,
+    storage: Storage = STORAGE,
+    tracking_uri: TrackingUri = TRACKING,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Say what would go, and stop.")] = False,
+    yes: Yes = False,
+) -> int:
+    """Clear away what no study of the storage has: runs, models, checkpoints, data, half-written files.
+
+    Files younger than an hour are left alone.
+    """
+    from normsweep.runner.removal import orphans
+
+    found = orphans(storage, tracking_uri, ROOT)
+    if not found:
+        print("nothing is left over")
+        return 0
+    if dry_run:
+        _list(found, "would be deleted:")
+        return 0
+    return _remove(found, yes)
+
+
+def _remove(doomed: Doomed, yes: bool) -> int:
+    _list(doomed, "to be deleted:")
+    if not yes and not _agreed():
+        print("nothing was deleted")
+        return 1
+    doomed.remove(print)
+    print("deleted")
+    return 0
+
+
+def _list(doomed: Doomed, head: str) -> None:
+    print(head)
+    for line in doomed.lines():
+        print(f"  {printable(line)}")
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise UserError("--yes: missing, and nobody is there to be asked; legal: --yes")
+    try:
+        return input("delete all of this? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _record(info: StudyInfo, records: Sequence[TrialRecord], number: int) -> TrialRecord:
+    found = next((record for record in records if record.trial.number == number), None)
+    if found is None:
+        last = max((record.trial.number for record in records), default=None)
+        legal = "none, it has no trial yet" if last is None else f"0 to {last}"
+        raise StoreError(f"TRIAL: received {number}; legal for study {info.name}: {legal}")
+    return found
+
+
+def _show_study(
+    info: StudyInfo, records: Sequence[TrialRecord], storage: str, tracking_uri: str
+) -> None:
+    from normsweep.console.overview import overview
+    from normsweep.console.screen import print_table
+    from normsweep.reporting.answer import study_answer, verdict_lines
+    from normsweep.reporting.study_report import study_evidence
+    from normsweep.reporting.study_tables import ARMS, brief_table
+    from normsweep.runner.publishing import model_uris
+    from normsweep.store.locks import holder
+
+    console, held = _console(), holder(storage, info.name)
+    seen = overview(info, records, bool(held), time.time())
+    facts = {
+        "question": info.sweep["question"],
+        "status": f"{seen.status} by {held}" if held else seen.status,
+        "trials": seen.trials,
+        "begun": seen.begun,
+        "arms": f"{', '.join(info.arms)} by {info.sweep['compare']}; reference {info.sweep['reference']}",
+        "data": f"{info.data['name']} ({info.data['source']})" if info.begun else "",
+        "model": info.sweep["model.name"],
+        "models": ", ".join(model_uris(info).values()),
+    }
+    _say(console, info.name)
+    for name, value in facts.items():
+        if value:
+            _say(console, f"  {name:10}{value}")
+    if not info.begun:
+        return
+    columns = ["arm", "trial", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds"]
+    best = brief_table(info, records, "best", columns)
+    print_table(console, best, "best trial of each arm")
+    arms = brief_table(info, records, "arms", ARMS)
+    print_table(console, arms, "all trials of each arm, of the search")
+    if info.looks:
+        found = study_evidence(info, records)
+        print_table(console, verdict_lines(found.verdicts), "verdicts")
+        _say(console, study_answer(found))
+    given = storage_option(storage)
+    for line in (
+        f"normsweep show {info.name} TRIAL{given}",
+        f"normsweep ui --study-name {info.name}{tracking_option(tracking_uri)}",
+        f"normsweep delete {info.name}{given}{tracking_option(tracking_uri)}",
+    ):
+        _say(console, f"  {line}")
+
+
+def _show_trial(info: StudyInfo, record: TrialRecord, storage: str) -> None:
+    from normsweep.analysis.tables import epochs_table
+    from normsweep.console.overview import trial_lines
+    from normsweep.console.screen import print_table
+
+    console = _console()
+    _say(console, f"trial {record.trial.number} of {info.name}")
+    for name, value in trial_lines(record):
+        indented = value.strip().replace("\n", f"\n{'':30}")
+        _say(console, f"  {name:28}{indented}")
+    curve = epochs_table([record]).drop(columns=["trial", "arm"])
+    if len(curve):
+        print_table(console, curve, "curve")
+    named = info.sweep.get("plugins") or ()
+    modules = [named] if isinstance(named, str) else named
+    plugins = f" --plugins {' '.join(modules)}" if modules else ""
+    command = f"normsweep rerun {info.name} {record.trial.number}{plugins}{storage_option(storage)}"
+    _say(console, f"to train it again, with nothing recorded:\n  {command}")
+
+
+def _outcome_lines(outcome: Rerun) -> list[str]:
+    was, now = outcome.recorded, outcome.now
+    lines = [
+        f"{key}: was {old or 'none'}, is {new or 'none'}"
+        for key, (old, new) in outcome.elsewhere.items()
+    ]
+    if now.status != was.status:
+        lines.append(f"status: was {was.status.value}, is {now.status.value}")
+    if now.error:
+        lines.append(now.error.strip())
+    if outcome.same:
+        return [*lines, f"the same curve, bit for bit: {len(was.curve)} epochs"]
+    epochs = ", ".join(map(str, outcome.differing[:10])) or "its length"
+    why = (
+        ""
+        if outcome.elsewhere or not now.machine
+        else ", though device, threads and versions are the same"
+    )
+    return [*lines, f"not the same curve: what differs is epoch {epochs}{why}"]
+
+
+def _console() -> Console:
+    from normsweep.console.screen import Screen
+
+    return Screen()
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

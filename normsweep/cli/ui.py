@@ -1,0 +1,263 @@
+"""`normsweep ui`: a study in a browser, in MLflow's pages or in Optuna's dashboard."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import IO, Annotated
+
+from cyclopts import Parameter
+
+from normsweep.errors import Interrupted, StudyStopped, SweepError, UserError
+from normsweep.shell import Storage, StudyName, TrackingUri
+from normsweep.text import masked, printable
+from normsweep.urls import STORAGE, TRACKING
+
+__all__ = ["Server", "free_port", "serving", "ui"]
+
+LOCAL = "127.0.0.1"
+
+
+STARTING = 120.0
+"""Seconds that a server has until it answers."""
+
+
+ENDING = 5.0
+"""Seconds that it has to end by itself."""
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A server to start, and the page of it to open."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    health: str
+    page: str
+
+
+def ui(
+    sweep: Annotated[
+        str | None, Parameter(help="A sweep file, the name of a shipped one, or a study's name.")
+    ] = None,
+    /,
+    *,
+    study_name: StudyName = None,
+    storage: Storage = STORAGE,
+    tracking_uri: TrackingUri = TRACKING,
+    mlflow_page: Annotated[
+        str | None,
+        Parameter(
+            env_var="NORMSWEEP_MLFLOW_PAGE",
+            help="Where browsers open MLflow, if not at the tracking URI.",
+        ),
+    ] = None,
+    optuna: Annotated[
+        bool, Parameter(negative=(), help="Optuna's dashboard instead of MLflow.")
+    ] = False,
+    host: Annotated[
+        str, Parameter(help="The address to listen at; 0.0.0.0 lets other machines in.")
+    ] = LOCAL,
+    port: Annotated[int | None, Parameter(help="The port; one that is free by default.")] = None,
+    browser: Annotated[
+        bool, Parameter(negative="--no-browser", help="Open the page, where there is a desktop.")
+    ] = True,
+) -> int:
+    """Show a study in a browser: MLflow's pages, in the view that the study prepared.
+
+    Where the tracking URI is a server's, its page is opened; else a server is started, for as long
+    as this command runs. Ctrl-C ends it.
+    """
+
+    study = study_name if study_name is not None else _study_of(sweep)
+    if not optuna and tracking_uri.startswith(("http://", "https://")):
+        from normsweep.tracking.views import find_page
+
+        page = find_page(tracking_uri, study)
+        _show(f"{(mlflow_page or tracking_uri).rstrip('/')}/{page}", browser)
+        return 0
+    make = _dashboard if optuna else _mlflow
+    site = make(storage if optuna else tracking_uri, study)
+    return _serve(site, host, free_port(host, port), browser)
+
+
+def _study_of(sweep: str | None) -> str | None:
+    """The study of a sweep, or the one that is called so."""
+    from normsweep.parts.catalog import read_sweep
+    from normsweep.sweep.loading import find_sweep
+
+    if sweep is None:
+        return None
+    try:
+        path = find_sweep(sweep)
+    except SweepError:
+        return sweep
+    return read_sweep(path).name
+
+
+def _mlflow(uri: str, study: str | None) -> _Site:
+    from normsweep.tracking.views import find_page
+
+    return _Site(
+        "MLflow",
+        [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--workers",
+            "1",
+            "--host={host}",
+            "--port={port}",
+        ],
+        {
+            "MLFLOW_BACKEND_STORE_URI": uri,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
+        "health",
+        find_page(uri, study),
+    )
+
+
+def _dashboard(storage: str, study: str | None) -> _Site:
+    from normsweep.store.dashboard import check_installed, study_page
+    from normsweep.store.storage import load_study, study_names
+
+    check_installed()
+    names = study_names(storage)
+    chosen = load_study(storage, study) if study is not None or len(names) == 1 else None
+    return _Site(
+        "Optuna's dashboard",
+        [sys.executable, "-m", "normsweep.store.dashboard", "{host}", "{port}"],
+        {"OPTUNA_STORAGE": storage},
+        "dashboard/",
+        study_page(chosen),
+    )
+
+
+def _serve(site: _Site, host: str, port: int, browser: bool) -> int:
+    """Serve until a signal comes; that is how it should end."""
+    from normsweep.runner.interrupts import Signals
+
+    command = [word.format(host=host, port=port) for word in site.command]
+    reached = LOCAL if host == "0.0.0.0" else host
+    address = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
+    more = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # the terminal was closed
+    try:
+        with Signals(*more) as signals, serving(command, site.environment) as server:
+            with signals.waiting():
+                server.answer(f"{address}/{site.health}")
+            _show(f"{address}/{site.page}", browser)
+            print(f"{site.name} runs until Ctrl-C", file=sys.stderr, flush=True)
+            with signals.waiting():
+                server.wait()
+    except Interrupted:
+        return 0
+    return 1
+
+
+def _show(address: str, browser: bool) -> None:
+    print(printable(masked(address)), flush=True)
+    if browser and _desktop():
+        import webbrowser
+
+        webbrowser.open(address)
+
+
+def _desktop() -> bool:
+    """Whether there is one: elsewhere a browser of the terminal would take it over."""
+    shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return shown or not sys.platform.startswith("linux")
+
+
+def free_port(host: str, wanted: int | None) -> int:
+    """The port that is wanted, or any that is free.
+
+    Raises:
+        UserError: it is taken, or the host is none of this machine's.
+    """
+    try:
+        with socket.create_server((host, wanted or 0)) as probe:
+            return int(probe.getsockname()[1])
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"--host, --port: received {host} and {wanted or 'any'}: {reason}; legal: an address of this "
+            "machine, and a port from 1 to 65535 that is free, or none"
+        ) from None
+
+
+@contextmanager
+def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
+    """A server that has been started; it and all its processes end on leaving."""
+    with tempfile.TemporaryFile() as log:
+        # A session of its own: Ctrl-C is for us, and its whole family can be ended at once.
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            yield Server(process, log)
+        finally:
+            _end(process)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server's process, and what it says."""
+
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def answer(self, health: str) -> None:
+        """Wait until it answers at an address.
+
+        Raises:
+            StudyStopped: it ended, or did not in time; with its last words.
+        """
+        # No proxy stands between us and this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline = time.monotonic() + STARTING
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                opener.open(health, timeout=2).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise StudyStopped(f"the server did not start: {self._last_words()}")
+
+    def wait(self) -> None:
+        """Wait until it ends, which it should not by itself.
+
+        Raises:
+            StudyStopped: it did.
+        """
+        status = self.process.wait()
+        raise StudyStopped(f"the server ended with status {status}: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        self.log.seek(0)
+        return self.log.read()[-1500:].decode(errors="replace").strip() or "it said nothing"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(ENDING)

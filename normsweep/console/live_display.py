@@ -1,0 +1,212 @@
+"""What is refreshed in place: bars on a terminal, a table in a notebook."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from html import escape
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
+
+from normsweep.console.display import QUIET, Display, PlainDisplay, _Board, described, described_now
+from normsweep.console.screen import Screen, in_notebook
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Status, Trial
+from normsweep.text import duration, printable
+
+__all__ = ["LiveDisplay", "NotebookDisplay", "make_display"]
+
+RENEWED = 0.25
+"""Seconds between two looks of a notebook's table."""
+
+
+def make_display(console: Console) -> Display:
+    """A live display on a terminal and in a notebook, plain lines elsewhere; as much as a `Screen` is to tell."""
+    if not isinstance(console, Screen):
+        if console.is_terminal and not console.quiet:
+            return LiveDisplay(console)
+        if in_notebook() and not console.quiet:
+            return NotebookDisplay(console)
+        return PlainDisplay(console)
+    pause = 0.0 if console.verbose else QUIET
+    if not console.is_terminal or console.verbose or console.quiet:
+        return PlainDisplay(console, pause)
+    live = LiveDisplay(console)
+    if console.log_console is None:
+        return live
+    return _Both(live, PlainDisplay(console.log_console, pause))
+
+
+class _Both:
+    """A live display, and lines in a log file; what is noted on the screen is in the file already."""
+
+    def __init__(self, live: LiveDisplay, log: PlainDisplay) -> None:
+        self._live, self._log = live, log
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.__exit__(*exception)
+
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
+        self._live.begin(records, total, arms)
+        self._log.begin(records, total, arms)
+
+    def started(self, trial: Trial) -> None:
+        self._live.started(trial)
+        self._log.started(trial)
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        self._live.epoch(trial, epoch)
+        self._log.epoch(trial, epoch)
+
+    def finished(self, record: TrialRecord) -> None:
+        self._live.finished(record)
+        self._log.finished(record)
+
+    def note(self, text: str) -> None:
+        self._live.note(text)
+
+
+class LiveDisplay:
+    """Bars per arm, the running trial, the best so far, the time left; refreshed in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._board = console, _Board()
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[best]}"),
+            console=console,
+        )
+        self._clock = Progress(
+            TextColumn("{task.description}"), TimeElapsedColumn(), console=console
+        )
+        self._elapsed = self._clock.add_task("elapsed")
+        self._arms: dict[str, TaskID] = {}
+        self._running: dict[int, tuple[Trial, Epoch | None]] = {}
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._running.clear()
+        self._live.stop()
+
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
+        self._board.begin(records, total)
+        self._arms = {arm: self._bars.add_task(printable(arm), total=None, best="") for arm in arms}
+        self._refresh()
+
+    def started(self, trial: Trial) -> None:
+        self._running[trial.number] = trial, None
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        self._running[trial.number] = trial, epoch
+
+    def finished(self, record: TrialRecord) -> None:
+        assert record.result is not None
+        self._running.pop(record.trial.number, None)
+        self._board.add(record)
+        if record.result.status is not Status.COMPLETE:
+            self.note(described(record))
+        self._refresh()
+
+    def note(self, text: str) -> None:
+        self._live.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+
+    def _refresh(self) -> None:
+        for arm, bar in self._arms.items():
+            record = self._board.best.get(arm)
+            text = f"best {record.result.score:.4f}" if record and record.result else ""
+            share = self._board.total // max(len(self._arms), 1)
+            self._bars.update(bar, completed=self._board.of_arm[arm], total=share, best=text)
+
+    def _render(self) -> Group:
+        board = self._board
+        lines = [Text(described_now(trial, epoch)) for trial, epoch in list(self._running.values())]
+        left = board.time_left
+        tail = f", about {duration(left)} left" if left is not None else ""
+        head = Text(f"{board.done} of {board.total} trials{tail}", style="bold")
+        return Group(head, self._bars, *lines, self._clock)
+
+
+class NotebookDisplay(PlainDisplay):
+    """A small table in the cell's output, renewed in place; what went wrong is a line below it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._arms: Sequence[str] = ()
+        self._now = ""
+        self._handle: Any = None
+
+    def __enter__(self) -> Self:
+        from IPython.display import HTML, display
+
+        self._handle = display(HTML(""), display_id=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._now = ""
+        self._renew()
+
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
+        super().begin(records, total, arms)
+        self._arms = arms
+        self._renew()
+
+    def started(self, trial: Trial) -> None:
+        self._last = 0.0  # the first epoch is shown at once
+        self._now = described_now(trial, None)
+
+    def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        self._now = described_now(trial, epoch)
+        if time.monotonic() - self._last >= RENEWED:
+            self._last = time.monotonic()
+            self._renew()
+
+    def finished(self, record: TrialRecord) -> None:
+        self._board.add(record)
+        if record.result is not None and record.result.status is not Status.COMPLETE:
+            self.note(described(record))
+        self._renew()
+
+    def _renew(self) -> None:
+        from IPython.display import HTML
+
+        if self._handle is not None:
+            self._handle.update(HTML(self._html()))
+
+    def _html(self) -> str:
+        board, share = self._board, self._board.total // max(len(self._arms), 1)
+        left = board.time_left
+        tail = f", about {duration(left)} left" if left and board.done < board.total else ""
+        rows = "".join(self._row(arm, share) for arm in self._arms)
+        return (
+            f"<b>{board.done} of {board.total} trials{tail}</b><table>{rows}</table>"
+            f"{escape(printable(self._now))}"
+        )
+
+    def _row(self, arm: str, share: int) -> str:
+        record, done = self._board.best.get(arm), self._board.of_arm[arm]
+        best = f"best {record.result.score:.4f}" if record and record.result else ""
+        return (
+            f"<tr><td>{escape(printable(arm))}</td><td><progress value='{done}' max='{share}'>"
+            f"</progress></td><td>{done}/{share}</td><td>{best}</td></tr>"
+        )

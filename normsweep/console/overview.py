@@ -1,0 +1,204 @@
+"""Studies at a glance, and one trial in full: what `normsweep list` and `normsweep show` say."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from normsweep.analysis.tables import best_of_arms, settled
+from normsweep.parts import metrics
+from normsweep.parts.metrics import ACCURACY, metric
+from normsweep.search.plan import CONFIGURATIONS, Plan
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Choice
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import CONFIRM, SEARCH
+from normsweep.text import duration
+
+if TYPE_CHECKING:
+    from normsweep.store.encoding import StudyInfo
+
+__all__ = ["Overview", "overview", "plan_lines", "studies_table", "trial_lines"]
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A study in a line."""
+
+    study: str
+    status: str
+    """running, new, stopped, searched or done."""
+    trials: str
+    """Done and planned: of the search, and of the confirmation where it began."""
+    best: str
+    """The best validation score of the search, and its arm."""
+    begun: str
+    """How long ago."""
+
+
+def overview(
+    info: StudyInfo, records: Sequence[TrialRecord], running: bool, now: float
+) -> Overview:
+    """What a study comes to so far.
+
+    Args:
+        info: the study as a whole.
+        records: the trials of both phases.
+        running: whether a command drives it now.
+        now: Unix time.
+    """
+    done = {phase: _done(records, phase) for phase in (SEARCH, CONFIRM)}
+    plan = {SEARCH: _planned(info), **info.plan}
+    started = [r.result.started for r in records if r.result is not None and r.result.started]
+    best = _best([r for r in records if r.trial.phase == SEARCH])
+    return Overview(
+        info.name,
+        "running" if running else _status(info, done, plan),
+        " + ".join(f"{done[phase]}/{total}" for phase, total in plan.items()),
+        f"{best.result.score:.4f} {best.trial.arm}" if best and best.result else "",
+        f"{_ago(now - min(started))} ago" if started else "",
+    )
+
+
+def _best(records: Sequence[TrialRecord]) -> TrialRecord | None:
+    """The best trial; none where its metric is a plug-in's, which a list of studies does not load."""
+    if any(record.trial.metric not in metrics.registry for record in records):
+        return None
+    known = [(r, r.result) for r in best_of_arms(records).values() if r.result is not None]
+    by = metrics.metric(records[0].trial.metric) if known else metrics.ACCURACY
+    return max(known, key=lambda pair: by.sign * pair[1].score, default=(None, None))[0]
+
+
+def _done(records: Sequence[TrialRecord], phase: str) -> int:
+    return len(settled(r for r in records if r.trial.phase == phase))
+
+
+def _planned(info: StudyInfo) -> int:
+    """The search's trials, where no command has written its plan down."""
+    arms = max(len(info.arms), 1)
+    return math.ceil(info.sweep["search.trials"] / arms) * arms
+
+
+def _status(info: StudyInfo, done: Mapping[str, int], plan: Mapping[str, int]) -> str:
+    if not done[SEARCH]:
+        return "new"
+    if any(done[phase] < total for phase, total in plan.items()):
+        return "stopped"
+    return "done" if info.looks else "searched"
+
+
+def _ago(seconds: float) -> str:
+    return duration(seconds) if seconds < 2 * DAY else f"{seconds / DAY:.0f} days"
+
+
+def studies_table(rows: Sequence[Overview]) -> pd.DataFrame:
+    """Studies as a table, all of it text."""
+    columns = list(Overview.__dataclass_fields__)
+    return pd.DataFrame([asdict(row) for row in rows], columns=columns, dtype=object)
+
+
+def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
+    """All that is recorded of a trial but its curve, as names and values."""
+    trial, result = record.trial, record.result
+    content: dict[str, Any] = {"status": result.status.value if result else "running"}
+    content |= {k: v for k, v in asdict(trial).items() if k not in ("data", "params") and v != ""}
+    content |= {f"data.{key}": value for key, value in asdict(trial.data).items()}
+    content |= {"params": dict(trial.params), "fingerprint": trial.fingerprint}
+    if result is not None:
+        content |= {
+            f"val_{trial.metric}": result.score,
+            "chance": result.chance,
+            "started": _clock(result.started),
+            "seconds": round(result.seconds, 3),
+            **{f"machine.{key}": value for key, value in result.machine.items()},
+            "test_digest": result.test_digest,
+            "reused_epochs": result.reused,
+            "reused_from": "" if result.origin is None else result.origin,
+            "mlflow_run": record.run_id,
+            "error": result.error,
+        }
+    return [(name, _text(value)) for name, value in content.items() if value not in ("", None, {})]
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan in words, a line each."""
+    sweep, search = plan.sweep, plan.sweep.search
+    arms = ", ".join(map(str, sweep.arms))
+    total = sweep.total_trials
+    lines = [
+        f"study     {sweep.name}" + (f": {sweep.question}" if sweep.question else ""),
+        f"data      {plan.data or ' or '.join(sweep.data.candidates)}",
+        f"model     {sweep.model.name}"
+        + (f", {plan.parameters:,} parameters" if plan.parameters else ""),
+        f"arms      {len(sweep.arms)} by {sweep.compare}: {arms}; reference {sweep.reference}",
+        f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {total}, sampler {search.sampler}"
+        + ("" if search.pruner == "none" else f", pruner {search.pruner} within each arm"),
+        f"epochs    {_epochs(sweep)}",
+        f"confirm   {_confirmation(sweep)}",
+    ]
+    if total > search.trials:
+        lines.append(
+            f"note      {search.trials} trials are not a multiple of {len(sweep.arms)} arms: "
+            f"rounded up to {total}"
+        )
+    if total < search.trials:
+        lines.append(
+            f"note      the grid has {sweep.trials_per_arm} points an arm: {total} trials in all"
+        )
+    for name, kept in (plan.same or {}).items():
+        lines.append(f"note      {name} does on this data what {kept} does: run once, as {kept}")
+    if "robust" in map(str, sweep.search.space.choices("normalization")):
+        lines.append(
+            "note      robust takes the median and quartiles of the non-zero pixels, of all rows of a table"
+        )
+    if plan.device:
+        lines.append(f"device    {plan.device}")
+    if plan.seconds is not None:
+        lines.append(
+            f"time      about {duration(plan.seconds)} for the search and up to "
+            f"{duration(plan.confirm_seconds)} for its confirmation, from one measured step"
+        )
+    return lines
+
+
+def _confirmation(sweep: Sweep) -> str:
+    confirm = sweep.confirm
+    return (
+        f"up to {CONFIGURATIONS} configurations of each arm × {confirm.seeds} fresh seeds, "
+        f"{sweep.confirm_epochs} epochs; margin {_margin(sweep)}"
+    )
+
+
+def _margin(sweep: Sweep) -> str:
+    """The margin in its unit, with the metric where it is not the usual one."""
+    by = metric(sweep.metric)
+    amount = f"{by.scale * sweep.confirm.margin:g} {by.unit}".rstrip()
+    return amount if by is ACCURACY else f"{amount} of {by.label}"
+
+
+def _epochs(sweep: Sweep) -> str:
+    dimension = sweep.search.space["epochs"]
+    if isinstance(dimension, Choice):
+        text = ", ".join(map(str, dimension.values))
+    else:
+        text = f"{dimension.low:g} to {dimension.high:g}"
+    every = sweep.search.longest_every
+    return text + (
+        f"; one trial in {every} of each arm trains for {sweep.longest}" if every else ""
+    )

@@ -1,0 +1,98 @@
+"""`Inline`: trials run in the driver's own process, for notebooks and debugging."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from normsweep.executors.protocol import Call, Event, Raised, Returned, answer
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
+from normsweep.training.engine import Engine, Finished, Training
+from normsweep.training.reproducibility import Device, environment
+from normsweep.training.snapshot import Keep, Snapshot
+
+__all__ = ["Inline"]
+
+
+class Inline:
+    """One trial at a time, an epoch at each poll; a time limit is kept between epochs only."""
+
+    slots = 1
+    blocks = True
+
+    def __init__(
+        self, data_root: Path, device: Device, threads: int, trial_timeout: float | None = None
+    ) -> None:
+        # Too late where the caller has imported the backend already: then its settings hold.
+        if "keras" not in sys.modules:
+            os.environ.update(environment(device, threads))
+        self._engine = Engine(data_root)
+        self._timeout = trial_timeout
+        self._trial: Trial | None = None
+        self._training: Training | None = None
+        self._curve: list[Epoch] = []
+        self._go_on: bool | None = None
+        self._started = 0.0
+        self._cancelled: list[Finished] = []
+
+    def provide(self, digest: str) -> None:
+        """It is here already."""
+
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+        """Take up a trial; it runs in `poll`."""
+        self._trial, self._curve, self._go_on = trial, [], None
+        self._training = self._engine.train(trial, keep, start)
+        self._started = time.time()
+
+    def poll(self, timeout: float) -> list[Event]:
+        """Train for one epoch."""
+        if self._trial is None or self._training is None:
+            events: list[Event] = [*self._cancelled]
+            self._cancelled.clear()
+            return events
+        if self._timeout is not None and time.time() - self._started > self._timeout:
+            return [self._end(Status.TIMED_OUT, f"exceeded {self._timeout:g} s")]
+        try:
+            event = self._training.send(self._go_on)
+        except StopIteration as end:
+            self._trial = self._training = None
+            return [end.value]
+        self._go_on = True
+        if isinstance(event, Epoch):
+            self._curve.append(event)
+        return [event]
+
+    def reply(self, trial: int, go_on: bool) -> None:
+        """Whether the trial goes on at the next poll."""
+        self._go_on = go_on
+
+    def cancel(self, trial: int) -> None:
+        """End the trial at the next poll."""
+        if self._trial is not None:
+            self._cancelled.append(self._end(Status.INTERRUPTED, ""))
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run the function here."""
+        match answer(self._engine, Call(function, args, kwargs)):
+            case Returned(value):
+                return value
+            case Raised(error):
+                raise error
+
+    def close(self) -> None:
+        """Nothing is left running."""
+        self._trial = self._training = None
+
+    def _end(self, status: Status, error: str) -> Finished:
+        assert self._trial is not None
+        seconds = time.time() - self._started
+        result = Result(
+            self._trial.number, status, tuple(self._curve),
+            seconds=seconds, started=self._started, error=error,
+        )  # fmt: skip
+        self._trial = self._training = None
+        return Finished(result)

@@ -1,0 +1,210 @@
+"""`Processes`: long-lived worker processes; one that crashes or hangs costs its own trial only."""
+
+from __future__ import annotations
+
+import os
+import queue
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from normsweep.errors import StudyStopped
+from normsweep.executors.protocol import Begun, Call, Event, Raised, Reply, Returned, Setup, Train
+from normsweep.executors.worker_handle import Inbox, Job, Worker, seats
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
+from normsweep.text import without_secrets
+from normsweep.training.engine import Finished
+from normsweep.training.reproducibility import Device, environment
+from normsweep.training.snapshot import Keep, Snapshot
+
+__all__ = ["Processes"]
+
+TICK = 0.2
+"""Seconds after which a wait looks up, so that a signal's handler gets its turn."""
+
+
+STARTING, WAKING = 300.0, 10.0
+"""Seconds that a worker has to take up a trial, the first one and a later one."""
+
+
+GIB = 2**30
+
+
+class Processes:
+    """Worker processes side by side, replaced when lost, with limits of time and memory a trial."""
+
+    blocks = False
+
+    def __init__(
+        self,
+        data_root: Path,
+        device: Device,
+        threads: int,
+        trial_timeout: float | None = None,
+        *,
+        jobs: int = 1,
+        trial_memory: float | None = None,
+        warm: bool = True,
+        asks: bool = False,
+        parts: bytes = b"",
+    ) -> None:
+        """Start the workers at once, so that their imports overlap with the driver's.
+
+        Args:
+            data_root: folder of the datasets, by digest.
+            device: `auto`, `cpu` or `gpu`.
+            threads: threads of the backend within one operation, in each worker.
+            trial_timeout: seconds after which a trial is killed.
+            jobs: how many trials run side by side.
+            trial_memory: GiB of memory beyond which a worker is killed with its trial.
+            warm: whether workers import the backend before they are given work.
+            asks: whether a trial waits for `reply` after each epoch.
+            parts: what `carried_parts` gave, for workers to take.
+        """
+        self.slots = jobs
+        self._setup = Setup(data_root, warm, asks, parts)
+        self._timeout, self._memory = trial_timeout, trial_memory
+        shared = {**without_secrets(os.environ), **environment(device, threads)}
+        self._seats = [{**shared, **own} for own in seats(device, jobs)]
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._pending: list[Event] = []
+        self._workers: list[Worker | None] = [self._start(seat) for seat in range(jobs)]
+
+    def provide(self, digest: str) -> None:
+        """It is here already: workers read the folder."""
+
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+        """Hand a trial to a worker that has none; a lost one is replaced first."""
+        worker = self._free()
+        worker.job = Job(trial, time.monotonic() + (WAKING if worker.spoke else STARTING))
+        worker.send(Train(trial, keep, start))
+
+    def poll(self, timeout: float) -> list[Event]:
+        """What workers said, and what became of trials whose limits are passed or worker is gone."""
+        events, self._pending = self._pending, []
+        deadline = time.monotonic() + (0 if events else timeout)
+        while True:
+            for worker, message in self._messages(deadline):
+                events += self._event(worker, message)
+            events += self._beyond_limits()
+            if events or time.monotonic() >= deadline:
+                return events
+
+    def reply(self, trial: int, go_on: bool) -> None:
+        """Pass the answer on."""
+        for worker, _ in self._at(trial):
+            worker.send(Reply(go_on))
+
+    def cancel(self, trial: int) -> None:
+        """Kill the worker that runs the trial."""
+        for worker, job in self._at(trial):
+            self._pending.append(self._lose(worker, job, Status.INTERRUPTED, ""))
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run the function in a worker that has no trial."""
+        worker = self._free()
+        worker.send(Call(function, args, kwargs))
+        while True:
+            for sender, message in self._messages(time.monotonic() + TICK):
+                if sender is not worker:
+                    self._pending += self._event(sender, message)
+                    continue
+                match message:
+                    case Returned(value):
+                        return value
+                    case Raised(error):
+                        raise error
+                    case None:
+                        self._dismiss(worker)
+                        raise StudyStopped(f"the worker process ended: {worker.last_words()}")
+
+    def close(self) -> None:
+        """Kill what still runs."""
+        for worker in self._workers:
+            if worker is not None:
+                worker.kill()
+        self._workers = [None] * self.slots
+
+    def _free(self) -> Worker:
+        """A worker without a job."""
+        for seat, worker in enumerate(self._workers):
+            if worker is None or (worker.job is None and worker.ended):
+                worker = self._workers[seat] = self._start(seat)
+            if worker.job is None:
+                return worker
+        raise RuntimeError(f"all {self.slots} workers have a trial")
+
+    def _start(self, seat: int) -> Worker:
+        worker = Worker(self._seats[seat], self._inbox)
+        worker.send(self._setup)
+        return worker
+
+    def _working(self) -> Iterator[tuple[Worker, Job]]:
+        for worker in list(self._workers):
+            if worker is not None and worker.job is not None:
+                yield worker, worker.job
+
+    def _at(self, trial: int) -> Iterator[tuple[Worker, Job]]:
+        return ((w, job) for w, job in self._working() if job.trial.number == trial)
+
+    def _messages(self, deadline: float) -> list[tuple[Worker, Any]]:
+        """All messages that are there, waiting for the first until `deadline`, in short steps."""
+        try:
+            first = self._inbox.get(timeout=max(0.0, min(TICK, deadline - time.monotonic())))
+        except queue.Empty:
+            return []
+        rest = (self._inbox.get() for _ in range(self._inbox.qsize()))
+        return [first, *rest]
+
+    def _event(self, worker: Worker, message: Any) -> list[Event]:
+        if worker not in self._workers:
+            return []
+        worker.spoke = True
+        if worker.job is None:
+            if message is None:
+                self._dismiss(worker)
+            return []
+        match message:
+            case Begun():
+                worker.job.clock = time.monotonic()
+            case Epoch():
+                worker.job.curve.append(message)
+                return [message]
+            case Snapshot():
+                return [message]
+            case Finished():
+                worker.job = None
+                return [message]
+            case None:
+                return [self._lose(worker, worker.job, Status.CRASHED, worker.last_words())]
+        return []
+
+    def _beyond_limits(self) -> list[Event]:
+        events: list[Event] = []
+        for worker, job in self._working():
+            if self._timeout is not None and time.monotonic() - job.clock > self._timeout:
+                why = f"exceeded {self._timeout:g} s and was killed"
+                events.append(self._lose(worker, job, Status.TIMED_OUT, why))
+            elif self._memory is not None and worker.memory > self._memory * GIB:
+                why = (
+                    f"held {worker.memory / GIB:.2f} GiB, more than trial_memory = "
+                    f"{self._memory:g}, and was killed"
+                )
+                events.append(self._lose(worker, job, Status.CRASHED, why))
+        return events
+
+    def _lose(self, worker: Worker, job: Job, status: Status, error: str) -> Finished:
+        """Kill the worker; its trial ends with what it had reported."""
+        self._dismiss(worker)
+        worker.kill()
+        seconds = time.time() - job.started
+        curve = tuple(job.curve)
+        return Finished(
+            Result(
+                job.trial.number, status, curve, seconds=seconds, started=job.started, error=error
+            )
+        )
+
+    def _dismiss(self, worker: Worker) -> None:
+        self._workers[self._workers.index(worker)] = None

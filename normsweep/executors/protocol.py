@@ -1,0 +1,158 @@
+"""`Executor`: what runs trials, and the messages between it and its workers."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from normsweep.errors import StudyStopped, UserError
+from normsweep.sweep.trial import Epoch, Trial
+from normsweep.training.engine import Engine, Finished
+from normsweep.training.snapshot import Keep, Snapshot
+
+__all__ = [
+    "Begun",
+    "Call",
+    "Event",
+    "Executor",
+    "Raised",
+    "Reply",
+    "Returned",
+    "Setup",
+    "Train",
+    "answer",
+]
+
+P = ParamSpec("P")
+
+
+R = TypeVar("R")
+
+
+Event = Epoch | Snapshot | Finished
+
+
+class Executor(Protocol):
+    """Runs trials somewhere, at most `slots` at a time, and gives back what they report."""
+
+    slots: int
+    blocks: bool
+    """Whether `poll` itself trains, and so may outlast its timeout."""
+
+    def provide(self, digest: str) -> None:
+        """Bring a dataset of the driver's data folder to where trials run."""
+        ...
+
+    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+        """Start a trial, where a slot is free.
+
+        Args:
+            trial: what to train.
+            keep: which of the model's states are given back; None: none.
+            start: a state to go on from, where it is good on the machine that the trial comes to.
+        """
+        ...
+
+    def poll(self, timeout: float) -> list[Event]:
+        """What happened, waiting up to `timeout` seconds for the first; in order within a trial.
+
+        Every submitted trial ends in exactly one `Finished`, whatever becomes of its process.
+        """
+        ...
+
+    def reply(self, trial: int, go_on: bool) -> None:
+        """Whether a trial that has reported an epoch goes on; only where pruning is on."""
+        ...
+
+    def cancel(self, trial: int) -> None:
+        """Stop a trial; its `Finished`, as interrupted, comes with the next poll."""
+        ...
+
+    def call(
+        self, function: Callable[Concatenate[Engine, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run `function(engine, …)` where trials run, and wait for what it returns.
+
+        Raises:
+            UserError: as the function raised it.
+            StudyStopped: the function failed otherwise, or its process died.
+        """
+        ...
+
+    def close(self) -> None:
+        """End everything that still runs, and free what was held."""
+        ...
+
+
+def answer(engine: Engine, call: Call) -> Returned | Raised:
+    """What the called function returned, or raised: a mistake of the user's, or an accident."""
+    try:
+        return Returned(call.function(engine, *call.args, **call.kwargs))
+    except UserError as error:
+        return Raised(error)
+    except Exception as error:
+        return Raised(StudyStopped("".join(traceback.format_exception(error)[-4:])))
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The first message to a worker."""
+
+    data_root: Path
+    warm: bool
+    """Whether to import the backend at once, without waiting for work."""
+    asks: bool
+    """Whether to wait for a reply after each epoch."""
+    parts: bytes = b""
+    """Of parts that are not normsweep's own, as `carried_parts` packs them."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a trial."""
+
+    trial: Trial
+    keep: Keep | None = None
+    """Which states to give back."""
+    start: Snapshot | None = None
+    """Where to go on from."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Whether the trial that has reported an epoch goes on."""
+
+    go_on: bool
+
+
+@dataclass(frozen=True)
+class Call:
+    """Run `function(engine, *args, **kwargs)`."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The worker has taken up a trial: its clock starts here."""
+
+    trial: int
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What a call returned."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Raised:
+    """What a call raised."""
+
+    error: Exception

@@ -1,0 +1,1 @@
+"""Runs studies: asks for trials, trains them, records and logs them."""

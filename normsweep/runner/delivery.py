@@ -1,0 +1,234 @@
+"""Projecting the record to MLflow: live where that works, afterwards where it did not."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+from normsweep.errors import TrackingFailed
+from normsweep.palette import of_arms
+from normsweep.runner.interrupts import Background, Signals
+from normsweep.store.locks import holding
+from normsweep.store.storage import load_study
+from normsweep.store.study_store import Archive
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Epoch, Trial
+from normsweep.tracking.tracker import Tracker
+
+__all__ = ["Delivery", "sync_study"]
+
+PAUSE = 10.0
+"""Seconds after a failure in which no run is begun."""
+
+
+BEHIND = 200
+"""Writes that MLflow is behind, before a person is told what is waited for."""
+
+
+class Delivery:
+    """Writes trials to MLflow as they run, and marks in the record those that are there whole.
+
+    The live writes are made in the background, and training never waits for them. A trial without
+    the mark is undelivered, whatever the reason; `deliver` is the one way to make up for it: after
+    a crash, after an outage, in a later command. Left by an exception, it begins nothing more.
+    """
+
+    def __init__(
+        self,
+        phase: Archive,
+        tracker: Tracker,
+        data: Mapping[str, Any],
+        say: Callable[[str], None],
+        background: Background,
+    ) -> None:
+        """`say` is told what could not be written."""
+        self._phase, self._tracker, self._data, self._say = phase, tracker, data, say
+        self._background = background
+        self._writes: deque[Future[None]] = deque()
+        self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._runs: dict[int, str] = {}
+        self._epochs: dict[int, deque[Epoch]] = {}
+        self._given_up: list[str] = []
+        self._down_until = 0.0
+        self._abandoned = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *exception: object) -> None:
+        if kind is not None and not self._abandoned:
+            self.abandon()
+
+    def lacking(self) -> list[TrialRecord]:
+        """The trials that have ended and are not marked."""
+        return [r for r in self._phase.records() if r.result is not None and not r.run_id]
+
+    def make_up(self) -> None:
+        """Have what earlier commands left unmarked written before all that comes, and go on."""
+        for record in self.lacking():
+            self._write(record.trial.number, partial(self._deliver, record))
+
+    def started(self, trial: Trial) -> None:
+        """Begin a live run, unless MLflow has just failed."""
+        self._write(trial.number, partial(self._start, trial))
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Write an epoch to the live run, where there is one; with it those that wait behind."""
+        self._epochs.setdefault(epoch.trial, deque()).append(epoch)
+        self._write(epoch.trial, partial(self._write_epochs, epoch.trial))
+
+    def finished(self, record: TrialRecord) -> None:
+        """End the live run; the trial is marked as delivered by the next `collect`."""
+        self._write(record.trial.number, partial(self._finish, record))
+
+    def collect(self) -> None:
+        """Mark what has been delivered, and say what could not be written."""
+        while self._writes and self._writes[0].done():
+            self._writes.popleft().result()
+        for _ in range(self._news.qsize()):  # no more: the next trial waits
+            self._news.get()()
+
+    def abandon(self) -> None:
+        """Close the live runs of trials that will not be told any more, if MLflow is quick."""
+        self._abandoned = True
+        self._background.hurry()
+        with contextlib.suppress(TrackingFailed):
+            self._background.call(self._close)
+        self.collect()
+
+    def deliver(self, signals: Signals) -> list[int]:
+        """Write what is unmarked; the numbers of the trials that still could not be written.
+
+        Raises:
+            Interrupted: between trials, or while MLflow hangs.
+        """
+        if (behind := sum(not write.done() for write in self._writes)) >= BEHIND:
+            self._say(f"MLflow has {behind} writes to take yet: waiting for it")
+        with signals.waiting():
+            for write in self._writes:
+                self._background.wait(write)
+        self.collect()
+        left = self.lacking()
+        for done, record in enumerate(left):
+            try:
+                with signals.waiting():
+                    run_id = self._background.call(
+                        partial(self._tracker.deliver, record, self._data)
+                    )
+            except TrackingFailed as error:
+                self._say(f"MLflow: {error}")
+                return [r.trial.number for r in left[done:]]
+            self._phase.mark(record.trial.number, run_id)
+        return []
+
+    def _write(self, trial: int, write: Callable[[], None]) -> None:
+        self._writes.append(self._background.put(partial(self._try, trial, write)))
+
+    # What follows runs in the background.
+
+    def _try(self, trial: int, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except TrackingFailed as error:
+            # All live runs are given up: each of them might hang as long as this one.
+            self._given_up += self._runs.values()
+            self._runs.clear()
+            self._down_until = time.monotonic() + PAUSE
+            self._news.put(
+                partial(
+                    self._say,
+                    f"MLflow did not take trial {trial} ({error}); training goes on, the record has "
+                    "it, and it is delivered at the end or by the next run of this command",
+                )
+            )
+
+    def _deliver(self, record: TrialRecord) -> None:
+        if self._beginning:
+            run_id = self._tracker.deliver(record, self._data)
+            self._news.put(partial(self._phase.mark, record.trial.number, run_id))
+
+    def _start(self, trial: Trial) -> None:
+        if self._beginning:
+            self._runs[trial.number] = self._tracker.start(trial, self._data)
+
+    def _write_epochs(self, trial: int) -> None:
+        waiting = self._epochs[trial]
+        taken = [waiting.popleft() for _ in range(len(waiting))]
+        if taken and (run_id := self._runs.get(trial)):
+            self._tracker.epochs(run_id, taken)
+
+    def _finish(self, record: TrialRecord) -> None:
+        self._epochs.pop(record.trial.number, None)
+        if run_id := self._runs.get(record.trial.number):
+            self._tracker.finish(run_id, record)
+            del self._runs[record.trial.number]
+            self._news.put(partial(self._phase.mark, record.trial.number, run_id))
+
+    @property
+    def _beginning(self) -> bool:
+        """Whether runs are begun: not just after a failure, nor what is still to come at a stop."""
+        return not self._abandoned and time.monotonic() >= self._down_until
+
+    def _close(self) -> None:
+        for run_id in [*self._runs.values(), *self._given_up]:
+            with contextlib.suppress(TrackingFailed):
+                self._tracker.kill(run_id)
+        self._runs.clear()
+        self._given_up.clear()
+
+
+def sync_study(
+    name: str,
+    storage: str,
+    tracking_uri: str,
+    say: Callable[[str], None],
+    root: Path = Path("mlruns"),
+) -> bool:
+    """Deliver the trials of a study that no run of MLflow holds whole, once each.
+
+    Args:
+        name: the study's.
+        storage: URL of Optuna's database.
+        tracking_uri: of MLflow.
+        say: told what was done.
+        root: folder for artifacts where MLflow's store is a local database.
+
+    Returns:
+        Whether MLflow has all of it.
+
+    Raises:
+        StoreError: the study or a store is not there, or another process runs the study.
+        Interrupted: SIGINT or SIGTERM; what was delivered is marked.
+    """
+    study = load_study(storage, name)
+    with Signals() as signals, holding(storage, name), Background() as background:
+        archive = Archive(study)
+        info = archive.info
+        if not info.begun:
+            say(f"{name}: has no trial yet")
+            return True
+        tags = {"normsweep.executor": "sync"}
+        colours = of_arms(info.arms, str(info.sweep["reference"]))
+        tracker = Tracker(
+            tracking_uri,
+            name,
+            info.id,
+            root / "artifacts",
+            tags,
+            metric=info.sweep["metric"],
+            colours=colours,
+        )
+        with Delivery(archive, tracker, info.data, say, background) as delivery:
+            lacking = delivery.lacking()
+            left = delivery.deliver(signals)
+        say(
+            f"{name}: delivered {len(lacking) - len(left)} of {len(lacking)} trials that MLflow lacked"
+        )
+        return not left

@@ -1,0 +1,158 @@
+"""SIGINT, SIGTERM and the background thread that writes to MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self, TypeVar
+
+from normsweep.errors import Interrupted, TrackingFailed
+
+__all__ = ["Background", "Signals"]
+
+GRACE = 3.0
+"""Seconds that a second signal leaves to what is being recorded."""
+
+
+ALARM: int | None = getattr(signal, "SIGALRM", None)
+"""None on Windows, which has no such timer."""
+
+
+R = TypeVar("R")
+
+
+CLOSING = 5.0
+"""Seconds that what was begun has to end, when the program is stopped."""
+
+
+class Signals:
+    """While entered, SIGINT and SIGTERM raise `Interrupted` inside `waiting` only.
+
+    A second one raises at once, wherever the program is; inside `closing`, after a grace. `more` are
+    signals that are taken in the same way. In a thread that is not the main one, which Python gives no
+    signals, nothing is changed.
+    """
+
+    def __init__(self, *more: int) -> None:
+        self._numbers = (signal.SIGINT, signal.SIGTERM, *more)
+        self._received: list[int] = []
+        self._waiting = self._closing = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        for number in self._numbers:
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Here, and only here, a signal may interrupt."""
+        self.check()
+        self._waiting = True
+        try:
+            yield
+        finally:
+            self._waiting = False
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Here what ran is recorded, which a second signal does not break off at once."""
+        self._closing = True
+        if len(self._received) > 1:
+            self._allow_grace()
+        try:
+            yield
+        finally:
+            self._closing = False
+            if ALARM is not None:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def check(self) -> None:
+        """Raise for a signal that came while nothing could be interrupted."""
+        if self._received:
+            raise Interrupted(self._received[0])
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._received.append(number)
+        if self._closing and len(self._received) == 2 and ALARM is not None:
+            self._allow_grace()
+        elif self._waiting or len(self._received) > 1:
+            self._waiting = False
+            raise Interrupted(self._received[0])
+
+    def _allow_grace(self) -> None:
+        if ALARM is not None:
+            signal.signal(ALARM, self._out_of_grace)
+            signal.setitimer(signal.ITIMER_REAL, GRACE)
+
+    def _out_of_grace(self, number: int, frame: FrameType | None) -> None:
+        raise Interrupted(self._received[0])
+
+
+class Background:
+    """Does one thing after another; what is left when it is over, or still hangs, is let go."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._until: float | None = None
+        self._over = False
+        threading.Thread(target=self._work, name="normsweep's tracking", daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.hurry()
+        with contextlib.suppress(TrackingFailed):
+            self.call(lambda: None)
+        self._over = True
+        self.put(lambda: None)
+
+    def put(self, job: Callable[[], R]) -> Future[R]:
+        """Have something done after all that was put before."""
+        future: Future[R] = Future()
+        self._jobs.put((future, job))
+        return future
+
+    def wait(self, future: Future[R]) -> R:
+        """What a job returns, or raises.
+
+        Raises:
+            TrackingFailed: we are in a hurry, and it has not ended in time.
+        """
+        left = None if self._until is None else max(0.0, self._until - time.monotonic())
+        try:
+            return future.result(left)
+        except TimeoutError:
+            if future.done():  # it is the job's own
+                raise
+            raise TrackingFailed("MLflow did not answer in time") from None
+
+    def call(self, job: Callable[[], R]) -> R:
+        """What a job returns, or raises, as `wait`."""
+        return self.wait(self.put(job))
+
+    def hurry(self) -> None:
+        """From now on all waits together last no longer than `CLOSING`."""
+        self._until = min(self._until or float("inf"), time.monotonic() + CLOSING)
+
+    def _work(self) -> None:
+        while not self._over:
+            future, job = self._jobs.get()
+            try:
+                future.set_result(job())
+            except BaseException as error:
+                future.set_exception(error)

@@ -1,0 +1,175 @@
+"""From a sweep to what its trials need: data on disk, arms that differ, the plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from normsweep.console.overview import plan_lines
+from normsweep.errors import DataError, StoreError
+from normsweep.executors.protocol import Executor
+from normsweep.parts import datasets, models
+from normsweep.parts.catalog import resolve_trial
+from normsweep.parts.dataset import Dataset
+from normsweep.parts.metrics import metric
+from normsweep.runner.interrupts import Signals
+from normsweep.search.plan import CONFIGURATIONS, Plan, mean_epochs, without
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Scalar
+from normsweep.sweep.trial import DataKey, Trial
+from normsweep.training.preflight import Findings, Question, network_digest, survey
+from normsweep.training.reproducibility import Device
+
+__all__ = ["Prepared", "identified", "load_data", "prepare", "print_plan"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sweep that is ready to run."""
+
+    sweep: Sweep
+    """With the arms that are to run."""
+    findings: Findings
+    seconds: float | None
+    """Estimated wall time of the search, where a step was measured."""
+    confirm_seconds: float
+    """The same of its confirmation at most; 0 where no step was measured."""
+
+
+def load_data(
+    sweep: Sweep, data_dir: Path | None, root: Path, begun_on: str | None = None
+) -> tuple[DataKey, dict[str, Any]]:
+    """Load, check and cut the data, and write it below `root` for the workers.
+
+    Of a list of datasets the one that the study was begun on comes first.
+
+    Returns:
+        The key that trials carry, and what the record says of the data.
+
+    Raises:
+        DataError: it cannot be had or used.
+        StoreError: `root` cannot be written.
+    """
+    names = sorted(sweep.data.candidates, key=lambda name: Path(name).stem != begun_on)
+    dataset = datasets.load_first(names, data_dir)
+    if sweep.data.train_size is not None:
+        dataset = dataset.subset(sweep.data.train_size, sweep.seed)
+    _check_classes(sweep.metric, dataset)
+    try:
+        digest = dataset.save(root)
+    except OSError as error:
+        raise StoreError(f"{root}: cannot be written: {error.strerror}") from None
+    return DataKey(dataset.name, digest, sweep.data.validation_split), _about(dataset, digest)
+
+
+def prepare(
+    sweep: Sweep,
+    data: DataKey,
+    executor: Executor,
+    device: Device,
+    signals: Signals,
+    measure: bool = False,
+) -> Prepared:
+    """Fit every normalization once, build the network, drop arms that do what another does.
+
+    Raises:
+        UserError: the device, a normalization or the network cannot be had.
+        SweepError: fewer than two arms are left.
+    """
+    names = [str(name) for name in sweep.search.space.choices("normalization")]
+    names.sort(key=lambda name: name != sweep.reference)  # of two alike the reference is kept
+    question = Question(_examples(sweep, data, names[0]), tuple(names), device, measure)
+    with signals.waiting():
+        findings = executor.call(survey, question)
+    reduced = without(sweep, findings.same)
+    batch_size = question.trials[0].batch_size
+    if not measure:
+        return Prepared(reduced, findings, None, 0.0)
+    epoch = _epoch_seconds(findings, batch_size)
+    return Prepared(
+        reduced,
+        findings,
+        reduced.total_trials * mean_epochs(reduced) * epoch,
+        CONFIGURATIONS * len(reduced.arms) * sweep.confirm.seeds * sweep.confirm_epochs * epoch,
+    )
+
+
+def identified(sweep: Sweep, data: DataKey, executor: Executor, signals: Signals) -> Sweep:
+    """The sweep with a network that code hands over named by its configuration, not by its function.
+
+    Raises:
+        SweepError: the network cannot be built for this data.
+    """
+    if sweep.model.name != models.OWN:
+        return sweep
+    normalization = str(sweep.search.space.choices("normalization")[0])
+    example = _examples(sweep, data, normalization)[0]
+    with signals.waiting():
+        digest = executor.call(network_digest, example)
+    named = sweep.model.model_copy(update={"name": f"{models.OWN}@{digest[:12]}"})
+    return sweep.model_copy(update={"model": named})
+
+
+def _check_classes(name: str, dataset: Dataset) -> None:
+    missing = [k for k, images in enumerate(dataset.test_counts) if not images]
+    if missing and metric(name).every_class:
+        label = dataset.labels[missing[0]] if dataset.labels else missing[0]
+        raise DataError(
+            f"metric: received {name}, which needs test images of every class, and {dataset.source} has "
+            f"none of class {label}; legal: accuracy, log_loss, or a test set with every class"
+        )
+
+
+def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
+    return {
+        "name": dataset.name,
+        "source": dataset.source,
+        "digest": digest,
+        "train_images": len(dataset.y_train),
+        "test_images": len(dataset.y_test),
+        "classes": dataset.classes,
+        "labels": list(dataset.labels),
+        "class_counts": dataset.counts.tolist(),
+        "test_class_counts": dataset.test_counts.tolist(),
+    }
+
+
+def _examples(sweep: Sweep, data: DataKey, normalization: str) -> tuple[Trial, ...]:
+    """Trials at both ends of the space, for each optimizer: what any of them refuses is a mistake."""
+    examples = []
+    for end in (0.0, 1.0 - 1e-9):
+        for optimizer in sweep.search.space.choices("optimizer"):
+            params: dict[str, Scalar] = {"optimizer": optimizer}
+            for dimension in sweep.search.space.active(params):
+                params.setdefault(dimension.name, dimension.from_unit(end))
+            params["normalization"] = normalization
+            examples.append(resolve_trial(sweep, data, params, number=-1, slot=-1))
+    return tuple(examples)
+
+
+def _epoch_seconds(findings: Findings, batch_size: int) -> float:
+    """Wall seconds of an epoch: every step as long as the measured one, validation a third."""
+    steps = math.ceil(findings.train_images / batch_size) + findings.val_images / batch_size / 3
+    return steps * findings.seconds_per_step
+
+
+def print_plan(prepared: Prepared, about: Mapping[str, Any], console: Console) -> None:
+    """The plan, with what the survey found."""
+    findings = prepared.findings
+    plan = Plan(
+        sweep=prepared.sweep,
+        same=findings.same,
+        data=f"{about['name']} ({about['source']}): {findings.train_images} images to train on, "
+        f"{findings.val_images} to validate, digest {about['digest'][:12]}",
+        device=f"{findings.machine['device']}, {findings.machine['threads']} threads",
+        parameters=findings.parameters,
+        seconds=prepared.seconds,
+        confirm_seconds=prepared.confirm_seconds,
+    )
+    for line in plan_lines(plan):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

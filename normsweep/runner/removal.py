@@ -1,0 +1,164 @@
+"""Removing a study with all that is kept of it, and what no study has any more."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from normsweep.errors import NormsweepError, StudyStopped
+from normsweep.runner.checkpoints import states_of
+from normsweep.store.storage import delete_study, read_studies, read_study
+from normsweep.text import counted, masked
+from normsweep.tracking.client import opened
+from normsweep.tracking.removal import Holdings, all_holdings, holdings, registered_studies, remove
+from normsweep.urls import parsed_url, sqlite_file
+
+__all__ = ["Doomed", "doomed_study", "orphans"]
+
+STATES = re.compile(r"[0-9a-f]{12}")
+"""As the folders of studies' states are named."""
+
+
+YOUNG = 3600.0
+"""Seconds for which files that no study has are left alone: one that begins may not be recorded yet."""
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """What is to be removed, and how."""
+
+    storage: str
+    study: str = ""
+    """In the record; empty: none is to be removed there."""
+    trials: int = 0
+    client: Any = None
+    held: tuple[Holdings, ...] = ()
+    """In MLflow."""
+    paths: tuple[Path, ...] = field(default=())
+
+    def __bool__(self) -> bool:
+        return bool(self.study or self.held or self.paths)
+
+    def lines(self) -> list[str]:
+        """In words, what it is."""
+        record = (
+            [f"the record of the study {self.study}: {counted(self.trials, 'trial')}"]
+            if self.study
+            else []
+        )
+        files = [f"{path}: {_size(path) / 2**20:.1f} MiB" for path in self.paths]
+        return [*record, *(line for held in self.held for line in _held_lines(held)), *files]
+
+    def remove(self, say: Callable[[str], None]) -> None:
+        """Remove it, the record last: what is broken off can be begun again.
+
+        Raises:
+            StudyStopped: something cannot be removed.
+        """
+        try:
+            for held in self.held:
+                if not remove(self.client, held):
+                    say(
+                        f"MLflow's server keeps what is deleted of {held.study} until `mlflow gc` is run "
+                        "beside its database"
+                    )
+            for path in self.paths:
+                _delete(path)
+        except NormsweepError:
+            raise
+        except Exception as error:
+            reason = masked(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
+            raise StudyStopped(f"not all was removed: {reason}; the same command goes on") from None
+        if self.study:
+            delete_study(self.storage, self.study)
+
+
+def doomed_study(name: str, storage: str, tracking_uri: str, root: Path) -> Doomed:
+    """All that is kept of a study.
+
+    Raises:
+        StoreError: there is no such study, or MLflow's store cannot be opened.
+    """
+    info, records = read_study(storage, name)
+    client = _client(tracking_uri)
+    held = holdings(client, name, info.id) if client is not None else None
+    folders = (states_of(root, name, info.id), root / "reports" / name)
+    paths = tuple(path for path in folders if path.exists())
+    return Doomed(storage, name, len(records), client, (held,) if held else (), paths)
+
+
+def orphans(storage: str, tracking_uri: str, root: Path) -> Doomed:
+    """What no study of this storage has: runs, models, checkpoints, data of workers, half-written files.
+
+    Raises:
+        StoreError: a store cannot be opened.
+    """
+    infos = {info.name: info for info, _ in read_studies(storage)}
+    client = _client(tracking_uri)
+    held: list[Holdings] = []
+    if client is not None:
+        known = {(info.name, info.id) for info in infos.values()}
+        held = [h for h in all_holdings(client) if (h.study, h.study_id) not in known]
+        held += [
+            Holdings(name, key, registered=True)
+            for name, key in registered_studies(client)
+            if name not in infos or (key and key != infos[name].id)
+        ]
+    states = {states_of(root, info.name, info.id) for info in infos.values()}
+    digests = {str(info.data.get("digest")) for info in infos.values()}
+    paths = [
+        *(
+            p
+            for p in _inside(root / "checkpoints", "*/*")
+            if STATES.fullmatch(p.name) and p not in states
+        ),
+        *(p for p in _inside(root / "data") if _digest(p.name) and p.name not in digests),
+        *_inside(root / "data", ".writing-*"),
+        *(root / "checkpoints").glob("*/*/*/*.writing"),
+        *_inside(root, "*.db.making*"),
+    ]
+    old = [path for path in paths if time.time() - path.lstat().st_mtime > YOUNG]
+    return Doomed(storage, client=client, held=tuple(held), paths=tuple(sorted(set(old))))
+
+
+def _client(uri: str) -> Any:
+    """Of MLflow's store; None where there is no such file."""
+    file = sqlite_file(parsed_url(uri))
+    return None if file is not None and not file.exists() else opened(uri)
+
+
+def _held_lines(held: Holdings) -> Iterable[str]:
+    if held.runs or held.whole:
+        kept = "" if held.whole else "; its experiment holds others and stays"
+        yield (
+            f"in MLflow, of {held.study}: {counted(len(held.runs), 'run')}, "
+            f"{counted(len(held.models), 'logged model')}, their artifacts{kept}"
+        )
+    if held.registered:
+        yield f"in MLflow, the registered model {held.study} with all its versions"
+
+
+def _inside(folder: Path, pattern: str = "*") -> Iterable[Path]:
+    return folder.glob(pattern) if folder.is_dir() else ()
+
+
+def _digest(name: str) -> bool:
+    return len(name) == 64 and all(c in "0123456789abcdef" for c in name)
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    return sum(file.lstat().st_size for file in files)
+
+
+def _delete(path: Path) -> None:
+    """A link is taken away, and what it leads to left."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,284 @@
+"""Choosing an arm's next parameters from that arm's trials alone.
+
+A sampler that saw all arms' trials would rank them together and leave the weakest arm untuned.
+Each arm therefore has an Optuna study of its own, in memory, that is filled from the record;
+the sampler is seeded anew for each trial, so that a study that was interrupted and resumed
+asks for what it would have asked for in one go. Of an arm with very many trials it is filled with
+the best and the latest, so that a trial costs no more than the thousandth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from normsweep.parts.metrics import Metric, metric
+from normsweep.store.encoding import distribution, outcome, value_of
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Dimension, Scalar, Space
+from normsweep.sweep.trial import Result, Trial
+
+__all__ = ["Advisor", "make_advisor"]
+
+Params = dict[str, Scalar]
+
+
+LATEST, STEP, BEST = 1000, 100, 100
+"""An arm's sampler and pruner look at its latest trials, from 1000 on so many at a time fewer, and at
+the best of those before."""
+
+
+class Advisor(Protocol):
+    """Chooses parameters for the trials of one arm, and says which may stop early."""
+
+    def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
+        """What was tried at which slot; before all else."""
+        ...
+
+    def planned(self, slot: int) -> Params | None:
+        """The parameters of the arm's `slot`-th trial, where they are fixed from the start."""
+        ...
+
+    def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
+        """Parameters of the arm's `slot`-th trial; `fixed` ones are taken as given."""
+        ...
+
+    def report(self, slot: int, epoch: int, value: float) -> bool:
+        """Whether the trial goes on after this value."""
+        ...
+
+    def tell(self, slot: int, value: float | None, state: TrialState) -> None:
+        """How a trial that was chosen here ended."""
+        ...
+
+    def learn(self, trial: Trial, result: Result) -> None:
+        """A trial that ended before this process began."""
+        ...
+
+
+def make_advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
+    """The advisor of an arm that has `trials` trials in all."""
+    space, compare = sweep.search.space, sweep.compare
+    if sweep.search.sampler == "grid":
+        return _Planned(_grid(space, compare, arm, sweep.seed), sweep, arm)
+    if sweep.search.sampler == "qmc":
+        return _Planned(_sobol(space, compare, arm, sweep.seed), sweep, arm)
+    return _Adaptive(sweep, arm, trials)
+
+
+class _Adaptive:
+    """An in-memory study with the sampler and the pruner of the sweep."""
+
+    def __init__(self, sweep: Sweep, arm: Scalar, trials: int) -> None:
+        self._sweep, self._arm, self._metric = sweep, arm, metric(sweep.metric)
+        # TPE's usual 10 random trials would leave an arm of 10 untuned.
+        self._startup = max(4, min(trials, LATEST) // 4)
+        self._past: list[FrozenTrial] = []
+        self._study: optuna.Study | None = None
+        self._left_out = 0
+        self._asked: dict[int, optuna.Trial] = {}
+
+    def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
+        """It is learned from its trials."""
+
+    def planned(self, slot: int) -> Params | None:
+        """They depend on what is known when it is asked."""
+        return None
+
+    def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
+        """Ask the arm's study."""
+        study = self._filled()
+        study.sampler = self._sampler(slot)
+        if fixed:
+            study.enqueue_trial(dict(fixed))
+        trial = self._asked[slot] = study.ask()
+        chosen: Params = {self._sweep.compare: self._arm}
+        for dimension in self._sweep.search.space.active(chosen):
+            if dimension.name != self._sweep.compare:
+                chosen[dimension.name] = suggest(trial, dimension)
+        return chosen
+
+    def report(self, slot: int, epoch: int, value: float) -> bool:
+        """Compare with the arm's other trials."""
+        trial = self._asked[slot]
+        trial.report(value, epoch)
+        return not trial.should_prune()
+
+    def tell(self, slot: int, value: float | None, state: TrialState) -> None:
+        """Tell the arm's study."""
+        trial = self._asked.pop(slot)
+        values = value if state == TrialState.COMPLETE else None
+        told = trial.study.tell(trial, values, state=state)
+        self._past.append(told)
+        if self._study is not None and trial.study is not self._study:
+            self._study.add_trial(told)
+
+    def learn(self, trial: Trial, result: Result) -> None:
+        """Take the trial up, without the parameter that makes it the arm's.
+
+        Its distributions are today's: the limit of epochs may have been raised since.
+        """
+        value, state = outcome(result, self._metric)
+        params = {k: v for k, v in trial.params.items() if k != self._sweep.compare}
+        space = self._sweep.search.space
+        self._past.append(
+            optuna.trial.create_trial(
+                state=state,
+                value=value,
+                params=params,
+                distributions={name: distribution(space[name]) for name in params},
+                intermediate_values={
+                    epoch.epoch: value_of(epoch, self._metric) for epoch in result.curve
+                },
+            )
+        )
+
+    def _filled(self) -> optuna.Study:
+        """The arm's study with its past; another one where more trials are to be left out."""
+        left_out = _left_out(len(self._past))
+        if self._study is None or left_out != self._left_out:
+            self._study, self._left_out = _memory_study(self._sweep), left_out
+            self._study.add_trials(_remembered(self._past, left_out, self._metric))
+        return self._study
+
+    def _sampler(self, slot: int) -> optuna.samplers.BaseSampler:
+        seed = _seed(self._sweep.seed, slot)
+        if self._sweep.search.sampler != "tpe":
+            return optuna.samplers.RandomSampler(seed=seed)
+        conditional = any(dimension.when for dimension in self._sweep.search.space)
+        return optuna.samplers.TPESampler(
+            seed=seed,
+            n_startup_trials=self._startup,
+            multivariate=True,
+            group=conditional,
+        )
+
+
+def _left_out(past: int) -> int:
+    """How many of the earliest trials are left out: it depends on their number alone."""
+    return max(0, math.ceil((past - LATEST) / STEP) * STEP)
+
+
+def _remembered(past: Sequence[FrozenTrial], left_out: int, by: Metric) -> list[FrozenTrial]:
+    """The best of those left out, and the others."""
+    complete = [t for t in past[:left_out] if t.state == TrialState.COMPLETE]
+    best = sorted(complete, key=lambda trial: by.sign * (trial.value or 0.0), reverse=True)[:BEST]
+    return [*best, *past[left_out:]]
+
+
+class _Points(Protocol):
+    def __getitem__(self, slot: int, /) -> Params: ...
+
+
+class _Planned:
+    """Points that are fixed from the start; only the pruner looks at other trials."""
+
+    def __init__(self, points: _Points, sweep: Sweep, arm: Scalar) -> None:
+        self._points, self._compare = points, sweep.compare
+        self._pruner = _Adaptive(sweep, arm, 1)
+
+    def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
+        """A grid that has grown gives what is new to the slots that are free."""
+        if isinstance(self._points, list):
+            old = {frozenset(params.items()) for params in taken.values()}
+            new = iter([point for point in self._points if frozenset(point.items()) not in old])
+            slots = range(len(self._points))
+            self._points = [dict(taken[slot]) if slot in taken else next(new) for slot in slots]
+
+    def planned(self, slot: int) -> Params | None:
+        """The slot's point."""
+        return self._points[slot]
+
+    def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
+        """The slot's point."""
+        chosen = {**self._points[slot], **fixed}
+        own = {k: v for k, v in chosen.items() if k != self._compare}
+        self._pruner.choose(slot, own)
+        return chosen
+
+    def report(self, slot: int, epoch: int, value: float) -> bool:
+        """Compare with the arm's other trials."""
+        return self._pruner.report(slot, epoch, value)
+
+    def tell(self, slot: int, value: float | None, state: TrialState) -> None:
+        """Let the pruner know."""
+        self._pruner.tell(slot, value, state)
+
+    def learn(self, trial: Trial, result: Result) -> None:
+        """Let the pruner know."""
+        self._pruner.learn(trial, result)
+
+
+def _grid(space: Space, compare: str, arm: Scalar, seed: int) -> list[Params]:
+    """All points of an arm in an order drawn with the seed, so that a part of them is spread.
+
+    Of points that differ in their epochs alone the longest comes first: it holds the others.
+    """
+    points = space.points({compare: arm})
+    order = np.random.default_rng(_seed(seed, 0)).permutation(len(points))
+    shuffled = [points[i] for i in order]
+    alike: dict[tuple[tuple[str, Scalar], ...], list[Params]] = {}
+    for point in shuffled:
+        alike.setdefault(_but_epochs(point), []).append(point)
+    for family in alike.values():
+        family.sort(key=lambda point: int(point["epochs"]))
+    return [alike[_but_epochs(point)].pop() for point in shuffled]
+
+
+def _but_epochs(point: Params) -> tuple[tuple[str, Scalar], ...]:
+    return tuple((name, value) for name, value in point.items() if name != "epochs")
+
+
+def _sobol(space: Space, compare: str, arm: Scalar, seed: int) -> _Points:
+    """A scrambled Sobol sequence over the unit cube, mapped to the space (Sobol 1967)."""
+
+    class Sequence:
+        def __getitem__(self, slot: int) -> Params:
+            from scipy.stats import qmc
+
+            dimensions = [d for d in space if d.name != compare]
+            engine = qmc.Sobol(len(dimensions), scramble=True, rng=_seed(seed, 0))
+            point = engine.fast_forward(slot).random(1)[0] if slot else engine.random(1)[0]
+            values = {d.name: d.from_unit(float(u)) for d, u in zip(dimensions, point, strict=True)}
+            return space.only_active({**values, compare: arm})
+
+    return Sequence()
+
+
+def _memory_study(sweep: Sweep) -> optuna.Study:
+    pruners: dict[str, optuna.pruners.BasePruner] = {
+        "none": optuna.pruners.NopPruner(),
+        "median": optuna.pruners.MedianPruner(),
+        "halving": optuna.pruners.SuccessiveHalvingPruner(),
+    }
+    return optuna.create_study(
+        direction=metric(sweep.metric).direction, pruner=pruners[sweep.search.pruner]
+    )
+
+
+def _seed(seed: int, slot: int) -> int:
+    # The same for all arms, which are thereby tried at the same points until they adapt.
+    return int(np.random.SeedSequence([seed, slot]).generate_state(1)[0])
+
+
+def suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:
+    """Let a trial of Optuna's draw (or take up) the value of a parameter."""
+    match distribution(dimension):
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(dimension.name, choices)  # type: ignore[return-value]
+        case IntDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_int(dimension.name, low, high, log=log, step=step)
+        case FloatDistribution(low=low, high=high, log=log, step=step):
+            return trial.suggest_float(dimension.name, low, high, log=log, step=step)
+        case other:
+            raise TypeError(f"no such distribution: {other}")

@@ -1,0 +1,1 @@
+"""Studies in Optuna's database: the only package but `search` that imports Optuna."""

@@ -1,0 +1,45 @@
+"""Optuna's dashboard: `python -m normsweep.store.dashboard HOST PORT`, a process of its own.
+
+The storage comes by OPTUNA_STORAGE: an address on a command line is seen by all of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+
+from normsweep.errors import UserError
+from normsweep.store.optuna_tables import Study
+from normsweep.store.storage import open_storage
+
+__all__ = ["check_installed", "main", "study_page"]
+
+
+def main() -> None:
+    """Serve until the process is ended."""
+    from optuna_dashboard import run_server  # pyright: ignore[reportMissingImports]
+
+    host, port = sys.argv[1], int(sys.argv[2])
+    run_server(open_storage(os.environ["OPTUNA_STORAGE"], create=False), host=host, port=port)
+
+
+if __name__ == "__main__":
+    main()
+
+
+def check_installed() -> None:
+    """Make sure that the dashboard is there.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    if find_spec("optuna_dashboard") is None:
+        raise UserError(
+            "--optuna: optuna-dashboard is not installed; legal: after pip install normsweep[dashboard]"
+        )
+
+
+def study_page(study: Study | None) -> str:
+    """Where the dashboard shows a study, or all of them, below its address."""
+    return "dashboard/" if study is None else f"dashboard/studies/{study.key}"

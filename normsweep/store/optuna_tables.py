@@ -1,0 +1,266 @@
+"""`Study`: a study in Optuna's database, as its one driver writes and reads it.
+
+Optuna's own `Study` reads all trials before it asks for one, and takes eight transactions to begin
+a trial whose parameters are known. Here it is one, and trials are read by two of their attributes. A
+study has an attribute for each trial that MLflow has, so that attributes are read by name.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, TypeVar
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    json_to_distribution,
+)
+from optuna.exceptions import StorageInternalError
+from optuna.trial import TrialState
+from sqlalchemy import bindparam, text
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
+
+from normsweep.sweep.study_record import TrialRecord
+
+__all__ = ["PATIENCE", "Patient", "Row", "Study", "names_with"]
+
+ATTRIBUTES = "SELECT key, value_json FROM study_user_attributes WHERE study_id = :study "
+
+
+NAMES = """
+SELECT s.study_name FROM studies s JOIN study_user_attributes a ON a.study_id = s.study_id
+WHERE a.key = :key
+"""
+
+
+FIRST_VALUE = """
+SELECT p.distribution_json FROM trial_params p JOIN trials t ON t.trial_id = p.trial_id
+WHERE t.study_id = :study AND p.param_name = :name ORDER BY t.number LIMIT 1
+"""
+
+
+TRIALS = """
+SELECT t.number, t.state, a.key, a.value_json FROM trials t
+LEFT JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key IN :keys
+WHERE t.study_id = :study AND t.number >= :first
+"""
+
+
+R = TypeVar("R")
+
+
+PATIENCE = 60.0
+"""Seconds that a study waits for a database server that went away."""
+
+
+PAUSE = 0.2
+
+
+REPEATED = (
+    "_create_new_trial",
+    "_get_trials",
+    "_set_trial_param",
+    "get_study_id_from_name",
+    "get_study_name_from_id",
+    "get_study_directions",
+    "get_study_system_attrs",
+    "get_trial",
+    "set_study_system_attr",
+    "set_study_user_attr",
+    "set_trial_intermediate_value",
+    "set_trial_system_attr",
+    "set_trial_user_attr",
+)
+"""What may be done twice. A second new trial is one too many, and is closed as such."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A trial in the database: its state, and those of its attributes that were asked for, as JSON."""
+
+    number: int
+    state: TrialState
+    attrs: Mapping[str, str]
+
+
+class Study:
+    """A study of Optuna's."""
+
+    def __init__(self, storage: optuna.storages.RDBStorage, name: str) -> None:
+        """`name` is that of a study that is there."""
+        self.study_name = name
+        self._storage, self._id = storage, storage.get_study_id_from_name(name)
+        self._begun: dict[int, int] = {}
+        """Of the trials that run: Optuna's key of each, by number."""
+        self.settled: list[TrialRecord | None] = []
+        """The first trials, as far as all have ended, as records: they are not read again."""
+
+    @property
+    def key(self) -> int:
+        """The database's own number of the study."""
+        return self._id
+
+    def attrs(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Some of the study's attributes, as far as it has them."""
+        found = self._select(ATTRIBUTES + "AND key IN :keys", keys=list(keys))
+        return {key: json.loads(value) for key, value in found}
+
+    def attrs_after(self, prefix: str) -> dict[str, Any]:
+        """The study's attributes that begin so, by what follows; no `%` and no `_` may be in it."""
+        found = self._select(ATTRIBUTES + "AND key LIKE :pattern", pattern=f"{prefix}%")
+        return {key.removeprefix(prefix): json.loads(value) for key, value in found}
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Write an attribute of the study."""
+        self._storage.set_study_user_attr(self._id, key, value)
+
+    def begin(
+        self,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        attrs: Callable[[int], Mapping[str, Any]],
+    ) -> int:
+        """Record a trial as running, with the attributes that its number makes; the number."""
+        expected = len(self)
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions=dict(distributions),
+            user_attrs=dict(attrs(expected)),
+        )
+        key = self._storage.create_new_trial(self._id, template)
+        ((number,),) = self._select("SELECT number FROM trials WHERE trial_id = :key", key=key)
+        self._begun[number] = key
+        if number != expected:
+            self._close_lost(range(expected, number))
+            for name, value in attrs(number).items():
+                self.set_attr(number, name, value)
+        return number
+
+    def set_attr(self, number: int, key: str, value: Any) -> None:
+        """Write an attribute of a trial that runs."""
+        self._storage.set_trial_user_attr(self._key(number), key, value)
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """Write a value of a trial that runs."""
+        self._storage.set_trial_intermediate_value(self._key(number), step, value)
+
+    def tell(self, number: int, value: float | None, state: TrialState) -> None:
+        """End a trial."""
+        values = None if value is None else [value]
+        self._storage.set_trial_state_values(self._key(number), state, values)
+        self._begun.pop(number, None)
+
+    def unfinished(self, attrs: Iterable[str]) -> list[Row]:
+        """The trials that wait or run, with some of their attributes."""
+        return self.trials(attrs, "AND t.state IN ('WAITING', 'RUNNING')")
+
+    def trials(self, attrs: Iterable[str], where: str = "", first: int = 0) -> list[Row]:
+        """All trials from the number `first` on, with some of their attributes."""
+        found: dict[int, tuple[TrialState, dict[str, str]]] = {}
+        rows = self._select(TRIALS + where, keys=list(attrs), first=first)
+        for number, state, key, value in rows:
+            _, own = found.setdefault(number, (TrialState[state], {}))
+            if key is not None:
+                own[key] = value
+        return [Row(number, *found[number]) for number in sorted(found)]
+
+    def lists(self, name: str) -> bool:
+        """Whether a parameter is on record as one of a list, which may not change any more."""
+        found = self._select(FIRST_VALUE, name=name)
+        return bool(found) and isinstance(
+            json_to_distribution(found[0][0]), CategoricalDistribution
+        )
+
+    def __len__(self) -> int:
+        ((count,),) = self._select("SELECT count(*) FROM trials WHERE study_id = :study")
+        return int(count)
+
+    def _close_lost(self, numbers: Iterable[int]) -> None:
+        """End trials that were written, but whose writing was not confirmed, and so was repeated."""
+        for number in numbers:
+            self.tell(number, None, TrialState.FAIL)
+
+    def _key(self, number: int) -> int:
+        if number not in self._begun:
+            return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        return self._begun[number]
+
+    def _select(self, statement: str, **values: Any) -> list[Any]:
+        given = {"study": self._id, **values} if ":study" in statement else values
+        return _selected(self._storage, statement, given)
+
+
+def names_with(storage: optuna.storages.RDBStorage, key: str) -> list[str]:
+    """The names of all studies that have an attribute."""
+    return [name for (name,) in _selected(storage, NAMES, {"key": key})]
+
+
+def _selected(
+    storage: optuna.storages.RDBStorage, statement: str, values: Mapping[str, Any]
+) -> list[Any]:
+    query = text(statement)
+    if "keys" in values:
+        query = query.bindparams(bindparam("keys", expanding=True))
+
+    def attempt() -> list[Any]:
+        with storage.engine.connect() as connection:
+            return list(connection.execute(query, values))
+
+    return patiently(attempt)
+
+
+class Patient(optuna.storages.RDBStorage):
+    """Does again what a lost connection broke off; there is one driver a study, so nobody came between."""
+
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
+        attempts = count()
+
+        def attempt() -> bool:
+            # The first one may have been carried out, and its answer lost.
+            if next(attempts) and self.get_trial(trial_id).state == state:
+                return True
+            return optuna.storages.RDBStorage.set_trial_state_values(self, trial_id, state, values)
+
+        return patiently(attempt)
+
+
+def patiently(attempt: Callable[[], R]) -> R:
+    """What `attempt` returns, tried again while it fails for a connection that was lost."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return attempt()
+        except (StorageInternalError, SQLAlchemyError) as error:
+            if not _lost(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(PAUSE)
+
+
+def _lost(error: Exception) -> bool:
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    if isinstance(cause, DBAPIError):
+        return cause.connection_invalidated
+    return isinstance(cause, PendingRollbackError)  # lost between two statements
+
+
+def _repeated(name: str) -> Callable[..., Any]:
+    method = getattr(optuna.storages.RDBStorage, name)
+
+    @functools.wraps(method)
+    def wrapped(self: Patient, *args: Any, **kwargs: Any) -> Any:
+        return patiently(lambda: method(self, *args, **kwargs))
+
+    return wrapped
+
+
+for _name in REPEATED:
+    setattr(Patient, _name, _repeated(_name))

@@ -1,0 +1,318 @@
+"""The database: opened, and its studies found, made and deleted."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+import uuid
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import OptunaError
+from sqlalchemy import create_engine, event, inspect
+from sqlalchemy.exc import SQLAlchemyError
+
+from normsweep.errors import StoreError, SweepError
+from normsweep.parts.metrics import metric
+from normsweep.store.encoding import (
+    ID,
+    READ,
+    RUN,
+    SWEEP,
+    StudyInfo,
+    readable,
+    study_info,
+    to_record,
+)
+from normsweep.store.optuna_tables import PATIENCE, Patient, Study, names_with
+from normsweep.sweep.problems import shown
+from normsweep.sweep.recorded import to_plain
+from normsweep.sweep.schema import Sweep, is_name
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.text import masked
+from normsweep.urls import alone, check_address, parsed_url, sqlite_file
+
+__all__ = ["load_study", "make_folder", "open_storage", "open_study", "read_study", "study_names"]
+
+SQLITE_TIMEOUT = 20.0
+"""Seconds that a write waits for another process's."""
+
+
+GROWING = ("search.trials", "confirm.seeds")
+
+
+EPOCHS = ("search.space.epochs", "search.space.epochs.high", "confirm.epochs")
+"""What may grow with the limit of epochs, and not shrink."""
+
+
+FREE = (
+    "question",
+    "plugins",
+    "search.timeout",
+    "execution.trial_timeout",
+    "execution.trial_memory",
+    "execution.num_cpus",
+    "execution.num_gpus",
+    "execution.checkpoints",
+    "execution.checkpoint_every",
+    "execution.retries",
+)
+
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
+    """Optuna's storage at an SQLAlchemy URL; its tables are made where `create`.
+
+    Raises:
+        StoreError: the URL is none, or the database cannot be opened.
+    """
+    check_address("--storage", url)
+    parsed = parsed_url(url)
+    if parsed is None:
+        raise StoreError(
+            f"--storage: received {masked(url)!r}; legal: a database URL, as sqlite:///mlruns/optuna.db or "
+            "postgresql+psycopg://user@host/database"
+        )
+    file = sqlite_file(parsed)
+    if file is not None and not file.exists():
+        if not create:
+            raise _nothing(url)
+        make_folder(file, url)
+    arguments: dict[str, Any] = {"timeout": SQLITE_TIMEOUT} if file is not None else {}
+    options = {"connect_args": arguments, "pool_pre_ping": file is None}
+    kind = Patient if file is None else optuna.storages.RDBStorage
+    # Optuna marks its version when a database is opened to be read, too: not while it is being made.
+    try:
+        with alone(url, making=create):
+            tables = _tables(url)
+            if not tables and not create:
+                raise _nothing(url)
+            _refuse_others(url, tables)
+            storage = kind(url, engine_kwargs=options, skip_table_creation=not create)
+    except (OptunaError, SQLAlchemyError, ImportError, RuntimeError) as error:
+        reason = masked(" ".join(str(error.__cause__ or error).split()), url)[:200]
+        raise StoreError(f"--storage: cannot open {masked(url)}: {reason}") from None
+    if file is None:
+        event.listen(storage.engine, "do_connect", _patiently)
+    return storage
+
+
+def _patiently(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+    """Connect, waiting for a server that is being restarted."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return dialect.connect(*arguments, **options)
+        except dialect.loaded_dbapi.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
+
+
+def _nothing(url: str) -> StoreError:
+    return StoreError(
+        f"--storage: received {masked(url)}, where there is no database; legal: the storage of a "
+        "study that was run (python -m normsweep.study makes one)"
+    )
+
+
+def _tables(url: str) -> set[str]:
+    engine = create_engine(url)
+    try:
+        return set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+
+
+def _refuse_others(url: str, tables: set[str]) -> None:
+    """Raise where the database is MLflow's: the two cannot share one (both keep `alembic_version`)."""
+    if "experiments" in tables and "studies" not in tables:
+        raise StoreError(
+            f"--storage: received {masked(url)}, which is MLflow's database; legal: one of its own, "
+            "as sqlite:///mlruns/optuna.db"
+        )
+    if tables and "studies" not in tables:
+        raise StoreError(
+            f"--storage: received {masked(url)}, a database of something else (tables "
+            f"{', '.join(sorted(tables)[:3])}, …); legal: an empty one or Optuna's"
+        )
+
+
+def make_folder(file: Path, url: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"--storage: cannot make the folder of {url}: {error.strerror}") from None
+
+
+def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
+    """The study of a sweep, made where there is none.
+
+    Raises:
+        StoreError: the database cannot be opened, or the name is taken by a study of another kind.
+        SweepError: the study was begun with another sweep; the differences are named.
+    """
+    storage = open_storage(storage_url, create=True)
+    made = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        direction=metric(sweep.metric).direction,
+        load_if_exists=True,
+    )
+    study = Study(storage, name)
+    if study.attrs([SWEEP]) or len(study):
+        _refuse_changes(study, sweep, storage_url)
+    else:
+        made.set_metric_names([f"val_{sweep.metric}"])
+        study.set_user_attr(ID, uuid.uuid4().hex)
+        study.set_user_attr("question", sweep.question)
+    _write_sweep(study, sweep)
+    return study
+
+
+def read_study(storage_url: str, name: str | None) -> tuple[StudyInfo, list[TrialRecord]]:
+    """A study's record; with no name, that of the only study there is.
+
+    Raises:
+        StoreError: there is no such study.
+    """
+    study = load_study(storage_url, name)
+    return study_info(study), records(study)
+
+
+def load_study(storage_url: str, name: str | None) -> Study:
+    """A study that is there; with no name, the only one there is.
+
+    Raises:
+        StoreError: there is no such study.
+    """
+    storage = open_storage(storage_url, create=False)
+    names = _names(storage)
+    where, held = masked(storage_url), ", ".join(names) or "no study of normsweep"
+    if name is None and len(names) != 1:
+        raise StoreError(f"--study-name: missing; {where} holds {held}")
+    chosen = name if name is not None else names[0]
+    if chosen not in names:
+        raise StoreError(f"--study-name: received {shown(chosen)}; {where} holds {held}")
+    return Study(storage, chosen)
+
+
+def study_names(storage_url: str) -> list[str]:
+    """The names of normsweep's studies in a database."""
+    return _names(open_storage(storage_url, create=False))
+
+
+def _names(storage: optuna.storages.RDBStorage) -> list[str]:
+    ours = names_with(storage, SWEEP)
+    return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
+
+
+def read_studies(storage_url: str) -> Iterator[tuple[StudyInfo, list[TrialRecord]]]:
+    """The records of normsweep's studies in a database, by name.
+
+    Raises:
+        StoreError: the database cannot be opened, or a record cannot be read.
+    """
+    storage = open_storage(storage_url, create=False)
+    for name in _names(storage):
+        study = Study(storage, name)
+        yield study_info(study), records(study)
+
+
+def delete_study(storage_url: str, name: str) -> None:
+    """Delete a study with all of its trials.
+
+    Raises:
+        StoreError: there is no such study.
+    """
+    load_study(storage_url, name)
+    optuna.delete_study(study_name=name, storage=open_storage(storage_url, create=False))
+
+
+def begun_study(storage_url: str, name: str) -> StudyInfo | None:
+    """A study that has data and arms already, or None where there is none yet."""
+    try:
+        info = study_info(load_study(storage_url, name))
+    except StoreError:  # what is wrong with the storage is told when it is opened
+        return None
+    return info if info.begun else None
+
+
+def records(study: Study) -> list[TrialRecord]:
+    """All trials that were resolved, by number; those that run still have no result."""
+    with readable(study.study_name):
+        runs = study.attrs_after(RUN)
+        rows = study.trials(READ, first=len(study.settled))
+        found = [to_record(row) for row in rows]
+    everything = [*study.settled, *found]
+    ended = itertools.takewhile(lambda row: row.state.is_finished(), rows)
+    study.settled += found[: sum(1 for _ in ended)]
+    return [replace(r, run_id=runs.get(str(r.trial.number), "")) for r in everything if r]
+
+
+def _write_sweep(study: Study, sweep: Sweep) -> None:
+    before = study_info(study).sweep
+    plain = to_plain(sweep)
+    for key in GROWING:  # a smaller number asks for nothing, and takes nothing back
+        plain[key] = max(plain[key], before.get(key, 0))
+    if plain != before:
+        study.set_user_attr(SWEEP, json.dumps(plain))
+
+
+def _refuse_changes(study: Study, sweep: Sweep, storage_url: str) -> None:
+    before, now = study_info(study).sweep, to_plain(sweep)
+    was, is_ = before.get("model.name", ""), now["model.name"]
+    if "@" in was and "@" in is_ and was != is_ and study_info(study).begun:
+        raise SweepError(
+            f"study {study.study_name}: was begun with a network of another configuration ({was}), "
+            f"received {is_}; legal: the same network, or another study name"
+        )
+    if not before:
+        raise StoreError(
+            f"--study-name: received {study.study_name}, which {masked(storage_url)} holds as a "
+            "study that normsweep did not make; legal: another name"
+        )
+    if (
+        not study_info(study).begun and before["metric"] == now["metric"]
+    ):  # it never came to a trial
+        return
+    growing = _more_epochs(before, now) and not study.lists("epochs")
+    free = GROWING + FREE + (EPOCHS if growing else ())
+    changed = [
+        f"  {key}: was {shown(before.get(key, 'not there'))}, is {shown(now.get(key, 'not there'))}"
+        for key in sorted(before.keys() | now.keys())
+        if key not in free and before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise SweepError(
+            [
+                f"study {study.study_name}: was begun with another sweep; legal: the same, more "
+                "trials, seeds or epochs, other limits under [execution], or another --study-name:",
+                *changed,
+            ]
+        )
+
+
+def _more_epochs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a sweep has all numbers of epochs that it had, and no shorter confirmation."""
+    listed = [set(plain.get("search.space.epochs") or ()) for plain in (before, now)]
+    longest = [_longest(plain) for plain in (before, now)]
+    confirmed = [
+        plain["confirm.epochs"] or most for plain, most in zip((before, now), longest, strict=True)
+    ]
+    return listed[0] <= listed[1] and longest[0] <= longest[1] and confirmed[0] <= confirmed[1]
+
+
+def _longest(plain: Mapping[str, Any]) -> float:
+    listed = plain.get("search.space.epochs")
+    return max(listed) if listed else plain["search.space.epochs.high"]

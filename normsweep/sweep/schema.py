@@ -1,0 +1,264 @@
+"""`Sweep`: a sweep file, validated. Every field is a key of the file."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import math
+import re
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from normsweep.sweep.space import Scalar, Space
+
+__all__ = [
+    "MOST",
+    "QUESTIONS",
+    "Baseline",
+    "Confirm",
+    "Data",
+    "Execution",
+    "Model",
+    "Search",
+    "Sweep",
+    "is_name",
+    "meanings",
+    "seconds",
+]
+
+DURATION = "seconds as a number above 0, or a text such as 45s, 90m, 1h30m or 2d"
+UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+WRITTEN = re.compile("".join(rf"(?:{NUMBER}{unit})?" for unit in UNITS))
+
+
+def seconds(value: Any) -> Any:
+    """The seconds of a text; what is no text is left as it is.
+
+    Raises:
+        PydanticCustomError: the text is no length of time.
+    """
+    if not isinstance(value, str):
+        return value
+    found = WRITTEN.fullmatch(value.strip().replace(" ", ""))
+    parts = found.groups() if found else ()
+    if not any(parts):
+        raise PydanticCustomError("duration", DURATION)  # type: ignore[arg-type]
+    return sum(float(part or 0) * unit for part, unit in zip(parts, UNITS.values(), strict=True))
+
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+LONGEST_NAME = 100
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=f"^{NAME}$")]
+MOST = 1_000_000
+"""Trials of a search, or points of a grid: all of them are held in memory."""
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(seconds)]
+
+
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+Question = Literal[
+    "more_epochs",
+    "equal_epochs",
+    "tuned_rate",
+    "tuned_rate_longest",
+    "both_tuned_short",
+    "both_tuned",
+]
+QUESTIONS: tuple[str, ...] = get_args(Question)
+"""What a confirmation answers, in the report's order."""
+
+
+class Section(BaseModel):
+    """A table of the sweep file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+    """Not built at once: its keys are read one by one, and then nothing needs it as a whole."""
+
+
+class Data(Section):
+    """`[data]`: which images."""
+
+    dataset: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
+    """A registered name or the path of an `.npz`; of a list, the first that can be had."""
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the training images held out for validation, the same share of each class."""
+    train_size: Annotated[int, Field(ge=10)] | None = None
+    """Number of training images, validation included: a subset with each class's share kept."""
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """The datasets to try, in order."""
+        return (self.dataset,) if isinstance(self.dataset, str) else self.dataset
+
+
+class Model(Section):
+    """`[model]`: which network."""
+
+    name: str = "lenet"
+    """A registered model."""
+    precision: Precision = "float32"
+    """Keras's dtype policy of the network; normalization, weights and loss are float32 in all."""
+    batch_size: Count = 128
+    """Images in a batch, unless the space searches it."""
+    options: Mapping[str, Scalar | Mapping[str, float]] = Field(default_factory=dict)
+    """Keyword arguments of the model's function."""
+
+
+class Search(Section):
+    """`[search]`: how the space is searched."""
+
+    trials: Annotated[int, Field(ge=1, le=MOST)]
+    """Trials in total over the study's life, all arms together."""
+    sampler: Literal["tpe", "random", "grid", "qmc"] = "tpe"
+    """How an arm's next parameters are chosen, from that arm's trials alone."""
+    pruner: Literal["none", "median", "halving"] = "none"
+    """Whether a trial may be stopped early, compared with its own arm alone."""
+    longest_every: Count | None = None
+    """With N, every Nth trial of an arm trains for the longest number of epochs."""
+    timeout: Seconds | None = None
+    """Seconds after which no new trial is started; also as `90m`, `1h30m`."""
+    space: Space
+    """The parameters: lists, ranges, fixed values."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+
+class Baseline(Section):
+    """`[confirm.baseline]`: the configuration that a user would try first."""
+
+    optimizer: str = "adam"
+    """A registered optimizer."""
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001
+    """Its learning rate."""
+    epochs: Count = 4
+    """Passes over the training split."""
+    normalization: str | None = None
+    """A registered normalization, where another parameter is compared; the space's first without."""
+
+
+class Confirm(Section):
+    """`[confirm]`: what is declared before the search, so that the search cannot bend it."""
+
+    seeds: Annotated[int, Field(ge=2, le=10_000)] = 10
+    """Fresh seeds on which each arm's configurations are trained again."""
+    epochs: Count | None = None
+    """Epochs of each confirmation run; the space's longest where it is not given."""
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.002
+    """Difference in the metric (absolute, in its unit) that is small enough not to matter."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Confidence level of the intervals."""
+    primary: Question = "both_tuned"
+    """The question whose verdict is the study's; the others are reported as secondary."""
+    baseline: Baseline = Baseline()
+    """The configuration that every arm's tuned ones are held against."""
+
+
+class Execution(Section):
+    """`[execution]`: the machine's side; of these only the threads can change a curve."""
+
+    threads: Count | None = None
+    """Threads of a worker: all cores for one worker, 1 for more; fixed for the study's life."""
+    trial_timeout: Seconds | None = None
+    """Seconds after which a trial is stopped and recorded as timed out; also as `90m`, `1h30m`."""
+    trial_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """GiB of memory beyond which a worker is stopped and its trial recorded as crashed."""
+    num_cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """CPUs of a node that a trial takes on a Ray cluster: one a thread where it is not given."""
+    num_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """GPUs, or a part of one, that it takes there: one where the cluster has any."""
+    checkpoints: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
+    """GiB on disk, for the search and for the confirmation, for states that trials can go on from."""
+    checkpoint_every: Seconds = 30.0
+    """Seconds after which a trial's state is kept at the end of an epoch, to go on from."""
+    retries: Annotated[int, Field(ge=0)] = 1
+    """How often a trial that crashed or timed out is tried again, with the same seed."""
+
+
+class Sweep(Section):
+    """One question, and how it is to be answered."""
+
+    name: Name
+    """Name of the Optuna study and the MLflow experiment."""
+    question: Annotated[str, Field(max_length=1000)] = ""
+    """The question in words, for the tables and the tracking store."""
+    compare: str = "normalization"
+    """The parameter whose values are the arms."""
+    reference: Scalar
+    """The arm that the others are held against."""
+    metric: str = "accuracy"
+    """A registered metric: what is searched by, and what margin and verdict are in."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Fixes the split, the initial weights, the order of batches and the sampler."""
+    plugins: str | tuple[str, ...] = ()
+    """Modules that register parts of their own, in the sweep's folder or installed."""
+    data: Data
+    model: Model = Model()
+    search: Search
+    confirm: Confirm = Confirm()
+    execution: Execution = Execution()
+
+    @property
+    def arms(self) -> tuple[Scalar, ...]:
+        """The values compared, in the file's order."""
+        return self.search.space.choices(self.compare)
+
+    @property
+    def trials_per_arm(self) -> int:
+        """Trials of each arm: the total, shared out and rounded up; at most the points of a grid."""
+        share = math.ceil(self.search.trials / len(self.arms))
+        if self.search.sampler != "grid":
+            return share
+        space = self.search.space
+        return min(share, *(len(space.points({self.compare: arm})) for arm in self.arms))
+
+    @property
+    def total_trials(self) -> int:
+        """Trials in all, after rounding up."""
+        return self.trials_per_arm * len(self.arms)
+
+    @property
+    def confirm_epochs(self) -> int:
+        """Epochs of a run of the confirmation."""
+        return self.confirm.epochs or self.longest
+
+    @property
+    def baseline_epochs(self) -> int:
+        """The epoch at which the baseline is read."""
+        return min(self.confirm.baseline.epochs, self.confirm_epochs)
+
+    @property
+    def confirm_seeds(self) -> tuple[int, ...]:
+        """The confirmation's seeds: fresh ones, the first of them the same however many there are."""
+        return tuple(self.seed + 1 + i for i in range(self.confirm.seeds))
+
+    @property
+    def longest(self) -> int:
+        """The longest number of epochs in the space."""
+        return int(self.search.space["epochs"].largest)
+
+
+def is_name(text: str) -> bool:
+    """Whether a study may be called so: folders and a lock file have its name."""
+    return len(text) <= LONGEST_NAME and re.fullmatch(NAME, text) is not None
+
+
+def meanings(section: type[Section]) -> dict[str, str]:
+    """What stands below each key of a section, by key.
+
+    Read from the source when it is asked for: pydantic would read it in every command.
+    """
+    (definition,) = ast.parse(inspect.getsource(section)).body
+    assert isinstance(definition, ast.ClassDef)
+    found: dict[str, str] = {}
+    for key, below in pairwise(definition.body):
+        match key, below:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
+                found[name] = inspect.cleandoc(text)
+            case _:
+                pass
+    return found

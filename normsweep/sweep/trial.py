@@ -1,0 +1,302 @@
+"""The values that travel: `Trial` out, `Epoch` and `Result` back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from normsweep.sweep.space import Scalar
+
+__all__ = [
+    "CONFIRM",
+    "SEARCH",
+    "DataKey",
+    "Epoch",
+    "PhaseName",
+    "Result",
+    "Status",
+    "Tested",
+    "Trial",
+]
+
+SEARCH, CONFIRM = "search", "confirm"
+"""The phases of a study."""
+PhaseName = Literal["search", "confirm", "all"]
+
+
+class Status(StrEnum):
+    """How a trial ended."""
+
+    COMPLETE = "complete"
+    DIVERGED = "diverged"
+    """The loss became NaN or infinite; scored at chance level."""
+    PRUNED = "pruned"
+    CRASHED = "crashed"
+    TIMED_OUT = "timed out"
+    INTERRUPTED = "interrupted"
+    """Stopped from outside; run again when the study is resumed."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether the trial has a score that may be compared."""
+        return self in (Status.COMPLETE, Status.DIVERGED)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the trial came to no end of its own, though nobody stopped it."""
+        return self in (Status.CRASHED, Status.TIMED_OUT)
+
+
+@dataclass(frozen=True)
+class DataKey:
+    """Which data, exactly."""
+
+    name: str
+    digest: str
+    """SHA-256 over the arrays, their dtypes and shapes, hexadecimal."""
+    validation_split: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training, fully resolved: the same `Trial` on the same machine gives the same curve."""
+
+    number: int
+    """The trial's number in its study."""
+    arm: str
+    """The value of the compared parameter."""
+    slot: int
+    """Its place among its arm's trials, from 0."""
+    seed: int
+    data: DataKey
+    model: str
+    model_options: Mapping[str, Any]
+    normalization: str
+    optimizer: str
+    optimizer_options: Mapping[str, Scalar]
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    """The sampled parameters, as Optuna and MLflow show them."""
+    phase: str = SEARCH
+    """A trial of the confirmation, and no other, is tested on the test images after each epoch."""
+    configuration: str = ""
+    """In the confirmation: which of its arm's configurations this is, more than one where alike."""
+    precision: str = "float32"
+    """Keras's dtype policy of the network."""
+    metric: str = "accuracy"
+    """A registered metric: what each epoch is scored by."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over all that decides the curve; neither number, arm, the data's name nor device."""
+        return _digest(self._deciding())
+
+    @property
+    def lineage(self) -> str:
+        """The same over all but the number of epochs: of two that share it one begins as the other.
+
+        The learning rate is constant, so that a curve does not depend on where it is to end.
+        """
+        content = self._deciding()
+        del content["epochs"]
+        return _digest(content)
+
+    def _deciding(self) -> dict[str, Any]:
+        content = {name: getattr(self, name) for name in DECIDING}
+        if self.metric == "accuracy":  # as before there were others
+            del content["metric"]
+        return {**content, "data": {k: v for k, v in vars(self.data).items() if k != "name"}}
+
+    def to_json(self) -> str:
+        """As JSON; `from_json` gives it back."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Trial:
+        """The trial that `to_json` wrote."""
+        content = json.loads(text)
+        return cls(**{**content, "data": DataKey(**content["data"])})
+
+
+NOT_DECIDING = ("number", "arm", "slot", "params", "phase", "configuration")
+DECIDING = tuple(f.name for f in fields(Trial) if f.name not in NOT_DECIDING)
+"""Fields of a trial that decide its curve."""
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Which test images a model got right, in the dataset's order; how it did by another metric."""
+
+    __test__ = False  # no class of tests
+
+    images: int
+    bits: bytes
+    """One bit an image, the first in the highest bit of the first byte, as `numpy.packbits` does."""
+    score: float | None = None
+    """The trial's metric on the test images; None where that is the accuracy."""
+    influence: bytes = b""
+    """A byte an image, as `normsweep.parts.influence.quantized` gives: its weight in the score."""
+    largest: float = 0.0
+    """The largest magnitude of these weights."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images that it got right."""
+        return int.from_bytes(self.bits).bit_count() / self.images
+
+    @property
+    def value(self) -> float:
+        """The trial's metric."""
+        return self.accuracy if self.score is None else self.score
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of a trial gave; epochs are counted from 1."""
+
+    trial: int
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+    """Wall time of training and validation."""
+    tested: Tested | None = None
+    """In the confirmation only, and nothing is selected by it."""
+    score: float | None = None
+    """The trial's metric on the validation images; None where that is the accuracy."""
+
+    @property
+    def value(self) -> float:
+        """The trial's metric on the validation images: what is searched by."""
+        return self.val_accuracy if self.score is None else self.score
+
+    @property
+    def finite(self) -> bool:
+        """Whether both losses are finite numbers."""
+        return math.isfinite(self.train_loss) and math.isfinite(self.val_loss)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a trial went: its status, its curve, where it ran."""
+
+    trial: int
+    status: Status
+    curve: tuple[Epoch, ...] = ()
+    chance: float = math.nan
+    """What guessing reaches by the trial's metric, or NaN where the trial never started."""
+    seconds: float = 0.0
+    """Wall time of the whole trial, set-up included."""
+    started: float = 0.0
+    """Unix time at which it started."""
+    machine: Mapping[str, str] = field(default_factory=dict)
+    """Device, threads, backend, versions; the digest of the model's configuration."""
+    error: str = ""
+    """Why it failed, where it did."""
+    test_digest: str = ""
+    """SHA-256 of the test images and labels, where the trial was tested on them."""
+    origin: int | None = None
+    """The trial of the record that its curve begins with, where there is one: nothing is trained twice."""
+    reused: int = 0
+    """Epochs taken over from that trial; their `seconds` are those they took there."""
+
+    @property
+    def score(self) -> float:
+        """The metric on validation after the last epoch; chance where diverged; NaN without a score."""
+        if self.status is Status.DIVERGED:
+            return self.chance
+        if self.status is Status.COMPLETE and self.curve:
+            return self.curve[-1].value
+        return math.nan
+
+    def to_json(self) -> str:
+        """As JSON (about 2 KB for 20 epochs), non-finite numbers as strings."""
+        content = asdict(replace(self, curve=()))
+        content["curve"] = [
+            [e.epoch, *map(_plain, (e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy)),
+             round(e.seconds, 4), *([] if e.score is None else [_plain(e.score)])]
+            for e in self.curve
+        ]  # fmt: skip
+        content["tested"] = _packed([e.tested for e in self.curve if e.tested is not None])
+        content["chance"] = _plain(self.chance)
+        return json.dumps(content, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        """The result that `to_json` wrote."""
+        content = json.loads(text)
+        trial = content["trial"]
+        tested = _unpacked(content.pop("tested", None), len(content["curve"]))
+        curve = tuple(
+            Epoch(
+                trial,
+                row[0],
+                *map(float, row[1:6]),
+                tested=tested.get(i),
+                score=float(row[6]) if len(row) > 6 else None,
+            )
+            for i, row in enumerate(content["curve"])
+        )
+        status = Status(content["status"])
+        chance = float(content["chance"])
+        return cls(**{**content, "status": status, "curve": curve, "chance": chance})
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: float) -> float | str:
+    # Nine digits give a float32 back exactly; JSON has no NaN and no infinity.
+    return float(f"{value:.9g}") if math.isfinite(value) else str(value)
+
+
+def _packed(tested: list[Tested]) -> dict[str, Any] | None:
+    """The bits of all epochs together, compressed: most images are right in every epoch."""
+    if not tested:
+        return None
+    content: dict[str, Any] = {
+        "images": tested[0].images,
+        "bits": _deflated(t.bits for t in tested),
+    }
+    if tested[0].score is not None:
+        content["scores"] = [_plain(t.value) for t in tested]
+        content["largest"] = [_plain(t.largest) for t in tested]
+        content["influence"] = _deflated(t.influence for t in tested)
+    return content
+
+
+def _unpacked(content: Mapping[str, Any] | None, epochs: int) -> dict[int, Tested]:
+    """What `_packed` packed, by epoch from 0; no more than the epochs' own, whatever is there."""
+    if content is None:
+        return {}
+    images = int(content["images"])
+    bits = _inflated(content["bits"], (images + 7) // 8, epochs)
+    if "scores" not in content:
+        return {i: Tested(images, each) for i, each in enumerate(bits)}
+    scores, largest = (map(float, content[key]) for key in ("scores", "largest"))
+    weights = _inflated(content["influence"], images, epochs) or [b""] * len(bits)
+    rows = zip(bits, scores, weights, largest, strict=True)
+    return {i: Tested(images, *row) for i, row in enumerate(rows)}
+
+
+def _deflated(parts: Iterable[bytes]) -> str:
+    return base64.b64encode(zlib.compress(b"".join(parts), 9)).decode()
+
+
+def _inflated(text: str, size: int, most: int) -> list[bytes]:
+    """Parts of so many bytes, at most so many of them."""
+    stream = zlib.decompressobj()
+    joined = stream.decompress(base64.b64decode(text), max_length=max(most * size, 1))
+    return [joined[i * size : (i + 1) * size] for i in range(len(joined) // size)]

@@ -1,0 +1,165 @@
+"""What a run shows: its name, parameters, tags and metrics, as MLflow's entities."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    Param,
+    RunTag,
+)
+
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import CONFIRM, Epoch, Result, Trial
+
+__all__ = [
+    "epoch_metrics",
+    "final_metrics",
+    "machine_tags",
+    "metrics",
+    "params",
+    "run_name",
+    "trial_tags",
+]
+
+
+def run_name(trial: Trial) -> str:
+    """Number and arm first: the runs' table shows about 18 characters."""
+    head = f"{trial.number:03d} {trial.arm}"
+    if trial.phase == CONFIRM:
+        return f"{head} {trial.configuration} seed {trial.seed}"
+    return f"{head} {trial.optimizer} {trial.learning_rate:.2g}"
+
+
+def params(trial: Trial) -> list[Param]:
+    """The sampled parameters, and what else decides the curve."""
+    content = {
+        "normalization": trial.normalization,
+        "optimizer": trial.optimizer,
+        "learning_rate": trial.learning_rate,
+        "epochs": trial.epochs,
+        "batch_size": trial.batch_size,
+        **trial.optimizer_options,
+        **{f"model.{name}": value for name, value in trial.model_options.items()},
+        "model": trial.model,
+        "seed": trial.seed,
+        "dataset": trial.data.name,
+        "validation_split": trial.data.validation_split,
+        "precision": trial.precision,
+    }
+    return [Param(name, str(value)[:500]) for name, value in content.items()]
+
+
+def trial_tags(trial: Trial, study: str) -> dict[str, str]:
+    """Tags that are known when a trial starts."""
+    configuration = {"normsweep.configuration": trial.configuration} if trial.configuration else {}
+    return {
+        **configuration,
+        "normsweep.study": study,
+        "normsweep.trial": str(trial.number),
+        "normsweep.arm": trial.arm,
+        "normsweep.phase": trial.phase,
+        "normsweep.fingerprint": trial.fingerprint,
+        "normsweep.data_digest": trial.data.digest,
+        "normsweep.status": "running",
+    }
+
+
+def machine_tags(result: Result) -> list[RunTag]:
+    """Tags that are known when a trial has ended; `normsweep.complete` marks a whole run."""
+    tags = {f"normsweep.{key}": value for key, value in result.machine.items()}
+    tags["normsweep.status"] = result.status.value
+    if result.reused:
+        tags["normsweep.reused_epochs"] = str(result.reused)
+        tags["normsweep.reused_from"] = str(result.origin)
+    if result.error:
+        tags["normsweep.error"] = result.error[:4000]
+    tags["normsweep.complete"] = "true"
+    return [RunTag(key, value) for key, value in tags.items()]
+
+
+def epoch_metrics(epoch: Epoch, metric: str) -> list[Metric]:
+    """The curves, from step 1, by the trials' metric too; what stands before the slash is the chart's section."""
+    values = {
+        "train/loss": epoch.train_loss,
+        "train/accuracy": epoch.train_accuracy,
+        "val/loss": epoch.val_loss,
+        "val/accuracy": epoch.val_accuracy,
+        "time/epoch_seconds": epoch.seconds,
+    }
+    if epoch.tested is not None:
+        values["test/accuracy"] = epoch.tested.accuracy
+    return metrics(values | _by_metric(epoch, metric, "val/", "test/"), epoch.epoch)
+
+
+def _by_metric(epoch: Epoch, metric: str, val: str, test: str) -> dict[str, float]:
+    """An epoch's values of a metric other than the accuracy, which every epoch has."""
+    if metric == "accuracy":
+        return {}
+    tested = {} if epoch.tested is None else {test + metric: epoch.tested.value}
+    return {val + metric: epoch.value, **tested}
+
+
+def final_metrics(record: TrialRecord) -> list[Metric]:
+    """One value a run, at step 0: the score, and what the last epoch gave."""
+    result = record.result
+    assert result is not None
+    values = {"final/seconds": result.seconds, "final/epochs": float(len(result.curve))}
+    metric = record.trial.metric
+    if result.curve:
+        last = result.curve[-1]
+        values["final/val_loss"] = last.val_loss
+        values["final/train_loss"] = last.train_loss
+        values["final/train_accuracy"] = last.train_accuracy
+        if last.tested is not None:
+            values["final/test_accuracy"] = last.tested.accuracy
+        if metric != "accuracy" and math.isfinite(last.val_accuracy):
+            values["final/val_accuracy"] = last.val_accuracy
+        values |= _by_metric(last, metric, "final/val_", "final/test_")
+    if math.isfinite(result.score):
+        values[f"final/val_{metric}"] = result.score
+    return metrics(values, 0)
+
+
+def metrics(values: dict[str, float], step: int) -> list[Metric]:
+    """MLflow's metrics of plain values at one step."""
+    now = int(time.time() * 1000)
+    # MLflow keeps NaN, and turns infinity into the largest float.
+    return [
+        Metric(name, value if math.isfinite(value) else math.nan, now, step)
+        for name, value in values.items()
+    ]
+
+
+def _dataset(data: Mapping[str, Any]) -> DatasetInput:
+    shape = {"train": data["train_images"], "test": data["test_images"], "classes": data["classes"]}
+    dataset = Dataset(
+        name=data["name"],
+        digest=data["digest"][:12],  # the whole one is in the source; the runs' table shows this
+        source_type="normsweep",
+        source=json.dumps({"source": data["source"], "sha256": data["digest"]}),
+        profile=json.dumps(shape),
+    )
+    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])
+
+
+def _source_tags() -> dict[str, str]:
+    tags = {"mlflow.source.name": "normsweep.study", "mlflow.source.type": "LOCAL"}
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return tags
+    return (
+        {**tags, "mlflow.source.git.commit": done.stdout.strip()} if done.returncode == 0 else tags
+    )

@@ -1,0 +1,206 @@
+"""Splits, and the normalization fitted on the training split and applied once."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from normsweep.errors import DataError
+from normsweep.parts import normalizations
+from normsweep.parts.dataset import Dataset
+from normsweep.training.reproducibility import config_digest, precision
+
+__all__ = ["Front", "Inputs", "Split", "batch_order", "fit_front", "front_of", "prepare", "split"]
+
+Array = np.ndarray[Any, Any]
+
+
+PART = 2048
+
+
+@dataclass(frozen=True)
+class Front:
+    """The layers between raw images and the network."""
+
+    layers: tuple[Any, ...]
+    """A cast to float32, then the scheme's layers."""
+    fixed: bool
+    """Whether the layers do the same in training and afterwards, and learn nothing."""
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the layers and what they were fitted to, hexadecimal."""
+        digest = hashlib.sha256()
+        for layer in self.layers:
+            config = {"class": type(layer).__name__, **layer.get_config()}
+            digest.update(config_digest(config).encode())
+            for variable in layer.variables:
+                digest.update(np.ascontiguousarray(variable).tobytes())
+        return digest.hexdigest()
+
+    def attach(self, inputs: Any) -> Any:
+        """The front applied to a Keras tensor."""
+        for layer in self.layers:
+            inputs = layer(inputs)
+        return inputs
+
+    def apply(self, images: Array) -> Array:
+        """The front applied to raw images (n, …), as float32 of the same shape."""
+        import keras
+
+        inputs = keras.Input(images.shape[1:], dtype=images.dtype.name)
+        model = keras.Model(inputs, self.attach(inputs))
+        parts = [images[i : i + PART] for i in range(0, len(images), PART)]
+        return np.concatenate([model.predict_on_batch(part) for part in parts])
+
+
+def fit_front(normalization: str, train: Array) -> Front:
+    """Fit a registered normalization to raw training images (n, height, width, channels).
+
+    Everything is float32, whatever the precision of the network: unit norm on raw pixels
+    overflows in float16.
+    """
+    with precision("float32"):
+        return front_of(tuple(normalizations.registry[normalization].function(train)), train)
+
+
+def front_of(fitted: tuple[Any, ...], train: Array) -> Front:
+    """The front of layers that were fitted to raw training images."""
+    import keras
+
+    with precision("float32"):
+        layers = (keras.layers.Rescaling(1.0, dtype="float32"), *fitted)
+        return Front(layers, _is_fixed(layers, np.asarray(train[:64])))
+
+
+def _is_fixed(layers: tuple[Any, ...], probe: Array) -> bool:
+    """Whether layers learn nothing and do in training what they do afterwards; builds them."""
+    afterwards = _through(layers, probe, training=False)
+    if any(layer.trainable_variables for layer in layers):
+        return False
+    variables = [variable for layer in layers for variable in layer.variables]
+    before = [np.array(variable) for variable in variables]
+    in_training = _through(layers, probe, training=True)
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)  # what the probe moved: running means, states of seeds
+    return np.array_equal(in_training, afterwards)
+
+
+def _through(layers: tuple[Any, ...], x: Any, *, training: bool) -> Array:
+    import keras
+
+    for layer in layers:
+        x = _call(layer, x, training)
+    return np.asarray(keras.ops.convert_to_numpy(x))
+
+
+def _call(layer: Any, x: Any, training: bool) -> Any:
+    takes_training = "training" in inspect.signature(layer.call).parameters
+    return layer(x, training=training) if takes_training else layer(x)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The images of one arm: normalized where its front is fixed, raw where it learns."""
+
+    normalization: str
+    front: Front
+    split: Split
+    counts: tuple[int, ...]
+    """Of all the training images, how many are of each class."""
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.counts)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width, channels) of one image."""
+        return self.split.x_train.shape[1:]
+
+    @property
+    def dtype(self) -> str:
+        """float32 where the front is fixed, the dataset's own dtype where it learns."""
+        return self.split.x_train.dtype.name
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the images."""
+        return self.split.x_train.nbytes + self.split.x_val.nbytes
+
+
+def prepare(dataset: Dataset, validation_split: float, seed: int, normalization: str) -> Inputs:
+    """Split the training images, fit the normalization to the training part, apply it to both.
+
+    A fixed front is applied once, here, so that all fixed arms share one compiled network.
+    """
+    parts = split(dataset, validation_split, seed)
+    front = fit_front(normalization, parts.x_train)
+    if front.fixed:
+        x_train, x_val = front.apply(parts.x_train), front.apply(parts.x_val)
+        parts = replace(parts, x_train=x_train, x_val=x_val)
+    return Inputs(normalization, front, parts, tuple(dataset.counts.tolist()))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Raw images (n, height, width, channels) and labels (n,) int64."""
+
+    x_train: Array
+    y_train: Array
+    x_val: Array
+    y_val: Array
+
+
+def split(data: Dataset, validation_split: float, seed: int) -> Split:
+    """Hold out a share of the training images, drawn with the seed, with each class's share kept.
+
+    A class too small for its share has one image on the side where it would have none.
+
+    Raises:
+        DataError: the share is too small, or too large, for an image of each class on both sides.
+    """
+    from sklearn.model_selection import train_test_split
+
+    try:
+        train, val = train_test_split(
+            np.arange(len(data.y_train)),
+            test_size=validation_split,
+            stratify=data.y_train,
+            random_state=seed,
+        )
+    except ValueError as error:
+        raise DataError(
+            f"data.validation_split: received {validation_split} for {len(data.y_train)} training "
+            f"images of {data.classes} classes; legal: a share with an image of each class: {error}"
+        ) from None
+    train, val = _with_every_class(data.y_train, np.array(train), np.array(val))
+    train.sort()
+    val.sort()
+    return Split(data.x_train[train], data.y_train[train], data.x_train[val], data.y_train[val])
+
+
+def _with_every_class(labels: Array, train: Array, val: Array) -> tuple[Array, Array]:
+    """The two sides, the first image of a class that one of them lacks brought over from the other."""
+    classes = np.arange(labels.max() + 1)
+    for label in np.setdiff1d(classes, labels[val]):
+        moved = train[labels[train] == label][:1]
+        train, val = np.setdiff1d(train, moved), np.append(val, moved)
+    for label in np.setdiff1d(classes, labels[train]):
+        moved = val[labels[val] == label][:1]
+        train, val = np.append(train, moved), np.setdiff1d(val, moved)
+    return train, val
+
+
+def batch_order(n: int, seed: int, epoch: int) -> Array:
+    """The order of `n` training images in an epoch (from 1): a permutation of its own for each.
+
+    Keras's own shuffling would repeat one order in every epoch once the global seed is set.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(n)

@@ -1,0 +1,97 @@
+"""The synthetic model: learning curves from a formula with planted truths, no training at all."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from normsweep.parts import models
+from normsweep.parts.influence import quantized
+from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.sweep.trial import Epoch, Tested, Trial
+
+__all__ = ["synthetic_curve"]
+
+
+def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterator[Epoch]:
+    """The epochs of a trial of the synthetic model; its docstring gives the formula.
+
+    With `test_images`, each epoch is tested on so many: an image whose difficulty, uniform in
+    [0, 1) and the same in every trial, is below the epoch's test accuracy is got right. A metric that is
+    better when higher has the accuracy's own value, one that is better when lower −ln of it.
+    """
+    by = metric(trial.metric)
+    options = _options(trial)
+    chance = 1 / classes
+    offset = math.log10(trial.learning_rate / options["best_learning_rate"]) / options["width"]
+    fit = math.exp(-(offset**2))
+    noise = np.random.default_rng([trial.seed, _configuration_seed(trial)])
+    test_noise = np.random.default_rng([trial.seed, _configuration_seed(trial), 1])
+    for epoch in range(1, trial.epochs + 1):
+        started = time.perf_counter()
+        time.sleep(options["seconds"])
+        reached = 1 - math.exp(-options["speed"] * fit * epoch)
+        level = chance + (options["ceiling"] * fit - chance) * reached
+        jitter = options["noise"] * noise.standard_normal(2)
+        train, val = (float(np.clip(level + j, 0, 1)) for j in jitter)
+        test = level + options["noise"] * test_noise.standard_normal()
+        diverged = trial.learning_rate > options["diverge_above"]
+        yield Epoch(
+            trial=trial.number,
+            epoch=epoch,
+            train_loss=math.nan if diverged else -math.log(max(train, 1e-7)),
+            train_accuracy=train,
+            val_loss=math.nan if diverged else -math.log(max(val, 1e-7)),
+            val_accuracy=val,
+            seconds=time.perf_counter() - started,
+            tested=None if diverged or not test_images else _tested(test, test_images, by),
+            score=None if by is ACCURACY else math.nan if diverged else _score(val, by),
+        )
+
+
+def _score(accuracy: float, by: Metric) -> float:
+    return accuracy if by.sign > 0 else -math.log(min(max(accuracy, 1e-7), 1.0))
+
+
+def _tested(accuracy: float, images: int, by: Metric) -> Tested:
+    difficulty = np.random.default_rng(images).random(images)
+    right = difficulty < accuracy
+    bits = np.packbits(right).tobytes()
+    if by is ACCURACY:
+        return Tested(images, bits)
+    each = right if by.sign > 0 else 2 * difficulty * _score(accuracy, by)
+    score = float(each.mean())
+    if by.influence is None:
+        return Tested(images, bits, score)
+    return Tested(images, bits, score, *quantized(each - score))
+
+
+def _options(trial: Trial) -> Mapping[str, float]:
+    """The model's options with those of tables looked up for the trial's arm."""
+    signature = inspect.signature(models.registry[models.SIMULATED].function)
+    defaults = {
+        p.name: p.default for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY
+    }
+    return {
+        name: _of_arm(trial.model_options.get(name, default), trial.arm, default)
+        for name, default in defaults.items()
+    }
+
+
+def _of_arm(value: Any, arm: str, default: float) -> float:
+    if isinstance(value, Mapping):
+        return float(value.get(arm, value.get("default", default)))
+    return float(value)
+
+
+def _configuration_seed(trial: Trial) -> int:
+    """The configuration without its number of epochs, so that longer curves extend shorter ones."""
+    content = [trial.arm, trial.optimizer, dict(trial.optimizer_options), trial.learning_rate]
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())

