@@ -18,6 +18,8 @@ from normsweep.parts.catalog import REGISTRIES, read_sweep
 from normsweep.parts.dataset import Dataset
 from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.recorded import to_plain
+from tests.shared import place_stores
 
 SWEEP = {
     "name": "mine",
@@ -79,7 +81,17 @@ def table() -> tuple[np.ndarray, ...]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("api")
+    folder = tmp_path_factory.mktemp("api")
+    place_stores(folder / "mlruns")
+    return folder
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch) -> Path:
+    """The current folder, with databases that hold nothing."""
+    place_stores(tmp_path / "mlruns")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +139,13 @@ class TestWhatComesBack:
         assert "mine" in page.read_text()
 
     def test_it_lies_in_the_same_stores_as_a_commands(self, study, folder):
-        _, records = read_study("sqlite:///mlruns/optuna.db", "mine")
+        records = read_study("sqlite:///mlruns/optuna.db", "mine").trials
         assert all(record.run_id for record in records)
         assert (folder / "mlruns" / "mlflow.db").is_file()
         assert normsweep.load().name == normsweep.load("mine").name == "mine"
 
     def test_the_network_is_known_by_its_configuration(self, study):
-        _, records = read_study("sqlite:///mlruns/optuna.db", "mine")
+        records = read_study("sqlite:///mlruns/optuna.db", "mine").trials
         (model,) = {record.trial.model for record in records}
         digests = {r.result.machine["model_digest"] for r in records if r.result}
         assert model.startswith("own@")
@@ -168,8 +180,8 @@ def test_nothing_of_ones_own_stays_registered(study):
     assert "own" not in names
 
 
-def test_a_shipped_sweep_runs_by_its_name_with_changes(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("own_folder")
+def test_a_shipped_sweep_runs_by_its_name_with_changes(capsys):
     changes = {
         "model": {"name": "synthetic"},
         "search.space.epochs": [1, 2],
@@ -186,8 +198,8 @@ def test_a_shipped_sweep_runs_by_its_name_with_changes(tmp_path, monkeypatch, ca
     assert study.verdict().sentence
 
 
-def test_a_study_runs_in_a_thread_that_gets_no_signals(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("own_folder")
+def test_a_study_runs_in_a_thread_that_gets_no_signals():
     done: list[normsweep.Study] = []
     sweep = SWEEP | {"data": {"dataset": "digits"}, "model": {"name": "synthetic"}}
     options = {"phase": "search", "executor": "inline", "quiet": True}
@@ -270,7 +282,7 @@ def test_a_sweep_is_read_from_a_sweep_as_from_its_file(parts):
     for name in ("mnist", "quickstart", "mnist_20k"):
         sweep = load_sweep(name, parts)
         again = read_sweep(sweep)
-        assert again.plain() == sweep.plain()
+        assert to_plain(again) == to_plain(sweep)
         assert again.confirm.baseline.model_fields_set == sweep.confirm.baseline.model_fields_set
 
 
@@ -283,7 +295,7 @@ def test_conditions_and_lists_of_a_space_survive(parts, sweep_file):
             "search.space.nesterov={ choices = [true, false], when = { optimizer = ['sgd'] } }",
         ],
     )
-    assert read_sweep(sweep).plain() == sweep.plain()
+    assert to_plain(read_sweep(sweep)) == to_plain(sweep)
 
 
 def test_the_default_stores_are_those_of_the_folder_that_a_study_was_run_in(tmp_path, monkeypatch):
@@ -296,7 +308,7 @@ def test_the_default_stores_are_those_of_the_folder_that_a_study_was_run_in(tmp_
     }  # fmt: skip
     studies = []
     for name in ("first", "second"):
-        (tmp_path / name).mkdir()
+        place_stores(tmp_path / name / "mlruns")
         monkeypatch.chdir(tmp_path / name)
         studies.append(normsweep.run(sweep, phase="search", executor="inline", quiet=True))
     monkeypatch.chdir(tmp_path)

@@ -24,6 +24,8 @@ from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
 from normsweep.training.reproducibility import environment
 
+pytestmark = pytest.mark.system
+
 MakeExecutor = Callable[..., Executor]
 
 

@@ -28,15 +28,17 @@ from normsweep.store.locks import Hold
 from normsweep.store.storage import open_study
 from normsweep.store.study_store import begin
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.engine import Finished
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
+from tests import shared
 
-DATA = {
-    "name": "digits", "source": "test", "digest": "d1", "train_images": 10, "test_images": 5,
-    "classes": 10,
-}  # fmt: skip
+DATA = DataFacts(
+    name="digits", source="test", digest="d1", train_images=10, test_images=5,
+    classes=10,
+)  # fmt: skip
 SAID = "\x1b]0;title\x07\x1b[31mcannot open postgresql://me:S3cret@host/db\x1b[0m\u202e"
 
 
@@ -110,6 +112,7 @@ def opened(folder: Path, sweep_file, parts, *overrides: str) -> Search:
 
 @pytest.fixture
 def tracker(tmp_path) -> Tracker:
+    shared.place_stores(tmp_path, "mlflow.db")
     return Tracker(f"sqlite:///{tmp_path}/mlflow.db", "base", "abc", tmp_path / "artifacts", {})
 
 

@@ -22,6 +22,7 @@ from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import PhaseName, Result, Status
 from normsweep.training import engine
 from normsweep.training.reproducibility import machine
+from tests import forkserver, shared
 
 SWEEP = """
 name = "grid"
@@ -54,6 +55,7 @@ class Place:
         self.storage = f"sqlite:///{self.root}/optuna.db"
         self.tracking = f"sqlite:///{self.root}/mlflow.db"
         (folder / "grid.toml").write_text(sweep)
+        shared.place_stores(self.root)
 
     def run(self, *overrides: str, phase: PhaseName = "all") -> str:
         """Run what is left of the study, here; what it says."""
@@ -62,7 +64,6 @@ class Place:
             storage=self.storage, tracking_uri=self.tracking, executor="inline", root=self.root,
             phase=phase,
         )  # fmt: skip
-        self.root.mkdir(exist_ok=True)
         console = Console(file=io.StringIO(), width=300)
         assert run_study(sweep, settings, console)
         return console.file.getvalue()  # type: ignore[attr-defined]
@@ -73,12 +74,12 @@ class Place:
             sys.executable, "-m", "normsweep.study", "grid.toml", "--executor", "inline", "--phase",
             "search",
         ]  # fmt: skip
-        return subprocess.Popen(
+        return forkserver.Popen(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 
     def records(self, phase: str = "search") -> list[TrialRecord]:
-        records = read_study(self.storage, "grid")[1]
+        records = read_study(self.storage, "grid").trials
         return [r for r in records if r.trial.phase == phase]
 
     def client(self) -> MlflowClient:
@@ -167,7 +168,7 @@ def test_a_higher_limit_goes_on_where_the_lower_one_ended(grid, tmp_path):
         assert record.result is not None
         assert record.result.reused == 6
         assert curve(record.result) == curve(confirmed[record.trial.arm, record.trial.seed].result)
-    assert len(read_study(place.storage, "grid")[0].looks) == 2
+    assert len(read_study(place.storage, "grid").analyses) == 2
 
 
 def test_fewer_epochs_are_refused(grid):

@@ -10,26 +10,29 @@ import pytest
 from mlflow import MlflowClient
 
 from normsweep.errors import StoreError, TrackingFailed
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.model_registry import save_model
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.snapshot import CheckpointPolicy
+from tests.shared import place_stores
 
-DATA = {
-    "name": "digits",
-    "source": "test",
-    "digest": "d" * 64,
-    "train_images": 10,
-    "test_images": 5,
-    "classes": 10,
-}
+pytestmark = pytest.mark.system
+
+DATA = DataFacts(
+    name="digits",
+    source="test",
+    digest="d" * 64,
+    train_images=10,
+    test_images=5,
+    classes=10,
+)
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
+    return f"sqlite:///{place_stores(tmp_path_factory.mktemp('tracking'))}/mlflow.db"
 
 
 @pytest.fixture(params=["sqlite", "server"])
