@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -94,8 +94,8 @@ def _verdicts(
     arms: Sequence[str],
     general: Sequence[str],
 ) -> pd.DataFrame:
-    verdicts = list(judged(declared, found, arms)) if arms else []
-    warnings = {
-        (v.question, v.arm): [*cautions(sweep, declared, found, v), *general] for v in verdicts
-    }
-    return verdict_table(declared, verdicts, warnings)
+    verdicts = [
+        replace(v, warnings=(*cautions(sweep, declared, found, v), *general))
+        for v in (judged(declared, found, arms) if arms else ())
+    ]
+    return verdict_table(verdicts, declared.metric)

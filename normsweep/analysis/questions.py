@@ -83,31 +83,33 @@ def judged(declared: Declared, found: Confirmed, arms: Sequence[str]) -> Iterato
 def _judged(question: str, arm: str, declared: Declared, found: Confirmed, rules: Rules) -> Verdict:
     of_arm, of_reference = PUT[question]
     short = min(declared.baseline_epochs, found.epochs)
-    horizon = short if question in SHORT else found.epochs
     comparison = Comparison(
-        question, arm, declared.reference, horizon, short if question == "more_epochs" else None
+        question,
+        arm,
+        declared.reference,
+        horizon=short if question in SHORT else found.epochs,
+        fixed_at=short if question == "more_epochs" else None,
+        primary=question == declared.primary,
+        baseline_epochs=short,
     )
-    a, b, diverged = found.pairs((arm, of_arm), (declared.reference, of_reference), horizon)
+    sides = (arm, of_arm), (declared.reference, of_reference)
+    a, b, diverged = found.pairs(*sides, comparison.horizon)
     return judge(comparison, rules, a, b, diverged)
 
 
-def verdict_table(
-    declared: Declared, verdicts: Sequence[Verdict], warnings: Mapping[tuple[str, str], list[str]]
-) -> pd.DataFrame:
-    """One row a question and arm; `warnings` are by question and arm.
+def verdict_table(verdicts: Sequence[Verdict], by: Metric = ACCURACY) -> pd.DataFrame:
+    """One row a question and arm.
 
     Of another metric than the accuracy the two columns of means have its name, and it is told.
     """
-    rows = [_row(declared, v, warnings.get((v.question, v.arm), [])) for v in verdicts]
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    if declared.metric is not ACCURACY:
-        name = declared.metric.name
-        own = {"accuracy": name, "reference_accuracy": f"reference_{name}"}
-        table = table.rename(columns=own).assign(metric=name)
+    table = pd.DataFrame([_row(v) for v in verdicts], columns=COLUMNS)
+    if by is not ACCURACY:
+        own = {"accuracy": by.name, "reference_accuracy": f"reference_{by.name}"}
+        table = table.rename(columns=own).assign(metric=by.name)
     return table.astype({"epoch": "Int64", "epoch_low": "Int64", "primary": bool})
 
 
-def _row(declared: Declared, verdict: Verdict, warnings: list[str]) -> dict[str, Any]:
+def _row(verdict: Verdict) -> dict[str, Any]:
     return {
         "question": verdict.question,
         "arm": verdict.arm,
@@ -127,22 +129,13 @@ def _row(declared: Declared, verdict: Verdict, warnings: list[str]) -> dict[str,
         "seeds": verdict.seeds,
         "images": verdict.images,
         "margin": verdict.margin,
-        "confidence": declared.confidence,
-        "level": 1 - 2 * verdict.tail,
+        "confidence": verdict.confidence,
+        "level": verdict.level,
         "look": verdict.look,
-        "method": _method(verdict),
+        "method": verdict.method,
         "diverged": verdict.diverged[0],
         "reference_diverged": verdict.diverged[1],
         "more_seeds": verdict.more_seeds,
-        "primary": verdict.question == declared.primary,
-        "warnings": "; ".join(warnings),
+        "primary": verdict.primary,
+        "warnings": "; ".join(verdict.warnings),
     }
-
-
-def _method(verdict: Verdict) -> str:
-    if verdict.metric is not ACCURACY and verdict.metric.influence is None:
-        return f"Student's t over seeds alone, one-sided level {verdict.tail:.3g}"
-    return (
-        "two-way analysis of variance over seeds and test images, Student's t with Satterthwaite's "
-        f"degrees of freedom, one-sided level {verdict.tail:.3g}"
-    )
