@@ -16,6 +16,7 @@ from normsweep.parts.catalog import REGISTRIES, read_sweep
 from normsweep.parts.dataset import Dataset
 from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.recorded import to_plain
 
 SWEEP = {
     "name": "mine",
@@ -125,13 +126,13 @@ class TestWhatComesBack:
         assert "mine" in page.read_text()
 
     def test_it_lies_in_the_same_stores_as_a_commands(self, study, folder):
-        _, records = read_study("sqlite:///mlruns/optuna.db", "mine")
+        records = read_study("sqlite:///mlruns/optuna.db", "mine").trials
         assert all(record.run_id for record in records)
         assert (folder / "mlruns" / "mlflow.db").is_file()
         assert normsweep.load().name == normsweep.load("mine").name == "mine"
 
     def test_the_network_is_known_by_its_configuration(self, study):
-        _, records = read_study("sqlite:///mlruns/optuna.db", "mine")
+        records = read_study("sqlite:///mlruns/optuna.db", "mine").trials
         (model,) = {record.trial.model for record in records}
         digests = {r.result.machine["model_digest"] for r in records if r.result}
         assert model.startswith("own@")
@@ -268,7 +269,7 @@ def test_a_sweep_is_read_from_a_sweep_as_from_its_file(parts):
     for name in ("mnist", "quickstart", "mnist_20k"):
         sweep = load_sweep(name, parts)
         again = read_sweep(sweep)
-        assert again.plain() == sweep.plain()
+        assert to_plain(again) == to_plain(sweep)
         assert again.confirm.baseline.model_fields_set == sweep.confirm.baseline.model_fields_set
 
 
@@ -281,7 +282,7 @@ def test_conditions_and_lists_of_a_space_survive(parts, sweep_file):
             "search.space.nesterov={ choices = [true, false], when = { optimizer = ['sgd'] } }",
         ],
     )
-    assert read_sweep(sweep).plain() == sweep.plain()
+    assert to_plain(read_sweep(sweep)) == to_plain(sweep)
 
 
 def test_the_default_stores_are_those_of_the_folder_that_a_study_was_run_in(tmp_path, monkeypatch):
