@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +13,11 @@ from normsweep.console.screen import Screen, print_table
 from normsweep.errors import StudyStopped, TrackingFailed
 from normsweep.parts import models
 from normsweep.parts.metrics import metric
-from normsweep.reporting.answer import study_answer, verdict_lines
+from normsweep.reporting.answer import study_answer
 from normsweep.reporting.note import Pages, experiment_note, note_figure
 from normsweep.reporting.page import write_report
-from normsweep.reporting.study_report import report_content
-from normsweep.reporting.study_tables import ARMS, brief_table
+from normsweep.reporting.tables import ARMS, brief_table
+from normsweep.reporting.verdict_text import verdict_lines
 from normsweep.reporting.words import points, unit_of_gaps
 from normsweep.runner.interrupts import Background
 from normsweep.runner.publishing import model_uris
@@ -27,6 +26,7 @@ from normsweep.store.optuna_tables import Study
 from normsweep.store.study_store import Archive
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.text import masked, printable
+from normsweep.tracking.runs import verdict_metrics
 from normsweep.tracking.tracker import Tracker
 from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 from normsweep.urls import tracking_option
@@ -109,7 +109,7 @@ def write_ending(
     print_verdict(found, search, console)
     folder = root / "reports" / record.name
     try:
-        page = write_report(report_content(record, storage, found), folder)
+        page = write_report(found, folder, storage)
     except OSError as error:
         raise StudyStopped(
             f"{folder}: the report cannot be written: {error.strerror or error}; mend that, and run "
@@ -127,7 +127,7 @@ def deliver_ending(ending: Ending, search: Search, tracker: Tracker) -> None:
     """
     tracker.prepare_views(_searched(search), metric(search.sweep.metric).sign > 0)
     figure = note_figure(ending.page.parent)
-    run = tracker.report(ending.page.parent, _gaps(ending.found))
+    run = tracker.report(ending.page.parent, verdict_metrics(ending.found.primary))
     pages = replace(
         _pages(ending.record, tracker),
         report=tracker.artifact_page(run, ending.page.name),
@@ -138,42 +138,26 @@ def deliver_ending(ending: Ending, search: Search, tracker: Tracker) -> None:
 
 def print_verdict(found: Evidence, search: Search, console: Console) -> None:
     """The answer in a sentence, and each question's verdict in a line."""
-    declared = found.declared
-    if not len(found.verdicts):
+    if not found.verdicts:
         if not search.left:
             _say(console, "no verdict yet: --phase confirm, or the same command, gives one")
         return
     print_table(
         console,
         verdict_lines(found.verdicts),
-        f"{search.sweep.name}: does it catch up with {declared.reference}? (* the question asked)",
+        f"{search.sweep.name}: does it catch up with {found.reference}? (* the question asked)",
     )
     _say(console, study_answer(found))
-    first = found.verdicts.iloc[0]
+    first = found.verdicts[0]
     _say(
         console,
-        f"  gaps are arm − {declared.reference} in {unit_of_gaps(declared.metric)}, with the interval for new seeds and "
-        f"new images; {first['images']} test images, margin "
-        f"{points(declared.margin, sign=False, by=declared.metric)}, "
-        f"look {first['look']}; {first['method']}",
+        f"  gaps are arm − {found.reference} in {unit_of_gaps(found.metric)}, with the interval for new seeds and "
+        f"new images; {first.images} test images, margin "
+        f"{points(first.margin, sign=False, by=found.metric)}, "
+        f"look {first.look}; {first.method}",
     )
-    for warning in dict.fromkeys(_warnings(found)):
+    for warning in dict.fromkeys(text for v in found.primary for text in v.warnings):
         _say(console, f"  mind: {warning}")
-
-
-def _warnings(found: Evidence) -> list[str]:
-    """What changes how the primary verdicts are read."""
-    primary = found.verdicts[found.verdicts["primary"]]
-    return [text for cell in primary["warnings"] for text in str(cell).split("; ") if text]
-
-
-def _gaps(found: Evidence) -> dict[str, float]:
-    """The primary question's gaps, by arm, under names that MLflow takes."""
-    primary = found.verdicts[found.verdicts["primary"]]
-    return {
-        f"gap/{re.sub(r'[^A-Za-z0-9_. -]', '_', arm)}": gap
-        for arm, gap in zip(primary["arm"], primary["gap"], strict=True)
-    }
 
 
 def print_tables(search: Search, console: Console) -> None:
