@@ -18,6 +18,7 @@ from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 from normsweep.reporting.explanations import explanations
 from normsweep.reporting.page import write_report
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
+from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH
 
@@ -196,7 +197,7 @@ def _study_command(info: StudyInfo) -> str:
     """The command of a shipped sweep as it is, else one in which the user's own has its place."""
     name = str(info.sweep["name"])
     if name in shipped_sweeps():
-        shipped = load_sweep(name, catalog()).plain()
+        shipped = to_plain(load_sweep(name, catalog()))
         if all(shipped.get(key) == info.sweep.get(key) for key in shipped if key not in GROWING):
             return f"python -m normsweep.study {name}"
     return f"python -m normsweep.study SWEEP.toml --study-name {name}"

@@ -209,7 +209,7 @@ def diagnose_arms(
             display.note(f"{trial.arm}: could not be looked into: {str(error).strip()[-300:]}")
             continue
         if found is not None:
-            set_diagnosis(study, trial.arm, found.plain())
+            set_diagnosis(study, trial.arm, found.to_plain())
 
 
 def _baselines(sweep: Sweep, confirmation: Confirmation, data: DataKey) -> list[Trial]:

@@ -31,6 +31,7 @@ from normsweep.store.encoding import (
 )
 from normsweep.store.optuna_tables import PATIENCE, Patient, Study, names_with
 from normsweep.sweep.problems import shown
+from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.schema import Sweep, is_name
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.text import masked
@@ -261,7 +262,7 @@ def records(study: Study) -> list[TrialRecord]:
 
 def _write_sweep(study: Study, sweep: Sweep) -> None:
     before = study_info(study).sweep
-    plain = sweep.plain()
+    plain = to_plain(sweep)
     for key in GROWING:  # a smaller number asks for nothing, and takes nothing back
         plain[key] = max(plain[key], before.get(key, 0))
     if plain != before:
@@ -269,7 +270,7 @@ def _write_sweep(study: Study, sweep: Sweep) -> None:
 
 
 def _refuse_changes(study: Study, sweep: Sweep, storage_url: str) -> None:
-    before, now = study_info(study).sweep, sweep.plain()
+    before, now = study_info(study).sweep, to_plain(sweep)
     was, is_ = before.get("model.name", ""), now["model.name"]
     if "@" in was and "@" in is_ and was != is_ and study_info(study).begun:
         raise SweepError(

@@ -82,7 +82,7 @@ def set_model(study: Study, arm: str, trial: int, model_id: str) -> None:
 
 def set_looks(study: Study, looks: Sequence[Analysis]) -> None:
     """Record the verdicts that were given."""
-    study.set_user_attr(LOOKS, json.dumps([look.plain() for look in looks]))
+    study.set_user_attr(LOOKS, json.dumps([look.to_plain() for look in looks]))
 
 
 def set_diagnosis(study: Study, arm: str, diagnosis: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from normsweep.errors import SweepError
 from normsweep.sweep.checks import Catalog, cross_checks
 from normsweep.sweep.problems import Problem, illegal_values, nearest, shown
+from normsweep.sweep.recorded import as_file
 from normsweep.sweep.schema import Section, Sweep, meanings
 from normsweep.sweep.space import Space
 from normsweep.sweep.space_parsing import parse_space
@@ -70,7 +71,7 @@ class Draft:
             path = find_sweep(source)
             raw, told, folder = _read(path), str(path), path.parent
         else:
-            given = source.as_file() if isinstance(source, Sweep) else source
+            given = as_file(source) if isinstance(source, Sweep) else source
             if not isinstance(given, Mapping):
                 raise SweepError(
                     f"sweep: received {type(given).__name__}; legal: a path, the name of a shipped "

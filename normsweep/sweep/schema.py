@@ -6,15 +6,14 @@ import ast
 import inspect
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from normsweep.sweep.space import Choice, Dimension, Scalar, Space
+from normsweep.sweep.space import Scalar, Space
 
 __all__ = [
     "MOST",
@@ -222,20 +221,6 @@ class Sweep(Section):
         """Trials in all, after rounding up."""
         return self.trials_per_arm * len(self.arms)
 
-    def plain(self) -> dict[str, Any]:
-        """The sweep as plain values by dotted key, for the record and for comparison."""
-        content = self.model_dump(mode="json")
-        content["search"]["space"] = {
-            dimension.name: _plain_dimension(dimension) for dimension in self.search.space
-        }
-        return dict(_flat("", content))
-
-    def as_file(self) -> dict[str, Any]:
-        """What was given, as the tables of a sweep file."""
-        content = self.model_dump(mode="json", exclude_unset=True, exclude={"search": {"space"}})
-        content["search"]["space"] = {d.name: _as_written(d) for d in self.search.space}
-        return content
-
     @property
     def confirm_epochs(self) -> int:
         """Epochs of a run of the confirmation."""
@@ -260,32 +245,6 @@ class Sweep(Section):
 def is_name(text: str) -> bool:
     """Whether a study may be called so: folders and a lock file have its name."""
     return len(text) <= LONGEST_NAME and re.fullmatch(NAME, text) is not None
-
-
-def _plain_dimension(dimension: Dimension) -> Any:
-    if isinstance(dimension, Choice) and not dimension.when:
-        return list(dimension.values)
-    content = {key: value for key, value in asdict(dimension).items() if value not in (None, ())}
-    content["when"] = {c.parent: list(c.values) for c in dimension.when}
-    del content["name"]
-    return content
-
-
-def _as_written(dimension: Dimension) -> Any:
-    content = _plain_dimension(dimension)
-    if isinstance(content, list):
-        return content
-    if isinstance(dimension, Choice):
-        return {"choices": list(dimension.values), "when": content["when"]}
-    return {key: value for key, value in content.items() if key != "integer"}
-
-
-def _flat(prefix: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(f"{prefix}{key}.", value)
-        else:
-            yield prefix + key, list(value) if isinstance(value, tuple) else value
 
 
 def meanings(section: type[Section]) -> dict[str, str]:

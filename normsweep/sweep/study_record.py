@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
-from normsweep.sweep.trial import Result, Trial
+from normsweep.sweep.trial import CONFIRM, SEARCH, Result, Trial
 
-__all__ = ["BASELINE", "TUNED_LONG", "TUNED_SHORT", "Analysis", "Configuration", "TrialRecord"]
+__all__ = [
+    "BASELINE",
+    "TUNED_LONG",
+    "TUNED_SHORT",
+    "Analysis",
+    "Configuration",
+    "DataFacts",
+    "Diagnosis",
+    "LoggedModel",
+    "Stage",
+    "StudyRecord",
+    "TrialRecord",
+]
 
 BASELINE, TUNED_SHORT, TUNED_LONG = "baseline", "tuned_short", "tuned_long"
 """The sweep's own; tuned at the baseline's epochs; tuned at the longest budget."""
@@ -30,7 +44,7 @@ class Configuration:
     among: int = 0
     """Trials of the arm that reached that epoch, and so could have been chosen."""
     runs: tuple[int | None, ...] = ()
-    """At a look: its trials in the confirmation, seed by seed; None for one that failed."""
+    """In an analysis: its trials in the confirmation, seed by seed; None for one that failed."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +56,17 @@ class Analysis:
 
     @property
     def seen(self) -> tuple[object, ...]:
-        """What was looked at: the same runs again are no further look."""
+        """What it was made of: the same runs again are no further analysis."""
         runs = tuple((c.arm, c.name, c.runs) for c in self.configurations)
         return self.seeds, runs
 
-    def plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, Any]:
         """As values that JSON holds; `from_plain` gives it back."""
         return asdict(self)
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> Analysis:
-        """The look that `plain` wrote."""
+        """The analysis that `to_plain` wrote."""
         configurations = tuple(
             Configuration(**{**c, "runs": tuple(c["runs"])}) for c in content["configurations"]
         )
@@ -74,3 +88,164 @@ class TrialRecord:
         """What of the plan it fills: a trial that is tried again fills the same place."""
         trial = self.trial
         return trial.phase, trial.arm, trial.slot, trial.configuration
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the record says of the data."""
+
+    name: str
+    source: str
+    """Where it came from, in words or as a path."""
+    digest: str
+    """SHA-256 over the arrays, hexadecimal: as in `DataKey`."""
+    train_images: int
+    """Validation included."""
+    test_images: int
+    classes: int
+    labels: tuple[str, ...] = ()
+    """The classes' names, where they have any."""
+    class_counts: tuple[int, ...] = ()
+    """Training images by class; empty in older records, as are those of the test images."""
+    test_class_counts: tuple[int, ...] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        """As values that JSON holds; `from_plain` gives it back."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> DataFacts:
+        """The facts that `to_plain` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are not whole.
+        """
+        return cls(
+            name=str(content["name"]),
+            source=str(content["source"]),
+            digest=str(content["digest"]),
+            train_images=int(content["train_images"]),
+            test_images=int(content["test_images"]),
+            classes=int(content["classes"]),
+            labels=tuple(map(str, content.get("labels", ()))),
+            class_counts=tuple(map(int, content.get("class_counts", ()))),
+            test_class_counts=tuple(map(int, content.get("test_class_counts", ()))),
+        )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An arm's network at one moment of its training."""
+
+    input_mean: float
+    input_std: float
+    """Mean and standard deviation of all values that the network's first layer is fed."""
+    condition_number: float
+    """Largest eigenvalue of the inputs' covariance by the smallest that is not zero."""
+    loss: float
+    """Mean cross-entropy as a step of training meets it."""
+    dead_relus: float
+    """Share of the ReLU units that are zero for every image, at every place; NaN without ReLUs."""
+    gradients: tuple[tuple[str, float], ...]
+    """Euclidean norm of the loss's gradient, by layer from the first to the last."""
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> Stage:
+        """The stage that `Diagnosis.to_plain` wrote."""
+        gradients = tuple((str(layer), float(norm)) for layer, norm in content["gradients"])
+        numbers = {f.name: float(content[f.name]) for f in fields(cls) if f.name != "gradients"}
+        return cls(gradients=gradients, **numbers)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """An arm before training and after one epoch; None where that epoch diverged."""
+
+    initialization: Stage
+    after_epoch_1: Stage | None
+
+    def to_plain(self) -> dict[str, Any]:
+        """As values that JSON holds, non-finite numbers as strings; `from_plain` gives it back."""
+        return _finite(asdict(self))
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> Diagnosis:
+        """The diagnosis that `to_plain` wrote."""
+        after = content["after_epoch_1"]
+        return cls(
+            Stage.from_plain(content["initialization"]),
+            None if after is None else Stage.from_plain(after),
+        )
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A model in MLflow."""
+
+    trial: int
+    """The number of the trial that trained it."""
+    model_id: str
+    """The model's own in MLflow."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """As values that JSON holds; `from_plain` gives it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> LoggedModel:
+        """The model that `to_plain` wrote."""
+        return cls(int(content["trial"]), str(content["model_id"]))
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as its database holds it."""
+
+    name: str
+    id: str
+    """Its own for ever: a study that is deleted and made again under its name has another."""
+    sweep: Sweep
+    data: DataFacts | None = None
+    """None until the first command has loaded it."""
+    same: Mapping[str, str] = field(default_factory=dict)
+    """Normalizations not run because another does the same on this data: the other one's name."""
+    threads: int | None = None
+    """Threads of a worker, on which the bits of every trial depend; None in older records."""
+    planned: Mapping[str, int] = field(default_factory=dict)
+    """By phase, how many trials it has; as far as a command has come to it."""
+    trials: tuple[TrialRecord, ...] = ()
+    """By number."""
+    analyses: tuple[Analysis, ...] = ()
+    """The verdicts that were given, oldest first."""
+    diagnoses: Mapping[str, Diagnosis] = field(default_factory=dict)
+    """By arm."""
+    models: Mapping[str, LoggedModel] = field(default_factory=dict)
+    """By arm, its best model, where one was logged."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether data and arms are settled."""
+        return self.data is not None
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that run, in the sweep's order."""
+        return tuple(str(arm) for arm in self.sweep.arms if arm not in self.same)
+
+    @property
+    def searched(self) -> tuple[TrialRecord, ...]:
+        """The search's trials."""
+        return tuple(r for r in self.trials if r.trial.phase == SEARCH)
+
+    @property
+    def confirmed(self) -> tuple[TrialRecord, ...]:
+        """The confirmation's trials."""
+        return tuple(r for r in self.trials if r.trial.phase == CONFIRM)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,18 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from normsweep.parts import models
+from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Trial
 from normsweep.training.engine import Engine
 from normsweep.training.preprocessing import Inputs
 from normsweep.training.snapshot import Keep, ModelState
 
-__all__ = ["Diagnosis", "Stage", "diagnose"]
+__all__ = ["diagnose"]
 
 Array = np.ndarray[Any, Any]
 
@@ -28,35 +29,6 @@ IMAGES = 2048
 """Training images, the same of every arm, that a network is looked at with."""
 STEP = 2.0**16
 """Learning rate of the step that shows the gradient: large, so that rounding of weights is small."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """An arm's network at one moment of its training."""
-
-    input_mean: float
-    input_std: float
-    """Mean and standard deviation of all values that the network's first layer is fed."""
-    condition_number: float
-    """Largest eigenvalue of the inputs' covariance by the smallest that is not zero."""
-    loss: float
-    """Mean cross-entropy as a step of training meets it."""
-    dead_relus: float
-    """Share of the ReLU units that are zero for every image, at every place; NaN without ReLUs."""
-    gradients: tuple[tuple[str, float], ...]
-    """Euclidean norm of the loss's gradient, by layer from the first to the last."""
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """An arm before training and after one epoch; None where that epoch diverged."""
-
-    initialization: Stage
-    after_epoch_1: Stage | None
-
-    def plain(self) -> dict[str, Any]:
-        """As values that JSON holds, non-finite numbers as strings."""
-        return _finite(asdict(self))
 
 
 def diagnose(engine: Engine, trial: Trial) -> Diagnosis | None:
@@ -223,11 +195,3 @@ def _condition_number(images: Array) -> float:
     # Inputs are float32: what is below its rounding is none.
     kept = eigenvalues[eigenvalues > eigenvalues[-1] * np.finfo(np.float32).eps]
     return float(kept[-1] / kept[0]) if len(kept) else math.nan
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.schema import QUESTIONS
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, TrialRecord
 from normsweep.sweep.trial import Status
@@ -19,7 +20,7 @@ def found(planted, sweep) -> Callable[..., Evidence]:
     def made(*overrides: str, searched: tuple[TrialRecord, ...] = (), default=None, **fields):
         study = planted(**fields)
         records = [*searched, *study.records]
-        plain = {**sweep(*overrides).plain(), **(default or {})}
+        plain = {**to_plain(sweep(*overrides)), **(default or {})}
         return evidence(plain, ("none", "unit"), [study.look], {}, 10, records)
 
     return made

@@ -9,13 +9,13 @@ import pytest
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS
-from normsweep.sweep.study_record import Analysis, TrialRecord
+from normsweep.sweep.recorded import to_plain
+from normsweep.sweep.study_record import Analysis, Diagnosis, Stage, TrialRecord
 from normsweep.sweep.trial import SEARCH
-from normsweep.training.diagnosis import Diagnosis, Stage
 
 ARMS = ["none", "unit"]
 STAGE = Stage(33.0, 78.0, 1.2e5, 41.5, 0.25, (("dense_1", 2.0),))
-DIAGNOSES = {arm: Diagnosis(STAGE, STAGE).plain() for arm in ARMS}
+DIAGNOSES = {arm: Diagnosis(STAGE, STAGE).to_plain() for arm in ARMS}
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def searched(record) -> list[TrialRecord]:
 def whole(planted, sweep, searched) -> Evidence:
     study = planted()
     records = [*searched, *study.records]
-    return evidence(sweep().plain(), ARMS, [Analysis(5, ()), study.look], DIAGNOSES, 10, records)
+    return evidence(to_plain(sweep()), ARMS, [Analysis(5, ()), study.look], DIAGNOSES, 10, records)
 
 
 def frames(found: Evidence) -> dict[str, pd.DataFrame]:
@@ -57,7 +57,7 @@ def test_before_the_first_look_the_confirmations_frames_are_empty_with_their_col
     """However many of its trials have run: only a look counts."""
     records = [*searched, *planted().records]
     for given in (searched, records):
-        before = evidence(sweep().plain(), ARMS, [], {}, 10, given)
+        before = evidence(to_plain(sweep()), ARMS, [], {}, 10, given)
         empty = {name for name, frame in frames(before).items() if frame.empty}
         assert empty == {"verdicts", "curves", "configurations", "speed", "inputs", "gradients"}
         for name, frame in frames(before).items():
@@ -69,25 +69,25 @@ def test_before_the_first_look_the_confirmations_frames_are_empty_with_their_col
 
 
 def test_a_study_without_any_trial_has_empty_frames(sweep):
-    found = evidence(sweep().plain(), ARMS, [], {}, 10, [])
+    found = evidence(to_plain(sweep()), ARMS, [], {}, 10, [])
     assert all(frame.empty for frame in frames(found).values())
 
 
 def test_the_latest_look_is_the_one_that_counts(planted, sweep):
     few, many = planted(seeds=5), planted(seeds=8)
     looks = [few.look, many.look]
-    found = evidence(sweep().plain(), ARMS, looks, {}, 10, many.records)
+    found = evidence(to_plain(sweep()), ARMS, looks, {}, 10, many.records)
     assert set(found.verdicts["seeds"]) == {8}
     assert set(found.verdicts["look"]) == {2}
     assert found.seeds == 8
-    first = evidence(sweep().plain(), ARMS, looks[:1], {}, 10, many.records)
+    first = evidence(to_plain(sweep()), ARMS, looks[:1], {}, 10, many.records)
     assert set(first.verdicts["seeds"]) == {5}
 
 
 def test_what_the_sweep_declared_is_what_is_judged_by(planted, sweep):
     study = planted()
     made = sweep("confirm.margin=0.04", "confirm.confidence=0.9", "confirm.primary=equal_epochs")
-    found = evidence(made.plain(), ARMS, [study.look], {}, 10, study.records)
+    found = evidence(to_plain(made), ARMS, [study.look], {}, 10, study.records)
     declared = found.declared
     assert (declared.compare, declared.reference) == ("normalization", "unit")
     assert (declared.margin, declared.confidence) == (0.04, 0.9)
@@ -98,6 +98,6 @@ def test_what_the_sweep_declared_is_what_is_judged_by(planted, sweep):
 def test_the_search_is_told_by_its_phase(planted, sweep, searched):
     study = planted()
     assert {r.trial.phase for r in searched} == {SEARCH}
-    found = evidence(sweep().plain(), ARMS, [study.look], {}, 10, study.records)
+    found = evidence(to_plain(sweep()), ARMS, [study.look], {}, 10, study.records)
     assert found.learning_rates.empty
     assert found.warnings == ()

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from normsweep.analysis.insides import gradients_table, inputs_table
-from normsweep.training.diagnosis import Diagnosis, Stage
+from normsweep.sweep.study_record import Diagnosis, Stage
 
 START = Stage(33.0, 78.0, 1.2e5, 41.5, 0.25, (("conv2d_1", 30.0), ("dense_1", 2.0)))
 AFTER = Stage(33.0, 78.0, 1.2e5, math.inf, math.nan, (("conv2d_1", 3.0), ("dense_1", math.nan)))
@@ -16,7 +16,7 @@ AFTER = Stage(33.0, 78.0, 1.2e5, math.inf, math.nan, (("conv2d_1", 3.0), ("dense
 def diagnoses() -> dict:
     """As the record has them."""
     made = {"unit": Diagnosis(START, AFTER), "none": Diagnosis(START, None)}
-    return json.loads(json.dumps({arm: d.plain() for arm, d in made.items()}))
+    return json.loads(json.dumps({arm: d.to_plain() for arm, d in made.items()}))
 
 
 def test_an_arm_has_a_row_a_stage_that_there_is(diagnoses):

@@ -20,6 +20,7 @@ from normsweep.parts import metrics
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import metric
 from normsweep.search.selection import chosen_configurations
+from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TrialRecord
 from normsweep.sweep.trial import Tested
 
@@ -106,9 +107,9 @@ def by_metric(planted, name: str, weigh=True, chance=0.1, **fields) -> tuple:
 def test_a_metric_with_the_accuracys_own_influences_gives_the_accuracys_verdicts(planted, sweep):
     study = planted()
     look, records = by_metric(planted, "balanced_accuracy")
-    usual = evidence(sweep().plain(), ("none", "unit"), [study.look], {}, 10, study.records)
+    usual = evidence(to_plain(sweep()), ("none", "unit"), [study.look], {}, 10, study.records)
     other = evidence(
-        sweep('metric="balanced_accuracy"').plain(), ("none", "unit"), [look], {}, 10, records
+        to_plain(sweep('metric="balanced_accuracy"')), ("none", "unit"), [look], {}, 10, records
     )
     same = ["question", "arm", "verdict", "epoch", "seeds", "images", "diverged"]
     assert other.verdicts[same].equals(usual.verdicts[same])
@@ -121,7 +122,7 @@ def test_a_metric_with_the_accuracys_own_influences_gives_the_accuracys_verdicts
 
 def test_where_lower_is_better_the_same_levels_are_judged_the_other_way(planted, sweep):
     look, records = by_metric(planted, "log_loss", chance=math.log(10))
-    plain = sweep('metric="log_loss"').plain()
+    plain = to_plain(sweep('metric="log_loss"'))
     found = evidence(plain, ("none", "unit"), [look], {}, 10, records)
     rows = found.verdicts.set_index("question")
     assert rows.loc["both_tuned", "word"] == "catches up"  # 0.89 nats are less than 0.93
@@ -138,7 +139,7 @@ def test_where_lower_is_better_the_same_levels_are_judged_the_other_way(planted,
 
 def test_without_influences_the_interval_is_that_of_the_seeds_and_says_so(planted, sweep):
     look, records = by_metric(planted, "test_seeds_alone", weigh=False)
-    plain = {**sweep().plain(), "metric": "test_seeds_alone"}
+    plain = {**to_plain(sweep()), "metric": "test_seeds_alone"}
     found = evidence(plain, ("none", "unit"), [look], {}, 10, records)
     row = found.verdicts.iloc[0]
     assert (row["low"], row["high"]) == (row["seeds_low"], row["seeds_high"])
@@ -148,11 +149,11 @@ def test_without_influences_the_interval_is_that_of_the_seeds_and_says_so(plante
 
 def test_few_test_images_of_a_class_are_said_where_every_class_counts_alike(planted, sweep):
     look, records = by_metric(planted, "balanced_accuracy")
-    plain = sweep('metric="balanced_accuracy"').plain()
+    plain = to_plain(sweep('metric="balanced_accuracy"'))
     counts = [500, 495, 5]
     found = evidence(plain, ("none", "unit"), [look], {}, 3, records, counts)
     assert found.warnings[0].startswith("few test images (5 of class 2): balanced accuracy weighs")
-    usual = evidence(sweep().plain(), ("none", "unit"), [], {}, 3, [], counts)
+    usual = evidence(to_plain(sweep()), ("none", "unit"), [], {}, 3, [], counts)
     assert not usual.warnings
 
 

@@ -12,6 +12,7 @@ from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS, Declared
 from normsweep.analysis.questions import judged as put
+from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.schema import QUESTIONS
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Analysis
 
@@ -34,7 +35,7 @@ def judged(planted, sweep) -> Callable[..., Evidence]:
     def made(*overrides: str, arms=("none", "unit"), looks=0, **fields) -> Evidence:
         study = planted(**fields)
         return evidence(
-            sweep(*overrides).plain(), arms, [*LOOKS * looks, study.look], {}, 10, study.records
+            to_plain(sweep(*overrides)), arms, [*LOOKS * looks, study.look], {}, 10, study.records
         )
 
     return made

@@ -1,6 +1,7 @@
 from normsweep.reporting.note import Pages, experiment_note
 from normsweep.store.encoding import StudyInfo
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.recorded import to_plain
 
 EVIL = '<img src=x onerror="alert(1)"> [a](javascript:alert(1)) `x` **y** | z'
 DATA = {"name": EVIL, "source": EVIL, "digest": "d1", "train_images": 10, "test_images": 5, "classes": 10}  # fmt: skip
@@ -10,7 +11,7 @@ def test_names_in_the_note_are_text(sweep_file, parts, record):
     sweep = load_sweep(sweep_file, parts).model_copy(
         update={"question": f"# {EVIL}\n\n- {EVIL}", "reference": EVIL}
     )
-    info = StudyInfo("base", "abc", sweep.plain(), DATA)
+    info = StudyInfo("base", "abc", to_plain(sweep), DATA)
     records = [record(0, "none"), record(1, "unit")]
     pages = Pages(
         run=lambda run: f"#/runs/{run}",

@@ -14,6 +14,7 @@ from normsweep.cli import main
 from normsweep.shell import run
 from normsweep.store.storage import open_study
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.recorded import to_plain
 
 COMMANDS = {
     "best": (export.app, ["best"]),
@@ -32,7 +33,7 @@ def url(tmp_path, monkeypatch) -> str:
 
 @pytest.fixture
 def plain(sweep_file, parts) -> dict[str, object]:
-    return load_sweep(sweep_file, parts).plain()
+    return to_plain(load_sweep(sweep_file, parts))
 
 
 def made(url: str, name: str, **attributes: str) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from normsweep.errors import SweepError
 from normsweep.sweep.loading import find_sweep, load_sweep, shipped_sweeps
+from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.schema import Baseline, Confirm
 from normsweep.sweep.space import Choice, Condition, Range
 
@@ -95,7 +96,7 @@ def test_every_form_of_a_parameter_is_understood(full):
 
 
 def test_the_plain_form_names_every_key_and_parameter(full):
-    plain = full.plain()
+    plain = to_plain(full)
     assert plain["search.space.optimizer"] == ["sgd", "adam", "adamw"]
     assert plain["search.space.momentum.when.optimizer"] == ["sgd"]
     assert plain["confirm.baseline.learning_rate"] == 0.01

@@ -1,103 +1,95 @@
-"""What a sweep declares for its confirmation, and the values that a look is recorded as."""
+"""What a study's record holds, and that all of it comes back from JSON."""
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
 
-from normsweep.errors import SweepError
 from normsweep.sweep.loading import load_sweep
-from normsweep.sweep.schema import Sweep
-from normsweep.sweep.study_record import BASELINE, TUNED_LONG, Analysis, Configuration
-
-
-@pytest.fixture
-def sweep(sweep_file, parts):
-    return lambda *overrides: load_sweep(sweep_file, parts, overrides)
-
-
-def test_the_confirmations_seeds_are_fresh_and_differ(sweep):
-    for seed in (0, 7):
-        seeds = sweep(f"seed={seed}").confirm_seeds
-        assert len(set(seeds)) == 10
-        assert seed not in seeds
-
-
-def test_more_seeds_keep_those_that_there_were(sweep):
-    few, many = (sweep(f"confirm.seeds={n}").confirm_seeds for n in (5, 20))
-    assert (len(few), len(many)) == (5, 20)
-    assert many[:5] == few
-
-
-@pytest.mark.parametrize(
-    ("overrides", "longest", "read_at"),
-    [
-        pytest.param([], 12, 4, id="the-spaces-longest"),
-        pytest.param(["confirm.epochs=30"], 30, 4, id="longer"),
-        pytest.param(["confirm.epochs=3"], 3, 3, id="shorter-than-the-baseline"),
-        pytest.param(["search.space.epochs=2"], 2, 2, id="a-short-space"),
-        pytest.param(["confirm.baseline.epochs=9"], 12, 9, id="given"),
-        pytest.param(["search.space.epochs=[3, 8]"], 8, 4, id="a-list"),
-    ],
+from normsweep.sweep.study_record import (
+    BASELINE,
+    TUNED_LONG,
+    Analysis,
+    Configuration,
+    DataFacts,
+    Diagnosis,
+    LoggedModel,
+    Stage,
+    StudyRecord,
 )
-def test_the_baseline_is_read_within_the_confirmations_epochs(sweep, overrides, longest, read_at):
-    made: Sweep = sweep(*overrides)
-    assert (made.confirm_epochs, made.baseline_epochs) == (longest, read_at)
+from normsweep.sweep.trial import CONFIRM
+
+DATA = DataFacts(
+    "digits", "scikit-learn", "d" * 64, 1437, 360, 3, ("a", "b", "c"), (500, 500, 437), (120,) * 3
+)
+STAGE = Stage(33.0, 78.0, math.inf, 41.5, 0.25, (("conv2d_1", 1 / 3), ("dense_1", math.inf)))
 
 
-@pytest.mark.parametrize("overrides", [["confirm.epochs=3"], ["search.space.epochs=3"]])
-def test_more_epochs_for_the_baseline_than_for_the_confirmation_are_refused_only_where_given(
-    sweep, overrides
-):
-    sweep(*overrides)
-    with pytest.raises(SweepError, match=r"received 4; legal: at most the confirmation's 3 epochs"):
-        sweep(*overrides, "confirm.baseline.epochs=4")
-
-
-def test_epochs_are_no_arms_since_curves_hold_their_shorter_ones(sweep):
-    with pytest.raises(SweepError) as caught:
-        sweep("compare=epochs", "search.space.epochs=[2, 8]", "reference=2")
-    (line,) = caught.value.lines
-    assert "compare: received 'epochs'; legal: another parameter" in line
-
-
-def test_a_baseline_names_its_normalization_where_another_parameter_is_compared(sweep):
-    made = sweep("compare=optimizer", "reference=adam", "confirm.baseline.normalization=unit")
-    assert made.confirm.baseline.normalization == "unit"
-    assert made.plain()["confirm.baseline.normalization"] == "unit"
-    assert sweep().confirm.baseline.normalization is None
-
-
-def test_a_baseline_has_to_take_what_is_compared(sweep):
-    compared = (
-        "compare=momentum", 'search.space.optimizer="sgd"', "search.space.momentum=[0.0, 0.9]",
-        "reference=0.0",
-    )  # fmt: skip
-    with pytest.raises(SweepError) as caught:
-        sweep(*compared)
-    (line,) = caught.value.lines
-    assert 'confirm.baseline.optimizer: received "adam", which does not take momentum' in line
-    assert sweep(*compared, "confirm.baseline.optimizer=sgd").arms == (0.0, 0.9)
-
-
-def test_the_same_runs_seen_again_are_no_further_look():
+def test_the_same_runs_seen_again_are_no_further_analysis():
     params = {"normalization": "none", "learning_rate": 0.1, "epochs": 8}
-    look = Analysis(3, (Configuration("none", TUNED_LONG, params, 2, 8, 5, (5, 7, None)),))
-    (only,) = look.configurations
+    analysis = Analysis(3, (Configuration("none", TUNED_LONG, params, 2, 8, 5, (5, 7, None)),))
+    (only,) = analysis.configurations
     for same in ({"trial": 9}, {"among": 9}, {"selected_at": 4}):
-        assert replace(look, configurations=(replace(only, **same),)).seen == look.seen
-    assert replace(look, seeds=4).seen != look.seen
+        assert replace(analysis, configurations=(replace(only, **same),)).seen == analysis.seen
+    assert replace(analysis, seeds=4).seen != analysis.seen
     other = replace(only, runs=(5, 7, 11))
-    assert replace(look, configurations=(other,)).seen != look.seen
+    assert replace(analysis, configurations=(other,)).seen != analysis.seen
 
 
-def test_a_look_survives_json():
+def test_an_analysis_survives_json():
     params = {"normalization": "none", "learning_rate": 1 / 3e4, "nesterov": True, "epochs": 8}
-    look = Analysis(
+    analysis = Analysis(
         3,
         (
             Configuration("none", BASELINE, params, runs=(4, None, 9)),
             Configuration("none", TUNED_LONG, params, 2, 8, 5, (5, 7, 10)),
         ),
     )
-    assert Analysis.from_plain(json.loads(json.dumps(look.plain()))) == look
+    assert Analysis.from_plain(json.loads(json.dumps(analysis.to_plain()))) == analysis
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(DATA, id="data"),
+        pytest.param(replace(DATA, labels=()), id="data-without-labels"),
+        pytest.param(Diagnosis(STAGE, replace(STAGE, loss=-math.inf)), id="diagnosis"),
+        pytest.param(Diagnosis(STAGE, None), id="diagnosis-of-a-diverging-arm"),
+        pytest.param(LoggedModel(7, "m-1"), id="model"),
+    ],
+)
+def test_what_a_record_holds_survives_strict_json(value):
+    text = json.dumps(value.to_plain(), allow_nan=False)
+    assert type(value).from_plain(json.loads(text)) == value
+    assert json.dumps(type(value).from_plain(json.loads(text)).to_plain()) == text
+
+
+def test_a_network_without_relus_comes_back_without():
+    plain = Diagnosis(replace(STAGE, dead_relus=math.nan), None).to_plain()
+    assert plain["initialization"]["dead_relus"] == "nan"
+    assert math.isnan(Diagnosis.from_plain(plain).initialization.dead_relus)
+
+
+def test_data_of_older_records_has_no_counts():
+    kept = ("name", "source", "digest", "train_images", "test_images", "classes")
+    older = {key: value for key, value in DATA.to_plain().items() if key in kept}
+    assert DataFacts.from_plain(older) == replace(
+        DATA, labels=(), class_counts=(), test_class_counts=()
+    )
+    for key in kept:
+        with pytest.raises(KeyError, match=key):
+            DataFacts.from_plain({k: v for k, v in older.items() if k != key})
+
+
+def test_a_record_answers_which_arms_run_and_which_trials_are_whose(sweep_file, parts, record):
+    sweep = load_sweep(
+        sweep_file, parts, ['search.space.normalization=["none", "unit", "symmetric"]']
+    )
+    trials = tuple(record(i, phase=CONFIRM) if i > 1 else record(i) for i in range(4))
+    study = StudyRecord("base", "abc", sweep, DATA, {"symmetric": "unit"}, trials=trials)
+    assert study.arms == ("none", "unit")
+    assert [r.trial.number for r in study.searched] == [0, 1]
+    assert [r.trial.number for r in study.confirmed] == [2, 3]
+    assert study.begun
+    assert not replace(study, data=None).begun

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from normsweep.parts import models
+from normsweep.sweep.study_record import Diagnosis
 from normsweep.sweep.trial import DataKey, Result, Trial
-from normsweep.training.diagnosis import Diagnosis, diagnose
+from normsweep.training.diagnosis import diagnose
 from normsweep.training.engine import Engine, Finished
 from normsweep.training.snapshot import Keep
 
@@ -212,7 +213,7 @@ def test_a_network_without_relus_has_no_share_of_dead_ones(engine, trial):
     stage = diagnosis.initialization
     assert math.isnan(stage.dead_relus)
     assert len(stage.gradients) == 1
-    assert diagnosis.plain()["initialization"]["dead_relus"] == "nan"
+    assert diagnosis.to_plain()["initialization"]["dead_relus"] == "nan"
 
 
 def test_a_first_epoch_that_diverges_leaves_nothing_after_it(engine, trial):
@@ -220,7 +221,7 @@ def test_a_first_epoch_that_diverges_leaves_nothing_after_it(engine, trial):
     diagnosis = diagnose(engine, bad)
     assert diagnosis.after_epoch_1 is None
     assert diagnosis.initialization.loss > 3 * math.log(10)
-    assert json.loads(json.dumps(diagnosis.plain(), allow_nan=False))["after_epoch_1"] is None
+    assert json.loads(json.dumps(diagnosis.to_plain(), allow_nan=False))["after_epoch_1"] is None
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,7 @@ def test_a_diagnosis_depends_on_no_number_of_epochs(engine, trial, found):
 
 
 def test_a_diagnosis_can_be_written_as_json(found):
-    plain = json.loads(json.dumps(found["none"].plain(), allow_nan=False))
+    plain = json.loads(json.dumps(found["none"].to_plain(), allow_nan=False))
     stage = found["none"].after_epoch_1
     assert plain["after_epoch_1"]["loss"] == stage.loss
     assert [tuple(pair) for pair in plain["after_epoch_1"]["gradients"]] == list(stage.gradients)

@@ -1,0 +1,219 @@
+"""A `Sweep` as dotted keys, the way a study's record holds it, and back; what may change of it.
+
+    {"name": "mnist", "data.dataset": "mnist", "search.space.learning_rate.low": 1e-05, ...}
+
+Nothing is looked up in registries here: a record can be read without the parts that it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from normsweep.sweep.problems import shown
+from normsweep.sweep.schema import Section, Sweep
+from normsweep.sweep.space import Choice, Condition, Dimension, Range, Space
+
+__all__ = ["GROWING", "as_file", "changes", "from_plain", "to_plain"]
+
+S = TypeVar("S", bound=Section)
+
+GROWING = ("search.trials", "confirm.seeds")
+"""What may grow, and does not shrink: a smaller number asks for nothing, and takes nothing back."""
+EPOCHS = ("search.space.epochs", "search.space.epochs.high", "confirm.epochs")
+"""What may grow with the limit of epochs, and not shrink."""
+FREE = (
+    "question",
+    "plugins",
+    "search.timeout",
+    "execution.trial_timeout",
+    "execution.trial_memory",
+    "execution.num_cpus",
+    "execution.num_gpus",
+    "execution.checkpoints",
+    "execution.checkpoint_every",
+    "execution.retries",
+)
+ADDED = {
+    "plugins": [],
+    "metric": "accuracy",
+    "model.precision": "float32",
+    "confirm.primary": "both_tuned",
+    "confirm.baseline.normalization": None,
+    "execution.threads": None,
+    "execution.trial_memory": None,
+    "execution.num_cpus": None,
+    "execution.num_gpus": None,
+    "execution.checkpoints": 2.0,
+    "execution.checkpoint_every": 30.0,
+    "execution.retries": 1,
+}
+"""Keys that sweeps had not from the beginning, and what a record without them means."""
+
+
+def to_plain(sweep: Sweep) -> dict[str, Any]:
+    """The sweep as plain values by dotted key, for the record and for comparison."""
+    return dict(_flat("", {name: _plain(getattr(sweep, name)) for name in Sweep.model_fields}))
+
+
+def from_plain(keys: Mapping[str, Any]) -> Sweep:
+    """The sweep that `to_plain` wrote, in this version or an older one; its values are not checked.
+
+    What has its default counts as not given, as `as_file` needs it.
+
+    Raises:
+        KeyError, TypeError, ValueError: the record is damaged.
+    """
+    whole = {**ADDED, **keys}
+    whole[f"search.space.{whole['compare']}"]  # without it there are no arms
+    return _section(Sweep, "", whole)
+
+
+def as_file(sweep: Sweep) -> dict[str, Any]:
+    """What was given, as the tables of a sweep file."""
+    return _given(sweep)
+
+
+def changes(before: Sweep | Mapping[str, Any], now: Sweep, more_epochs: bool = True) -> list[str]:
+    """A line for each key of a sweep that may not change in the life of a study, and did.
+
+    Args:
+        before: the sweep that the study was begun with, or its keys.
+        now: the sweep that it is to go on with.
+        more_epochs: whether the study's own record allows for more epochs, too.
+    """
+    was = to_plain(before) if isinstance(before, Sweep) else {**ADDED, **before}
+    is_ = to_plain(now)
+    growing = more_epochs and _more_epochs(was, is_)
+    free = GROWING + FREE + (EPOCHS if growing else ())
+    return [
+        f"  {key}: was {shown(was.get(key, 'not there'))}, is {shown(is_.get(key, 'not there'))}"
+        for key in sorted(was.keys() | is_.keys())
+        if key not in free and was.get(key) != is_.get(key)
+    ]
+
+
+def _more_epochs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a sweep has all numbers of epochs that it had, and no shorter confirmation."""
+    listed = [set(plain.get("search.space.epochs") or ()) for plain in (before, now)]
+    longest = [_longest(plain) for plain in (before, now)]
+    confirmed = [
+        plain["confirm.epochs"] or most for plain, most in zip((before, now), longest, strict=True)
+    ]
+    return listed[0] <= listed[1] and longest[0] <= longest[1] and confirmed[0] <= confirmed[1]
+
+
+def _longest(plain: Mapping[str, Any]) -> float:
+    listed = plain.get("search.space.epochs")
+    return max(listed) if listed else plain["search.space.epochs.high"]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it, with sections and space as tables."""
+    match value:
+        case Section():
+            return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+        case Space():
+            return {dimension.name: _plain_dimension(dimension) for dimension in value}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case Mapping():
+            return {key: _plain(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _plain_dimension(dimension: Dimension) -> Any:
+    if isinstance(dimension, Choice) and not dimension.when:
+        return list(dimension.values)
+    content = {key: _plain(value) for key, value in vars(dimension).items() if value is not None}
+    content["when"] = {c.parent: list(c.values) for c in dimension.when}
+    del content["name"]
+    return content
+
+
+def _flat(prefix: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(f"{prefix}{key}.", value)
+        else:
+            yield prefix + key, value
+
+
+def _section(kind: type[S], prefix: str, keys: Mapping[str, Any]) -> S:
+    values: dict[str, Any] = {}
+    given: set[str] = set()
+    for name, field in kind.model_fields.items():
+        key, annotation = prefix + name, field.annotation
+        if annotation is Space:
+            values[name] = _space(_below(f"{key}.", keys))
+        elif isinstance(annotation, type) and issubclass(annotation, Section):
+            values[name] = _section(annotation, f"{key}.", keys)
+        elif key == OPTIONS:
+            values[name] = keys.get(key) or _options(keys)
+        else:
+            values[name] = _frozen(keys.get(key) if field.default is None else keys[key])
+        if field.is_required() or values[name] != field.get_default(call_default_factory=True):
+            given.add(name)
+    return kind.model_construct(_fields_set=given, **values)
+
+
+OPTIONS = "model.options"
+
+
+def _options(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The network's options; one may have a value for each arm, whose names can have dots."""
+    options: dict[str, Any] = {}
+    for path, value in _below(f"{OPTIONS}.", keys).items():
+        name, dot, arm = path.partition(".")
+        if dot:
+            options.setdefault(name, {})[arm] = value
+        else:
+            options[name] = value
+    return options
+
+
+def _space(keys: Mapping[str, Any]) -> Space:
+    names = dict.fromkeys(key.partition(".")[0] for key in keys)
+    return Space(tuple(_dimension(name, keys) for name in names))
+
+
+def _dimension(name: str, keys: Mapping[str, Any]) -> Dimension:
+    if name in keys:
+        return Choice(name, tuple(keys[name]))
+    content = _below(f"{name}.", keys)
+    when = tuple(
+        Condition(parent, tuple(values)) for parent, values in _below("when.", content).items()
+    )
+    if "values" in content:
+        return Choice(name, tuple(content["values"]), when)
+    ends = {key: value for key, value in content.items() if key.partition(".")[0] != "when"}
+    return Range(name, **ends, when=when)
+
+
+def _below(prefix: str, keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {key[len(prefix) :]: value for key, value in keys.items() if key.startswith(prefix)}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _given(section: Section) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Space):
+            content[name] = {d.name: _as_written(d) for d in value}
+        elif name in section.model_fields_set:
+            content[name] = _given(value) if isinstance(value, Section) else _plain(value)
+    return content
+
+
+def _as_written(dimension: Dimension) -> Any:
+    content = _plain_dimension(dimension)
+    if isinstance(content, list):
+        return content
+    if isinstance(dimension, Choice):
+        return {"choices": list(dimension.values), "when": content["when"]}
+    return {key: value for key, value in content.items() if key != "integer"}

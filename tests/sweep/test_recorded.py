@@ -1,0 +1,231 @@
+"""A sweep as its study's record holds it: the same keys for ever, and the same sweep from them."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from normsweep.sweep.loading import load_sweep, shipped_sweeps
+from normsweep.sweep.recorded import ADDED, as_file, changes, from_plain, to_plain
+from normsweep.sweep.schema import Sweep
+
+WRITTEN = {
+    "name": "old",
+    "question": "Of all forms?",
+    "compare": "learning_rate",
+    "reference": 0.001,
+    "metric": "accuracy",
+    "seed": 3,
+    "plugins": [],
+    "data.dataset": ["mnist", "digits"],
+    "data.validation_split": 0.25,
+    "data.train_size": 1000,
+    "model.name": "mlp",
+    "model.precision": "float32",
+    "model.batch_size": 64,
+    "model.options.units": 32,
+    "model.options.ceiling.0.001": 1.0,
+    "model.options.ceiling.a.b.c": 2.5,
+    "search.trials": 10,
+    "search.sampler": "random",
+    "search.pruner": "none",
+    "search.longest_every": None,
+    "search.timeout": 3600.0,
+    "search.space.normalization": ["unit"],
+    "search.space.learning_rate": [0.001, 0.1],
+    "search.space.optimizer": ["sgd", "adam"],
+    "search.space.epochs.low": 2,
+    "search.space.epochs.high": 20,
+    "search.space.epochs.integer": True,
+    "search.space.epochs.log": False,
+    "search.space.epochs.step": 3,
+    "search.space.epochs.when": {},
+    "search.space.momentum.low": 0,
+    "search.space.momentum.high": 0.9,
+    "search.space.momentum.integer": False,
+    "search.space.momentum.log": False,
+    "search.space.momentum.when.optimizer": ["sgd"],
+    "search.space.nesterov.values": [True, False],
+    "search.space.nesterov.when.optimizer": ["sgd"],
+    "confirm.seeds": 4,
+    "confirm.epochs": 30,
+    "confirm.margin": 0.01,
+    "confirm.confidence": 0.9,
+    "confirm.primary": "both_tuned",
+    "confirm.baseline.optimizer": "adam",
+    "confirm.baseline.learning_rate": 0.001,
+    "confirm.baseline.epochs": 4,
+    "confirm.baseline.normalization": None,
+    "execution.threads": None,
+    "execution.trial_timeout": 60.0,
+    "execution.trial_memory": None,
+    "execution.num_cpus": None,
+    "execution.num_gpus": None,
+    "execution.checkpoints": 2.0,
+    "execution.checkpoint_every": 30.0,
+    "execution.retries": 1,
+}
+"""As a database holds it."""
+OPTIONAL = (
+    "data.train_size", "search.longest_every", "search.timeout", "confirm.epochs",
+    "execution.trial_timeout",
+)  # fmt: skip
+SPACE = ("search.space.learning_rate", "search.space.momentum.low")
+
+
+def read_back(sweep: Sweep, parts) -> Sweep:
+    text = json.dumps(to_plain(sweep), allow_nan=False)
+    again = from_plain(json.loads(text))
+    assert again == sweep
+    assert json.dumps(to_plain(again)) == text
+    assert load_sweep(as_file(again), parts) == sweep
+    return again
+
+
+@pytest.mark.parametrize("path", shipped_sweeps().values(), ids=shipped_sweeps())
+def test_a_shipped_sweep_comes_back_from_its_record(path, parts):
+    read_back(load_sweep(path, parts), parts)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["plugins='mine'"],
+        ["compare=optimizer", "reference=sgd", "confirm.baseline.normalization=none"],
+        ["compare=learning_rate", "search.space.learning_rate=[1, 0.5]", "reference=1"],
+        ["search.space.momentum={ choices = [0.0, 0.9], when = { optimizer = 'sgd' } }"],
+        ["search.space.nesterov={ value = true, when = { optimizer = ['sgd'] } }"],
+        ["search.space.epochs={ low = 4, high = 16, step = 4 }", "search.sampler=qmc"],
+        ["confirm.epochs=2", "confirm.baseline.epochs=2"],
+        ["search.space.epochs=2"],
+        ["execution.trial_timeout=90m", "execution.retries=0", "execution.num_gpus=0.5"],
+    ],
+    ids=lambda overrides: " ".join(overrides).partition("=")[0] or "plain",
+)
+def test_every_form_of_a_key_comes_back_from_its_record(sweep_file, parts, overrides):
+    read_back(load_sweep(sweep_file, parts, overrides), parts)
+
+
+@given(
+    options=st.dictionaries(
+        st.sampled_from(["units", "layers"]),
+        st.one_of(
+            st.booleans(),
+            st.integers(-5, 5),
+            st.floats(allow_nan=False, allow_infinity=False),
+            st.text("a.0é ", max_size=5),
+            st.dictionaries(st.text("a.0é ", max_size=5), st.floats(0, 1), max_size=3),
+        ),
+    ),
+    question=st.text(st.characters(exclude_categories=("C", "Z")), max_size=20),
+    rates=st.lists(st.floats(1e-6, 10), min_size=2, max_size=4, unique=True),
+)
+def test_whatever_options_hold_comes_back(parts, options, question, rates):
+    raw = {
+        "name": "any", "question": question, "compare": "learning_rate", "reference": rates[0],
+        "data": {"dataset": "digits"}, "model": {"name": "mlp", "options": options},
+        "search": {"trials": 3, "space": {
+            "normalization": "unit", "optimizer": "adam", "epochs": 4, "learning_rate": rates,
+        }},
+    }  # fmt: skip
+    assert read_back(load_sweep(raw, parts), parts).model.options == options
+
+
+def test_a_record_stays_what_it_was_when_it_was_written():
+    sweep = from_plain(WRITTEN)
+    assert json.dumps(to_plain(sweep)) == json.dumps(WRITTEN)
+    assert sweep.arms == (0.001, 0.1)
+    assert sweep.model.options == {"units": 32, "ceiling": {"0.001": 1.0, "a.b.c": 2.5}}
+    assert sweep.data.candidates == ("mnist", "digits")
+    assert sweep.confirm_epochs == 30
+    assert [d.name for d in sweep.search.space.active({"optimizer": "adam"})] == [
+        "normalization",
+        "learning_rate",
+        "optimizer",
+        "epochs",
+    ]
+
+
+def test_keys_that_older_records_lack_mean_what_they_meant():
+    older = {k: v for k, v in WRITTEN.items() if k not in ADDED and k not in OPTIONAL}
+    sweep = from_plain(older)
+    assert to_plain(sweep) == WRITTEN | dict.fromkeys(OPTIONAL)
+    assert changes(older | {k: WRITTEN[k] for k in OPTIONAL}, from_plain(WRITTEN)) == []
+
+
+NEEDED = [
+    key
+    for key, value in WRITTEN.items()
+    if key not in ADDED and key not in OPTIONAL and value != {} and "options" not in key
+]
+
+
+@pytest.mark.parametrize("key", [key for key in NEEDED if "space" not in key or key in SPACE])
+def test_a_record_that_lacks_a_key_is_damaged(key):
+    with pytest.raises((KeyError, TypeError)):
+        from_plain({k: v for k, v in WRITTEN.items() if k != key})
+
+
+def test_what_has_its_default_counts_as_not_given(sweep_file, parts):
+    """A short space goes with a baseline of more epochs, as long as no file asks for these."""
+    sweep = load_sweep(sweep_file, parts, ["search.space.epochs=2"])
+    given = as_file(from_plain(to_plain(sweep)))
+    assert "confirm" not in given
+    assert given.keys() == {"name", "question", "reference", "data", "search"}
+
+
+@pytest.fixture
+def base(sweep_file, parts):
+    return lambda *overrides: load_sweep(sweep_file, parts, overrides)
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("seed=9", "  seed: was 0, is 9"),
+        ("search.space.learning_rate.high=1.0", "  search.space.learning_rate.high: was 0.1, is 1.0"),
+        ("search.sampler=random", '  search.sampler: was "tpe", is "random"'),
+        ("data.train_size=500", "  data.train_size: was None, is 500"),
+        ("search.space.batch_size=[32]", '  search.space.batch_size: was "not there", is [32]'),
+        ("search.space.epochs.high=8", "  search.space.epochs.high: was 12, is 8"),
+        ("search.space.epochs.low=2", "  search.space.epochs.low: was 1, is 2"),
+        ("confirm.epochs=3", "  confirm.epochs: was None, is 3"),
+        ("execution.threads=2", "  execution.threads: was None, is 2"),
+    ],
+)  # fmt: skip
+def test_a_key_that_decides_what_is_found_may_not_change(base, override, line):
+    assert changes(base(), base(override)) == [line]
+    assert changes(to_plain(base()), base(override)) == [line]
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "search.trials=30", "search.trials=2", "confirm.seeds=20", "search.timeout=5",
+        'question="?"', "execution.retries=3", "execution.trial_timeout=1m",
+        "search.space.epochs.high=20", "confirm.epochs=20",
+    ],
+)  # fmt: skip
+def test_more_of_the_same_and_other_limits_are_no_change(base, override):
+    assert changes(base(), base(override)) == []
+
+
+def test_more_epochs_are_a_change_where_the_record_lists_them(base):
+    more = base("search.space.epochs.high=20")
+    assert changes(base(), more, more_epochs=False) == ["  search.space.epochs.high: was 12, is 20"]
+    listed, longer = (base(f"search.space.epochs={e}") for e in ("[1, 2]", "[1, 2, 8]"))
+    assert changes(listed, longer) == []
+    assert changes(longer, listed) == ["  search.space.epochs: was [1, 2, 8], is [1, 2]"]
+
+
+def test_all_changes_are_told_at_once_by_key(base):
+    lines = changes(base(), base("seed=9", "confirm.margin=0.05", "confirm.seeds=20"))
+    assert lines == ["  confirm.margin: was 0.002, is 0.05", "  seed: was 0, is 9"]
+
+
+def test_a_key_of_a_later_version_is_a_change(base):
+    later = {**to_plain(base()), "search.prior": 3}
+    assert from_plain(later) == base()
+    assert changes(later, base()) == ['  search.prior: was 3, is "not there"']
