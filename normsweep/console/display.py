@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from rich.console import Console
 
-from normsweep.analysis.tables import best_of_arms, settled
+from normsweep.analysis.trials import best_of_arms, settled
 from normsweep.console.screen import Screen
 from normsweep.parts.metrics import metric
 from normsweep.sweep.study_record import TrialRecord

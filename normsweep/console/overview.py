@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from normsweep.analysis.tables import best_of_arms, settled
+from normsweep.analysis.trials import best_of_arms, settled
 from normsweep.parts import metrics
 from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.search.plan import CONFIGURATIONS, Plan

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from normsweep.analysis.tables import arms_table, best_table
+from normsweep.analysis.trials import arm_summaries
+from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.formats import as_markdown, render
-from normsweep.reporting.verdict_cells import verdict_cells
+from normsweep.reporting.tables import arms_table, best_table
+from normsweep.reporting.verdict_text import verdict_cells
 from normsweep.reporting.words import unit_of_gaps
-from normsweep.sweep.schema import Sweep
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import opening
-
-if TYPE_CHECKING:
-    from normsweep.store.encoding import StudyInfo
 
 __all__ = ["Pages", "experiment_note", "note_figure"]
 
@@ -44,34 +39,26 @@ class Pages:
     """Of the figure that opens the report."""
 
 
-def experiment_note(
-    sweep: Sweep,
-    info: StudyInfo,
-    records: Sequence[TrialRecord],
-    pages: Pages,
-    verdicts: pd.DataFrame | None = None,
-) -> str:
+def experiment_note(record: StudyRecord, pages: Pages, verdicts: Sequence[Verdict] = ()) -> str:
     """The answer, the question, the verdicts, each arm's best trial with a link to its run. Markdown.
 
     The answer comes first: folded up, MLflow shows the first line alone.
 
     Args:
-        sweep: with the arms that ran.
-        info: the study as a whole.
-        records: the trials of its search.
+        record: of the study, with its trials.
         pages: what is linked to.
-        verdicts: the table of verdicts, where there is one yet.
+        verdicts: those that there are yet.
     """
-    table = pd.DataFrame() if verdicts is None else verdicts
-    by = metric(sweep.metric)
+    sweep, by = record.sweep, metric(record.sweep.metric)
+    answer = answer_sentence(verdicts, sweep.compare, str(sweep.reference))
     parts = [
-        f"**{as_markdown(answer_sentence(table, sweep.compare, str(sweep.reference), sweep.confirm.primary))}**",
+        f"**{as_markdown(answer)}**",
         as_markdown(sweep.question),
         _links({**pages.views, **({"the whole report": pages.report} if pages.report else {})}),
         f"![{opening(by.label)} after each epoch]({pages.figure})" if pages.figure else "",
-        _verdicts(table, unit_of_gaps(by)),
-        _best(sweep, info, records, pages),
-        _trials(sweep, info, records),
+        _verdicts(verdicts, unit_of_gaps(by)),
+        _best(record, pages),
+        _trials(record),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -98,17 +85,17 @@ def _links(places: Mapping[str, str]) -> str:
     return f"Open: {links}" if links else ""
 
 
-def _verdicts(table: pd.DataFrame, unit: str) -> str:
-    if not len(table):
+def _verdicts(verdicts: Sequence[Verdict], unit: str) -> str:
+    if not verdicts:
         return ""
-    cells = verdict_cells(table).filter(["question", "arm", "verdict", "gap", "interval"])
+    cells = verdict_cells(verdicts).filter(["question", "arm", "verdict", "gap", "interval"])
     cells = render(cells, "markdown").decode().rstrip()
     return f"## Verdicts{f', gaps in {unit}' if unit else ''}\n\n{cells}"
 
 
-def _best(sweep: Sweep, info: StudyInfo, records: Sequence[TrialRecord], pages: Pages) -> str:
-    best = best_table(records, [str(arm) for arm in sweep.arms], same=info.same)
-    by = metric(sweep.metric)
+def _best(record: StudyRecord, pages: Pages) -> str:
+    best = best_table(record.searched, record.arms, same=record.same)
+    by = metric(record.sweep.metric)
     columns = ["arm", f"val_{by.name}", "learning_rate", "optimizer", "epochs", "trial"]
     rows = zip(best["arm"], best["trial"], best["run_id"], strict=True)
     runs = [f"[{as_markdown(str(a))}, trial {n}]({pages.run(run)})" for a, n, run in rows if run]
@@ -123,12 +110,13 @@ def _best(sweep: Sweep, info: StudyInfo, records: Sequence[TrialRecord], pages: 
     return "\n\n".join(part for part in parts if part)
 
 
-def _trials(sweep: Sweep, info: StudyInfo, records: Sequence[TrialRecord]) -> str:
-    counts = arms_table(records, [str(arm) for arm in sweep.arms])
+def _trials(record: StudyRecord) -> str:
+    counts = arms_table(arm_summaries(record.searched, record.arms))
     counts = counts.filter(["arm", "trials", "complete", "diverged", "failed"])
-    data = info.data
+    data = record.data
+    assert data is not None
     return f"""## Trials
 
 {render(counts, "markdown").decode()}
-Data: {as_markdown(f"{data['name']} ({data['source']})")}, {data["train_images"]} training images. Reference arm:
-{as_markdown(str(sweep.reference))}. All tables: `python -m normsweep.export best --study-name {info.name}`"""
+Data: {as_markdown(f"{data.name} ({data.source})")}, {data.train_images} training images. Reference arm:
+{as_markdown(str(record.sweep.reference))}. All tables: `python -m normsweep.export best --study-name {record.name}`"""

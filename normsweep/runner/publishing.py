@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from normsweep.analysis.tables import best_of_arms
+from normsweep.analysis.trials import best_of_arms
 from normsweep.console.display import Display
 from normsweep.errors import StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
