@@ -36,12 +36,12 @@ def report(
     """
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
-    from normsweep.reporting.study_report import write_study_report
+    from normsweep.reporting.page import write_study_report
     from normsweep.store.storage import read_study
 
-    info, records = read_study(storage, study_name)
-    load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])
-    print(write_study_report(info, records, storage_option(storage), output))
+    record = read_study(storage, study_name)
+    load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
+    print(write_study_report(record, storage_option(storage), output))
     return 0
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.errors import StoreError, UserError
+from normsweep.parts.catalog import catalog
 from normsweep.reporting.answer import study_answer
-from normsweep.reporting.commands import confirm_command, report_commands
 from normsweep.reporting.evidence_tables import (
     configurations_table,
     curves_table,
@@ -31,6 +31,8 @@ from normsweep.reporting.page_tables import arms_of, configurations_of, speed_of
 from normsweep.reporting.tables import arms_table, best_table, trials_table
 from normsweep.reporting.verdict_text import verdict_tables
 from normsweep.reporting.words import PARTS, points
+from normsweep.sweep.loading import load_sweep, shipped_sweeps
+from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.study_record import DataFacts, StudyRecord
 from normsweep.text import counted, duration, opening, quoted
 
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["Facts", "report_tables", "write_report", "write_study_report"]
 
 TEMPLATES = Path(__file__).parent / "templates"
+GROWING = ("search.trials", "search.timeout", "confirm.seeds")
+"""Keys that a command may have raised since."""
+STEP = 10
+"""Seeds to add where nobody knows how many are missing."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +162,8 @@ def _facts(found: Evidence, storage: str) -> Facts:
         hours=seconds / 3600,
         warnings=(*found.warnings, *_unfinished(found)),
         explanations=explanations(found),
-        confirm_command=confirm_command(found, storage),
-        commands=tuple(report_commands(record, storage)),
+        confirm_command=_confirm_command(found, storage),
+        commands=_commands(record, storage),
     )
 
 
@@ -185,6 +191,34 @@ def _unfinished(found: Evidence) -> list[str]:
         f"the confirmation goes on: {len(new)} of its runs are not in this verdict, which comes "
         "with the last of them"
     ]
+
+
+def _confirm_command(found: Evidence, storage: str) -> str:
+    """The command that gives a verdict, or a more certain one."""
+    command = f"{_study_command(found.record)}{storage}"
+    if not found.record.analyses:
+        return f"{command} --phase confirm"
+    known = [v.further_seeds for v in found.primary if v.further_seeds is not None]
+    return f"{command} --set confirm.seeds={found.analysis.seeds + max(known, default=STEP)}"
+
+
+def _study_command(record: StudyRecord) -> str:
+    """The command of a shipped sweep as it is, else one in which the user's own has its place."""
+    name, own = record.sweep.name, to_plain(record.sweep)
+    if name in shipped_sweeps():
+        shipped = to_plain(load_sweep(name, catalog()))
+        if all(shipped.get(key) == own.get(key) for key in shipped if key not in GROWING):
+            return f"python -m normsweep.study {name}"
+    return f"python -m normsweep.study SWEEP.toml --study-name {name}"
+
+
+def _commands(record: StudyRecord, storage: str) -> tuple[str, ...]:
+    given = f" --study-name {record.name}{storage}"
+    return (
+        f"{_study_command(record)}{storage}",
+        f"python -m normsweep.report{given}",
+        f"python -m normsweep.export verdict{given} --format markdown",
+    )
 
 
 def _html(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from mlflow.entities import (
     Dataset,
@@ -18,7 +18,8 @@ from mlflow.entities import (
     RunTag,
 )
 
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.analysis.verdicts import Verdict
+from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import CONFIRM, Epoch, Result, Trial
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "params",
     "run_name",
     "trial_tags",
+    "verdict_metrics",
 ]
 
 
@@ -130,6 +132,11 @@ def final_metrics(record: TrialRecord) -> list[Metric]:
     return metrics(values, 0)
 
 
+def verdict_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """The gaps of one question, by arm, under names that MLflow takes."""
+    return {f"gap/{re.sub(r'[^A-Za-z0-9_. -]', '_', v.arm)}": v.gap.value for v in verdicts}
+
+
 def metrics(values: dict[str, float], step: int) -> list[Metric]:
     """MLflow's metrics of plain values at one step."""
     now = int(time.time() * 1000)
@@ -140,13 +147,13 @@ def metrics(values: dict[str, float], step: int) -> list[Metric]:
     ]
 
 
-def _dataset(data: Mapping[str, Any]) -> DatasetInput:
-    shape = {"train": data["train_images"], "test": data["test_images"], "classes": data["classes"]}
+def _dataset(data: DataFacts) -> DatasetInput:
+    shape = {"train": data.train_images, "test": data.test_images, "classes": data.classes}
     dataset = Dataset(
-        name=data["name"],
-        digest=data["digest"][:12],  # the whole one is in the source; the runs' table shows this
+        name=data.name,
+        digest=data.digest[:12],  # the whole one is in the source; the runs' table shows this
         source_type="normsweep",
-        source=json.dumps({"source": data["source"], "sha256": data["digest"]}),
+        source=json.dumps({"source": data.source, "sha256": data.digest}),
         profile=json.dumps(shape),
     )
     return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])

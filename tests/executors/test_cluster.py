@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.runner.survival import Survivor
 
 from normsweep.errors import ClusterError
 from normsweep.executors.inline import Inline
@@ -20,6 +19,7 @@ from normsweep.executors.ray_executor import Cluster
 from normsweep.parts.catalog import carried_parts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
+from tests.runner.survival import Survivor
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
+
 from tests.runner.survival import Survivor
 
 SHORT = ("--phase", "search", "--n-trials", "2")

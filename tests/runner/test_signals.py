@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+
 from tests.runner.survival import EXECUTORS, Survivor
 
 SIGNALS = {

@@ -12,9 +12,9 @@ from collections import Counter
 import numpy as np
 import optuna
 import pytest
-from tests.runner.survival import EXECUTORS, Survivor
 
 from normsweep.sweep.trial import Status
+from tests.runner.survival import EXECUTORS, Survivor
 
 KILLS = 50
 
