@@ -95,7 +95,7 @@ def run(
     Warns:
         UserWarning: no trial has a score, or MLflow lacks a part of what is recorded.
     """
-    from normsweep.console.screen import make_console
+    from normsweep.console.screen import make_console, screen
     from normsweep.parts import models
     from normsweep.parts.catalog import read_sweep
     from normsweep.runner.session import Settings, run_study
@@ -129,7 +129,8 @@ def run(
             sweep_file=_file(sweep),
             overrides=tuple(f"{key}={value}" for key, value in settings.items()),
         )
-        whole = run_study(read, place, console or make_console(quiet))
+        with screen(console or make_console(quiet)) as shown:
+            whole = run_study(read, place, shown)
     if not whole:
         warnings.warn(
             f"study {read.name}: no trial has a score, or MLflow lacks a part of what is recorded; "

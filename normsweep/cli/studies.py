@@ -17,12 +17,11 @@ from normsweep.urls import STORAGE, TRACKING, storage_option, tracking_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
     from normsweep.runner.removal import Doomed
     from normsweep.runner.rerun import Rerun
     from normsweep.store.encoding import StudyInfo
     from normsweep.sweep.study_record import TrialRecord
+    from normsweep.sweep.trial import Epoch
 
 __all__ = ["delete", "gc", "list_studies", "rerun", "show"]
 
@@ -42,7 +41,7 @@ Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do not 
 def list_studies(storage: str) -> None:
     """Print the studies of a database: status, trials, best, age."""
     from normsweep.console.overview import overview, studies_table
-    from normsweep.console.screen import print_table
+    from normsweep.console.screen import print_table, screen
     from normsweep.store.locks import holder
     from normsweep.store.storage import read_studies
 
@@ -52,7 +51,8 @@ def list_studies(storage: str) -> None:
         for info, records in read_studies(storage)
     ]
     if rows:
-        print_table(_console(), studies_table(rows), "")
+        with screen():
+            print_table(studies_table(rows), "")
 
 
 def show(
@@ -65,16 +65,18 @@ def show(
     tracking_uri: TrackingUri = TRACKING,
 ) -> int:
     """Show a study, or all that is recorded of one of its trials."""
+    from normsweep.console.screen import screen
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
     from normsweep.store.storage import read_study
 
     info, records = read_study(storage, study)
     load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])
-    if trial is None:
-        _show_study(info, records, storage, tracking_uri)
-    else:
-        _show_trial(info, _record(info, records, trial), storage)
+    with screen():
+        if trial is None:
+            _show_study(info, records, storage, tracking_uri)
+        else:
+            _show_trial(info, _record(info, records, trial), storage)
     return 0
 
 
@@ -97,6 +99,7 @@ def rerun(
 
     Nothing is recorded. Exit status 0: bit for bit the same; 1: it is not, and what differs is said.
     """
+    from normsweep.console.screen import say, screen
     from normsweep.parts import metrics, models, normalizations, optimizers
     from normsweep.parts.catalog import load_plugins
     from normsweep.parts.metrics import metric
@@ -115,23 +118,17 @@ def rerun(
     load_plugins(plugins, needed)
     if record.result is None:
         raise StoreError(f"trial {trial} of {study}: still runs; legal: one that has ended")
-    console = _console()
     known = {epoch.epoch: epoch.value for epoch in record.result.curve}
     by = metric(again.metric).label
-    outcome = train_again(
-        info,
-        record,
-        ROOT,
-        data_dir,
-        device,
-        lambda e: _say(
-            console,
-            f"epoch {e.epoch}: validation {by} {e.value:.6f}, "
-            f"recorded {known.get(e.epoch, float('nan')):.6f}",
-        ),
-    )
-    for line in _outcome_lines(outcome):
-        _say(console, line)
+
+    def told(epoch: Epoch) -> None:
+        was = known.get(epoch.epoch, float("nan"))
+        say(f"epoch {epoch.epoch}: validation {by} {epoch.value:.6f}, recorded {was:.6f}")
+
+    with screen():
+        outcome = train_again(info, record, ROOT, data_dir, device, told)
+        for line in _outcome_lines(outcome):
+            say(line)
     return 0 if outcome.same else 1
 
 
@@ -214,14 +211,14 @@ def _show_study(
     info: StudyInfo, records: Sequence[TrialRecord], storage: str, tracking_uri: str
 ) -> None:
     from normsweep.console.overview import overview
-    from normsweep.console.screen import print_table
+    from normsweep.console.screen import print_table, say
     from normsweep.reporting.answer import study_answer, verdict_lines
     from normsweep.reporting.study_report import study_evidence
     from normsweep.reporting.study_tables import ARMS, brief_table
     from normsweep.runner.publishing import model_uris
     from normsweep.store.locks import holder
 
-    console, held = _console(), holder(storage, info.name)
+    held = holder(storage, info.name)
     seen = overview(info, records, bool(held), time.time())
     facts = {
         "question": info.sweep["question"],
@@ -233,48 +230,47 @@ def _show_study(
         "model": info.sweep["model.name"],
         "models": ", ".join(model_uris(info).values()),
     }
-    _say(console, info.name)
+    say(info.name)
     for name, value in facts.items():
         if value:
-            _say(console, f"  {name:10}{value}")
+            say(f"  {name:10}{value}")
     if not info.begun:
         return
     columns = ["arm", "trial", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds"]
     best = brief_table(info, records, "best", columns)
-    print_table(console, best, "best trial of each arm")
+    print_table(best, "best trial of each arm")
     arms = brief_table(info, records, "arms", ARMS)
-    print_table(console, arms, "all trials of each arm, of the search")
+    print_table(arms, "all trials of each arm, of the search")
     if info.looks:
         found = study_evidence(info, records)
-        print_table(console, verdict_lines(found.verdicts), "verdicts")
-        _say(console, study_answer(found))
+        print_table(verdict_lines(found.verdicts), "verdicts")
+        say(study_answer(found))
     given = storage_option(storage)
     for line in (
         f"normsweep show {info.name} TRIAL{given}",
         f"normsweep ui --study-name {info.name}{tracking_option(tracking_uri)}",
         f"normsweep delete {info.name}{given}{tracking_option(tracking_uri)}",
     ):
-        _say(console, f"  {line}")
+        say(f"  {line}")
 
 
 def _show_trial(info: StudyInfo, record: TrialRecord, storage: str) -> None:
     from normsweep.analysis.tables import epochs_table
     from normsweep.console.overview import trial_lines
-    from normsweep.console.screen import print_table
+    from normsweep.console.screen import print_table, say
 
-    console = _console()
-    _say(console, f"trial {record.trial.number} of {info.name}")
+    say(f"trial {record.trial.number} of {info.name}")
     for name, value in trial_lines(record):
         indented = value.strip().replace("\n", f"\n{'':30}")
-        _say(console, f"  {name:28}{indented}")
+        say(f"  {name:28}{indented}")
     curve = epochs_table([record]).drop(columns=["trial", "arm"])
     if len(curve):
-        print_table(console, curve, "curve")
+        print_table(curve, "curve")
     named = info.sweep.get("plugins") or ()
     modules = [named] if isinstance(named, str) else named
     plugins = f" --plugins {' '.join(modules)}" if modules else ""
     command = f"normsweep rerun {info.name} {record.trial.number}{plugins}{storage_option(storage)}"
-    _say(console, f"to train it again, with nothing recorded:\n  {command}")
+    say(f"to train it again, with nothing recorded:\n  {command}")
 
 
 def _outcome_lines(outcome: Rerun) -> list[str]:
@@ -296,13 +292,3 @@ def _outcome_lines(outcome: Rerun) -> list[str]:
         else ", though device, threads and versions are the same"
     )
     return [*lines, f"not the same curve: what differs is epoch {epochs}{why}"]
-
-
-def _console() -> Console:
-    from normsweep.console.screen import Screen
-
-    return Screen()
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

@@ -7,10 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
-
 from normsweep.analysis.evidence import Evidence
-from normsweep.console.screen import Screen, print_table
+from normsweep.console.screen import print_table, say, warn
 from normsweep.errors import StudyStopped, TrackingFailed
 from normsweep.parts import models
 from normsweep.parts.metrics import metric
@@ -28,7 +26,7 @@ from normsweep.store.optuna_tables import Study
 from normsweep.store.study_store import Archive
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import SEARCH
-from normsweep.text import masked, printable
+from normsweep.text import masked
 from normsweep.tracking.tracker import Tracker
 from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 from normsweep.urls import tracking_option
@@ -73,12 +71,12 @@ def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     return write
 
 
-def write_note(search: Search, tracker: Tracker, background: Background, console: Console) -> None:
+def write_note(search: Search, tracker: Tracker, background: Background) -> None:
     """The same where the study was interrupted; told where MLflow has not got it."""
     try:
         background.call(prepare_pages(search, tracker))
     except TrackingFailed as error:
-        _say(console, f"the experiment's note was not written: {error}")
+        say(f"the experiment's note was not written: {error}")
 
 
 def _searched(search: Search) -> list[str]:
@@ -99,9 +97,7 @@ def _pages(info: StudyInfo, tracker: Tracker) -> Pages:
     return Pages(run=tracker.run_page, views=views, models=model_uris(info))
 
 
-def write_ending(
-    study: Study, search: Search, root: Path, storage: str, console: Console
-) -> Ending:
+def write_ending(study: Study, search: Search, root: Path, storage: str) -> Ending:
     """The verdict on the console, the report in a folder.
 
     Raises:
@@ -110,7 +106,7 @@ def write_ending(
     archive = Archive(study)
     info, records = archive.info, archive.records()
     found = study_evidence(info, records)
-    print_verdict(found, search, console)
+    print_verdict(found, search)
     folder = root / "reports" / info.name
     try:
         page = write_report(report_content(info, records, storage, found), folder)
@@ -119,7 +115,7 @@ def write_ending(
             f"{folder}: the report cannot be written: {error.strerror or error}; mend that, and run "
             "the same command again: every trial is recorded"
         ) from None
-    _say(console, f"report: {page}")
+    say(f"report: {page}")
     return Ending(info, [r for r in records if r.trial.phase == SEARCH], found, page)
 
 
@@ -142,29 +138,27 @@ def deliver_ending(ending: Ending, search: Search, tracker: Tracker) -> None:
     )
 
 
-def print_verdict(found: Evidence, search: Search, console: Console) -> None:
+def print_verdict(found: Evidence, search: Search) -> None:
     """The answer in a sentence, and each question's verdict in a line."""
     declared = found.declared
     if not len(found.verdicts):
         if not search.left:
-            _say(console, "no verdict yet: --phase confirm, or the same command, gives one")
+            say("no verdict yet: --phase confirm, or the same command, gives one")
         return
     print_table(
-        console,
         verdict_lines(found.verdicts),
         f"{search.sweep.name}: does it catch up with {declared.reference}? (* the question asked)",
     )
-    _say(console, study_answer(found))
+    say(study_answer(found))
     first = found.verdicts.iloc[0]
-    _say(
-        console,
+    say(
         f"  gaps are arm − {declared.reference} in {unit_of_gaps(declared.metric)}, with the interval for new seeds and "
         f"new images; {first['images']} test images, margin "
         f"{points(declared.margin, sign=False, by=declared.metric)}, "
         f"look {first['look']}; {first['method']}",
     )
     for warning in dict.fromkeys(_warnings(found)):
-        _say(console, f"  mind: {warning}")
+        say(f"  mind: {warning}")
 
 
 def _warnings(found: Evidence) -> list[str]:
@@ -182,51 +176,49 @@ def _gaps(found: Evidence) -> dict[str, float]:
     }
 
 
-def print_tables(search: Search, console: Console) -> None:
+def print_tables(search: Search) -> None:
     """Each arm's best trial, and how the arms' trials ended."""
     info, records = search.info, search.records()
     best = brief_table(info, records, "best", BEST)
-    print_table(console, best, f"{search.sweep.name}: best trial of each arm")
+    print_table(best, f"{search.sweep.name}: best trial of each arm")
     arms = brief_table(info, records, "arms", ARMS)
-    print_table(console, arms, "all trials of each arm")
+    print_table(arms, "all trials of each arm")
 
 
-def print_reuse(records: Sequence[TrialRecord], console: Console) -> None:
+def print_reuse(records: Sequence[TrialRecord]) -> None:
     """How many epochs were trained, where some did not have to be."""
     results = [r.result for r in records if r.result is not None]
     total, reused = sum(len(r.curve) for r in results), sum(r.reused for r in results)
     if reused:
-        _say(
-            console,
+        say(
             f"of {total} epochs {total - reused} were trained: {reused} are taken over from "
             "trials that begin the same",
         )
 
 
-def print_missing(search: Search, searched: bool, console: Console) -> bool:
+def print_missing(search: Search, searched: bool) -> bool:
     """Say what the search lacks; whether it brought a score. `searched`: in this command."""
     if search.left and not searched:
-        _say(console, f"the search has {search.left} of {search.total} trials left")
+        say(f"the search has {search.left} of {search.total} trials left")
     elif search.left and search.sweep.search.timeout is not None:
-        _say(
-            console,
+        say(
             f"stopped at the time limit of {search.sweep.search.timeout:g} s with {search.left} of "
             f"{search.total} trials left: the same command goes on",
         )
     scored = any(r.result is not None and r.result.status.scored for r in search.records())
     if not scored and not search.left:
-        _warn(console, "no trial has a score: the column error of `export trials` says why")
+        warn("no trial has a score: the column error of `export trials` says why")
     return scored or bool(search.left)
 
 
-def print_lacking(study: str, lacking: Sequence[str], options: str, console: Console) -> None:
+def print_lacking(study: str, lacking: Sequence[str], options: str) -> None:
     """Say what MLflow lacks, and the command that delivers it; `options` names the stores."""
-    _warn(console, f"MLflow lacks {', '.join(lacking)}; the record has all of it")
-    _warn(console, "when MLflow can be reached, run the same command; for the trials alone:")
-    _say(console, f"  normsweep sync --study-name {study}{options}")
+    warn(f"MLflow lacks {', '.join(lacking)}; the record has all of it")
+    warn("when MLflow can be reached, run the same command; for the trials alone:")
+    say(f"  normsweep sync --study-name {study}{options}")
 
 
-def print_next(search: Search, storage: str, tracker: Tracker, console: Console) -> None:
+def print_next(search: Search, storage: str, tracker: Tracker) -> None:
     """The next commands to try; `storage` is the option that they need, or empty."""
     name, given = search.sweep.name, storage
     lines = [
@@ -236,21 +228,10 @@ def print_next(search: Search, storage: str, tracker: Tracker, console: Console)
         f"  python -m normsweep.export verdict --study-name {name}{given} --format latex",
     ]
     if uris := model_uris(search.info):
-        _say(console, f"models, for mlflow.pyfunc.load_model: {', '.join(uris.values())}")
+        say(f"models, for mlflow.pyfunc.load_model: {', '.join(uris.values())}")
     if not tracker.address:
         lines.append(f"  normsweep ui --study-name {name}{tracking_option(tracker.uri)}")
     else:
         lines.append(f"  open {masked(tracker.address)}/{tracker.page}")
     for line in lines:
-        _say(console, line)
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
-
-
-def _warn(console: Console, line: str) -> None:
-    if isinstance(console, Screen):
-        console.warn(line)
-        return
-    console.print(printable(line), markup=False, highlight=False, style="bold red")
+        say(line)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from normsweep.console.display import Display
 from normsweep.console.live_display import make_display
+from normsweep.console.screen import say
 from normsweep.errors import NormsweepError, StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
 from normsweep.parts import models
@@ -75,11 +76,9 @@ class Running:
         Returns:
             Whether MLflow has all of it, and the search brought a score.
         """
-        search, console = self.search, self.console
+        search = self.search
         if not search.left:
-            console.print(
-                f"study {search.sweep.name} is done: {search.total} of {search.total} trials"
-            )
+            say(f"study {search.sweep.name} is done: {search.total} of {search.total} trials")
         self.background.put(prepare_pages(search, self.tracker))
         lacking: list[str] = []
         try:
@@ -92,22 +91,22 @@ class Running:
         except BaseException:
             self.background.hurry()
             with contextlib.suppress(StudyStopped):  # it would stand before what is wrong
-                write_note(search, self.tracker, self.background, console)
+                write_note(search, self.tracker, self.background)
             raise
-        print_tables(search, console)
-        print_reuse(Archive(self.study).records(), console)
+        print_tables(search)
+        print_reuse(Archive(self.study).records())
         lacking += self._close(reachable=not lacking)
-        print_next(search, self.storage, self.tracker, console)
-        scored = print_missing(search, wanted != CONFIRM, console)
+        print_next(search, self.storage, self.tracker)
+        scored = print_missing(search, wanted != CONFIRM)
         if lacking:
             options = self.storage + tracking_option(self.tracker.uri)
-            print_lacking(search.sweep.name, lacking, options, console)
+            print_lacking(search.sweep.name, lacking, options)
         return scored and not lacking
 
     def _close(self, reachable: bool) -> list[str]:
         """Write the verdict and the report; what MLflow lacks of them."""
         with self.signals.waiting():
-            ending = write_ending(self.study, self.search, self.root, self.storage, self.console)
+            ending = write_ending(self.study, self.search, self.root, self.storage)
             if not reachable:
                 return ["the report"]
             try:

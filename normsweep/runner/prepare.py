@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from normsweep.console.overview import plan_lines
+from normsweep.console.screen import say
 from normsweep.errors import DataError, StoreError
 from normsweep.executors.protocol import Executor
 from normsweep.parts import datasets, models
@@ -158,7 +157,7 @@ def _epoch_seconds(findings: Findings, batch_size: int) -> float:
     return steps * findings.seconds_per_step
 
 
-def print_plan(prepared: Prepared, about: Mapping[str, Any], console: Console) -> None:
+def print_plan(prepared: Prepared, about: Mapping[str, Any]) -> None:
     """The plan, with what the survey found."""
     findings = prepared.findings
     plan = Plan(
@@ -172,4 +171,4 @@ def print_plan(prepared: Prepared, about: Mapping[str, Any], console: Console) -
         confirm_seconds=prepared.confirm_seconds,
     )
     for line in plan_lines(plan):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(line)

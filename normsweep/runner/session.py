@@ -54,7 +54,7 @@ def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
         executor.provide(data.digest)
         sweep = identified(sweep, data, executor, signals)
         prepared = prepare(sweep, data, executor, settings.device, signals, measure=True)
-        print_plan(prepared, about, console)
+        print_plan(prepared, about)
 
 
 def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
@@ -95,7 +95,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         if search is None or search.left:
             ready_store(settings.tracking_uri)
             prepared = prepare(sweep, data, executor, settings.device, signals)
-            print_plan(prepared, about, console)
+            print_plan(prepared, about)
             begin(study, about, prepared.findings.same, threads)
             where = replace(where, machine=prepared.findings.machine)
             search = search or Search(study, prepared.sweep, data)

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from normsweep.analysis.tables import best_of_arms, best_table
+from normsweep.console.screen import screen
 from normsweep.errors import DataError, SweepError
 from normsweep.parts.catalog import catalog
 from normsweep.reporting.study_report import study_evidence
@@ -53,7 +54,8 @@ def place(folder: Path, *overrides: str, name: str = "loss.toml", phase: PhaseNa
     storage, tracking = (f"sqlite:///{folder}/{db}.db" for db in ("optuna", "mlflow"))
     settings = Settings(storage, tracking, executor="inline", root=folder / "mlruns", phase=phase)
     console = Console(record=True, width=200, file=(folder / "printed").open("w"))
-    run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
+    with screen(console):
+        run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
     info, records = read_study(storage, None)
     return SimpleNamespace(
         folder=folder, storage=storage, tracking=tracking, info=info, records=records,
