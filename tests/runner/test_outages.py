@@ -28,7 +28,7 @@ SLOW_EPOCHS = ("--set", "model.options.seconds=0.2")
 def sync(study: Survivor) -> str:
     """What `normsweep sync` says."""
     command = [
-        sys.executable, "-c", "from normsweep.cli.main import main; main()", "sync", "--study-name", "survivor",
+        sys.executable, "-m", "normsweep", "sync", "--study-name", "survivor",
         "--storage", study.storage, "--tracking-uri", study.tracking,
     ]  # fmt: skip
     done = subprocess.run(command, cwd=study.folder, capture_output=True, text=True, check=False)
