@@ -13,6 +13,7 @@ from normsweep.errors import SweepError
 from normsweep.parts import models, optimizers
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Trial
+from normsweep.text import reason
 from normsweep.training.compiled_network import build_network, model_digest
 from normsweep.training.engine import Engine
 from normsweep.training.preprocessing import Front, fit_front, split
@@ -149,8 +150,8 @@ def _refused(
     kind: str, name: str, options: Mapping[str, Any], what: str, error: Exception
 ) -> SweepError:
     given = ", ".join(f"{key} = {value}" for key, value in options.items()) or "no options"
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return SweepError(f"{kind} {name}: cannot be built{what} with {given}: {reason}")
+    why = reason(error, kind=True)
+    return SweepError(f"{kind} {name}: cannot be built{what} with {given}: {why}")
 
 
 def _step_seconds(engine: Engine, trial: Trial) -> float:
