@@ -36,6 +36,7 @@ from normsweep.store.locks import Hold
 from normsweep.store.storage import open_study
 from normsweep.store.study_store import begin
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.engine import Finished
@@ -54,10 +55,10 @@ learning_rate = {{ low = 1e-4, high = 1e-1, log = true }}
 optimizer = ["sgd", "adam"]
 epochs = {EPOCHS}
 """
-DATA = {
-    "name": "digits", "source": "benchmark", "digest": "0" * 64, "train_images": 1150,
-    "test_images": 360, "classes": 10,
-}  # fmt: skip
+DATA = DataFacts(
+    name="digits", source="benchmark", digest="0" * 64, train_images=1150,
+    test_images=360, classes=10,
+)  # fmt: skip
 
 app = App(
     name="python -m benchmarks.driver_cost",
@@ -161,8 +162,8 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
     sweep = load_sweep(work / "cost.toml", catalog(), overrides)
     study = open_study(storage, name, sweep)
     begin(study, DATA, {})
-    search = Search(study, sweep, DataKey("digits", DATA["digest"], 0.2))
-    tracker = Tracker(tracking, name, search.info.id, work / "artifacts", {})
+    search = Search(study, sweep, DataKey("digits", DATA.digest, 0.2))
+    tracker = Tracker(tracking, name, search.head.id, work / "artifacts", {})
     console, executor = Console(file=io.StringIO()), Simulated()
     where = Result(-1, Status.INTERRUPTED, chance=0.1)
     with (

@@ -83,7 +83,7 @@ def _first_step(folder: Path) -> float:
     (folder / "first.toml").write_text(SWEEP.replace("NAME", name))
     began = time.time()
     seconds(folder, ["-m", "normsweep.study", "first.toml", "--phase", "search"])
-    _, records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", name)
+    records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", name).trials
     first = records[0].result
     assert first is not None
     return first.started + first.seconds - began

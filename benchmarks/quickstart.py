@@ -78,7 +78,7 @@ def search(folder: Path, trials: int, precision: str) -> tuple[float, list[dict[
         f"model.precision={precision}",
     ]
     took = seconds(folder, ["-m", "normsweep.study", "quickstart", *options])
-    _, records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", "quickstart")
+    records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", "quickstart").trials
     return took, [configuration(record) for record in records]
 
 

@@ -115,7 +115,7 @@ def _ours(folder: Path, images: int, epochs: int, seeds: int) -> tuple[float, Cu
     }
     sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     took = seconds(folder, ["-m", "normsweep.study", "mnist_epochs", *sets])
-    _, records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", "mnist_epochs")
+    records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", "mnist_epochs").trials
     curves: dict[tuple[str, int], list[float]] = {}
     for record in records:
         if record.trial.phase == CONFIRM and record.result is not None:

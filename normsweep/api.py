@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.store.encoding import StudyInfo
-    from normsweep.sweep.study_record import TrialRecord
+    from normsweep.sweep.study_record import StudyRecord
 
 __all__ = ["Study", "Verdict", "load", "run"]
 
@@ -204,7 +203,7 @@ class Study:
         """
         from normsweep.reporting.study_tables import confirmed_evidence
 
-        return _verdict(confirmed_evidence(*self._read(), storage_option(self.storage)))
+        return _verdict(confirmed_evidence(self._read(), storage_option(self.storage)))
 
     def report(self, folder: str | Path | None = None) -> Path:
         """Write the report, one page with its figures and tables; the page's path.
@@ -219,9 +218,9 @@ class Study:
         from normsweep.reporting.study_report import write_study_report
 
         place = None if folder is None else Path(folder)
-        return write_study_report(*self._read(), storage_option(self.storage), place)
+        return write_study_report(self._read(), storage_option(self.storage), place)
 
-    def _read(self) -> tuple[StudyInfo, list[TrialRecord]]:
+    def _read(self) -> StudyRecord:
         from normsweep.store.storage import read_study
 
         return read_study(self.storage, self.name)
@@ -229,22 +228,22 @@ class Study:
     def _table(self, name: str, top: int | None = None) -> pd.DataFrame:
         from normsweep.reporting.study_tables import study_table
 
-        return study_table(*self._read(), name, top)
+        return study_table(self._read(), name, top)
 
     def _repr_html_(self) -> str:
+        from normsweep.analysis.evidence import evidence
         from normsweep.reporting.formats import render
-        from normsweep.reporting.study_report import study_evidence
         from normsweep.reporting.study_tables import brief_table
 
-        info, records = self._read()
-        head = f"<h4>{escape(printable(info.name))}</h4>"
-        question = escape(printable(str(info.sweep.get("question", ""))))
-        if not info.begun:
+        record = self._read()
+        head = f"<h4>{escape(printable(record.name))}</h4>"
+        question = escape(printable(record.sweep.question))
+        if not record.begun:
             return f"{head}<p>{question}</p><p>No trial yet.</p>"
         shown = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "trial"]
-        best = brief_table(info, records, "best", shown)
+        best = brief_table(record, "best", shown)
         return (
-            f"{head}<p>{question}</p>{_verdict(study_evidence(info, records))._repr_html_()}"
+            f"{head}<p>{question}</p>{_verdict(evidence(record))._repr_html_()}"
             f"<p>Each arm's best trial of the search; stored in {escape(masked(self.storage))}</p>"
             f"{render(best, 'html').decode()}"
         )

@@ -82,9 +82,9 @@ def _table(
     from normsweep.reporting.verdict_cells import verdict_cells
     from normsweep.store.storage import read_study
 
-    info, records = read_study(storage, study_name)
-    load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])
-    found = study_table(info, records, table, top, storage_option(storage))
+    record = read_study(storage, study_name)
+    load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
+    found = study_table(record, table, top, storage_option(storage))
     short = table == "verdict" and format_ in ("markdown", "latex")
     return verdict_cells(found) if short else found
 

@@ -39,9 +39,9 @@ def report(
     from normsweep.reporting.study_report import write_study_report
     from normsweep.store.storage import read_study
 
-    info, records = read_study(storage, study_name)
-    load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])
-    print(write_study_report(info, records, storage_option(storage), output))
+    record = read_study(storage, study_name)
+    load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
+    print(write_study_report(record, storage_option(storage), output))
     return 0
 
 

@@ -132,7 +132,7 @@ def test_a_study_and_a_trial_are_shown_in_full_with_the_command_that_trains_it_a
     shown = says(0, "show", "daily")
     for text in ("Is the planted truth found?", "best trial of each arm", "verdicts", "does not catch up"):  # fmt: skip
         assert text in shown
-    record = read_study(stores(place)[1], "daily")[1][3]
+    record = read_study(stores(place)[1], "daily").trials[3]
     shown = says(0, "show", "daily", "3")
     for text in (record.trial.fingerprint, record.trial.data.digest, record.run_id):
         assert text in shown
@@ -151,7 +151,7 @@ def test_text_from_a_store_drives_no_terminal(says, place):
 @pytest.mark.parametrize("phase", ["search", "confirm"])
 def test_a_trial_that_is_run_again_gives_the_same_curve_and_changes_no_record(says, place, phase):
     before = {path: path.read_bytes() for path in place.rglob("*.db")}
-    trials = [r.trial.number for r in read_study(stores(place)[1], "daily")[1] if r.trial.phase == phase]  # fmt: skip
+    trials = [r.trial.number for r in read_study(stores(place)[1], "daily").trials if r.trial.phase == phase]  # fmt: skip
     assert "the same curve, bit for bit: " in says(0, "rerun", "daily", str(trials[1]))
     assert {path: path.read_bytes() for path in place.rglob("*.db")} == before
 
@@ -267,6 +267,8 @@ def test_a_verbose_study_has_a_line_an_epoch_and_no_colour_where_none_is_wanted(
         [sys.executable, "-m", "normsweep.study", "daily.toml", *LOUDNESS, "-v", *stores(place)],
         cwd=place, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    epochs = sum(len(r.result.curve) for r in read_study(stores(place)[1], "loud")[1] if r.result)
+    epochs = sum(
+        len(r.result.curve) for r in read_study(stores(place)[1], "loud").trials if r.result
+    )
     assert len(re.findall(r"trial \d \w+: epoch \d/\d loss", done.stdout)) == epochs
     assert not re.search("\x1b\\[[0-9;]*3[0-9]", done.stdout)

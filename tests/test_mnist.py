@@ -18,7 +18,7 @@ def test_after_four_epochs_lenet_on_raw_pixels_is_behind(tmp_path: Path):
         pytest.skip("NORMSWEEP_DATA does not name the folder of mnist.npz")
     command = [sys.executable, "-m", "normsweep.study", "original"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    _, records = read_study(f"sqlite:///{tmp_path}/mlruns/optuna.db", "original")
+    records = read_study(f"sqlite:///{tmp_path}/mlruns/optuna.db", "original").trials
     scores = {r.trial.arm: r.result.score for r in records if r.result}
     assert scores["unit"] >= 0.985
     assert scores["none"] < scores["unit"]

@@ -27,9 +27,8 @@ from normsweep import study
 from normsweep.cli import main
 from normsweep.parts.dataset import Dataset
 from normsweep.shell import run
-from normsweep.store.encoding import StudyInfo
 from normsweep.store.storage import read_study
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -70,7 +69,7 @@ class Seen:
     tracking: str
 
     @property
-    def record(self) -> tuple[StudyInfo, list[TrialRecord]]:
+    def record(self) -> StudyRecord:
         return read_study(self.storage, "seen")
 
 
@@ -221,8 +220,9 @@ def test_the_table_is_sorted_by_validation_accuracy_and_has_the_columns_that_mat
 
 @needs_browser
 def test_a_run_and_the_registered_model_show_what_they_are(seen, mlflow_page, opened):
-    info, records = seen.record
-    run_id = next(r.run_id for r in records if r.trial.number == info.models["none"]["trial"])
+    record = seen.record
+    trial = record.models["none"].trial
+    run_id = next(r.run_id for r in record.trials if r.trial.number == trial)
     experiment = mlflow_page.split("/experiments/")[1].split("/")[0]
     page = opened(sibling(mlflow_page, f"#/experiments/{experiment}/runs/{run_id}"))
     for text in ("normsweep.best_of_arm", "final/val_accuracy", "learning_rate"):
@@ -252,17 +252,17 @@ def test_a_server_is_told_by_its_page_and_none_is_started(seen, mlflow_page, cap
 def test_the_registered_models_take_raw_pixels(seen, monkeypatch):
     import mlflow
 
-    info, client = seen.record[0], MlflowClient(tracking_uri=seen.tracking)
-    data = Dataset.open(seen.folder / "mlruns" / "data", info.data["digest"])
+    record, client = seen.record, MlflowClient(tracking_uri=seen.tracking)
+    data = Dataset.open(seen.folder / "mlruns" / "data", record.data.digest)
     images = data.x_test.reshape(-1, *data.sample_shape)
     before = mlflow.get_tracking_uri()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # taken back at the end: MLflow sets it, too
     mlflow.set_tracking_uri(seen.tracking)
     try:
-        for arm in info.arms:
+        for arm in record.arms:
             model = mlflow.pyfunc.load_model(f"models:/seen@{arm}")
             version = client.get_model_version_by_alias("seen", arm)
-            assert version.tags["normsweep.model_id"] == info.models[arm]["model_id"]
+            assert version.tags["normsweep.model_id"] == record.models[arm].model_id
             predicted = np.asarray(model.predict(images))
             assert predicted.shape == (len(data.y_test), 10)
             assert np.allclose(predicted.sum(axis=1), 1.0, atol=1e-4)

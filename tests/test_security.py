@@ -98,7 +98,7 @@ class Study:
 
     def _recorded(self) -> bool:
         try:
-            return any(r.result for r in read_study(self.storage, "guarded")[1])
+            return any(r.result for r in read_study(self.storage, "guarded").trials)
         except Exception:  # not made yet
             return False
 
@@ -140,7 +140,7 @@ def test_a_secret_is_in_no_output_no_store_no_file_and_no_worker(study, mlflow_s
     environment = {"OPTUNA_STORAGE": study.storage, "MLFLOW_TRACKING_URI": study.tracking}
     assert study.run(**environment) == 0, study.output
     assert 'export best --study-name guarded --storage "$OPTUNA_STORAGE"' in study.output
-    statuses = [r.result.status for r in read_study(study.storage, "guarded")[1] if r.result]
+    statuses = [r.result.status for r in read_study(study.storage, "guarded").trials if r.result]
     assert statuses.count(Status.CRASHED) == statuses.count(Status.COMPLETE) == 4
     assert study.output.count(": crashed: Traceback") == 4
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from normsweep.analysis.confirm_runs import Confirmed
 from normsweep.analysis.questions import PUT, Declared
 from normsweep.analysis.tables import settled
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, Configuration, TrialRecord
 from normsweep.sweep.trial import Status
 
@@ -25,7 +26,7 @@ FEW = 20
 
 
 def general_cautions(
-    sweep: Mapping[str, Any],
+    sweep: Sweep,
     arms: Sequence[str],
     records: Sequence[TrialRecord],
     test_counts: Sequence[int] = (),
@@ -34,8 +35,8 @@ def general_cautions(
 
     `records` are those of its search, `test_counts` how many test images each class has.
     """
-    found = [*_of_metric(metric(sweep["metric"]), test_counts)]
-    size = sweep.get("data.train_size")
+    found = [*_of_metric(metric(sweep.metric), test_counts)]
+    size = sweep.data.train_size
     if size is not None:
         found.append(f"a subset of the data: {size:,} training images, validation included")
     trials = {arm: _ended(arm, records) for arm in arms}
@@ -63,9 +64,7 @@ def _of_metric(by: Metric, test_counts: Sequence[int]) -> Iterator[str]:
         )
 
 
-def cautions(
-    sweep: Mapping[str, Any], declared: Declared, found: Confirmed, verdict: Verdict
-) -> list[str]:
+def cautions(sweep: Sweep, declared: Declared, found: Confirmed, verdict: Verdict) -> list[str]:
     """What holds for one verdict."""
     return [
         *_of_configurations(sweep, declared, found, verdict),
@@ -76,7 +75,7 @@ def cautions(
 
 
 def _of_configurations(
-    sweep: Mapping[str, Any], declared: Declared, found: Confirmed, verdict: Verdict
+    sweep: Sweep, declared: Declared, found: Confirmed, verdict: Verdict
 ) -> Iterator[str]:
     for arm, name in _sides(verdict):
         runs = found.runs.get((arm, name))
@@ -146,16 +145,16 @@ def _sides(verdict: Verdict) -> tuple[tuple[str, str], tuple[str, str]]:
     return (verdict.arm, of_arm), (verdict.reference, of_reference)
 
 
-def _at_edge(sweep: Mapping[str, Any], configuration: Configuration) -> bool:
+def _at_edge(sweep: Sweep, configuration: Configuration) -> bool:
     rate = float(configuration.params["learning_rate"])
-    values = sweep.get("search.space.learning_rate")
-    if isinstance(values, list):
+    searched = next((d for d in sweep.search.space if d.name == "learning_rate"), None)
+    if isinstance(searched, Choice):
+        values = [float(value) for value in searched.values]
         return len(values) > 2 and rate in (min(values), max(values))
-    low, high = (sweep.get(f"search.space.learning_rate.{end}") for end in ("low", "high"))
-    if low is None or high is None or high <= low:
+    if searched is None or searched.high <= searched.low:
         return False
-    log = bool(sweep.get("search.space.learning_rate.log"))
-    scale = math.log if log else float
+    low, high = searched.low, searched.high
+    scale = math.log if searched.log else float
     place = (scale(rate) - scale(low)) / (scale(high) - scale(low))
     return not EDGE <= place <= 1 - EDGE
 

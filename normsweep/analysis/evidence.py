@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -15,8 +14,8 @@ from normsweep.analysis.insides import gradients_table, inputs_table
 from normsweep.analysis.questions import Declared, judged, verdict_table
 from normsweep.analysis.searched import learning_rates_table, progress_table, tunability_table
 from normsweep.analysis.verdicts import LEAST_SEEDS
-from normsweep.sweep.study_record import Analysis, TrialRecord
-from normsweep.sweep.trial import SEARCH
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import Analysis, StudyRecord
 
 __all__ = ["Evidence", "evidence"]
 
@@ -42,45 +41,30 @@ class Evidence:
     """What holds for the study as a whole."""
 
 
-def evidence(
-    sweep: Mapping[str, Any],
-    arms: Sequence[str],
-    looks: Sequence[Analysis],
-    diagnoses: Mapping[str, Mapping[str, Any]],
-    classes: int,
-    records: Sequence[TrialRecord],
-    test_counts: Sequence[int] = (),
-) -> Evidence:
-    """Everything, from the record of a study.
-
-    Args:
-        sweep: by dotted key.
-        arms: those that ran, in the sweep's order.
-        looks: at the confirmation, the latest last; its runs are the ones that count.
-        diagnoses: of the arms' networks.
-        classes: of the data.
-        records: of both phases.
-        test_counts: test images of each class; older records have none.
-    """
-    searched = [r for r in records if r.trial.phase == SEARCH]
-    # A look at fewer seeds than a verdict needs gave none, and so cost none.
-    decided = sum(look.seeds >= LEAST_SEEDS for look in looks)
+def evidence(record: StudyRecord) -> Evidence:
+    """Everything, from the record of a study: the runs of its latest analysis are the ones that count."""
+    sweep, arms, searched = record.sweep, record.arms, record.searched
+    # An analysis of fewer seeds than a verdict needs gave none, and so cost none.
+    decided = sum(analysis.seeds >= LEAST_SEEDS for analysis in record.analyses)
     declared = Declared.of(sweep, max(decided, 1))
-    look = looks[-1] if looks else Analysis(0, ())
-    found = confirmed(look, records)
+    latest = record.analyses[-1] if record.analyses else Analysis(0, ())
+    found = confirmed(latest, record.trials)
     curves = curves_table(found, declared.confidence)
-    general = general_cautions(sweep, arms, searched, test_counts)
+    general = general_cautions(
+        sweep, arms, searched, record.data.test_class_counts if record.data else ()
+    )
+    diagnoses = {arm: diagnosis.to_plain() for arm, diagnosis in record.diagnoses.items()}
     return Evidence(
         declared=declared,
-        arms=tuple(arms),
-        seeds=look.seeds,
-        verdicts=_verdicts(sweep, declared, found, arms if looks else (), general),
+        arms=arms,
+        seeds=latest.seeds,
+        verdicts=_verdicts(sweep, declared, found, arms if record.analyses else (), general),
         curves=curves,
-        configurations=configurations_table(look.configurations),
+        configurations=configurations_table(latest.configurations),
         speed=speed_table(found, curves, searched, declared),
         learning_rates=learning_rates_table(searched),
-        tunability=tunability_table(searched, arms, sweep["search.sampler"], sweep["seed"]),
-        inputs=inputs_table(diagnoses, arms, classes),
+        tunability=tunability_table(searched, arms, sweep.search.sampler, sweep.seed),
+        inputs=inputs_table(diagnoses, arms, record.data.classes if record.data else 0),
         gradients=gradients_table(diagnoses, arms),
         progress=progress_table(searched),
         warnings=tuple(general),
@@ -88,7 +72,7 @@ def evidence(
 
 
 def _verdicts(
-    sweep: Mapping[str, Any],
+    sweep: Sweep,
     declared: Declared,
     found: Confirmed,
     arms: Sequence[str],

@@ -11,7 +11,7 @@ import pandas as pd
 from normsweep.analysis.confirm_runs import Confirmed
 from normsweep.analysis.verdicts import Comparison, Rules, Verdict, judge
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.sweep.schema import QUESTIONS
+from normsweep.sweep.schema import QUESTIONS, Sweep
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT
 
 __all__ = ["COLUMNS", "Declared", "judged", "verdict_table"]
@@ -50,17 +50,17 @@ class Declared:
     metric: Metric = ACCURACY
 
     @classmethod
-    def of(cls, sweep: Mapping[str, Any], look: int) -> Declared:
-        """From a sweep by dotted key, as the record has it."""
+    def of(cls, sweep: Sweep, look: int) -> Declared:
+        """From the sweep that the record has."""
         return cls(
-            compare=sweep["compare"],
-            reference=str(sweep["reference"]),
-            margin=sweep["confirm.margin"],
-            confidence=sweep["confirm.confidence"],
-            primary=sweep["confirm.primary"],
-            baseline_epochs=sweep["confirm.baseline.epochs"],
+            compare=sweep.compare,
+            reference=str(sweep.reference),
+            margin=sweep.confirm.margin,
+            confidence=sweep.confirm.confidence,
+            primary=sweep.confirm.primary,
+            baseline_epochs=sweep.confirm.baseline.epochs,
             look=look,
-            metric=metric(sweep["metric"]),
+            metric=metric(sweep.metric),
         )
 
 

@@ -15,12 +15,9 @@ from normsweep.text import printable
 from normsweep.urls import STORAGE, TRACKING, storage_option, tracking_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from normsweep.runner.removal import Doomed
     from normsweep.runner.rerun import Rerun
-    from normsweep.store.encoding import StudyInfo
-    from normsweep.sweep.study_record import TrialRecord
+    from normsweep.sweep.study_record import StudyRecord, TrialRecord
     from normsweep.sweep.trial import Epoch
 
 __all__ = ["delete", "gc", "list_studies", "rerun", "show"]
@@ -47,8 +44,8 @@ def list_studies(storage: str) -> None:
 
     now = time.time()
     rows = [
-        overview(info, records, bool(holder(storage, info.name)), now)
-        for info, records in read_studies(storage)
+        overview(record, bool(holder(storage, record.name)), now)
+        for record in read_studies(storage)
     ]
     if rows:
         with screen():
@@ -70,13 +67,13 @@ def show(
     from normsweep.parts.catalog import load_plugins
     from normsweep.store.storage import read_study
 
-    info, records = read_study(storage, study)
-    load_plugins(plugins, [(metrics.registry, info.sweep["metric"])])
+    record = read_study(storage, study)
+    load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
     with screen():
         if trial is None:
-            _show_study(info, records, storage, tracking_uri)
+            _show_study(record, storage, tracking_uri)
         else:
-            _show_trial(info, _record(info, records, trial), storage)
+            _show_trial(record, _trial(record, trial), storage)
     return 0
 
 
@@ -106,8 +103,8 @@ def rerun(
     from normsweep.runner.rerun import rerun as train_again
     from normsweep.store.storage import read_study
 
-    info, records = read_study(storage, study)
-    record = _record(info, records, trial)
+    recorded = read_study(storage, study)
+    record = _trial(recorded, trial)
     again = record.trial
     needed = [
         (models.registry, again.model),
@@ -126,7 +123,7 @@ def rerun(
         say(f"epoch {epoch.epoch}: validation {by} {epoch.value:.6f}, recorded {was:.6f}")
 
     with screen():
-        outcome = train_again(info, record, ROOT, data_dir, device, told)
+        outcome = train_again(recorded, record, ROOT, data_dir, device, told)
         for line in _outcome_lines(outcome):
             say(line)
     return 0 if outcome.same else 1
@@ -198,78 +195,78 @@ def _agreed() -> bool:
         return False
 
 
-def _record(info: StudyInfo, records: Sequence[TrialRecord], number: int) -> TrialRecord:
-    found = next((record for record in records if record.trial.number == number), None)
+def _trial(study: StudyRecord, number: int) -> TrialRecord:
+    found = next((record for record in study.trials if record.trial.number == number), None)
     if found is None:
-        last = max((record.trial.number for record in records), default=None)
+        last = max((record.trial.number for record in study.trials), default=None)
         legal = "none, it has no trial yet" if last is None else f"0 to {last}"
-        raise StoreError(f"TRIAL: received {number}; legal for study {info.name}: {legal}")
+        raise StoreError(f"TRIAL: received {number}; legal for study {study.name}: {legal}")
     return found
 
 
-def _show_study(
-    info: StudyInfo, records: Sequence[TrialRecord], storage: str, tracking_uri: str
-) -> None:
+def _show_study(record: StudyRecord, storage: str, tracking_uri: str) -> None:
+    from normsweep.analysis.evidence import evidence
     from normsweep.console.overview import overview
     from normsweep.console.screen import print_table, say
     from normsweep.reporting.answer import study_answer, verdict_lines
-    from normsweep.reporting.study_report import study_evidence
     from normsweep.reporting.study_tables import ARMS, brief_table
     from normsweep.runner.publishing import model_uris
     from normsweep.store.locks import holder
 
-    held = holder(storage, info.name)
-    seen = overview(info, records, bool(held), time.time())
+    held, sweep = holder(storage, record.name), record.sweep
+    seen = overview(record, bool(held), time.time())
     facts = {
-        "question": info.sweep["question"],
+        "question": sweep.question,
         "status": f"{seen.status} by {held}" if held else seen.status,
         "trials": seen.trials,
         "begun": seen.begun,
-        "arms": f"{', '.join(info.arms)} by {info.sweep['compare']}; reference {info.sweep['reference']}",
-        "data": f"{info.data['name']} ({info.data['source']})" if info.begun else "",
-        "model": info.sweep["model.name"],
-        "models": ", ".join(model_uris(info).values()),
+        "arms": f"{', '.join(record.arms)} by {sweep.compare}; reference {sweep.reference}",
+        "data": f"{record.data.name} ({record.data.source})" if record.data else "",
+        "model": sweep.model.name,
+        "models": ", ".join(model_uris(record).values()),
     }
-    say(info.name)
+    say(record.name)
     for name, value in facts.items():
         if value:
             say(f"  {name:10}{value}")
-    if not info.begun:
+    if not record.begun:
         return
     columns = ["arm", "trial", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds"]
-    best = brief_table(info, records, "best", columns)
+    best = brief_table(record, "best", columns)
     print_table(best, "best trial of each arm")
-    arms = brief_table(info, records, "arms", ARMS)
+    arms = brief_table(record, "arms", ARMS)
     print_table(arms, "all trials of each arm, of the search")
-    if info.looks:
-        found = study_evidence(info, records)
+    if record.analyses:
+        found = evidence(record)
         print_table(verdict_lines(found.verdicts), "verdicts")
         say(study_answer(found))
     given = storage_option(storage)
     for line in (
-        f"normsweep show {info.name} TRIAL{given}",
-        f"normsweep ui --study-name {info.name}{tracking_option(tracking_uri)}",
-        f"normsweep delete {info.name}{given}{tracking_option(tracking_uri)}",
+        f"normsweep show {record.name} TRIAL{given}",
+        f"normsweep ui --study-name {record.name}{tracking_option(tracking_uri)}",
+        f"normsweep delete {record.name}{given}{tracking_option(tracking_uri)}",
     ):
         say(f"  {line}")
 
 
-def _show_trial(info: StudyInfo, record: TrialRecord, storage: str) -> None:
+def _show_trial(study: StudyRecord, record: TrialRecord, storage: str) -> None:
     from normsweep.analysis.tables import epochs_table
     from normsweep.console.overview import trial_lines
     from normsweep.console.screen import print_table, say
 
-    say(f"trial {record.trial.number} of {info.name}")
+    say(f"trial {record.trial.number} of {study.name}")
     for name, value in trial_lines(record):
         indented = value.strip().replace("\n", f"\n{'':30}")
         say(f"  {name:28}{indented}")
     curve = epochs_table([record]).drop(columns=["trial", "arm"])
     if len(curve):
         print_table(curve, "curve")
-    named = info.sweep.get("plugins") or ()
-    modules = [named] if isinstance(named, str) else named
+    named = study.sweep.plugins
+    modules = [named] if isinstance(named, str) and named else named
     plugins = f" --plugins {' '.join(modules)}" if modules else ""
-    command = f"normsweep rerun {info.name} {record.trial.number}{plugins}{storage_option(storage)}"
+    command = (
+        f"normsweep rerun {study.name} {record.trial.number}{plugins}{storage_option(storage)}"
+    )
     say(f"to train it again, with nothing recorded:\n  {command}")
 
 

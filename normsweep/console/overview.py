@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -17,12 +17,9 @@ from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.search.plan import CONFIGURATIONS, Plan
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH
 from normsweep.text import duration
-
-if TYPE_CHECKING:
-    from normsweep.store.encoding import StudyInfo
 
 __all__ = ["Overview", "overview", "plan_lines", "studies_table", "trial_lines"]
 
@@ -44,24 +41,21 @@ class Overview:
     """How long ago."""
 
 
-def overview(
-    info: StudyInfo, records: Sequence[TrialRecord], running: bool, now: float
-) -> Overview:
+def overview(record: StudyRecord, running: bool, now: float) -> Overview:
     """What a study comes to so far.
 
     Args:
-        info: the study as a whole.
-        records: the trials of both phases.
+        record: the study's.
         running: whether a command drives it now.
         now: Unix time.
     """
-    done = {phase: _done(records, phase) for phase in (SEARCH, CONFIRM)}
-    plan = {SEARCH: _planned(info), **info.plan}
-    started = [r.result.started for r in records if r.result is not None and r.result.started]
-    best = _best([r for r in records if r.trial.phase == SEARCH])
+    done = {phase: _done(record.trials, phase) for phase in (SEARCH, CONFIRM)}
+    plan = {SEARCH: _planned(record), **record.planned}
+    started = [r.result.started for r in record.trials if r.result is not None and r.result.started]
+    best = _best(record.searched)
     return Overview(
-        info.name,
-        "running" if running else _status(info, done, plan),
+        record.name,
+        "running" if running else _status(record, done, plan),
         " + ".join(f"{done[phase]}/{total}" for phase, total in plan.items()),
         f"{best.result.score:.4f} {best.trial.arm}" if best and best.result else "",
         f"{_ago(now - min(started))} ago" if started else "",
@@ -81,18 +75,18 @@ def _done(records: Sequence[TrialRecord], phase: str) -> int:
     return len(settled(r for r in records if r.trial.phase == phase))
 
 
-def _planned(info: StudyInfo) -> int:
+def _planned(record: StudyRecord) -> int:
     """The search's trials, where no command has written its plan down."""
-    arms = max(len(info.arms), 1)
-    return math.ceil(info.sweep["search.trials"] / arms) * arms
+    arms = max(len(record.arms), 1)
+    return math.ceil(record.sweep.search.trials / arms) * arms
 
 
-def _status(info: StudyInfo, done: Mapping[str, int], plan: Mapping[str, int]) -> str:
+def _status(record: StudyRecord, done: Mapping[str, int], plan: Mapping[str, int]) -> str:
     if not done[SEARCH]:
         return "new"
     if any(done[phase] < total for phase, total in plan.items()):
         return "stopped"
-    return "done" if info.looks else "searched"
+    return "done" if record.analyses else "searched"
 
 
 def _ago(seconds: float) -> str:

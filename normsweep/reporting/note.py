@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,12 +14,8 @@ from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.verdict_cells import verdict_cells
 from normsweep.reporting.words import unit_of_gaps
-from normsweep.sweep.schema import Sweep
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import opening
-
-if TYPE_CHECKING:
-    from normsweep.store.encoding import StudyInfo
 
 __all__ = ["Pages", "experiment_note", "note_figure"]
 
@@ -44,25 +39,18 @@ class Pages:
     """Of the figure that opens the report."""
 
 
-def experiment_note(
-    sweep: Sweep,
-    info: StudyInfo,
-    records: Sequence[TrialRecord],
-    pages: Pages,
-    verdicts: pd.DataFrame | None = None,
-) -> str:
+def experiment_note(record: StudyRecord, pages: Pages, verdicts: pd.DataFrame | None = None) -> str:
     """The answer, the question, the verdicts, each arm's best trial with a link to its run. Markdown.
 
     The answer comes first: folded up, MLflow shows the first line alone.
 
     Args:
-        sweep: with the arms that ran.
-        info: the study as a whole.
-        records: the trials of its search.
+        record: the study's.
         pages: what is linked to.
         verdicts: the table of verdicts, where there is one yet.
     """
     table = pd.DataFrame() if verdicts is None else verdicts
+    sweep = record.sweep
     by = metric(sweep.metric)
     parts = [
         f"**{as_markdown(answer_sentence(table, sweep.compare, str(sweep.reference), sweep.confirm.primary))}**",
@@ -70,8 +58,8 @@ def experiment_note(
         _links({**pages.views, **({"the whole report": pages.report} if pages.report else {})}),
         f"![{opening(by.label)} after each epoch]({pages.figure})" if pages.figure else "",
         _verdicts(table, unit_of_gaps(by)),
-        _best(sweep, info, records, pages),
-        _trials(sweep, info, records),
+        _best(record, pages),
+        _trials(record),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -106,9 +94,9 @@ def _verdicts(table: pd.DataFrame, unit: str) -> str:
     return f"## Verdicts{f', gaps in {unit}' if unit else ''}\n\n{cells}"
 
 
-def _best(sweep: Sweep, info: StudyInfo, records: Sequence[TrialRecord], pages: Pages) -> str:
-    best = best_table(records, [str(arm) for arm in sweep.arms], same=info.same)
-    by = metric(sweep.metric)
+def _best(record: StudyRecord, pages: Pages) -> str:
+    best = best_table(record.searched, record.arms, same=record.same)
+    by = metric(record.sweep.metric)
     columns = ["arm", f"val_{by.name}", "learning_rate", "optimizer", "epochs", "trial"]
     rows = zip(best["arm"], best["trial"], best["run_id"], strict=True)
     runs = [f"[{as_markdown(str(a))}, trial {n}]({pages.run(run)})" for a, n, run in rows if run]
@@ -123,12 +111,13 @@ def _best(sweep: Sweep, info: StudyInfo, records: Sequence[TrialRecord], pages: 
     return "\n\n".join(part for part in parts if part)
 
 
-def _trials(sweep: Sweep, info: StudyInfo, records: Sequence[TrialRecord]) -> str:
-    counts = arms_table(records, [str(arm) for arm in sweep.arms])
+def _trials(record: StudyRecord) -> str:
+    counts = arms_table(record.searched, record.arms)
     counts = counts.filter(["arm", "trials", "complete", "diverged", "failed"])
-    data = info.data
+    data = record.data
+    assert data is not None
     return f"""## Trials
 
 {render(counts, "markdown").decode()}
-Data: {as_markdown(f"{data['name']} ({data['source']})")}, {data["train_images"]} training images. Reference arm:
-{as_markdown(str(sweep.reference))}. All tables: `python -m normsweep.export best --study-name {info.name}`"""
+Data: {as_markdown(f"{data.name} ({data.source})")}, {data.train_images} training images. Reference arm:
+{as_markdown(str(record.sweep.reference))}. All tables: `python -m normsweep.export best --study-name {record.name}`"""

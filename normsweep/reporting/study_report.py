@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -19,39 +18,20 @@ from normsweep.reporting.explanations import explanations
 from normsweep.reporting.page import write_report
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
 from normsweep.sweep.recorded import to_plain
-from normsweep.sweep.study_record import TrialRecord
-from normsweep.sweep.trial import CONFIRM, SEARCH
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import DataFacts, StudyRecord, TrialRecord
 
-if TYPE_CHECKING:
-    from normsweep.store.encoding import StudyInfo
-
-__all__ = ["report_content", "study_evidence", "write_study_report"]
+__all__ = ["report_content", "write_study_report"]
 
 GROWING = ("search.trials", "search.timeout", "confirm.seeds")
 """Keys that a command may have raised since."""
 
 
-def study_evidence(info: StudyInfo, records: Sequence[TrialRecord]) -> Evidence:
-    """All that a study found; `records` are those of both phases."""
-    return evidence(
-        info.sweep,
-        info.arms,
-        info.looks,
-        info.diagnoses,
-        info.data["classes"],
-        records,
-        info.data.get("test_class_counts", ()),
-    )
-
-
-def write_study_report(
-    info: StudyInfo, records: Sequence[TrialRecord], storage: str = "", folder: Path | None = None
-) -> Path:
+def write_study_report(record: StudyRecord, storage: str = "", folder: Path | None = None) -> Path:
     """Write the report of a study; the page's path.
 
     Args:
-        info: the study as a whole.
-        records: the trials of both phases.
+        record: the study's.
         storage: the option that names the study's storage in commands; empty: it needs none.
         folder: `mlruns/reports/STUDY` where it is not given.
 
@@ -59,76 +39,71 @@ def write_study_report(
         StoreError: the study has no trial yet.
         UserError: the folder cannot be written.
     """
-    if not info.begun:
+    if not record.begun:
         raise StoreError(
-            f"study {info.name}: has no trial yet; legal: a study that was run "
-            f"(python -m normsweep.study SWEEP --study-name {info.name}{storage})"
+            f"study {record.name}: has no trial yet; legal: a study that was run "
+            f"(python -m normsweep.study SWEEP --study-name {record.name}{storage})"
         )
-    folder = folder or Path("mlruns") / "reports" / info.name
+    folder = folder or Path("mlruns") / "reports" / record.name
     try:
-        return write_report(report_content(info, records, storage), folder)
+        return write_report(report_content(record, storage), folder)
     except OSError as error:
         raise UserError(f"--output: cannot write {folder}: {error.strerror}") from None
 
 
 def report_content(
-    info: StudyInfo,
-    records: Sequence[TrialRecord],
-    storage: str = "",
-    found: Evidence | None = None,
+    record: StudyRecord, storage: str = "", found: Evidence | None = None
 ) -> ReportContent:
     """What the report of a study says.
 
     Args:
-        info: the study as a whole.
-        records: the trials of both phases.
+        record: the study's.
         storage: the option that names the study's storage in commands; empty: it needs none.
-        found: what `study_evidence` gives, where it was computed before.
+        found: what `evidence` gives, where it was computed before.
     """
-    found = found or study_evidence(info, records)
-    sweep, declared = info.sweep, found.declared
-    machine = _machine(records)
+    found = found or evidence(record)
+    sweep, trials, declared = record.sweep, record.trials, found.declared
+    machine = _machine(trials)
     return ReportContent(
-        study=info.name,
-        question=sweep["question"] or f"Does every {declared.compare} do as well as the reference?",
+        study=record.name,
+        question=sweep.question or f"Does every {declared.compare} do as well as the reference?",
         compare=declared.compare,
         reference=declared.reference,
         arms=found.arms,
         answer=study_answer(found),
-        data=_data(info),
-        model=sweep["model.name"],
+        data=_data(sweep, record.data),
+        model=sweep.model.name,
         margin=declared.margin,
         metric=declared.metric,
         confidence=declared.confidence,
         primary=declared.primary,
-        look=len(info.looks),
+        look=len(record.analyses),
         seeds_done=found.seeds,
-        seeds_planned=sweep["confirm.seeds"],
+        seeds_planned=sweep.confirm.seeds,
         baseline_epochs=declared.baseline_epochs,
-        longest_epochs=_longest(info),
+        longest_epochs=_longest(record),
         machine=machine.get("device", ""),
         backend=_backend(machine),
-        precision=records[0].trial.precision if records else "",
-        hours=sum(r.result.seconds for r in records if r.result is not None) / 3600,
-        frames=_frames(found, info, records),
-        warnings=[*found.warnings, *_unfinished(info, records)],
+        precision=trials[0].trial.precision if trials else "",
+        hours=sum(r.result.seconds for r in trials if r.result is not None) / 3600,
+        frames=_frames(found, record),
+        warnings=[*found.warnings, *_unfinished(record)],
         explanations=explanations(found),
-        confirm_command=_confirm_command(info, found, storage),
-        commands=_commands(info, storage),
+        confirm_command=_confirm_command(record, found, storage),
+        commands=_commands(record, storage),
         versions={k: v for k, v in machine.items() if k.endswith("_version")},
     )
 
 
-def _data(info: StudyInfo) -> ReportData:
-    images = int(info.data["train_images"])
-    held_out = math.ceil(
-        images * info.sweep["data.validation_split"] - 1e-9
-    )  # as scikit-learn does
-    return ReportData(info.data["name"], images - held_out, held_out, int(info.data["test_images"]))
+def _data(sweep: Sweep, data: DataFacts | None) -> ReportData:
+    assert data is not None
+    # As scikit-learn does.
+    held_out = math.ceil(data.train_images * sweep.data.validation_split - 1e-9)
+    return ReportData(data.name, data.train_images - held_out, held_out, data.test_images)
 
 
-def _frames(found: Evidence, info: StudyInfo, records: Sequence[TrialRecord]) -> ReportFrames:
-    searched = [r for r in records if r.trial.phase == SEARCH]
+def _frames(found: Evidence, record: StudyRecord) -> ReportFrames:
+    searched = record.searched
     return ReportFrames(
         curves=found.curves,
         verdicts=found.verdicts,
@@ -139,15 +114,15 @@ def _frames(found: Evidence, info: StudyInfo, records: Sequence[TrialRecord]) ->
         progress=found.progress,
         configurations=found.configurations,
         speed=found.speed,
-        best=best_table(searched, found.arms, same=info.same),
-        arms=arms_table(searched, found.arms, info.same),
-        trials=trials_table(records, info.same),
+        best=best_table(searched, found.arms, same=record.same),
+        arms=arms_table(searched, found.arms, record.same),
+        trials=trials_table(record.trials, record.same),
     )
 
 
-def _longest(info: StudyInfo) -> int | None:
-    """The epochs of a run of the confirmation, as the latest look had them."""
-    epochs = [int(c.params["epochs"]) for look in info.looks[-1:] for c in look.configurations]
+def _longest(record: StudyRecord) -> int | None:
+    """The epochs of a run of the confirmation, as the latest analysis had them."""
+    epochs = [int(c.params["epochs"]) for last in record.analyses[-1:] for c in last.configurations]
     return max(epochs, default=None)
 
 
@@ -162,14 +137,10 @@ def _backend(machine: Mapping[str, str]) -> str:
     return f"{name} {machine.get(f'{name}_version', '')}".strip()
 
 
-def _unfinished(info: StudyInfo, records: Sequence[TrialRecord]) -> list[str]:
+def _unfinished(record: StudyRecord) -> list[str]:
     """What of the confirmation is not looked at yet."""
-    looked = {n for look in info.looks[-1:] for c in look.configurations for n in c.runs}
-    ended = [
-        r
-        for r in records
-        if r.trial.phase == CONFIRM and r.result is not None and r.result.status.scored
-    ]
+    looked = {n for last in record.analyses[-1:] for c in last.configurations for n in c.runs}
+    ended = [r for r in record.confirmed if r.result is not None and r.result.status.scored]
     new = [r for r in ended if r.trial.number not in looked]
     if not new:
         return []
@@ -179,10 +150,10 @@ def _unfinished(info: StudyInfo, records: Sequence[TrialRecord]) -> list[str]:
     ]
 
 
-def _confirm_command(info: StudyInfo, found: Evidence, storage: str) -> str:
+def _confirm_command(record: StudyRecord, found: Evidence, storage: str) -> str:
     """The command that gives a verdict, or a more certain one."""
-    command = f"{_study_command(info)}{storage}"
-    if not info.looks:
+    command = f"{_study_command(record)}{storage}"
+    if not record.analyses:
         return f"{command} --phase confirm"
     return f"{command} --set confirm.seeds={found.seeds + _more(found.verdicts)}"
 
@@ -193,20 +164,20 @@ def _more(verdicts: pd.DataFrame) -> int:
     return max((int(text) for text in wanted if text.isdigit()), default=10)
 
 
-def _study_command(info: StudyInfo) -> str:
+def _study_command(record: StudyRecord) -> str:
     """The command of a shipped sweep as it is, else one in which the user's own has its place."""
-    name = str(info.sweep["name"])
+    name, own = record.sweep.name, to_plain(record.sweep)
     if name in shipped_sweeps():
         shipped = to_plain(load_sweep(name, catalog()))
-        if all(shipped.get(key) == info.sweep.get(key) for key in shipped if key not in GROWING):
+        if all(shipped.get(key) == own.get(key) for key in shipped if key not in GROWING):
             return f"python -m normsweep.study {name}"
     return f"python -m normsweep.study SWEEP.toml --study-name {name}"
 
 
-def _commands(info: StudyInfo, storage: str) -> list[str]:
-    given = f" --study-name {info.name}{storage}"
+def _commands(record: StudyRecord, storage: str) -> list[str]:
+    given = f" --study-name {record.name}{storage}"
     return [
-        f"{_study_command(info)}{storage}",
+        f"{_study_command(record)}{storage}",
         f"python -m normsweep.report{given}",
         f"python -m normsweep.export verdict{given} --format markdown",
     ]

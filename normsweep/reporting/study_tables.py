@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.tables import arms_table, best_table, epochs_table, trials_table
 from normsweep.errors import StoreError
-from normsweep.reporting.study_report import study_evidence
-from normsweep.sweep.study_record import TrialRecord
-from normsweep.sweep.trial import SEARCH
-
-if TYPE_CHECKING:
-    from normsweep.store.encoding import StudyInfo
+from normsweep.sweep.study_record import StudyRecord
 
 __all__ = ["ARMS", "brief_table", "confirmed_evidence", "study_table"]
 
@@ -24,8 +18,7 @@ ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_{metric}"
 
 
 def study_table(
-    info: StudyInfo,
-    records: Sequence[TrialRecord],
+    record: StudyRecord,
     name: str,
     top: int | None = None,
     storage: str = "",
@@ -33,8 +26,7 @@ def study_table(
     """A table of a study, its columns as docs/columns.md has them.
 
     Args:
-        info: the study as a whole.
-        records: the trials of both phases.
+        record: the study's.
         name: best, trials, epochs, arms or verdict.
         top: with best: so many trials overall, not one an arm.
         storage: the option that names the study's storage in commands; empty: it needs none.
@@ -42,39 +34,35 @@ def study_table(
     Raises:
         StoreError: the verdict is asked for, and there is none yet.
     """
-    searched = [record for record in records if record.trial.phase == SEARCH]
+    searched, arms, same = record.searched, record.arms, record.same
     match name:
         case "best":
-            return best_table(searched, info.arms, top, info.same)
+            return best_table(searched, arms, top, same)
         case "trials":
-            return trials_table(records, info.same)
+            return trials_table(record.trials, same)
         case "epochs":
-            return epochs_table(records)
+            return epochs_table(record.trials)
         case "arms":
-            return arms_table(searched, info.arms, info.same)
+            return arms_table(searched, arms, same)
         case _:
-            return confirmed_evidence(info, records, storage).verdicts
+            return confirmed_evidence(record, storage).verdicts
 
 
-def brief_table(
-    info: StudyInfo, records: Sequence[TrialRecord], name: str, columns: Sequence[str]
-) -> pd.DataFrame:
+def brief_table(record: StudyRecord, name: str, columns: Sequence[str]) -> pd.DataFrame:
     """Some columns of a `study_table`, in this order; `{metric}` in a name is the study's metric."""
-    named = [column.format(metric=info.sweep["metric"]) for column in columns]
-    return study_table(info, records, name).filter(named)
+    named = [column.format(metric=record.sweep.metric) for column in columns]
+    return study_table(record, name).filter(named)
 
 
-def confirmed_evidence(
-    info: StudyInfo, records: Sequence[TrialRecord], storage: str = ""
-) -> Evidence:
+def confirmed_evidence(record: StudyRecord, storage: str = "") -> Evidence:
     """All that a study with a verdict found.
 
     Raises:
         StoreError: it has none yet.
     """
-    if not info.looks:
+    if not record.analyses:
         raise StoreError(
-            f"study {info.name}: has no verdict yet; its confirmation gives one: "
-            f"python -m normsweep.study SWEEP --study-name {info.name}{storage} --phase confirm"
+            f"study {record.name}: has no verdict yet; its confirmation gives one: "
+            f"python -m normsweep.study SWEEP --study-name {record.name}{storage} --phase confirm"
         )
-    return study_evidence(info, records)
+    return evidence(record)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.console.screen import print_table, say, warn
 from normsweep.errors import StudyStopped, TrackingFailed
 from normsweep.parts import models
@@ -15,17 +15,15 @@ from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import study_answer, verdict_lines
 from normsweep.reporting.note import Pages, experiment_note, note_figure
 from normsweep.reporting.page import write_report
-from normsweep.reporting.study_report import report_content, study_evidence
+from normsweep.reporting.study_report import report_content
 from normsweep.reporting.study_tables import ARMS, brief_table
 from normsweep.reporting.words import points, unit_of_gaps
 from normsweep.runner.interrupts import Background
 from normsweep.runner.publishing import model_uris
 from normsweep.search.search_phase import Search
-from normsweep.store.encoding import StudyInfo
 from normsweep.store.optuna_tables import Study
 from normsweep.store.study_store import Archive
-from normsweep.sweep.study_record import TrialRecord
-from normsweep.sweep.trial import SEARCH
+from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.text import masked
 from normsweep.tracking.tracker import Tracker
 from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
@@ -51,21 +49,20 @@ BEST = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds"
 class Ending:
     """What a study found, its report written."""
 
-    info: StudyInfo
-    searched: list[TrialRecord]
+    record: StudyRecord
     found: Evidence
     page: Path
 
 
 def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     """What writes the study's views and its description to MLflow, before there is a verdict."""
-    info, searched = search.info, _searched(search)
+    record, searched = search.record(), _searched(search)
     maximize = metric(search.sweep.metric).sign > 0
-    note = experiment_note(search.sweep, info, search.records(), _pages(info, tracker))
+    note = experiment_note(record, _pages(record, tracker))
 
     def write() -> None:
         tracker.prepare_views(searched, maximize)
-        if not info.looks:  # the description that has a verdict is kept
+        if not record.analyses:  # the description that has a verdict is kept
             tracker.note(note)
 
     return write
@@ -86,15 +83,15 @@ def _searched(search: Search) -> list[str]:
     return [f"model.{name}" if name in options else name for name in names]
 
 
-def _pages(info: StudyInfo, tracker: Tracker) -> Pages:
+def _pages(study: StudyRecord, tracker: Tracker) -> Pages:
     """Where MLflow shows what the note speaks of."""
     views = {
         "every trial": tracker.view_page(TRIALS_VIEW),
         "the mean of each arm": tracker.view_page(ARMS_VIEW),
     }
-    if info.looks:
+    if study.analyses:
         views["the confirmation"] = tracker.view_page(CONFIRM_VIEW)
-    return Pages(run=tracker.run_page, views=views, models=model_uris(info))
+    return Pages(run=tracker.run_page, views=views, models=model_uris(study))
 
 
 def write_ending(study: Study, search: Search, root: Path, storage: str) -> Ending:
@@ -103,20 +100,19 @@ def write_ending(study: Study, search: Search, root: Path, storage: str) -> Endi
     Raises:
         StudyStopped: the report cannot be written.
     """
-    archive = Archive(study)
-    info, records = archive.info, archive.records()
-    found = study_evidence(info, records)
+    record = Archive(study).record()
+    found = evidence(record)
     print_verdict(found, search)
-    folder = root / "reports" / info.name
+    folder = root / "reports" / record.name
     try:
-        page = write_report(report_content(info, records, storage, found), folder)
+        page = write_report(report_content(record, storage, found), folder)
     except OSError as error:
         raise StudyStopped(
             f"{folder}: the report cannot be written: {error.strerror or error}; mend that, and run "
             "the same command again: every trial is recorded"
         ) from None
     say(f"report: {page}")
-    return Ending(info, [r for r in records if r.trial.phase == SEARCH], found, page)
+    return Ending(record, found, page)
 
 
 def deliver_ending(ending: Ending, search: Search, tracker: Tracker) -> None:
@@ -129,13 +125,11 @@ def deliver_ending(ending: Ending, search: Search, tracker: Tracker) -> None:
     figure = note_figure(ending.page.parent)
     run = tracker.report(ending.page.parent, _gaps(ending.found))
     pages = replace(
-        _pages(ending.info, tracker),
+        _pages(ending.record, tracker),
         report=tracker.artifact_page(run, ending.page.name),
         figure=figure and tracker.artifact_file(run, figure),
     )
-    tracker.note(
-        experiment_note(search.sweep, ending.info, ending.searched, pages, ending.found.verdicts)
-    )
+    tracker.note(experiment_note(ending.record, pages, ending.found.verdicts))
 
 
 def print_verdict(found: Evidence, search: Search) -> None:
@@ -178,10 +172,10 @@ def _gaps(found: Evidence) -> dict[str, float]:
 
 def print_tables(search: Search) -> None:
     """Each arm's best trial, and how the arms' trials ended."""
-    info, records = search.info, search.records()
-    best = brief_table(info, records, "best", BEST)
+    record = search.record()
+    best = brief_table(record, "best", BEST)
     print_table(best, f"{search.sweep.name}: best trial of each arm")
-    arms = brief_table(info, records, "arms", ARMS)
+    arms = brief_table(record, "arms", ARMS)
     print_table(arms, "all trials of each arm")
 
 
@@ -227,7 +221,7 @@ def print_next(search: Search, storage: str, tracker: Tracker) -> None:
         f"  python -m normsweep.export epochs --study-name {name}{given} -o epochs.csv",
         f"  python -m normsweep.export verdict --study-name {name}{given} --format latex",
     ]
-    if uris := model_uris(search.info):
+    if uris := model_uris(search.head):
         say(f"models, for mlflow.pyfunc.load_model: {', '.join(uris.values())}")
     if not tracker.address:
         lines.append(f"  normsweep ui --study-name {name}{tracking_option(tracker.uri)}")

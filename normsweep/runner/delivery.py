@@ -6,11 +6,11 @@ import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from normsweep.errors import TrackingFailed
 from normsweep.palette import of_arms
@@ -18,7 +18,7 @@ from normsweep.runner.interrupts import Background, Signals
 from normsweep.store.locks import holding
 from normsweep.store.storage import load_study
 from normsweep.store.study_store import Archive
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking.tracker import Tracker
 
@@ -44,7 +44,7 @@ class Delivery:
         self,
         phase: Archive,
         tracker: Tracker,
-        data: Mapping[str, Any],
+        data: DataFacts,
         say: Callable[[str], None],
         background: Background,
     ) -> None:
@@ -210,22 +210,22 @@ def sync_study(
     study = load_study(storage, name)
     with Signals() as signals, holding(storage, name), Background() as background:
         archive = Archive(study)
-        info = archive.info
-        if not info.begun:
+        record = archive.head
+        if record.data is None:
             say(f"{name}: has no trial yet")
             return True
         tags = {"normsweep.executor": "sync"}
-        colours = of_arms(info.arms, str(info.sweep["reference"]))
+        colours = of_arms(record.arms, str(record.sweep.reference))
         tracker = Tracker(
             tracking_uri,
             name,
-            info.id,
+            record.id,
             root / "artifacts",
             tags,
-            metric=info.sweep["metric"],
+            metric=record.sweep.metric,
             colours=colours,
         )
-        with Delivery(archive, tracker, info.data, say, background) as delivery:
+        with Delivery(archive, tracker, record.data, say, background) as delivery:
             lacking = delivery.lacking()
             left = delivery.deliver(signals)
         say(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -40,7 +38,7 @@ from normsweep.store.locks import Hold
 from normsweep.store.optuna_tables import Study
 from normsweep.store.study_store import Archive, set_diagnosis
 from normsweep.sweep.schema import Sweep
-from normsweep.sweep.study_record import BASELINE
+from normsweep.sweep.study_record import BASELINE, DataFacts
 from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, PhaseName, Result, Trial
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.diagnosis import diagnose
@@ -56,7 +54,7 @@ class Running:
     study: Study
     search: Search
     data: DataKey
-    about: Mapping[str, Any]
+    about: DataFacts
     where: Result
     """Machine and chance level, for trials whose process is lost with them."""
     executor: Executor
@@ -155,8 +153,8 @@ class Running:
             return self._deliver(delivery, display, phase)
 
     def _checkpoints(self, phase: Phase) -> Checkpoints:
-        info = self.search.info
-        folder = states_of(self.root, info.name, info.id) / phase.phase
+        head = self.search.head
+        folder = states_of(self.root, head.name, head.id) / phase.phase
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 
@@ -197,7 +195,7 @@ def diagnose_arms(
     signals: Signals,
 ) -> None:
     """Look into every arm's network at the baseline, once a study; a failure is told, and no more."""
-    known = confirmation.info.diagnoses
+    known = confirmation.head.diagnoses
     for trial in _baselines(confirmation.sweep, confirmation, data):
         if trial.arm in known or trial.model == models.SIMULATED:
             continue
@@ -208,7 +206,7 @@ def diagnose_arms(
             display.note(f"{trial.arm}: could not be looked into: {str(error).strip()[-300:]}")
             continue
         if found is not None:
-            set_diagnosis(study, trial.arm, found.to_plain())
+            set_diagnosis(study, trial.arm, found)
 
 
 def _baselines(sweep: Sweep, confirmation: Confirmation, data: DataKey) -> list[Trial]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from normsweep.console.overview import plan_lines
 from normsweep.console.screen import say
@@ -20,6 +18,7 @@ from normsweep.runner.interrupts import Signals
 from normsweep.search.plan import CONFIGURATIONS, Plan, mean_epochs, without
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
+from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Trial
 from normsweep.training.preflight import Findings, Question, network_digest, survey
 from normsweep.training.reproducibility import Device
@@ -42,7 +41,7 @@ class Prepared:
 
 def load_data(
     sweep: Sweep, data_dir: Path | None, root: Path, begun_on: str | None = None
-) -> tuple[DataKey, dict[str, Any]]:
+) -> tuple[DataKey, DataFacts]:
     """Load, check and cut the data, and write it below `root` for the workers.
 
     Of a list of datasets the one that the study was begun on comes first.
@@ -124,18 +123,18 @@ def _check_classes(name: str, dataset: Dataset) -> None:
         )
 
 
-def _about(dataset: Dataset, digest: str) -> dict[str, Any]:
-    return {
-        "name": dataset.name,
-        "source": dataset.source,
-        "digest": digest,
-        "train_images": len(dataset.y_train),
-        "test_images": len(dataset.y_test),
-        "classes": dataset.classes,
-        "labels": list(dataset.labels),
-        "class_counts": dataset.counts.tolist(),
-        "test_class_counts": dataset.test_counts.tolist(),
-    }
+def _about(dataset: Dataset, digest: str) -> DataFacts:
+    return DataFacts(
+        name=dataset.name,
+        source=dataset.source,
+        digest=digest,
+        train_images=len(dataset.y_train),
+        test_images=len(dataset.y_test),
+        classes=dataset.classes,
+        labels=tuple(dataset.labels),
+        class_counts=tuple(dataset.counts.tolist()),
+        test_class_counts=tuple(dataset.test_counts.tolist()),
+    )
 
 
 def _examples(sweep: Sweep, data: DataKey, normalization: str) -> tuple[Trial, ...]:
@@ -157,14 +156,14 @@ def _epoch_seconds(findings: Findings, batch_size: int) -> float:
     return steps * findings.seconds_per_step
 
 
-def print_plan(prepared: Prepared, about: Mapping[str, Any]) -> None:
+def print_plan(prepared: Prepared, about: DataFacts) -> None:
     """The plan, with what the survey found."""
     findings = prepared.findings
     plan = Plan(
         sweep=prepared.sweep,
         same=findings.same,
-        data=f"{about['name']} ({about['source']}): {findings.train_images} images to train on, "
-        f"{findings.val_images} to validate, digest {about['digest'][:12]}",
+        data=f"{about.name} ({about.source}): {findings.train_images} images to train on, "
+        f"{findings.val_images} to validate, digest {about.digest[:12]}",
         device=f"{findings.machine['device']}, {findings.machine['threads']} threads",
         parameters=findings.parameters,
         seconds=prepared.seconds,

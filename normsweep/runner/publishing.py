@@ -14,8 +14,7 @@ from normsweep.parts import models
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.search.search_phase import Search
-from normsweep.store.encoding import StudyInfo
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import LoggedModel, StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking.model_registry import aliases, model_uri, save_model
 from normsweep.tracking.tracker import Tracker
@@ -42,11 +41,12 @@ def log_best_models(
     Returns:
         The arms whose model should be in MLflow by now, and is not.
     """
-    logged, records = search.info.models, search.records()
+    logged, records = search.head.models, search.records()
     lacking: list[str] = []
     for arm, record in best_of_arms(records).items():
         number = record.trial.number
-        if record.trial.model == models.SIMULATED or logged.get(arm, {}).get("trial") == number:
+        before = logged.get(arm)
+        if record.trial.model == models.SIMULATED or (before and before.trial == number):
             continue
         if not record.run_id:
             display.note(f"model of {arm} not logged: MLflow does not have its trial {number} yet")
@@ -59,7 +59,6 @@ def log_best_models(
             continue
         try:
             _log(record, state, search, tracker, executor, display, signals, background)
-            before = logged.get(arm, {}).get("trial")
             background.call(lambda before=before: _unmark(records, before, tracker))
         except (StudyStopped, TrackingFailed) as error:
             display.note(f"model of {arm} not logged, the same command tries again: {error}")
@@ -67,10 +66,10 @@ def log_best_models(
     return lacking
 
 
-def _unmark(records: Sequence[TrialRecord], trial: int | None, tracker: Tracker) -> None:
+def _unmark(records: Sequence[TrialRecord], before: LoggedModel | None, tracker: Tracker) -> None:
     """Take the mark of the best from the trial that was it before."""
     for record in records:
-        if record.trial.number == trial and record.run_id:
+        if before and record.trial.number == before.trial and record.run_id:
             tracker.not_best(record.run_id)
 
 
@@ -124,14 +123,14 @@ def register_models(
     Returns:
         The arms whose model should be in the registry by now, and is not.
     """
-    info = search.info
-    names = aliases(info.arms)
+    study = search.head
+    names = aliases(study.arms)
     runs = {record.trial.number: record.run_id for record in search.records()}
     lacking = []
-    for arm, model in info.models.items():
+    for arm, model in study.models.items():
         if arm not in names:
             continue
-        model_id, run_id = model["model_id"], runs.get(model["trial"], "")
+        model_id, run_id = model.model_id, runs.get(model.trial, "")
         try:
             ours = background.call(
                 lambda arm=arm, model_id=model_id, run_id=run_id: tracker.register(
@@ -144,14 +143,14 @@ def register_models(
             continue
         if not ours:
             display.note(
-                f"models not registered: MLflow has a registered model {info.name} that is not this "
+                f"models not registered: MLflow has a registered model {study.name} that is not this "
                 "study's; rename it, or run the study under another --study-name"
             )
             break
     return lacking
 
 
-def model_uris(info: StudyInfo) -> dict[str, str]:
+def model_uris(study: StudyRecord) -> dict[str, str]:
     """By arm, what `mlflow.pyfunc.load_model` takes for the model that was logged for it."""
-    names = aliases(info.arms)
-    return {arm: model_uri(info.name, names[arm]) for arm in info.models if arm in names}
+    names = aliases(study.arms)
+    return {arm: model_uri(study.name, names[arm]) for arm in study.models if arm in names}

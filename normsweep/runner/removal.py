@@ -84,12 +84,12 @@ def doomed_study(name: str, storage: str, tracking_uri: str, root: Path) -> Doom
     Raises:
         StoreError: there is no such study, or MLflow's store cannot be opened.
     """
-    info, records = read_study(storage, name)
+    record = read_study(storage, name)
     client = _client(tracking_uri)
-    held = holdings(client, name, info.id) if client is not None else None
-    folders = (states_of(root, name, info.id), root / "reports" / name)
+    held = holdings(client, name, record.id) if client is not None else None
+    folders = (states_of(root, name, record.id), root / "reports" / name)
     paths = tuple(path for path in folders if path.exists())
-    return Doomed(storage, name, len(records), client, (held,) if held else (), paths)
+    return Doomed(storage, name, len(record.trials), client, (held,) if held else (), paths)
 
 
 def orphans(storage: str, tracking_uri: str, root: Path) -> Doomed:
@@ -98,19 +98,19 @@ def orphans(storage: str, tracking_uri: str, root: Path) -> Doomed:
     Raises:
         StoreError: a store cannot be opened.
     """
-    infos = {info.name: info for info, _ in read_studies(storage)}
+    studies = {record.name: record for record in read_studies(storage)}
     client = _client(tracking_uri)
     held: list[Holdings] = []
     if client is not None:
-        known = {(info.name, info.id) for info in infos.values()}
+        known = {(record.name, record.id) for record in studies.values()}
         held = [h for h in all_holdings(client) if (h.study, h.study_id) not in known]
         held += [
             Holdings(name, key, registered=True)
             for name, key in registered_studies(client)
-            if name not in infos or (key and key != infos[name].id)
+            if name not in studies or (key and key != studies[name].id)
         ]
-    states = {states_of(root, info.name, info.id) for info in infos.values()}
-    digests = {str(info.data.get("digest")) for info in infos.values()}
+    states = {states_of(root, record.name, record.id) for record in studies.values()}
+    digests = {record.data.digest for record in studies.values() if record.data is not None}
     paths = [
         *(
             p

@@ -14,8 +14,7 @@ from normsweep.executors.processes import Processes
 from normsweep.parts import datasets, models
 from normsweep.parts.catalog import carried_parts
 from normsweep.runner.interrupts import Signals
-from normsweep.store.encoding import StudyInfo
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.engine import Finished
 from normsweep.training.reproducibility import Device
@@ -54,7 +53,7 @@ class Rerun:
 
 
 def rerun(
-    info: StudyInfo,
+    study: StudyRecord,
     record: TrialRecord,
     root: Path,
     data_dir: Path | None,
@@ -64,7 +63,7 @@ def rerun(
     """Train a trial once more; nothing is recorded.
 
     Args:
-        info: the trial's study.
+        study: the trial's own.
         record: the trial; it has ended.
         root: where the study keeps its data.
         data_dir: where the dataset is looked for, where it is not kept any more.
@@ -83,9 +82,11 @@ def rerun(
     for variable, key in (("KERAS_BACKEND", "backend"), ("TF_ENABLE_ONEDNN_OPTS", "onednn")):
         if machine.get(key, "none") not in ("none", "default"):
             os.environ.setdefault(variable, machine[key])
-    threads = int(machine["threads"]) if machine.get("threads", "").isdigit() else info.threads or 1
+    threads = (
+        int(machine["threads"]) if machine.get("threads", "").isdigit() else study.threads or 1
+    )
     place = device or ("cpu" if machine.get("device", "").startswith("CPU") else "auto")
-    with Signals() as signals, _data(info, trial, root, data_dir) as folder:
+    with Signals() as signals, _data(study, trial, root, data_dir) as folder:
         warm = trial.model != models.SIMULATED
         executor = Processes(folder.absolute(), place, threads, warm=warm, parts=carried_parts())
         try:
@@ -107,18 +108,17 @@ def _result(executor: Processes, signals: Signals, say: Callable[[Epoch], None])
 
 
 @contextmanager
-def _data(info: StudyInfo, trial: Trial, root: Path, data_dir: Path | None) -> Iterator[Path]:
+def _data(study: StudyRecord, trial: Trial, root: Path, data_dir: Path | None) -> Iterator[Path]:
     """A folder with the trial's data: the study's own, or one that is made for this."""
     digest = trial.data.digest
     if (root / "data" / digest).is_dir():
         yield root / "data"
         return
-    named = info.sweep["data.dataset"]
-    names = [named] if isinstance(named, str) else list(named)
-    names.sort(key=lambda name: Path(name).stem != trial.data.name)
+    sweep = study.sweep
+    names = sorted(sweep.data.candidates, key=lambda name: Path(name).stem != trial.data.name)
     dataset = datasets.load_first(names, data_dir)
-    if (size := info.sweep.get("data.train_size")) is not None:
-        dataset = dataset.subset(size, info.sweep["seed"])
+    if sweep.data.train_size is not None:
+        dataset = dataset.subset(sweep.data.train_size, sweep.seed)
     with tempfile.TemporaryDirectory() as work:
         found = dataset.save(Path(work))
         if found != digest:

@@ -24,11 +24,12 @@ from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import identified, load_data, prepare, print_plan
 from normsweep.search.plan import without
 from normsweep.search.search_phase import Search
-from normsweep.store.encoding import StudyInfo, study_info
+from normsweep.store.encoding import study_head
 from normsweep.store.locks import holding
 from normsweep.store.storage import begun_study, open_study
 from normsweep.store.study_store import begin, check_data
 from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import DataKey, PhaseName, Result, Status
 from normsweep.text import masked
 from normsweep.training.reproducibility import Device
@@ -82,14 +83,14 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         from normsweep.tracking.client import ready_store
 
         with signals.waiting():
-            begun_on = str(begun.data["name"]) if begun else None
+            begun_on = begun.data.name if begun and begun.data else None
             data, about = load_data(sweep, settings.data_dir, settings.data_root, begun_on)
         executor.provide(data.digest)
         sweep = identified(sweep, data, executor, signals)
         study = open_study(settings.storage, sweep.name, sweep)
         check_data(study, about)
         where = Result(
-            -1, Status.INTERRUPTED, chance=metric(sweep.metric).guessing(about["class_counts"])
+            -1, Status.INTERRUPTED, chance=metric(sweep.metric).guessing(about.class_counts)
         )
         search = _resumed(study, sweep, data)
         if search is None or search.left:
@@ -100,7 +101,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             where = replace(where, machine=prepared.findings.machine)
             search = search or Search(study, prepared.sweep, data)
         signals.check()
-        tracker = _tracker(sweep, settings, search.info)
+        tracker = _tracker(sweep, settings, search.head)
         waiting.stop()
         running = Running(
             study=study,
@@ -121,11 +122,11 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
 
 
 def _resumed(study: Any, sweep: Sweep, data: DataKey) -> Search | None:
-    info = study_info(study)
-    return Search(study, without(sweep, info.same), data) if info.begun else None
+    head = study_head(study)
+    return Search(study, without(sweep, head.same), data) if head.begun else None
 
 
-def _threads(sweep: Sweep, settings: Settings, begun: StudyInfo | None) -> int:
+def _threads(sweep: Sweep, settings: Settings, begun: StudyRecord | None) -> int:
     """Threads of a worker: a study that was begun keeps its own, since bits change with them."""
     if begun is not None and begun.threads:
         return begun.threads
@@ -158,7 +159,7 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
     return Processes(*place, jobs=settings.n_jobs or 1, **options)
 
 
-def _tracker(sweep: Sweep, settings: Settings, info: StudyInfo) -> Tracker:
+def _tracker(sweep: Sweep, settings: Settings, record: StudyRecord) -> Tracker:
     from normsweep.tracking.tracker import Tracker
 
     tags = {
@@ -170,13 +171,13 @@ def _tracker(sweep: Sweep, settings: Settings, info: StudyInfo) -> Tracker:
     return Tracker(
         settings.tracking_uri,
         sweep.name,
-        info.id,
+        record.id,
         artifacts,
         tags,
         settings.sweep_file,
         settings.mlflow_page,
         sweep.metric,
-        of_arms(info.arms, str(sweep.reference)),
+        of_arms(record.arms, str(sweep.reference)),
     )
 
 

@@ -75,12 +75,12 @@ class Confirmation(Phase):
     @on_record
     def look(self) -> list[Analysis]:
         """All looks at the result, with this one, which counts where there is anything new in it."""
-        looks = list(self.info.looks)
+        looks = list(self.head.analyses)
         new = Analysis(self.sweep.confirm.seeds, self._with_runs())
         fewer = bool(looks) and new.seeds < looks[-1].seeds
         if not looks or (new.seen != looks[-1].seen and not fewer):
             looks.append(new)
-            study_store.set_looks(self._study, looks)
+            study_store.set_analyses(self._study, looks)
         return looks
 
     def _with_runs(self) -> tuple[Configuration, ...]:

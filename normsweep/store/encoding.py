@@ -8,7 +8,6 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import (
@@ -23,8 +22,16 @@ from normsweep.errors import StoreError
 from normsweep.parts.metrics import Metric
 from normsweep.store.optuna_tables import Row, Study
 from normsweep.sweep.problems import illegal_values
+from normsweep.sweep.recorded import from_plain
 from normsweep.sweep.space import Choice, Dimension, Range
-from normsweep.sweep.study_record import Analysis, TrialRecord
+from normsweep.sweep.study_record import (
+    Analysis,
+    DataFacts,
+    Diagnosis,
+    LoggedModel,
+    StudyRecord,
+    TrialRecord,
+)
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import reason
 
@@ -33,24 +40,14 @@ __all__ = [
     "RESULT",
     "SLOT",
     "TRIAL",
-    "StudyInfo",
-    "check_study",
     "distribution",
     "readable",
     "recorded",
+    "study_head",
+    "sweep_keys",
 ]
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, zlib.error)
-
-
-SWEEP_KEYS = (
-    "name", "question", "compare", "reference", "seed", "model.name", "data.validation_split",
-    "search.trials", "search.sampler", "confirm.seeds", "confirm.margin", "confirm.confidence",
-    "confirm.baseline.epochs",
-)  # fmt: skip
-
-
-DATA_KEYS = ("name", "source", "digest", "train_images", "test_images", "classes")
 
 
 STATES = {
@@ -97,25 +94,8 @@ THREADS = "normsweep:threads"
 PLAN = "normsweep:plan"
 
 
-ABOUT = (ID, SWEEP, DATA, SAME, MODELS, LOOKS, DIAGNOSES, THREADS, PLAN)
-"""Attributes of a study of which its `StudyInfo` is made."""
-
-
-ADDED = {
-    "plugins": [],
-    "metric": "accuracy",
-    "model.precision": "float32",
-    "confirm.primary": "both_tuned",
-    "confirm.baseline.normalization": None,
-    "execution.threads": None,
-    "execution.trial_memory": None,
-    "execution.num_cpus": None,
-    "execution.num_gpus": None,
-    "execution.checkpoints": 2.0,
-    "execution.checkpoint_every": 30.0,
-    "execution.retries": 1,
-}
-"""Keys that sweeps had not from the beginning, and what a record without them means."""
+HEAD = (ID, SWEEP, DATA, SAME, MODELS, LOOKS, DIAGNOSES, THREADS, PLAN)
+"""Attributes of a study of which its `StudyRecord` is made, but for the trials."""
 
 
 @contextmanager
@@ -133,27 +113,6 @@ def readable(study: str) -> Iterator[None]:
             f"study {study}: its record cannot be read ({why}); legal: a study that normsweep "
             "made, in the version that made it"
         ) from None
-
-
-def check_study(
-    identity: str, sweep: Mapping[str, Any] | None, data: Mapping[str, Any] | None
-) -> None:
-    """Look at what every study's record has; sweep and data as far as they are there yet.
-
-    Raises:
-        ValueError: its own id is none, with which MLflow is asked; a text drives terminals.
-        KeyError, TypeError: something is not there, or is no table.
-    """
-    if not re.fullmatch("[0-9a-f]*", identity):
-        raise ValueError("no id")
-    if any(illegal_values(sweep)):
-        raise ValueError("control characters")
-    if sweep is not None:
-        for key in (*SWEEP_KEYS, f"search.space.{sweep['compare']}"):
-            sweep[key]
-    if data is not None:
-        for key in DATA_KEYS:
-            data[key]
 
 
 def recorded(dimension: Dimension) -> Dimension:
@@ -191,67 +150,40 @@ def outcome(result: Result, by: Metric) -> tuple[float | None, TrialState]:
     return (result.score if state == TrialState.COMPLETE else None), state
 
 
-@dataclass(frozen=True)
-class StudyInfo:
-    """What the record says of a study as a whole."""
-
-    name: str
-    id: str
-    """Its own for ever: a study that is deleted and made again under its name has another."""
-    sweep: Mapping[str, Any]
-    """The sweep by dotted key (`Sweep.plain`)."""
-    data: Mapping[str, Any] = field(default_factory=dict)
-    """Dataset: name, source, digest, numbers of images and classes."""
-    same: Mapping[str, str] = field(default_factory=dict)
-    """Normalizations not run because another does the same on this data: the other one's name."""
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By arm, the trial whose model was logged to MLflow, and the model's number there."""
-
-    looks: tuple[Analysis, ...] = ()
-    """The verdicts that were given, oldest first."""
-    diagnoses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By arm, what its network looks like at initialization and after an epoch."""
-
-    threads: int | None = None
-    """Threads of a worker, on which the bits of every trial depend; None in older records."""
-
-    plan: Mapping[str, int] = field(default_factory=dict)
-    """By phase, how many trials it has; as far as a command has come to it."""
-
-    @property
-    def arms(self) -> list[str]:
-        """The arms that run, in the sweep's order."""
-        values = self.sweep[f"search.space.{self.sweep['compare']}"]
-        return [str(value) for value in values if value not in self.same]
-
-    @property
-    def begun(self) -> bool:
-        """Whether data and arms are settled."""
-        return bool(self.data)
-
-
-def study_info(study: Study) -> StudyInfo:
-    """What the record says of the study as a whole.
+def study_head(study: Study) -> StudyRecord:
+    """What is recorded of the study as a whole; its trials are not read.
 
     Raises:
         StoreError: normsweep did not write it.
     """
-    name = study.study_name
-    with readable(name):
-        attrs = study.attrs(ABOUT)
-        sweep, data, same, models, diagnoses = (
-            dict(json.loads(attrs.get(key, "{}"))) for key in (SWEEP, DATA, SAME, MODELS, DIAGNOSES)
+    with readable(study.study_name):
+        attrs = study.attrs(HEAD)
+        identity, keys = attrs.get(ID, ""), dict(_json(attrs, SWEEP))
+        if not re.fullmatch("[0-9a-f]*", identity):  # MLflow is asked with it
+            raise ValueError("no id")
+        if any(illegal_values(keys)):  # they drive terminals
+            raise ValueError("control characters")
+        return StudyRecord(
+            name=study.study_name,
+            id=identity,
+            sweep=from_plain(keys),
+            data=DataFacts.from_plain(_json(attrs, DATA)) if DATA in attrs else None,
+            same=dict(_json(attrs, SAME)),
+            threads=attrs.get(THREADS),
+            planned=attrs.get(PLAN, {}),
+            analyses=tuple(map(Analysis.from_plain, _json(attrs, LOOKS, "[]"))),
+            diagnoses={a: Diagnosis.from_plain(d) for a, d in _json(attrs, DIAGNOSES).items()},
+            models={a: LoggedModel.from_plain(m) for a, m in _json(attrs, MODELS).items()},
         )
-        looks = tuple(Analysis.from_plain(look) for look in json.loads(attrs.get(LOOKS, "[]")))
-        check_study(
-            attrs.get(ID, ""), sweep if SWEEP in attrs else None, data if DATA in attrs else None
-        )
-    if sweep:
-        sweep = {**ADDED, **sweep}
-    threads, plan = attrs.get(THREADS), attrs.get(PLAN, {})
-    return StudyInfo(
-        name, attrs.get(ID, ""), sweep, data, same, models, looks, diagnoses, threads, plan
-    )
+
+
+def sweep_keys(study: Study) -> dict[str, Any]:
+    """The sweep's keys as they are stored: one of another version may have others than ours."""
+    return dict(_json(study.attrs([SWEEP]), SWEEP))
+
+
+def _json(attrs: Mapping[str, Any], key: str, empty: str = "{}") -> Any:
+    return json.loads(attrs.get(key, empty))
 
 
 def to_record(row: Row) -> TrialRecord | None:

@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,44 +24,33 @@ from normsweep.store.encoding import (
     READ,
     RUN,
     SWEEP,
-    StudyInfo,
     readable,
-    study_info,
+    study_head,
+    sweep_keys,
     to_record,
 )
 from normsweep.store.optuna_tables import PATIENCE, Patient, Study, names_with
 from normsweep.sweep.problems import shown
-from normsweep.sweep.recorded import to_plain
+from normsweep.sweep.recorded import GROWING, changes, to_plain
 from normsweep.sweep.schema import Sweep, is_name
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.text import masked, reason
 from normsweep.urls import alone, check_address, parsed_url, sqlite_file
 
-__all__ = ["load_study", "make_folder", "open_storage", "open_study", "read_study", "study_names"]
+__all__ = [
+    "begun_study",
+    "delete_study",
+    "load_study",
+    "make_folder",
+    "open_storage",
+    "open_study",
+    "read_studies",
+    "read_study",
+    "study_names",
+]
 
 SQLITE_TIMEOUT = 20.0
 """Seconds that a write waits for another process's."""
-
-
-GROWING = ("search.trials", "confirm.seeds")
-
-
-EPOCHS = ("search.space.epochs", "search.space.epochs.high", "confirm.epochs")
-"""What may grow with the limit of epochs, and not shrink."""
-
-
-FREE = (
-    "question",
-    "plugins",
-    "search.timeout",
-    "execution.trial_timeout",
-    "execution.trial_memory",
-    "execution.num_cpus",
-    "execution.num_gpus",
-    "execution.checkpoints",
-    "execution.checkpoint_every",
-    "execution.retries",
-)
 
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -170,8 +159,13 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
         load_if_exists=True,
     )
     study = Study(storage, name)
-    if study.attrs([SWEEP]) or len(study):
-        _refuse_changes(study, sweep, storage_url)
+    if study.attrs([SWEEP]):
+        _refuse_changes(study, sweep)
+    elif len(study):
+        raise StoreError(
+            f"--study-name: received {name}, which {masked(storage_url)} holds as a "
+            "study that normsweep did not make; legal: another name"
+        )
     else:
         made.set_metric_names([f"val_{sweep.metric}"])
         study.set_user_attr(ID, uuid.uuid4().hex)
@@ -180,14 +174,22 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
     return study
 
 
-def read_study(storage_url: str, name: str | None) -> tuple[StudyInfo, list[TrialRecord]]:
+def read_study(storage_url: str, name: str | None) -> StudyRecord:
     """A study's record; with no name, that of the only study there is.
 
     Raises:
         StoreError: there is no such study.
     """
-    study = load_study(storage_url, name)
-    return study_info(study), records(study)
+    return read_record(load_study(storage_url, name))
+
+
+def read_record(study: Study) -> StudyRecord:
+    """All that is recorded of a study.
+
+    Raises:
+        StoreError: normsweep did not write it.
+    """
+    return replace(study_head(study), trials=tuple(records(study)))
 
 
 def load_study(storage_url: str, name: str | None) -> Study:
@@ -217,7 +219,7 @@ def _names(storage: optuna.storages.RDBStorage) -> list[str]:
     return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
 
 
-def read_studies(storage_url: str) -> Iterator[tuple[StudyInfo, list[TrialRecord]]]:
+def read_studies(storage_url: str) -> Iterator[StudyRecord]:
     """The records of normsweep's studies in a database, by name.
 
     Raises:
@@ -225,8 +227,7 @@ def read_studies(storage_url: str) -> Iterator[tuple[StudyInfo, list[TrialRecord
     """
     storage = open_storage(storage_url, create=False)
     for name in _names(storage):
-        study = Study(storage, name)
-        yield study_info(study), records(study)
+        yield read_record(Study(storage, name))
 
 
 def delete_study(storage_url: str, name: str) -> None:
@@ -239,13 +240,13 @@ def delete_study(storage_url: str, name: str) -> None:
     optuna.delete_study(study_name=name, storage=open_storage(storage_url, create=False))
 
 
-def begun_study(storage_url: str, name: str) -> StudyInfo | None:
-    """A study that has data and arms already, or None where there is none yet."""
+def begun_study(storage_url: str, name: str) -> StudyRecord | None:
+    """A study that has data and arms already, without its trials; None where there is none yet."""
     try:
-        info = study_info(load_study(storage_url, name))
+        begun = study_head(load_study(storage_url, name))
     except StoreError:  # what is wrong with the storage is told when it is opened
         return None
-    return info if info.begun else None
+    return begun if begun.begun else None
 
 
 def records(study: Study) -> list[TrialRecord]:
@@ -261,58 +262,29 @@ def records(study: Study) -> list[TrialRecord]:
 
 
 def _write_sweep(study: Study, sweep: Sweep) -> None:
-    before = study_info(study).sweep
-    plain = to_plain(sweep)
+    plain, was = to_plain(sweep), sweep_keys(study)
     for key in GROWING:  # a smaller number asks for nothing, and takes nothing back
-        plain[key] = max(plain[key], before.get(key, 0))
-    if plain != before:
+        plain[key] = max(plain[key], was.get(key, 0))
+    if plain != was:
         study.set_user_attr(SWEEP, json.dumps(plain))
 
 
-def _refuse_changes(study: Study, sweep: Sweep, storage_url: str) -> None:
-    before, now = study_info(study).sweep, to_plain(sweep)
-    was, is_ = before.get("model.name", ""), now["model.name"]
-    if "@" in was and "@" in is_ and was != is_ and study_info(study).begun:
+def _refuse_changes(study: Study, sweep: Sweep) -> None:
+    before = study_head(study)
+    was, is_ = before.sweep.model.name, sweep.model.name
+    if "@" in was and "@" in is_ and was != is_ and before.begun:
         raise SweepError(
-            f"study {study.study_name}: was begun with a network of another configuration ({was}), "
+            f"study {before.name}: was begun with a network of another configuration ({was}), "
             f"received {is_}; legal: the same network, or another study name"
         )
-    if not before:
-        raise StoreError(
-            f"--study-name: received {study.study_name}, which {masked(storage_url)} holds as a "
-            "study that normsweep did not make; legal: another name"
-        )
-    if (
-        not study_info(study).begun and before["metric"] == now["metric"]
-    ):  # it never came to a trial
+    if not before.begun and before.sweep.metric == sweep.metric:  # it never came to a trial
         return
-    growing = _more_epochs(before, now) and not study.lists("epochs")
-    free = GROWING + FREE + (EPOCHS if growing else ())
-    changed = [
-        f"  {key}: was {shown(before.get(key, 'not there'))}, is {shown(now.get(key, 'not there'))}"
-        for key in sorted(before.keys() | now.keys())
-        if key not in free and before.get(key) != now.get(key)
-    ]
+    changed = changes(sweep_keys(study), sweep, more_epochs=not study.lists("epochs"))
     if changed:
         raise SweepError(
             [
-                f"study {study.study_name}: was begun with another sweep; legal: the same, more "
+                f"study {before.name}: was begun with another sweep; legal: the same, more "
                 "trials, seeds or epochs, other limits under [execution], or another --study-name:",
                 *changed,
             ]
         )
-
-
-def _more_epochs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a sweep has all numbers of epochs that it had, and no shorter confirmation."""
-    listed = [set(plain.get("search.space.epochs") or ()) for plain in (before, now)]
-    longest = [_longest(plain) for plain in (before, now)]
-    confirmed = [
-        plain["confirm.epochs"] or most for plain, most in zip((before, now), longest, strict=True)
-    ]
-    return listed[0] <= listed[1] and longest[0] <= longest[1] and confirmed[0] <= confirmed[1]
-
-
-def _longest(plain: Mapping[str, Any]) -> float:
-    listed = plain.get("search.space.epochs")
-    return max(listed) if listed else plain["search.space.epochs.high"]

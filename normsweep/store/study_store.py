@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
@@ -23,12 +23,18 @@ from normsweep.store.encoding import (
     RUN,
     SAME,
     THREADS,
-    StudyInfo,
     outcome,
-    study_info,
+    study_head,
 )
 from normsweep.store.optuna_tables import Study
-from normsweep.sweep.study_record import Analysis, TrialRecord
+from normsweep.sweep.study_record import (
+    Analysis,
+    DataFacts,
+    Diagnosis,
+    LoggedModel,
+    StudyRecord,
+    TrialRecord,
+)
 from normsweep.text import reason
 
 __all__ = ["Archive", "on_record", "repair"]
@@ -39,56 +45,58 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def check_data(study: Study, data: Mapping[str, Any]) -> None:
+def check_data(study: Study, data: DataFacts) -> None:
     """Make sure that a study that was begun goes on with the data that it was begun on.
 
     Raises:
         SweepError: the data is another.
     """
-    before = study_info(study).data
-    if before and before["digest"] != data["digest"]:
+    before = study_head(study).data
+    if before is not None and before.digest != data.digest:
         raise SweepError(
-            f"study {study.study_name}: was begun on {before['name']} ({before['source']}, digest "
-            f"{before['digest'][:12]}), received {data['name']} ({data['source']}, digest "
-            f"{data['digest'][:12]}); legal: the same data, or another --study-name"
+            f"study {study.study_name}: was begun on {before.name} ({before.source}, digest "
+            f"{before.digest[:12]}), received {data.name} ({data.source}, digest "
+            f"{data.digest[:12]}); legal: the same data, or another --study-name"
         )
 
 
 def begin(
     study: Study,
-    data: Mapping[str, Any],
+    data: DataFacts,
     same: Mapping[str, str],
     threads: int | None = None,
 ) -> None:
     """Record the data, the normalizations that are alike on it and the threads, before any trial."""
-    if not study_info(study).begun:
+    if not study_head(study).begun:
         study.set_user_attr(THREADS, threads)
         study.set_user_attr(SAME, json.dumps(dict(same)))
-        study.set_user_attr(DATA, json.dumps(dict(data)))
+        study.set_user_attr(DATA, json.dumps(data.to_plain()))
 
 
 def set_plan(study: Study, phase: str, trials: int) -> None:
     """Record how many trials a phase has."""
-    before = study_info(study).plan
+    before = study_head(study).planned
     if before.get(phase) != trials:
         study.set_user_attr(PLAN, {**before, phase: trials})
 
 
 def set_model(study: Study, arm: str, trial: int, model_id: str) -> None:
     """Record which trial's model was logged for an arm."""
-    models = {**study_info(study).models, arm: {"trial": trial, "model_id": model_id}}
-    study.set_user_attr(MODELS, json.dumps(models))
+    models = {**study_head(study).models, arm: LoggedModel(trial, model_id)}
+    plain = {name: model.to_plain() for name, model in models.items()}
+    study.set_user_attr(MODELS, json.dumps(plain))
 
 
-def set_looks(study: Study, looks: Sequence[Analysis]) -> None:
+def set_analyses(study: Study, analyses: Sequence[Analysis]) -> None:
     """Record the verdicts that were given."""
-    study.set_user_attr(LOOKS, json.dumps([look.to_plain() for look in looks]))
+    study.set_user_attr(LOOKS, json.dumps([analysis.to_plain() for analysis in analyses]))
 
 
-def set_diagnosis(study: Study, arm: str, diagnosis: Mapping[str, Any]) -> None:
+def set_diagnosis(study: Study, arm: str, diagnosis: Diagnosis) -> None:
     """Record what an arm's network looks like at initialization and after an epoch."""
-    diagnoses = {**study_info(study).diagnoses, arm: dict(diagnosis)}
-    study.set_user_attr(DIAGNOSES, json.dumps(diagnoses))
+    diagnoses = {**study_head(study).diagnoses, arm: diagnosis}
+    plain = {name: found.to_plain() for name, found in diagnoses.items()}
+    study.set_user_attr(DIAGNOSES, json.dumps(plain))
 
 
 def set_run(study: Study, trial: int, run_id: str) -> None:
@@ -122,9 +130,14 @@ class Archive:
 
     @property
     @on_record
-    def info(self) -> StudyInfo:
-        """The study as a whole."""
-        return encoding.study_info(self._study)
+    def head(self) -> StudyRecord:
+        """The study as a whole, without its trials."""
+        return encoding.study_head(self._study)
+
+    @on_record
+    def record(self) -> StudyRecord:
+        """All that is recorded of the study."""
+        return storage.read_record(self._study)
 
     @on_record
     def records(self) -> list[TrialRecord]:

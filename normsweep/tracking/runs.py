@@ -6,8 +6,6 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from mlflow.entities import (
     Dataset,
@@ -18,7 +16,7 @@ from mlflow.entities import (
     RunTag,
 )
 
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import CONFIRM, Epoch, Result, Trial
 
 __all__ = [
@@ -140,13 +138,13 @@ def metrics(values: dict[str, float], step: int) -> list[Metric]:
     ]
 
 
-def _dataset(data: Mapping[str, Any]) -> DatasetInput:
-    shape = {"train": data["train_images"], "test": data["test_images"], "classes": data["classes"]}
+def _dataset(data: DataFacts) -> DatasetInput:
+    shape = {"train": data.train_images, "test": data.test_images, "classes": data.classes}
     dataset = Dataset(
-        name=data["name"],
-        digest=data["digest"][:12],  # the whole one is in the source; the runs' table shows this
+        name=data.name,
+        digest=data.digest[:12],  # the whole one is in the source; the runs' table shows this
         source_type="normsweep",
-        source=json.dumps({"source": data["source"], "sha256": data["digest"]}),
+        source=json.dumps({"source": data.source, "sha256": data.digest}),
         profile=json.dumps(shape),
     )
     return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.errors import StoreError, TrackingFailed
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Status, Trial
 from normsweep.text import masked, reason
 from normsweep.tracking import runs
@@ -117,7 +117,7 @@ class Tracker:
             self._client = MlflowClient(tracking_uri=placed(uri))
             self.experiment_id = self._experiment(experiment, artifacts)
 
-    def start(self, trial: Trial, data: Mapping[str, Any]) -> str:
+    def start(self, trial: Trial, data: DataFacts) -> str:
         """Begin the run of a trial; its id."""
         tags = {**self._tags, **runs.trial_tags(trial, self._study)}
         if trial.arm in self._colours:
@@ -156,7 +156,7 @@ class Tracker:
         )
         self._try(lambda: self._client.set_terminated(run_id, ENDS[result.status]))
 
-    def deliver(self, record: TrialRecord, data: Mapping[str, Any]) -> str:
+    def deliver(self, record: TrialRecord, data: DataFacts) -> str:
         """Write a trial that the record has and MLflow has not, whole; the run's id.
 
         A run that holds all of it already is taken as it is; pieces of one are closed as KILLED.

@@ -18,6 +18,8 @@ from normsweep.sweep.study_record import (
     TUNED_SHORT,
     Analysis,
     Configuration,
+    DataFacts,
+    StudyRecord,
     TrialRecord,
 )
 from normsweep.sweep.trial import CONFIRM, Epoch, Result, Status, Tested, Trial
@@ -127,3 +129,25 @@ class Planted:
 def planted(trial: Callable[..., Trial]) -> Callable[..., Planted]:
     """A confirmation with planted bits; fields of `Planted` may be given."""
     return lambda **fields: Planted(trial, **fields)
+
+
+@pytest.fixture
+def recorded() -> Callable[..., StudyRecord]:
+    """The record of a study on ten classes: its sweep, its trials, the analyses that were made."""
+
+    def made(
+        sweep: Sweep,
+        trials: Sequence[TrialRecord] = (),
+        analyses: Sequence[Analysis] = (),
+        classes: int = 10,
+        test_counts: Sequence[int] = (),
+        **fields: Any,
+    ) -> StudyRecord:
+        data = DataFacts(
+            "digits", "test", "d" * 64, 100, 50, classes, test_class_counts=tuple(test_counts)
+        )
+        return StudyRecord(
+            "base", "abc", sweep, data, trials=tuple(trials), analyses=tuple(analyses), **fields
+        )
+
+    return made

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from normsweep.analysis.evidence import Evidence, evidence
-from normsweep.sweep.recorded import to_plain
+from normsweep.sweep.recorded import from_plain, to_plain
 from normsweep.sweep.schema import QUESTIONS
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, TrialRecord
 from normsweep.sweep.trial import Status
@@ -16,12 +16,12 @@ TUNED_RAW = ("none", TUNED_LONG)
 
 
 @pytest.fixture
-def found(planted, sweep) -> Callable[..., Evidence]:
+def found(planted, sweep, recorded) -> Callable[..., Evidence]:
     def made(*overrides: str, searched: tuple[TrialRecord, ...] = (), default=None, **fields):
         study = planted(**fields)
         records = [*searched, *study.records]
-        plain = {**to_plain(sweep(*overrides)), **(default or {})}
-        return evidence(plain, ("none", "unit"), [study.look], {}, 10, records)
+        made = from_plain({**to_plain(sweep(*overrides)), **(default or {})})
+        return evidence(recorded(made, records, [study.look]))
 
     return made
 

@@ -9,13 +9,12 @@ import pytest
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS
-from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.study_record import Analysis, Diagnosis, Stage, TrialRecord
 from normsweep.sweep.trial import SEARCH
 
 ARMS = ["none", "unit"]
 STAGE = Stage(33.0, 78.0, 1.2e5, 41.5, 0.25, (("dense_1", 2.0),))
-DIAGNOSES = {arm: Diagnosis(STAGE, STAGE).to_plain() for arm in ARMS}
+DIAGNOSES = {arm: Diagnosis(STAGE, STAGE) for arm in ARMS}
 
 
 @pytest.fixture
@@ -24,10 +23,10 @@ def searched(record) -> list[TrialRecord]:
 
 
 @pytest.fixture
-def whole(planted, sweep, searched) -> Evidence:
+def whole(planted, sweep, searched, recorded) -> Evidence:
     study = planted()
     records = [*searched, *study.records]
-    return evidence(to_plain(sweep()), ARMS, [Analysis(5, ()), study.look], DIAGNOSES, 10, records)
+    return evidence(recorded(sweep(), records, [Analysis(5, ()), study.look], diagnoses=DIAGNOSES))
 
 
 def frames(found: Evidence) -> dict[str, pd.DataFrame]:
@@ -52,12 +51,12 @@ def test_search_and_confirmation_are_kept_apart(whole, searched):
 
 
 def test_before_the_first_look_the_confirmations_frames_are_empty_with_their_columns(
-    whole, sweep, searched, planted
+    whole, sweep, searched, planted, recorded
 ):
     """However many of its trials have run: only a look counts."""
     records = [*searched, *planted().records]
     for given in (searched, records):
-        before = evidence(to_plain(sweep()), ARMS, [], {}, 10, given)
+        before = evidence(recorded(sweep(), given, []))
         empty = {name for name, frame in frames(before).items() if frame.empty}
         assert empty == {"verdicts", "curves", "configurations", "speed", "inputs", "gradients"}
         for name, frame in frames(before).items():
@@ -68,26 +67,26 @@ def test_before_the_first_look_the_confirmations_frames_are_empty_with_their_col
         assert before.learning_rates["trial"].tolist() == [0, 1]
 
 
-def test_a_study_without_any_trial_has_empty_frames(sweep):
-    found = evidence(to_plain(sweep()), ARMS, [], {}, 10, [])
+def test_a_study_without_any_trial_has_empty_frames(sweep, recorded):
+    found = evidence(recorded(sweep(), [], []))
     assert all(frame.empty for frame in frames(found).values())
 
 
-def test_the_latest_look_is_the_one_that_counts(planted, sweep):
+def test_the_latest_look_is_the_one_that_counts(planted, sweep, recorded):
     few, many = planted(seeds=5), planted(seeds=8)
     looks = [few.look, many.look]
-    found = evidence(to_plain(sweep()), ARMS, looks, {}, 10, many.records)
+    found = evidence(recorded(sweep(), many.records, looks))
     assert set(found.verdicts["seeds"]) == {8}
     assert set(found.verdicts["look"]) == {2}
     assert found.seeds == 8
-    first = evidence(to_plain(sweep()), ARMS, looks[:1], {}, 10, many.records)
+    first = evidence(recorded(sweep(), many.records, looks[:1]))
     assert set(first.verdicts["seeds"]) == {5}
 
 
-def test_what_the_sweep_declared_is_what_is_judged_by(planted, sweep):
+def test_what_the_sweep_declared_is_what_is_judged_by(planted, sweep, recorded):
     study = planted()
     made = sweep("confirm.margin=0.04", "confirm.confidence=0.9", "confirm.primary=equal_epochs")
-    found = evidence(to_plain(made), ARMS, [study.look], {}, 10, study.records)
+    found = evidence(recorded(made, study.records, [study.look]))
     declared = found.declared
     assert (declared.compare, declared.reference) == ("normalization", "unit")
     assert (declared.margin, declared.confidence) == (0.04, 0.9)
@@ -95,9 +94,9 @@ def test_what_the_sweep_declared_is_what_is_judged_by(planted, sweep):
     assert set(found.verdicts["margin"]) == {0.04}
 
 
-def test_the_search_is_told_by_its_phase(planted, sweep, searched):
+def test_the_search_is_told_by_its_phase(planted, sweep, searched, recorded):
     study = planted()
     assert {r.trial.phase for r in searched} == {SEARCH}
-    found = evidence(to_plain(sweep()), ARMS, [study.look], {}, 10, study.records)
+    found = evidence(recorded(sweep(), study.records, [study.look]))
     assert found.learning_rates.empty
     assert found.warnings == ()

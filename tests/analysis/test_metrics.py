@@ -20,7 +20,6 @@ from normsweep.parts import metrics
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import metric
 from normsweep.search.selection import chosen_configurations
-from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TrialRecord
 from normsweep.sweep.trial import Tested
 
@@ -104,13 +103,13 @@ def by_metric(planted, name: str, weigh=True, chance=0.1, **fields) -> tuple:
     return study.look, [scored(record) for record in study.records]
 
 
-def test_a_metric_with_the_accuracys_own_influences_gives_the_accuracys_verdicts(planted, sweep):
+def test_a_metric_with_the_accuracys_own_influences_gives_the_accuracys_verdicts(
+    planted, sweep, recorded
+):
     study = planted()
     look, records = by_metric(planted, "balanced_accuracy")
-    usual = evidence(to_plain(sweep()), ("none", "unit"), [study.look], {}, 10, study.records)
-    other = evidence(
-        to_plain(sweep('metric="balanced_accuracy"')), ("none", "unit"), [look], {}, 10, records
-    )
+    usual = evidence(recorded(sweep(), study.records, [study.look]))
+    other = evidence(recorded(sweep('metric="balanced_accuracy"'), records, [look]))
     same = ["question", "arm", "verdict", "epoch", "seeds", "images", "diverged"]
     assert other.verdicts[same].equals(usual.verdicts[same])
     for mine, its in (("gap", "gap"), ("balanced_accuracy", "accuracy"), ("low", "low")):
@@ -120,16 +119,16 @@ def test_a_metric_with_the_accuracys_own_influences_gives_the_accuracys_verdicts
     np.testing.assert_allclose(other.curves["balanced_accuracy"], usual.curves["accuracy"])
 
 
-def test_where_lower_is_better_the_same_levels_are_judged_the_other_way(planted, sweep):
+def test_where_lower_is_better_the_same_levels_are_judged_the_other_way(planted, sweep, recorded):
     look, records = by_metric(planted, "log_loss", chance=math.log(10))
-    plain = to_plain(sweep('metric="log_loss"'))
-    found = evidence(plain, ("none", "unit"), [look], {}, 10, records)
+    made = sweep('metric="log_loss"')
+    found = evidence(recorded(made, records, [look]))
     rows = found.verdicts.set_index("question")
     assert rows.loc["both_tuned", "word"] == "catches up"  # 0.89 nats are less than 0.93
     assert rows.loc["both_tuned", "gap"] < 0
     assert rows.loc["both_tuned", "log_loss"] < rows.loc["both_tuned", "reference_log_loss"]
     runs = confirmed(look, records)
-    declared = Declared.of(plain, 1)
+    declared = Declared.of(made, 1)
     curves = curves_table(runs, 0.95)
     speed = speed_table(runs, curves, [], declared).set_index(["arm", "configuration"])
     # The reference has 0.86 nats after two epochs, and its losses rise from 0.80.
@@ -137,23 +136,25 @@ def test_where_lower_is_better_the_same_levels_are_judged_the_other_way(planted,
     assert speed.loc[("none", TUNED_LONG), "epochs_to_level"] == 1
 
 
-def test_without_influences_the_interval_is_that_of_the_seeds_and_says_so(planted, sweep):
+def test_without_influences_the_interval_is_that_of_the_seeds_and_says_so(planted, sweep, recorded):
     look, records = by_metric(planted, "test_seeds_alone", weigh=False)
-    plain = {**to_plain(sweep()), "metric": "test_seeds_alone"}
-    found = evidence(plain, ("none", "unit"), [look], {}, 10, records)
+    made = sweep().model_copy(update={"metric": "test_seeds_alone"})
+    found = evidence(recorded(made, records, [look]))
     row = found.verdicts.iloc[0]
     assert (row["low"], row["high"]) == (row["seeds_low"], row["seeds_high"])
     assert row["method"].startswith("Student's t over seeds alone")
     assert "exactly these test images" in found.warnings[0]
 
 
-def test_few_test_images_of_a_class_are_said_where_every_class_counts_alike(planted, sweep):
+def test_few_test_images_of_a_class_are_said_where_every_class_counts_alike(
+    planted, sweep, recorded
+):
     look, records = by_metric(planted, "balanced_accuracy")
-    plain = to_plain(sweep('metric="balanced_accuracy"'))
+    made = sweep('metric="balanced_accuracy"')
     counts = [500, 495, 5]
-    found = evidence(plain, ("none", "unit"), [look], {}, 3, records, counts)
+    found = evidence(recorded(made, records, [look], 3, counts))
     assert found.warnings[0].startswith("few test images (5 of class 2): balanced accuracy weighs")
-    usual = evidence(to_plain(sweep()), ("none", "unit"), [], {}, 3, [], counts)
+    usual = evidence(recorded(sweep(), classes=3, test_counts=counts))
     assert not usual.warnings
 
 

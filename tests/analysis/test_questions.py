@@ -12,7 +12,6 @@ from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.questions import COLUMNS, Declared
 from normsweep.analysis.questions import judged as put
-from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.schema import QUESTIONS
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Analysis
 
@@ -29,14 +28,13 @@ EXPECTED = {
 
 
 @pytest.fixture
-def judged(planted, sweep) -> Callable[..., Evidence]:
+def judged(planted, sweep, recorded) -> Callable[..., Evidence]:
     """The evidence of planted confirmations; `looks` were before."""
 
-    def made(*overrides: str, arms=("none", "unit"), looks=0, **fields) -> Evidence:
+    def made(*overrides: str, looks=0, **fields) -> Evidence:
         study = planted(**fields)
-        return evidence(
-            to_plain(sweep(*overrides)), arms, [*LOOKS * looks, study.look], {}, 10, study.records
-        )
+        looked = [*LOOKS * looks, study.look]
+        return evidence(recorded(sweep(*overrides), study.records, looked))
 
     return made
 
@@ -101,6 +99,9 @@ def test_each_look_is_held_to_a_stricter_level(judged):
     assert third["high"] - third["low"] > first["high"] - first["low"]
 
 
+THREE_ARMS = 'search.space.normalization=["none", "unit", "zca"]'
+
+
 def three_arms(planted) -> dict:
     levels = dict(planted().levels)
     return {**levels, **{("zca", name): levels["none", name] for name in (BASELINE, TUNED_SHORT, TUNED_LONG)}}  # fmt: skip
@@ -108,7 +109,7 @@ def three_arms(planted) -> dict:
 
 def test_more_arms_share_the_level_and_every_one_but_the_reference_is_asked(judged, planted):
     two = rows(judged()).loc["more_epochs", "none"]
-    found = judged(arms=("none", "unit", "zca"), levels=three_arms(planted)).verdicts
+    found = judged(THREE_ARMS, levels=three_arms(planted)).verdicts
     assert found["arm"].tolist() == ["none", "zca"] * 6
     assert found["question"].tolist() == [q for q in QUESTIONS for _ in range(2)]
     one = found.iloc[0]
@@ -170,8 +171,7 @@ def test_optimizers_are_compared_as_normalizations_are(judged, planted):
     names = {"none": "sgd", "unit": "adam"}
     levels = {(names[arm], name): values for (arm, name), values in planted().levels.items()}
     other = judged(
-        "compare=optimizer", "reference=adam", arms=("sgd", "adam"),
-        levels=levels, compare="optimizer",
+        "compare=optimizer", "reference=adam",         levels=levels, compare="optimizer",
     )  # fmt: skip
     expected = judged()
     renamed = expected.verdicts.replace({"arm": names, "reference": names})

@@ -126,13 +126,13 @@ class TestWhatComesBack:
         assert "mine" in page.read_text()
 
     def test_it_lies_in_the_same_stores_as_a_commands(self, study, folder):
-        _, records = read_study("sqlite:///mlruns/optuna.db", "mine")
+        records = read_study("sqlite:///mlruns/optuna.db", "mine").trials
         assert all(record.run_id for record in records)
         assert (folder / "mlruns" / "mlflow.db").is_file()
         assert normsweep.load().name == normsweep.load("mine").name == "mine"
 
     def test_the_network_is_known_by_its_configuration(self, study):
-        _, records = read_study("sqlite:///mlruns/optuna.db", "mine")
+        records = read_study("sqlite:///mlruns/optuna.db", "mine").trials
         (model,) = {record.trial.model for record in records}
         digests = {r.result.machine["model_digest"] for r in records if r.result}
         assert model.startswith("own@")

@@ -110,10 +110,10 @@ def test_a_sweep_runs_with_parts_of_its_own_in_worker_processes(plugged, tmp_pat
     command = [sys.executable, "-m", "normsweep.study", str(plugged), "--phase", "search", "--device", "cpu"]  # fmt: skip
     done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    info, records = read_study(f"sqlite:///{elsewhere}/mlruns/optuna.db", "plugged")
-    assert {r.result.status for r in records if r.result} == {Status.COMPLETE}
-    assert {r.trial.arm for r in records} == {"halved", "unit"}
-    assert info.data["name"] == "stripes"
+    record = read_study(f"sqlite:///{elsewhere}/mlruns/optuna.db", "plugged")
+    assert {r.result.status for r in record.trials if r.result} == {Status.COMPLETE}
+    assert {r.trial.arm for r in record.trials} == {"halved", "unit"}
+    assert record.data.name == "stripes"
     again = [str(Path(sys.executable).parent / "normsweep"), "rerun", "plugged", "0", "--storage"]
     again += [f"sqlite:///{elsewhere}/mlruns/optuna.db"]
     for plugins, status in (([], 2), (["--plugins", "striped_parts"], 0)):

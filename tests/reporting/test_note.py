@@ -1,18 +1,17 @@
 from normsweep.reporting.note import Pages, experiment_note
-from normsweep.store.encoding import StudyInfo
 from normsweep.sweep.loading import load_sweep
-from normsweep.sweep.recorded import to_plain
+from normsweep.sweep.study_record import DataFacts, StudyRecord
 
 EVIL = '<img src=x onerror="alert(1)"> [a](javascript:alert(1)) `x` **y** | z'
-DATA = {"name": EVIL, "source": EVIL, "digest": "d1", "train_images": 10, "test_images": 5, "classes": 10}  # fmt: skip
+DATA = DataFacts(name=EVIL, source=EVIL, digest="d1", train_images=10, test_images=5, classes=10)  # fmt: skip
 
 
 def test_names_in_the_note_are_text(sweep_file, parts, record):
     sweep = load_sweep(sweep_file, parts).model_copy(
         update={"question": f"# {EVIL}\n\n- {EVIL}", "reference": EVIL}
     )
-    info = StudyInfo("base", "abc", to_plain(sweep), DATA)
-    records = [record(0, "none"), record(1, "unit")]
+    trials = (record(0, "none"), record(1, "unit"))
+    study = StudyRecord("base", "abc", sweep, DATA, trials=trials)
     pages = Pages(
         run=lambda run: f"#/runs/{run}",
         views={"every trial": "#/view"},
@@ -20,7 +19,7 @@ def test_names_in_the_note_are_text(sweep_file, parts, record):
         report="#/report",
         figure="get-artifact?path=f.png",
     )
-    note = experiment_note(sweep, info, records, pages)
+    note = experiment_note(study, pages)
     assert "<" not in note
     assert "\\[a\\](javascript:alert(1)) \\`x\\` \\*\\*y\\*\\* \\| z" in note
     assert note.count("[a](") == 0

@@ -190,8 +190,8 @@ class Survivor:
         except SQLAlchemyError:  # not made yet, or away
             return []
 
-    def records(self) -> list[TrialRecord]:
-        return read_study(self.storage, "survivor")[1]
+    def records(self) -> tuple[TrialRecord, ...]:
+        return read_study(self.storage, "survivor").trials
 
     def output(self) -> str:
         return self.printed.read_text()
@@ -229,24 +229,24 @@ class Survivor:
 
     def assert_whole(self) -> None:
         """Exactly the planned trials, none twice, none lost; each in one ended run of MLflow."""
-        info, records = read_study(self.storage, "survivor")
-        done = [r for r in records if r.result and r.result.status is Status.COMPLETE]
+        record = read_study(self.storage, "survivor")
+        done = [r for r in record.trials if r.result and r.result.status is Status.COMPLETE]
         searched = Counter((r.trial.arm, r.trial.slot) for r in done if r.trial.phase == SEARCH)
         assert searched == {(arm, slot): 1 for arm in ARMS for slot in range(self.trials_per_arm)}
         confirmed = [r.trial.fingerprint for r in done if r.trial.phase == CONFIRM]
         assert len(confirmed) == len(set(confirmed))
-        (look,) = info.looks
-        looked = {n for c in look.configurations for n in c.runs}
+        (analysis,) = record.analyses
+        looked = {n for c in analysis.configurations for n in c.runs}
         assert looked == {r.trial.number for r in done if r.trial.phase == CONFIRM}
         assert (self.folder / "mlruns" / "reports" / "survivor" / "index.html").stat().st_size
         self._assert_states()
-        self._assert_runs(records, done)
+        self._assert_runs(record.trials, done)
 
     def _assert_states(self) -> None:
         study = optuna.load_study(storage=self.storage, study_name="survivor")
         assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "FAIL"}
 
-    def _assert_runs(self, records: list[TrialRecord], done: list[TrialRecord]) -> None:
+    def _assert_runs(self, records: tuple[TrialRecord, ...], done: list[TrialRecord]) -> None:
         assert all(record.run_id for record in records)
         client = MlflowClient(self.tracking)
         runs = [run for run in self.runs() if "normsweep.trial" in run.data.tags]

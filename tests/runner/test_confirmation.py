@@ -19,9 +19,8 @@ from mlflow import MlflowClient
 from normsweep import export, study
 from normsweep.reporting.formats import FORMATS
 from normsweep.shell import run
-from normsweep.store.encoding import StudyInfo
 from normsweep.store.storage import read_study
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, Status
 
 # On digits' 360 test images, with a margin of 2 points: `none` comes to 85 · exp(-epoch) points
@@ -78,23 +77,23 @@ class Place:
     def verdicts(self) -> pd.DataFrame:
         return pd.read_parquet(self.export("parquet")).set_index(["question", "arm"])
 
-    def read(self) -> tuple[StudyInfo, list[TrialRecord]]:
+    def read(self) -> StudyRecord:
         return read_study(self.storage, "confirmed")
 
     def phases(self) -> Counter[str]:
         """How many trials of each phase are recorded."""
-        return Counter(record.trial.phase for record in self.read()[1])
+        return Counter(record.trial.phase for record in self.read().trials)
 
 
 def paired(place: Place, seeds: int) -> None:
     """Every arm was trained once on the very same seeds, and the look has all of them."""
-    info, records = place.read()
-    done = [r for r in records if r.trial.phase == CONFIRM and r.result.status is Status.COMPLETE]
-    for arm in info.arms:
+    record = place.read()
+    done = [r for r in record.confirmed if r.result.status is Status.COMPLETE]
+    for arm in record.arms:
         assert sorted(r.trial.seed for r in done if r.trial.arm == arm) == [*range(1, seeds + 1)]
     assert len({r.trial.fingerprint for r in done}) == len(done)
     numbers = {r.trial.number for r in done}
-    for configuration in info.looks[-1].configurations:
+    for configuration in record.analyses[-1].configurations:
         assert len(configuration.runs) == seeds
         assert numbers.issuperset(configuration.runs)
 
@@ -114,10 +113,10 @@ def first(place: Place) -> pd.DataFrame:
 
 
 def test_one_command_searches_and_confirms(place):
-    info, records = place.read()
+    record = place.read()
     assert place.phases() == {SEARCH: 4, CONFIRM: 20}
-    assert len(info.looks) == 1
-    assert {r.result.status for r in records} == {Status.COMPLETE}
+    assert len(record.analyses) == 1
+    assert {r.result.status for r in record.trials} == {Status.COMPLETE}
     paired(place, 5)
 
 
@@ -139,7 +138,7 @@ def test_every_planted_truth_is_found(first):
 
 def test_mlflow_shows_the_confirmations_runs_with_their_test_curves(place):
     client = MlflowClient(f"sqlite:///{place.folder}/mlruns/mlflow.db")
-    _, records = place.read()
+    records = place.read().trials
     for record in records:
         run_ = client.get_run(record.run_id)
         tags = run_.data.tags
@@ -179,12 +178,13 @@ def test_the_same_command_again_trains_nothing_and_adds_no_look(place):
 
 
 def test_more_seeds_add_their_runs_and_a_look_that_is_held_to_more(place, first):
-    _, before = place.read()
+    before = place.read().trials
     place.study("--set", "confirm.seeds=6")
-    info, records = place.read()
+    record = place.read()
+    records = record.trials
     assert records[: len(before)] == before
     assert [r.trial.seed for r in records[len(before) :]] == [6] * 4
-    assert [look.seeds for look in info.looks] == [5, 6]
+    assert [analysis.seeds for analysis in record.analyses] == [5, 6]
     paired(place, 6)
     second = place.verdicts()
     assert set(second["look"]) == {2}
@@ -200,16 +200,16 @@ def test_phases_one_by_one_come_to_the_same_verdicts(first, tmp_path, capsys):
     assert place.phases() == {}
     place.study("--phase", "search", "--n-trials", "2")
     assert place.phases() == {SEARCH: 4}  # one an arm
-    assert place.read()[0].looks == ()
+    assert place.read().analyses == ()
     place.export("csv", status=2)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("normsweep: study confirmed: has no verdict yet; its confirmation gives")
     assert "python -m normsweep.study SWEEP --study-name confirmed" in line
     assert line.endswith(" --phase confirm")
-    before = place.read()[1]
+    before = place.read().trials
     place.study("--phase", "confirm")
     assert place.phases() == {SEARCH: 4, CONFIRM: 20}
-    assert place.read()[1][:4] == before
+    assert place.read().trials[:4] == before
     pd.testing.assert_frame_equal(place.verdicts(), first)
 
 
@@ -223,13 +223,14 @@ def test_a_real_network_is_tested_and_looked_into_with_its_baseline_where_nothin
         "search.space.normalization=['none', 'unit']", "search.space.epochs=2",
         "confirm.baseline.epochs=1", "model.batch_size=383",
     )  # fmt: skip
-    info, records = place.read()
+    record = place.read()
+    records = record.trials
     assert place.phases() == {CONFIRM: 4}
     assert {r.trial.configuration for r in records} == {"baseline"}
-    assert info.diagnoses.keys() == {"none", "unit"}
-    none, unit = (info.diagnoses[arm]["initialization"] for arm in ("none", "unit"))
-    assert none["input_mean"] == pytest.approx(255 * unit["input_mean"], rel=1e-4)
-    assert [name for name, _ in unit["gradients"]] == ["dense_1", "dense_2"]
+    assert record.diagnoses.keys() == {"none", "unit"}
+    none, unit = (record.diagnoses[arm].initialization for arm in ("none", "unit"))
+    assert none.input_mean == pytest.approx(255 * unit.input_mean, rel=1e-4)
+    assert [name for name, _ in unit.gradients] == ["dense_1", "dense_2"]
     assert all(e.tested.images == 360 for r in records for e in r.result.curve)
     assert len({r.result.test_digest for r in records}) == 1
     verdicts = place.verdicts()
@@ -257,16 +258,16 @@ def test_a_confirmation_that_is_stopped_is_completed_by_the_same_command(tmp_pat
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Traceback" not in said
-    before = {r.trial.number for r in place.read()[1] if r.result.status is Status.COMPLETE}
-    assert place.read()[0].looks == ()
+    before = {r.trial.number for r in place.read().trials if r.result.status is Status.COMPLETE}
+    assert place.read().analyses == ()
     assert place.phases()[CONFIRM] < 10
     place.study(*arguments)
     paired(place, 5)
-    _, records = place.read()
+    records = place.read().trials
     done = Counter(r.trial.phase for r in records if r.result.status is Status.COMPLETE)
     assert done == {SEARCH: 4, CONFIRM: 10}
     assert before <= {r.trial.number for r in records if r.result.status is Status.COMPLETE}
-    assert len(place.read()[0].looks) == 1
+    assert len(place.read().analyses) == 1
 
 
 def wait_for_trials(place: Place, count: int) -> None:

@@ -28,15 +28,16 @@ from normsweep.store.locks import Hold
 from normsweep.store.storage import open_study
 from normsweep.store.study_store import begin
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.engine import Finished
 from normsweep.training.snapshot import Keep, Snapshot
 
-DATA = {
-    "name": "digits", "source": "test", "digest": "d1", "train_images": 10, "test_images": 5,
-    "classes": 10,
-}  # fmt: skip
+DATA = DataFacts(
+    name="digits", source="test", digest="d1", train_images=10, test_images=5,
+    classes=10,
+)  # fmt: skip
 SAID = "\x1b]0;title\x07\x1b[31mcannot open postgresql://me:S3cret@host/db\x1b[0m\u202e"
 
 

@@ -14,15 +14,14 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
+from normsweep.analysis.evidence import evidence
 from normsweep.analysis.tables import best_of_arms, best_table
-from normsweep.console.screen import screen
 from normsweep.errors import DataError, SweepError
 from normsweep.parts.catalog import catalog
-from normsweep.reporting.study_report import study_evidence
 from normsweep.runner.session import Settings, run_study
 from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
-from normsweep.sweep.trial import CONFIRM, SEARCH, PhaseName
+from normsweep.sweep.trial import CONFIRM, PhaseName
 
 SWEEP = """
 name = "loss"
@@ -54,11 +53,9 @@ def place(folder: Path, *overrides: str, name: str = "loss.toml", phase: PhaseNa
     storage, tracking = (f"sqlite:///{folder}/{db}.db" for db in ("optuna", "mlflow"))
     settings = Settings(storage, tracking, executor="inline", root=folder / "mlruns", phase=phase)
     console = Console(record=True, width=200, file=(folder / "printed").open("w"))
-    with screen(console):
-        run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
-    info, records = read_study(storage, None)
+    run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
     return SimpleNamespace(
-        folder=folder, storage=storage, tracking=tracking, info=info, records=records,
+        folder=folder, storage=storage, tracking=tracking, record=read_study(storage, None),
         printed=console.export_text(), page=folder / "mlruns/reports/loss/index.html",
     )  # fmt: skip
 
@@ -69,7 +66,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_the_lowest_loss_is_the_best_in_record_and_tables(ran):
-    searched = [r for r in ran.records if r.trial.phase == SEARCH]
+    searched = ran.record.searched
     best = best_of_arms(searched)
     for arm, record in best.items():
         others = [
@@ -79,7 +76,7 @@ def test_the_lowest_loss_is_the_best_in_record_and_tables(ran):
         ]
         assert record.result is not None
         assert record.result.score == min(others)
-    table = best_table(searched, ran.info.arms)
+    table = best_table(searched, ran.record.arms)
     assert table["val_log_loss"].is_monotonic_increasing
     study = optuna.load_study(study_name="loss", storage=ran.storage)
     assert study.direction.name == "MINIMIZE"
@@ -89,7 +86,7 @@ def test_the_lowest_loss_is_the_best_in_record_and_tables(ran):
 
 
 def test_the_verdict_is_the_planted_one_and_page_and_console_say_nats(ran):
-    rows = study_evidence(ran.info, ran.records).verdicts
+    rows = evidence(ran.record).verdicts
     primary = rows[rows["primary"]].set_index("arm")
     assert primary.loc["none", "word"] == "does not catch up"
     assert primary.loc["none", "gap"] > 0.03
@@ -106,7 +103,7 @@ def test_the_verdict_is_the_planted_one_and_page_and_console_say_nats(ran):
 
 def test_mlflow_has_the_metric_beside_the_accuracy_and_the_loss(ran):
     client = MlflowClient(ran.tracking)
-    record = next(r for r in ran.records if r.trial.phase == CONFIRM)
+    record = next(r for r in ran.record.trials if r.trial.phase == CONFIRM)
     run = client.get_run(record.run_id)
     metrics = run.data.metrics
     assert {"val/log_loss", "val/accuracy", "val/loss", "test/log_loss"} <= set(metrics)
@@ -136,11 +133,11 @@ def test_a_study_from_before_there_were_metrics_goes_on_by_accuracy(tmp_path):
         old = "UPDATE trial_user_attributes SET value_json = replace(value_json, ?, '')"
         database.execute(old, ('\\"metric\\": \\"accuracy\\", ',))
     after = place(tmp_path, "metric=accuracy", "search.trials=6", phase="search")
-    assert [r.trial for r in after.records[: len(before.records)]] == [
-        r.trial for r in before.records
+    assert [r.trial for r in after.record.trials[: len(before.record.trials)]] == [
+        r.trial for r in before.record.trials
     ]
-    assert len(after.records) > len(before.records)
-    assert after.info.sweep["metric"] == "accuracy"
+    assert len(after.record.trials) > len(before.record.trials)
+    assert after.record.sweep.metric == "accuracy"
 
 
 def test_a_test_set_that_lacks_a_class_is_refused_where_the_metric_needs_it(tmp_path):
@@ -177,10 +174,10 @@ def test_a_table_with_named_labels_and_uneven_classes_gets_its_answer(tmp_path):
         "search.space.epochs=[4]", "search.space.learning_rate=[0.01]",
         phase="search",
     )  # fmt: skip
-    assert ran.info.data["labels"] == ["class_0", "class_1", "class_2"]
-    assert ran.info.data["class_counts"] == [29, 36, 5]
-    best = best_table([r for r in ran.records if r.trial.phase == SEARCH], ran.info.arms)
+    assert ran.record.data.labels == ("class_0", "class_1", "class_2")
+    assert ran.record.data.class_counts == (29, 36, 5)
+    best = best_table(ran.record.searched, ran.record.arms)
     scores = dict(zip(best["arm"], best["val_f1_macro"], strict=True))
     assert scores["standardize"] > scores["none"]
-    (caution,) = study_evidence(ran.info, ran.records).warnings
+    (caution,) = evidence(ran.record).warnings
     assert caution.startswith("few test images (5 of class 2): macro F1")

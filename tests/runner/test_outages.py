@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from normsweep.errors import TrackingFailed
+from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import Epoch
 from normsweep.tracking.tracker import Tracker
 from tests.runner.survival import Survivor
@@ -268,10 +269,10 @@ def test_a_connection_lost_within_a_write_is_a_failure_of_mlflow_alone(postgres,
     tracker.epochs(run_id, [Epoch(0, 1, 1.0, 0.5, 1.0, 0.5, 1.0)])
 
 
-DATA = {
-    "name": "digits", "source": "test", "digest": "d1", "train_images": 10, "test_images": 5,
-    "classes": 10,
-}  # fmt: skip
+DATA = DataFacts(
+    name="digits", source="test", digest="d1", train_images=10, test_images=5,
+    classes=10,
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class Place:
         )
 
     def records(self, phase: str = "search") -> list[TrialRecord]:
-        records = read_study(self.storage, "grid")[1]
+        records = read_study(self.storage, "grid").trials
         return [r for r in records if r.trial.phase == phase]
 
     def client(self) -> MlflowClient:
@@ -169,7 +169,7 @@ def test_a_higher_limit_goes_on_where_the_lower_one_ended(grid, tmp_path):
         assert record.result is not None
         assert record.result.reused == 6
         assert curve(record.result) == curve(confirmed[record.trial.arm, record.trial.seed].result)
-    assert len(read_study(place.storage, "grid")[0].looks) == 2
+    assert len(read_study(place.storage, "grid").analyses) == 2
 
 
 def test_fewer_epochs_are_refused(grid):

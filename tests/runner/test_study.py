@@ -85,7 +85,7 @@ class Place:
         return sum(trial.state.name == "COMPLETE" for trial in study.get_trials(deepcopy=False))
 
     def records(self) -> list[TrialRecord]:
-        return read_study(self.storage, "tested")[1]
+        return read_study(self.storage, "tested").trials
 
     def runs(self, tracking: str | None = None) -> list:
         """Those of the search's trials."""
@@ -172,7 +172,7 @@ def test_the_time_limit_starts_no_more_trials_and_says_so(place):
 def test_a_study_of_one_sweep_under_two_names_is_two_studies(place):
     place.run("--n-trials", "3", "--study-name", "first")
     place.run("--n-trials", "3", "--study-name", "second")
-    names = [read_study(place.storage, name)[0].name for name in ("first", "second")]
+    names = [read_study(place.storage, name).name for name in ("first", "second")]
     assert names == ["first", "second"]
 
 

@@ -26,18 +26,19 @@ from normsweep.sweep.study_record import (
     TUNED_LONG,
     TUNED_SHORT,
     Configuration,
+    DataFacts,
     TrialRecord,
 )
 from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Tested, Trial
 
-DATA = {
-    "name": "digits",
-    "source": "test",
-    "digest": "d1",
-    "train_images": 10,
-    "test_images": 8,
-    "classes": 10,
-}
+DATA = DataFacts(
+    name="digits",
+    source="test",
+    digest="d1",
+    train_images=10,
+    test_images=8,
+    classes=10,
+)
 KEY = DataKey("digits", "d1", 0.2)
 BASE = """
 name = "confirmed"
@@ -191,7 +192,7 @@ def test_an_interrupted_confirmation_goes_on_with_what_is_missing(any_url, sweep
     (look,) = third.look()
     assert [len(c.runs) for c in look.configurations] == [2] * 6
     assert {n for c in look.configurations for n in c.runs} == {t.number for t in done + rest}
-    assert read_study(any_url, tested.name)[0].looks == (look,)
+    assert read_study(any_url, tested.name).analyses == (look,)
 
 
 def test_more_seeds_add_only_theirs(url, sweep):
@@ -273,7 +274,7 @@ def test_the_first_look_counts_and_the_same_again_does_not(url, sweep):
     assert made.look() == first
     again = confirmation(url, sweep())
     assert again.look() == first
-    assert list(again.info.looks) == first
+    assert list(again.head.analyses) == first
 
 
 def test_more_seeds_are_a_new_look_and_fewer_are_none(url, sweep):
@@ -287,7 +288,7 @@ def test_more_seeds_are_a_new_look_and_fewer_are_none(url, sweep):
     fewer = confirmation(url, sweep("confirm.seeds=3"))
     assert fewer.left == 0
     assert fewer.look() == looks
-    assert list(fewer.info.looks) == looks
+    assert list(fewer.head.analyses) == looks
 
 
 def test_another_configuration_is_a_new_look_that_runs_no_other_again(url, sweep):
@@ -332,12 +333,12 @@ def test_a_record_from_before_a_key_was_there_goes_on(url, sweep):
     for key in ("confirm.primary", "confirm.baseline.normalization"):
         del content[key]
     study.set_user_attr("normsweep:sweep", json.dumps(content))
-    assert read_study(url, "confirmed")[0].sweep["confirm.primary"] == "both_tuned"
+    assert read_study(url, "confirmed").sweep.confirm.primary == "both_tuned"
     with pytest.raises(SweepError, match='confirm.primary: was "both_tuned", is "more_epochs"'):
         confirmation(url, sweep("confirm.primary=more_epochs"))
     made = confirmation(url, sweep())
     assert made.left == 9
-    assert made.info.sweep["confirm.baseline.normalization"] is None
+    assert made.head.sweep.confirm.baseline.normalization is None
 
 
 @pytest.mark.parametrize(
@@ -358,4 +359,4 @@ def test_what_was_declared_before_the_search_stays(url, sweep, change):
 def test_more_seeds_stay_asked_for(url, sweep):
     confirmation(url, sweep("confirm.seeds=9"))
     confirmation(url, sweep())
-    assert read_study(url, "confirmed")[0].sweep["confirm.seeds"] == 9
+    assert read_study(url, "confirmed").sweep.confirm.seeds == 9

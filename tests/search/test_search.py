@@ -21,16 +21,17 @@ from normsweep.store.storage import open_study, read_study, study_names
 from normsweep.store.study_store import begin, check_data
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 
-DATA = {
-    "name": "digits",
-    "source": "test",
-    "digest": "d1",
-    "train_images": 10,
-    "test_images": 5,
-    "classes": 10,
-}
+DATA = DataFacts(
+    name="digits",
+    source="test",
+    digest="d1",
+    train_images=10,
+    test_images=5,
+    classes=10,
+)
 KEY = DataKey("digits", "d1", 0.2)
 BASE = """
 name = "tested"
@@ -303,13 +304,13 @@ def test_more_trials_seeds_and_time_are_no_change(url, sweep):
     run_all(opened(url, sweep()), 1)
     more = sweep("search.trials=30", "confirm.seeds=20", "search.timeout=5", 'question="?"')
     assert opened(url, more).left == 29
-    assert opened(url, sweep()).info.sweep["search.trials"] == 30
+    assert opened(url, sweep()).head.sweep.search.trials == 30
 
 
 def test_other_data_is_refused(url, sweep):
     run_all(opened(url, sweep()), 1)
     with pytest.raises(SweepError, match="was begun on digits .*digest d1.*, received mnist"):
-        check_data(open_study(url, "tested", sweep()), {**DATA, "digest": "d2", "name": "mnist"})
+        check_data(open_study(url, "tested", sweep()), replace(DATA, digest="d2", name="mnist"))
 
 
 def test_a_study_of_somebody_elses_is_left_alone(url, sweep):
@@ -322,8 +323,9 @@ def test_a_study_of_somebody_elses_is_left_alone(url, sweep):
 
 def test_the_record_is_read_by_name_or_as_the_only_one(url, sweep):
     run_all(opened(url, sweep()), 3)
-    info, records = read_study(url, None)
-    assert (info.name, len(records), info.arms) == ("tested", 3, ["none", "unit", "standardize"])
+    record = read_study(url, None)
+    assert (record.name, len(record.trials)) == ("tested", 3)
+    assert record.arms == ("none", "unit", "standardize")
     opened(url, sweep("name=other"))
     assert study_names(url) == ["other", "tested"]
     with pytest.raises(StoreError, match="missing; .* holds other, tested"):
@@ -355,7 +357,7 @@ def test_on_postgresql_it_is_the_same(postgresql_url, tmp_path, sweep):
         opened(postgresql_url, sweep()), 7
     )
     assert settings(there) == settings(here)
-    assert len(read_study(postgresql_url, "tested")[1]) == 12
+    assert len(read_study(postgresql_url, "tested").trials) == 12
 
 
 def test_a_database_of_something_else_is_left_as_it_is(tmp_path, url, sweep):
@@ -373,9 +375,9 @@ def test_a_study_that_came_to_no_trial_may_be_changed(url, sweep):
 
 
 def test_a_study_made_again_under_its_name_has_an_id_of_its_own(url, sweep):
-    first = opened(url, sweep()).info.id
+    first = opened(url, sweep()).head.id
     optuna.delete_study(study_name="tested", storage=url)
-    assert opened(url, sweep()).info.id != first
+    assert opened(url, sweep()).head.id != first
 
 
 NESTED = (

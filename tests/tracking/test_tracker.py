@@ -10,21 +10,21 @@ import pytest
 from mlflow import MlflowClient
 
 from normsweep.errors import StoreError, TrackingFailed
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.model_registry import save_model
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.engine import Engine
 from normsweep.training.snapshot import Keep
 
-DATA = {
-    "name": "digits",
-    "source": "test",
-    "digest": "d" * 64,
-    "train_images": 10,
-    "test_images": 5,
-    "classes": 10,
-}
+DATA = DataFacts(
+    name="digits",
+    source="test",
+    digest="d" * 64,
+    train_images=10,
+    test_images=5,
+    classes=10,
+)
 
 
 @pytest.fixture(scope="module")

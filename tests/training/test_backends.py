@@ -60,7 +60,7 @@ def test_a_whole_study_runs_on_jax_where_tensorflow_cannot_be_imported(tmp_path:
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    _, records = read_study(f"sqlite:///{tmp_path}/mlruns/optuna.db", "jaxed")
+    records = read_study(f"sqlite:///{tmp_path}/mlruns/optuna.db", "jaxed").trials
     results = [record.result for record in records]
     assert {result.status for result in results if result} == {Status.COMPLETE}
     assert {result.machine["backend"] for result in results if result} == {"jax"}
