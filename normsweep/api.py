@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from normsweep.errors import SweepError
 from normsweep.sweep.schema import Sweep
 from normsweep.text import masked, printable
-from normsweep.urls import STORAGE, TRACKING, storage_option
+from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -203,7 +203,7 @@ class Study:
         """
         from normsweep.reporting.study_tables import confirmed_evidence
 
-        return _verdict(confirmed_evidence(self._read(), storage_option(self.storage)))
+        return _verdict(confirmed_evidence(self._read(), self.storage))
 
     def report(self, folder: str | Path | None = None) -> Path:
         """Write the report, one page with its figures and tables; the page's path.
@@ -218,7 +218,7 @@ class Study:
         from normsweep.reporting.study_report import write_study_report
 
         place = None if folder is None else Path(folder)
-        return write_study_report(self._read(), storage_option(self.storage), place)
+        return write_study_report(self._read(), self.storage, place)
 
     def _read(self) -> StudyRecord:
         from normsweep.store.storage import read_study

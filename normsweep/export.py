@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from normsweep.errors import UserError
 from normsweep.shell import Plugins, Storage, StudyName, command, finish
-from normsweep.urls import STORAGE, storage_option
+from normsweep.urls import STORAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ def _table(
 
     record = read_study(storage, study_name)
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
-    found = study_table(record, table, top, storage_option(storage))
+    found = study_table(record, table, top, storage)
     short = table == "verdict" and format_ in ("markdown", "latex")
     return verdict_cells(found) if short else found
 

@@ -73,7 +73,8 @@ def test_no_error_of_ours_says_a_password():
 def test_a_printed_command_names_the_variable_in_place_of_a_password():
     address = "postgresql://me:S3cret@host/db"
     assert storage_option("sqlite:///mlruns/optuna.db") == ""
-    assert storage_option("postgresql://me@host/db") == " --storage 'postgresql://me@host/db'"
+    assert storage_option("postgresql://me@host/db") == " --storage postgresql://me@host/db"
+    assert storage_option("sqlite:///my runs.db") == " --storage 'sqlite:///my runs.db'"
     assert storage_option(address) == ' --storage "$OPTUNA_STORAGE"'
     assert tracking_address(address) == '"$MLFLOW_TRACKING_URI"'
 

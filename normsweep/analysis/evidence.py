@@ -24,6 +24,7 @@ __all__ = ["Evidence", "evidence"]
 class Evidence:
     """The frames of a study; those of the confirmation are empty until a verdict was given."""
 
+    record: StudyRecord
     declared: Declared
     arms: tuple[str, ...]
     seeds: int
@@ -55,6 +56,7 @@ def evidence(record: StudyRecord) -> Evidence:
     )
     diagnoses = {arm: diagnosis.to_plain() for arm, diagnosis in record.diagnoses.items()}
     return Evidence(
+        record=record,
         declared=declared,
         arms=arms,
         seeds=latest.seeds,

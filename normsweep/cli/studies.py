@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from normsweep.errors import StoreError, UserError
 from normsweep.shell import Plugins, Storage, TrackingUri
 from normsweep.text import printable
-from normsweep.urls import STORAGE, TRACKING, storage_option, tracking_option
+from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
     from normsweep.runner.removal import Doomed
@@ -209,8 +209,8 @@ def _show_study(record: StudyRecord, storage: str, tracking_uri: str) -> None:
     from normsweep.console.overview import overview
     from normsweep.console.screen import print_table, say
     from normsweep.reporting.answer import study_answer, verdict_lines
+    from normsweep.reporting.commands import Commands, model_uris
     from normsweep.reporting.study_tables import ARMS, brief_table
-    from normsweep.runner.publishing import model_uris
     from normsweep.store.locks import holder
 
     held, sweep = holder(storage, record.name), record.sweep
@@ -240,12 +240,8 @@ def _show_study(record: StudyRecord, storage: str, tracking_uri: str) -> None:
         found = evidence(record)
         print_table(verdict_lines(found.verdicts), "verdicts")
         say(study_answer(found))
-    given = storage_option(storage)
-    for line in (
-        f"normsweep show {record.name} TRIAL{given}",
-        f"normsweep ui --study-name {record.name}{tracking_option(tracking_uri)}",
-        f"normsweep delete {record.name}{given}{tracking_option(tracking_uri)}",
-    ):
+    commands = Commands(record, storage, tracking_uri)
+    for line in (commands.show(), commands.ui(), commands.delete()):
         say(f"  {line}")
 
 
@@ -253,6 +249,7 @@ def _show_trial(study: StudyRecord, record: TrialRecord, storage: str) -> None:
     from normsweep.analysis.tables import epochs_table
     from normsweep.console.overview import trial_lines
     from normsweep.console.screen import print_table, say
+    from normsweep.reporting.commands import Commands
 
     say(f"trial {record.trial.number} of {study.name}")
     for name, value in trial_lines(record):
@@ -261,12 +258,7 @@ def _show_trial(study: StudyRecord, record: TrialRecord, storage: str) -> None:
     curve = epochs_table([record]).drop(columns=["trial", "arm"])
     if len(curve):
         print_table(curve, "curve")
-    named = study.sweep.plugins
-    modules = [named] if isinstance(named, str) and named else named
-    plugins = f" --plugins {' '.join(modules)}" if modules else ""
-    command = (
-        f"normsweep rerun {study.name} {record.trial.number}{plugins}{storage_option(storage)}"
-    )
+    command = Commands(study, storage).rerun(record.trial.number)
     say(f"to train it again, with nothing recorded:\n  {command}")
 
 

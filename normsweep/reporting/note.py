@@ -11,6 +11,7 @@ import pandas as pd
 from normsweep.analysis.tables import arms_table, best_table
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
+from normsweep.reporting.commands import Commands
 from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.verdict_cells import verdict_cells
 from normsweep.reporting.words import unit_of_gaps
@@ -120,4 +121,4 @@ def _trials(record: StudyRecord) -> str:
 
 {render(counts, "markdown").decode()}
 Data: {as_markdown(f"{data.name} ({data.source})")}, {data.train_images} training images. Reference arm:
-{as_markdown(str(record.sweep.reference))}. All tables: `python -m normsweep.export best --study-name {record.name}`"""
+{as_markdown(str(record.sweep.reference))}. All tables: `{Commands(record).export("best")}`"""

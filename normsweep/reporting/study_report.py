@@ -11,28 +11,26 @@ import pandas as pd
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.tables import arms_table, best_table, trials_table
 from normsweep.errors import StoreError, UserError
-from normsweep.parts.catalog import catalog
 from normsweep.reporting.answer import study_answer
+from normsweep.reporting.commands import Commands
 from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
 from normsweep.reporting.explanations import explanations
 from normsweep.reporting.page import write_report
-from normsweep.sweep.loading import load_sweep, shipped_sweeps
-from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import DataFacts, StudyRecord, TrialRecord
+from normsweep.urls import STORAGE
 
 __all__ = ["report_content", "write_study_report"]
 
-GROWING = ("search.trials", "search.timeout", "confirm.seeds")
-"""Keys that a command may have raised since."""
 
-
-def write_study_report(record: StudyRecord, storage: str = "", folder: Path | None = None) -> Path:
+def write_study_report(
+    record: StudyRecord, storage: str = STORAGE, folder: Path | None = None
+) -> Path:
     """Write the report of a study; the page's path.
 
     Args:
         record: the study's.
-        storage: the option that names the study's storage in commands; empty: it needs none.
+        storage: address of Optuna's database, for the commands.
         folder: `mlruns/reports/STUDY` where it is not given.
 
     Raises:
@@ -42,7 +40,7 @@ def write_study_report(record: StudyRecord, storage: str = "", folder: Path | No
     if not record.begun:
         raise StoreError(
             f"study {record.name}: has no trial yet; legal: a study that was run "
-            f"(python -m normsweep.study SWEEP --study-name {record.name}{storage})"
+            f"({Commands(record, storage).study()})"
         )
     folder = folder or Path("mlruns") / "reports" / record.name
     try:
@@ -52,17 +50,18 @@ def write_study_report(record: StudyRecord, storage: str = "", folder: Path | No
 
 
 def report_content(
-    record: StudyRecord, storage: str = "", found: Evidence | None = None
+    record: StudyRecord, storage: str = STORAGE, found: Evidence | None = None
 ) -> ReportContent:
     """What the report of a study says.
 
     Args:
         record: the study's.
-        storage: the option that names the study's storage in commands; empty: it needs none.
+        storage: address of Optuna's database, for the commands.
         found: what `evidence` gives, where it was computed before.
     """
     found = found or evidence(record)
     sweep, trials, declared = record.sweep, record.trials, found.declared
+    commands = Commands(record, storage)
     machine = _machine(trials)
     return ReportContent(
         study=record.name,
@@ -89,8 +88,8 @@ def report_content(
         frames=_frames(found, record),
         warnings=[*found.warnings, *_unfinished(record)],
         explanations=explanations(found),
-        confirm_command=_confirm_command(record, found, storage),
-        commands=_commands(record, storage),
+        confirm_command=_confirm_command(found, commands),
+        commands=commands.reproduce(),
         versions={k: v for k, v in machine.items() if k.endswith("_version")},
     )
 
@@ -150,34 +149,14 @@ def _unfinished(record: StudyRecord) -> list[str]:
     ]
 
 
-def _confirm_command(record: StudyRecord, found: Evidence, storage: str) -> str:
+def _confirm_command(found: Evidence, commands: Commands) -> str:
     """The command that gives a verdict, or a more certain one."""
-    command = f"{_study_command(record)}{storage}"
-    if not record.analyses:
-        return f"{command} --phase confirm"
-    return f"{command} --set confirm.seeds={found.seeds + _more(found.verdicts)}"
+    if not found.record.analyses:
+        return commands.confirm()
+    return commands.confirm(found.seeds + _more(found.verdicts))
 
 
 def _more(verdicts: pd.DataFrame) -> int:
     """Seeds that the primary question still needs; as many as a table of steps has at the least."""
     wanted = verdicts.loc[verdicts["primary"], "more_seeds"]
     return max((int(text) for text in wanted if text.isdigit()), default=10)
-
-
-def _study_command(record: StudyRecord) -> str:
-    """The command of a shipped sweep as it is, else one in which the user's own has its place."""
-    name, own = record.sweep.name, to_plain(record.sweep)
-    if name in shipped_sweeps():
-        shipped = to_plain(load_sweep(name, catalog()))
-        if all(shipped.get(key) == own.get(key) for key in shipped if key not in GROWING):
-            return f"python -m normsweep.study {name}"
-    return f"python -m normsweep.study SWEEP.toml --study-name {name}"
-
-
-def _commands(record: StudyRecord, storage: str) -> list[str]:
-    given = f" --study-name {record.name}{storage}"
-    return [
-        f"{_study_command(record)}{storage}",
-        f"python -m normsweep.report{given}",
-        f"python -m normsweep.export verdict{given} --format markdown",
-    ]

@@ -9,7 +9,9 @@ import pandas as pd
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.tables import arms_table, best_table, epochs_table, trials_table
 from normsweep.errors import StoreError
+from normsweep.reporting.commands import Commands
 from normsweep.sweep.study_record import StudyRecord
+from normsweep.urls import STORAGE
 
 __all__ = ["ARMS", "brief_table", "confirmed_evidence", "study_table"]
 
@@ -21,7 +23,7 @@ def study_table(
     record: StudyRecord,
     name: str,
     top: int | None = None,
-    storage: str = "",
+    storage: str = STORAGE,
 ) -> pd.DataFrame:
     """A table of a study, its columns as docs/columns.md has them.
 
@@ -29,7 +31,7 @@ def study_table(
         record: the study's.
         name: best, trials, epochs, arms or verdict.
         top: with best: so many trials overall, not one an arm.
-        storage: the option that names the study's storage in commands; empty: it needs none.
+        storage: address of Optuna's database, for the commands.
 
     Raises:
         StoreError: the verdict is asked for, and there is none yet.
@@ -54,7 +56,7 @@ def brief_table(record: StudyRecord, name: str, columns: Sequence[str]) -> pd.Da
     return study_table(record, name).filter(named)
 
 
-def confirmed_evidence(record: StudyRecord, storage: str = "") -> Evidence:
+def confirmed_evidence(record: StudyRecord, storage: str = STORAGE) -> Evidence:
     """All that a study with a verdict found.
 
     Raises:
@@ -63,6 +65,6 @@ def confirmed_evidence(record: StudyRecord, storage: str = "") -> Evidence:
     if not record.analyses:
         raise StoreError(
             f"study {record.name}: has no verdict yet; its confirmation gives one: "
-            f"python -m normsweep.study SWEEP --study-name {record.name}{storage} --phase confirm"
+            f"{Commands(record, storage).confirm()}"
         )
     return evidence(record)

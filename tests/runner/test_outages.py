@@ -83,8 +83,8 @@ def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
         own_server.start()
     said = study.output().splitlines()
     assert "MLflow lacks trial " in study.output()
-    command = f"normsweep sync --study-name survivor --storage '{study.storage}'"
-    assert said[-1].strip() == f"{command} --tracking-uri '{study.tracking}'"
+    command = f"normsweep sync --study-name survivor --storage {study.storage}"
+    assert said[-1].strip() == f"{command} --tracking-uri {study.tracking}"
     lacking = sum(not record.run_id for record in study.records())
     assert lacking
     assert f"delivered {lacking} of {lacking} trials" in sync(study)
