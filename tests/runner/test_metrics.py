@@ -16,12 +16,14 @@ from rich.console import Console
 
 from normsweep.analysis.evidence import evidence
 from normsweep.analysis.tables import best_of_arms, best_table
+from normsweep.console.screen import screen
 from normsweep.errors import DataError, SweepError
 from normsweep.parts.catalog import catalog
 from normsweep.runner.session import Settings, run_study
 from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.trial import CONFIRM, PhaseName
+from tests import shared
 
 SWEEP = """
 name = "loss"
@@ -50,10 +52,13 @@ baseline = { epochs = 2 }
 def place(folder: Path, *overrides: str, name: str = "loss.toml", phase: PhaseName = "all"):
     """Runs the sweep in the folder; what it printed, and where things are."""
     (folder / name).write_text(SWEEP)
+    if not (folder / "optuna.db").exists():
+        shared.place_stores(folder)
     storage, tracking = (f"sqlite:///{folder}/{db}.db" for db in ("optuna", "mlflow"))
     settings = Settings(storage, tracking, executor="inline", root=folder / "mlruns", phase=phase)
     console = Console(record=True, width=200, file=(folder / "printed").open("w"))
-    run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
+    with screen(console):
+        run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
     return SimpleNamespace(
         folder=folder, storage=storage, tracking=tracking, record=read_study(storage, None),
         printed=console.export_text(), page=folder / "mlruns/reports/loss/index.html",
