@@ -36,7 +36,7 @@ def report(
     """
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
-    from normsweep.reporting.study_report import write_study_report
+    from normsweep.reporting.page import write_study_report
     from normsweep.store.storage import read_study
 
     record = read_study(storage, study_name)

@@ -208,9 +208,10 @@ def _show_study(record: StudyRecord, storage: str, tracking_uri: str) -> None:
     from normsweep.analysis.evidence import evidence
     from normsweep.console.overview import overview
     from normsweep.console.screen import print_table, say
-    from normsweep.reporting.answer import study_answer, verdict_lines
+    from normsweep.reporting.answer import study_answer
     from normsweep.reporting.commands import Commands, model_uris
-    from normsweep.reporting.study_tables import ARMS, brief_table
+    from normsweep.reporting.tables import ARMS, brief_table
+    from normsweep.reporting.verdict_text import verdict_lines
     from normsweep.store.locks import holder
 
     held, sweep = holder(storage, record.name), record.sweep
@@ -246,10 +247,10 @@ def _show_study(record: StudyRecord, storage: str, tracking_uri: str) -> None:
 
 
 def _show_trial(study: StudyRecord, record: TrialRecord, storage: str) -> None:
-    from normsweep.analysis.tables import epochs_table
     from normsweep.console.overview import trial_lines
     from normsweep.console.screen import print_table, say
     from normsweep.reporting.commands import Commands
+    from normsweep.reporting.tables import epochs_table
 
     say(f"trial {record.trial.number} of {study.name}")
     for name, value in trial_lines(record):

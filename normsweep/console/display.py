@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Self
 
-from normsweep.analysis.tables import best_of_arms, settled
+from normsweep.analysis.trials import best_of_arms, settled
 from normsweep.console.screen import LOG, OFF_SCREEN
 from normsweep.parts.metrics import metric
 from normsweep.sweep.study_record import TrialRecord

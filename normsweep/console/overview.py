@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.analysis.tables import best_of_arms, settled
+from normsweep.analysis.trials import best_of_arms, settled
 from normsweep.console.screen import say
 from normsweep.parts import metrics
 from normsweep.parts.metrics import ACCURACY, metric

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.console.screen import print_table, say, warn
-from normsweep.reporting.answer import study_answer, verdict_lines
+from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands, model_uris
-from normsweep.reporting.study_tables import ARMS, brief_table
+from normsweep.reporting.tables import ARMS, brief_table
+from normsweep.reporting.verdict_text import verdict_lines
 from normsweep.reporting.words import points, unit_of_gaps
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
@@ -45,31 +46,23 @@ def print_reuse(record: StudyRecord) -> None:
 
 def print_verdict(found: Evidence, left: int) -> None:
     """The answer in a sentence, and each question's verdict in a line; `left`: trials of the search."""
-    record, declared = found.record, found.declared
-    if not len(found.verdicts):
+    if not found.verdicts:
         if not left:
             say("no verdict yet: --phase confirm, or the same command, gives one")
         return
     print_table(
         verdict_lines(found.verdicts),
-        f"{record.name}: does it catch up with {declared.reference}? (* the question asked)",
+        f"{found.record.name}: does it catch up with {found.reference}? (* the question asked)",
     )
     say(study_answer(found))
-    first = found.verdicts.iloc[0]
+    first = found.verdicts[0]
     say(
-        f"  gaps are arm − {declared.reference} in {unit_of_gaps(declared.metric)}, with the interval "
-        f"for new seeds and new images; {first['images']} test images, margin "
-        f"{points(declared.margin, sign=False, by=declared.metric)}, look {first['look']}; "
-        f"{first['method']}"
+        f"  gaps are arm − {found.reference} in {unit_of_gaps(found.metric)}, with the interval for "
+        f"new seeds and new images; {first.images} test images, margin "
+        f"{points(first.margin, sign=False, by=found.metric)}, look {first.look}; {first.method}"
     )
-    for warning in dict.fromkeys(_warnings(found)):
+    for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
         say(f"  mind: {warning}")
-
-
-def _warnings(found: Evidence) -> list[str]:
-    """What changes how the primary verdicts are read."""
-    primary = found.verdicts[found.verdicts["primary"]]
-    return [text for cell in primary["warnings"] for text in str(cell).split("; ") if text]
 
 
 def print_next(commands: Commands, page: str) -> None:

@@ -45,10 +45,10 @@ class Commands:
         sweep = (name,) if self._shipped else ("SWEEP.toml", "--study-name", name)
         return self._line("python -m normsweep.study", *sweep, stores=self._stores, more=more)
 
-    def reproduce(self) -> list[str]:
+    def reproduce(self) -> tuple[str, ...]:
         """What runs the study, writes its report and its verdicts, if it has any."""
         verdict = [self.export("verdict", "--format", "markdown")] if self.record.analyses else []
-        return [self.study(), self.report(), *verdict]
+        return (self.study(), self.report(), *verdict)
 
     def confirm(self, seeds: int | None = None) -> str:
         """What gives the study's verdict, or one from more seeds."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.tables import best_of_arms
+from normsweep.analysis.trials import best_of_arms
 from normsweep.console.display import Display
 from normsweep.errors import StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
@@ -18,13 +17,13 @@ from normsweep.parts.metrics import metric
 from normsweep.reporting.commands import aliases, model_uris
 from normsweep.reporting.note import Pages, experiment_note, note_figure
 from normsweep.reporting.page import write_report
-from normsweep.reporting.study_report import report_content
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.search.search_phase import Search
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking.model_registry import save_model
+from normsweep.tracking.runs import verdict_metrics
 from normsweep.tracking.tracker import Tracker
 from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 from normsweep.training.engine import Finished
@@ -57,7 +56,7 @@ def publish_report(found: Evidence, root: Path, storage: str) -> Path:
     """
     folder = root / "reports" / found.record.name
     try:
-        return write_report(report_content(found.record, storage, found), folder)
+        return write_report(found, folder, storage)
     except OSError as error:
         raise StudyStopped(
             f"{folder}: the report cannot be written: {error.strerror or error}; mend that, and run "
@@ -73,7 +72,7 @@ def deliver_report(found: Evidence, page: Path, search: Search, tracker: Tracker
     """
     _prepare_views(search, tracker)
     figure = note_figure(page.parent)
-    run = tracker.report(page.parent, _gaps(found))
+    run = tracker.report(page.parent, verdict_metrics(found.primary))
     pages = replace(
         _pages(found.record, tracker),
         report=tracker.artifact_page(run, page.name),
@@ -100,15 +99,6 @@ def _pages(record: StudyRecord, tracker: Tracker) -> Pages:
     if record.analyses:
         views["the confirmation"] = tracker.view_page(CONFIRM_VIEW)
     return Pages(run=tracker.run_page, views=views, models=model_uris(record))
-
-
-def _gaps(found: Evidence) -> dict[str, float]:
-    """The primary question's gaps, by arm, under names that MLflow takes."""
-    primary = found.verdicts[found.verdicts["primary"]]
-    return {
-        f"gap/{re.sub(r'[^A-Za-z0-9_. -]', '_', arm)}": gap
-        for arm, gap in zip(primary["arm"], primary["gap"], strict=True)
-    }
 
 
 @dataclass(frozen=True)
