@@ -15,10 +15,11 @@ from normsweep.text import printable
 from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
+    from normsweep.parts.registry import Registry
     from normsweep.runner.removal import Doomed
     from normsweep.runner.rerun import Rerun
     from normsweep.sweep.study_record import StudyRecord, TrialRecord
-    from normsweep.sweep.trial import Epoch
+    from normsweep.sweep.trial import Epoch, Trial
 
 __all__ = ["delete", "gc", "list_studies", "rerun", "show"]
 
@@ -62,18 +63,23 @@ def show(
     tracking_uri: TrackingUri = TRACKING,
 ) -> int:
     """Show a study, or all that is recorded of one of its trials."""
+    from normsweep.console.overview import print_trial
     from normsweep.console.screen import screen
+    from normsweep.console.summary import print_study
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
+    from normsweep.reporting.commands import Commands
+    from normsweep.store.locks import holder
     from normsweep.store.storage import read_study
 
     record = read_study(storage, study)
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
+    commands = Commands(record, storage, tracking_uri)
     with screen():
         if trial is None:
-            _show_study(record, storage, tracking_uri)
+            print_study(record, holder(storage, study), commands)
         else:
-            _show_trial(record, _trial(record, trial), storage)
+            print_trial(_trial(record, trial), commands)
     return 0
 
 
@@ -97,7 +103,6 @@ def rerun(
     Nothing is recorded. Exit status 0: bit for bit the same; 1: it is not, and what differs is said.
     """
     from normsweep.console.screen import say, screen
-    from normsweep.parts import metrics, models, normalizations, optimizers
     from normsweep.parts.catalog import load_plugins
     from normsweep.parts.metrics import metric
     from normsweep.runner.rerun import rerun as train_again
@@ -105,18 +110,11 @@ def rerun(
 
     recorded = read_study(storage, study)
     record = _trial(recorded, trial)
-    again = record.trial
-    needed = [
-        (models.registry, again.model),
-        (normalizations.registry, again.normalization),
-        (optimizers.registry, again.optimizer),
-        (metrics.registry, again.metric),
-    ]
-    load_plugins(plugins, needed)
+    load_plugins(plugins, _needed(record.trial))
     if record.result is None:
         raise StoreError(f"trial {trial} of {study}: still runs; legal: one that has ended")
     known = {epoch.epoch: epoch.value for epoch in record.result.curve}
-    by = metric(again.metric).label
+    by = metric(record.trial.metric).label
 
     def told(epoch: Epoch) -> None:
         was = known.get(epoch.epoch, float("nan"))
@@ -204,63 +202,16 @@ def _trial(study: StudyRecord, number: int) -> TrialRecord:
     return found
 
 
-def _show_study(record: StudyRecord, storage: str, tracking_uri: str) -> None:
-    from normsweep.analysis.evidence import evidence
-    from normsweep.console.overview import overview
-    from normsweep.console.screen import print_table, say
-    from normsweep.reporting.answer import study_answer
-    from normsweep.reporting.commands import Commands, model_uris
-    from normsweep.reporting.tables import ARMS, brief_table
-    from normsweep.reporting.verdict_text import verdict_lines
-    from normsweep.store.locks import holder
+def _needed(trial: Trial) -> list[tuple[Registry, str]]:
+    """The parts without which a trial cannot be trained, by registry and name."""
+    from normsweep.parts import metrics, models, normalizations, optimizers
 
-    held, sweep = holder(storage, record.name), record.sweep
-    seen = overview(record, bool(held), time.time())
-    facts = {
-        "question": sweep.question,
-        "status": f"{seen.status} by {held}" if held else seen.status,
-        "trials": seen.trials,
-        "begun": seen.begun,
-        "arms": f"{', '.join(record.arms)} by {sweep.compare}; reference {sweep.reference}",
-        "data": f"{record.data.name} ({record.data.source})" if record.data else "",
-        "model": sweep.model.name,
-        "models": ", ".join(model_uris(record).values()),
-    }
-    say(record.name)
-    for name, value in facts.items():
-        if value:
-            say(f"  {name:10}{value}")
-    if not record.begun:
-        return
-    columns = ["arm", "trial", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds"]
-    best = brief_table(record, "best", columns)
-    print_table(best, "best trial of each arm")
-    arms = brief_table(record, "arms", ARMS)
-    print_table(arms, "all trials of each arm, of the search")
-    if record.analyses:
-        found = evidence(record)
-        print_table(verdict_lines(found.verdicts), "verdicts")
-        say(study_answer(found))
-    commands = Commands(record, storage, tracking_uri)
-    for line in (commands.show(), commands.ui(), commands.delete()):
-        say(f"  {line}")
-
-
-def _show_trial(study: StudyRecord, record: TrialRecord, storage: str) -> None:
-    from normsweep.console.overview import trial_lines
-    from normsweep.console.screen import print_table, say
-    from normsweep.reporting.commands import Commands
-    from normsweep.reporting.tables import epochs_table
-
-    say(f"trial {record.trial.number} of {study.name}")
-    for name, value in trial_lines(record):
-        indented = value.strip().replace("\n", f"\n{'':30}")
-        say(f"  {name:28}{indented}")
-    curve = epochs_table([record]).drop(columns=["trial", "arm"])
-    if len(curve):
-        print_table(curve, "curve")
-    command = Commands(study, storage).rerun(record.trial.number)
-    say(f"to train it again, with nothing recorded:\n  {command}")
+    return [
+        (models.registry, trial.model),
+        (normalizations.registry, trial.normalization),
+        (optimizers.registry, trial.optimizer),
+        (metrics.registry, trial.metric),
+    ]
 
 
 def _outcome_lines(outcome: Rerun) -> list[str]:

@@ -7,14 +7,13 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from normsweep.analysis.trials import best_of_arms, settled
-from normsweep.console.screen import say
+from normsweep.console.screen import print_table, say
 from normsweep.parts import metrics
 from normsweep.parts.metrics import ACCURACY, metric
+from normsweep.reporting.commands import Commands
 from normsweep.search.plan import CONFIGURATIONS, Plan
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice
@@ -22,7 +21,18 @@ from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH
 from normsweep.text import duration
 
-__all__ = ["Overview", "overview", "plan_lines", "print_plan", "studies_table", "trial_lines"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Overview",
+    "overview",
+    "plan_lines",
+    "print_plan",
+    "print_trial",
+    "studies_table",
+    "trial_lines",
+]
 
 DAY = 86_400.0
 
@@ -96,14 +106,30 @@ def _ago(seconds: float) -> str:
 
 def studies_table(rows: Sequence[Overview]) -> pd.DataFrame:
     """Studies as a table, all of it text."""
+    import pandas as pd
+
     columns = list(Overview.__dataclass_fields__)
     return pd.DataFrame([asdict(row) for row in rows], columns=columns, dtype=object)
+
+
+def print_trial(record: TrialRecord, commands: Commands) -> None:
+    """Show all that is recorded of a trial; `commands` are its study's."""
+    from normsweep.reporting.tables import epochs_table  # pandas, only if needed
+
+    say(f"trial {record.trial.number} of {commands.record.name}")
+    for name, value in trial_lines(record):
+        indented = value.strip().replace("\n", f"\n{'':30}")
+        say(f"  {name:28}{indented}")
+    curve = epochs_table([record]).drop(columns=["trial", "arm"])
+    if len(curve):
+        print_table(curve, "curve")
+    say(f"to train it again, with nothing recorded:\n  {commands.rerun(record.trial.number)}")
 
 
 def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
     """All that is recorded of a trial but its curve, as names and values."""
     trial, result = record.trial, record.result
-    content: dict[str, Any] = {"status": result.status.value if result else "running"}
+    content: dict[str, object] = {"status": result.status.value if result else "running"}
     content |= {k: v for k, v in asdict(trial).items() if k not in ("data", "params") and v != ""}
     content |= {f"data.{key}": value for key, value in asdict(trial.data).items()}
     content |= {"params": dict(trial.params), "fingerprint": trial.fingerprint}
@@ -127,7 +153,7 @@ def _clock(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -13,15 +13,17 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from normsweep.errors import UserError
-from normsweep.reporting.formats import for_people, is_numeric
 from normsweep.text import masked, printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "LOG",
@@ -182,6 +184,8 @@ def table_text(table: pd.DataFrame, title: str = "") -> str:
 
 def table_view(table: pd.DataFrame, title: str = "") -> Table:
     """A data frame for a console, numbers rounded."""
+    from normsweep.reporting.formats import for_people, is_numeric  # pandas, only if needed
+
     shown = for_people(table)
     view = Table(title=Text(printable(title), "bold") if title else None, title_justify="left")
     for name in shown.columns:

@@ -1,10 +1,12 @@
-"""What is said at the end of a study: tables, verdict, what is left, the next commands."""
+"""What is said of a study at its end and later: tables, verdict, what is left, the next commands."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
-from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.console.overview import overview
 from normsweep.console.screen import print_table, say, warn
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands, model_uris
@@ -19,6 +21,7 @@ __all__ = [
     "print_left",
     "print_next",
     "print_reuse",
+    "print_study",
     "print_tables",
     "print_verdict",
 ]
@@ -31,6 +34,36 @@ def print_tables(record: StudyRecord) -> None:
     best = brief_table(record, "best", BEST)
     print_table(best, f"{record.name}: best trial of each arm")
     print_table(brief_table(record, "arms", ARMS), "all trials of each arm")
+
+
+def print_study(record: StudyRecord, held: str, commands: Commands) -> None:
+    """A study at a glance: facts, tables, verdicts; `held`: who drives it now, if anybody."""
+    seen, sweep = overview(record, bool(held), time.time()), record.sweep
+    facts = {
+        "question": sweep.question,
+        "status": f"{seen.status} by {held}" if held else seen.status,
+        "trials": seen.trials,
+        "begun": seen.begun,
+        "arms": f"{', '.join(record.arms)} by {sweep.compare}; reference {sweep.reference}",
+        "data": f"{record.data.name} ({record.data.source})" if record.data else "",
+        "model": sweep.model.name,
+        "models": ", ".join(model_uris(record).values()),
+    }
+    say(record.name)
+    for name, value in facts.items():
+        if value:
+            say(f"  {name:10}{value}")
+    if not record.begun:
+        return
+    best = brief_table(record, "best", ["arm", "trial", *BEST[1:-1]])
+    print_table(best, "best trial of each arm")
+    print_table(brief_table(record, "arms", ARMS), "all trials of each arm, of the search")
+    if record.analyses:
+        found = evidence(record)
+        print_table(verdict_lines(found.verdicts), "verdicts")
+        say(study_answer(found))
+    for command in (commands.show(), commands.ui(), commands.delete()):
+        say(f"  {command}")
 
 
 def print_reuse(record: StudyRecord) -> None:

@@ -143,6 +143,7 @@ class Running:
 
     def _confirm(self) -> list[str]:
         confirmation = open_confirmation(self.study, self.search, self.data)
+        confirmation.note_plan()
         lacking = self._phase(confirmation, None)
         if not confirmation.left:
             confirmation.look()
@@ -157,7 +158,6 @@ class Running:
     def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
         """Run a phase; what MLflow lacks of it in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
-        phase.note_plan()
         with make_display(self.console) as display, self._delivery(phase, display) as delivery:
             delivery.make_up()
             display.begin(phase.records(), phase.total, arms)

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
@@ -176,17 +176,21 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
     if settings.executor == "inline":
         return Inline(data_root, settings.device, threads, limits.trial_timeout)
     place = (data_root.absolute(), settings.device, threads, limits.trial_timeout)
-    options: dict[str, Any] = {
-        "trial_memory": limits.trial_memory,
-        "warm": sweep.model.name != models.SIMULATED,
-        "asks": sweep.search.pruner != "none",
-        "parts": carried_parts(),
-    }
+    memory, warm = limits.trial_memory, sweep.model.name != models.SIMULATED
+    asks, parts = sweep.search.pruner != "none", carried_parts()
     if settings.executor == "ray":
-        share = Share(limits.num_cpus or threads, limits.num_gpus)
-        address = settings.ray_address
-        return Cluster(*place, address=address, jobs=settings.n_jobs, share=share, **options)
-    return Processes(*place, jobs=settings.n_jobs or 1, **options)
+        return Cluster(
+            *place,
+            address=settings.ray_address,
+            jobs=settings.n_jobs,
+            share=Share(limits.num_cpus or threads, limits.num_gpus),
+            trial_memory=memory,
+            warm=warm,
+            asks=asks,
+            parts=parts,
+        )
+    jobs = settings.n_jobs or 1
+    return Processes(*place, jobs=jobs, trial_memory=memory, warm=warm, asks=asks, parts=parts)
 
 
 def _tracker(sweep: Sweep, settings: Settings, record: StudyRecord) -> Tracker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from normsweep.errors import SweepError
 from normsweep.sweep.schema import Sweep
@@ -21,7 +21,7 @@ CONFIGURATIONS = 3
 """Of each arm in the confirmation: the baseline, and tuned for two budgets."""
 
 
-def without(sweep: Sweep, same: Mapping[Any, str]) -> Sweep:
+def without(sweep: Sweep, same: Mapping[str, str]) -> Sweep:
     """The sweep without the normalizations that do what another one does."""
     space = sweep.search.space.without("normalization", same)
     if sweep.compare == "normalization" and len(space.choices("normalization")) < 2:
