@@ -40,7 +40,7 @@ from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.engine import Finished
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 WORKERS = 64
 EPOCHS = 5
@@ -80,7 +80,9 @@ class Simulated:
         self.rounds = [(time.perf_counter(), 0)]
         """When trials had been asked for, and how many had until then."""
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         curve = tuple(
             Epoch(trial.number, n, 1 / n, 0.9, 1 / n, 0.9 - trial.learning_rate, 0.1)
             for n in range(1, trial.epochs + 1)

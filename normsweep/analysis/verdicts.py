@@ -56,11 +56,11 @@ def judge(
     """
     pairs = Pairs(_upward(arm, rules), _upward(reference, rules), comparison.fixed_at)
     _check_epochs(comparison, pairs)
-    missing, barrier = _barrier(comparison, rules, pairs, diverged)
-    low = up = None
-    if not barrier:
+    lack = _barrier(comparison, rules, pairs, diverged)
+    low, up = None, None
+    if not lack.reason:
         low, up = parity(pairs, comparison.horizon, rules.margin, rules.tail)
-    return _verdict(comparison, rules, pairs, diverged, (missing, barrier), (low, up))
+    return _verdict(comparison, rules, pairs, diverged, lack, (low, up))
 
 
 def _upward(values: Values, rules: Rules) -> Values:
@@ -72,16 +72,14 @@ def _verdict(
     rules: Rules,
     pairs: Pairs,
     diverged: tuple[int, int],
-    barrier: tuple[Missing, str],
-    parity_epochs: tuple[int | None, int | None],
+    lack: Lack,
+    epochs: tuple[int | None, int | None],
 ) -> Verdict:
-    m, (missing, reason), (low, up) = pairs.gap(comparison.horizon), barrier, parity_epochs
+    m, (low, up) = pairs.gap(comparison.horizon), epochs
     gap = interval(m, rules.tail)
-    word = Word.NOT_ENOUGH if reason else _word(gap, up, rules.margin)
-    seeds = ""
-    if word is Word.NOT_ENOUGH and not reason:
-        seeds = more_seeds(m, rules.margin, rules.tail_at(rules.look + 1))
-        missing, reason = _what_is_missing(seeds)
+    word = Word.NOT_ENOUGH if lack.reason else _word(gap, up, rules.margin)
+    if word is Word.NOT_ENOUGH and not lack.reason:
+        lack = _further(more_seeds(m, rules.margin, rules.tail_at(rules.look + 1)))
     value, reference_value = (
         pairs.means(comparison.horizon) if pairs.seeds else (math.nan, math.nan)
     )
@@ -103,9 +101,9 @@ def _verdict(
         tail=rules.tail,
         look=rules.look,
         comparisons=rules.arms,
-        missing=missing,
-        more_seeds=seeds,
-        reason=reason,
+        missing=lack.missing,
+        more_seeds=lack.more_seeds,
+        reason=lack.reason,
         diverged=diverged,
         value=sign * value,
         reference_value=sign * reference_value,
@@ -126,24 +124,21 @@ def _check_epochs(comparison: Comparison, pairs: Pairs) -> None:
             raise ValueError(f"{name}: epoch {epoch} is not among its {values.shape[1]} epochs")
 
 
-def _barrier(
-    comparison: Comparison, rules: Rules, pairs: Pairs, diverged: tuple[int, int]
-) -> tuple[Missing, str]:
+def _barrier(comparison: Comparison, rules: Rules, pairs: Pairs, diverged: tuple[int, int]) -> Lack:
     """Why no verdict can be given at all, or nothing."""
     if pairs.seeds < LEAST_SEEDS:
         can = "can be compared" + _lost(comparison, diverged)
-        return (
-            Missing.TOO_FEW_SEEDS,
-            f"at least {LEAST_SEEDS} seeds are needed, {pairs.seeds} {can}",
-        )
+        reason = f"at least {LEAST_SEEDS} seeds are needed, {pairs.seeds} {can}"
+        return Lack(Missing.TOO_FEW_SEEDS, reason)
     stands = at(pairs.reference, pairs.reference_epoch(comparison.horizon))
     level, sign = interval(moments(stands), rules.tail), rules.metric.sign
     if not level.low > sign * rules.chance + 2 * rules.margin:
-        return Missing.REFERENCE_AT_CHANCE, (
+        reason = (
             f"{comparison.reference}, which it is held against, is not clearly better than guessing"
             f" ({rules.metric.label} {sign * level.value:.4f}, guessing {rules.chance:.4f})"
         )
-    return Missing.NOTHING, ""
+        return Lack(Missing.REFERENCE_AT_CHANCE, reason)
+    return Lack(Missing.NOTHING)
 
 
 def _lost(comparison: Comparison, diverged: tuple[int, int]) -> str:
@@ -158,12 +153,13 @@ def _word(gap: Estimate, up: int | None, margin: float) -> Word:
     return Word.DOES_NOT if gap.high < -margin else Word.NOT_ENOUGH
 
 
-def _what_is_missing(seeds: str) -> tuple[Missing, str]:
+def _further(seeds: str) -> Lack:
     if seeds == IMAGES:
-        return Missing.MORE_IMAGES, "more test images would decide, not more seeds"
+        reason = "more test images would decide, not more seeds"
+        return Lack(Missing.MORE_IMAGES, reason, seeds)
     if seeds.isdigit():
-        return Missing.MORE_SEEDS, f"about {seeds} more seeds would decide"
-    return Missing.MORE_SEEDS, f"{seeds} further seeds would be needed"
+        return Lack(Missing.MORE_SEEDS, f"about {seeds} more seeds would decide", seeds)
+    return Lack(Missing.MORE_SEEDS, f"{seeds} further seeds would be needed", seeds)
 
 
 class Word(StrEnum):
@@ -182,6 +178,15 @@ class Missing(StrEnum):
     MORE_IMAGES = "more images"
     TOO_FEW_SEEDS = "too few seeds"
     REFERENCE_AT_CHANCE = "reference at chance"
+
+
+@dataclass(frozen=True)
+class Lack:
+    """What a verdict lacks, in words, and how many more seeds."""
+
+    missing: Missing
+    reason: str = ""
+    more_seeds: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pickle
 import re
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -37,6 +38,10 @@ MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 LONGEST = 200
 
 
+PACKING = threading.Lock()
+"""Held while modules are marked for being pickled whole: the marks are the whole process's."""
+
+
 Registries = Sequence[Registry]
 
 
@@ -46,6 +51,9 @@ LEGAL = "the names of modules, as my_module or my_package.parts"
 LEGAL_PLACE = (
     "legal: a module in the sweep's folder, in the current one, or installed with this Python"
 )
+
+
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
 OWN_NAME = "legal: a name that no other module has"
@@ -93,12 +101,24 @@ def installed_plugins(registries: Registries) -> None:
         raise SweepError(problems)
 
 
+@contextlib.contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    """TensorFlow, which many plug-ins import, says here as little as in workers."""
+    before = os.environ.get(LOG_LEVEL)
+    os.environ.setdefault(LOG_LEVEL, "3")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[LOG_LEVEL]
+
+
 def _imported(name: str, registries: Registries) -> str:
     """Import a module that is to register parts; what is wrong with it, or nothing."""
     before = _count(registries)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in workers: many import TensorFlow
     try:
-        importlib.import_module(name)
+        with _quiet_tensorflow():
+            importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or f"{name}.".startswith(f"{error.name}."):
             return f"is not there; {LEGAL_PLACE}"
@@ -199,15 +219,16 @@ def _whole(modules: Sequence[ModuleType]) -> Iterator[None]:
     """Have what these modules define pickled itself, and not by its name."""
     import cloudpickle
 
-    known = cloudpickle.list_registry_pickle_by_value()
-    added = [module for module in modules if module.__name__ not in known]
-    for module in added:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
+    with PACKING:
+        known = cloudpickle.list_registry_pickle_by_value()
+        added = [module for module in modules if module.__name__ not in known]
         for module in added:
-            cloudpickle.unregister_pickle_by_value(module)
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in added:
+                cloudpickle.unregister_pickle_by_value(module)
 
 
 def _local_modules() -> list[ModuleType]:

@@ -21,7 +21,7 @@ from normsweep.console.summary import (
 )
 from normsweep.errors import NormsweepError, StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
-from normsweep.parts import models
+from normsweep.parts.catalog import is_trained
 from normsweep.reporting.commands import Commands
 from normsweep.runner.checkpoints import Checkpoints, states_of
 from normsweep.runner.delivery import Delivery
@@ -218,9 +218,11 @@ def diagnose_arms(
     signals: Signals,
 ) -> None:
     """Look into every arm's network at the baseline, once a study; a failure is told, and no more."""
+    if not is_trained(confirmation.sweep.model.name):
+        return
     known = confirmation.head.diagnoses
     for trial in _baselines(confirmation.sweep, confirmation, data):
-        if trial.arm in known or trial.model == models.SIMULATED:
+        if trial.arm in known:
             continue
         try:
             with signals.waiting():
@@ -228,8 +230,7 @@ def diagnose_arms(
         except NormsweepError as error:
             display.note(f"{trial.arm}: could not be looked into: {str(error).strip()[-300:]}")
             continue
-        if found is not None:
-            set_diagnosis(study, trial.arm, found)
+        set_diagnosis(study, trial.arm, found)
 
 
 def _baselines(sweep: Sweep, confirmation: Confirmation, data: DataKey) -> list[Trial]:

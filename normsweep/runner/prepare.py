@@ -18,7 +18,9 @@ from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Trial
-from normsweep.training.preflight import Findings, Question, network_digest, survey
+from normsweep.training.engine import preflight
+from normsweep.training.keras_engine import network_digest
+from normsweep.training.preflight import Findings, PreflightRequest
 from normsweep.training.reproducibility import Device
 
 __all__ = ["data_key", "identified", "load_data", "prepare"]
@@ -72,7 +74,9 @@ def prepare(
     names.sort(key=lambda name: name != sweep.reference)  # of two alike the reference is kept
     examples = _examples(sweep, data_key(sweep, facts), names[0])
     with signals.waiting():
-        findings = executor.call(survey, Question(examples, tuple(names), device, measure))
+        findings = executor.call(
+            preflight, PreflightRequest(examples, tuple(names), device, measure)
+        )
     plan = Plan(without(sweep, findings.same), facts, findings)
     return _timed(plan, _epoch_seconds(findings, examples[0].batch_size)) if measure else plan
 

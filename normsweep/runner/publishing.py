@@ -13,6 +13,7 @@ from normsweep.console.display import Display
 from normsweep.errors import StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
 from normsweep.parts import models
+from normsweep.parts.catalog import is_trained
 from normsweep.parts.metrics import metric
 from normsweep.reporting.commands import aliases, model_uris
 from normsweep.reporting.note import Pages, experiment_note, note_figure
@@ -27,7 +28,7 @@ from normsweep.tracking.runs import verdict_metrics
 from normsweep.tracking.tracker import Tracker
 from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 from normsweep.training.engine import Finished
-from normsweep.training.snapshot import Keep, ModelState
+from normsweep.training.snapshot import CheckpointPolicy, ModelState
 
 __all__ = ["BestModels", "deliver_report", "prepare_pages", "publish_report"]
 
@@ -119,12 +120,12 @@ class BestModels:
         Returns:
             The arms whose model should be in MLflow by now, and is not.
         """
+        if not is_trained(self.search.sweep.model.name):
+            return []
         logged = self.search.head.models
         lacking: list[str] = []
         for arm, record in best_of_arms(self.search.records()).items():
             known = logged.get(arm)
-            if record.trial.model == models.SIMULATED:
-                continue
             if known is not None and known.trial == record.trial.number:
                 continue
             try:
@@ -203,7 +204,7 @@ class BestModels:
 
     def _trained_again(self, trial: Trial) -> ModelState | None:
         """The trial's weights where they were not kept: the same trial gives the same ones."""
-        self.executor.submit(trial, Keep.last(), self.checkpoints.start(trial))
+        self.executor.submit(trial, CheckpointPolicy.last(), self.checkpoints.start(trial))
         while True:
             with self.signals.waiting():
                 events = self.executor.poll(0.5)

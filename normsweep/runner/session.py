@@ -18,8 +18,7 @@ from normsweep.executors.protocol import Executor
 from normsweep.executors.ray_connection import Share
 from normsweep.executors.ray_executor import Cluster
 from normsweep.palette import of_arms
-from normsweep.parts import models
-from normsweep.parts.catalog import carried_parts
+from normsweep.parts.catalog import carried_parts, is_trained
 from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import data_key, identified, load_data, prepare
@@ -172,12 +171,18 @@ def _cores() -> int:
 
 
 def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -> Executor:
-    limits = sweep.execution
+    limits, trained = sweep.execution, is_trained(sweep.model.name)
     if settings.executor == "inline":
-        return Inline(data_root, settings.device, threads, limits.trial_timeout)
+        return Inline(
+            data_root,
+            settings.device,
+            threads,
+            limits.trial_timeout,
+            trial_memory=limits.trial_memory,
+            trained=trained,
+        )
     place = (data_root.absolute(), settings.device, threads, limits.trial_timeout)
-    memory, warm = limits.trial_memory, sweep.model.name != models.SIMULATED
-    asks, parts = sweep.search.pruner != "none", carried_parts()
+    memory, asks, parts = limits.trial_memory, sweep.search.pruner != "none", carried_parts()
     if settings.executor == "ray":
         return Cluster(
             *place,
@@ -185,12 +190,14 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
             jobs=settings.n_jobs,
             share=Share(limits.num_cpus or threads, limits.num_gpus),
             trial_memory=memory,
-            warm=warm,
+            trained=trained,
             asks=asks,
             parts=parts,
         )
     jobs = settings.n_jobs or 1
-    return Processes(*place, jobs=jobs, trial_memory=memory, warm=warm, asks=asks, parts=parts)
+    return Processes(
+        *place, jobs=jobs, trial_memory=memory, trained=trained, asks=asks, parts=parts
+    )
 
 
 def _tracker(sweep: Sweep, settings: Settings, record: StudyRecord) -> Tracker:

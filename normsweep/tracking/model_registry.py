@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Trial
-from normsweep.training.engine import Engine
+from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preprocessing import split
 from normsweep.training.snapshot import ModelState
 
@@ -117,7 +117,7 @@ class SavedModel:
             path.write_bytes(content)
 
 
-def save_model(engine: Engine, trial: Trial, state: ModelState) -> SavedModel:
+def save_model(engine: KerasEngine, trial: Trial, state: ModelState) -> SavedModel:
     """The trained network, its normalization in front, with signature and input example.
 
     The model is made of Keras's own layers and takes images as the dataset has them, in their
