@@ -8,7 +8,7 @@ from rich.console import Console
 
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.verdicts import Missing, Verdict
-from normsweep.console.screen import print_table
+from normsweep.console.screen import table_view
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.verdict_text import verdict_lines
 
@@ -123,7 +123,7 @@ def test_lines_are_text_and_mark_the_main_question(of):
 
 def test_lines_fit_a_console(of):
     console = Console(file=io.StringIO(), width=120, color_system=None)
-    print_table(console, verdict_lines(of("none", "raw", "zca")), "Verdicts")
+    console.print(table_view(verdict_lines(of("none", "raw", "zca")), "Verdicts"))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "does not catch up within 8 epochs" in text
     assert "−0.62 (−0.77 to −0.47)" in text
