@@ -23,7 +23,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from normsweep.console.live_display import make_display
-from normsweep.console.screen import print_table
+from normsweep.console.screen import screen, table_view
 from normsweep.executors.protocol import Event
 from normsweep.parts.catalog import catalog
 from normsweep.runner.checkpoints import Checkpoints
@@ -168,7 +168,12 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
     tracker = Tracker(tracking, name, search.head.id, work / "artifacts", {})
     console, executor = Console(file=io.StringIO()), Simulated()
     where = Result(-1, Status.INTERRUPTED, chance=0.1)
-    with make_display(console) as display, Signals() as signals, Background() as background:
+    with (
+        screen(console),
+        make_display(console) as display,
+        Signals() as signals,
+        Background() as background,
+    ):
         display.begin([], search.total, [str(arm) for arm in sweep.arms])
         delivery = Delivery(search, tracker, DATA, display.note, background)
         checkpoints = Checkpoints(work / "checkpoints" / name, 1.0)
@@ -214,7 +219,7 @@ def _print(measured: dict[str, list[Cost]], title: str) -> None:
             [f"{name}, processor, MLflow", *_spread([c.processor_mlflow for c in costs])],
         ]
     table = pd.DataFrame(rows, columns=["ms a trial", "median", "lowest", "highest"])
-    print_table(Console(), table, title)
+    Console().print(table_view(table, title))
 
 
 def _sizes(rounds: list[int]) -> list[int]:

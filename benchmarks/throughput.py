@@ -111,7 +111,7 @@ def _print(measured: dict[int, list[float]], title: str) -> None:
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.console.screen import print_table
+    from normsweep.console.screen import table_view
 
     one, four = measured.values()
     rows = {f"{jobs} workers" if jobs > 1 else "1 worker": measured[jobs] for jobs in WORKERS}
@@ -120,7 +120,7 @@ def _print(measured: dict[int, list[float]], title: str) -> None:
         [[name, statistics.median(v), min(v), max(v)] for name, v in rows.items()],
         columns=["", "median", "lowest", "highest"],
     )
-    print_table(Console(), table, f"{title}, {len(one)} pairs")
+    Console().print(table_view(table, f"{title}, {len(one)} pairs"))
 
 
 if __name__ == "__main__":

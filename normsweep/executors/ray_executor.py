@@ -14,10 +14,11 @@ from normsweep.errors import ClusterError, StudyStopped
 from normsweep.executors.processes import CALL
 from normsweep.executors.protocol import Event, Raised, WorkerOptions
 from normsweep.executors.ray_actor import Post, Seat, Supervisor
-from normsweep.executors.ray_connection import Share, connected, gpus_each, reason, room, too_small
+from normsweep.executors.ray_connection import Share, connected, gpus_each, room, too_small
 from normsweep.executors.worker_handle import Job
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Result, Status, Trial
+from normsweep.text import reason
 from normsweep.training.engine import Finished
 from normsweep.training.reproducibility import environment
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
@@ -138,7 +139,7 @@ class Cluster:
             told = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             self._dismiss(seat)
-            raise StudyStopped(f"the worker was lost: {reason(error)}") from None
+            raise StudyStopped(f"the worker was lost: {reason(error, most=600)}") from None
         except BaseException:  # what it may still answer is nobody's
             self._dismiss(seat)
             raise
@@ -212,7 +213,9 @@ class Cluster:
     def _lose(self, seat: Seat, error: Exception) -> list[Event]:
         """A supervisor is gone; a trial that it had not begun is given to another one."""
         if getattr(error, "actor_init_failed", False):
-            raise StudyStopped(f"a worker cannot be started on the cluster: {reason(error)}")
+            raise StudyStopped(
+                f"a worker cannot be started on the cluster: {reason(error, most=600)}"
+            )
         job, policy, start, begun = seat.job, seat.policy, seat.start, self._begun(seat)
         self._dismiss(seat)
         if job is None:
@@ -221,7 +224,11 @@ class Cluster:
             self._waiting.appendleft((Job(job.trial, time.monotonic()), policy, start))
             return []
         return [
-            _ended(job, Status.CRASHED, f"lost with its node or its Ray worker: {reason(error)}")
+            _ended(
+                job,
+                Status.CRASHED,
+                f"lost with its node or its Ray worker: {reason(error, most=600)}",
+            )
         ]
 
     def _begun(self, seat: Seat) -> bool:

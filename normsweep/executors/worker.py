@@ -31,6 +31,7 @@ from normsweep.executors.protocol import (
 )
 from normsweep.parts.catalog import take_parts
 from normsweep.sweep.trial import Epoch, Result, Status
+from normsweep.text import reason
 from normsweep.training.engine import Engine, Finished
 
 __all__ = ["main"]
@@ -72,9 +73,8 @@ def _warm(engine: Engine) -> UserError | None:
         engine.warm()
     except Exception as error:
         backend = os.environ.get("KERAS_BACKEND")
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         return UserError(
-            f"KERAS_BACKEND: received {backend}, which cannot be imported ({reason}); legal: "
+            f"KERAS_BACKEND: received {backend}, which cannot be imported ({reason(error, kind=True)}); legal: "
             "tensorflow, or jax where it is installed (pip install normsweep[jax])"
         )
     return None

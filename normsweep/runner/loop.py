@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
-from normsweep.analysis.tables import best_of_arms
+from normsweep.analysis.trials import best_of_arms
 from normsweep.console.display import Display
 from normsweep.errors import Interrupted, NormsweepError, StudyStopped
 from normsweep.executors.protocol import Event, Executor

@@ -121,11 +121,12 @@ class TestWhatComesBack:
         assert list(study.arms()["trials"]) == [2, 2]
 
     def test_the_verdict_is_a_sentence_and_a_table(self, study):
-        verdict = study.verdict()
-        assert set(verdict.table["arm"]) == {"none"}
-        assert verdict.sentence in str(verdict)
-        assert "both tuned, 4 epochs *" in str(verdict)
-        assert "<table" in verdict._repr_html_()
+        answer = study.verdict()
+        assert set(answer.table["arm"]) == {"none"}
+        assert [v.text for v in answer.evidence.verdicts] == answer.table["verdict"].tolist()
+        assert answer.sentence in str(answer)
+        assert "both tuned, 4 epochs *" in str(answer)
+        assert "<table" in answer._repr_html_()
 
     def test_a_notebook_is_shown_text_as_text(self, study):
         shown = study._repr_html_()

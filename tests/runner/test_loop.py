@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from normsweep.console.live_display import make_display
+from normsweep.console.screen import screen
 from normsweep.errors import Interrupted
 from normsweep.executors.protocol import Event
 from normsweep.runner.checkpoints import Checkpoints
@@ -119,7 +120,12 @@ def tracker(tmp_path) -> Tracker:
 def run_with(executor: Crashing, search: Search, tracker: Tracker, folder: Path) -> Console:
     """Run a search to its end; what a person was told."""
     console = Console(file=io.StringIO(), width=300)
-    with make_display(console) as display, Signals() as signals, Background() as background:
+    with (
+        screen(console),
+        make_display(console) as display,
+        Signals() as signals,
+        Background() as background,
+    ):
         delivery = Delivery(search, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
         checkpoints = Checkpoints(folder, 1.0)
