@@ -46,7 +46,10 @@ def test_one_arm_that_does_not(of):
 def test_one_arm_that_is_not_decided_says_what_to_do(of):
     text = sentence(of("zca"))
     assert text.startswith("Not decided yet: with both tuned, “zca” may be anywhere")
-    assert "from 0.35 percentage points behind to 0.05 percentage points behind “unit” after 8 epochs" in text
+    assert (
+        "from 0.35 percentage points behind to 0.05 percentage points behind “unit” after 8 epochs"
+        in text
+    )
     assert text.endswith("about 10 more seeds would decide.")
 
 
