@@ -23,8 +23,6 @@ from normsweep.reporting.words import points, unit_of_gaps
 from normsweep.runner.interrupts import Background
 from normsweep.runner.publishing import model_uris
 from normsweep.search.search_phase import Search
-from normsweep.store.optuna_tables import Study
-from normsweep.store.study_store import Archive
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.text import masked, printable
 from normsweep.tracking.tracker import Tracker
@@ -58,7 +56,7 @@ class Ending:
 
 def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     """What writes the study's views and its description to MLflow, before there is a verdict."""
-    record, searched = search.record(), _searched(search)
+    record, searched = search.store.record(), _searched(search)
     maximize = metric(search.sweep.metric).sign > 0
     note = experiment_note(record, _pages(record, tracker))
 
@@ -96,15 +94,13 @@ def _pages(study: StudyRecord, tracker: Tracker) -> Pages:
     return Pages(run=tracker.run_page, views=views, models=model_uris(study))
 
 
-def write_ending(
-    study: Study, search: Search, root: Path, storage: str, console: Console
-) -> Ending:
+def write_ending(search: Search, root: Path, storage: str, console: Console) -> Ending:
     """The verdict on the console, the report in a folder.
 
     Raises:
         StudyStopped: the report cannot be written.
     """
-    record = Archive(study).record()
+    record = search.store.record()
     found = evidence(record)
     print_verdict(found, search, console)
     folder = root / "reports" / record.name
@@ -178,7 +174,7 @@ def _gaps(found: Evidence) -> dict[str, float]:
 
 def print_tables(search: Search, console: Console) -> None:
     """Each arm's best trial, and how the arms' trials ended."""
-    record = search.record()
+    record = search.store.record()
     best = brief_table(record, "best", BEST)
     print_table(console, best, f"{search.sweep.name}: best trial of each arm")
     arms = brief_table(record, "arms", ARMS)
@@ -229,7 +225,7 @@ def print_next(search: Search, storage: str, tracker: Tracker, console: Console)
         f"  python -m normsweep.export epochs --study-name {name}{given} -o epochs.csv",
         f"  python -m normsweep.export verdict --study-name {name}{given} --format latex",
     ]
-    if uris := model_uris(search.head):
+    if uris := model_uris(search.store.record(trials=False)):
         _say(console, f"models, for mlflow.pyfunc.load_model: {', '.join(uris.values())}")
     if not tracker.address:
         lines.append(f"  normsweep ui --study-name {name}{tracking_option(tracker.uri)}")

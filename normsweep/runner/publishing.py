@@ -41,7 +41,7 @@ def log_best_models(
     Returns:
         The arms whose model should be in MLflow by now, and is not.
     """
-    logged, records = search.head.models, search.records()
+    logged, records = search.store.record(trials=False).models, search.records()
     lacking: list[str] = []
     for arm, record in best_of_arms(records).items():
         number = record.trial.number
@@ -97,7 +97,7 @@ def _log(
             )
         with signals.waiting():
             model_id = background.call(lambda: tracker.log_model(Path(work), record, "model"))
-    search.mark_model(trial.arm, trial.number, model_id)
+    search.store.note_model(trial.arm, LoggedModel(trial.number, model_id))
 
 
 def _trained_again(
@@ -123,7 +123,7 @@ def register_models(
     Returns:
         The arms whose model should be in the registry by now, and is not.
     """
-    study = search.head
+    study = search.store.record(trials=False)
     names = aliases(study.arms)
     runs = {record.trial.number: record.run_id for record in search.records()}
     lacking = []

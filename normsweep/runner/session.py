@@ -24,10 +24,9 @@ from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import identified, load_data, prepare, print_plan
 from normsweep.search.plan import without
 from normsweep.search.search_phase import Search
-from normsweep.store.encoding import study_head
 from normsweep.store.locks import holding
-from normsweep.store.storage import begun_study, open_study
-from normsweep.store.study_store import begin, check_data
+from normsweep.store.storage import begun_study, open_study, quiet
+from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import DataKey, PhaseName, Result, Status
@@ -70,6 +69,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         StudyStopped: the study cannot go on.
     """
     with ExitStack() as stack:
+        stack.enter_context(quiet())
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
         hold = stack.enter_context(holding(settings.storage, sweep.name))
@@ -87,24 +87,23 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             data, about = load_data(sweep, settings.data_dir, settings.data_root, begun_on)
         executor.provide(data.digest)
         sweep = identified(sweep, data, executor, signals)
-        study = open_study(settings.storage, sweep.name, sweep)
-        check_data(study, about)
+        store = open_study(settings.storage, sweep.name, sweep)
+        store.check_data(about)
         where = Result(
             -1, Status.INTERRUPTED, chance=metric(sweep.metric).guessing(about.class_counts)
         )
-        search = _resumed(study, sweep, data)
+        search = _resumed(store, sweep, data)
         if search is None or search.left:
             ready_store(settings.tracking_uri)
             prepared = prepare(sweep, data, executor, settings.device, signals)
             print_plan(prepared, about, console)
-            begin(study, about, prepared.findings.same, threads)
+            store.begin_study(about, prepared.findings.same, threads)
             where = replace(where, machine=prepared.findings.machine)
-            search = search or Search(study, prepared.sweep, data)
+            search = search or Search(store, prepared.sweep, data)
         signals.check()
-        tracker = _tracker(sweep, settings, search.head)
+        tracker = _tracker(sweep, settings, store.record(trials=False))
         waiting.stop()
         running = Running(
-            study=study,
             search=search,
             data=data,
             about=about,
@@ -121,9 +120,9 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         return running.run(settings.phase)
 
 
-def _resumed(study: Any, sweep: Sweep, data: DataKey) -> Search | None:
-    head = study_head(study)
-    return Search(study, without(sweep, head.same), data) if head.begun else None
+def _resumed(store: StudyStore, sweep: Sweep, data: DataKey) -> Search | None:
+    head = store.record(trials=False)
+    return Search(store, without(sweep, head.same), data) if head.begun else None
 
 
 def _threads(sweep: Sweep, settings: Settings, begun: StudyRecord | None) -> int:

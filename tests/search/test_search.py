@@ -17,8 +17,8 @@ from normsweep.errors import StoreError, SweepError
 from normsweep.parts.catalog import catalog, resolve_trial
 from normsweep.search.samplers import make_advisor
 from normsweep.search.search_phase import Search
-from normsweep.store.storage import open_study, read_study, study_names
-from normsweep.store.study_store import begin, check_data
+from normsweep.store.optuna_tables import StudyTables
+from normsweep.store.storage import open_storage, open_study, read_study, study_names
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import DataFacts
@@ -62,9 +62,9 @@ def url(tmp_path: Path) -> str:
 
 
 def opened(url: str, sweep: Sweep) -> Search:
-    study = open_study(url, sweep.name, sweep)
-    begin(study, DATA, {})
-    return Search(study, sweep, KEY)
+    store = open_study(url, sweep.name, sweep)
+    store.begin_study(DATA, {})
+    return Search(store, sweep, KEY)
 
 
 def accuracy(trial: Trial, epoch: int) -> float:
@@ -304,13 +304,13 @@ def test_more_trials_seeds_and_time_are_no_change(url, sweep):
     run_all(opened(url, sweep()), 1)
     more = sweep("search.trials=30", "confirm.seeds=20", "search.timeout=5", 'question="?"')
     assert opened(url, more).left == 29
-    assert opened(url, sweep()).head.sweep.search.trials == 30
+    assert opened(url, sweep()).store.record(trials=False).sweep.search.trials == 30
 
 
 def test_other_data_is_refused(url, sweep):
     run_all(opened(url, sweep()), 1)
     with pytest.raises(SweepError, match="was begun on digits .*digest d1.*, received mnist"):
-        check_data(open_study(url, "tested", sweep()), replace(DATA, digest="d2", name="mnist"))
+        open_study(url, "tested", sweep()).check_data(replace(DATA, digest="d2", name="mnist"))
 
 
 def test_a_study_of_somebody_elses_is_left_alone(url, sweep):
@@ -375,9 +375,9 @@ def test_a_study_that_came_to_no_trial_may_be_changed(url, sweep):
 
 
 def test_a_study_made_again_under_its_name_has_an_id_of_its_own(url, sweep):
-    first = opened(url, sweep()).head.id
+    first = opened(url, sweep()).store.record(trials=False).id
     optuna.delete_study(study_name="tested", storage=url)
-    assert opened(url, sweep()).head.id != first
+    assert opened(url, sweep()).store.record(trials=False).id != first
 
 
 NESTED = (
@@ -430,7 +430,7 @@ def test_a_grid_that_grew_keeps_what_was_tried_in_its_slots(url, sweep):
 
 def test_a_list_of_epochs_that_was_recorded_as_one_goes_on_and_stays(url, sweep):
     search = opened(url, sweep(*NESTED))
-    search._epochs_listed = True  # as every study did once
+    search.store._epochs_listed = True  # as every study did once
     train(search, search.ask())
     search = opened(url, sweep(*NESTED))
     while trial := search.ask():
@@ -483,7 +483,8 @@ def test_an_arm_of_very_many_trials_is_the_same_resumed(sweep, past):
 
 
 def test_a_trial_that_was_written_unconfirmed_and_again_is_closed_and_one_counts(url, sweep):
-    study = open_study(url, "tested", sweep())
+    open_study(url, "tested", sweep())
+    study = StudyTables(open_storage(url, create=False), "tested")
 
     def attrs(number: int) -> dict[str, int]:
         if number == 0:  # a first writing, of which the answer is lost

@@ -22,4 +22,4 @@ def test_a_server_with_nothing_in_it_is_told_and_taken(fresh, sweep_file, parts)
         load_study(fresh, "base")
     assert begun_study(fresh, "base") is None
     study = open_study(fresh, "base", load_sweep(sweep_file, parts))
-    assert study.study_name == "base"
+    assert study.name == "base"
