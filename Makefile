@@ -13,7 +13,7 @@ study: $(VENV)/study.done
 	$(BIN)/python -m normsweep.study
 
 test: $(VENV)/dev.done $(VENV)/chromium.done
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.done
 	$(BIN)/ruff check .

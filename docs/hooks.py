@@ -19,7 +19,7 @@ from mkdocs.structure.pages import Page
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from normsweep.sweep.schema import Section, meanings
+from normsweep.sweep.schema import Section, inner_section
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -72,23 +72,17 @@ def sweep_keys() -> str:
 def _section(name: str, section: type[Section]) -> Iterator[str]:
     """A table of its keys, then those of the sections in it."""
     fields = section.model_fields
-    inner = {key: f.annotation for key, f in fields.items() if _is_section(f.annotation)}
+    inner = {key: kind for key, field in fields.items() if (kind := inner_section(field))}
     if name:
         yield from ("", f"## `[{name}]`", "", _words(section).partition(": ")[2].capitalize())
     yield from ("", "| key | legal | without it | |", "|---|---|---|---|")
-    said = meanings(section)
     for key, field in fields.items():
         if key not in inner:
-            meaning = said.get(key) or _words(field.annotation)
+            meaning = field.description or _words(field.annotation)
             cells = (f"`{key}`", _legal(field), _default(field), meaning)
             yield "| " + " | ".join(map(_cell, cells)) + " |"
     for key, kind in inner.items():
-        assert kind is not None
         yield from _section(f"{name}.{key}" if name else key, kind)
-
-
-def _is_section(kind: Any) -> bool:
-    return inspect.isclass(kind) and issubclass(kind, Section)
 
 
 def _legal(field: FieldInfo) -> str:

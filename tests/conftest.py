@@ -11,6 +11,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from normsweep.sweep.checks import Catalog
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.reproducibility import environment
+from tests import forkserver, shared
 
 # Before anything imports the backend: the same settings as the executors use.
 os.environ.update(environment("cpu", threads=2))
@@ -28,10 +30,52 @@ for name in ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all workers of pytest, where they find what one of them has made."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    shared.use(folder)
+    forkserver.Popen.use(folder)
+    return folder
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of few tests first: they run whole studies, and would hold up the end beside idle workers."""
+    """The system's tests first, then files of few tests.
+
+    They run whole studies and wait for servers, and at the end would hold up idle workers.
+    """
     tests = Counter(item.path for item in items)
-    items.sort(key=lambda item: (tests[item.path], item.path))
+    items.sort(
+        key=lambda item: (
+            item.get_closest_marker("system") is None,
+            tests[item.path],
+            item.path,
+        )
+    )
+
+
+TOGETHER = {
+    "MLflow": ("test_outages.py", "test_security.py", "test_tracker.py"),
+    "PostgreSQL": ("test_setup.py", "test_hold.py", "test_storage.py", "search/test_confirmation.py", "test_search.py"),
+    "Ray": ("test_cluster.py", "test_executors.py", "test_foreign_parts.py"),
+}  # fmt: skip
+"""Files whose server is started once, as one worker has all of them."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests are one worker's, and so are those of one server."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByServer(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            servers = (name for name, files in TOGETHER.items() if file.endswith(files))
+            return next(servers, file)
+
+    return ByServer(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -164,7 +208,7 @@ class MlflowServer:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.folder = folder
+        self.folder = shared.place_stores(folder, "mlflow.db")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -32,6 +32,8 @@ from normsweep.parts.catalog import read_sweep
 from normsweep.shell import run
 from normsweep.sweep.loading import shipped_sweeps
 
+pytestmark = pytest.mark.system
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.M | re.S)

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from normsweep.cli import main
 from normsweep.shell import run
 from normsweep.store.locks import holder, holding
 from normsweep.store.storage import read_study
+from tests import forkserver, shared
 
 SWEEP = """
 name = "daily"
@@ -51,6 +51,7 @@ def made(tmp_path_factory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         (folder / "daily.toml").write_text(SWEEP)
+        shared.place_stores(folder / "mlruns")
         assert run(study.app, ["daily.toml", "--executor", "inline", "-q", *stores(folder)]) == 0
         yield folder
 
@@ -263,7 +264,7 @@ def test_a_quiet_study_says_what_is_wrong(place, capsys):
 
 def test_a_verbose_study_has_a_line_an_epoch_and_no_colour_where_none_is_wanted(place):
     environment = {**os.environ, "FORCE_COLOR": "1", "NO_COLOR": "1"}
-    done = subprocess.run(
+    done = forkserver.run(
         [sys.executable, "-m", "normsweep.study", "daily.toml", *LOUDNESS, "-v", *stores(place)],
         cwd=place, env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip

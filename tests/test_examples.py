@@ -8,6 +8,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.system
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ANSWERS = {
     "own_data": ("No: with ", "text/html"),

@@ -30,6 +30,9 @@ from normsweep.shell import run
 from normsweep.store.storage import read_study
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
+from tests import shared
+
+pytestmark = pytest.mark.system
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -80,6 +83,7 @@ def seen(tmp_path_factory) -> Iterator[Seen]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         (folder / "seen.toml").write_text(SWEEP)
+        shared.place_stores(folder / "mlruns")
         given = ["--storage", stores[0], "--tracking-uri", stores[1], "--executor", "inline", "-q"]
         assert run(study.app, ["seen.toml", *given]) == 0
         yield Seen(folder, *stores)

@@ -16,7 +16,10 @@ from sqlalchemy import MetaData, create_engine, select
 
 from normsweep.store.storage import read_study
 from normsweep.sweep.trial import Status
+from tests import forkserver
 from tests.runner.survival import EXECUTORS, Survivor
+
+pytestmark = pytest.mark.system
 
 SECRET = "S3cret/2f81"
 ENCODED = "S3cret%2F81"
@@ -64,7 +67,7 @@ class Study:
 
     def run(self, *arguments: str, stop: bool = False, **environment: str) -> int:
         """Run the command to its end, or until it has recorded a trial; its exit status."""
-        process = subprocess.Popen(
+        process = forkserver.Popen(
             [sys.executable, "-m", "normsweep.study", "guarded.toml", *OPTIONS, *arguments],
             cwd=self.folder, env={**os.environ, **ENVIRONMENT, **environment}, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -1,31 +1,105 @@
-"""The rules that hold between the keys of a sweep file, and the names that are legal in it."""
+"""Which names are legal in a sweep file, and the rules that hold between its keys."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from normsweep.sweep.problems import Problem, nearest, one_of, shown
-from normsweep.sweep.schema import MOST, Confirm, Data, Model, Sweep
+from pydantic import AfterValidator, ValidationInfo
+
+from normsweep.sweep.problems import Problem, nearest, one_of, refusal, shown
 from normsweep.sweep.space import Choice, Dimension, Space
 
-__all__ = ["Catalog", "cross_checks"]
+if TYPE_CHECKING:
+    from normsweep.sweep.schema import Confirm, Model, Sweep
+
+__all__ = [
+    "MOST",
+    "Catalog",
+    "Reading",
+    "cross_checks",
+    "known_dataset",
+    "known_options",
+    "registered",
+]
 
 NEEDED = ("normalization", "learning_rate", "optimizer", "epochs")
 TRIAL = (*NEEDED, "batch_size")
+MOST = 1_000_000
+"""Trials of a search, or points of a grid: all of them are held in memory."""
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """Registered names, handed in by whoever knows the parts, each with the names of the options that it takes."""
+    """Registered names, handed in by whoever knows the parts, each with the names of its options."""
 
     normalizations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optimizers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     datasets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a sweep file is validated with; a `Sweep` that is made in Python has none."""
+
+    catalog: Catalog
+    legal: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By section, its keys that are legal: the rules between keys hold beside other mistakes."""
+
+
+def registered(kind: str) -> AfterValidator:
+    """A name has to be among those of a kind."""
+
+    def check(name: str, info: ValidationInfo) -> str:
+        reading: Reading | None = info.context
+        if reading and name not in (legal := getattr(reading.catalog, kind)):
+            raise refusal(one_of(name, legal))
+        return name
+
+    return AfterValidator(check)
+
+
+@AfterValidator
+def known_dataset(given: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
+    """Datasets have to be registered, or archives."""
+    reading: Reading | None = info.context
+    names = (given,) if isinstance(given, str) else given
+    if reading and (wrong := [*_unknown_datasets(names, reading.catalog)]):
+        raise refusal(*wrong)
+    return given
+
+
+def _unknown_datasets(names: tuple[str, ...], catalog: Catalog) -> Iterator[str]:
+    for name in names:
+        if "://" in name:
+            yield "received an address; legal: a name, or a path ending in .npz"
+        elif name not in catalog.datasets and not name.endswith(".npz"):
+            yield one_of(name, [*catalog.datasets, "a path ending in .npz"])
+
+
+@AfterValidator
+def known_options(given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+    """A model's options have to be ones that it takes."""
+    reading: Reading | None = info.context
+    model = str(info.data.get("name"))
+    if reading and model in reading.catalog.models:
+        legal = reading.catalog.models[model]
+        takes = ", ".join(legal) or "none"
+        wrong = [
+            Problem(
+                f"model.options.{name}",
+                f"received an unknown option; legal for {model}: {takes}{nearest(name, legal)}",
+            )
+            for name in given
+            if name not in legal
+        ]
+        if wrong:
+            raise refusal(*wrong)
+    return given
 
 
 def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
@@ -36,15 +110,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
         raw: the file as TOML gave it.
         catalog: the registered names.
     """
-    metric = getattr(sweep, "metric", None)
-    if metric is not None and metric not in catalog.metrics:
-        yield Problem("metric", one_of(metric, catalog.metrics))
-    model, data = getattr(sweep, "model", None), getattr(sweep, "data", None)
-    if model is not None and hasattr(model, "name"):
-        yield from _model(model, catalog)
-    if data is not None and hasattr(data, "dataset"):
-        yield from _datasets(data, catalog)
-    search = getattr(sweep, "search", None)
+    model, search = getattr(sweep, "model", None), getattr(sweep, "search", None)
     space = getattr(search, "space", None)
     if search is None or space is None:
         return
@@ -64,35 +130,8 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
                 'received with sampler = "grid", which tries all epochs; legal: another sampler',
             )
     confirm = getattr(sweep, "confirm", None)
-    if "confirm" in raw:
-        yield from _confirm(confirm, space, catalog)
+    yield from _confirm(confirm, space)
     yield from _compared(getattr(sweep, "compare", ""), confirm, catalog)
-
-
-def _model(model: Model, catalog: Catalog) -> Iterator[Problem]:
-    if model.name not in catalog.models:
-        yield Problem("model.name", one_of(model.name, catalog.models))
-        return
-    legal = catalog.models[model.name]
-    for option in model.options:
-        if option not in legal:
-            hint = nearest(option, legal)
-            takes = ", ".join(legal) or "none"
-            yield Problem(
-                f"model.options.{option}",
-                f"received an unknown option; legal for {model.name}: {takes}{hint}",
-            )
-
-
-def _datasets(data: Data, catalog: Catalog) -> Iterator[Problem]:
-    for name in data.candidates:
-        if "://" in name:
-            yield Problem(
-                "data.dataset", "received an address; legal: a name, or a path ending in .npz"
-            )
-        elif name not in catalog.datasets and not name.endswith(".npz"):
-            legal = [*catalog.datasets, "a path ending in .npz"]
-            yield Problem("data.dataset", one_of(name, legal))
 
 
 def _parameters(space: Space, model: Model | None, catalog: Catalog) -> Iterator[Problem]:
@@ -201,9 +240,10 @@ def _grid(space: Space) -> Iterator[Problem]:
             )
     points = math.prod(dimension.count or 1 for dimension in space)
     if points > MOST:
+        many = f"{points:,}" if points < 10**15 else "more than 10^15"
         yield Problem(
             "search.space",
-            f'received {points:,} points with sampler = "grid"; legal: at most {MOST:,}',
+            f'received {many} points with sampler = "grid"; legal: at most {MOST:,}',
         )
 
 
@@ -219,17 +259,9 @@ def _compared(compare: str, confirm: Confirm | None, catalog: Catalog) -> Iterat
         )
 
 
-def _confirm(confirm: Confirm | None, space: Space, catalog: Catalog) -> Iterator[Problem]:
+def _confirm(confirm: Confirm | None, space: Space) -> Iterator[Problem]:
     baseline = getattr(confirm, "baseline", None)
-    optimizer, epochs = getattr(baseline, "optimizer", None), getattr(baseline, "epochs", None)
-    if optimizer is not None and optimizer not in catalog.optimizers:
-        yield Problem("confirm.baseline.optimizer", one_of(optimizer, catalog.optimizers))
-    normalization = getattr(baseline, "normalization", None)
-    if normalization is not None and normalization not in catalog.normalizations:
-        yield Problem(
-            "confirm.baseline.normalization", one_of(normalization, catalog.normalizations)
-        )
-    longest = getattr(confirm, "epochs", None)
+    epochs, longest = getattr(baseline, "epochs", None), getattr(confirm, "epochs", None)
     if longest is None and "epochs" in space:
         longest = space["epochs"].largest
     given = "epochs" in getattr(baseline, "model_fields_set", ())

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
 from normsweep.errors import SweepError
-from normsweep.sweep.checks import Catalog, cross_checks
-from normsweep.sweep.problems import Problem, illegal_values, nearest, shown
+from normsweep.sweep.checks import Catalog, Reading, cross_checks
+from normsweep.sweep.problems import (
+    DEEPEST,
+    Problem,
+    cut,
+    illegal_values,
+    nearest,
+    problems_of,
+    shown,
+)
 from normsweep.sweep.recorded import as_file
-from normsweep.sweep.schema import Section, Sweep, meanings
-from normsweep.sweep.space import Space
-from normsweep.sweep.space_parsing import parse_space
+from normsweep.sweep.schema import Section, Sweep, inner_section
 
 __all__ = ["Draft", "find_sweep", "load_sweep", "shipped_sweeps"]
 
@@ -67,17 +72,7 @@ class Draft:
         Raises:
             SweepError: it cannot be read.
         """
-        if isinstance(source, str | Path):
-            path = find_sweep(source)
-            raw, told, folder = _read(path), str(path), path.parent
-        else:
-            given = as_file(source) if isinstance(source, Sweep) else source
-            if not isinstance(given, Mapping):
-                raise SweepError(
-                    f"sweep: received {type(given).__name__}; legal: a path, the name of a shipped "
-                    "sweep, a Sweep or a table (dict)"
-                )
-            raw, told, folder = _as_toml(given), "sweep", Path()
+        raw, told, folder = _tables(source)
         problems: list[Problem] = []
         changed = {_override(raw, text, problems): OPTION for text in overrides}
         for key, value in (settings or {}).items():
@@ -91,14 +86,8 @@ class Draft:
         Raises:
             SweepError: one line for each mistake: file, key, what was received, what is legal.
         """
-        problems = list(self.problems)
-        try:
-            sweep = validate(self.raw, catalog, problems)
-        except RecursionError:
-            raise SweepError(
-                f"{self.source}: received tables within too many tables; legal: four"
-            ) from None
-        if sweep is None or problems:
+        sweep, found = _validated(self.raw, catalog)
+        if problems := [*self.problems, *found]:
             raise self.refused(problems)
         return sweep
 
@@ -147,6 +136,20 @@ def find_sweep(source: str | Path) -> Path:
     )
 
 
+def _tables(source: str | Path | Sweep | Mapping[str, Any]) -> tuple[dict[str, Any], str, Path]:
+    """A sweep as TOML's tables, what mistakes in it are told of, and the folder that it lies in."""
+    if isinstance(source, str | Path):
+        path = find_sweep(source)
+        return _read(path), str(path), path.parent
+    given = as_file(source) if isinstance(source, Sweep) else source
+    if not isinstance(given, Mapping):
+        raise SweepError(
+            f"sweep: received {type(given).__name__}; legal: a path, the name of a shipped sweep, "
+            "a Sweep or a table (dict)"
+        )
+    return _as_toml(given), "sweep", Path()
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -174,17 +177,27 @@ def _set(raw: dict[str, Any], key: str, value: Any, problems: list[Problem], giv
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
             problems.append(
-                Problem(key, f"received {shown(given)}; legal: a key of a table; {name} is none")
+                Problem(
+                    key, f"received {shown(given)}; legal: a key of a table; {cut(name)} is none"
+                )
             )
             return
     table[last] = value
 
 
-def _as_toml(value: Any) -> Any:
-    """A copy of a value from Python, with TOML's tables and lists."""
-    if isinstance(value, Mapping):
-        return {str(key): _as_toml(item) for key, item in value.items()}
-    return [_as_toml(item) for item in value] if isinstance(value, list | tuple) else value
+def _as_toml(value: Any, deepest: int = DEEPEST) -> Any:
+    """A copy of a value from Python, with TOML's tables and lists; what is too deep stays as it is."""
+    match value:
+        case Mapping() if not deepest:
+            return dict(value)
+        case list() | tuple() if not deepest:
+            return list(value)
+        case Mapping():
+            return {str(key): _as_toml(item, deepest - 1) for key, item in value.items()}
+        case list() | tuple():
+            return [_as_toml(item, deepest - 1) for item in value]
+        case _:
+            return value
 
 
 def _toml_value(text: str) -> Any:
@@ -194,120 +207,25 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def validate(raw: Mapping[str, Any], catalog: Catalog, problems: list[Problem]) -> Sweep | None:
-    """The sweep that `raw` describes; None, and `problems` grown, where it is not legal."""
-    before = len(problems)
-    problems.extend(illegal_values(raw))
-    if len(problems) > before:  # the other rules count on there being none
-        return None
-    sweep = _section(Sweep, "", raw, problems)
-    problems.extend(cross_checks(sweep, raw, catalog))
-    return sweep if len(problems) == before else None
-
-
-def _section(kind: type[S], prefix: str, raw: Mapping[str, Any], problems: list[Problem]) -> S:
-    """A section with the fields that are legal; `problems` names the others.
-
-    Field by field, so that one mistake hides no other.
-    """
-    for key in raw:
-        if key not in kind.model_fields:
-            legal = ", ".join(kind.model_fields)
-            hint = nearest(key, kind.model_fields)
-            problems.append(Problem(prefix + key, f"received an unknown key; legal: {legal}{hint}"))
-    values = {}
-    for name, field in kind.model_fields.items():
-        if name in raw:
-            values |= _value(prefix + name, name, field, raw[name], problems)
-        elif field.is_required():
-            legal = meanings(kind).get(name, f"a table [{prefix}{name}]")
-            problems.append(Problem(prefix + name, f"missing; legal: {legal}"))
-    return kind.model_construct(**values)
-
-
-def _value(
-    key: str, name: str, field: FieldInfo, raw: Any, problems: list[Problem]
-) -> dict[str, Any]:
-    kind = field.annotation
-    if (
-        isinstance(kind, type)
-        and issubclass(kind, (Section, Space))
-        and not isinstance(raw, Mapping)
-    ):
-        problems.append(Problem(key, f"received {shown(raw)}; legal: a table [{key}]"))
-        return {}
-    if kind is Space:
-        return {name: parse_space(raw, problems)}
-    if isinstance(kind, type) and issubclass(kind, Section):
-        return {name: _section(kind, f"{key}.", raw, problems)}
-    annotated: Any = Annotated[(kind, *field.metadata)] if field.metadata else kind
+def _validated(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Sweep, list[Problem]]:
+    """The sweep that `raw` describes, as far as it is legal, and every mistake."""
+    if illegal := list(illegal_values(raw)):  # the other rules count on there being none
+        return Sweep.model_construct(), illegal
+    reading, problems = Reading(catalog), list[Problem]()
     try:
-        return {name: TypeAdapter(annotated).validate_python(_frozen(raw), strict=True)}
+        sweep = Sweep.model_validate(raw, context=reading)
     except ValidationError as error:
-        problems.extend(_refused(key, raw, error))
-        return {}
+        problems += problems_of(error, Sweep, raw)
+        sweep = _legal(Sweep, reading)
+    problems += cross_checks(sweep, raw, catalog)
+    return sweep, problems
 
 
-def _refused(key: str, raw: Any, error: ValidationError) -> Iterator[Problem]:
-    """A problem for each entry of a table that is not legal, or one for the value."""
-    entries: dict[Any, list[Any]] = {}
-    for item in error.errors():
-        entry = item["loc"][0] if isinstance(raw, Mapping) and item["loc"] else None
-        entries.setdefault(entry, []).append(item)
-    for entry, items in entries.items():
-        value = raw if entry is None else raw[entry]
-        legal = " or ".join(dict.fromkeys(_legal(item, value) for item in items))
-        where = key if entry is None else f"{key}.{entry}"
-        yield Problem(where, f"received {shown(value)}; legal: {legal}")
-
-
-def _legal(item: Any, raw: Any) -> str:
-    """What would have been legal, in words, for one of pydantic's errors."""
-    context = item.get("ctx", {})
-    match item["type"]:
-        case "int_type" | "int_from_float":
-            return "a whole number"
-        case "float_type":
-            return "a number"
-        case "string_type":
-            return "a string"
-        case "bool_type":
-            return "true or false"
-        case "string_too_short":
-            return "a string that is not empty"
-        case "too_short":
-            return "a list that is not empty"
-        case "tuple_type":
-            return "a list"
-        case "mapping_type" | "dict_type":
-            return "a table"
-        case "finite_number":
-            return "a finite number"
-        case "string_pattern_mismatch":
-            return "letters, digits, '.', '_' and '-', beginning with a letter or digit"
-        case "string_too_long":
-            return f"at most {context['max_length']} characters"
-        case "literal_error":
-            names = [
-                part.strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")
-            ]
-            return ", ".join(names) + (nearest(raw, names) if isinstance(raw, str) else "")
-        case "greater_than":
-            return f"above {context['gt']}"
-        case "greater_than_equal":
-            return f"at least {context['ge']}"
-        case "less_than_equal":
-            return f"at most {context['le']}"
-        case "less_than":
-            return f"below {context['lt']}"
-        case _:
-            return item["msg"].replace("Input should be ", "").replace("String should", "to")
-
-
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, as the frozen models hold them."""
-    if isinstance(value, list):
-        return tuple(_frozen(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _frozen(item) for key, item in value.items()}
-    return value
+def _legal(kind: type[S], reading: Reading) -> S:
+    """A section with the fields that are legal."""
+    values = dict(reading.legal.get(kind.__name__, {}))
+    for name, field in kind.model_fields.items():
+        inner = inner_section(field)
+        if inner and name not in values and inner.__name__ in reading.legal:
+            values[name] = _legal(inner, reading)
+    return kind.model_construct(**values)

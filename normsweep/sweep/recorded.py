@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from normsweep.sweep.problems import shown
-from normsweep.sweep.schema import Section, Sweep
+from normsweep.sweep.schema import Section, Sweep, inner_section
 from normsweep.sweep.space import Choice, Condition, Dimension, Range, Space
 
 __all__ = ["GROWING", "as_file", "changes", "from_plain", "to_plain"]
@@ -144,11 +144,14 @@ def _section(kind: type[S], prefix: str, keys: Mapping[str, Any]) -> S:
     values: dict[str, Any] = {}
     given: set[str] = set()
     for name, field in kind.model_fields.items():
-        key, annotation = prefix + name, field.annotation
-        if annotation is Space:
+        key = prefix + name
+        if inner := inner_section(field):
+            values[name] = _section(inner, f"{key}.", keys)
+            if field.is_required() or values[name].model_fields_set:
+                given.add(name)
+            continue
+        if field.annotation is Space:
             values[name] = _space(_below(f"{key}.", keys))
-        elif isinstance(annotation, type) and issubclass(annotation, Section):
-            values[name] = _section(annotation, f"{key}.", keys)
         elif key == OPTIONS:
             values[name] = keys.get(key) or _options(keys)
         else:

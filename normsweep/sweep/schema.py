@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import math
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from normsweep.sweep.checks import MOST, Reading, known_dataset, known_options, registered
+from normsweep.sweep.problems import Problem, refusal, shown
 from normsweep.sweep.space import Scalar, Space
+from normsweep.sweep.space_parsing import parse_space
 
 __all__ = [
-    "MOST",
     "QUESTIONS",
     "Baseline",
     "Confirm",
@@ -24,9 +31,10 @@ __all__ = [
     "Execution",
     "Model",
     "Search",
+    "Section",
     "Sweep",
+    "inner_section",
     "is_name",
-    "meanings",
     "seconds",
 ]
 
@@ -54,8 +62,6 @@ def seconds(value: Any) -> Any:
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 LONGEST_NAME = 100
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=f"^{NAME}$")]
-MOST = 1_000_000
-"""Trials of a search, or points of a grid: all of them are held in memory."""
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(seconds)]
 
@@ -73,17 +79,37 @@ QUESTIONS: tuple[str, ...] = get_args(Question)
 """What a confirmation answers, in the report's order."""
 
 
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+"""A list of TOML's or Python's."""
+
+
 class Section(BaseModel):
     """A table of the sweep file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-    """Not built at once: its keys are read one by one, and then nothing needs it as a whole."""
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        use_attribute_docstrings=True,
+        defer_build=True,  # what reads no file needs no validator
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _note(cls, value: Any, info: ValidationInfo) -> Any:
+        """What is legal is kept, where a file is read: the rules between keys are told of, too."""
+        reading: Reading | None = info.context
+        if reading:
+            reading.legal.setdefault(cls.__name__, {})[str(info.field_name)] = value
+        return value
 
 
 class Data(Section):
     """`[data]`: which images."""
 
-    dataset: Annotated[str, Field(min_length=1)] | Annotated[tuple[str, ...], Field(min_length=1)]
+    dataset: Annotated[
+        Annotated[str, Field(min_length=1)] | Annotated[Texts, Field(min_length=1)], known_dataset
+    ]
     """A registered name or the path of an `.npz`; of a list, the first that can be had."""
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the training images held out for validation, the same share of each class."""
@@ -99,13 +125,15 @@ class Data(Section):
 class Model(Section):
     """`[model]`: which network."""
 
-    name: str = "lenet"
+    name: Annotated[str, registered("models")] = "lenet"
     """A registered model."""
     precision: Precision = "float32"
     """Keras's dtype policy of the network; normalization, weights and loss are float32 in all."""
     batch_size: Count = 128
     """Images in a batch, unless the space searches it."""
-    options: Mapping[str, Scalar | Mapping[str, float]] = Field(default_factory=dict)
+    options: Annotated[Mapping[str, Scalar | Mapping[str, float]], known_options] = Field(
+        default_factory=dict
+    )
     """Keyword arguments of the model's function."""
 
 
@@ -125,19 +153,30 @@ class Search(Section):
     space: Space
     """The parameters: lists, ranges, fixed values."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    @field_validator("space", mode="plain")
+    @classmethod
+    def _parsed(cls, raw: Any, info: ValidationInfo) -> Space:
+        if isinstance(raw, Space):
+            return raw
+        if not isinstance(raw, Mapping):
+            raise refusal(f"received {shown(raw)}; legal: a table [search.space]")
+        problems: list[Problem] = []
+        space = cls._note(parse_space(raw, problems), info)  # as far as it is legal
+        if problems:
+            raise refusal(*problems)
+        return space
 
 
 class Baseline(Section):
     """`[confirm.baseline]`: the configuration that a user would try first."""
 
-    optimizer: str = "adam"
+    optimizer: Annotated[str, registered("optimizers")] = "adam"
     """A registered optimizer."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001
     """Its learning rate."""
     epochs: Count = 4
     """Passes over the training split."""
-    normalization: str | None = None
+    normalization: Annotated[str, registered("normalizations")] | None = None
     """A registered normalization, where another parameter is compared; the space's first without."""
 
 
@@ -154,7 +193,7 @@ class Confirm(Section):
     """Confidence level of the intervals."""
     primary: Question = "both_tuned"
     """The question whose verdict is the study's; the others are reported as secondary."""
-    baseline: Baseline = Baseline()
+    baseline: Baseline = Field(default_factory=Baseline)
     """The configuration that every arm's tuned ones are held against."""
 
 
@@ -190,17 +229,17 @@ class Sweep(Section):
     """The parameter whose values are the arms."""
     reference: Scalar
     """The arm that the others are held against."""
-    metric: str = "accuracy"
+    metric: Annotated[str, registered("metrics")] = "accuracy"
     """A registered metric: what is searched by, and what margin and verdict are in."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Fixes the split, the initial weights, the order of batches and the sampler."""
-    plugins: str | tuple[str, ...] = ()
+    plugins: str | Texts = ()
     """Modules that register parts of their own, in the sweep's folder or installed."""
     data: Data
-    model: Model = Model()
+    model: Model = Field(default_factory=Model)
     search: Search
-    confirm: Confirm = Confirm()
-    execution: Execution = Execution()
+    confirm: Confirm = Field(default_factory=Confirm)
+    execution: Execution = Field(default_factory=Execution)
 
     @property
     def arms(self) -> tuple[Scalar, ...]:
@@ -247,18 +286,7 @@ def is_name(text: str) -> bool:
     return len(text) <= LONGEST_NAME and re.fullmatch(NAME, text) is not None
 
 
-def meanings(section: type[Section]) -> dict[str, str]:
-    """What stands below each key of a section, by key.
-
-    Read from the source when it is asked for: pydantic would read it in every command.
-    """
-    (definition,) = ast.parse(inspect.getsource(section)).body
-    assert isinstance(definition, ast.ClassDef)
-    found: dict[str, str] = {}
-    for key, below in pairwise(definition.body):
-        match key, below:
-            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(text))):
-                found[name] = inspect.cleandoc(text)
-            case _:
-                pass
-    return found
+def inner_section(field: FieldInfo) -> type[Section] | None:
+    """The section that a key is, where it is a table of keys."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None

@@ -133,6 +133,9 @@ def _range(
     integer = isinstance(low, int) and isinstance(high, int)
     if integer and isinstance(step, float) and step != int(step):
         found.append(Problem(f"{key}.step", f"received {step} between integers; legal: an integer"))
+    if not found and not math.isfinite((high - low) / (step or 1)):
+        far = f"received low = {low}, high = {high}" + ("" if step is None else f", step = {step}")
+        found.append(Problem(key, f"{far}; legal: fewer values than a number of 64 bits counts"))
     problems.extend(found)
     if found:
         return None

@@ -17,6 +17,7 @@ from normsweep.parts.dataset import Dataset
 from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.recorded import to_plain
+from tests.shared import place_stores
 
 SWEEP = {
     "name": "mine",
@@ -78,7 +79,17 @@ def table() -> tuple[np.ndarray, ...]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("api")
+    folder = tmp_path_factory.mktemp("api")
+    place_stores(folder / "mlruns")
+    return folder
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch) -> Path:
+    """The current folder, with databases that hold nothing."""
+    place_stores(tmp_path / "mlruns")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -167,8 +178,8 @@ def test_nothing_of_ones_own_stays_registered(study):
     assert "own" not in names
 
 
-def test_a_shipped_sweep_runs_by_its_name_with_changes(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("own_folder")
+def test_a_shipped_sweep_runs_by_its_name_with_changes(capsys):
     changes = {
         "model": {"name": "synthetic"},
         "search.space.epochs": [1, 2],
@@ -185,8 +196,8 @@ def test_a_shipped_sweep_runs_by_its_name_with_changes(tmp_path, monkeypatch, ca
     assert study.verdict().sentence
 
 
-def test_a_study_runs_in_a_thread_that_gets_no_signals(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.usefixtures("own_folder")
+def test_a_study_runs_in_a_thread_that_gets_no_signals():
     done: list[normsweep.Study] = []
     sweep = SWEEP | {"data": {"dataset": "digits"}, "model": {"name": "synthetic"}}
     options = {"phase": "search", "executor": "inline", "quiet": True}
@@ -295,7 +306,7 @@ def test_the_default_stores_are_those_of_the_folder_that_a_study_was_run_in(tmp_
     }  # fmt: skip
     studies = []
     for name in ("first", "second"):
-        (tmp_path / name).mkdir()
+        place_stores(tmp_path / name / "mlruns")
         monkeypatch.chdir(tmp_path / name)
         studies.append(normsweep.run(sweep, phase="search", executor="inline", quiet=True))
     monkeypatch.chdir(tmp_path)

@@ -15,6 +15,8 @@ import psycopg
 import pytest
 from mlflow import MlflowClient
 
+pytestmark = pytest.mark.system
+
 SWEEP = """
 name = "served"
 reference = "unit"

@@ -21,6 +21,8 @@ from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
 from tests.runner.survival import Survivor
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def trial(digits_key: DataKey) -> Trial:

@@ -20,6 +20,8 @@ from normsweep.executors.ray_executor import Cluster
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
 
+pytestmark = pytest.mark.system
+
 MakeExecutor = Callable[..., Executor]
 
 

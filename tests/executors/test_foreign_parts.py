@@ -23,6 +23,8 @@ from normsweep.parts.registry import Registry
 from normsweep.sweep.trial import DataKey, Result, Status, Trial
 from normsweep.training.engine import Finished
 
+pytestmark = pytest.mark.system
+
 UNITS = 3
 
 

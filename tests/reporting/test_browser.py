@@ -13,7 +13,10 @@ from normsweep.reporting.page import write_report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
-pytestmark = pytest.mark.skipif(FOUND is None, reason=f"none of {', '.join(BROWSERS)} is installed")
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(FOUND is None, reason=f"none of {', '.join(BROWSERS)} is installed"),
+]
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 sizes = pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])

@@ -24,6 +24,7 @@ from sqlalchemy.pool import NullPool
 from normsweep.store.storage import read_study
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, Status
+from tests import forkserver, shared
 
 SWEEP = """
 name = "survivor"
@@ -57,7 +58,9 @@ SELECT state, (SELECT count(*) FROM trial_intermediate_values v WHERE v.trial_id
 FROM trials t JOIN studies s ON s.study_id = t.study_id WHERE s.study_name = 'survivor'
 """
 MARK = "NORMSWEEP_SURVIVOR"
-"""In the environment of a study's processes, so that none of them is overlooked, and no other hit."""
+"""In the environment of a study's processes, so that none of them is overlooked, and no other hit.
+
+A driver that was forked shows the environment of whom it was forked from, and is known by its number."""
 
 
 @dataclass
@@ -70,14 +73,20 @@ class Survivor:
     options: tuple[str, ...] = ()
     trials_per_arm: int = 10
     environment: dict[str, str] = field(default_factory=dict)
+    cold: bool = False
+    """Whether its commands start with nothing imported, and the first with no stores there."""
     killed: Counter[str] = field(default_factory=Counter, init=False)
     """How often the driver was killed, by what it was at."""
 
     def __post_init__(self) -> None:
+        own = [name for name, given in (("optuna.db", self.storage), ("mlflow.db", self.tracking)) if not given]  # fmt: skip
+        if own and not self.cold:
+            shared.place_stores(self.folder / "mlruns", *own)
         self.storage = self.storage or f"sqlite:///{self.folder}/mlruns/optuna.db"
         self.tracking = self.tracking or f"sqlite:///{self.folder}/mlruns/mlflow.db"
         self._engine = create_engine(self.storage, poolclass=NullPool)
         self.mark = uuid.uuid4().hex
+        self._drivers = set[int]()
         self.printed = self.folder.parent / f"{self.mark}.txt"
         (self.folder / "survivor.toml").write_text(SWEEP)
 
@@ -89,10 +98,12 @@ class Survivor:
         ]  # fmt: skip
         environment = {**os.environ, **self.environment, MARK: self.mark}
         with self.printed.open("ab") as output:
-            return subprocess.Popen(
+            process = (subprocess if self.cold else forkserver).Popen(
                 command, cwd=self.folder, env=environment, stdout=output, stderr=output,
                 start_new_session=True,
             )  # fmt: skip
+        self._drivers.add(process.pid)
+        return process
 
     def finish(self, status: int = 0) -> None:
         """Run the study to its end."""
@@ -201,7 +212,8 @@ class Survivor:
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                ours = f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
+                marked = f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
+                ours = marked or int(folder.name) in self._drivers
                 state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
             except OSError:
                 continue

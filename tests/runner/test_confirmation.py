@@ -22,6 +22,7 @@ from normsweep.shell import run
 from normsweep.store.storage import read_study
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, Status
+from tests import forkserver, shared
 
 # On digits' 360 test images, with a margin of 2 points: `none` comes to 85 · exp(-epoch) points
 # below `unit`, and so within the margin from epoch 4 on; `standardize` stays 10 points below;
@@ -57,6 +58,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        shared.place_stores(folder / "mlruns")
         self.storage = f"sqlite:///{folder}/mlruns/optuna.db"
         (folder / "confirmed.toml").write_text(SWEEP)
 
@@ -246,7 +248,7 @@ def test_a_confirmation_that_is_stopped_is_completed_by_the_same_command(tmp_pat
         'search.space.normalization=["none", "unit"]',
     )  # fmt: skip
     command = [sys.executable, "-m", "normsweep.study", "confirmed.toml", "--executor", "inline"]
-    process = subprocess.Popen(
+    process = forkserver.Popen(
         [*command, *arguments],
         cwd=tmp_path,
         text=True,

@@ -31,6 +31,7 @@ from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.engine import Finished
 from normsweep.training.snapshot import Keep, Snapshot
+from tests import shared
 
 DATA = DataFacts(
     name="digits", source="test", digest="d1", train_images=10, test_images=5,
@@ -88,6 +89,7 @@ def opened(folder: Path, sweep_file, parts, *overrides: str) -> Search:
 
 @pytest.fixture
 def tracker(tmp_path) -> Tracker:
+    shared.place_stores(tmp_path, "mlflow.db")
     return Tracker(f"sqlite:///{tmp_path}/mlflow.db", "base", "abc", tmp_path / "artifacts", {})
 
 

@@ -22,6 +22,7 @@ from normsweep.runner.session import Settings, run_study
 from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.trial import CONFIRM, PhaseName
+from tests import shared
 
 SWEEP = """
 name = "loss"
@@ -50,6 +51,8 @@ baseline = { epochs = 2 }
 def place(folder: Path, *overrides: str, name: str = "loss.toml", phase: PhaseName = "all"):
     """Runs the sweep in the folder; what it printed, and where things are."""
     (folder / name).write_text(SWEEP)
+    if not (folder / "optuna.db").exists():
+        shared.place_stores(folder)
     storage, tracking = (f"sqlite:///{folder}/{db}.db" for db in ("optuna", "mlflow"))
     settings = Settings(storage, tracking, executor="inline", root=folder / "mlruns", phase=phase)
     console = Console(record=True, width=200, file=(folder / "printed").open("w"))

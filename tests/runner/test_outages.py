@@ -21,7 +21,10 @@ from normsweep.errors import TrackingFailed
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import Epoch
 from normsweep.tracking.tracker import Tracker
+from tests import forkserver
 from tests.runner.survival import Survivor
+
+pytestmark = pytest.mark.system
 
 SLOW_EPOCHS = ("--set", "model.options.seconds=0.2")
 
@@ -32,7 +35,7 @@ def sync(study: Survivor) -> str:
         sys.executable, "-c", "from normsweep.cli.main import main; main()", "sync", "--study-name", "survivor",
         "--storage", study.storage, "--tracking-uri", study.tracking,
     ]  # fmt: skip
-    done = subprocess.run(command, cwd=study.folder, capture_output=True, text=True, check=False)
+    done = forkserver.run(command, cwd=study.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

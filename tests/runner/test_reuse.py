@@ -22,6 +22,7 @@ from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import PhaseName, Result, Status
 from normsweep.training import engine
 from normsweep.training.reproducibility import machine
+from tests import forkserver, shared
 
 SWEEP = """
 name = "grid"
@@ -54,6 +55,7 @@ class Place:
         self.storage = f"sqlite:///{self.root}/optuna.db"
         self.tracking = f"sqlite:///{self.root}/mlflow.db"
         (folder / "grid.toml").write_text(sweep)
+        shared.place_stores(self.root)
 
     def run(self, *overrides: str, phase: PhaseName = "all") -> str:
         """Run what is left of the study, here; what it says."""
@@ -62,7 +64,6 @@ class Place:
             storage=self.storage, tracking_uri=self.tracking, executor="inline", root=self.root,
             phase=phase,
         )  # fmt: skip
-        self.root.mkdir(exist_ok=True)
         console = Console(file=io.StringIO(), width=300)
         assert run_study(sweep, settings, console)
         return console.file.getvalue()  # type: ignore[attr-defined]
@@ -73,7 +74,7 @@ class Place:
             sys.executable, "-m", "normsweep.study", "grid.toml", "--executor", "inline", "--phase",
             "search",
         ]  # fmt: skip
-        return subprocess.Popen(
+        return forkserver.Popen(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
 

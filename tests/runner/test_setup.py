@@ -16,6 +16,8 @@ from sqlalchemy.pool import NullPool
 
 from tests.runner.survival import Survivor
 
+pytestmark = pytest.mark.system
+
 SHORT = ("--phase", "search", "--n-trials", "2")
 KINDS = ("sqlite", "postgresql")
 ONCE = pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def pair(folder: Path, stores: tuple[str, str]) -> list[Survivor]:
     made = []
     for name in ("first", "second"):
         (folder / name).mkdir(parents=True)
-        made.append(Survivor(folder / name, *stores))
+        made.append(Survivor(folder / name, *stores, cold=True))
     return made
 
 
@@ -109,7 +111,7 @@ def test_a_command_killed_while_it_makes_tables_leaves_nothing_in_the_way(
     for number, wait in enumerate(waits):
         folder = tmp_path / str(number)
         folder.mkdir()
-        study = Survivor(folder)
+        study = Survivor(folder, cold=True)
         process = study.start(*SHORT)
         study.wait_for((folder / "mlruns" / what).exists, process)
         time.sleep(wait)

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import subprocess
 import sys
-import time
 from collections import Counter
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -21,6 +19,7 @@ from normsweep.store.storage import read_study
 from normsweep.study import app
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Status
+from tests import forkserver, shared
 
 SWEEP = """
 name = "tested"
@@ -65,18 +64,6 @@ class Place:
         assert "Traceback" not in said.getvalue()
         return said.getvalue()
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command(*arguments), cwd=self.folder, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def wait_for_trials(self, count: int) -> None:
-        deadline = time.monotonic() + 120
-        while self.complete() < count:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-
     def complete(self) -> int:
         try:
             study = optuna.load_study(storage=self.storage, study_name="tested")
@@ -97,6 +84,13 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
+    shared.place_stores(tmp_path / "mlruns")
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Place:
+    """Where there are no databases yet."""
     return Place(tmp_path)
 
 
@@ -121,7 +115,8 @@ def assert_whole(place: Place, trials: int = 12, tracking: str | None = None) ->
     assert not [t for t in frozen if t.state.name in ("RUNNING", "WAITING")]
 
 
-def test_a_study_runs_says_when_it_is_done_and_goes_on_with_more_trials(place):
+def test_a_study_runs_says_when_it_is_done_and_goes_on_with_more_trials(bare):
+    place = bare
     said = place.run()
     assert "3 arms × 4 = 12" in said
     assert "12/12 trial 11" in said
@@ -176,11 +171,11 @@ def test_a_study_of_one_sweep_under_two_names_is_two_studies(place):
     assert names == ["first", "second"]
 
 
-def test_a_dry_run_shows_the_plan_and_leaves_nothing(place):
-    said = place.run("--dry-run", "--set", "model={ name = 'mlp' }")
+def test_a_dry_run_shows_the_plan_and_leaves_nothing(bare):
+    said = bare.run("--dry-run", "--set", "model={ name = 'mlp' }")
     assert "time      about" in said
     assert "parameters" in said
-    assert not (place.folder / "mlruns").exists()
+    assert not (bare.folder / "mlruns").exists()
 
 
 def test_arms_that_do_the_same_are_run_once_and_said(place):
@@ -193,7 +188,7 @@ def test_arms_that_do_the_same_are_run_once_and_said(place):
     records = place.records()
     assert Counter(r.trial.arm for r in records) == {"unit": 2, "none": 2}
     export = [sys.executable, "-m", "normsweep.export", "arms", "--storage", place.storage]
-    done = subprocess.run(export, capture_output=True, text=True, check=True)
+    done = forkserver.run(export, capture_output=True, text=True, check=True)
     assert "same_as" in done.stdout.splitlines()[0]
     assert any(
         line.startswith("unit,") and line.endswith(",minmax") for line in done.stdout.splitlines()

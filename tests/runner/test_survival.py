@@ -38,7 +38,7 @@ def test_a_driver_killed_at_fifty_moments_loses_nothing(tmp_path, store, request
         folder = tmp_path / f"study_{studies}"
         folder.mkdir()
         storage = "" if store == "sqlite" else request.getfixturevalue("postgresql_url")
-        study = Survivor(folder, storage=storage, options=("--n-jobs", str(1 + studies % 3)))
+        study = Survivor(folder, storage=storage, cold=True, options=("--n-jobs", str(1 + studies % 3)))  # fmt: skip
         study.kill_at_random(min(KILLS - killed.total(), 10), rng)
         killed, studies = killed + study.killed, studies + 1
         study.finish()

@@ -31,6 +31,7 @@ from normsweep.sweep.study_record import (
     TrialRecord,
 )
 from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Tested, Trial
+from tests.shared import place_stores
 
 DATA = DataFacts(
     name="digits",
@@ -69,7 +70,7 @@ def sweep(tmp_path: Path) -> Callable[..., Sweep]:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/optuna.db"
+    return f"sqlite:///{place_stores(tmp_path, 'optuna.db')}/optuna.db"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

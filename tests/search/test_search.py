@@ -8,7 +8,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from mlflow import MlflowClient
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
@@ -23,6 +22,7 @@ from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
+from tests.shared import place_stores
 
 DATA = DataFacts(
     name="digits",
@@ -58,7 +58,7 @@ def sweep(tmp_path: Path) -> Callable[..., Sweep]:
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/optuna.db"
+    return f"sqlite:///{place_stores(tmp_path, 'optuna.db')}/optuna.db"
 
 
 def opened(url: str, sweep: Sweep) -> Search:
@@ -360,8 +360,8 @@ def test_on_postgresql_it_is_the_same(postgresql_url, tmp_path, sweep):
     assert len(read_study(postgresql_url, "tested").trials) == 12
 
 
-def test_a_database_of_something_else_is_left_as_it_is(tmp_path, url, sweep):
-    MlflowClient(tracking_uri=url).search_experiments()
+def test_a_database_of_something_else_is_left_as_it_is(tmp_path, sweep):
+    url = f"sqlite:///{place_stores(tmp_path, 'mlflow.db')}/mlflow.db"
     tables = set(inspect(create_engine(url)).get_table_names())
     for use in (lambda: opened(url, sweep()), lambda: read_study(url, None)):
         with pytest.raises(StoreError, match="MLflow's database"):

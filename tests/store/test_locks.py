@@ -14,6 +14,8 @@ from sqlalchemy import create_engine, text
 from normsweep.errors import StoreError, StudyStopped
 from normsweep.store.locks import holding
 
+pytestmark = pytest.mark.system
+
 HOLDER = """
 import sys, time
 from normsweep.store.locks import holding

@@ -5,6 +5,8 @@ from normsweep.errors import StoreError
 from normsweep.store.storage import begun_study, load_study, open_study
 from normsweep.sweep.loading import load_sweep
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def fresh(postgresql_url):

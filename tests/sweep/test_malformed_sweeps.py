@@ -277,6 +277,30 @@ def test_one_mistake_in_the_space_is_one_line(sweep_file, parts, key, value, nam
     assert "legal" in line
 
 
+BESIDE = {
+    "confirm.seeds": "1",
+    "search.space.batch_size": "{ low = 0, high = 8 }",
+    "execution.retries": "-1",
+    "colour": "1",
+}
+APART = [c for c in CASES if not c[1].startswith(("confirm", "search.space"))] + [
+    (name, f"search.space.{key}", *rest) for name, key, *rest in SPACE if key != "batch_size"
+]
+
+
+@pytest.mark.parametrize(("key", "value"), [c[1:3] for c in APART], ids=[c[0] for c in APART])
+def test_a_mistake_hides_no_other(sweep_file, parts, key, value):
+    raw = edited(tomllib.loads(sweep_file.read_text()), key, value)
+    with pytest.raises(SweepError) as alone:
+        load_sweep(raw, parts)
+    with pytest.raises(SweepError) as beside:
+        load_sweep(raw, parts, [f"{k}={v}" for k, v in BESIDE.items()])
+    told = {line.split(": ")[1] for line in beside.value.lines if line.startswith("--set: ")}
+    assert told >= BESIDE.keys()
+    if key != "search":  # what is set below it makes the table
+        assert set(alone.value.lines) <= set(beside.value.lines)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

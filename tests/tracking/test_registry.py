@@ -9,11 +9,12 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 
 from normsweep.tracking.model_registry import aliases, register
+from tests.shared import place_stores
 
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db"
+    return f"sqlite:///{place_stores(tmp_path_factory.mktemp('registry'))}/mlflow.db"
 
 
 @pytest.fixture

@@ -16,6 +16,9 @@ from normsweep.tracking.model_registry import save_model
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.engine import Engine
 from normsweep.training.snapshot import Keep
+from tests.shared import place_stores
+
+pytestmark = pytest.mark.system
 
 DATA = DataFacts(
     name="digits",
@@ -29,7 +32,7 @@ DATA = DataFacts(
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
+    return f"sqlite:///{place_stores(tmp_path_factory.mktemp('tracking'))}/mlflow.db"
 
 
 @pytest.fixture(params=["sqlite", "server"])

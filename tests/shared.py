@@ -1,0 +1,58 @@
+"""What the processes of one session of tests share: made by the first that needs it, in one folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from normsweep.store.storage import open_storage
+from normsweep.tracking.client import ready_store
+
+__all__ = ["place_stores", "root", "shared", "use"]
+
+STORES = ("optuna.db", "mlflow.db")
+_root: Path | None = None
+
+
+def use(folder: Path) -> None:
+    """The folder of this session; told by conftest.py."""
+    global _root
+    _root = folder
+
+
+def root() -> Path:
+    assert _root is not None, "the session has not begun"
+    return _root
+
+
+def shared(name: str, make: Callable[[Path], object]) -> Path:
+    """The folder of that name, with what `make` puts into it once; to be read or copied only."""
+    folder, done = root() / name, root() / f"{name}.done"
+    with FileLock(root() / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
+def place_stores(folder: Path, *names: str) -> Path:
+    """Databases with all tables and nothing in them, as a command makes them, in the folder.
+
+    `optuna.db` and `mlflow.db`, or of these what is named. MLflow's 68 migrations take a second, and
+    a copy none. What tests the making of tables, or a command's whole beginning, does without.
+    """
+    made = shared("stores", _make_stores)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names or STORES:
+        shutil.copyfile(made / name, folder / name)
+    return folder
+
+
+def _make_stores(folder: Path) -> None:
+    open_storage(f"sqlite:///{folder}/optuna.db", create=True).remove_session()
+    ready_store(f"sqlite:///{folder}/mlflow.db")
