@@ -73,9 +73,7 @@ class Delivery:
         return [
             r
             for r in self._store.trials()
-            if r.trial.phase == (self._phase or r.trial.phase)
-            and r.result is not None
-            and not r.run_id
+            if self._phase in (None, r.trial.phase) and r.result is not None and not r.run_id
         ]
 
     def make_up(self) -> None:

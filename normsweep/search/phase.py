@@ -65,6 +65,10 @@ class Phase(ABC):
             self._reopen(told.trial)
         return told
 
+    def note_plan(self) -> None:
+        """Note how many trials are planned, for whoever looks at the study."""
+        self.store.note_plan(self.phase, self.total)
+
     def _begin(self, planned: Trial, space: Space | None = None) -> Trial:
         """The trial with the number under which it is recorded as running."""
         trial = self.store.begin_trial(planned, space)

@@ -27,7 +27,7 @@ from normsweep.sweep.study_record import (
     TrialRecord,
 )
 from normsweep.sweep.trial import SEARCH, Epoch, Result, Trial
-from normsweep.text import masked
+from normsweep.text import reason
 
 __all__ = ["StudyStore"]
 
@@ -45,9 +45,9 @@ def _stopping(method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
         except (OptunaError, SQLAlchemyError) as error:
             cause = error.__cause__ or error  # Optuna's own message says nothing of it
-            reason = masked(" ".join(f"{type(cause).__name__}: {cause}".split()))[:400]
+            why = reason(cause, kind=True)
             raise StudyStopped(
-                f"the record (--storage) cannot be written: {reason}; mend that, and run the same "
+                f"the record (--storage) cannot be written: {why}; mend that, and run the same "
                 "command again"
             ) from error
 

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from normsweep.analysis.tables import settled
+from normsweep.analysis.trials import settled
 from normsweep.errors import SweepError
 from normsweep.parts.catalog import resolve_trial
 from normsweep.search.samplers import make_advisor
