@@ -14,7 +14,7 @@ from rich.console import Console
 from normsweep.console.overview import print_plan
 from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
-from normsweep.executors.protocol import Executor
+from normsweep.executors.protocol import Executor, WorkerOptions
 from normsweep.executors.ray_connection import Share
 from normsweep.executors.ray_executor import Cluster
 from normsweep.palette import of_arms
@@ -171,33 +171,23 @@ def _cores() -> int:
 
 
 def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -> Executor:
-    limits, trained = sweep.execution, is_trained(sweep.model.name)
-    if settings.executor == "inline":
-        return Inline(
-            data_root,
-            settings.device,
-            threads,
-            limits.trial_timeout,
-            trial_memory=limits.trial_memory,
-            trained=trained,
-        )
-    place = (data_root.absolute(), settings.device, threads, limits.trial_timeout)
-    memory, asks, parts = limits.trial_memory, sweep.search.pruner != "none", carried_parts()
-    if settings.executor == "ray":
-        return Cluster(
-            *place,
-            address=settings.ray_address,
-            jobs=settings.n_jobs,
-            share=Share(limits.num_cpus or threads, limits.num_gpus),
-            trial_memory=memory,
-            trained=trained,
-            asks=asks,
-            parts=parts,
-        )
-    jobs = settings.n_jobs or 1
-    return Processes(
-        *place, jobs=jobs, trial_memory=memory, trained=trained, asks=asks, parts=parts
+    limits = sweep.execution
+    options = WorkerOptions(
+        data_root.absolute(),
+        settings.device,
+        threads,
+        limits.trial_timeout,
+        limits.trial_memory,
+        trained=is_trained(sweep.model.name),
+        asks=sweep.search.pruner != "none",
+        parts=b"" if settings.executor == "inline" else carried_parts(),
     )
+    if settings.executor == "inline":
+        return Inline(options)
+    if settings.executor == "ray":
+        share = Share(limits.num_cpus or threads, limits.num_gpus)
+        return Cluster(options, address=settings.ray_address, jobs=settings.n_jobs, share=share)
+    return Processes(options, settings.n_jobs or 1)
 
 
 def _tracker(sweep: Sweep, settings: Settings, record: StudyRecord) -> Tracker:
