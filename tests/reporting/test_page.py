@@ -114,7 +114,7 @@ def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
 
 def test_an_open_question_reads_as_an_answer_with_a_next_step(found, tmp_path):
     report = replace(found(("a", "b", "zca", "learned", "unit")), curves=(), tuning=())
-    page = write_report(report, tmp_path, " --storage sqlite:///s.db")
+    page = write_report(report, tmp_path, "sqlite:///s.db")
     text = Page(page.read_text(encoding="utf-8")).text
     assert "? not enough evidence" in text
     assert (
@@ -187,7 +187,7 @@ def test_whatever_a_user_can_name_is_escaped(found, awkward, tmp_path):
     data = replace(made.record.data, name=evil)
     record = replace(made.record, trials=tuple(trials), data=data)
     report = replace(made, record=record, verdicts=said, warnings=(evil,))
-    text = write_report(report, tmp_path, f" --storage {evil}").read_text(encoding="utf-8")
+    text = write_report(report, tmp_path, evil).read_text(encoding="utf-8")
     page = Page(text)
     assert text.count("<script") == 1
     assert 'alert("1")' not in text.replace("&#34;", '"').split("<script>")[-1]
