@@ -30,8 +30,8 @@ from typing import Any
 
 IMPORTED = (
     "numpy", "pandas", "optuna", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "sklearn.datasets",
-    "normsweep.console.live_display", "normsweep.console.screen", "normsweep.reporting.study_report",
-    "normsweep.reporting.page", "normsweep.reporting.pictures", "normsweep.runner.phases",
+    "normsweep.console.live_display", "normsweep.console.summary", "normsweep.reporting.page",
+    "normsweep.reporting.figures.gallery", "normsweep.runner.phases",
     "normsweep.runner.publishing", "normsweep.runner.session", "normsweep.shell", "sqlalchemy.dialects.sqlite",
 )  # fmt: skip
 """What commands import; no module that is a command itself, which has to be run afresh."""
