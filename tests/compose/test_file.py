@@ -38,7 +38,9 @@ def enabled(*profiles: str) -> set[str]:
 
 def named(name: str) -> set[str]:
     """The services whose addresses one is given."""
-    return {other for other in SERVICES if re.search(rf"(?<![\w-]){other}:\d{{4}}", str(SERVICES[name]))}
+    return {
+        other for other in SERVICES if re.search(rf"(?<![\w-]){other}:\d{{4}}", str(SERVICES[name]))
+    }
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.machines.yml"])
@@ -252,6 +254,12 @@ def test_optuna_and_mlflow_have_a_database_each() -> None:
 @pytest.mark.parametrize("service", OURS.values(), ids=OURS)
 def test_none_tells_mlflows_makers_of_itself(service: dict[str, Any]) -> None:
     assert service["environment"]["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_trials_run_on_workers_alone() -> None:
+    offered = {n: re.findall(r"--num-cpus=([^']+)", str(SERVICES[n]["command"])) for n in RAY}
+    assert offered["ray-head"] == ["0"]
+    assert "0" not in offered["worker"] + offered["gpu-worker"]
 
 
 def test_the_gpus_are_one_workers() -> None:
