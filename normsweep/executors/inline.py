@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from normsweep.executors.protocol import Call, Event, Raised, Returned, answer
+from normsweep.errors import SweepError
+from normsweep.executors.protocol import Call, Event, Raised, Returned, answer, make_engine
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
-from normsweep.training.engine import Engine, Finished, Training
+from normsweep.training.engine import Finished, Training
 from normsweep.training.reproducibility import Device, environment
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Inline"]
 
@@ -25,12 +26,39 @@ class Inline:
     blocks = True
 
     def __init__(
-        self, data_root: Path, device: Device, threads: int, trial_timeout: float | None = None
+        self,
+        data_root: Path,
+        device: Device,
+        threads: int,
+        trial_timeout: float | None = None,
+        *,
+        trial_memory: float | None = None,
+        trained: bool = True,
     ) -> None:
+        """Set the backend's environment variables, where it is not imported yet; `close` puts them back.
+
+        Args:
+            data_root: folder of the datasets, by digest.
+            device: `auto`, `cpu` or `gpu`.
+            threads: threads of the backend within one operation.
+            trial_timeout: seconds after which a trial ends at its next epoch.
+            trial_memory: must be None: this process cannot be ended for its memory.
+            trained: whether the model is trained; if not, no backend is imported.
+
+        Raises:
+            SweepError: a limit of memory is wanted.
+        """
+        if trial_memory is not None:
+            raise SweepError(
+                f"--executor: received inline with execution.trial_memory = {trial_memory:g}, and "
+                "inline cannot limit memory; legal: processes or ray, or no trial_memory"
+            )
         # Too late where the caller has imported the backend already: then its settings hold.
-        if "keras" not in sys.modules:
-            os.environ.update(environment(device, threads))
-        self._engine = Engine(data_root)
+        needed = trained and "keras" not in sys.modules
+        settings = environment(device, threads) if needed else {}
+        self._before = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
+        self._engine = make_engine(data_root, trained)
         self._timeout = trial_timeout
         self._trial: Trial | None = None
         self._training: Training | None = None
@@ -42,10 +70,12 @@ class Inline:
     def provide(self, digest: str) -> None:
         """It is here already."""
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         """Take up a trial; it runs in `poll`."""
         self._trial, self._curve, self._go_on = trial, [], None
-        self._training = self._engine.train(trial, keep, start)
+        self._training = self._engine.train(trial, policy, start)
         self._started = time.time()
 
     def poll(self, timeout: float) -> list[Event]:
@@ -84,8 +114,14 @@ class Inline:
                 raise error
 
     def close(self) -> None:
-        """Nothing is left running."""
+        """Nothing is left running, and the environment is as it was."""
         self._trial = self._training = None
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before = {}
 
     def _end(self, status: Status, error: str) -> Finished:
         assert self._trial is not None

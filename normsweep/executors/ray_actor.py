@@ -18,7 +18,7 @@ from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.engine import Finished
 from normsweep.training.reproducibility import Device
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Post", "Seat", "Supervisor"]
 
@@ -38,7 +38,7 @@ class Post:
     trial_memory: float | None
     gpus: float
     """Of a GPU, or how many."""
-    warm: bool
+    trained: bool
     asks: bool
     parts: bytes
 
@@ -61,7 +61,7 @@ class Supervisor:
             post.threads,
             post.trial_timeout,
             trial_memory=post.trial_memory,
-            warm=post.warm,
+            trained=post.trained,
             asks=post.asks,
             parts=post.parts,
         )
@@ -70,10 +70,10 @@ class Supervisor:
         """Keep a dataset where the worker maps it into memory, once a node."""
         dataset.save(self._data)
 
-    def submit(self, trial: Trial, keep: Keep | None, start: Snapshot | None) -> None:
+    def submit(self, trial: Trial, policy: CheckpointPolicy | None, start: Snapshot | None) -> None:
         """Start a trial."""
         try:
-            self._executor.submit(trial, keep, start)
+            self._executor.submit(trial, policy, start)
         except OSError as error:  # no process can be started here
             why = f"no worker could be started: {error}"
             self._refused.append(Finished(Result(trial.number, Status.CRASHED, error=why)))
@@ -124,7 +124,7 @@ class Seat:
         self.taken: Any = None
         """Whether it has begun its trial."""
         self.job: Job | None = None
-        self.keep: Keep | None = None
+        self.policy: CheckpointPolicy | None = None
         self.start: Snapshot | None = None
 
     @property
@@ -132,10 +132,15 @@ class Seat:
         """Whether a trial can be handed to it."""
         return self.ready and self.job is None
 
-    def take(self, job: Job, keep: Keep | None, start: Snapshot | None) -> None:
+    def take(self, job: Job, policy: CheckpointPolicy | None, start: Snapshot | None) -> None:
         """Hand it a trial."""
-        self.job, self.keep, self.start = job, keep, start
-        self.taken = self.actor.submit.remote(job.trial, keep, start)
+        self.job, self.policy, self.start = job, policy, start
+        self.taken = self.actor.submit.remote(job.trial, policy, start)
+
+    def answer(self, go_on: bool) -> None:
+        """Tell its trial, which has reported an epoch, whether it goes on."""
+        if self.job is not None:
+            self.actor.reply.remote(self.job.trial.number, go_on)
 
     def ask_for_news(self) -> None:
         """Ask, unless it was asked; a new one answers as soon as it stands."""

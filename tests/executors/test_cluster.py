@@ -95,7 +95,7 @@ def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_
     real = replace(trial, model="mlp", model_options={"units": 8, "layers": 1}, epochs=20)
     trials = [replace(real, number=n, learning_rate=0.01 / (n + 1)) for n in range(2)]
     place = {"address": nodes.address, "jobs": 2, "share": Share(1, None)}
-    executor = Cluster(digits_root, "cpu", 1, **place, warm=True, asks=True)
+    executor = Cluster(digits_root, "cpu", 1, **place, trained=True, asks=True)
     try:
         executor.provide(digits_key.digest)
         for one in trials:
@@ -149,7 +149,13 @@ def test_trials_wait_for_a_node_with_room_and_none_is_stuck(
 ):
     """Of five supervisors two have room: all trials run on those two."""
     executor = Cluster(
-        digits_root, "cpu", 1, address=two_nodes.address, jobs=5, share=Share(1, None), warm=False
+        digits_root,
+        "cpu",
+        1,
+        address=two_nodes.address,
+        jobs=5,
+        share=Share(1, None),
+        trained=False,
     )
     try:
         executor.provide(digits_key.digest)
@@ -165,7 +171,7 @@ def test_workers_have_the_data_and_no_secret(digits_root, digits_key, two_nodes,
     monkeypatch.setenv("PGPASSWORD", "hunter2")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     executor = Cluster(
-        digits_root, "cpu", 1, address=two_nodes.address, share=Share(1, None), warm=False
+        digits_root, "cpu", 1, address=two_nodes.address, share=Share(1, None), trained=False
     )
     try:
         executor.provide(digits_key.digest)

@@ -127,7 +127,7 @@ def test_what_is_not_installed_there_is_told_to_the_first_caller_and_the_trial(
 
     with normalizations.registry.lent("only_here", only_here.part):
         content = carried_parts()
-    there = Processes(digits_root, "cpu", 1, parts=content, warm=False)
+    there = Processes(digits_root, "cpu", 1, parts=content, trained=False)
     try:
         with pytest.raises(
             SweepError, match='normalization "only_here": cannot be had where trial'
