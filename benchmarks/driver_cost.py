@@ -32,7 +32,7 @@ from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import run_phase
 from normsweep.search.search_phase import Search
 from normsweep.shell import run
-from normsweep.store.locks import Hold
+from normsweep.store.locks import StudyLock
 from normsweep.store.storage import open_study
 from normsweep.store.study_store import begin
 from normsweep.sweep.loading import load_sweep
@@ -172,7 +172,7 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
         checkpoints = Checkpoints(work / "checkpoints" / name, 1.0)
         all_threads, own = time.process_time(), time.thread_time()
         with _profiled(profile):
-            run_phase(search, executor, delivery, checkpoints, display, signals, Hold(), where)
+            run_phase(search, executor, delivery, checkpoints, display, signals, StudyLock(), where)
         loop = time.thread_time() - own
         delivery.deliver(signals)
         others = time.process_time() - all_threads - loop

@@ -40,12 +40,12 @@ def list_studies(storage: str) -> None:
     """Print the studies of a database: status, trials, best, age."""
     from normsweep.console.overview import overview, studies_table
     from normsweep.console.screen import print_table
-    from normsweep.store.locks import holder
+    from normsweep.store.locks import locked_by
     from normsweep.store.storage import read_studies
 
     now = time.time()
     rows = [
-        overview(record, bool(holder(storage, record.name)), now)
+        overview(record, bool(locked_by(storage, record.name)), now)
         for record in read_studies(storage)
     ]
     if rows:
@@ -142,11 +142,11 @@ def delete(
 ) -> int:
     """Delete a study: its record, its runs and models in MLflow, checkpoints, report, artifacts."""
     from normsweep.runner.removal import doomed_study
-    from normsweep.store.locks import holding
+    from normsweep.store.locks import lock_study
     from normsweep.store.storage import load_study
 
     load_study(storage, study)
-    with holding(storage, study):
+    with lock_study(storage, study):
         return _remove(doomed_study(study, storage, tracking_uri, ROOT), yes)
 
 
@@ -214,9 +214,9 @@ def _show_study(record: StudyRecord, storage: str, tracking_uri: str) -> None:
     from normsweep.reporting.answer import study_answer, verdict_lines
     from normsweep.reporting.study_tables import ARMS, brief_table
     from normsweep.runner.publishing import model_uris
-    from normsweep.store.locks import holder
+    from normsweep.store.locks import locked_by
 
-    console, held, sweep = _console(), holder(storage, record.name), record.sweep
+    console, held, sweep = _console(), locked_by(storage, record.name), record.sweep
     seen = overview(record, bool(held), time.time())
     facts = {
         "question": sweep.question,

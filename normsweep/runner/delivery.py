@@ -15,7 +15,7 @@ from typing import Self
 from normsweep.errors import TrackingFailed
 from normsweep.palette import of_arms
 from normsweep.runner.interrupts import Background, Signals
-from normsweep.store.locks import holding
+from normsweep.store.locks import lock_study
 from normsweep.store.storage import load_study
 from normsweep.store.study_store import Archive
 from normsweep.sweep.study_record import DataFacts, TrialRecord
@@ -208,7 +208,7 @@ def sync_study(
         Interrupted: SIGINT or SIGTERM; what was delivered is marked.
     """
     study = load_study(storage, name)
-    with Signals() as signals, holding(storage, name), Background() as background:
+    with Signals() as signals, lock_study(storage, name), Background() as background:
         archive = Archive(study)
         record = archive.head
         if record.data is None:

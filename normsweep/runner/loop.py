@@ -17,7 +17,7 @@ from normsweep.runner.checkpoints import Checkpoints, Curves
 from normsweep.runner.delivery import Delivery
 from normsweep.runner.interrupts import Signals
 from normsweep.search.phase import Phase
-from normsweep.store.locks import Hold
+from normsweep.store.locks import StudyLock
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import masked, printable
@@ -41,7 +41,7 @@ def run_phase(
     checkpoints: Checkpoints,
     display: Display,
     signals: Signals,
-    hold: Hold,
+    lock: StudyLock,
     where: Result,
     timeout: float | None = None,
 ) -> None:
@@ -54,7 +54,7 @@ def run_phase(
         checkpoints: where states are kept that trials can go on from, and the best of each arm.
         display: told what happens.
         signals: interrupts between, never within, writes.
-        hold: the study, that no other process may drive meanwhile.
+        lock: the study, that no other process may drive meanwhile.
         where: machine and chance level, for trials whose process is lost with them.
         timeout: seconds after which no new trial is started; None: no limit.
 
@@ -77,7 +77,7 @@ def run_phase(
                 loop.handle(events)
             delivery.collect()
             signals.check()
-            hold.check()
+            lock.check()
     except (Interrupted, StudyStopped, OSError):
         with signals.closing():
             loop.interrupt()

@@ -33,7 +33,7 @@ from normsweep.search.confirm_phase import Confirmation, planned
 from normsweep.search.phase import Phase
 from normsweep.search.search_phase import Search
 from normsweep.search.selection import chosen_configurations
-from normsweep.store.locks import Hold
+from normsweep.store.locks import StudyLock
 from normsweep.store.optuna_tables import Study
 from normsweep.store.study_store import Archive, set_diagnosis
 from normsweep.sweep.schema import Sweep
@@ -63,7 +63,7 @@ class Running:
     root: Path
     storage: str
     """As an option that names the study's storage, empty where it is the default."""
-    hold: Hold
+    lock: StudyLock
     signals: Signals
     console: Console
 
@@ -147,7 +147,7 @@ class Running:
                 self._checkpoints(phase),
                 display,
                 self.signals,
-                self.hold,
+                self.lock,
                 self.where,
                 timeout,
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 from normsweep.errors import NormsweepError, StudyStopped
 from normsweep.runner.checkpoints import states_of
+from normsweep.store.locks import forget_lock
 from normsweep.store.storage import delete_study, read_studies, read_study
 from normsweep.text import counted, masked
 from normsweep.tracking.client import opened
@@ -76,6 +77,7 @@ class Doomed:
             raise StudyStopped(f"not all was removed: {reason}; the same command goes on") from None
         if self.study:
             delete_study(self.storage, self.study)
+            forget_lock(self.storage, self.study)
 
 
 def doomed_study(name: str, storage: str, tracking_uri: str, root: Path) -> Doomed:

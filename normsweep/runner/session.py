@@ -25,7 +25,7 @@ from normsweep.runner.prepare import identified, load_data, prepare, print_plan
 from normsweep.search.plan import without
 from normsweep.search.search_phase import Search
 from normsweep.store.encoding import study_head
-from normsweep.store.locks import holding
+from normsweep.store.locks import lock_study
 from normsweep.store.storage import begun_study, open_study
 from normsweep.store.study_store import begin, check_data
 from normsweep.sweep.schema import Sweep
@@ -72,7 +72,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
     with ExitStack() as stack:
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
-        hold = stack.enter_context(holding(settings.storage, sweep.name))
+        lock = stack.enter_context(lock_study(settings.storage, sweep.name))
         begun = begun_study(settings.storage, sweep.name)
         threads = _threads(sweep, settings, begun)
         executor = _executor(sweep, settings, settings.data_root, threads)
@@ -114,7 +114,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             background=stack.enter_context(Background()),
             root=settings.root,
             storage=storage_option(settings.storage),
-            hold=hold,
+            lock=lock,
             signals=signals,
             console=console,
         )

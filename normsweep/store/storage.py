@@ -9,7 +9,6 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -29,19 +28,19 @@ from normsweep.store.encoding import (
     sweep_keys,
     to_record,
 )
+from normsweep.store.locks import lock_database, make_folder
 from normsweep.store.optuna_tables import PATIENCE, Patient, Study, names_with
 from normsweep.sweep.problems import shown
 from normsweep.sweep.recorded import GROWING, changes, to_plain
 from normsweep.sweep.schema import Sweep, is_name
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.text import masked
-from normsweep.urls import alone, check_address, parsed_url, sqlite_file
+from normsweep.urls import check_address, parsed_url, sqlite_file
 
 __all__ = [
     "begun_study",
     "delete_study",
     "load_study",
-    "make_folder",
     "open_storage",
     "open_study",
     "read_studies",
@@ -82,7 +81,7 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     kind = Patient if file is None else optuna.storages.RDBStorage
     # Optuna marks its version when a database is opened to be read, too: not while it is being made.
     try:
-        with alone(url, making=create):
+        with lock_database(url, making=create):
             tables = _tables(url)
             if not tables and not create:
                 raise _nothing(url)
@@ -135,13 +134,6 @@ def _refuse_others(url: str, tables: set[str]) -> None:
             f"--storage: received {masked(url)}, a database of something else (tables "
             f"{', '.join(sorted(tables)[:3])}, …); legal: an empty one or Optuna's"
         )
-
-
-def make_folder(file: Path, url: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"--storage: cannot make the folder of {url}: {error.strerror}") from None
 
 
 def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:

@@ -9,8 +9,9 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from normsweep.errors import StoreError
+from normsweep.store.locks import lock_database
 from normsweep.text import masked
-from normsweep.urls import alone, check_address, parsed_url, placed, sqlite_file
+from normsweep.urls import check_address, parsed_url, placed, sqlite_file
 
 __all__ = ["make_tables", "opened", "ready_store", "remote"]
 
@@ -75,7 +76,7 @@ def _opening(uri: str) -> Iterator[None]:
     """Alone in a store that has its tables; what fails is a `StoreError`."""
     check_address("--tracking-uri", uri)
     try:
-        with alone(uri):
+        with lock_database(uri):
             make_tables(uri)
             yield
     except StoreError:

@@ -23,7 +23,7 @@ from normsweep.runner.delivery import Delivery
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import run_phase
 from normsweep.search.search_phase import Search
-from normsweep.store.locks import Hold
+from normsweep.store.locks import StudyLock
 from normsweep.store.storage import open_study
 from normsweep.store.study_store import begin
 from normsweep.sweep.loading import load_sweep
@@ -101,7 +101,7 @@ def run_with(executor: Crashing, search: Search, tracker: Tracker, folder: Path)
         delivery = Delivery(search, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
         checkpoints = Checkpoints(folder, 1.0)
-        run_phase(search, executor, delivery, checkpoints, display, signals, Hold(), where)
+        run_phase(search, executor, delivery, checkpoints, display, signals, StudyLock(), where)
     return console
 
 
