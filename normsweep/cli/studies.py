@@ -163,7 +163,7 @@ def gc(
     """
     from normsweep.runner.removal import orphans
 
-    found = orphans(storage, tracking_uri, ROOT)
+    found = orphans(storage, tracking_uri, ROOT, _note)
     if not found:
         print("nothing is left over")
         return 0
@@ -181,6 +181,10 @@ def _remove(doomed: Doomed, yes: bool) -> int:
     doomed.remove(print)
     print("deleted")
     return 0
+
+
+def _note(line: str) -> None:
+    print(printable(line))
 
 
 def _list(doomed: Doomed, head: str) -> None:

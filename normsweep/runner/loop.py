@@ -14,7 +14,7 @@ from normsweep.errors import Interrupted, NormsweepError, StudyStopped
 from normsweep.executors.protocol import Event, Executor
 from normsweep.parts.metrics import metric
 from normsweep.runner.checkpoints import Checkpoints, Curves
-from normsweep.runner.delivery import Delivery
+from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Signals
 from normsweep.search.phase import Phase
 from normsweep.store.locks import StudyLock
@@ -37,7 +37,7 @@ FAILURES = 10
 def run_phase(
     phase: Phase,
     executor: Executor,
-    delivery: Delivery,
+    delivery: TrialLogger,
     checkpoints: Checkpoints,
     display: Display,
     signals: Signals,
@@ -50,7 +50,7 @@ def run_phase(
     Args:
         phase: the plan and the record.
         executor: where trials run.
-        delivery: the projection to MLflow.
+        delivery: logs trials to MLflow.
         checkpoints: where states are kept that trials can go on from, and the best of each arm.
         display: told what happens.
         signals: interrupts between, never within, writes.
@@ -89,7 +89,7 @@ class _Loop:
         self,
         phase: Phase,
         executor: Executor,
-        delivery: Delivery,
+        delivery: TrialLogger,
         checkpoints: Checkpoints,
         display: Display,
         where: Result,

@@ -25,7 +25,7 @@ from normsweep.runner.closing import (
     write_ending,
     write_note,
 )
-from normsweep.runner.delivery import Delivery
+from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import run_phase
 from normsweep.runner.publishing import log_best_models, register_models
@@ -126,17 +126,17 @@ class Running:
         return lacking
 
     def _make_up(self) -> list[str]:
-        """Deliver what MLflow lacks of all phases; what it still lacks."""
+        """Log what is not yet logged of all phases; what still is not."""
         archive = Archive(self.study)
         with make_display(self.console) as display, self._delivery(archive, display) as delivery:
             return self._deliver(delivery, display, self.search)
 
     def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
-        """Run a phase; what MLflow lacks of it in the end."""
+        """Run a phase; what of it is not yet logged in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
         phase.note_plan()
         with make_display(self.console) as display, self._delivery(phase, display) as delivery:
-            delivery.make_up()
+            delivery.log_earlier()
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):
                 diagnose_arms(self.study, phase, self.data, self.executor, display, self.signals)
@@ -159,12 +159,12 @@ class Running:
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 
-    def _delivery(self, archive: Archive, display: Display) -> Delivery:
-        return Delivery(archive, self.tracker, self.about, display.note, self.background)
+    def _delivery(self, archive: Archive, display: Display) -> TrialLogger:
+        return TrialLogger(archive, self.tracker, self.about, display.note, self.background)
 
-    def _deliver(self, delivery: Delivery, display: Display, phase: Phase) -> list[str]:
-        """Deliver trials, and a search's models; what MLflow lacks of them."""
-        lacking = [f"trial {number}" for number in delivery.deliver(self.signals)]
+    def _deliver(self, delivery: TrialLogger, display: Display, phase: Phase) -> list[str]:
+        """Log trials, and a search's models; what of them is not yet logged."""
+        lacking = [f"trial {number}" for number in delivery.log_rest(self.signals)]
         if isinstance(phase, Search):
             unlogged = log_best_models(
                 phase,

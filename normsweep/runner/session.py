@@ -16,7 +16,6 @@ from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Executor
 from normsweep.executors.ray_connection import Share
 from normsweep.executors.ray_executor import Cluster
-from normsweep.palette import of_arms
 from normsweep.parts import models
 from normsweep.parts.catalog import carried_parts
 from normsweep.parts.metrics import metric
@@ -25,6 +24,7 @@ from normsweep.runner.prepare import identified, load_data, prepare, print_plan
 from normsweep.search.plan import without
 from normsweep.search.search_phase import Search
 from normsweep.store.encoding import study_head
+from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
 from normsweep.store.storage import begun_study, open_study
 from normsweep.store.study_store import begin, check_data
@@ -101,7 +101,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             where = replace(where, machine=prepared.findings.machine)
             search = search or Search(study, prepared.sweep, data)
         signals.check()
-        tracker = _tracker(sweep, settings, search.head)
+        tracker = _tracker(settings, search.head)
         waiting.stop()
         running = Running(
             study=study,
@@ -159,26 +159,17 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
     return Processes(*place, jobs=settings.n_jobs or 1, **options)
 
 
-def _tracker(sweep: Sweep, settings: Settings, record: StudyRecord) -> Tracker:
-    from normsweep.tracking.tracker import Tracker
+def _tracker(settings: Settings, record: StudyRecord) -> Tracker:
+    from normsweep.tracking.tracker import TrackedStudy, Tracker
 
     tags = {
         "normsweep.sweep_file": str(settings.sweep_file or ""),
         "normsweep.overrides": masked(" ".join(settings.overrides)),
         "normsweep.executor": settings.executor,
     }
+    study = TrackedStudy.of(record, storage_id(settings.storage), tags, settings.sweep_file)
     artifacts = settings.root / "artifacts"
-    return Tracker(
-        settings.tracking_uri,
-        sweep.name,
-        record.id,
-        artifacts,
-        tags,
-        settings.sweep_file,
-        settings.mlflow_page,
-        sweep.metric,
-        of_arms(record.arms, str(sweep.reference)),
-    )
+    return Tracker(settings.tracking_uri, study, artifacts, settings.mlflow_page)
 
 
 @dataclass(frozen=True)
