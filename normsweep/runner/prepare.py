@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +21,21 @@ from normsweep.runner.interrupts import Signals
 from normsweep.search.plan import CONFIGURATIONS, Plan, mean_epochs, without
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
-from normsweep.sweep.study_record import DataFacts
+from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import DataKey, Trial
-from normsweep.training.preflight import Findings, Question, network_digest, survey
-from normsweep.training.reproducibility import Device
+from normsweep.text import counted
+from normsweep.training.preflight import Findings, Question, machine_with, network_digest, survey
+from normsweep.training.reproducibility import Device, simulated_machine
 
-__all__ = ["Prepared", "identified", "load_data", "prepare", "print_plan"]
+__all__ = [
+    "Prepared",
+    "check_device",
+    "device_warning",
+    "identified",
+    "load_data",
+    "prepare",
+    "print_plan",
+]
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,36 @@ def prepare(
         findings,
         reduced.total_trials * mean_epochs(reduced) * epoch,
         CONFIGURATIONS * len(reduced.arms) * sweep.confirm.seeds * sweep.confirm_epochs * epoch,
+    )
+
+
+def check_device(
+    sweep: Sweep, executor: Executor, device: Device, signals: Signals
+) -> Mapping[str, str]:
+    """Where the trials of a study that needs no preparation any more will run.
+
+    Raises:
+        DeviceError: the device that was asked for is not there.
+    """
+    if sweep.model.name == models.SIMULATED:
+        return simulated_machine()
+    with signals.waiting():
+        return executor.call(machine_with, device)
+
+
+def device_warning(machine: Mapping[str, str], records: Sequence[TrialRecord]) -> str:
+    """That the study's trials ran on another device; empty if they did not.
+
+    A study keeps its number of threads, on which the bits of a curve depend; its device is the user's choice.
+    """
+    before = Counter(r.result.machine.get("device", "") for r in records if r.result is not None)
+    others = {name: n for name, n in before.items() if name and name != machine["device"]}
+    if not others:
+        return ""
+    ran = ", ".join(f"{counted(n, 'trial')} on {name}" for name, n in others.items())
+    return (
+        f"warning: --device: this command trains on {machine['device']}, and the study has {ran}; curves of "
+        "different devices differ as those of different seeds do, and pairs of them are less alike"
     )
 
 

@@ -20,7 +20,14 @@ from normsweep.parts import models
 from normsweep.parts.catalog import carried_parts
 from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
-from normsweep.runner.prepare import identified, load_data, prepare, print_plan
+from normsweep.runner.prepare import (
+    check_device,
+    device_warning,
+    identified,
+    load_data,
+    prepare,
+    print_plan,
+)
 from normsweep.search.plan import without
 from normsweep.search.search_phase import Search
 from normsweep.store.encoding import study_head
@@ -100,6 +107,11 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             begin(study, about, prepared.findings.same, threads)
             where = replace(where, machine=prepared.findings.machine)
             search = search or Search(study, prepared.sweep, data)
+        else:
+            machine = check_device(sweep, executor, settings.device, signals)
+            where = replace(where, machine=machine)
+        if warning := device_warning(where.machine, search.records()):
+            console.print(warning, markup=False, highlight=False, soft_wrap=True)
         signals.check()
         tracker = _tracker(settings, search.head)
         waiting.stop()

@@ -86,6 +86,16 @@ def survey(engine: Engine, question: Question) -> Findings:
     return Findings(same, where, networks[0].count_params(), **counts, seconds_per_step=seconds)
 
 
+def machine_with(engine: Engine, device: Device) -> Mapping[str, str]:
+    """Where the trials will run.
+
+    Raises:
+        DeviceError: the device that was asked for is not there.
+    """
+    require(device)
+    return machine()
+
+
 def network_digest(engine: Engine, trial: Trial) -> str:
     """SHA-256 of the configuration of a trial's network, hexadecimal.
 
