@@ -23,7 +23,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from normsweep.console.live_display import make_display
-from normsweep.console.screen import print_table
+from normsweep.console.screen import screen, table_view
 from normsweep.executors.protocol import Event
 from normsweep.parts.catalog import catalog
 from normsweep.runner.checkpoints import Checkpoints
@@ -40,7 +40,7 @@ from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.tracker import TrackedStudy, Tracker
 from normsweep.training.engine import Finished
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 WORKERS = 64
 EPOCHS = 5
@@ -80,7 +80,9 @@ class Simulated:
         self.rounds = [(time.perf_counter(), 0)]
         """When trials had been asked for, and how many had until then."""
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         curve = tuple(
             Epoch(trial.number, n, 1 / n, 0.9, 1 / n, 0.9 - trial.learning_rate, 0.1)
             for n in range(1, trial.epochs + 1)
@@ -166,7 +168,12 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
     tracker = Tracker(tracking, TrackedStudy(name, search.head.id), work / "artifacts")
     console, executor = Console(file=io.StringIO()), Simulated()
     where = Result(-1, Status.INTERRUPTED, chance=0.1)
-    with make_display(console) as display, Signals() as signals, Background() as background:
+    with (
+        screen(console),
+        make_display(console) as display,
+        Signals() as signals,
+        Background() as background,
+    ):
         display.begin([], search.total, [str(arm) for arm in sweep.arms])
         delivery = TrialLogger(search, tracker, DATA, display.note, background)
         checkpoints = Checkpoints(work / "checkpoints" / name, 1.0)
@@ -212,7 +219,7 @@ def _print(measured: dict[str, list[Cost]], title: str) -> None:
             [f"{name}, processor, MLflow", *_spread([c.processor_mlflow for c in costs])],
         ]
     table = pd.DataFrame(rows, columns=["ms a trial", "median", "lowest", "highest"])
-    print_table(Console(), table, title)
+    Console().print(table_view(table, title))
 
 
 def _sizes(rounds: list[int]) -> list[int]:

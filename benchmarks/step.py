@@ -24,7 +24,7 @@ from normsweep.shell import run
 
 if TYPE_CHECKING:
     from normsweep.sweep.trial import Trial
-    from normsweep.training.engine import Engine
+    from normsweep.training.keras_engine import KerasEngine
     from normsweep.training.preprocessing import Split
 
 GOALS = {"float32": 0.9, "mixed_bfloat16": 0.55}
@@ -98,7 +98,7 @@ def step_seconds(
     """
     from normsweep.parts import datasets
     from normsweep.sweep.trial import CONFIRM, SEARCH
-    from normsweep.training.engine import Engine
+    from normsweep.training.keras_engine import KerasEngine
 
     folder = os.environ.get("NORMSWEEP_DATA")
     whole = datasets.load("mnist", Path(folder) if folder else None)
@@ -107,7 +107,7 @@ def step_seconds(
     with tempfile.TemporaryDirectory() as work:
         share = validation / (images + validation)
         data = replace(saved(dataset, Path(work)), validation_split=share)
-        engine = Engine(Path(work))
+        engine = KerasEngine(Path(work))
         split = engine.inputs(data, 0, "unit").split
         measures: dict[tuple[str, str], Callable[[], float]] = {}
         for precision in measured:
@@ -134,7 +134,7 @@ def _ratio(found: Found, one: tuple[str, str], other: tuple[str, str], goal: Goa
     return Row(f"a step, {' in '.join(one)} to {' in '.join(other)}", Measure("×", ratios), goal)
 
 
-def _engine_epochs(engine: Engine, trial: Trial) -> Callable[[], float]:
+def _engine_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
     def measure() -> float:
         training = engine.train(trial)
         next(training)
@@ -147,18 +147,18 @@ def _engine_epochs(engine: Engine, trial: Trial) -> Callable[[], float]:
     return measure
 
 
-def _graph_epochs(engine: Engine, trial: Trial) -> Callable[[], float]:
+def _graph_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
     """The engine's loop with a network that takes images as they are stored and normalizes each batch."""
     from normsweep.parts.dataset import Dataset
-    from normsweep.training.compiled_network import build_core
+    from normsweep.training.compiled_network import compile_model
     from normsweep.training.epochs import train_epochs
     from normsweep.training.preprocessing import split
 
     stored = Dataset.open(engine.data_root, trial.data.digest)
     images = split(stored, trial.data.validation_split, trial.seed)
     inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
-    front = replace(inputs.front, fixed=False)
-    core = build_core(trial, replace(inputs, front=front, split=images))
+    preprocessing = replace(inputs.preprocessing, fixed=False)
+    core = compile_model(trial, replace(inputs, preprocessing=preprocessing, split=images))
 
     def measure() -> float:
         _, second = train_epochs(core.model, trial, images)

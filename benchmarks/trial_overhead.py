@@ -24,7 +24,7 @@ from normsweep.shell import run
 
 if TYPE_CHECKING:
     from normsweep.sweep.trial import DataKey
-    from normsweep.training.engine import Engine
+    from normsweep.training.keras_engine import KerasEngine
     from normsweep.training.preprocessing import Split
 
 Train = Callable[[int], None]
@@ -51,11 +51,11 @@ def trial_overhead(
 
     os.environ.update(environment("cpu", threads()))
     from normsweep.parts import datasets
-    from normsweep.training.engine import Engine
+    from normsweep.training.keras_engine import KerasEngine
 
     with tempfile.TemporaryDirectory() as work:
         data = saved(datasets.load("digits"), Path(work))
-        engine = Engine(Path(work))
+        engine = KerasEngine(Path(work))
         split = engine.inputs(data, 0, NORMALIZATION).split
         both: dict[str, Train] = {
             "normsweep's engine": lambda number: _engine(engine, data, epochs, number),
@@ -71,7 +71,7 @@ def trial_overhead(
     return 0
 
 
-def _engine(engine: Engine, data: DataKey, epochs: int, number: int) -> None:
+def _engine(engine: KerasEngine, data: DataKey, epochs: int, number: int) -> None:
     training = engine.train(lenet_trial(data, epochs, learning_rate=_learning_rate(number)))
     while True:
         try:
@@ -128,7 +128,7 @@ def _print(first: dict[str, float], measured: dict[str, list[float]], title: str
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.console.screen import print_table
+    from normsweep.console.screen import table_view
 
     engine, plain = measured.values()
     ratios = [p / e for e, p in zip(engine, plain, strict=True)]
@@ -140,7 +140,7 @@ def _print(first: dict[str, float], measured: dict[str, list[float]], title: str
         ],
         columns=["", "first", "median", "lowest", "highest"],
     )
-    print_table(Console(), table, f"{title}, {len(ratios)} pairs")
+    Console().print(table_view(table, f"{title}, {len(ratios)} pairs"))
 
 
 if __name__ == "__main__":

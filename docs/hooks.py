@@ -167,7 +167,7 @@ def python_api() -> str:
     from normsweep.parts.metrics import Metric
 
     lines = ["# Python API", "", "[From Python](../python.md) says how it is used."]
-    for name in ("run", "load", "Study", "Verdict"):
+    for name in ("run", "load", "Study", "Answer"):
         lines += _documented(f"normsweep.{name}", getattr(normsweep, name))
     lines += _documented("normsweep.parts.Dataset", Dataset)
     lines += _documented("normsweep.parts.Metric", Metric)

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from normsweep.errors import SweepError
 from normsweep.sweep.schema import Sweep
 from normsweep.text import masked, printable
-from normsweep.urls import STORAGE, TRACKING, storage_option
+from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from normsweep.analysis.evidence import Evidence
     from normsweep.sweep.study_record import StudyRecord
 
-__all__ = ["Study", "Verdict", "load", "run"]
+__all__ = ["Answer", "Study", "load", "run"]
 
 Build = Callable[..., Any]
 """`build(input_shape, classes)` returns an uncompiled `keras.Model` that ends in a softmax."""
@@ -94,7 +95,7 @@ def run(
     Warns:
         UserWarning: no trial has a score, or MLflow lacks a part of what is recorded.
     """
-    from normsweep.console.screen import make_console
+    from normsweep.console.screen import make_console, screen
     from normsweep.parts import models
     from normsweep.parts.catalog import read_sweep
     from normsweep.runner.session import Settings, run_study
@@ -128,7 +129,8 @@ def run(
             sweep_file=_file(sweep),
             overrides=tuple(f"{key}={value}" for key, value in settings.items()),
         )
-        whole = run_study(read, place, console or make_console(quiet))
+        with screen(console or make_console(quiet)) as shown:
+            whole = run_study(read, place, shown)
     if not whole:
         warnings.warn(
             f"study {read.name}: no trial has a score, or MLflow lacks a part of what is recorded; "
@@ -194,15 +196,15 @@ class Study:
         """One row an arm: how its trials of the search ended."""
         return self._table("arms")
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Answer:
         """What the confirmation decided.
 
         Raises:
             StoreError: there was none yet.
         """
-        from normsweep.reporting.study_tables import confirmed_evidence
+        from normsweep.reporting.tables import confirmed_evidence
 
-        return _verdict(confirmed_evidence(self._read(), storage_option(self.storage)))
+        return Answer(confirmed_evidence(self._read(), self.storage))
 
     def report(self, folder: str | Path | None = None) -> Path:
         """Write the report, one page with its figures and tables; the page's path.
@@ -214,10 +216,10 @@ class Study:
             StoreError: the study has no trial yet.
             UserError: the folder cannot be written.
         """
-        from normsweep.reporting.study_report import write_study_report
+        from normsweep.reporting.page import write_study_report
 
         place = None if folder is None else Path(folder)
-        return write_study_report(self._read(), storage_option(self.storage), place)
+        return write_study_report(self._read(), self.storage, place)
 
     def _read(self) -> StudyRecord:
         from normsweep.store.storage import read_study
@@ -225,14 +227,14 @@ class Study:
         return read_study(self.storage, self.name)
 
     def _table(self, name: str, top: int | None = None) -> pd.DataFrame:
-        from normsweep.reporting.study_tables import study_table
+        from normsweep.reporting.tables import study_table
 
         return study_table(self._read(), name, top)
 
     def _repr_html_(self) -> str:
         from normsweep.analysis.evidence import evidence
         from normsweep.reporting.formats import render
-        from normsweep.reporting.study_tables import brief_table
+        from normsweep.reporting.tables import brief_table
 
         record = self._read()
         head = f"<h4>{escape(printable(record.name))}</h4>"
@@ -242,25 +244,42 @@ class Study:
         shown = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "trial"]
         best = brief_table(record, "best", shown)
         return (
-            f"{head}<p>{question}</p>{_verdict(evidence(record))._repr_html_()}"
+            f"{head}<p>{question}</p>{Answer(evidence(record))._repr_html_()}"
             f"<p>Each arm's best trial of the search; stored in {escape(masked(self.storage))}</p>"
             f"{render(best, 'html').decode()}"
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class Answer:
     """What a confirmation decided: the answer in a sentence, and every question's verdict.
 
     Attributes:
-        sentence: the primary question's answer.
-        table: one row a question and arm; columns: docs/columns.md.
-        lines: the same for people: all columns are text.
+        evidence: all that the study found; its `verdicts` are those of `normsweep.analysis.verdicts`.
     """
 
-    sentence: str
-    table: pd.DataFrame = field(repr=False)
-    lines: pd.DataFrame = field(repr=False)
+    evidence: Evidence = field(repr=False)
+
+    @property
+    def sentence(self) -> str:
+        """The primary question's answer."""
+        from normsweep.reporting.answer import study_answer
+
+        return study_answer(self.evidence)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row a question and arm; columns: docs/columns.md."""
+        from normsweep.reporting.evidence_tables import verdict_table
+
+        return verdict_table(self.evidence.verdicts, self.evidence.metric)
+
+    @property
+    def lines(self) -> pd.DataFrame:
+        """The same for people: all columns are text."""
+        from normsweep.reporting.verdict_text import verdict_lines
+
+        return verdict_lines(self.evidence.verdicts)
 
     def __str__(self) -> str:
         from normsweep.console.screen import table_text
@@ -275,12 +294,6 @@ class Verdict:
 
         sentence = f"<p><b>{escape(printable(self.sentence))}</b></p>"
         return sentence + (render(self.lines, "html").decode() if len(self.lines) else "")
-
-
-def _verdict(found: Any) -> Verdict:
-    from normsweep.reporting.answer import study_answer, verdict_lines
-
-    return Verdict(study_answer(found), found.verdicts, verdict_lines(found.verdicts))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from normsweep.errors import UserError
 from normsweep.shell import Plugins, Storage, StudyName, command, finish
-from normsweep.urls import STORAGE, storage_option
+from normsweep.urls import STORAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,15 +78,15 @@ def _table(
 ) -> pd.DataFrame:
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
-    from normsweep.reporting.study_tables import study_table
-    from normsweep.reporting.verdict_cells import verdict_cells
+    from normsweep.reporting.tables import confirmed_evidence, study_table
+    from normsweep.reporting.verdict_text import verdict_cells
     from normsweep.store.storage import read_study
 
     record = read_study(storage, study_name)
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
-    found = study_table(record, table, top, storage_option(storage))
-    short = table == "verdict" and format_ in ("markdown", "latex")
-    return verdict_cells(found) if short else found
+    if table == "verdict" and format_ in ("markdown", "latex"):
+        return verdict_cells(confirmed_evidence(record, storage).verdicts)
+    return study_table(record, table, top, storage)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from normsweep.shell import Plugins, Storage, StudyName, command, finish
-from normsweep.urls import STORAGE, storage_option
+from normsweep.urls import STORAGE
 
 __all__ = ["app", "main", "report"]
 
@@ -36,12 +36,12 @@ def report(
     """
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
-    from normsweep.reporting.study_report import write_study_report
+    from normsweep.reporting.page import write_study_report
     from normsweep.store.storage import read_study
 
     record = read_study(storage, study_name)
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
-    print(write_study_report(record, storage_option(storage), output))
+    print(write_study_report(record, storage, output))
     return 0
 
 

@@ -21,9 +21,10 @@ import numpy as np
 from normsweep.errors import DataError
 from normsweep.parts import datasets
 from normsweep.parts.registry import Part
+from normsweep.text import reason
 from normsweep.training.compiled_network import model_digest
 from normsweep.training.preflight import network_problem
-from normsweep.training.preprocessing import Front, front_of
+from normsweep.training.preprocessing import Preprocessing, preprocessing_of
 from normsweep.training.reproducibility import precision, seeded
 
 __all__ = [
@@ -242,9 +243,9 @@ def _images(shape: tuple[int, ...], dtype: str, seed: int) -> Array:
 def _check_front(function: Function, train: Array, others: Array) -> None:
     kind = f"images {train.shape[1:]} of {train.dtype}"
     before = train.copy()
-    front = _fitted(function, train)
+    preprocessing = _fitted(function, train)
     _need(np.array_equal(train, before), "it changes the images it is given", "to leave them alone")
-    outputs = _outputs(front, others)
+    outputs = _outputs(preprocessing, others)
     _need(
         outputs.shape == others.shape and outputs.dtype == np.float32,
         f"{kind} become {outputs.dtype} {outputs.shape[1:]}",
@@ -256,20 +257,20 @@ def _check_front(function: Function, train: Array, others: Array) -> None:
         f"fitted to the same {kind} twice, it gives other values",
         "the same values: no random state of its own",
     )
-    alone = np.concatenate([_outputs(front, others[i : i + 1]) for i in range(4)])
+    alone = np.concatenate([_outputs(preprocessing, others[i : i + 1]) for i in range(4)])
     _need(
         _close(alone, outputs[:4]),
         f"{kind} become other values in another batch",
         "statistics of the training split alone, fixed when the layers are made",
     )
     _need(
-        _close(_reloaded(front, others), outputs),
+        _close(_reloaded(preprocessing, others), outputs),
         f"{kind} become other values where the saved layers are loaded",
         "layers that keep all they need when they are saved",
     )
 
 
-def _fitted(function: Function, train: Array) -> Front:
+def _fitted(function: Function, train: Array) -> Preprocessing:
     made = function(train)
     _need(
         isinstance(made, list | tuple),
@@ -283,37 +284,36 @@ def _fitted(function: Function, train: Array) -> Front:
             f"the layer {type(layer).__name__} comes from {module}",
             "layers that come with Keras, so that the saved model loads anywhere",
         )
-    return front_of(tuple(made), train)
+    return preprocessing_of(tuple(made), train)
 
 
-def _outputs(front: Front, images: Array) -> Array:
+def _outputs(preprocessing: Preprocessing, images: Array) -> Array:
     import keras
 
-    return np.asarray(keras.ops.convert_to_numpy(_afterwards(front, images)))
+    return np.asarray(keras.ops.convert_to_numpy(_afterwards(preprocessing, images)))
 
 
-def _afterwards(front: Front, images: Array) -> Any:
+def _afterwards(preprocessing: Preprocessing, images: Array) -> Any:
     """The layers' outputs as they are once the training is over."""
     import keras
 
     inputs = keras.Input(images.shape[1:], dtype=images.dtype.name)
-    return keras.Model(inputs, front.attach(inputs))(images, training=False)
+    return keras.Model(inputs, preprocessing.attach(inputs))(images, training=False)
 
 
-def _reloaded(front: Front, images: Array) -> Array:
-    """The outputs of the saved front, loaded as where neither its author's code nor normsweep is."""
+def _reloaded(preprocessing: Preprocessing, images: Array) -> Array:
+    """The outputs of the saved preprocessing, loaded as where neither its author's code nor normsweep is."""
     import keras
 
     inputs = keras.Input(images.shape[1:], dtype=images.dtype.name)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "front.keras"
-        keras.Model(inputs, front.attach(inputs)).save(path)
+        path = Path(folder) / "preprocessing.keras"
+        keras.Model(inputs, preprocessing.attach(inputs)).save(path)
         try:
             loaded: Any = keras.models.load_model(path, safe_mode=True)
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
             raise AssertionError(
-                f"the saved layers cannot be loaded: {reason}; needed: layers without code of "
+                f"the saved layers cannot be loaded: {reason(error)}; needed: layers without code of "
                 "their own, as Lambda has"
             ) from None
     return np.asarray(keras.ops.convert_to_numpy(loaded(images, training=False)))

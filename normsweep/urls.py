@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,8 +82,8 @@ def check_address(option: str, url: str) -> None:
 
 
 def _quoted(url: str, variable: str) -> str:
-    """The address in quotes; one with a password by the variable that may hold it."""
-    return f"'{url}'" if masked(url) == url else f'"${variable}"'
+    """The address as a shell takes it; one with a password by the variable that may hold it."""
+    return shlex.quote(url) if masked(url) == url else f'"${variable}"'
 
 
 def parsed_url(url: str) -> URL | None:

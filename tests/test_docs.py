@@ -14,10 +14,11 @@ import pytest
 
 import normsweep
 from docs import hooks
-from normsweep.analysis.questions import COLUMNS as VERDICT
-from normsweep.analysis.tables import arms_table, epochs_table, trials_table
+from normsweep.analysis.trials import arm_summaries
 from normsweep.cli import main
 from normsweep.parts.catalog import catalog
+from normsweep.reporting.evidence_tables import COLUMNS as VERDICT
+from normsweep.reporting.tables import arms_table, epochs_table, trials_table
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
 from normsweep.sweep.schema import Section, Sweep
 from normsweep.sweep.study_record import TrialRecord
@@ -39,7 +40,7 @@ def test_every_column_is_stated(records, name):
     table = {
         "trials": trials_table(records),
         "epochs": epochs_table(records),
-        "arms": arms_table(records, ["unit"]),
+        "arms": arms_table(arm_summaries(records, ["unit"])),
         "verdict": pd.DataFrame(columns=VERDICT),
     }[name]
     assert set(table.columns) <= stated
@@ -128,7 +129,7 @@ def test_the_generated_commands_have_every_command_and_option():
 
 def test_the_generated_api_has_signatures_without_quotes():
     text = hooks.python_api()
-    for name in ("run", "load", "Study", "Verdict"):
+    for name in ("run", "load", "Study", "Answer"):
         assert f"## `normsweep.{name}`" in text
     assert "    sweep: Sweep | Mapping[str, Any] | str | Path = 'quickstart'," in text
     assert "### `Study.verdict`" in text

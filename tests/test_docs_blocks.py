@@ -219,9 +219,8 @@ def toml_block(block: Block) -> None:
         "plugins" in content and "name" not in content
     ):  # what they register is not for this process
         given = ["quickstart", "--set", f"plugins={toml(content['plugins'])}"]
-        code = "import sys; from normsweep.cli.main import main; sys.argv[0] = 'normsweep'; main()"
         done = subprocess.run(
-            [sys.executable, "-c", code, "check", *given], capture_output=True, text=True
+            [sys.executable, "-m", "normsweep", "check", *given], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
     else:

@@ -12,7 +12,7 @@ import pytest
 from normsweep import testing
 from normsweep.parts import datasets, metrics, models, normalizations, optimizers
 
-TRAINED = [part.name for part in models.registry if part.name != models.SIMULATED]
+TRAINED = [part.name for part in models.registry if part.name != models.SYNTHETIC]
 
 
 @pytest.mark.parametrize("name", normalizations.registry.options())

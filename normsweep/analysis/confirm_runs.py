@@ -1,7 +1,8 @@
-"""What a confirmation left: how each run did on each test image, by configuration and seed."""
+"""What a confirmation left: how its runs did, by configuration, seed, epoch and test image."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from normsweep.analysis.estimates import Estimate, interval, moments
 from normsweep.parts.influence import restored
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.sweep.study_record import Analysis, Configuration, TrialRecord
+from normsweep.sweep.study_record import BASELINE, Analysis, Configuration, TrialRecord
 from normsweep.sweep.trial import Result, Status, Tested
 
-__all__ = ["Confirmed", "Runs", "confirmed"]
+__all__ = ["Confirmed", "Curve", "Runs", "Speed", "confirmed", "curves", "speeds"]
 
 Values = NDArray[Any]
 """(seeds, epochs, images), of which the mean over the images is the metric: for the accuracy 0 and 1,
@@ -52,7 +54,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """The runs of a look, by arm and configuration."""
+    """The runs of an analysis, by arm and configuration."""
 
     runs: Mapping[tuple[str, str], Runs]
     images: int
@@ -80,8 +82,33 @@ class Confirmed:
         return a.values(slots, horizon), b.values(slots, horizon), diverged
 
 
-def confirmed(look: Analysis, records: Sequence[TrialRecord]) -> Confirmed:
-    """The runs that a look looked at.
+@dataclass(frozen=True)
+class Curve:
+    """The metric on the test images after each epoch, of one configuration of an arm."""
+
+    arm: str
+    configuration: str
+    epochs: tuple[Estimate, ...]
+    """The mean with its two-way interval, from the first epoch on."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What it took a configuration of an arm to come to the level of the reference's baseline."""
+
+    arm: str
+    configuration: str
+    epochs: int | None
+    """The first one whose mean on the test images is at the level; None where no epoch's is."""
+    seconds: float
+    """Wall time of so many epochs, or NaN."""
+    tuning_seconds: float
+    """Of the arm's whole search; nothing for the baseline."""
+    tuning_epochs: int
+
+
+def confirmed(analysis: Analysis, records: Sequence[TrialRecord]) -> Confirmed:
+    """The runs of an analysis.
 
     Raises:
         ValueError: they were tested on different images.
@@ -89,18 +116,79 @@ def confirmed(look: Analysis, records: Sequence[TrialRecord]) -> Confirmed:
     results = {r.trial.number: r.result for r in records if r.result is not None}
     runs = {
         (c.arm, c.name): Runs(c, tuple(results.get(n) if n is not None else None for n in c.runs))
-        for c in look.configurations
+        for c in analysis.configurations
     }
     known = [result for r in runs.values() for result in r.results if result is not None]
     digests = {result.test_digest for result in known}
     if len(digests) > 1:
         raise ValueError(f"the runs were tested on different images: {', '.join(sorted(digests))}")
     tested = [e.tested.images for result in known for e in result.curve[:1] if e.tested]
-    epochs = max((int(c.params["epochs"]) for c in look.configurations), default=0)
+    epochs = max((int(c.params["epochs"]) for c in analysis.configurations), default=0)
     chance = known[0].chance if known else float("nan")
     names = [r.trial.metric for r in records]
     by = metric(names[0]) if names else ACCURACY
     return Confirmed(runs, tested[0] if tested else 0, chance, epochs, by)
+
+
+def curves(found: Confirmed, confidence: float) -> tuple[Curve, ...]:
+    """One a configuration of an arm, where any seed came to the last epoch.
+
+    Seeds that diverged or failed before are left out of all epochs.
+    """
+    made = (_curve(runs, found.epochs, (1 - confidence) / 2) for runs in found.runs.values())
+    return tuple(curve for curve in made if curve.epochs)
+
+
+def _curve(runs: Runs, epochs: int, tail: float) -> Curve:
+    arm, name = runs.configuration.arm, runs.configuration.name
+    slots = [slot for slot in range(len(runs.results)) if runs.tested(slot) >= epochs]
+    if not slots:
+        return Curve(arm, name, ())
+    values = runs.values(slots, epochs)
+    return Curve(arm, name, tuple(interval(moments(values[:, e]), tail) for e in range(epochs)))
+
+
+def speeds(
+    found: Confirmed,
+    drawn: Sequence[Curve],
+    searched: Sequence[TrialRecord],
+    reference: str,
+    baseline_epochs: int,
+) -> tuple[Speed, ...]:
+    """Epochs and seconds to the level that the reference's baseline has at the baseline's epochs.
+
+    An estimate without a test, by the curves that are `drawn`. `searched` are the search's trials.
+    """
+    sign = found.metric.sign
+    upward = {(c.arm, c.configuration): [sign * e.value for e in c.epochs] for c in drawn}
+    of_reference = upward.get((reference, BASELINE), [])
+    level = of_reference[min(baseline_epochs, found.epochs) - 1] if of_reference else math.nan
+    return tuple(
+        _speed(runs, upward.get(key, []), level, searched) for key, runs in found.runs.items()
+    )
+
+
+def _speed(
+    runs: Runs, levels: Sequence[float], level: float, searched: Sequence[TrialRecord]
+) -> Speed:
+    arm, name = runs.configuration.arm, runs.configuration.name
+    epochs = next((e for e, value in enumerate(levels, start=1) if value >= level), None)
+    of_arm = [r.result for r in searched if r.trial.arm == arm and r.result is not None]
+    tuning = of_arm if name != BASELINE else []
+    return Speed(
+        arm=arm,
+        configuration=name,
+        epochs=epochs,
+        seconds=epochs * _epoch_seconds(runs) if epochs else math.nan,
+        tuning_seconds=sum((result.seconds for result in tuning), 0.0),
+        tuning_epochs=sum(len(result.curve) - result.reused for result in tuning),
+    )
+
+
+def _epoch_seconds(runs: Runs) -> float:
+    """Median wall time of an epoch: the first one's compiling and a busy machine left out."""
+    seconds = [e.seconds for result in runs.results if result is not None for e in result.curve]
+    return float(np.median(seconds)) if seconds else math.nan
 
 
 def _values(result: Result | None, epochs: int) -> Values:

@@ -1,27 +1,28 @@
-"""The questions of a confirmation, put to every arm: a table of verdicts."""
+"""Every question of a confirmation, put to every arm; with what changes how an answer is read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from normsweep.analysis.confirm_runs import Confirmed
-from normsweep.analysis.verdicts import Comparison, Rules, Verdict, judge
+from normsweep.analysis.trials import settled
+from normsweep.analysis.verdicts import LEAST_SEEDS, Comparison, Rules, Verdict, judge
 from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.sweep.schema import QUESTIONS, Sweep
-from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT
+from normsweep.sweep.space import Choice
+from normsweep.sweep.study_record import (
+    BASELINE,
+    TUNED_LONG,
+    TUNED_SHORT,
+    Configuration,
+    StudyRecord,
+    TrialRecord,
+)
+from normsweep.sweep.trial import Status
 
-__all__ = ["COLUMNS", "Declared", "judged", "verdict_table"]
-
-COLUMNS = [
-    "question", "arm", "reference", "verdict", "word", "epoch", "epoch_low", "horizon", "gap", "low",
-    "high", "seeds_low", "seeds_high", "accuracy", "reference_accuracy", "seeds", "images", "margin",
-    "confidence", "level", "look", "method", "diverged", "reference_diverged", "more_seeds", "primary",
-    "warnings",
-]  # fmt: skip
+__all__ = ["general_warnings", "verdicts"]
 
 PUT = {
     "more_epochs": (BASELINE, BASELINE),
@@ -34,115 +35,183 @@ PUT = {
 """For each question, the configurations of arm and reference."""
 SHORT = ("tuned_rate", "both_tuned_short")
 """Questions that end at the baseline's epochs."""
+EDGE = 0.05
+"""Share of the (logarithmic) range of learning rates that counts as its edge."""
+FEW = 20
+"""Test images of a class below which its share in a metric is told no better than roughly."""
 
 
-@dataclass(frozen=True)
-class Declared:
-    """What the sweep declared before the search, and the number of this look."""
+def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
+    """Every question put to every arm but the reference, question by question, with its warnings.
 
-    compare: str
-    reference: str
-    margin: float
-    confidence: float
-    primary: str
-    baseline_epochs: int
-    look: int
-    metric: Metric = ACCURACY
-
-    @classmethod
-    def of(cls, sweep: Sweep, look: int) -> Declared:
-        """From the sweep that the record has."""
-        return cls(
-            compare=sweep.compare,
-            reference=str(sweep.reference),
-            margin=sweep.confirm.margin,
-            confidence=sweep.confirm.confidence,
-            primary=sweep.confirm.primary,
-            baseline_epochs=sweep.confirm.baseline.epochs,
-            look=look,
-            metric=metric(sweep.metric),
-        )
+    `found` are the runs of the latest analysis. None before the first.
+    """
+    if not record.analyses:
+        return ()
+    reference = str(record.sweep.reference)
+    others = [arm for arm in record.arms if arm != reference]
+    rules = _rules(record, found, len(others))
+    given = (_judged(q, arm, record.sweep, found, rules) for q in QUESTIONS for arm in others)
+    general = general_warnings(record)
+    return tuple(replace(v, warnings=(*_warnings(record.sweep, found, v), *general)) for v in given)
 
 
-def judged(declared: Declared, found: Confirmed, arms: Sequence[str]) -> Iterator[Verdict]:
-    """Every question put to every arm but the reference, question by question."""
-    others = [arm for arm in arms if arm != declared.reference]
-    rules = Rules(
-        margin=declared.margin,
-        alpha=1 - declared.confidence,
-        look=declared.look,
-        arms=len(others),
+def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
+    # An analysis of fewer seeds than a verdict needs gave none, and so cost none.
+    decided = sum(analysis.seeds >= LEAST_SEEDS for analysis in record.analyses)
+    return Rules(
+        margin=record.sweep.confirm.margin,
+        alpha=1 - record.sweep.confirm.confidence,
+        look=max(decided, 1),
+        arms=arms,
         chance=found.chance,
-        metric=declared.metric,
+        metric=metric(record.sweep.metric),
     )
-    for question in QUESTIONS:
-        for arm in others:
-            yield _judged(question, arm, declared, found, rules)
 
 
-def _judged(question: str, arm: str, declared: Declared, found: Confirmed, rules: Rules) -> Verdict:
-    of_arm, of_reference = PUT[question]
-    short = min(declared.baseline_epochs, found.epochs)
-    horizon = short if question in SHORT else found.epochs
+def _judged(question: str, arm: str, sweep: Sweep, found: Confirmed, rules: Rules) -> Verdict:
+    reference, (of_arm, of_reference) = str(sweep.reference), PUT[question]
+    short = min(sweep.confirm.baseline.epochs, found.epochs)
     comparison = Comparison(
-        question, arm, declared.reference, horizon, short if question == "more_epochs" else None
+        question,
+        arm,
+        reference,
+        horizon=short if question in SHORT else found.epochs,
+        fixed_at=short if question == "more_epochs" else None,
+        primary=question == sweep.confirm.primary,
+        baseline_epochs=short,
     )
-    a, b, diverged = found.pairs((arm, of_arm), (declared.reference, of_reference), horizon)
+    a, b, diverged = found.pairs((arm, of_arm), (reference, of_reference), comparison.horizon)
     return judge(comparison, rules, a, b, diverged)
 
 
-def verdict_table(
-    declared: Declared, verdicts: Sequence[Verdict], warnings: Mapping[tuple[str, str], list[str]]
-) -> pd.DataFrame:
-    """One row a question and arm; `warnings` are by question and arm.
-
-    Of another metric than the accuracy the two columns of means have its name, and it is told.
-    """
-    rows = [_row(declared, v, warnings.get((v.question, v.arm), [])) for v in verdicts]
-    table = pd.DataFrame(rows, columns=COLUMNS)
-    if declared.metric is not ACCURACY:
-        name = declared.metric.name
-        own = {"accuracy": name, "reference_accuracy": f"reference_{name}"}
-        table = table.rename(columns=own).assign(metric=name)
-    return table.astype({"epoch": "Int64", "epoch_low": "Int64", "primary": bool})
+def general_warnings(record: StudyRecord) -> tuple[str, ...]:
+    """What holds for every verdict of a study."""
+    return tuple(_of_study(record))
 
 
-def _row(declared: Declared, verdict: Verdict, warnings: list[str]) -> dict[str, Any]:
-    return {
-        "question": verdict.question,
-        "arm": verdict.arm,
-        "reference": verdict.reference,
-        "verdict": verdict.text,
-        "word": verdict.word.value,
-        "epoch": verdict.epoch if verdict.epoch is not None else pd.NA,
-        "epoch_low": verdict.epoch_low if verdict.epoch_low is not None else pd.NA,
-        "horizon": verdict.horizon,
-        "gap": verdict.gap.value,
-        "low": verdict.gap.low,
-        "high": verdict.gap.high,
-        "seeds_low": verdict.on_these_images.low,
-        "seeds_high": verdict.on_these_images.high,
-        "accuracy": verdict.value,
-        "reference_accuracy": verdict.reference_value,
-        "seeds": verdict.seeds,
-        "images": verdict.images,
-        "margin": verdict.margin,
-        "confidence": declared.confidence,
-        "level": 1 - 2 * verdict.tail,
-        "look": verdict.look,
-        "method": _method(verdict),
-        "diverged": verdict.diverged[0],
-        "reference_diverged": verdict.diverged[1],
-        "more_seeds": verdict.more_seeds,
-        "primary": verdict.question == declared.primary,
-        "warnings": "; ".join(warnings),
-    }
+def _of_study(record: StudyRecord) -> Iterator[str]:
+    test_counts = record.data.test_class_counts if record.data else ()
+    yield from _of_metric(metric(record.sweep.metric), test_counts)
+    size, searched = record.sweep.data.train_size, record.searched
+    if size is not None:
+        yield f"a subset of the data: {size:,} training images, validation included"
+    trials = {arm: sum(r.trial.arm == arm for r in settled(searched)) for arm in record.arms}
+    if len(set(trials.values())) > 1:
+        counts = ", ".join(f"{arm} {count}" for arm, count in trials.items())
+        yield f"unequal numbers of search trials: {counts}"
+    pruned = [arm for arm in record.arms if _pruned(arm, searched)]
+    if pruned:
+        yield f"trials stopped early by the pruner (censored): {', '.join(pruned)}"
 
 
-def _method(verdict: Verdict) -> str:
-    if verdict.metric is not ACCURACY and verdict.metric.influence is None:
-        return f"Student's t over seeds alone, one-sided level {verdict.tail:.3g}"
-    return (
-        "two-way analysis of variance over seeds and test images, Student's t with Satterthwaite's "
-        f"degrees of freedom, one-sided level {verdict.tail:.3g}"
+def _pruned(arm: str, records: Sequence[TrialRecord]) -> bool:
+    results = [r.result for r in records if r.trial.arm == arm and r.result is not None]
+    return any(result.status is Status.PRUNED for result in results)
+
+
+def _of_metric(by: Metric, test_counts: Sequence[int]) -> Iterator[str]:
+    if by is not ACCURACY and by.influence is None:
+        yield (
+            f"intervals are for new seeds on exactly these test images: of {by.label} no image's share "
+            "is known"
+        )
+    few = [f"{images} of class {k}" for k, images in enumerate(test_counts) if images < FEW]
+    if by.every_class and few:
+        more = f" and of {len(few) - 3} more classes" if len(few) > 3 else ""
+        yield (
+            f"few test images ({', '.join(few[:3])}{more}): {by.label} weighs every class alike, and "
+            "its intervals are rough"
+        )
+
+
+def _warnings(sweep: Sweep, found: Confirmed, verdict: Verdict) -> Iterator[str]:
+    """What holds for one verdict."""
+    yield from _of_configurations(sweep, found, verdict)
+    yield from _of_seeds(found, verdict)
+    yield from _of_levels(found, verdict)
+    yield from _of_tuning(found, verdict)
+
+
+def _of_configurations(sweep: Sweep, found: Confirmed, verdict: Verdict) -> Iterator[str]:
+    for arm, name in _sides(verdict):
+        runs = found.runs.get((arm, name))
+        if runs is None:
+            yield f"no search trial of {arm} trained, so none could be chosen"
+            continue
+        configuration = runs.configuration
+        tuned = name != BASELINE and sweep.compare != "learning_rate"
+        if tuned and _at_edge(sweep, configuration):
+            yield f"the best learning rate of {arm} is at the edge of its range"
+        budget = found.epochs if name == TUNED_LONG else sweep.confirm.baseline.epochs
+        wanted, at = min(budget, found.epochs), configuration.selected_at
+        if at is not None and at < wanted:
+            yield f"no search trial of {arm} trained for {wanted} epochs: tuned at epoch {at}"
+
+
+def _of_seeds(found: Confirmed, verdict: Verdict) -> Iterator[str]:
+    for (arm, name), diverged in zip(_sides(verdict), verdict.diverged, strict=True):
+        runs = found.runs.get((arm, name))
+        if diverged:
+            yield f"{_seeds(diverged, arm, 'diverged')} left out of the gap"
+        if runs is not None and runs.failed:
+            yield f"{_seeds(runs.failed, arm, 'failed')} left out"
+
+
+def _seeds(count: int, arm: str, ended: str) -> str:
+    return f"{count} {'seed' if count == 1 else 'seeds'} of {arm} {ended} and " + (
+        "is" if count == 1 else "are"
     )
+
+
+def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
+    by = verdict.metric
+    if verdict.margin_needed > verdict.margin:
+        yield (
+            f"the margin of {by.amount(verdict.margin)} is too small for "
+            f"{verdict.images:,} test images, which can confirm "
+            f"{by.scale * verdict.margin_needed:.3g} or more"
+        )
+    if abs(by.best - verdict.reference_value) > abs(by.best - found.chance) / 2:
+        yield f"{verdict.reference} itself is nearer to guessing than to being right"
+
+
+def _of_tuning(found: Confirmed, verdict: Verdict) -> Iterator[str]:
+    for arm, name in _sides(verdict):
+        if name == BASELINE:
+            continue
+        tuned, baseline = (_mean(found, arm, n, verdict.horizon) for n in (name, BASELINE))
+        if verdict.metric.sign * (tuned - baseline) < -verdict.margin:
+            yield (
+                f"{arm} is worse as tuned than with the baseline ({tuned:.4f} against "
+                f"{baseline:.4f} after epoch {verdict.horizon}): more search trials may help"
+            )
+
+
+def _mean(found: Confirmed, arm: str, name: str, epoch: int) -> float:
+    """Mean of the metric on the test images at an epoch, over the seeds that came to it; NaN without any."""
+    runs = found.runs.get((arm, name))
+    results = [r for r in runs.results if r is not None] if runs else []
+    tested = [r.curve[epoch - 1].tested for r in results if len(r.curve) >= epoch]
+    values = [t.value for t in tested if t is not None]
+    return sum(values) / len(values) if values else math.nan
+
+
+def _sides(verdict: Verdict) -> tuple[tuple[str, str], tuple[str, str]]:
+    of_arm, of_reference = PUT[verdict.question]
+    return (verdict.arm, of_arm), (verdict.reference, of_reference)
+
+
+def _at_edge(sweep: Sweep, configuration: Configuration) -> bool:
+    rate = float(configuration.params["learning_rate"])
+    if "learning_rate" not in sweep.search.space:
+        return False
+    rates = sweep.search.space["learning_rate"]
+    if isinstance(rates, Choice):
+        values = [float(value) for value in rates.values]
+        return len(values) > 2 and rate in (min(values), max(values))
+    if rates.high <= rates.low:
+        return False
+    scale = math.log if rates.log else float
+    place = (scale(rate) - scale(rates.low)) / (scale(rates.high) - scale(rates.low))
+    return not EDGE <= place <= 1 - EDGE

@@ -11,13 +11,14 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Annotated
 
 from cyclopts import Parameter
 
 from normsweep.errors import Interrupted, StudyStopped, SweepError, UserError
+from normsweep.process_tree import end_trees, marked
 from normsweep.shell import Storage, StudyName, TrackingUri
 from normsweep.text import masked, printable
 from normsweep.urls import STORAGE, TRACKING
@@ -201,11 +202,12 @@ def free_port(host: str, wanted: int | None) -> int:
 @contextmanager
 def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
     """A server that has been started; it and all its processes end on leaving."""
+    tree = marked()
     with tempfile.TemporaryFile() as log:
-        # A session of its own: Ctrl-C is for us, and its whole family can be ended at once.
+        # A session of its own: Ctrl-C is for us.
         process = subprocess.Popen(
             command,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, **tree},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -214,7 +216,8 @@ def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
         try:
             yield Server(process, log)
         finally:
-            _end(process)
+            end_trees([tree], ENDING)
+            process.wait()
 
 
 @dataclass(frozen=True)
@@ -253,11 +256,3 @@ class Server:
     def _last_words(self) -> str:
         self.log.seek(0)
         return self.log.read()[-1500:].decode(errors="replace").strip() or "it said nothing"
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(ENDING)

@@ -6,14 +6,22 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from normsweep.executors.protocol import Call, Event, Raised, Returned, answer
+from normsweep.errors import SweepError
+from normsweep.executors.protocol import (
+    Call,
+    Event,
+    Raised,
+    Returned,
+    WorkerOptions,
+    answer,
+    make_engine,
+)
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
-from normsweep.training.engine import Engine, Finished, Training
-from normsweep.training.reproducibility import Device, environment
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.engine import Finished, Training
+from normsweep.training.reproducibility import environment
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Inline"]
 
@@ -24,14 +32,24 @@ class Inline:
     slots = 1
     blocks = True
 
-    def __init__(
-        self, data_root: Path, device: Device, threads: int, trial_timeout: float | None = None
-    ) -> None:
+    def __init__(self, options: WorkerOptions) -> None:
+        """Set the backend's environment variables, where it is not imported yet; `close` puts them back.
+
+        Raises:
+            SweepError: a limit of memory is wanted, and this process cannot be ended for its memory.
+        """
+        if options.trial_memory is not None:
+            raise SweepError(
+                f"--executor: received inline with execution.trial_memory = {options.trial_memory:g}, "
+                "and inline cannot limit memory; legal: processes or ray, or no trial_memory"
+            )
         # Too late where the caller has imported the backend already: then its settings hold.
-        if "keras" not in sys.modules:
-            os.environ.update(environment(device, threads))
-        self._engine = Engine(data_root)
-        self._timeout = trial_timeout
+        needed = options.trained and "keras" not in sys.modules
+        settings = environment(options.device, options.threads) if needed else {}
+        self._before = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
+        self._engine = make_engine(options.data_root, options.trained)
+        self._timeout = options.trial_timeout
         self._trial: Trial | None = None
         self._training: Training | None = None
         self._curve: list[Epoch] = []
@@ -42,10 +60,12 @@ class Inline:
     def provide(self, digest: str) -> None:
         """It is here already."""
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         """Take up a trial; it runs in `poll`."""
         self._trial, self._curve, self._go_on = trial, [], None
-        self._training = self._engine.train(trial, keep, start)
+        self._training = self._engine.train(trial, policy, start)
         self._started = time.time()
 
     def poll(self, timeout: float) -> list[Event]:
@@ -84,8 +104,14 @@ class Inline:
                 raise error
 
     def close(self) -> None:
-        """Nothing is left running."""
+        """Nothing is left running, and the environment is as it was."""
         self._trial = self._training = None
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before = {}
 
     def _end(self, status: Status, error: str) -> Finished:
         assert self._trial is not None

@@ -6,17 +6,25 @@ import os
 import queue
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from normsweep.errors import StudyStopped
-from normsweep.executors.protocol import Begun, Call, Event, Raised, Reply, Returned, Setup, Train
-from normsweep.executors.worker_handle import Inbox, Job, Worker, seats
+from normsweep.executors.protocol import (
+    Begun,
+    Call,
+    Event,
+    Raised,
+    Reply,
+    Returned,
+    Train,
+    WorkerOptions,
+)
+from normsweep.executors.worker_handle import Inbox, Job, Worker, kill, seats
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import without_secrets
 from normsweep.training.engine import Finished
-from normsweep.training.reproducibility import Device, environment
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.reproducibility import environment
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Processes"]
 
@@ -28,6 +36,10 @@ STARTING, WAKING = 300.0, 10.0
 """Seconds that a worker has to take up a trial, the first one and a later one."""
 
 
+CALL = 3600.0
+"""Seconds that a call may take; the longest ones train an epoch, or load data that is not here yet."""
+
+
 GIB = 2**30
 
 
@@ -36,37 +48,12 @@ class Processes:
 
     blocks = False
 
-    def __init__(
-        self,
-        data_root: Path,
-        device: Device,
-        threads: int,
-        trial_timeout: float | None = None,
-        *,
-        jobs: int = 1,
-        trial_memory: float | None = None,
-        warm: bool = True,
-        asks: bool = False,
-        parts: bytes = b"",
-    ) -> None:
-        """Start the workers at once, so that their imports overlap with the driver's.
-
-        Args:
-            data_root: folder of the datasets, by digest.
-            device: `auto`, `cpu` or `gpu`.
-            threads: threads of the backend within one operation, in each worker.
-            trial_timeout: seconds after which a trial is killed.
-            jobs: how many trials run side by side.
-            trial_memory: GiB of memory beyond which a worker is killed with its trial.
-            warm: whether workers import the backend before they are given work.
-            asks: whether a trial waits for `reply` after each epoch.
-            parts: what `carried_parts` gave, for workers to take.
-        """
-        self.slots = jobs
-        self._setup = Setup(data_root, warm, asks, parts)
-        self._timeout, self._memory = trial_timeout, trial_memory
-        shared = {**without_secrets(os.environ), **environment(device, threads)}
-        self._seats = [{**shared, **own} for own in seats(device, jobs)]
+    def __init__(self, options: WorkerOptions, jobs: int = 1) -> None:
+        """Start `jobs` workers at once, so that their imports overlap with the driver's."""
+        self.slots, self._options = jobs, options
+        settings = environment(options.device, options.threads)
+        shared = {**without_secrets(os.environ), **settings}
+        self._seats = [{**shared, **own} for own in seats(options.device, jobs)]
         self._inbox: Inbox = queue.SimpleQueue()
         self._pending: list[Event] = []
         self._workers: list[Worker | None] = [self._start(seat) for seat in range(jobs)]
@@ -74,11 +61,13 @@ class Processes:
     def provide(self, digest: str) -> None:
         """It is here already: workers read the folder."""
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         """Hand a trial to a worker that has none; a lost one is replaced first."""
         worker = self._free()
         worker.job = Job(trial, time.monotonic() + (WAKING if worker.spoke else STARTING))
-        worker.send(Train(trial, keep, start))
+        worker.send(Train(trial, policy, start))
 
     def poll(self, timeout: float) -> list[Event]:
         """What workers said, and what became of trials whose limits are passed or worker is gone."""
@@ -92,9 +81,10 @@ class Processes:
                 return events
 
     def reply(self, trial: int, go_on: bool) -> None:
-        """Pass the answer on."""
-        for worker, _ in self._at(trial):
-            worker.send(Reply(go_on))
+        """Pass the answer on, where the trial waits for one."""
+        if self._options.asks:
+            for worker, _ in self._at(trial):
+                worker.send(Reply(go_on))
 
     def cancel(self, trial: int) -> None:
         """Kill the worker that runs the trial."""
@@ -102,34 +92,46 @@ class Processes:
             self._pending.append(self._lose(worker, job, Status.INTERRUPTED, ""))
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run the function in a worker that has no trial."""
-        worker = self._free()
+        """Run the function in a worker that has no trial; limits of the others are kept meanwhile."""
+        worker, deadline = self._free(), time.monotonic() + CALL
         worker.send(Call(function, args, kwargs))
-        while True:
+        try:
+            answer = self._answer(worker, deadline)
+        except BaseException:  # what it may still answer is nobody's
+            self._dismiss(worker)
+            raise
+        if isinstance(answer, Raised):
+            raise answer.error
+        return answer.value
+
+    def _answer(self, worker: Worker, deadline: float) -> Returned | Raised:
+        """What a worker answers to a call, waiting in short steps, so that signals get their turn."""
+        while time.monotonic() < deadline:
+            answers: list[Returned | Raised] = []
             for sender, message in self._messages(time.monotonic() + TICK):
                 if sender is not worker:
                     self._pending += self._event(sender, message)
-                    continue
-                match message:
-                    case Returned(value):
-                        return value
-                    case Raised(error):
-                        raise error
-                    case None:
-                        self._dismiss(worker)
-                        raise StudyStopped(f"the worker process ended: {worker.last_words()}")
+                elif message is None and not answers:
+                    raise StudyStopped(f"the worker process ended: {worker.last_words()}")
+                elif isinstance(message, Returned | Raised):
+                    answers.append(message)
+            if answers:
+                return answers[0]
+            self._pending += self._beyond_limits()
+        raise StudyStopped(f"a worker did not answer within {CALL:g} s and was killed")
 
     def close(self) -> None:
         """Kill what still runs."""
-        for worker in self._workers:
-            if worker is not None:
-                worker.kill()
+        kill(worker for worker in self._workers if worker is not None)
         self._workers = [None] * self.slots
 
     def _free(self) -> Worker:
         """A worker without a job."""
         for seat, worker in enumerate(self._workers):
-            if worker is None or (worker.job is None and worker.ended):
+            if worker is not None and worker.job is None and worker.ended:
+                self._dismiss(worker)
+                worker = None
+            if worker is None:
                 worker = self._workers[seat] = self._start(seat)
             if worker.job is None:
                 return worker
@@ -137,7 +139,7 @@ class Processes:
 
     def _start(self, seat: int) -> Worker:
         worker = Worker(self._seats[seat], self._inbox)
-        worker.send(self._setup)
+        worker.send(self._options)
         return worker
 
     def _working(self) -> Iterator[tuple[Worker, Job]]:
@@ -181,15 +183,16 @@ class Processes:
         return []
 
     def _beyond_limits(self) -> list[Event]:
+        timeout, memory = self._options.trial_timeout, self._options.trial_memory
         events: list[Event] = []
         for worker, job in self._working():
-            if self._timeout is not None and time.monotonic() - job.clock > self._timeout:
-                why = f"exceeded {self._timeout:g} s and was killed"
+            if timeout is not None and time.monotonic() - job.clock > timeout:
+                why = f"exceeded {timeout:g} s and was killed"
                 events.append(self._lose(worker, job, Status.TIMED_OUT, why))
-            elif self._memory is not None and worker.memory > self._memory * GIB:
+            elif memory is not None and worker.memory > memory * GIB:
                 why = (
                     f"held {worker.memory / GIB:.2f} GiB, more than trial_memory = "
-                    f"{self._memory:g}, and was killed"
+                    f"{memory:g}, and was killed"
                 )
                 events.append(self._lose(worker, job, Status.CRASHED, why))
         return events
@@ -197,7 +200,6 @@ class Processes:
     def _lose(self, worker: Worker, job: Job, status: Status, error: str) -> Finished:
         """Kill the worker; its trial ends with what it had reported."""
         self._dismiss(worker)
-        worker.kill()
         seconds = time.time() - job.started
         curve = tuple(job.curve)
         return Finished(
@@ -207,4 +209,6 @@ class Processes:
         )
 
     def _dismiss(self, worker: Worker) -> None:
+        """Give up a worker: it ends with whatever it started."""
+        worker.kill()
         self._workers[self._workers.index(worker)] = None

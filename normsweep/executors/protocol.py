@@ -11,7 +11,10 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from normsweep.errors import StudyStopped, UserError
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.training.engine import Engine, Finished
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.keras_engine import KerasEngine
+from normsweep.training.reproducibility import Device
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
+from normsweep.training.synthetic_engine import SyntheticEngine
 
 __all__ = [
     "Begun",
@@ -21,14 +24,13 @@ __all__ = [
     "Raised",
     "Reply",
     "Returned",
-    "Setup",
     "Train",
+    "WorkerOptions",
     "answer",
+    "make_engine",
 ]
 
 P = ParamSpec("P")
-
-
 R = TypeVar("R")
 
 
@@ -46,12 +48,14 @@ class Executor(Protocol):
         """Bring a dataset of the driver's data folder to where trials run."""
         ...
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         """Start a trial, where a slot is free.
 
         Args:
             trial: what to train.
-            keep: which of the model's states are given back; None: none.
+            policy: which of the model's states are given back; None: none.
             start: a state to go on from, where it is good on the machine that the trial comes to.
         """
         ...
@@ -64,7 +68,7 @@ class Executor(Protocol):
         ...
 
     def reply(self, trial: int, go_on: bool) -> None:
-        """Whether a trial that has reported an epoch goes on; only where pruning is on."""
+        """Whether a trial that has reported an epoch goes on; does nothing where no trial asks."""
         ...
 
     def cancel(self, trial: int) -> None:
@@ -72,19 +76,32 @@ class Executor(Protocol):
         ...
 
     def call(
-        self, function: Callable[Concatenate[Engine, P], R], *args: P.args, **kwargs: P.kwargs
+        self, function: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Run `function(engine, …)` where trials run, and wait for what it returns.
 
+        The engine is the one that trains the study's trials. An interrupt ends the wait, and the
+        process that was at it.
+
         Raises:
             UserError: as the function raised it.
-            StudyStopped: the function failed otherwise, or its process died.
+            StudyStopped: the function failed otherwise, its process died, or it took too long.
         """
         ...
 
     def close(self) -> None:
         """End everything that still runs, and free what was held."""
         ...
+
+
+def make_engine(data_root: Path, trained: bool) -> Engine:
+    """The engine of a study: Keras's where its model is trained, else that of the formula.
+
+    Args:
+        data_root: folder of the datasets, by digest.
+        trained: as `parts.catalog.is_trained` says of the study's model.
+    """
+    return KerasEngine(data_root) if trained else SyntheticEngine(data_root)
 
 
 def answer(engine: Engine, call: Call) -> Returned | Raised:
@@ -98,14 +115,22 @@ def answer(engine: Engine, call: Call) -> Returned | Raised:
 
 
 @dataclass(frozen=True)
-class Setup:
-    """The first message to a worker."""
+class WorkerOptions:
+    """What trains trials, and within which limits; a worker process is sent it first."""
 
     data_root: Path
-    warm: bool
-    """Whether to import the backend at once, without waiting for work."""
-    asks: bool
-    """Whether to wait for a reply after each epoch."""
+    """Folder of the datasets, by digest."""
+    device: Device
+    threads: int
+    """Of the backend within one operation, in each worker."""
+    trial_timeout: float | None = None
+    """Seconds after which a trial is stopped."""
+    trial_memory: float | None = None
+    """GiB of memory beyond which a worker is killed with its trial."""
+    trained: bool = True
+    """Whether the study's model is trained; if not, no backend is imported."""
+    asks: bool = False
+    """Whether a trial waits for `reply` after each epoch."""
     parts: bytes = b""
     """Of parts that are not normsweep's own, as `carried_parts` packs them."""
 
@@ -115,7 +140,7 @@ class Train:
     """Train a trial."""
 
     trial: Trial
-    keep: Keep | None = None
+    policy: CheckpointPolicy | None = None
     """Which states to give back."""
     start: Snapshot | None = None
     """Where to go on from."""

@@ -6,19 +6,18 @@ import getpass
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from normsweep.errors import NormsweepError
 from normsweep.executors.processes import Processes
-from normsweep.executors.protocol import Event, Raised, Returned
+from normsweep.executors.protocol import Event, Raised, Returned, WorkerOptions
 from normsweep.executors.worker_handle import Job, share
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.engine import Finished
-from normsweep.training.reproducibility import Device
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Post", "Seat", "Supervisor"]
 
@@ -30,17 +29,12 @@ NEWS = 1.0
 class Post:
     """What a supervisor is told when it is started."""
 
-    device: Device
-    threads: int
+    options: WorkerOptions
+    """Its folder of datasets is the driver's: a node has its own."""
     environment: Mapping[str, str]
     """Of the backend, as the driver has it: the bits of every trial depend on it."""
-    trial_timeout: float | None
-    trial_memory: float | None
     gpus: float
     """Of a GPU, or how many."""
-    warm: bool
-    asks: bool
-    parts: bytes
 
 
 class Supervisor:
@@ -55,25 +49,16 @@ class Supervisor:
         os.environ.update({**post.environment, **share(post.gpus)})
         self._data = _private_folder()
         self._refused: list[Event] = []
-        self._executor = Processes(
-            self._data,
-            post.device,
-            post.threads,
-            post.trial_timeout,
-            trial_memory=post.trial_memory,
-            warm=post.warm,
-            asks=post.asks,
-            parts=post.parts,
-        )
+        self._executor = Processes(replace(post.options, data_root=self._data))
 
     def take(self, dataset: Dataset) -> None:
         """Keep a dataset where the worker maps it into memory, once a node."""
         dataset.save(self._data)
 
-    def submit(self, trial: Trial, keep: Keep | None, start: Snapshot | None) -> None:
+    def submit(self, trial: Trial, policy: CheckpointPolicy | None, start: Snapshot | None) -> None:
         """Start a trial."""
         try:
-            self._executor.submit(trial, keep, start)
+            self._executor.submit(trial, policy, start)
         except OSError as error:  # no process can be started here
             why = f"no worker could be started: {error}"
             self._refused.append(Finished(Result(trial.number, Status.CRASHED, error=why)))
@@ -124,7 +109,7 @@ class Seat:
         self.taken: Any = None
         """Whether it has begun its trial."""
         self.job: Job | None = None
-        self.keep: Keep | None = None
+        self.policy: CheckpointPolicy | None = None
         self.start: Snapshot | None = None
 
     @property
@@ -132,10 +117,15 @@ class Seat:
         """Whether a trial can be handed to it."""
         return self.ready and self.job is None
 
-    def take(self, job: Job, keep: Keep | None, start: Snapshot | None) -> None:
+    def take(self, job: Job, policy: CheckpointPolicy | None, start: Snapshot | None) -> None:
         """Hand it a trial."""
-        self.job, self.keep, self.start = job, keep, start
-        self.taken = self.actor.submit.remote(job.trial, keep, start)
+        self.job, self.policy, self.start = job, policy, start
+        self.taken = self.actor.submit.remote(job.trial, policy, start)
+
+    def answer(self, go_on: bool) -> None:
+        """Tell its trial, which has reported an epoch, whether it goes on."""
+        if self.job is not None:
+            self.actor.reply.remote(self.job.trial.number, go_on)
 
     def ask_for_news(self) -> None:
         """Ask, unless it was asked; a new one answers as soon as it stands."""

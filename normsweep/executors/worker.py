@@ -5,6 +5,7 @@ It ends when its standard input ends, so that no worker outlives its driver, how
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -15,30 +16,42 @@ import time
 import traceback
 from typing import Any, BinaryIO
 
+import psutil
+
 from normsweep.errors import UserError
-from normsweep.executors.protocol import Begun, Call, Raised, Reply, Setup, Train, answer
+from normsweep.executors.protocol import (
+    Begun,
+    Call,
+    Raised,
+    Reply,
+    Train,
+    WorkerOptions,
+    answer,
+    make_engine,
+)
 from normsweep.parts.catalog import take_parts
 from normsweep.sweep.trial import Epoch, Result, Status
+from normsweep.text import reason
 from normsweep.training.engine import Engine, Finished
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Read a `Setup`, then work through what comes."""
+    """Read the `WorkerOptions`, then work through what comes."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the driver decides what they stop
         signal.signal(number, signal.SIG_IGN)
     outbox = _claim_stdout()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
-    setup: Setup = inbox.get()
-    engine = Engine(setup.data_root)
-    broken = _unpacked(setup.parts) or (_warm(engine) if setup.warm else None)
+    options: WorkerOptions = inbox.get()
+    engine = make_engine(options.data_root, options.trained)
+    broken = _unpacked(options.parts) or _warm(engine)
     while True:
         match inbox.get():
             case Train() as job:
                 if broken is None:
-                    _train(engine, job, setup.asks, inbox, outbox)
+                    _train(engine, job, options.asks, inbox, outbox)
                 else:
                     _refuse(job, broken, outbox)
             case Call() as job:
@@ -60,9 +73,8 @@ def _warm(engine: Engine) -> UserError | None:
         engine.warm()
     except Exception as error:
         backend = os.environ.get("KERAS_BACKEND")
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         return UserError(
-            f"KERAS_BACKEND: received {backend}, which cannot be imported ({reason}); legal: "
+            f"KERAS_BACKEND: received {backend}, which cannot be imported ({reason(error, kind=True)}); legal: "
             "tensorflow, or jax where it is installed (pip install normsweep[jax])"
         )
     return None
@@ -80,7 +92,7 @@ def _read(stream: BinaryIO, inbox: queue.SimpleQueue[Any]) -> None:
         try:
             inbox.put(pickle.load(stream))
         except EOFError:
-            os._exit(0)
+            _leave()
         except BaseException:  # without this thread the worker would wait for ever
             traceback.print_exc()
             os._exit(1)
@@ -91,7 +103,15 @@ def _send(outbox: BinaryIO, message: Any) -> None:
         pickle.dump(message, outbox)
         outbox.flush()
     except BrokenPipeError:
-        os._exit(0)
+        _leave()
+
+
+def _leave() -> None:
+    """End at once, with whatever this process started: the driver is gone."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    os._exit(0)
 
 
 def _refuse(job: Train, broken: UserError, outbox: BinaryIO) -> None:
@@ -105,7 +125,7 @@ def _train(
     engine: Engine, job: Train, asks: bool, inbox: queue.SimpleQueue[Any], outbox: BinaryIO
 ) -> None:
     _send(outbox, Begun(job.trial.number))
-    training = engine.train(job.trial, job.keep, job.start)
+    training = engine.train(job.trial, job.policy, job.start)
     go_on: bool | None = None
     while True:
         try:

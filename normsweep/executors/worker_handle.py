@@ -12,14 +12,17 @@ import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from typing import IO, Any
 
+import psutil
+
+from normsweep.process_tree import end_trees, marked
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.text import masked
 from normsweep.training.reproducibility import Device
 
-__all__ = ["Inbox", "Job", "Worker", "seats", "share"]
+__all__ = ["Inbox", "Job", "Worker", "kill", "seats", "share"]
 
 Inbox = queue.SimpleQueue[tuple["Worker", Any]]
 
@@ -46,14 +49,15 @@ class Worker:
         self.job: Job | None = None
         self.spoke = False
         """Whether it has said anything yet: its imports take a while."""
-        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the worker lives)
+        self.tree = marked()
+        self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the worker lives)
         # A session of its own: Ctrl-C in the terminal is the driver's to handle.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "normsweep.executors.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._printed,
-            env=env,
+            env={**env, **self.tree},
             start_new_session=True,
         )
         threading.Thread(target=self._read, args=(inbox,), daemon=True).start()
@@ -65,12 +69,11 @@ class Worker:
 
     @property
     def memory(self) -> int:
-        """Bytes of memory that the process holds; 0 where the system does not say."""
+        """Bytes of memory that the process holds; 0 where it is gone."""
         try:
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        except (OSError, IndexError, ValueError):
+            return psutil.Process(self.pid).memory_info().rss
+        except psutil.Error:
             return 0
-        return pages * os.sysconf("SC_PAGE_SIZE")
 
     @property
     def ended(self) -> bool:
@@ -85,12 +88,12 @@ class Worker:
             self._process.stdin.flush()
 
     def kill(self) -> None:
-        """End the process and whatever it started."""
-        if not self.ended:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                self._process.kill()
+        """End the process and whatever it started, also where it has ended itself."""
+        kill([self])
+
+    def end(self) -> None:
+        """End the process alone."""
+        self._process.kill()  # does nothing where it has ended
         self._process.wait()
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -117,6 +120,15 @@ class Worker:
                 except Exception:  # the end of the stream, in the middle of a message or not
                     inbox.put((self, None))
                     return
+
+
+def kill(workers: Iterable[Worker]) -> None:
+    """End worker processes and whatever they started, also of those that have ended themselves."""
+    workers = list(workers)
+    for worker in workers:
+        worker.end()
+    if workers:
+        end_trees(worker.tree for worker in workers)
 
 
 def seats(device: Device, jobs: int) -> list[dict[str, str]]:

@@ -56,6 +56,11 @@ def resolve_trial(
     )
 
 
+def is_trained(model: str) -> bool:
+    """Whether a model is a network that is trained; the synthetic one's curves come from a formula."""
+    return model != models.SYNTHETIC
+
+
 def _only(params: Mapping[str, Scalar], names: tuple[str, ...]) -> dict[str, Scalar]:
     return {name: params[name] for name in names if name in params}
 

@@ -12,12 +12,12 @@ from typing import Any
 
 from normsweep.parts.registry import Registry
 
-__all__ = ["OWN", "SIMULATED", "register", "registry"]
+__all__ = ["OWN", "SYNTHETIC", "register", "registry"]
 
 registry = Registry("model")
 register = registry.register
 
-SIMULATED = "synthetic"
+SYNTHETIC = "synthetic"
 """The one model that is not trained: its learning curves are drawn from a formula."""
 OWN = "own"
 """A network that Python code hands over; a study knows it as `own@` and its configuration's digest."""
@@ -62,7 +62,7 @@ def mlp(input_shape: tuple[int, ...], classes: int, *, units: int = 128, layers:
     )
 
 
-@register(SIMULATED)
+@register(SYNTHETIC)
 def synthetic(
     input_shape: tuple[int, ...],
     classes: int,

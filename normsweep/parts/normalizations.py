@@ -1,7 +1,7 @@
 """Normalization schemes: each fits itself to the training split and returns built-in Keras layers.
 
 A scheme takes the training images as stored, (n, height, width, channels) of any numeric dtype, or
-a table (n, features), and returns the layers that follow a cast to float32. The layers become the front
+a table (n, features), and returns the layers that follow a cast to float32. The layers become the preprocessing
 of the saved model, which therefore takes raw pixels and loads without normsweep. A zero scale counts
 as 1. Features of a table have each their own unit: what is taken over all pixels of images is taken
 over each feature by itself.

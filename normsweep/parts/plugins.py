@@ -15,6 +15,7 @@ import pickle
 import re
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -23,6 +24,7 @@ from types import ModuleType
 from normsweep.errors import SweepError
 from normsweep.parts.registry import Part, Registry
 from normsweep.sweep.problems import Problem, shown
+from normsweep.text import reason
 
 __all__ = ["GROUP", "installed_plugins", "packed", "plugin_problems", "unpack"]
 
@@ -36,6 +38,10 @@ MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 LONGEST = 200
 
 
+PACKING = threading.Lock()
+"""Held while modules are marked for being pickled whole: the marks are the whole process's."""
+
+
 Registries = Sequence[Registry]
 
 
@@ -45,6 +51,9 @@ LEGAL = "the names of modules, as my_module or my_package.parts"
 LEGAL_PLACE = (
     "legal: a module in the sweep's folder, in the current one, or installed with this Python"
 )
+
+
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
 OWN_NAME = "legal: a name that no other module has"
@@ -92,12 +101,24 @@ def installed_plugins(registries: Registries) -> None:
         raise SweepError(problems)
 
 
+@contextlib.contextmanager
+def _quiet_tensorflow() -> Iterator[None]:
+    """TensorFlow, which many plug-ins import, says here as little as in workers."""
+    before = os.environ.get(LOG_LEVEL)
+    os.environ.setdefault(LOG_LEVEL, "3")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[LOG_LEVEL]
+
+
 def _imported(name: str, registries: Registries) -> str:
     """Import a module that is to register parts; what is wrong with it, or nothing."""
     before = _count(registries)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as in workers: many import TensorFlow
     try:
-        importlib.import_module(name)
+        with _quiet_tensorflow():
+            importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or f"{name}.".startswith(f"{error.name}."):
             return f"is not there; {LEGAL_PLACE}"
@@ -119,8 +140,8 @@ def _imported(name: str, registries: Registries) -> str:
 
 
 def _failed(error: BaseException) -> str:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return f"fails on import: {reason}; legal: a module that can be imported, with names of its own"
+    why = reason(error, kind=True)
+    return f"fails on import: {why}; legal: a module that can be imported, with names of its own"
 
 
 def _shadowed(name: str, places: Sequence[str]) -> str:
@@ -176,7 +197,7 @@ def unpack(content: bytes, registries: Sequence[Registry]) -> None:
             by_kind[kind].register(name, details)(function)
         except Exception as error:
             raise SweepError(
-                f"{kind} {shown(name)}: cannot be had where trials run: {_reason(error)}; legal: a "
+                f"{kind} {shown(name)}: cannot be had where trials run: {reason(error, kind=True)}; legal: a "
                 "part whose packages are installed there too"
             ) from None
 
@@ -188,7 +209,7 @@ def _packed(kind: str, part: Part) -> bytes:
         return cloudpickle.dumps((part.function, part.details))
     except Exception as error:
         raise SweepError(
-            f"{kind} {shown(part.name)}: cannot be sent to another process: {_reason(error)}; legal: a "
+            f"{kind} {shown(part.name)}: cannot be sent to another process: {reason(error, kind=True)}; legal: a "
             "function that holds no open file, lock or the like, or the executor inline"
         ) from None
 
@@ -198,15 +219,16 @@ def _whole(modules: Sequence[ModuleType]) -> Iterator[None]:
     """Have what these modules define pickled itself, and not by its name."""
     import cloudpickle
 
-    known = cloudpickle.list_registry_pickle_by_value()
-    added = [module for module in modules if module.__name__ not in known]
-    for module in added:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
+    with PACKING:
+        known = cloudpickle.list_registry_pickle_by_value()
+        added = [module for module in modules if module.__name__ not in known]
         for module in added:
-            cloudpickle.unregister_pickle_by_value(module)
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in added:
+                cloudpickle.unregister_pickle_by_value(module)
 
 
 def _local_modules() -> list[ModuleType]:
@@ -235,7 +257,3 @@ def _installed(root: Path) -> bool:
     named = root.name in ("site-packages", "dist-packages")
     of_python = any(folder in python for folder in (root.resolve(), *root.resolve().parents))
     return named or of_python or any(root.glob("*.dist-info"))
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

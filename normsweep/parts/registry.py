@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 __all__ = ["NameTaken", "Part", "Registry"]
@@ -62,6 +64,8 @@ class Registry:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._parts: dict[str, Part] = {}
+        # Each thread has its own: two studies at once may lend different functions by one name.
+        self._lent: ContextVar[Mapping[str, Part]] = ContextVar(kind, default=MappingProxyType({}))
 
     def register(self, name: str, details: Any = None) -> Callable[[F], F]:
         """A decorator that makes a function known as `name`, with what its kind knows of it beside.
@@ -74,7 +78,7 @@ class Registry:
         """
 
         def decorate(function: F) -> F:
-            known = self._parts.get(name)
+            known = self._known.get(name)
             if known is not None and _place(known.function) != _place(function):
                 raise NameTaken(self.kind, known)
             self._parts[name] = Part(name, function, details)
@@ -84,29 +88,29 @@ class Registry:
 
     @contextmanager
     def lent(self, name: str, function: Callable[..., Any]) -> Iterator[None]:
-        """Know a function as `name` for a while."""
-        before = self._parts.get(name)
-        self._parts[name] = Part(name, function, own=True)
+        """Know a function as `name` for a while, in this thread alone."""
+        before = self._lent.set({**self._lent.get(), name: Part(name, function, own=True)})
         try:
             yield
         finally:
-            if before is None:
-                del self._parts[name]
-            else:
-                self._parts[name] = before
+            self._lent.reset(before)
 
     def __getitem__(self, name: str) -> Part:
-        return self._parts[name.partition("@")[0]]
+        return self._known[name.partition("@")[0]]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._parts
+        return name in self._known
 
     def __iter__(self) -> Iterator[Part]:
-        return iter(self._parts.values())
+        return iter(self._known.values())
 
     def options(self) -> Mapping[str, tuple[str, ...]]:
         """Each name with the options that it takes."""
-        return {name: part.options for name, part in self._parts.items()}
+        return {name: part.options for name, part in self._known.items()}
+
+    @property
+    def _known(self) -> Mapping[str, Part]:
+        return {**self._parts, **self._lent.get()}
 
 
 def _place(function: Callable[..., Any]) -> tuple[object, ...]:

@@ -4,46 +4,43 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.trials import scored
 from normsweep.parts.metrics import Metric
+from normsweep.sweep.study_record import Diagnosis, Stage
+from normsweep.sweep.trial import Result, Status, Trial
 from normsweep.text import counted, quoted
 
 __all__ = ["explanations"]
-
-Row = dict[str, Any]
 
 FAR = 3.0
 """Factor from which two sizes are told apart."""
 
 
-def explanations(evidence: Evidence) -> dict[str, str]:
+def explanations(found: Evidence) -> dict[str, str]:
     """One sentence on each thing that was measured, of the arm that is furthest from the reference.
 
     Keys are the topics `input`, `condition_number`, `loss`, `gradients`, `dead_units` and
     `learning_rates`; what was not measured is left out.
     """
-    stages = _rows(evidence.inputs)
-    start = {row["arm"]: row for row in stages if row["stage"] == "initialization"}
-    reference = evidence.declared.reference
-    found: dict[str, str] = {}
-    if reference in start:
-        found |= {
+    data, reference, diagnoses = found.record.data, found.reference, found.diagnoses
+    start = {arm: diagnosis.initialization for arm, diagnosis in diagnoses.items()}
+    said: dict[str, str] = {}
+    if reference in start and data is not None:
+        said |= {
             "input": _input(start, reference),
             "condition_number": _condition(start, reference),
-            "loss": _loss(start),
-            "gradients": _gradients(_rows(evidence.gradients), reference),
-            "dead_units": _dead(stages),
+            "loss": _loss(start, math.log(data.classes)),
+            "gradients": _gradients(start, reference),
+            "dead_units": _dead(diagnoses),
         }
-    found["learning_rates"] = _learning_rates(evidence)
-    return {topic: sentence for topic, sentence in found.items() if sentence}
+    said["learning_rates"] = _learning_rates(found)
+    return {topic: sentence for topic, sentence in said.items() if sentence}
 
 
-def _input(start: Mapping[str, Row], reference: str) -> str:
-    sizes = {arm: math.hypot(row["input_mean"], row["input_std"]) for arm, row in start.items()}
+def _input(start: Mapping[str, Stage], reference: str) -> str:
+    sizes = {arm: math.hypot(stage.input_mean, stage.input_std) for arm, stage in start.items()}
     arm, factor = _furthest(sizes, reference)
     if not arm:
         return ""
@@ -51,18 +48,18 @@ def _input(start: Mapping[str, Row], reference: str) -> str:
         return (
             "All arms feed the first layer values of about the same size, which explains nothing."
         )
-    row, other = start[arm], start[reference]
+    stage, other = start[arm], start[reference]
     more = "larger" if sizes[arm] > sizes[reference] else "smaller"
     return (
-        f"{quoted(arm)} feeds the first layer values with mean {row['input_mean']:.3g} and deviation "
-        f"{row['input_std']:.3g}; with {quoted(reference)} they are {other['input_mean']:.3g} and "
-        f"{other['input_std']:.3g}. They are {_times(factor)} {more}, and so is what the first layer "
+        f"{quoted(arm)} feeds the first layer values with mean {stage.input_mean:.3g} and deviation "
+        f"{stage.input_std:.3g}; with {quoted(reference)} they are {other.input_mean:.3g} and "
+        f"{other.input_std:.3g}. They are {_times(factor)} {more}, and so is what the first layer "
         "makes of them."
     )
 
 
-def _condition(start: Mapping[str, Row], reference: str) -> str:
-    numbers = {arm: row["condition_number"] for arm, row in start.items()}
+def _condition(start: Mapping[str, Stage], reference: str) -> str:
+    numbers = {arm: stage.condition_number for arm, stage in start.items()}
     arm, factor = _furthest(numbers, reference)
     if not arm:
         return ""
@@ -79,9 +76,8 @@ def _condition(start: Mapping[str, Row], reference: str) -> str:
     )
 
 
-def _loss(start: Mapping[str, Row]) -> str:
-    guess = next(iter(start.values()))["ln_classes"]
-    high = {arm: row["loss"] for arm, row in start.items() if not row["loss"] < 1.5 * guess}
+def _loss(start: Mapping[str, Stage], guess: float) -> str:
+    high = {arm: stage.loss for arm, stage in start.items() if not stage.loss < 1.5 * guess}
     if not high:
         return (
             f"Every arm starts near a loss of ln(classes) = {guess:.2f}, that of an honest guess, so "
@@ -98,9 +94,8 @@ def _loss(start: Mapping[str, Row]) -> str:
     )
 
 
-def _gradients(layers: Sequence[Row], reference: str) -> str:
-    first = [row for row in layers if row["stage"] == "initialization" and row["position"] == 0]
-    norms = {row["arm"]: row["norm"] for row in first}
+def _gradients(start: Mapping[str, Stage], reference: str) -> str:
+    norms = {arm: stage.gradients[0][1] for arm, stage in start.items() if stage.gradients}
     if reference not in norms:
         return ""
     arm, factor = _furthest(norms, reference)
@@ -116,44 +111,50 @@ def _gradients(layers: Sequence[Row], reference: str) -> str:
     )
 
 
-def _dead(stages: Sequence[Row]) -> str:
-    known = [row for row in stages if not math.isnan(row["dead_relus"])]
-    if not known:
+def _dead(diagnoses: Mapping[str, Diagnosis]) -> str:
+    begun = _dead_at("initialization", diagnoses)
+    if not begun:
         return ""
-    later = [row for row in known if row["stage"] != "initialization"]
-    begun = [row for row in known if row["stage"] == "initialization"]
-    shown = later if len(later) == len(begun) else begun  # a stage that all arms came to
-    worst, best = (pick(shown, key=lambda row: row["dead_relus"]) for pick in (max, min))
-    if worst["dead_relus"] - best["dead_relus"] < 0.1:
+    later = _dead_at("after epoch 1", diagnoses)
+    # The later stage where all arms came to it.
+    when, shown = ("after epoch 1", later) if len(later) == len(begun) else ("", begun)
+    worst, best = (pick(shown, key=lambda arm: shown[arm]) for pick in (max, min))
+    if shown[worst] - shown[best] < 0.1:
         return (
-            f"At most {worst['dead_relus']:.0%} of the ReLU units are dead in any arm, and about as "
+            f"At most {shown[worst]:.0%} of the ReLU units are dead in any arm, and about as "
             "many in all: they explain little."
         )
-    when = "at initialization" if worst["stage"] == "initialization" else worst["stage"]
     return (
-        f"With {quoted(worst['arm'])} {worst['dead_relus']:.0%} of the ReLU units are dead {when}, "
-        f"with {quoted(best['arm'])} {best['dead_relus']:.0%}: dead units learn nothing more."
+        f"With {quoted(worst)} {shown[worst]:.0%} of the ReLU units are dead "
+        f"{when or 'at initialization'}, "
+        f"with {quoted(best)} {shown[best]:.0%}: dead units learn nothing more."
     )
 
 
-def _learning_rates(evidence: Evidence) -> str:
-    trials = _rows(evidence.learning_rates)
-    of_arms = ([row for row in trials if row["arm"] == arm] for arm in evidence.arms)
-    return " ".join(_range(rows, evidence.declared.metric) for rows in of_arms if rows)
+def _dead_at(stage: str, diagnoses: Mapping[str, Diagnosis]) -> dict[str, float]:
+    """By arm, the share of dead units where it is known."""
+    stages = {arm: diagnosis.stages.get(stage) for arm, diagnosis in diagnoses.items()}
+    shares = {arm: found.dead_relus for arm, found in stages.items() if found is not None}
+    return {arm: share for arm, share in shares.items() if not math.isnan(share)}
 
 
-def _range(trials: Sequence[Row], by: Metric) -> str:
+def _learning_rates(found: Evidence) -> str:
+    trials = scored(found.record.searched)
+    of_arms = ([pair for pair in trials if pair[0].arm == arm] for arm in found.record.arms)
+    return " ".join(_range(pairs, found.metric) for pairs in of_arms if pairs)
+
+
+def _range(trials: Sequence[tuple[Trial, Result]], by: Metric) -> str:
     """The learning rates that came within a tenth of the arm's best."""
-    arm = quoted(trials[0]["arm"])
-    score = f"val_{by.name}"
-    best = by.sign * max(by.sign * row[score] for row in trials)
+    arm = quoted(trials[0][0].arm)
+    best = by.sign * max(by.sign * result.score for _, result in trials)
+    lost = [result.status is Status.DIVERGED for _, result in trials]
     worked = [
-        row["learning_rate"]
-        for row in trials
-        if not row["diverged"] and by.sign * row[score] >= by.sign * best - 0.1 * abs(best)
+        trial.learning_rate
+        for (trial, result), diverged in zip(trials, lost, strict=True)
+        if not diverged and by.sign * result.score >= by.sign * best - 0.1 * abs(best)
     ]
-    diverged = sum(row["diverged"] for row in trials)
-    tail = f"{diverged} of {counted(len(trials), 'trial')} diverged"
+    tail = f"{sum(lost)} of {counted(len(trials), 'trial')} diverged"
     if not worked:
         return f"{arm} trained with none of its learning rates ({tail})."
     rates = counted(len(worked), "learning rate")
@@ -186,7 +187,3 @@ def _furthest(values: Mapping[str, float], reference: str) -> tuple[str, float]:
 
 def _times(factor: float) -> str:
     return f"{factor:,.0f} times" if factor >= 10 else f"{factor:.2g} times"
-
-
-def _rows(table: pd.DataFrame) -> list[Row]:
-    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]

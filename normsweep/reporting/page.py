@@ -2,54 +2,210 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
+import pandas as pd
+
+from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.errors import StoreError, UserError
+from normsweep.reporting.answer import study_answer
+from normsweep.reporting.commands import Commands
+from normsweep.reporting.evidence_tables import (
+    configurations_table,
+    curves_table,
+    gradients_table,
+    inputs_table,
+    learning_rates_table,
+    progress_table,
+    speed_table,
+    tunability_table,
+    verdict_table,
+)
+from normsweep.reporting.explanations import explanations
 from normsweep.reporting.formats import render
 from normsweep.reporting.page_tables import arms_of, configurations_of, speed_of, trials_of
-from normsweep.reporting.verdict_rows import read_verdicts
-from normsweep.reporting.verdict_tables import verdict_tables
+from normsweep.reporting.tables import arms_table, best_table, trials_table
+from normsweep.reporting.verdict_text import verdict_tables
 from normsweep.reporting.words import PARTS, points
+from normsweep.sweep.study_record import DataFacts, StudyRecord
 from normsweep.text import counted, duration, opening, quoted
+from normsweep.urls import STORAGE
 
 if TYPE_CHECKING:
-    from normsweep.reporting.pictures import Picture
+    from normsweep.reporting.figures.gallery import Picture
 
-__all__ = ["ReportContent", "ReportData", "ReportFrames", "write_report"]
+__all__ = ["Facts", "report_tables", "write_report", "write_study_report"]
 
 TEMPLATES = Path(__file__).parent / "templates"
+STEP = 10
+"""Seeds to add where nobody knows how many are missing."""
 
 
-def write_report(content: ReportContent, folder: Path) -> Path:
+@dataclass(frozen=True)
+class Facts:
+    """What a page says beside the evidence."""
+
+    question: str
+    answer: str
+    """One sentence."""
+    data: DataFacts
+    held_out: int
+    """Images of the training set that trials are chosen by."""
+    machine: str
+    """Device, backend and precision of the latest trial."""
+    versions: Mapping[str, str]
+    """Of the packages there, by name."""
+    hours: float
+    """Of compute that went into the study."""
+    warnings: tuple[str, ...]
+    explanations: Mapping[str, str]
+    """By topic, a plain sentence."""
+    confirm_command: str
+    """The command that runs the confirmation, or adds seeds to it."""
+    commands: tuple[str, ...]
+    """The commands that reproduce the study."""
+
+
+def write_study_report(
+    record: StudyRecord, storage: str = STORAGE, folder: Path | None = None
+) -> Path:
+    """Write the report of a study; the page's path.
+
+    Args:
+        record: with its trials.
+        storage: address of Optuna's database, for the commands.
+        folder: `mlruns/reports/STUDY` where it is not given.
+
+    Raises:
+        StoreError: the study has no trial yet.
+        UserError: the folder cannot be written.
+    """
+    if not record.begun:
+        raise StoreError(
+            f"study {record.name}: has no trial yet; legal: a study that was run "
+            f"({Commands(record, storage).study()})"
+        )
+    folder = folder or Path("mlruns") / "reports" / record.name
+    try:
+        return write_report(evidence(record), folder, storage)
+    except OSError as error:
+        raise UserError(f"--output: cannot write {folder}: {error.strerror}") from None
+
+
+def write_report(found: Evidence, folder: Path, storage: str = STORAGE) -> Path:
     """Write `index.html`, `figures/` (PNG and SVG) and `tables/` (CSV) into the folder.
 
-    Returns the page's path. Frames that are empty are left out, and the page says so.
+    Returns the page's path. What is not known yet is left out, and the page says so. `storage` is
+    the address of Optuna's database, for the commands. Raises OSError where the folder cannot be written.
     """
-    from normsweep.reporting.pictures import draw_pictures  # matplotlib, only where it is needed
+    from normsweep.reporting.figures.gallery import draw_pictures  # matplotlib, only if needed
 
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = draw_pictures(content, folder / "figures")
-    tables = _write_tables(content.frames, folder / "tables")
+    pictures = draw_pictures(found, folder / "figures")
+    tables = report_tables(found)
+    _write_tables(tables, folder / "tables")
     page = folder / "index.html"
-    page.write_text(_html(content, pictures, tables), encoding="utf-8")
+    page.write_text(_html(found, _facts(found, storage), pictures, tables), encoding="utf-8")
     return page
 
 
-def _write_tables(frames: ReportFrames, folder: Path) -> list[str]:
-    """The names of the tables that were written: those with rows."""
+def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
+    """The tables that lie beside a page, by name; those without rows are left out."""
+    record, by = found.record, found.metric
+    searched, classes = record.searched, record.data.classes if record.data else 0
+    tables = {
+        "curves": curves_table(found.curves, by),
+        "verdicts": verdict_table(found.verdicts, by),
+        "learning_rates": learning_rates_table(searched),
+        "tunability": tunability_table(found.tuning),
+        "inputs": inputs_table(record.diagnoses, record.arms, classes),
+        "gradients": gradients_table(record.diagnoses, record.arms),
+        "progress": progress_table(searched),
+        "configurations": configurations_table(found.analysis.configurations),
+        "speed": speed_table(found.speeds),
+        "best": best_table(searched, record.arms, same=record.same),
+        "arms": arms_table(found.arms, record.same),
+        "trials": trials_table(record.trials, record.same),
+    }
+    return {name: table for name, table in tables.items() if not table.empty}
+
+
+def _write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name in (field.name for field in fields(frames)):
-        frame = getattr(frames, name)
-        if not frame.empty:
-            (folder / f"{name}.csv").write_bytes(render(frame, "csv"))
-            written.append(name)
-    return written
+    for name, table in tables.items():
+        (folder / f"{name}.csv").write_bytes(render(table, "csv"))
 
 
-def _html(content: ReportContent, pictures: dict[str, Picture], tables: list[str]) -> str:
+def _facts(found: Evidence, storage: str) -> Facts:
+    record, sweep = found.record, found.record.sweep
+    assert record.data is not None
+    machine, commands = _machine(record), Commands(record, storage)
+    seconds = sum(r.result.seconds for r in record.trials if r.result is not None)
+    asked = sweep.question or f"Does every {sweep.compare} do as well as the reference?"
+    images = record.data.train_images * sweep.data.validation_split
+    return Facts(
+        question=asked,
+        answer=study_answer(found),
+        data=record.data,
+        held_out=math.ceil(images - 1e-9),  # as scikit-learn does
+        machine=_machine_words(record, machine),
+        versions={
+            key.removesuffix("_version"): version
+            for key, version in machine.items()
+            if key.endswith("_version")
+        },
+        hours=seconds / 3600,
+        warnings=(*found.warnings, *_unfinished(found)),
+        explanations=explanations(found),
+        confirm_command=_confirm_command(found, commands),
+        commands=commands.reproduce(),
+    )
+
+
+def _machine(record: StudyRecord) -> Mapping[str, str]:
+    """Where the latest trial ran."""
+    known = [r.result.machine for r in record.trials if r.result is not None and r.result.machine]
+    return known[-1] if known else {}
+
+
+def _machine_words(record: StudyRecord, machine: Mapping[str, str]) -> str:
+    device, name = machine.get("device", ""), machine.get("backend", "")
+    backend = f"{name} {machine.get(f'{name}_version', '')}".strip()
+    precision = record.trials[0].trial.precision if device or backend else ""
+    return ", ".join(filter(None, (device, backend, precision)))
+
+
+def _unfinished(found: Evidence) -> list[str]:
+    """What of the confirmation is not in an analysis yet."""
+    analysed = {number for c in found.analysis.configurations for number in c.runs}
+    ended = [r for r in found.record.confirmed if r.result is not None and r.result.status.scored]
+    new = [r for r in ended if r.trial.number not in analysed]
+    if not new:
+        return []
+    return [
+        f"the confirmation goes on: {len(new)} of its runs are not in this verdict, which comes "
+        "with the last of them"
+    ]
+
+
+def _confirm_command(found: Evidence, commands: Commands) -> str:
+    """The command that gives a verdict, or a more certain one."""
+    if not found.record.analyses:
+        return commands.confirm()
+    known = [v.further_seeds for v in found.primary if v.further_seeds is not None]
+    return commands.confirm(found.analysis.seeds + max(known, default=STEP))
+
+
+def _html(
+    found: Evidence,
+    facts: Facts,
+    pictures: dict[str, Picture],
+    tables: Mapping[str, pd.DataFrame],
+) -> str:
     import jinja2
 
     environment = jinja2.Environment(
@@ -62,23 +218,23 @@ def _html(content: ReportContent, pictures: dict[str, Picture], tables: list[str
     environment.filters.update(counted=counted, points=points, quoted=quoted, duration=duration)
     environment.filters["breakable"] = _breakable
     environment.filters["opening"] = opening
-    rows = read_verdicts(content.frames.verdicts)
-    parts = {
-        part: verdict_tables(rows, part, content.confirm_command, content.seeds_done)
-        for part in PARTS
-    }
     return environment.get_template("report.html").render(
-        content=content,
+        evidence=found,
+        record=found.record,
+        sweep=found.record.sweep,
+        facts=facts,
         headings=PARTS,
-        rows=rows,
-        verdicts=parts,
+        verdicts={
+            part: verdict_tables(found.verdicts, part, facts.confirm_command, found.analysis.seeds)
+            for part in PARTS
+        },
         pictures=pictures,
         hero=_hero(pictures),
-        configurations=configurations_of(content),
-        speed=speed_of(content),
-        arms=arms_of(content),
-        trials=trials_of(content),
-        tables=tables,
+        configurations=configurations_of(tables.get("configurations"), found),
+        speed=speed_of(tables.get("speed"), found),
+        arms=arms_of(tables.get("arms"), found.metric),
+        trials=trials_of(tables.get("trials"), found.metric),
+        tables=list(tables),
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from normsweep.analysis.evidence import Evidence
 from normsweep.parts.metrics import Metric
-from normsweep.reporting.content import ReportContent
 from normsweep.reporting.words import percent, settings_words
+from normsweep.sweep.study_record import TUNED_SHORT
 from normsweep.text import counted, duration
 
 __all__ = ["PageTable", "arms_of", "configurations_of", "speed_of", "trials_of"]
@@ -29,10 +30,9 @@ class PageTable:
     kinds: tuple[str, ...]
 
 
-def configurations_of(content: ReportContent) -> PageTable | None:
+def configurations_of(frame: pd.DataFrame | None, found: Evidence) -> PageTable | None:
     """What each arm was trained with in the confirmation."""
-    frame = _named(content.frames.configurations, content)
-    shown = {"optimizer", "learning_rate", "epochs", content.compare}
+    shown = {"optimizer", "learning_rate", "epochs", found.record.sweep.compare}
     columns: dict[str, tuple[str, Cell]] = {
         "arm": ("Arm", _text),
         "configuration": ("Settings", _text),
@@ -43,13 +43,13 @@ def configurations_of(content: ReportContent) -> PageTable | None:
         "trials": ("Out of trials", lambda value: _whole(value or None)),
         "trial": ("Trial", _whole),
     }
-    return _table(frame, columns, "What each arm was trained with in the confirmation")
+    caption = "What each arm was trained with in the confirmation"
+    return _table(_named(frame, found), columns, caption)
 
 
-def speed_of(content: ReportContent) -> PageTable | None:
+def speed_of(frame: pd.DataFrame | None, found: Evidence) -> PageTable | None:
     """What it takes to reach the reference: epochs, seconds, tuning."""
-    frame = _named(content.frames.speed, content)
-    longest = content.longest_epochs
+    longest, epochs = found.longest, found.record.sweep.confirm.baseline.epochs
     never = f"not within {counted(longest, 'epoch')}" if longest else "not reached"
     columns: dict[str, tuple[str, Cell]] = {
         "arm": ("Arm", _text),
@@ -59,18 +59,15 @@ def speed_of(content: ReportContent) -> PageTable | None:
         "tuning_epochs": ("Epochs of tuning before", lambda value: _whole(value) or "–"),
         "tuning_seconds": ("Time of tuning before", lambda value: _time(value) or "–"),
     }
-    epochs = content.baseline_epochs
-    when = f" after {counted(epochs, 'epoch')}" if epochs else ""
     caption = (
-        f"What it takes to first reach the level that {content.reference} has with the baseline "
-        f"settings{when}: means over the seeds, no test"
+        f"What it takes to first reach the level that {found.reference} has with the baseline "
+        f"settings after {counted(epochs, 'epoch')}: means over the seeds, no test"
     )
-    return _table(frame, columns, caption)
+    return _table(_named(frame, found), columns, caption)
 
 
-def arms_of(content: ReportContent) -> PageTable | None:
+def arms_of(frame: pd.DataFrame | None, by: Metric) -> PageTable | None:
     """How each arm's trials ended."""
-    by = content.metric
     columns: dict[str, tuple[str, Cell]] = {
         "arm": ("Arm", _text),
         "trials": ("Trials", _whole),
@@ -82,12 +79,11 @@ def arms_of(content: ReportContent) -> PageTable | None:
         f"median_val_{by.name}": ("Median", _value_of(by)),
         "seconds": ("Compute", _time),
     }
-    return _table(content.frames.arms, columns, "The trials of each arm")
+    return _table(frame, columns, "The trials of each arm")
 
 
-def trials_of(content: ReportContent) -> PageTable | None:
+def trials_of(frame: pd.DataFrame | None, by: Metric) -> PageTable | None:
     """All trials, without what identifies them for machines."""
-    by = content.metric
     columns: dict[str, tuple[str, Cell]] = {
         "trial": ("Trial", _whole),
         "phase": ("Phase", _text),
@@ -100,19 +96,16 @@ def trials_of(content: ReportContent) -> PageTable | None:
         f"val_{by.name}": (f"Validation {by.label}", _value_of(by)),
         "seconds": ("Time", _time),
     }
-    return _table(content.frames.trials, columns, "All trials")
+    return _table(frame, columns, "All trials")
 
 
-def _named(frame: pd.DataFrame, content: ReportContent) -> pd.DataFrame:
+def _named(frame: pd.DataFrame | None, found: Evidence) -> pd.DataFrame | None:
     """The frame with its configurations in words, one that says the same as another left out."""
-    if frame.empty:
-        return frame
-    same = content.baseline_epochs is not None and content.baseline_epochs == content.longest_epochs
-    kept = frame[frame["configuration"] != "tuned_short"] if same else frame
-    words = [
-        settings_words(str(name), content.baseline_epochs, content.longest_epochs)
-        for name in kept["configuration"]
-    ]
+    if frame is None:
+        return None
+    short, longest = found.record.sweep.confirm.baseline.epochs, found.longest
+    kept = frame[frame["configuration"] != TUNED_SHORT] if short == longest else frame
+    words = [settings_words(str(name), short, longest) for name in kept["configuration"]]
     return kept.assign(configuration=words)
 
 
@@ -123,10 +116,10 @@ def _others(text: str, shown: Container[str]) -> str:
 
 
 def _table(
-    frame: pd.DataFrame, columns: dict[str, tuple[str, Cell]], caption: str
+    frame: pd.DataFrame | None, columns: dict[str, tuple[str, Cell]], caption: str
 ) -> PageTable | None:
     """The columns that the frame has; those without any text are left out."""
-    if frame.empty:
+    if frame is None:
         return None
     cells: dict[str, list[str]] = {}
     for name, (head, cell) in columns.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
-from normsweep.reporting.verdict_rows import VerdictRow
 from normsweep.text import counted, quoted
 
 __all__ = [
@@ -143,15 +143,15 @@ def unit_of_gaps(by: Metric) -> str:
     return unit if by.sign > 0 else f"{unit} (lower is better)"
 
 
-def epoch_words(row: VerdictRow) -> str:
+def epoch_words(verdict: Verdict) -> str:
     """When the arm caught up, in a few words; a divergence qualifies it."""
-    if row.undecided:
+    if verdict.undecided:
         return "not enough evidence"
-    if not row.catches_up:
-        return f"not within {counted(row.horizon, 'epoch')}"
-    if row.diverged or row.reference_diverged:
-        return f"epoch {row.epoch} where it trains"
-    return f"from epoch {row.epoch}"
+    if verdict.falls_short:
+        return f"not within {counted(verdict.horizon, 'epoch')}"
+    if any(verdict.diverged):
+        return f"epoch {verdict.epoch} where it trains"
+    return f"from epoch {verdict.epoch}"
 
 
 def settings_words(configuration: str, baseline_epochs: int | None, longest: int | None) -> str:

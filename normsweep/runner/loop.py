@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
-from normsweep.analysis.tables import best_of_arms
+from normsweep.analysis.trials import best_of_arms
 from normsweep.console.display import Display
 from normsweep.errors import Interrupted, NormsweepError, StudyStopped
 from normsweep.executors.protocol import Event, Executor
@@ -21,8 +21,8 @@ from normsweep.store.locks import StudyLock
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import masked, printable
-from normsweep.training.engine import Engine, Finished
-from normsweep.training.snapshot import Keep, ModelState, Snapshot
+from normsweep.training.engine import Finished, identity
+from normsweep.training.snapshot import CheckpointPolicy, ModelState, Snapshot
 
 __all__ = ["run_phase"]
 
@@ -62,7 +62,7 @@ def run_phase(
         Interrupted: the study was asked to stop; what ran is recorded as interrupted.
         StudyStopped: ten trials in a row failed in the same way.
     """
-    loop = _Loop(phase, executor, delivery, checkpoints, display, where)
+    loop = _Loop(phase, executor, delivery, checkpoints, display, signals, where)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:
@@ -92,10 +92,11 @@ class _Loop:
         delivery: TrialLogger,
         checkpoints: Checkpoints,
         display: Display,
+        signals: Signals,
         where: Result,
     ) -> None:
         self._phase, self._executor, self._delivery = phase, executor, delivery
-        self._where = where
+        self._signals, self._where = signals, where
         self._checkpoints, self._display = checkpoints, display
         self.running: dict[int, Trial] = {}
         self._starts: dict[int, Snapshot] = {}
@@ -126,7 +127,7 @@ class _Loop:
         start = None if slow else self._checkpoints.start(trial)
         if start is not None:
             self._starts[trial.number] = start
-        self._executor.submit(trial, self._keep_of(trial), start)
+        self._executor.submit(trial, self._policy(trial), start)
         return True
 
     def handle(self, events: list[Event]) -> None:
@@ -197,15 +198,15 @@ class _Loop:
         self._display.finished(record)
         self._count_failures(event.result)
 
-    def _keep_of(self, trial: Trial) -> Keep:
+    def _policy(self, trial: Trial) -> CheckpointPolicy:
         """The states of a trial that are worth having."""
         if not self._checkpoints.wanted:
-            return Keep()
+            return CheckpointPolicy()
         if self._phase.extendable:
-            return Keep(-math.inf, self._phase.budgets(trial), self._checkpoints.every)
+            return CheckpointPolicy(-math.inf, self._phase.budgets(trial), self._checkpoints.every)
         best, sign = self._best.get(trial.arm), metric(trial.metric).sign
         least = sign * best.result.score if best and best.result else -math.inf
-        return Keep(least, every=self._checkpoints.every)
+        return CheckpointPolicy(least, every=self._checkpoints.every)
 
     def _keep(self, record: TrialRecord, state: ModelState | None) -> None:
         """Keep a last state; where it is there for the arm's best alone, in the place of the one before."""
@@ -246,7 +247,8 @@ class _Loop:
     def _identity(self, trial: Trial) -> Mapping[str, str]:
         """What the trial's bits would depend on; nothing where that cannot be told: it is trained."""
         try:
-            return self._executor.call(Engine.identity, trial)
+            with self._signals.waiting():
+                return self._executor.call(identity, trial)
         except NormsweepError:
             return {}
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from normsweep.errors import StoreError
 from normsweep.executors.processes import Processes
-from normsweep.parts import datasets, models
-from normsweep.parts.catalog import carried_parts
+from normsweep.executors.protocol import WorkerOptions
+from normsweep.parts import datasets
+from normsweep.parts.catalog import carried_parts, is_trained
 from normsweep.runner.interrupts import Signals
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
@@ -87,8 +88,10 @@ def rerun(
     )
     place = device or ("cpu" if machine.get("device", "").startswith("CPU") else "auto")
     with Signals() as signals, _data(study, trial, root, data_dir) as folder:
-        warm = trial.model != models.SIMULATED
-        executor = Processes(folder.absolute(), place, threads, warm=warm, parts=carried_parts())
+        trained, parts = is_trained(trial.model), carried_parts()
+        executor = Processes(
+            WorkerOptions(folder.absolute(), place, threads, trained=trained, parts=parts)
+        )
         try:
             executor.submit(trial)
             return Rerun(record.result, _result(executor, signals, say))

@@ -33,6 +33,7 @@ from normsweep.sweep.study_record import (
     TrialRecord,
 )
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
+from normsweep.text import reason
 
 __all__ = [
     "ARM",
@@ -107,9 +108,9 @@ def readable(study: str) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        why = reason(error, kind=True, most=100)
         raise StoreError(
-            f"study {study}: its record cannot be read ({reason}); legal: a study that normsweep "
+            f"study {study}: its record cannot be read ({why}); legal: a study that normsweep "
             "made, in the version that made it"
         ) from None
 

@@ -34,7 +34,7 @@ from normsweep.sweep.problems import shown
 from normsweep.sweep.recorded import GROWING, changes, to_plain
 from normsweep.sweep.schema import Sweep, is_name
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
-from normsweep.text import masked
+from normsweep.text import masked, reason
 from normsweep.urls import check_address, parsed_url, sqlite_file
 
 __all__ = [
@@ -88,8 +88,8 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
             _refuse_others(url, tables)
             storage = kind(url, engine_kwargs=options, skip_table_creation=not create)
     except (OptunaError, SQLAlchemyError, ImportError, RuntimeError) as error:
-        reason = masked(" ".join(str(error.__cause__ or error).split()), url)[:200]
-        raise StoreError(f"--storage: cannot open {masked(url)}: {reason}") from None
+        why = reason(error.__cause__ or error, url)
+        raise StoreError(f"--storage: cannot open {masked(url)}: {why}") from None
     if file is None:
         event.listen(storage.engine, "do_connect", _patiently)
     return storage

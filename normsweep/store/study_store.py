@@ -35,7 +35,7 @@ from normsweep.sweep.study_record import (
     StudyRecord,
     TrialRecord,
 )
-from normsweep.text import masked
+from normsweep.text import reason
 
 __all__ = ["Archive", "on_record", "repair"]
 
@@ -113,9 +113,9 @@ def on_record(method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
         except (OptunaError, SQLAlchemyError) as error:
             cause = error.__cause__ or error  # Optuna's own message says nothing of it
-            reason = masked(" ".join(f"{type(cause).__name__}: {cause}".split()))[:400]
+            why = reason(cause, kind=True)
             raise StudyStopped(
-                f"the record (--storage) cannot be written: {reason}; mend that, and run the same "
+                f"the record (--storage) cannot be written: {why}; mend that, and run the same "
                 "command again"
             ) from error
 

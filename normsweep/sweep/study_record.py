@@ -164,6 +164,12 @@ class Diagnosis:
     initialization: Stage
     after_epoch_1: Stage | None
 
+    @property
+    def stages(self) -> dict[str, Stage]:
+        """Those that there are, by name, the earlier one first."""
+        known = {"initialization": self.initialization, "after epoch 1": self.after_epoch_1}
+        return {name: stage for name, stage in known.items() if stage is not None}
+
     def to_plain(self) -> dict[str, Any]:
         """As values that JSON holds, non-finite numbers as strings; `from_plain` gives it back."""
         return _finite(asdict(self))
@@ -241,6 +247,11 @@ class StudyRecord:
     def confirmed(self) -> tuple[TrialRecord, ...]:
         """The confirmation's trials."""
         return tuple(r for r in self.trials if r.trial.phase == CONFIRM)
+
+    @property
+    def scored(self) -> bool:
+        """Whether a trial of the search has a score."""
+        return any(r.result is not None and r.result.status.scored for r in self.searched)
 
 
 def _finite(value: Any) -> Any:

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from normsweep.errors import StoreError
 from normsweep.store.locks import lock_database
-from normsweep.text import masked
+from normsweep.text import masked, reason
 from normsweep.tracking.settings import mlflow_settings
 from normsweep.urls import check_address, parsed_url, placed, sqlite_file
 
@@ -41,8 +41,8 @@ def opened(uri: str) -> MlflowClient:
         client = MlflowClient(tracking_uri=placed(uri))
         client.search_experiments(max_results=1)
     except Exception as error:
-        reason = failure(error, uri)
-        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {reason}") from None
+        why = failure(error, uri)
+        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {why}") from None
     return client
 
 
@@ -85,14 +85,10 @@ def _opening(uri: str) -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:
-        reason = failure(error, uri)
-        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {reason}") from None
+        why = failure(error, uri)
+        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {why}") from None
 
 
 def failure(error: Exception, uri: str) -> str:
     """What MLflow raised, in a line without passwords; with its kind, where that is no error of MLflow's."""
-    text = " ".join(str(error).split())
-    told = (
-        text if isinstance(error, MlflowException) and text else f"{type(error).__name__}: {text}"
-    )
-    return masked(told, uri)[:300]
+    return reason(error, uri, kind=not isinstance(error, MlflowException))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,15 +16,13 @@ from mlflow.exceptions import MlflowException
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Trial
 from normsweep.tracking.settings import mlflow_settings
-from normsweep.training.engine import Engine
+from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preprocessing import split
 from normsweep.training.snapshot import ModelState
 
 __all__ = [
     "OWNER",
     "SavedModel",
-    "aliases",
-    "model_uri",
     "register",
     "registered_as_ours",
     "save_model",
@@ -44,41 +41,6 @@ STORAGE = "normsweep.storage_id"
 
 
 ARM, MODEL = "normsweep.arm", "normsweep.model_id"
-
-
-ILLEGAL = re.compile(r"[^A-Za-z0-9_-]+")
-
-
-RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
-
-
-LONGEST = 200
-
-
-def aliases(arms: Iterable[str]) -> dict[str, str]:
-    """Each arm's alias: its name, with `-` for what an alias may not hold.
-
-    A name that MLflow keeps for itself (`latest`, `v1`) gets `arm-` before it, one that another
-    arm has already a number after it.
-    """
-    made: dict[str, str] = {}
-    taken: set[str] = set()
-    for arm in arms:
-        name = ILLEGAL.sub("-", arm)[:LONGEST]
-        if not name.strip("-") or RESERVED.fullmatch(name):
-            name = f"arm-{name.strip('-')}".rstrip("-")
-        alias, number = name, 1
-        while alias.casefold() in taken:  # some databases tell no case apart
-            number += 1
-            alias = f"{name}-{number}"
-        taken.add(alias.casefold())
-        made[arm] = alias
-    return made
-
-
-def model_uri(study: str, alias: str) -> str:
-    """What `mlflow.pyfunc.load_model` takes for an arm's best model."""
-    return f"models:/{study}@{alias}"
 
 
 def registered_as_ours(client: MlflowClient, study: str, study_id: str) -> bool | None:
@@ -162,7 +124,7 @@ class SavedModel:
 
 
 @mlflow_settings()
-def save_model(engine: Engine, trial: Trial, state: ModelState) -> SavedModel:
+def save_model(engine: KerasEngine, trial: Trial, state: ModelState) -> SavedModel:
     """The trained network, its normalization in front, with signature and input example.
 
     The model is made of Keras's own layers and takes images as the dataset has them, in their

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import time
+from collections.abc import Sequence
 
 from mlflow.entities import (
     Dataset,
@@ -16,6 +18,7 @@ from mlflow.entities import (
     RunTag,
 )
 
+from normsweep.analysis.verdicts import Verdict
 from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import CONFIRM, Epoch, Result, Trial
 
@@ -27,6 +30,7 @@ __all__ = [
     "params",
     "run_name",
     "trial_tags",
+    "verdict_metrics",
 ]
 
 
@@ -126,6 +130,11 @@ def final_metrics(record: TrialRecord) -> list[Metric]:
     if math.isfinite(result.score):
         values[f"final/val_{metric}"] = result.score
     return metrics(values, 0)
+
+
+def verdict_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """The gaps of one question, by arm, under names that MLflow takes."""
+    return {f"gap/{re.sub(r'[^A-Za-z0-9_. -]', '_', v.arm)}": v.gap.value for v in verdicts}
 
 
 def metrics(values: dict[str, float], step: int) -> list[Metric]:

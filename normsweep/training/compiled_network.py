@@ -1,7 +1,7 @@
-"""Cores: one compiled network per architecture and optimizer, reset between trials.
+"""One compiled model per architecture and optimizer, reset between trials.
 
 A fresh model for every trial would cost a second of tracing and about 10 MB that are never
-given back; a core that is put back to its first state gives the same bits as a fresh one.
+given back; a model that is put back to its first state gives the same bits as a fresh one.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 
 from normsweep.parts import models, optimizers
 from normsweep.sweep.trial import Trial
-from normsweep.training.preprocessing import Inputs, fit_front
+from normsweep.training.preprocessing import Inputs, fit_preprocessing
 from normsweep.training.reproducibility import config_digest, gpus, precision, seeded
 
 __all__ = [
-    "Core",
+    "CompiledModel",
     "assemble",
-    "build_core",
     "build_network",
-    "core_key",
+    "compile_key",
+    "compile_model",
     "initial_weights",
     "model_digest",
 ]
@@ -32,8 +32,8 @@ Weights = tuple[np.ndarray[Any, Any], ...]
 
 
 @dataclass(frozen=True)
-class Core:
-    """A compiled Keras model and the optimizer's variables as they were just built."""
+class CompiledModel:
+    """A Keras model, compiled, and the optimizer's variables as they were just built."""
 
     model: Any
     blank_optimizer: Weights
@@ -56,14 +56,14 @@ class Core:
             getattr(optimizer, f"{name}_setting").assign(value)
 
 
-def core_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
-    """What trials must share, beside the shape of their images, to share a core.
+def compile_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
+    """What trials must share, beside the shape of their images, to share a compiled model.
 
-    A front that learns is a part of it, with what it was fitted to: the seed's training split.
+    Preprocessing that learns is a part of it, with what it was fitted to: the seed's training split.
     """
     settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
     options = {k: v for k, v in trial.optimizer_options.items() if k not in settings}
-    split = (trial.data, trial.seed) if not inputs.front.fixed else ()
+    split = (trial.data, trial.seed) if not inputs.preprocessing.fixed else ()
     return (
         trial.model,
         json.dumps(dict(trial.model_options), sort_keys=True),
@@ -71,13 +71,13 @@ def core_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
         json.dumps(options, sort_keys=True),
         tuple(settings),
         trial.precision,
-        "" if inputs.front.fixed else inputs.normalization,
+        "" if inputs.preprocessing.fixed else inputs.normalization,
         *split,
     )
 
 
-def build_core(trial: Trial, inputs: Inputs) -> Core:
-    """Build and compile the network of a trial; a front that learns becomes a part of it."""
+def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
+    """Build and compile the network of a trial; preprocessing that learns becomes a part of it."""
     model = assemble(trial, inputs)
     optimizer = optimizers.registry[trial.optimizer].function(
         trial.learning_rate, **trial.optimizer_options
@@ -92,7 +92,7 @@ def build_core(trial: Trial, inputs: Inputs) -> Core:
     # In float16 Keras has put the optimizer into one that scales the loss.
     model.optimizer.build(model.trainable_variables)
     blank = tuple(np.array(variable) for variable in model.optimizer.variables)
-    return Core(model, blank, model_digest(model), _optimizer_digest(trial, optimizer))
+    return CompiledModel(model, blank, model_digest(model), _optimizer_digest(trial, optimizer))
 
 
 def initial_weights(trial: Trial, inputs: Inputs) -> Weights:
@@ -115,16 +115,16 @@ def build_network(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
 
 
 def assemble(trial: Trial, inputs: Inputs) -> Any:
-    """The network of a trial, not compiled, behind its front where that learns."""
+    """The network of a trial, not compiled, behind its preprocessing where that learns."""
     import keras
 
     network = build_network(trial, inputs.shape, inputs.classes)
-    if inputs.front.fixed:
+    if inputs.preprocessing.fixed:
         return network
-    front = fit_front(trial.normalization, inputs.split.x_train)
+    preprocessing = fit_preprocessing(trial.normalization, inputs.split.x_train)
     raw = keras.Input(inputs.shape, dtype=inputs.dtype)
     with precision(trial.precision):  # Keras scales the loss by the policy of the whole
-        return keras.Model(raw, network(front.attach(raw)))
+        return keras.Model(raw, network(preprocessing.attach(raw)))
 
 
 def _optimizer_digest(trial: Trial, optimizer: Any) -> str:

@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from normsweep.parts import models
 from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Trial
-from normsweep.training.engine import Engine
+from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preprocessing import Inputs
-from normsweep.training.snapshot import Keep, ModelState
+from normsweep.training.snapshot import CheckpointPolicy, ModelState
 
 __all__ = ["diagnose"]
 
@@ -31,33 +30,31 @@ STEP = 2.0**16
 """Learning rate of the step that shows the gradient: large, so that rounding of weights is small."""
 
 
-def diagnose(engine: Engine, trial: Trial) -> Diagnosis | None:
-    """Look at an arm on 2,048 images of its training split; None for a model that is not trained.
+def diagnose(engine: KerasEngine, trial: Trial) -> Diagnosis:
+    """Look at an arm on 2,048 images of its training split.
 
     Runs where trials run. The trial's epochs do not matter: one is trained.
     """
-    if trial.model == models.SIMULATED:
-        return None
     inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
     # One step of plain gradient descent moves the weights by the gradient, on every backend.
     # In float32, whatever the trial's precision: a scaled loss would leave out what overflows.
     probing = replace(
         trial, optimizer="sgd", optimizer_options={}, learning_rate=STEP, precision="float32"
     )
-    probe = engine.core(probing, inputs).model
+    probe = engine.compiled(probing, inputs).model
     before = _stage(probe, ModelState.of(probe), inputs)
     finished = _one_epoch(engine, replace(trial, epochs=1))
     if finished is None:
         return Diagnosis(before, None)
-    # The same core may have been the one that trained, where the arm's optimizer is plain SGD.
-    probe = engine.core(probing, inputs).model
+    # The same compiled model may have been the one that trained, where the arm's optimizer is plain SGD.
+    probe = engine.compiled(probing, inputs).model
     return Diagnosis(
         before, _stage(probe, ModelState(finished.model, ModelState.of(probe).optimizer), inputs)
     )
 
 
-def _one_epoch(engine: Engine, trial: Trial) -> ModelState | None:
-    training = engine.train(trial, Keep.last())
+def _one_epoch(engine: KerasEngine, trial: Trial) -> ModelState | None:
+    training = engine.train(trial, CheckpointPolicy.last())
     while True:
         try:
             next(training)
@@ -136,7 +133,7 @@ def _run_through(probe: Any, images: Array) -> tuple[Array, list[Array]]:
 
 
 def _network(probe: Any) -> Any:
-    """The network behind a front that learns, or the whole of it."""
+    """The network behind preprocessing that learns, or the whole of it."""
     import keras
 
     nested = [layer for layer in probe.layers if isinstance(layer, keras.Model)]

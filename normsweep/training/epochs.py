@@ -18,7 +18,7 @@ from normsweep.parts.dataset import Dataset
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.sweep.trial import Epoch, Tested, Trial
-from normsweep.training.preprocessing import Front, Split, batch_order
+from normsweep.training.preprocessing import Preprocessing, Split, batch_order
 
 __all__ = ["TestSet", "prepare_test", "tested", "train_epochs"]
 
@@ -70,6 +70,7 @@ def _train(model: Any, trial: Trial, data: Split, epoch: int) -> tuple[float, fl
     sums, seen = np.zeros(2), 0
     for start in range(0, len(order), trial.batch_size):
         batch = order[start : start + trial.batch_size]
+        model.reset_metrics()  # not left to Keras: versions of it add up the batches before
         logs = model.train_on_batch(data.x_train[batch], data.y_train[batch], return_dict=True)
         sums += len(batch) * np.array([logs["loss"], logs["accuracy"]], dtype=np.float64)
         seen += len(batch)
@@ -86,6 +87,7 @@ def _validate(model: Any, data: Split, by: Metric) -> tuple[float, float, float 
     sums = np.zeros(2)
     for start in range(0, len(data.y_val), VALIDATION_BATCH):
         part = slice(start, start + VALIDATION_BATCH)
+        model.reset_metrics()
         logs = model.test_on_batch(data.x_val[part], data.y_val[part], return_dict=True)
         size = len(data.y_val[part])
         sums += size * np.array([logs["loss"], logs["accuracy"]], dtype=np.float64)
@@ -114,16 +116,16 @@ class TestSet:
     __test__ = False  # no class of tests
 
     x: Array
-    """(n, height, width, channels): normalized where the arm's front is fixed, else raw."""
+    """(n, height, width, channels): normalized where the arm's preprocessing is fixed, else raw."""
     y: Array
     """(n,) int64."""
     digest: str
     """SHA-256 of the raw test images and labels, hexadecimal."""
 
 
-def prepare_test(dataset: Dataset, front: Front) -> TestSet:
-    """The test images of an arm whose front was fitted to a training split."""
-    x = front.apply(dataset.x_test) if front.fixed else dataset.x_test
+def prepare_test(dataset: Dataset, preprocessing: Preprocessing) -> TestSet:
+    """The test images of an arm whose preprocessing was fitted to a training split."""
+    x = preprocessing.apply(dataset.x_test) if preprocessing.fixed else dataset.x_test
     return TestSet(x, dataset.y_test, dataset.test_digest)
 
 

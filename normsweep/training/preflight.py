@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from normsweep.errors import SweepError
-from normsweep.parts import models, optimizers
+from normsweep.parts import optimizers
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Trial
-from normsweep.training.compiled_network import build_network, model_digest
-from normsweep.training.engine import Engine
-from normsweep.training.preprocessing import Front, fit_front, split
-from normsweep.training.reproducibility import Device, machine, require, simulated_machine
-from normsweep.training.synthetic_engine import synthetic_curve
+from normsweep.text import reason
+from normsweep.training.compiled_network import build_network
+from normsweep.training.preprocessing import Preprocessing, Split
+from normsweep.training.reproducibility import Device
 
-__all__ = ["Findings", "Question", "network_digest", "network_problem", "survey"]
+__all__ = [
+    "Findings",
+    "PreflightRequest",
+    "equivalents",
+    "median_step",
+    "network_problem",
+    "refused",
+    "tried_network",
+    "tried_networks",
+    "try_optimizer",
+]
+
+Array = np.ndarray[Any, Any]
 
 PROBE = 256
-
-
+"""Images that normalizations are compared by."""
 ROWS = 4
+"""Images whose probabilities a network is asked for."""
 
 
 @dataclass(frozen=True)
-class Question:
+class PreflightRequest:
     """What to look at: a trial like those to come, and the normalizations to compare."""
 
     trials: tuple[Trial, ...]
@@ -42,7 +53,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the survey found."""
+    """What came out."""
 
     same: dict[str, str]
     """Normalizations that do on this data what another one does: the other one's name."""
@@ -55,119 +66,84 @@ class Findings:
     """Wall time of one training step, where it was measured."""
 
 
-def survey(engine: Engine, question: Question) -> Findings:
-    """Fit every normalization and build the network once, so that no trial meets a mistake first.
+def equivalents(fitted: Mapping[str, Preprocessing], images: Array) -> dict[str, str]:
+    """Which fixed preprocessing gives the outputs of an earlier one, up to rounding: the other's name.
 
-    Raises:
-        UserError: a device that is not there, a normalization that refuses the data, a network
-            that cannot be built for it.
+    Args:
+        fitted: by the normalization's name, in order of preference.
+        images: raw training images (n, ...), of which some are compared.
     """
-    trial = question.trials[0]
-    dataset = Dataset.open(engine.data_root, trial.data.digest)
-    parts = split(dataset, trial.data.validation_split, trial.seed)
-    counts = {"train_images": len(parts.y_train), "val_images": len(parts.y_val)}
-    if trial.model == models.SIMULATED:
-        for example in question.trials:
-            _try_curve(example)
-        return Findings({}, simulated_machine(), **counts)
-    require(question.device)
-    fronts = {name: fit_front(name, parts.x_train) for name in question.normalizations}
-    spread = np.linspace(0, len(parts.x_train) - 1, PROBE).astype(int)
-    same = _same(fronts, parts.x_train[spread])
-    differing = {str(sorted(t.model_options.items())): t for t in reversed(question.trials)}
-    networks = [
-        _built(example, dataset.input_shape, dataset.classes)
-        for example in reversed(differing.values())
-    ]
-    for example in question.trials:
-        _try_optimizer(example)
-    seconds = _step_seconds(engine, trial) if question.measure else 0.0
-    where = {**machine(), "model_digest": model_digest(networks[0])}
-    return Findings(same, where, networks[0].count_params(), **counts, seconds_per_step=seconds)
-
-
-def machine_with(engine: Engine, device: Device) -> Mapping[str, str]:
-    """Where the trials will run.
-
-    Raises:
-        DeviceError: the device that was asked for is not there.
-    """
-    require(device)
-    return machine()
-
-
-def network_digest(engine: Engine, trial: Trial) -> str:
-    """SHA-256 of the configuration of a trial's network, hexadecimal.
-
-    Raises:
-        SweepError: the network cannot be built, or has no configuration.
-    """
-    dataset = Dataset.open(engine.data_root, trial.data.digest)
-    return model_digest(_built(trial, dataset.input_shape, dataset.classes))
-
-
-def _same(fronts: dict[str, Front], probe: np.ndarray[Any, Any]) -> dict[str, str]:
-    """Which fixed fronts give the outputs of an earlier one, up to rounding."""
-    kept: dict[str, np.ndarray[Any, Any]] = {}
+    probe = images[np.linspace(0, len(images) - 1, PROBE).astype(int)]
+    kept: dict[str, Array] = {}
     same: dict[str, str] = {}
-    for name, front in fronts.items():
-        if not front.fixed:
+    for name, preprocessing in fitted.items():
+        if not preprocessing.fixed:
             continue
-        outputs = front.apply(probe)
-        tolerance = 1e-5 * float(np.abs(outputs).max() or 1.0)
-        twins = [
-            k for k, other in kept.items() if np.allclose(outputs, other, rtol=0, atol=tolerance)
-        ]
-        if twins:
-            same[name] = twins[0]
+        outputs = preprocessing.apply(probe)
+        near = 1e-5 * float(np.abs(outputs).max() or 1.0)
+        twins = (k for k, other in kept.items() if np.allclose(outputs, other, rtol=0, atol=near))
+        if (twin := next(twins, None)) is not None:
+            same[name] = twin
         else:
             kept[name] = outputs
     return same
 
 
-def _try_optimizer(trial: Trial) -> None:
+def try_optimizer(trial: Trial) -> None:
+    """Build a trial's optimizer.
+
+    Raises:
+        SweepError: it cannot be built.
+    """
     try:
         optimizers.registry[trial.optimizer].function(
             trial.learning_rate, **trial.optimizer_options
         )
     except Exception as error:
-        raise _refused("optimizer", trial.optimizer, trial.optimizer_options, "", error) from None
+        raise refused("optimizer", trial.optimizer, trial.optimizer_options, "", error) from None
 
 
-def _try_curve(trial: Trial) -> None:
-    try:
-        float(trial.model_options.get("seconds", 0))
-        options = {**trial.model_options, "seconds": 0.0}  # checked, and not slept
-        next(synthetic_curve(replace(trial, model_options=options), classes=2))
-    except Exception as error:
-        raise _refused("model", trial.model, trial.model_options, "", error) from None
+def tried_networks(trials: Sequence[Trial], dataset: Dataset) -> Any:
+    """Build the network of each trial whose options differ; the first trial's.
+
+    Raises:
+        SweepError: one cannot be built, or trained here.
+    """
+    differing = {str(sorted(t.model_options.items())): t for t in reversed(trials)}
+    networks = [tried_network(trial, dataset) for trial in reversed(differing.values())]
+    return networks[0]
 
 
-def _built(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
+def tried_network(trial: Trial, dataset: Dataset) -> Any:
+    """A trial's network, not compiled.
+
+    Raises:
+        SweepError: it cannot be built, or trained here.
+    """
+    shape, classes = dataset.input_shape, dataset.classes
     inputs = f" for inputs of {shape}"
     try:
         network = build_network(trial, shape, classes)
         wrong = network_problem(network, shape, classes)
     except Exception as error:
-        raise _refused("model", trial.model, trial.model_options, inputs, error) from None
+        raise refused("model", trial.model, trial.model_options, inputs, error) from None
     if wrong:
         raise SweepError(f"model {trial.model}: received{inputs} {wrong}")
     return network
 
 
-def _refused(
+def refused(
     kind: str, name: str, options: Mapping[str, Any], what: str, error: Exception
 ) -> SweepError:
+    """The mistake that a part cannot be built with its options."""
     given = ", ".join(f"{key} = {value}" for key, value in options.items()) or "no options"
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return SweepError(f"{kind} {name}: cannot be built{what} with {given}: {reason}")
+    why = reason(error, kind=True)
+    return SweepError(f"{kind} {name}: cannot be built{what} with {given}: {why}")
 
 
-def _step_seconds(engine: Engine, trial: Trial) -> float:
-    """Median wall time of a training step over up to ten steps, tracing left out."""
-    inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
-    model = engine.core(trial, inputs).model
-    x, y = (a[: trial.batch_size] for a in (inputs.split.x_train, inputs.split.y_train))
+def median_step(model: Any, data: Split, batch_size: int) -> float:
+    """Median wall time in seconds of a training step over up to ten steps, tracing left out."""
+    x, y = data.x_train[:batch_size], data.y_train[:batch_size]
     model.train_on_batch(x, y)
     seconds: list[float] = []
     while len(seconds) < 10 and sum(seconds) < 2.0:

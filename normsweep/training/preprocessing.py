@@ -15,7 +15,16 @@ from normsweep.parts import normalizations
 from normsweep.parts.dataset import Dataset
 from normsweep.training.reproducibility import config_digest, precision
 
-__all__ = ["Front", "Inputs", "Split", "batch_order", "fit_front", "front_of", "prepare", "split"]
+__all__ = [
+    "Inputs",
+    "Preprocessing",
+    "Split",
+    "batch_order",
+    "fit_preprocessing",
+    "prepare",
+    "preprocessing_of",
+    "split",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -24,7 +33,7 @@ PART = 2048
 
 
 @dataclass(frozen=True)
-class Front:
+class Preprocessing:
     """The layers between raw images and the network."""
 
     layers: tuple[Any, ...]
@@ -44,13 +53,13 @@ class Front:
         return digest.hexdigest()
 
     def attach(self, inputs: Any) -> Any:
-        """The front applied to a Keras tensor."""
+        """The preprocessing applied to a Keras tensor."""
         for layer in self.layers:
             inputs = layer(inputs)
         return inputs
 
     def apply(self, images: Array) -> Array:
-        """The front applied to raw images (n, …), as float32 of the same shape."""
+        """The preprocessing applied to raw images (n, …), as float32 of the same shape."""
         import keras
 
         inputs = keras.Input(images.shape[1:], dtype=images.dtype.name)
@@ -59,23 +68,25 @@ class Front:
         return np.concatenate([model.predict_on_batch(part) for part in parts])
 
 
-def fit_front(normalization: str, train: Array) -> Front:
+def fit_preprocessing(normalization: str, train: Array) -> Preprocessing:
     """Fit a registered normalization to raw training images (n, height, width, channels).
 
     Everything is float32, whatever the precision of the network: unit norm on raw pixels
     overflows in float16.
     """
     with precision("float32"):
-        return front_of(tuple(normalizations.registry[normalization].function(train)), train)
+        return preprocessing_of(
+            tuple(normalizations.registry[normalization].function(train)), train
+        )
 
 
-def front_of(fitted: tuple[Any, ...], train: Array) -> Front:
-    """The front of layers that were fitted to raw training images."""
+def preprocessing_of(fitted: tuple[Any, ...], train: Array) -> Preprocessing:
+    """The preprocessing of layers that were fitted to raw training images."""
     import keras
 
     with precision("float32"):
         layers = (keras.layers.Rescaling(1.0, dtype="float32"), *fitted)
-        return Front(layers, _is_fixed(layers, np.asarray(train[:64])))
+        return Preprocessing(layers, _is_fixed(layers, np.asarray(train[:64])))
 
 
 def _is_fixed(layers: tuple[Any, ...], probe: Array) -> bool:
@@ -106,10 +117,10 @@ def _call(layer: Any, x: Any, training: bool) -> Any:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The images of one arm: normalized where its front is fixed, raw where it learns."""
+    """The images of one arm: normalized where its preprocessing is fixed, raw where it learns."""
 
     normalization: str
-    front: Front
+    preprocessing: Preprocessing
     split: Split
     counts: tuple[int, ...]
     """Of all the training images, how many are of each class."""
@@ -126,7 +137,7 @@ class Inputs:
 
     @property
     def dtype(self) -> str:
-        """float32 where the front is fixed, the dataset's own dtype where it learns."""
+        """float32 where the preprocessing is fixed, the dataset's own dtype where it learns."""
         return self.split.x_train.dtype.name
 
     @property
@@ -138,14 +149,14 @@ class Inputs:
 def prepare(dataset: Dataset, validation_split: float, seed: int, normalization: str) -> Inputs:
     """Split the training images, fit the normalization to the training part, apply it to both.
 
-    A fixed front is applied once, here, so that all fixed arms share one compiled network.
+    A fixed preprocessing is applied once, here, so that all fixed arms share one compiled network.
     """
     parts = split(dataset, validation_split, seed)
-    front = fit_front(normalization, parts.x_train)
-    if front.fixed:
-        x_train, x_val = front.apply(parts.x_train), front.apply(parts.x_val)
+    preprocessing = fit_preprocessing(normalization, parts.x_train)
+    if preprocessing.fixed:
+        x_train, x_val = preprocessing.apply(parts.x_train), preprocessing.apply(parts.x_val)
         parts = replace(parts, x_train=x_train, x_val=x_val)
-    return Inputs(normalization, front, parts, tuple(dataset.counts.tolist()))
+    return Inputs(normalization, preprocessing, parts, tuple(dataset.counts.tolist()))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import random
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -24,12 +25,16 @@ __all__ = [
     "gpus",
     "limit_gpu_memory",
     "machine",
+    "package_versions",
     "precision",
     "require",
     "seeded",
 ]
 
 Device = Literal["auto", "cpu", "gpu"]
+
+SEEDING = threading.RLock()
+"""Held while the process's random states are ours: a study in another thread waits."""
 
 
 def environment(device: Device, threads: int) -> dict[str, str]:
@@ -96,16 +101,12 @@ def machine() -> Mapping[str, str]:
         "backend": backend,
         f"{backend}_version": version(backend),
         "keras_version": version("keras"),
-        **_plain_versions(),
+        **package_versions(),
     }
 
 
-def simulated_machine() -> dict[str, str]:
-    """The same for trials that train nothing."""
-    return {"device": "none (simulated)", "threads": "1", "backend": "none", **_plain_versions()}
-
-
-def _plain_versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Versions that every trial depends on, trained or not."""
     packages = ("numpy", "normsweep")
     versions = {f"{name}_version": version(name) for name in packages}
     return {"python_version": platform.python_version(), **versions}
@@ -200,10 +201,11 @@ def seeded(seed: int) -> Iterator[None]:
     """Keras's global seed set to `seed`; Python's and NumPy's global states put back after."""
     import keras
 
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    keras.utils.set_random_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+    with SEEDING:
+        python_state, numpy_state = random.getstate(), np.random.get_state()
+        keras.utils.set_random_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)

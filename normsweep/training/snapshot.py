@@ -15,7 +15,7 @@ import numpy as np
 from normsweep.parts.metrics import Metric
 from normsweep.sweep.trial import Epoch, Result
 
-__all__ = ["Keep", "ModelState", "Occasions", "Snapshot"]
+__all__ = ["CheckpointPolicy", "CheckpointSchedule", "ModelState", "Snapshot"]
 
 Array = np.ndarray[Any, Any]
 
@@ -98,7 +98,7 @@ def _part(archive: Mapping[str, Array], name: str) -> tuple[Array, ...]:
 
 
 @dataclass(frozen=True)
-class Keep:
+class CheckpointPolicy:
     """What is wanted of a training's states. Scores are times the metric's sign: higher is better."""
 
     final: float | None = None
@@ -109,7 +109,7 @@ class Keep:
     """A state each so many seconds, from which a trial that is stopped can go on; None: none."""
 
     @classmethod
-    def last(cls) -> Keep:
+    def last(cls) -> CheckpointPolicy:
         """The state after the last epoch, whatever the score."""
         return cls(final=-math.inf)
 
@@ -118,19 +118,19 @@ class Keep:
         return self.final is not None and score >= self.final
 
 
-class Occasions:
+class CheckpointSchedule:
     """When, in the course of a training, a snapshot is due."""
 
-    def __init__(self, keep: Keep, metric: Metric) -> None:
-        self._keep, self._sign = keep, metric.sign
-        self._best = -math.inf if keep.final is None else keep.final
+    def __init__(self, policy: CheckpointPolicy, metric: Metric) -> None:
+        self._policy, self._sign = policy, metric.sign
+        self._best = -math.inf if policy.final is None else policy.final
         self._begun = time.monotonic()
-        self._due = float("inf") if keep.every is None else self._begun + keep.every
+        self._due = float("inf") if policy.every is None else self._begun + policy.every
 
-    def take(self, epoch: Epoch) -> bool:
+    def due(self, epoch: Epoch) -> bool:
         """Whether the state after this epoch is wanted."""
         score = self._sign * epoch.value
-        best = epoch.epoch in self._keep.epochs and score > self._best
+        best = epoch.epoch in self._policy.epochs and score > self._best
         if best:
             self._best = score
         self._begun = time.monotonic()
@@ -138,6 +138,6 @@ class Occasions:
 
     def taken(self) -> None:
         """A snapshot has been handed over; the next is due the later the longer that took."""
-        if self._keep.every is not None:
+        if self._policy.every is not None:
             now = time.monotonic()
-            self._due = now + max(self._keep.every, SHARE * (now - self._begun))
+            self._due = now + max(self._policy.every, SHARE * (now - self._begun))

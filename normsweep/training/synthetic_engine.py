@@ -1,4 +1,4 @@
-"""The synthetic model: learning curves from a formula with planted truths, no training at all."""
+"""`SyntheticEngine`: learning curves from a formula with planted truths, no training at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,74 @@ import numpy as np
 from normsweep.parts import models
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.sweep.trial import Epoch, Tested, Trial
+from normsweep.sweep.trial import CONFIRM, Epoch, Result, Status, Tested, Trial
+from normsweep.training.engine import Engine, Run
+from normsweep.training.preflight import Findings, PreflightRequest, refused
+from normsweep.training.preprocessing import split
+from normsweep.training.reproducibility import Device, package_versions
+from normsweep.training.snapshot import Snapshot
 
-__all__ = ["synthetic_curve"]
+__all__ = ["SyntheticEngine", "synthetic_curve"]
+
+
+NO_MACHINE = {"device": "none (simulated)", "threads": "1", "backend": "none"}
+
+
+class SyntheticEngine(Engine):
+    """Answers trials of the synthetic model; never imports a backend."""
+
+    def warm(self) -> None:
+        """There is nothing to import."""
+
+    def start(self, trial: Trial, snapshot: Snapshot | None) -> Run:
+        """The curve that the formula gives, always from its first epoch.
+
+        Raises:
+            ValueError: the trial is one of another model.
+        """
+        if trial.model != models.SYNTHETIC:
+            raise ValueError(f"the model {trial.model} is trained, and has no formula")
+        data = self.dataset(trial.data)
+        confirming = trial.phase == CONFIRM
+        result = Result(
+            trial.number,
+            Status.INTERRUPTED,
+            chance=metric(trial.metric).guessing(data.counts),
+            machine=self.identity(trial),
+            test_digest=data.test_digest if confirming else "",
+        )
+        images = len(data.y_test) if confirming else 0
+        return Run(synthetic_curve(trial, data.classes, images), result)
+
+    def identity(self, trial: Trial) -> dict[str, str]:
+        """Versions alone: no machine has a part in it."""
+        return {**NO_MACHINE, **package_versions()}
+
+    def check_device(self, device: Device) -> dict[str, str]:
+        """Any will do: none is used."""
+        return {**NO_MACHINE, **package_versions()}
+
+    def preflight(self, request: PreflightRequest) -> Findings:
+        """Draw the first epoch of each trial; no two normalizations are found to be the same."""
+        trial = request.trials[0]
+        parts = split(self.dataset(trial.data), trial.data.validation_split, trial.seed)
+        for example in request.trials:
+            _try_curve(example)
+        return Findings(
+            {},
+            self.identity(trial),
+            train_images=len(parts.y_train),
+            val_images=len(parts.y_val),
+        )
+
+
+def _try_curve(trial: Trial) -> None:
+    try:
+        float(trial.model_options.get("seconds", 0))
+        options = {**trial.model_options, "seconds": 0.0}  # checked, and not slept
+        next(synthetic_curve(replace(trial, model_options=options), classes=2))
+    except Exception as error:
+        raise refused("model", trial.model, trial.model_options, "", error) from None
 
 
 def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterator[Epoch]:
@@ -75,7 +141,7 @@ def _tested(accuracy: float, images: int, by: Metric) -> Tested:
 
 def _options(trial: Trial) -> Mapping[str, float]:
     """The model's options with those of tables looked up for the trial's arm."""
-    signature = inspect.signature(models.registry[models.SIMULATED].function)
+    signature = inspect.signature(models.registry[models.SYNTHETIC].function)
     defaults = {
         p.name: p.default for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY
     }

@@ -8,17 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from normsweep.analysis.confirm_runs import confirmed
-from normsweep.analysis.curves import curves_table, speed_table
 from normsweep.analysis.estimates import interval, moments
 from normsweep.analysis.evidence import evidence
-from normsweep.analysis.questions import Declared
-from normsweep.analysis.searched import progress_table, tunability_table
-from normsweep.analysis.tables import arms_table, best_table, epochs_table, trials_table
+from normsweep.analysis.trials import arm_summaries, progress, tuning_curves
 from normsweep.analysis.verdicts import Comparison, Rules, Word, judge
 from normsweep.parts import metrics
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import metric
+from normsweep.reporting.evidence_tables import verdict_table
+from normsweep.reporting.tables import arms_table, best_table, epochs_table, trials_table
 from normsweep.search.selection import chosen_configurations
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TrialRecord
 from normsweep.sweep.trial import Tested
@@ -110,39 +108,39 @@ def test_a_metric_with_the_accuracys_own_influences_gives_the_accuracys_verdicts
     look, records = by_metric(planted, "balanced_accuracy")
     usual = evidence(recorded(sweep(), study.records, [study.look]))
     other = evidence(recorded(sweep('metric="balanced_accuracy"'), records, [look]))
+    mine, its = (verdict_table(found.verdicts, found.metric) for found in (other, usual))
     same = ["question", "arm", "verdict", "epoch", "seeds", "images", "diverged"]
-    assert other.verdicts[same].equals(usual.verdicts[same])
-    for mine, its in (("gap", "gap"), ("balanced_accuracy", "accuracy"), ("low", "low")):
-        np.testing.assert_allclose(other.verdicts[mine], usual.verdicts[its], atol=2e-4)
-    assert set(other.verdicts["metric"]) == {"balanced_accuracy"}
-    assert "metric" not in usual.verdicts
-    np.testing.assert_allclose(other.curves["balanced_accuracy"], usual.curves["accuracy"])
+    assert mine[same].equals(its[same])
+    for by, accuracy in (("gap", "gap"), ("balanced_accuracy", "accuracy"), ("low", "low")):
+        np.testing.assert_allclose(mine[by], its[accuracy], atol=2e-4)
+    assert set(mine["metric"]) == {"balanced_accuracy"}
+    assert "metric" not in its
+    for one, another in zip(other.curves, usual.curves, strict=True):
+        values = ([e.value for e in curve.epochs] for curve in (one, another))
+        np.testing.assert_allclose(*values)
 
 
 def test_where_lower_is_better_the_same_levels_are_judged_the_other_way(planted, sweep, recorded):
     look, records = by_metric(planted, "log_loss", chance=math.log(10))
     made = sweep('metric="log_loss"')
     found = evidence(recorded(made, records, [look]))
-    rows = found.verdicts.set_index("question")
-    assert rows.loc["both_tuned", "word"] == "catches up"  # 0.89 nats are less than 0.93
-    assert rows.loc["both_tuned", "gap"] < 0
-    assert rows.loc["both_tuned", "log_loss"] < rows.loc["both_tuned", "reference_log_loss"]
-    runs = confirmed(look, records)
-    declared = Declared.of(made, 1)
-    curves = curves_table(runs, 0.95)
-    speed = speed_table(runs, curves, [], declared).set_index(["arm", "configuration"])
+    tuned = next(v for v in found.verdicts if v.question == "both_tuned")
+    assert tuned.word is Word.CATCHES_UP  # 0.89 nats are less than 0.93
+    assert tuned.gap.value < 0
+    assert tuned.value < tuned.reference_value
+    speed = {(each.arm, each.configuration): each.epochs for each in found.speeds}
     # The reference has 0.86 nats after two epochs, and its losses rise from 0.80.
-    assert speed.loc[("unit", BASELINE), "epochs_to_level"] == 1
-    assert speed.loc[("none", TUNED_LONG), "epochs_to_level"] == 1
+    assert speed["unit", BASELINE] == 1
+    assert speed["none", TUNED_LONG] == 1
 
 
 def test_without_influences_the_interval_is_that_of_the_seeds_and_says_so(planted, sweep, recorded):
     look, records = by_metric(planted, "test_seeds_alone", weigh=False)
     made = sweep().model_copy(update={"metric": "test_seeds_alone"})
     found = evidence(recorded(made, records, [look]))
-    row = found.verdicts.iloc[0]
-    assert (row["low"], row["high"]) == (row["seeds_low"], row["seeds_high"])
-    assert row["method"].startswith("Student's t over seeds alone")
+    first = found.verdicts[0]
+    assert first.gap == first.on_these_images
+    assert first.method.startswith("Student's t over seeds alone")
     assert "exactly these test images" in found.warnings[0]
 
 
@@ -180,7 +178,7 @@ def test_tables_have_the_metric_beside_the_accuracy(searched):
     assert best_table(searched, ["none"])["trial"].tolist() == [2]
     assert [c for c in best_table(searched, ["none"]) if c.startswith("test_")] == []
     assert best_table(searched, ["none"], top=2)["val_log_loss"].tolist() == [0.3, 0.4]
-    row = arms_table(searched, ["none"]).iloc[0]
+    row = arms_table(arm_summaries(searched, ["none"])).iloc[0]
     assert (row["best_val_log_loss"], row["median_val_log_loss"]) == (0.3, 0.4)
     epochs = epochs_table(searched)
     assert epochs["val_log_loss"].tolist() == [0.9, 0.4, 0.8, 0.7, 0.3]
@@ -188,12 +186,12 @@ def test_tables_have_the_metric_beside_the_accuracy(searched):
 
 
 def test_the_search_is_summed_up_towards_lower_values(searched, sweep):
-    progress = progress_table(searched)  # the one that diverged ended first
-    assert progress["val_log_loss"].tolist() == [2.3, 0.4, 0.3]
-    assert progress["best"].tolist() == [2.3, 0.4, 0.3]
-    so_far = tunability_table(searched, ["none"], "tpe", 0)
-    assert so_far["expected"].tolist() == [0.4, 0.4, 0.3]
-    expected = tunability_table(searched, ["none"], "random", 0)["expected"].tolist()
-    assert expected == pytest.approx([1.0, (0.3 + 0.3 + 0.4) / 3, 0.3])
+    steps = progress(searched)  # the one that diverged ended first
+    assert [step.score for step in steps] == [2.3, 0.4, 0.3]
+    assert [step.best for step in steps] == [2.3, 0.4, 0.3]
+    (so_far,) = tuning_curves(searched, ["none"], "tpe", 0)
+    assert so_far.scores == (0.4, 0.4, 0.3)
+    (expected,) = tuning_curves(searched, ["none"], "random", 0)
+    assert expected.scores == pytest.approx([1.0, (0.3 + 0.3 + 0.4) / 3, 0.3])
     chosen = chosen_configurations(sweep('metric="log_loss"'), searched)
     assert {c.trial for c in chosen if c.arm == "none" and c.name != BASELINE} == {2}

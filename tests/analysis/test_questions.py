@@ -8,10 +8,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.evidence import Evidence, evidence
-from normsweep.analysis.questions import COLUMNS, Declared
-from normsweep.analysis.questions import judged as put
+from normsweep.reporting.evidence_tables import COLUMNS, verdict_table
+from normsweep.sweep.recorded import from_plain, to_plain
 from normsweep.sweep.schema import QUESTIONS
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Analysis
 
@@ -39,8 +38,12 @@ def judged(planted, sweep, recorded) -> Callable[..., Evidence]:
     return made
 
 
+def table(found: Evidence) -> pd.DataFrame:
+    return verdict_table(found.verdicts, found.metric)
+
+
 def rows(found: Evidence) -> pd.DataFrame:
-    return found.verdicts.set_index(["question", "arm"])
+    return table(found).set_index(["question", "arm"])
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
@@ -73,8 +76,8 @@ def test_the_planted_words_are_found(judged):
 
 def test_a_row_holds_all_that_a_verdict_stands_on(judged):
     found = judged("confirm.primary=more_epochs", "confirm.confidence=0.9", looks=1)
-    assert list(found.verdicts) == COLUMNS
-    assert found.verdicts["question"].tolist() == list(QUESTIONS)
+    assert list(table(found)) == COLUMNS
+    assert table(found)["question"].tolist() == list(QUESTIONS)
     row = rows(found).loc["more_epochs", "none"]
     assert (row["reference"], row["seeds"], row["images"]) == ("unit", 5, 1000)
     assert (row["margin"], row["confidence"], row["look"]) == (0.05, 0.9, 2)
@@ -82,7 +85,7 @@ def test_a_row_holds_all_that_a_verdict_stands_on(judged):
     assert row["seeds_low"] == row["seeds_high"] == pytest.approx(row["gap"])
     assert "two-way analysis of variance" in row["method"]
     assert row["method"].endswith("one-sided level 0.025")
-    assert found.verdicts["primary"].tolist() == [q == "more_epochs" for q in QUESTIONS]
+    assert table(found)["primary"].tolist() == [q == "more_epochs" for q in QUESTIONS]
 
 
 def test_an_undecided_row_says_what_it_needs(judged):
@@ -109,7 +112,7 @@ def three_arms(planted) -> dict:
 
 def test_more_arms_share_the_level_and_every_one_but_the_reference_is_asked(judged, planted):
     two = rows(judged()).loc["more_epochs", "none"]
-    found = judged(THREE_ARMS, levels=three_arms(planted)).verdicts
+    found = table(judged(THREE_ARMS, levels=three_arms(planted)))
     assert found["arm"].tolist() == ["none", "zca"] * 6
     assert found["question"].tolist() == [q for q in QUESTIONS for _ in range(2)]
     one = found.iloc[0]
@@ -155,13 +158,15 @@ def test_an_arm_that_has_no_tuned_configuration_leaves_rows_and_no_verdict(judge
     assert found.loc["more_epochs", "none"]["word"] == "catches up"
 
 
-def test_a_baseline_longer_than_the_confirmation_is_read_at_its_end(judged, planted):
+def test_a_baseline_longer_than_the_confirmation_is_read_at_its_end(
+    judged, planted, sweep, recorded
+):
     levels = {key: values[:3] for key, values in planted().levels.items()}
     found = rows(judged("confirm.epochs=3", "search.space.epochs=4", levels=levels))
-    declared = Declared("normalization", "unit", 0.05, 0.95, "both_tuned", 4, 1)
     assert found.loc["more_epochs", "none"]["reference_accuracy"] == pytest.approx(0.86)
     study = planted(levels=levels)
-    verdicts = put(declared, confirmed(study.look, study.records), ["none", "unit"])
+    longer = from_plain({**to_plain(sweep("confirm.epochs=3")), "confirm.baseline.epochs": 4})
+    verdicts = evidence(recorded(longer, study.records, [study.look])).verdicts
     ends = {v.question: (v.horizon, v.reference_value) for v in verdicts}
     assert ends["tuned_rate"][0] == 3
     assert ends["more_epochs"] == (3, pytest.approx(0.87))
@@ -171,11 +176,11 @@ def test_optimizers_are_compared_as_normalizations_are(judged, planted):
     names = {"none": "sgd", "unit": "adam"}
     levels = {(names[arm], name): values for (arm, name), values in planted().levels.items()}
     other = judged(
-        "compare=optimizer", "reference=adam",         levels=levels, compare="optimizer",
+        "compare=optimizer", "reference=adam", levels=levels, compare="optimizer",
     )  # fmt: skip
     expected = judged()
-    renamed = expected.verdicts.replace({"arm": names, "reference": names})
-    pd.testing.assert_frame_equal(other.verdicts, renamed)
-    pd.testing.assert_frame_equal(other.curves, expected.curves.replace({"arm": names}))
-    pd.testing.assert_frame_equal(other.speed, expected.speed.replace({"arm": names}))
-    assert replace(other.declared, compare="normalization", reference="unit") == expected.declared
+    renamed = table(expected).replace({"arm": names, "reference": names})
+    pd.testing.assert_frame_equal(table(other), renamed)
+    same = [replace(curve, arm=names[curve.arm]) for curve in expected.curves]
+    assert list(other.curves) == same
+    assert list(other.speeds) == [replace(each, arm=names[each.arm]) for each in expected.speeds]

@@ -8,7 +8,7 @@ import pytest
 
 from normsweep.analysis.estimates import interval, moments, seeds_only
 from normsweep.analysis.parity import Pairs
-from normsweep.analysis.verdicts import Comparison, Rules, Word, judge
+from normsweep.analysis.verdicts import Comparison, Missing, Rules, Verdict, Word, judge
 
 RULES = Rules(margin=0.02, alpha=0.05, look=1, arms=1, chance=0.1)
 EPOCHS = 6
@@ -44,7 +44,7 @@ def test_an_arm_that_rises_to_the_reference_catches_up():
     assert (verdict.epoch_low, verdict.epoch) == (2, 4)
     assert verdict.text == "catches up at epoch 4"
     assert verdict.gap.low > -RULES.margin
-    assert (verdict.reason, verdict.more_seeds) == ("", "")
+    assert (verdict.missing, verdict.reason, verdict.more_seeds) == (Missing.NOTHING, "", "")
 
 
 def test_an_arm_under_the_margin_does_not():
@@ -53,7 +53,7 @@ def test_an_arm_under_the_margin_does_not():
     assert (verdict.epoch_low, verdict.epoch) == (None, None)
     assert verdict.text == "does not catch up within 6 epochs"
     assert verdict.gap.high < -RULES.margin
-    assert (verdict.reason, verdict.more_seeds) == ("", "")
+    assert (verdict.missing, verdict.reason, verdict.more_seeds) == (Missing.NOTHING, "", "")
 
 
 def test_an_arm_near_the_margin_is_undecided_and_seeds_are_named():
@@ -66,27 +66,29 @@ def test_an_arm_near_the_margin_is_undecided_and_seeds_are_named():
     assert verdict.text == f"not enough evidence: {verdict.reason}"
 
 
-def undecided(table) -> str:
-    """The text of a verdict on a single epoch whose differences are planted."""
+def undecided(table) -> Verdict:
+    """A verdict on a single epoch whose differences are planted."""
     arm = (table >= 0)[:, None]
     reference = (table <= 0)[:, None]
-    return judge(Comparison("q", "none", "unit", 1), RULES, arm, reference, (0, 0)).text
+    return judge(Comparison("q", "none", "unit", 1), RULES, arm, reference, (0, 0))
 
 
 def test_what_would_decide_is_said_in_words():
     rng = np.random.default_rng(4)
     few_images = np.tile(rng.permutation([-1] * 12 + [1] * 10 + [0] * 178), (6, 1))
-    assert undecided(few_images) == (
-        "not enough evidence: more test images would decide, not more seeds"
-    )
+    images = undecided(few_images)
+    assert (images.missing, images.further_seeds) == (Missing.MORE_IMAGES, None)
+    assert images.text == "not enough evidence: more test images would decide, not more seeds"
     losses = np.array([0, 10, 20, 35, 45])[:, None]
     varied_seeds = -(np.arange(1000) < losses).astype(int)
     varied_seeds = rng.permuted(varied_seeds, axis=1)
-    assert undecided(varied_seeds) == (
-        "not enough evidence: more than 20 further seeds would be needed"
-    )
+    many = undecided(varied_seeds)
+    assert (many.missing, many.further_seeds) == (Missing.MORE_SEEDS, None)
+    assert many.text == "not enough evidence: more than 20 further seeds would be needed"
     near = rng.permuted(-(np.arange(1000) < losses * 0.53).astype(int), axis=1)
-    assert undecided(near) == "not enough evidence: about 10 more seeds would decide"
+    some = undecided(near)
+    assert (some.missing, some.further_seeds) == (Missing.MORE_SEEDS, 10)
+    assert some.text == "not enough evidence: about 10 more seeds would decide"
 
 
 def test_the_verdict_holds_what_it_stands_on():
@@ -99,6 +101,8 @@ def test_the_verdict_holds_what_it_stands_on():
     assert (verdict.seeds, verdict.images, verdict.horizon) == (8, 1000, 6)
     assert (verdict.margin, verdict.tail, verdict.look, verdict.comparisons) == (0.02, 0.025, 1, 1)
     assert verdict.diverged == (1, 0)
+    assert (verdict.confidence, verdict.level) == (0.95, 0.95)
+    assert (verdict.primary, verdict.baseline_epochs, verdict.warnings) == (False, None, ())
     assert verdict.value == pytest.approx(0.88, abs=0.01)
     assert verdict.reference_value == pytest.approx(0.9, abs=0.01)
     assert verdict.value - verdict.reference_value == pytest.approx(verdict.gap.value)
@@ -194,6 +198,7 @@ def test_divergences_leave_the_other_verdicts_as_they_read():
 def test_under_five_seeds_there_is_no_verdict_however_clear(seeds):
     verdict = judged([0.2] * 3, seeds=seeds)
     assert verdict.word is Word.NOT_ENOUGH
+    assert verdict.missing is Missing.TOO_FEW_SEEDS
     assert verdict.reason == f"at least 5 seeds are needed, {seeds} can be compared"
     assert (verdict.epoch, verdict.epoch_low, verdict.more_seeds) == (None, None, "")
     assert math.isnan(verdict.gap.value) == (seeds == 0)
@@ -209,6 +214,7 @@ def test_where_seeds_are_lacking_the_diverged_are_named():
 def test_a_reference_near_chance_gives_no_verdict():
     verdict = judged([0.1] * 3, reference=0.12)
     assert verdict.word is Word.NOT_ENOUGH
+    assert verdict.missing is Missing.REFERENCE_AT_CHANCE
     assert verdict.reason.startswith("unit, which it is held against, is not clearly better than")
     assert verdict.epoch is None
     assert "guessing 0.1000" in verdict.text

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from rich.console import Console
 
 import normsweep
 from normsweep.errors import SweepError, UserError
@@ -119,11 +121,12 @@ class TestWhatComesBack:
         assert list(study.arms()["trials"]) == [2, 2]
 
     def test_the_verdict_is_a_sentence_and_a_table(self, study):
-        verdict = study.verdict()
-        assert set(verdict.table["arm"]) == {"none"}
-        assert verdict.sentence in str(verdict)
-        assert "both tuned, 4 epochs *" in str(verdict)
-        assert "<table" in verdict._repr_html_()
+        answer = study.verdict()
+        assert set(answer.table["arm"]) == {"none"}
+        assert [v.text for v in answer.evidence.verdicts] == answer.table["verdict"].tolist()
+        assert answer.sentence in str(answer)
+        assert "both tuned, 4 epochs *" in str(answer)
+        assert "<table" in answer._repr_html_()
 
     def test_a_notebook_is_shown_text_as_text(self, study):
         shown = study._repr_html_()
@@ -316,3 +319,33 @@ def test_the_default_stores_are_those_of_the_folder_that_a_study_was_run_in(tmp_
         runs = client.search_runs([experiment], "tags.`normsweep.phase` = 'search'")
         assert {run.info.run_id for run in runs} == set(study.trials()["run_id"])
         assert len(runs) == 2
+
+
+def test_two_threads_with_data_of_their_own_have_each_its_own(tmp_path, monkeypatch, table):
+    monkeypatch.chdir(tmp_path)
+    both = threading.Barrier(2, timeout=60)
+
+    class Meeting(Console):
+        """Where one thread loads its data, the other one has handed over its own."""
+
+        def status(self, *args, **options):
+            both.wait()
+            return super().status(*args, **options)
+
+    def run(offset):
+        place = {
+            "storage": f"sqlite:///{tmp_path}/optuna{offset}.db",
+            "tracking_uri": f"sqlite:///{tmp_path}/mlflow{offset}.db",
+        }
+        return normsweep.run(
+            {**SWEEP, "name": f"thread{offset}", "model": {"name": "synthetic"}},
+            data=(table[0] + offset, *table[1:]), phase="search", executor="inline",
+            console=Meeting(quiet=True), **place,
+        )  # fmt: skip
+
+    with ThreadPoolExecutor(2) as threads:
+        studies = list(threads.map(run, [0, 1]))
+    for offset, study in enumerate(studies):
+        info, records = read_study(study.storage, study.name)
+        assert info.data["digest"] == Dataset.of((table[0] + offset, *table[1:])).save(tmp_path)
+        assert len(records) == 4

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -11,14 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from normsweep.errors import DataError, StudyStopped
+from normsweep.errors import DataError, StudyStopped, SweepError
 from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
-from normsweep.executors.protocol import Event, Executor
+from normsweep.executors.protocol import Event, Executor, Reply, WorkerOptions
+from normsweep.executors.ray_actor import Seat
 from normsweep.executors.ray_connection import Share
 from normsweep.executors.ray_executor import Cluster
+from normsweep.executors.worker_handle import Worker
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
+from normsweep.training.reproducibility import environment
 
 pytestmark = pytest.mark.system
 
@@ -30,16 +34,14 @@ def make(request, digits_root: Path, digits_key: DataKey) -> Iterator[MakeExecut
     made: list[Executor] = []
 
     def executor(**options) -> Executor:
+        place = WorkerOptions(digits_root, "cpu", 2, **{"trained": False, **options})
         if request.param == "inline":
-            options.pop("warm", None), options.pop("asks", None)
-            made.append(Inline(digits_root, "cpu", 2, **options))
+            made.append(Inline(place))
         elif request.param == "processes":
-            options.setdefault("warm", False)
-            made.append(Processes(digits_root, "cpu", 2, **options))
+            made.append(Processes(place))
         else:
-            options = {"warm": False, "jobs": 1, "share": Share(1, None), **options}
             address = request.getfixturevalue("two_nodes").address
-            made.append(Cluster(digits_root, "cpu", 2, address=address, **options))
+            made.append(Cluster(place, address=address, jobs=1, share=Share(1, None)))
         made[-1].provide(digits_key.digest)
         return made[-1]
 
@@ -50,7 +52,7 @@ def make(request, digits_root: Path, digits_key: DataKey) -> Iterator[MakeExecut
 
 @pytest.fixture
 def processes(digits_root: Path) -> Iterator[Processes]:
-    executor = Processes(digits_root, "cpu", 2, warm=False)
+    executor = Processes(WorkerOptions(digits_root, "cpu", 2, trained=False))
     yield executor
     executor.close()
 
@@ -104,6 +106,25 @@ def _refuses(engine: Engine) -> None:
 def _exits(engine: Engine) -> None:
     os.write(2, b"the last words of a worker\n")
     os._exit(7)
+
+
+def _late(engine: Engine, seconds: float) -> str:
+    time.sleep(seconds)
+    return "late"
+
+
+def _leaves_a_child(engine: Engine, folder: Path) -> None:
+    _child(folder)
+    os._exit(7)
+
+
+def _child(folder: Path) -> None:
+    child = subprocess.Popen(["sleep", "600"])
+    (folder / "child").write_text(str(child.pid))
+
+
+def _has_a_child(engine: Engine, folder: Path) -> None:
+    _child(folder)
 
 
 def _prints(engine: Engine) -> int:
@@ -183,7 +204,7 @@ def test_a_worker_that_dies_costs_its_own_trial_only(processes, trial, number):
 
 
 def test_a_worker_that_stops_answering_is_killed_at_the_time_limit(digits_root, trial):
-    executor = Processes(digits_root, "cpu", 2, trial_timeout=1.0, warm=False)
+    executor = Processes(WorkerOptions(digits_root, "cpu", 2, trial_timeout=1.0, trained=False))
     try:
         victim = worker_of(executor)
         executor.submit(slow(trial))
@@ -200,6 +221,71 @@ def test_the_end_of_what_a_lost_worker_printed_is_kept(processes):
     with pytest.raises(StudyStopped, match=r"exit status 7\nthe last words of a worker"):
         processes.call(_exits)
     assert processes.call(_pid) > 0
+
+
+def test_a_worker_that_ended_by_itself_leaves_no_child_behind(processes, tmp_path):
+    with pytest.raises(StudyStopped, match="exit status 7"):
+        processes.call(_leaves_a_child, tmp_path)
+    assert not _alive(int((tmp_path / "child").read_text()))
+
+
+def test_a_killed_worker_leaves_no_child_behind(processes, tmp_path, trial):
+    processes.call(_has_a_child, tmp_path)
+    processes.submit(slow(trial))
+    until_first_epoch(processes)
+    child = int((tmp_path / "child").read_text())
+    assert _alive(child)
+    processes.cancel(trial.number)
+    assert not _alive(child)
+
+
+def test_a_call_that_hangs_ends_with_an_error_and_its_worker(make, monkeypatch):
+    executor = make()
+    if isinstance(executor, Inline):
+        pytest.skip("in this process a call cannot be ended")
+    assert executor.call(_late, 0.0) == "late"  # the worker is there
+    for module in ("processes", "ray_executor"):
+        monkeypatch.setattr(f"normsweep.executors.{module}.CALL", 1.0)
+    began = time.monotonic()
+    with pytest.raises(StudyStopped, match="within 1 s"):
+        executor.call(_late, 60.0)
+    assert time.monotonic() - began < 20
+
+
+def test_an_interrupt_ends_a_call_whose_answer_nobody_gets_later(make):
+    executor = make()
+    if isinstance(executor, Inline):
+        pytest.skip("what Python runs is interrupted where it is")
+    assert executor.call(_late, 0.0) == "late"  # the worker is there
+    main, began = threading.main_thread().ident, time.monotonic()
+    threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        executor.call(_late, 3.0)
+    assert time.monotonic() - began < 2.9
+    assert executor.call(_pid) > 0
+
+
+def test_a_trial_that_does_not_ask_is_sent_no_answer(make, trial, monkeypatch):
+    sent: list[object] = []
+    monkeypatch.setattr(Worker, "send", _recorded(Worker.send, sent))
+    monkeypatch.setattr(Seat, "answer", _recorded(Seat.answer, sent))
+    executor = make()
+    executor.submit(slow(trial, 0.3, epochs=6))
+    told: list[Event] = []
+    while not any(isinstance(event, Finished) for event in told):
+        told += (events := executor.poll(1.0))
+        for event in events:
+            if isinstance(event, Epoch):
+                executor.reply(event.trial, True)
+    assert not [message for message in sent if isinstance(message, Reply | bool)]
+
+
+def _recorded(method: Callable[..., None], sent: list[object]) -> Callable[..., None]:
+    def recording(self: object, message: object, *more: object) -> None:
+        sent.append(message)
+        method(self, message, *more)
+
+    return recording
 
 
 def test_an_accident_in_a_call_tells_where_it_was(processes):
@@ -223,8 +309,9 @@ def test_no_worker_outlives_a_killed_driver(digits_root, trial, tmp_path):
     code = f"""
 import os, pathlib, signal
 from normsweep.executors.processes import Processes
+from normsweep.executors.protocol import WorkerOptions
 from normsweep.sweep.trial import Trial
-executor = Processes(pathlib.Path({str(digits_root)!r}), "cpu", 1, warm=False)
+executor = Processes(WorkerOptions(pathlib.Path({str(digits_root)!r}), "cpu", 1, trained=False))
 executor.submit(Trial.from_json(pathlib.Path({str(tmp_path / "trial")!r}).read_text()))
 while not executor.poll(1.0): pass
 print(executor._workers[0].pid, flush=True)
@@ -249,10 +336,47 @@ def _alive(pid: int) -> bool:
 def test_real_training_gives_the_same_bits_in_a_worker_and_here(digits_root, trial):
     real = replace(trial, model="mlp", model_options={"units": 8, "layers": 1}, epochs=2)
     curves = []
-    for executor in (Processes(digits_root, "cpu", 2), Inline(digits_root, "cpu", 2)):
+    options = WorkerOptions(digits_root, "cpu", 2)
+    for executor in (Processes(options), Inline(options)):
         executor.submit(real)
         result = until_finished(executor)
         assert result.status is Status.COMPLETE, result.error
         curves.append([(e.train_loss, e.val_loss, e.val_accuracy) for e in result.curve])
         executor.close()
     assert curves[0] == curves[1]
+
+
+def test_inline_puts_the_environment_back(digits_root, trial, tmp_path):
+    real = replace(trial, model="mlp", model_options={"units": 4, "layers": 1}, epochs=1)
+    (tmp_path / "trial").write_text(real.to_json())
+    code = f"""
+import os, pathlib
+mine = {{"TF_CPP_MIN_LOG_LEVEL": "1", "OMP_NUM_THREADS": "7"}}
+os.environ.update(mine)
+before = dict(os.environ)
+from normsweep.executors.inline import Inline
+from normsweep.executors.protocol import WorkerOptions
+from normsweep.sweep.trial import Trial
+from normsweep.training.reproducibility import environment
+assert dict(os.environ) == before, "changed at import"
+executor = Inline(WorkerOptions(pathlib.Path({str(digits_root)!r}), "cpu", 1))
+assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
+executor.submit(Trial.from_json(pathlib.Path({str(tmp_path / "trial")!r}).read_text()))
+events = []
+while not events or not hasattr(events[-1], "result"):
+    events += executor.poll(1.0)
+result = events[-1].result
+assert result.machine["threads"] == "1", result
+executor.close()
+for name in environment("cpu", 1):
+    assert os.environ.get(name) == before.get(name), name
+"""
+    clean = {name: value for name, value in os.environ.items() if name not in environment("cpu", 1)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=clean)
+
+
+def test_inline_says_that_it_cannot_limit_memory(digits_root):
+    with pytest.raises(
+        SweepError, match="received inline with execution.trial_memory = 4, .* cannot limit"
+    ):
+        Inline(WorkerOptions(digits_root, "cpu", 1, trial_memory=4.0))

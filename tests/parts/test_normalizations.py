@@ -10,7 +10,7 @@ import pytest
 from normsweep.errors import DataError
 from normsweep.parts import normalizations
 from normsweep.parts.dataset import Dataset
-from normsweep.training.preprocessing import Front, fit_front, prepare, split
+from normsweep.training.preprocessing import Preprocessing, fit_preprocessing, prepare, split
 
 NAMES = [part.name for part in normalizations.registry]
 KINDS = ["uint8", "float32"]
@@ -25,23 +25,23 @@ def images(kind: str, seed: int = 0, n: int = 48) -> np.ndarray:
     return made.astype(kind)
 
 
-def outputs(front: Front, raw: np.ndarray) -> np.ndarray:
+def outputs(preprocessing: Preprocessing, raw: np.ndarray) -> np.ndarray:
     import keras
 
-    return keras.ops.convert_to_numpy(front.attach(raw))
+    return keras.ops.convert_to_numpy(preprocessing.attach(raw))
 
 
 @pytest.fixture(scope="module")
-def fronts() -> dict[tuple[str, str], Front]:
-    return {(name, kind): fit_front(name, images(kind)) for name in NAMES for kind in KINDS}
+def preprocessings() -> dict[tuple[str, str], Preprocessing]:
+    return {(name, kind): fit_preprocessing(name, images(kind)) for name in NAMES for kind in KINDS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_outputs_are_finite_float32_images_of_a_sane_size(fronts, name, kind):
+def test_outputs_are_finite_float32_images_of_a_sane_size(preprocessings, name, kind):
     raw = images(kind, seed=1)
     raw[2:, 0, :2] = raw[2:, 1, :2]  # what was constant in training need not stay so
-    normalized = outputs(fronts[name, kind], raw)
+    normalized = outputs(preprocessings[name, kind], raw)
     assert normalized.shape == raw.shape
     assert normalized.dtype == np.float32
     assert np.isfinite(normalized).all()
@@ -53,9 +53,9 @@ def test_outputs_are_finite_float32_images_of_a_sane_size(fronts, name, kind):
 )
 @pytest.mark.parametrize("name", NAMES)
 def test_where_all_images_are_one_constant_a_zero_scale_counts_as_one(name, value):
-    front = fit_front(name, np.full((8, 4, 4, 1), value))
+    preprocessing = fit_preprocessing(name, np.full((8, 4, 4, 1), value))
     other = np.full((2, 4, 4, 1), value + value.dtype.type(1))
-    normalized = outputs(front, other)
+    normalized = outputs(preprocessing, other)
     assert np.isfinite(normalized).all()
     assert np.abs(normalized).max() <= 25
 
@@ -80,7 +80,9 @@ def test_statistics_are_those_of_the_training_split_alone(name):
     )
     assert np.array_equal(before.split.x_train, after.split.x_train)
     assert not np.array_equal(before.split.x_val, after.split.x_val)
-    assert np.array_equal(outputs(before.front, raw["x_test"]), outputs(after.front, raw["x_test"]))
+    assert np.array_equal(
+        outputs(before.preprocessing, raw["x_test"]), outputs(after.preprocessing, raw["x_test"])
+    )
 
 
 LOADER = """
@@ -98,15 +100,15 @@ np.savez(folder / "outputs.npz", **done)
 
 
 @pytest.fixture(scope="module")
-def reloaded(fronts, tmp_path_factory) -> dict[str, np.ndarray]:
-    """By `name-kind`, the outputs of every front, loaded where there is no normsweep."""
+def reloaded(preprocessings, tmp_path_factory) -> dict[str, np.ndarray]:
+    """By `name-kind`, the outputs of every preprocessing, loaded where there is no normsweep."""
     import keras
 
     folder: Path = tmp_path_factory.mktemp("saved")
     np.savez(folder / "raw.npz", **{kind: images(kind, seed=1) for kind in KINDS})
-    for (name, kind), front in fronts.items():
+    for (name, kind), preprocessing in preprocessings.items():
         inputs = keras.Input(images(kind).shape[1:], dtype=kind)
-        keras.Model(inputs, front.attach(inputs)).save(folder / f"{name}-{kind}.keras")
+        keras.Model(inputs, preprocessing.attach(inputs)).save(folder / f"{name}-{kind}.keras")
     command = [sys.executable, "-I", "-c", LOADER, str(folder)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -115,33 +117,35 @@ def reloaded(fronts, tmp_path_factory) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", NAMES)
-def test_a_saved_front_does_the_same_on_raw_images_without_normsweep(fronts, reloaded, name, kind):
-    expected = outputs(fronts[name, kind], images(kind, seed=1))
+def test_saved_preprocessing_does_the_same_on_raw_images_without_normsweep(
+    preprocessings, reloaded, name, kind
+):
+    expected = outputs(preprocessings[name, kind], images(kind, seed=1))
     np.testing.assert_allclose(reloaded[f"{name}-{kind}"], expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_front_is_fixed_but_the_learned_one(fronts, name):
-    assert fronts[name, "uint8"].fixed is (name != "batch_norm")
+def test_every_preprocessing_is_fixed_but_the_learned_one(preprocessings, name):
+    assert preprocessings[name, "uint8"].fixed is (name != "batch_norm")
 
 
-def test_a_front_is_float32_whatever_the_networks_precision():
+def test_preprocessing_is_float32_whatever_the_networks_precision():
     import keras
 
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        front = fit_front("l2", images("uint8"))
+        preprocessing = fit_preprocessing("l2", images("uint8"))
         assert keras.config.dtype_policy().name == "mixed_float16"
-        assert outputs(front, images("uint8")).dtype == np.float32
+        assert outputs(preprocessing, images("uint8")).dtype == np.float32
     finally:
         keras.config.set_dtype_policy("float32")
 
 
-def test_a_front_is_applied_in_parts_with_the_same_outcome(fronts):
+def test_preprocessing_is_applied_in_parts_with_the_same_outcome(preprocessings):
     raw = images("uint8", n=5000)
     np.testing.assert_allclose(
-        fronts["standardize", "uint8"].apply(raw),
-        outputs(fronts["standardize", "uint8"], raw),
+        preprocessings["standardize", "uint8"].apply(raw),
+        outputs(preprocessings["standardize", "uint8"], raw),
         atol=1e-5,
     )
 
@@ -155,10 +159,10 @@ def kind(request) -> str:
 
 
 @pytest.fixture
-def fitted(fronts, kind):
+def fitted(preprocessings, kind):
     """The raw images as float64, and what a normalization makes of them."""
     raw = images(kind)
-    return lambda name: (raw.astype(float), outputs(fronts[name, kind], raw).astype(float))
+    return lambda name: (raw.astype(float), outputs(preprocessings[name, kind], raw).astype(float))
 
 
 def test_none_leaves_the_pixels_alone(fitted):
@@ -172,18 +176,22 @@ def test_none_leaves_the_pixels_alone(fitted):
 def test_unit_divides_by_the_largest_value_of_the_type_or_of_the_images(dtype, largest):
     low = -largest if np.dtype(dtype).kind in "if" else 0
     raw = np.linspace(low, largest - 1, 32).reshape(2, 4, 4, 1).astype(dtype)
-    np.testing.assert_allclose(outputs(fit_front("unit", raw), raw), raw / largest, rtol=1e-6)
+    np.testing.assert_allclose(
+        outputs(fit_preprocessing("unit", raw), raw), raw / largest, rtol=1e-6
+    )
 
 
 def test_symmetric_maps_eight_bits_to_minus_one_to_one():
     raw = np.arange(256, dtype=np.uint8).reshape(16, 4, 4, 1)
-    normalized = outputs(fit_front("symmetric", raw), raw)
+    normalized = outputs(fit_preprocessing("symmetric", raw), raw)
     np.testing.assert_allclose(normalized, raw / 127.5 - 1, atol=1e-6)
 
 
 def test_symmetric_keeps_zero_where_pixels_are_negative():
     raw = np.linspace(-4, 4, 32, dtype=np.float32).reshape(2, 4, 4, 1)
-    np.testing.assert_allclose(outputs(fit_front("symmetric", raw), raw), raw / 4, rtol=1e-6)
+    np.testing.assert_allclose(
+        outputs(fit_preprocessing("symmetric", raw), raw), raw / 4, rtol=1e-6
+    )
 
 
 def test_center_takes_the_mean_away_and_leaves_the_scale(fitted):
@@ -205,7 +213,7 @@ def test_pixel_standardize_does_so_for_each_pixel_that_varies(fitted):
 def test_a_pixel_that_is_always_the_same_becomes_zero():
     raw = images("uint8")
     raw[:, 0, 0] = 7
-    normalized = outputs(fit_front("pixel_standardize", raw), raw)
+    normalized = outputs(fit_preprocessing("pixel_standardize", raw), raw)
     assert not normalized[:, 0, 0].any()
 
 
@@ -225,7 +233,7 @@ def test_minmax_maps_the_smallest_and_largest_value_to_zero_and_one(fitted):
 def test_robust_takes_its_quartiles_from_the_pixels_that_are_not_zero():
     rng = np.random.default_rng(0)
     raw = np.where(rng.random((50, 6, 6, 1)) < 0.8, 0, rng.integers(1, 256, (50, 6, 6, 1)))
-    normalized = outputs(fit_front("robust", raw.astype(np.uint8)), raw.astype(np.uint8))
+    normalized = outputs(fit_preprocessing("robust", raw.astype(np.uint8)), raw.astype(np.uint8))
     low, median, high = np.percentile(normalized[raw != 0], [25, 50, 75])
     assert (median, high - low) == pytest.approx((0, 1), abs=1e-5)
 
@@ -241,7 +249,7 @@ def test_zca_makes_the_covariance_nearly_the_identity():
     rng = np.random.default_rng(0)
     mixing = np.linalg.qr(rng.normal(size=(16, 16)))[0] * np.linspace(1, 3, 16)
     raw = (rng.normal(size=(4000, 16)) @ mixing.T * 20 + 100).reshape(-1, 4, 4, 1).astype("float32")
-    normalized = outputs(fit_front("zca", raw), raw).reshape(-1, 16)
+    normalized = outputs(fit_preprocessing("zca", raw), raw).reshape(-1, 16)
     assert np.linalg.cond(np.cov(raw.reshape(-1, 16).T)) > 5
     whitened = np.cov(normalized.T)
     assert np.linalg.cond(whitened) < 1.5
@@ -251,7 +259,7 @@ def test_zca_makes_the_covariance_nearly_the_identity():
 
 def test_zca_refuses_images_of_more_than_4096_features():
     with pytest.raises(DataError) as caught:
-        fit_front("zca", np.zeros((2, 65, 64, 1), np.uint8))
+        fit_preprocessing("zca", np.zeros((2, 65, 64, 1), np.uint8))
     assert caught.value.lines == (
         "normalization zca: received images of 4,160 features; legal: at most 4,096; leave zca "
         "out of search.space.normalization",
@@ -281,32 +289,34 @@ def test_a_table_is_scaled_feature_by_feature_as_scikit_learn_does(name, scaler)
 
     train, other = features(), features(seed=1)
     fitted = getattr(preprocessing, scaler)().fit(train)
-    front = fit_front(name, train)
-    assert front.fixed
-    np.testing.assert_allclose(front.apply(other), fitted.transform(other), rtol=1e-4, atol=1e-3)
+    preprocessing = fit_preprocessing(name, train)
+    assert preprocessing.fixed
+    np.testing.assert_allclose(
+        preprocessing.apply(other), fitted.transform(other), rtol=1e-4, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "int32", "uint8"])
 @pytest.mark.parametrize("name", TABLES)
-def test_a_front_for_a_table_is_finite_and_saved_with_the_model(tmp_path, name, kind):
+def test_a_preprocessing_for_a_table_is_finite_and_saved_with_the_model(tmp_path, name, kind):
     import keras
 
     scale = {"uint8": 20, "int32": 20}.get(kind, 1)
     train = np.abs(scale * np.random.default_rng(0).normal(size=(60, 5))).astype(kind)
     train[:, 4] = 7
-    front = fit_front(name, train)
+    preprocessing = fit_preprocessing(name, train)
     inputs = keras.Input((5,), dtype=kind)
-    keras.Model(inputs, front.attach(inputs)).save(tmp_path / "front.keras")
-    again = keras.models.load_model(tmp_path / "front.keras").predict(train, verbose=0)
+    keras.Model(inputs, preprocessing.attach(inputs)).save(tmp_path / "preprocessing.keras")
+    again = keras.models.load_model(tmp_path / "preprocessing.keras").predict(train, verbose=0)
     assert again.shape == train.shape
     assert np.isfinite(again).all()
-    np.testing.assert_allclose(again, outputs(front, train), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(again, outputs(preprocessing, train), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", normalizations.IMAGES_ONLY)
 def test_what_makes_no_sense_for_a_table_says_what_does(name):
     with pytest.raises(DataError) as caught:
-        fit_front(name, features())
+        fit_preprocessing(name, features())
     (line,) = caught.value.lines
     assert line.startswith(f"normalization {name}: is for images, received a table of 5 features")
     assert line.endswith(f"legal: {', '.join(TABLES)}")
@@ -315,4 +325,6 @@ def test_what_makes_no_sense_for_a_table_says_what_does(name):
 @pytest.mark.parametrize(("kind", "largest"), [("uint8", 255), ("uint16", 65535), ("float32", 6.5)])
 def test_unit_divides_by_the_range_of_the_type_and_of_real_numbers_by_the_largest(kind, largest):
     train = np.full((4, 2, 2, 1), 6.5, kind)
-    assert fit_front("unit", train).apply(train).max() == pytest.approx(train.max() / largest)
+    assert fit_preprocessing("unit", train).apply(train).max() == pytest.approx(
+        train.max() / largest
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -232,3 +234,19 @@ def test_a_digest_after_a_name_is_the_same_part_and_a_loan_ends():
         assert "other" in registry
     assert registry["mine"].function is len
     assert "other" not in registry
+
+
+def test_what_one_thread_is_lent_no_other_thread_has():
+    registry, both = Registry("thing"), threading.Barrier(2, timeout=30)
+
+    def lend(function):
+        with registry.lent("own", function):
+            both.wait()
+            found = registry["own"].function, [part.function for part in registry]
+            both.wait()
+        return found
+
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lend, [max, min]))
+    assert found == [(max, [max]), (min, [min])]
+    assert "own" not in registry

@@ -1,229 +1,240 @@
-"""A study's data frames, made up: small, and with everything that a figure has to survive."""
+"""What a study found, made up: small, and with everything that a figure has to survive."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
-from normsweep.reporting.content import ReportContent, ReportData, ReportFrames
+from normsweep.analysis.confirm_runs import Curve, Speed
+from normsweep.analysis.estimates import Estimate
+from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.trials import TuningCurve, arm_summaries
+from normsweep.analysis.verdicts import Missing, Verdict, Word
+from normsweep.parts.catalog import catalog
+from normsweep.parts.metrics import ACCURACY
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.recorded import from_plain, to_plain
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import (
+    Analysis,
+    Configuration,
+    DataFacts,
+    Diagnosis,
+    Stage,
+    StudyRecord,
+    TrialRecord,
+)
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 
 AWKWARD = "$x^2$_<b>&\"' a very long name that goes on beyond every margin of every figure"
-QUESTIONS = {
-    "more_epochs": ("baseline", 8),
-    "equal_epochs": ("baseline", 8),
-    "tuned_rate": ("tuned_short", 4),
-    "tuned_rate_longest": ("tuned_long", 8),
-    "both_tuned_short": ("tuned_short", 4),
-    "both_tuned": ("tuned_long", 8),
+CONFIGURATIONS = ("baseline", "tuned_short", "tuned_long")
+HORIZONS = {
+    "more_epochs": 8,
+    "equal_epochs": 8,
+    "tuned_rate": 4,
+    "tuned_rate_longest": 8,
+    "both_tuned_short": 4,
+    "both_tuned": 8,
 }
-WORDS = (
-    ("catches up", "catches up at epoch 6", 6, -0.0005, ""),
-    ("does not catch up", "does not catch up within 8 epochs", None, -0.0062, ""),
-    (
-        "not enough evidence",
-        "not enough evidence: about 10 more seeds would decide",
-        None,
-        -0.002,
-        "10",
-    ),
-    (
-        "catches up",
-        "catches up at epoch 6 where it trains (2 of 10 seeds diverged)",
-        6,
-        0.001,
-        "",
-    ),
+ANSWERS: tuple[dict[str, Any], ...] = (
+    {"word": Word.CATCHES_UP, "epoch": 6, "gap": -0.0005},
+    {"word": Word.DOES_NOT, "gap": -0.0062},
+    {
+        "word": Word.NOT_ENOUGH,
+        "gap": -0.002,
+        "missing": Missing.MORE_SEEDS,
+        "more_seeds": "10",
+        "reason": "about 10 more seeds would decide",
+    },
+    {"word": Word.CATCHES_UP, "epoch": 6, "gap": 0.001, "seeds": 8, "diverged": (2, 0)},
 )
-Build = Callable[..., ReportFrames]
+WARNINGS = ("its best rate lies at the edge", "few trials")
 
 
-def curves(arms: list[str], epochs: int = 8) -> pd.DataFrame:
-    rows = [
-        (arm, configuration, epoch, accuracy, accuracy - 0.001, accuracy + 0.001, 5)
-        for place, arm in enumerate(arms)
-        for configuration in ("baseline", "tuned_short", "tuned_long")
-        for epoch in range(1, epochs + 1)
-        for accuracy in (0.99 - 0.01 / epoch - 0.001 * place,)
-    ]
-    columns = ["arm", "configuration", "epoch", "accuracy", "low", "high", "seeds"]
-    return pd.DataFrame(rows, columns=columns)
+def make_verdict(gap: float = -0.0005, **changed: Any) -> Verdict:
+    """A verdict on accuracies after 5 seeds and 10,000 images."""
+    epoch = changed.get("epoch")
+    content: dict[str, Any] = {
+        "question": "both_tuned", "arm": "none", "reference": "unit", "word": Word.DOES_NOT,
+        "epoch": None, "epoch_low": epoch and epoch - 1, "horizon": 8,
+        "gap": Estimate(gap, gap - 0.0015, gap + 0.0015, 5),
+        "on_these_images": Estimate(gap, gap - 0.0007, gap + 0.0007, 5),
+        "seeds": 5, "images": 10_000, "margin": 0.002, "confidence": 0.95, "tail": 0.025, "look": 1,
+        "comparisons": 1, "missing": Missing.NOTHING, "more_seeds": "", "reason": "",
+        "diverged": (0, 0), "value": 0.985, "reference_value": 0.985 - gap, "margin_needed": 0.001,
+        "metric": ACCURACY, "primary": False, "baseline_epochs": 4, "warnings": (),
+    }  # fmt: skip
+    return Verdict(**{**content, **changed})
 
 
-def verdicts(arms: list[str], reference: str) -> pd.DataFrame:
-    rows = []
-    for question, (_, horizon) in QUESTIONS.items():
+def verdicts(arms: Sequence[str], reference: str) -> Iterator[Verdict]:
+    for question, horizon in HORIZONS.items():
         for place, arm in enumerate(arm for arm in arms if arm != reference):
-            word, text, epoch, gap, more = WORDS[place % len(WORDS)]
-            rows.append(
-                {
-                    "question": question, "arm": arm, "reference": reference, "verdict": text,
-                    "word": word, "epoch": epoch, "epoch_low": epoch and epoch - 1,
-                    "horizon": horizon, "gap": gap, "low": gap - 0.0015, "high": gap + 0.0015,
-                    "seeds_low": gap - 0.0007, "seeds_high": gap + 0.0007, "accuracy": 0.985,
-                    "reference_accuracy": 0.985 - gap, "seeds": 5, "images": 10_000,
-                    "margin": 0.002, "confidence": 0.95, "look": 1, "method": "two-way",
-                    "diverged": 2 if "diverged" in text else 0, "reference_diverged": 0,
-                    "more_seeds": more, "primary": question == "both_tuned",
-                    "warnings": "its best rate lies at the edge; few trials" if place == 1 else "",
-                }
-            )  # fmt: skip
-    frame = pd.DataFrame(rows)
-    return frame.astype({"epoch": "Int64", "epoch_low": "Int64"})
+            yield make_verdict(
+                question=question,
+                arm=arm,
+                reference=reference,
+                horizon=horizon,
+                primary=question == "both_tuned",
+                warnings=WARNINGS if place == 1 else (),
+                **ANSWERS[place % len(ANSWERS)],
+            )
 
 
-def learning_rates(arms: list[str]) -> pd.DataFrame:
-    rows = [
-        (number, arm, optimizer, 10.0 ** (-5 + step), 0.98 - 0.01 * step, 4, step == 4)
-        for number, (arm, optimizer, step) in enumerate(
-            (arm, optimizer, step)
-            for arm in arms
-            for optimizer in ("sgd", "adam")
-            for step in range(5)
+def curves(arms: Sequence[str], epochs: int) -> Iterator[Curve]:
+    for place, arm in enumerate(arms):
+        levels = [0.99 - 0.01 / epoch - 0.001 * place for epoch in range(1, epochs + 1)]
+        estimates = tuple(Estimate(level, level - 0.001, level + 0.001, 5) for level in levels)
+        for configuration in CONFIGURATIONS:
+            yield Curve(arm, configuration, estimates)
+
+
+def tuning(arms: Sequence[str]) -> Iterator[TuningCurve]:
+    scores = tuple(0.98 - 0.05 / k for k in range(1, 11))
+    unknown = (math.nan,) * 8
+    low, high = (*(0.97 - 0.05 / k for k in (1, 2)), *unknown), (0.985, 0.985, *unknown)
+    for arm in arms:
+        for kind in ("expected best", "best so far"):
+            yield TuningCurve(arm, kind, scores, low, high)
+
+
+def diagnoses(arms: Sequence[str]) -> dict[str, Diagnosis]:
+    made = {}
+    for place, arm in enumerate(arms):
+        norms = tuple(
+            (layer, 10.0 ** (place - i)) for i, layer in enumerate(("conv2d", "dense", "dense_1"))
         )
-    ]
-    columns = ["trial", "arm", "optimizer", "learning_rate", "val_accuracy", "epochs", "diverged"]
-    return pd.DataFrame(rows, columns=columns)
+        start = Stage(10.0**place, 3.0**place, 100.0, 2.5 + place, 0.1, norms)
+        made[arm] = Diagnosis(start, replace(start, loss=0.1))
+    return made
 
 
-def tunability(arms: list[str]) -> pd.DataFrame:
-    rows = [
-        (arm, k, 0.98 - 0.05 / k, *((0.97 - 0.05 / k, 0.985) if k < 3 else (math.nan,) * 2), kind)
-        for arm in arms
-        for kind in ("expected best", "best so far")
-        for k in range(1, 11)
-    ]
-    return pd.DataFrame(rows, columns=["arm", "trials", "expected", "low", "high", "kind"])
+def make_searched(
+    number: int, arm: str, score: float = 0.9, status: Status = Status.COMPLETE, **changed: Any
+) -> TrialRecord:
+    """A trial of four epochs that ended with this score, a tenth of an hour after the one before."""
+    content: dict[str, Any] = {
+        "seed": 0, "slot": number, "model": "lenet", "model_options": {}, "optimizer": "adam",
+        "optimizer_options": {}, "learning_rate": 0.001, "batch_size": 128, "epochs": 4,
+    }  # fmt: skip
+    content |= {"data": DataKey("mnist", "d" * 64, 0.2), "normalization": arm, **changed}
+    trial = Trial(number=number, arm=arm, **content)
+    curve = tuple(Epoch(number, e, 0.1, 0.9, 0.1, score, 0.5) for e in range(1, 5))
+    machine = {"device": "2 cores", "backend": "tensorflow", "keras_version": "3.15.1"}
+    started = 1e9 + 360.0 * number
+    return TrialRecord(trial, Result(number, status, curve, 0.1, 360.0, started, machine))
 
 
-def inputs(arms: list[str]) -> pd.DataFrame:
-    rows = [
-        (arm, stage, 10.0**place, 3.0**place, 100.0, loss, math.log(10), 0.1)
-        for place, arm in enumerate(arms)
-        for stage, loss in (("initialization", 2.5 + place), ("after epoch 1", 0.1))
-    ]
-    return pd.DataFrame(
-        rows,
-        columns=[
-            "arm", "stage", "input_mean", "input_std", "condition_number", "loss", "ln_classes",
-            "dead_relus",
-        ],
-    )  # fmt: skip
-
-
-def gradients(arms: list[str]) -> pd.DataFrame:
-    rows = [
-        (arm, stage, layer, position, 10.0 ** (place - position))
-        for place, arm in enumerate(arms)
-        for stage in ("initialization", "after epoch 1")
-        for position, layer in enumerate(("conv2d", "dense", "dense_1"))
-    ]
-    return pd.DataFrame(rows, columns=["arm", "stage", "layer", "position", "norm"])
-
-
-def progress(arms: list[str]) -> pd.DataFrame:
-    rows = [
-        (arm, len(arms) * k + place, 0.1 * (len(arms) * k + place + 1), k + 1, score, best)
-        for place, arm in enumerate(arms)
-        for k, (score, best) in enumerate([(0.9, 0.9), (0.8, 0.9), (math.nan, 0.9), (0.95, 0.95)])
-    ]
-    columns = ["arm", "trial", "hours", "done", "val_accuracy", "best"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def configurations(arms: list[str]) -> pd.DataFrame:
-    rows = [
-        {
-            "arm": arm, "configuration": name, "label": name, "optimizer": "adam",
-            "learning_rate": 0.001, "params": "", "trial": pd.NA if name == "baseline" else 3,
-            "selected_at": pd.NA if name == "baseline" else 4,
-            "trials": pd.NA if name == "baseline" else 10,
-        }
-        for arm in arms
-        for name in ("baseline", "tuned_short", "tuned_long")
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def speed(arms: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "arm": arms,
-            "configuration": "baseline",
-            "epochs_to_level": [3 if place % 2 else pd.NA for place in range(len(arms))],
-            "seconds_to_level": [90.0 if place % 2 else np.nan for place in range(len(arms))],
-            "tuning_seconds": 5400.0,
-            "tuning_epochs": 54,
-        }
+def searched(arms: Sequence[str]) -> tuple[TrialRecord, ...]:
+    places = [(a, o, step) for a in arms for o in ("sgd", "adam") for step in range(5)]
+    return tuple(
+        make_searched(
+            number,
+            arm,
+            0.98 - 0.01 * step,
+            Status.DIVERGED if step == 4 else Status.COMPLETE,
+            optimizer=optimizer,
+            learning_rate=10.0 ** (-5 + step),
+        )
+        for number, (arm, optimizer, step) in enumerate(places)
     )
 
 
+def configurations(arms: Sequence[str], longest: int) -> Iterator[Configuration]:
+    for arm in arms:
+        for name in CONFIGURATIONS:
+            chosen = (None, None, 0) if name == "baseline" else (3, 4, 10)
+            params = {"optimizer": "adam", "learning_rate": 0.001, "epochs": longest}
+            yield Configuration(arm, name, params, *chosen)
+
+
+def speeds(arms: Sequence[str]) -> Iterator[Speed]:
+    for place, arm in enumerate(arms):
+        epochs, seconds = (3, 90.0) if place % 2 else (None, math.nan)
+        yield Speed(arm, "baseline", epochs, seconds, 5400.0, 54)
+
+
+@functools.cache
+def shipped() -> dict[str, Any]:
+    return to_plain(load_sweep("quickstart", catalog()))
+
+
+def make_sweep(arms: Sequence[str], reference: str, **keys: Any) -> Sweep:
+    """A sweep over these arms, whatever they are called; `keys` are its own, `__` for a dot."""
+    plain = {key: value for key, value in shipped().items() if ".normalization" not in key}
+    plain |= {
+        "name": "mnist",
+        "question": "Does raw input catch up?",
+        "reference": reference,
+        "confirm.margin": 0.002,
+        "confirm.baseline.epochs": 4,
+        **{key.replace("__", "."): value for key, value in keys.items()},
+    }
+    return from_plain({**plain, f"search.space.{plain['compare']}": list(arms)})
+
+
+Build = Callable[..., Evidence]
+
+
 @pytest.fixture
-def frames() -> Build:
-    """`frames(arms, reference, epochs)`: all frames of a study with these arms."""
+def verdict() -> Callable[..., Verdict]:
+    return make_verdict
+
+
+@pytest.fixture
+def trial_of_search() -> Callable[..., TrialRecord]:
+    """`trial_of_search(number, arm, score, status, **changed)`: a trial of the search."""
+    return make_searched
+
+
+@pytest.fixture
+def found() -> Build:
+    """`found(arms, reference, epochs, **keys)`: all that a study with these arms found.
+
+    Keys are the sweep's own, with `__` for a dot; `study` is the study's name.
+    """
 
     def build(
-        arms: tuple[str, ...] = ("none", "unit"), reference: str = "unit", epochs: int = 8
-    ) -> ReportFrames:
-        names = list(arms)
-        return ReportFrames(
-            curves=curves(names, epochs),
-            verdicts=verdicts(names, reference),
-            learning_rates=learning_rates(names),
-            tunability=tunability(names),
-            inputs=inputs(names),
-            gradients=gradients(names),
-            progress=progress(names),
-            configurations=configurations(names),
-            speed=speed(names),
-            best=pd.DataFrame({"trial": [0], "arm": ["none"], "val_accuracy": [0.98]}),
-            arms=pd.DataFrame({"arm": names, "trials": 10, "seconds": 60.0}),
-            trials=learning_rates(names).drop(columns="diverged").assign(status="complete"),
+        arms: Sequence[str] = ("none", "unit"),
+        reference: str = "unit",
+        epochs: int = 8,
+        study: str = "mnist",
+        **keys: Any,
+    ) -> Evidence:
+        record = StudyRecord(
+            name=study,
+            id="abc",
+            sweep=make_sweep(arms, reference, **keys),
+            data=DataFacts("mnist", "Keras", "d" * 64, 60_000, 10_000, 10),
+            trials=searched(arms),
+            analyses=(Analysis(5, tuple(configurations(arms, epochs))),),
+            diagnoses=diagnoses(arms),
         )
-
-    return build
-
-
-@pytest.fixture
-def content(frames: Build) -> Callable[..., ReportContent]:
-    """`content(arms, **changes)`: a report on these arms."""
-
-    def build(
-        arms: tuple[str, ...] = ("none", "unit", "standardize", "zca"), **changes: object
-    ) -> ReportContent:
-        made = ReportContent(
-            study="mnist",
-            question="Does raw input catch up?",
-            compare="normalization",
-            reference="unit",
-            arms=arms,
-            answer="No: it stays behind.",
-            data=ReportData("mnist", 48_000, 12_000, 10_000),
-            model="lenet",
-            margin=0.002,
-            look=1,
-            seeds_done=5,
-            seeds_planned=5,
-            baseline_epochs=4,
-            longest_epochs=8,
-            machine="2 cores",
-            backend="tensorflow",
-            precision="float32",
-            hours=1.5,
-            frames=frames(arms),
+        return Evidence(
+            record=record,
+            verdicts=tuple(verdicts(arms, reference)),
+            curves=tuple(curves(arms, epochs)),
+            speeds=tuple(speeds(arms)),
+            arms=arm_summaries(record.searched, record.arms),
+            tuning=tuple(tuning(arms)),
             warnings=("The data are few.",),
-            explanations={"input scale": "Raw pixels are large."},
-            confirm_command="python -m normsweep.study mnist --phase confirm",
-            commands=("python -m normsweep.study mnist",),
-            versions={"keras": "3.15.1"},
         )
-        return replace(made, **changes)  # type: ignore[arg-type]
 
     return build
+
+
+@pytest.fixture
+def nothing(found: Build) -> Evidence:
+    """A study with two arms that was begun, and of which no trial has ended."""
+    made = found()
+    record = replace(made.record, trials=(), analyses=(), diagnoses={})
+    arms = arm_summaries((), record.arms)
+    return Evidence(record, (), (), (), arms, (), ())
 
 
 @pytest.fixture

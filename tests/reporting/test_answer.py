@@ -1,26 +1,30 @@
 import io
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 
-import pandas as pd
 import pytest
 from rich.console import Console
 
-from normsweep.console.screen import print_table
-from normsweep.reporting.answer import answer_sentence, verdict_lines
+from normsweep.analysis.estimates import Estimate
+from normsweep.analysis.verdicts import Missing, Verdict
+from normsweep.console.screen import table_view
+from normsweep.reporting.answer import answer_sentence
+from normsweep.reporting.verdict_text import verdict_lines
 
 
 @pytest.fixture
-def of(frames):
+def of(found):
     """The verdicts on arms whose words are, in turn: catches up, does not, not enough, qualified."""
     names = ("none", "raw", "zca", "learned")
 
-    def build(*kept: str) -> pd.DataFrame:
-        table = frames((*names, "unit")).verdicts
-        return table[table["arm"].isin(kept)]
+    def build(*kept: str) -> list[Verdict]:
+        return [v for v in found((*names, "unit")).verdicts if v.arm in kept]
 
     return build
 
 
-def sentence(verdicts: pd.DataFrame) -> str:
+def sentence(verdicts: Sequence[Verdict]) -> str:
     return answer_sentence(verdicts, "normalization", "unit")
 
 
@@ -60,43 +64,46 @@ def test_several_arms_stay_one_sentence(of):
     )
 
 
-def test_all_of_several_arms(frames):
-    table = frames(("a", "b", "unit")).verdicts
-    up = table[table["arm"] == "a"]
-    assert sentence(pd.concat([up, up.assign(arm="b")])).startswith(
+def test_all_of_several_arms(of):
+    up, down = of("none"), of("raw")
+    assert sentence([*up, *(replace(v, arm="b") for v in up)]).startswith(
         "Yes: with both tuned, all 2 catch up with “unit” within 8 epochs: "
     )
-    down = table[table["arm"] == "b"]
-    assert sentence(pd.concat([down, down.assign(arm="a")])).startswith(
+    assert sentence(
+        [*(replace(v, arm="b") for v in down), *(replace(v, arm="a") for v in down)]
+    ) == (
         "No: with both tuned, “b” (0.62 points behind) and “a” (0.62 points behind) do not catch up "
         "with “unit” within 8 epochs."
     )
 
 
-def test_many_arms_are_all_named_and_a_divergence_is_still_told(frames):
-    table = frames(("a", "b", "unit")).verdicts
-    up = table[table["arm"] == "a"]
-    arms = [up.assign(arm=arm, epoch=epoch) for epoch, arm in enumerate("cdefg", start=2)]
-    lost = up.assign(arm="z", diverged=1, verdict="catches up at epoch 6 where it trains (…)")
-    assert sentence(pd.concat([*arms, lost])) == (
+def test_many_arms_are_all_named_and_a_divergence_is_still_told(of):
+    up = of("none")
+    arms = [replace(v, arm=arm, epoch=e) for e, arm in enumerate("cdefg", start=2) for v in up]
+    lost = [replace(v, arm="z", diverged=(1, 0)) for v in up]
+    assert sentence([*arms, *lost]) == (
         "Yes, with a reservation: with both tuned, all 6 catch up with “unit” within 8 epochs: "
         "“c”, “d”, “e”, “f”, “g” and “z” where it trains, at epochs 2 to 6."
     )
 
 
 def test_too_few_seeds_for_an_interval_is_told_without_numbers(of):
-    table = of("zca").assign(
-        low=float("nan"), high=float("nan"), more_seeds="",
-        verdict="not enough evidence: at least 5 seeds are needed, 2 can be compared",
-    )  # fmt: skip
-    text = sentence(table)
+    few = [
+        replace(
+            v, gap=Estimate(v.gap.value, math.nan, math.nan, 2), more_seeds="",
+            missing=Missing.TOO_FEW_SEEDS,
+            reason="at least 5 seeds are needed, 2 can be compared",
+        )
+        for v in of("zca")
+    ]  # fmt: skip
+    text = sentence(few)
     assert "nan" not in text
     assert "unknown" not in text
     assert "at least 5 seeds are needed" in text
 
 
 def test_without_verdicts_there_is_no_answer_yet():
-    assert sentence(pd.DataFrame()).startswith("No answer yet: the search tunes each normalization")
+    assert sentence([]).startswith("No answer yet: the search tunes each normalization")
 
 
 def test_lines_are_text_and_mark_the_main_question(of):
@@ -111,12 +118,12 @@ def test_lines_are_text_and_mark_the_main_question(of):
         "seeds": "5",
     }
     assert last[1]["answer"] == "not enough evidence: 10 more seeds"
-    assert verdict_lines(pd.DataFrame()).empty
+    assert verdict_lines([]).empty
 
 
 def test_lines_fit_a_console(of):
     console = Console(file=io.StringIO(), width=120, color_system=None)
-    print_table(console, verdict_lines(of("none", "raw", "zca")), "Verdicts")
+    console.print(table_view(verdict_lines(of("none", "raw", "zca")), "Verdicts"))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "does not catch up within 8 epochs" in text
     assert "−0.62 (−0.77 to −0.47)" in text

@@ -4,14 +4,17 @@ import math
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from typing import get_args
 
 import pandas as pd
 import pytest
 
-from normsweep.analysis.tables import arms_table, best_table, epochs_table, trials_table
+from normsweep.analysis.estimates import Estimate
+from normsweep.analysis.trials import arm_summaries
 from normsweep.reporting.formats import FORMATS, Format, as_markdown, render
-from normsweep.reporting.verdict_cells import verdict_cells
+from normsweep.reporting.tables import arms_table, best_table, epochs_table, trials_table
+from normsweep.reporting.verdict_text import verdict_cells
 from normsweep.sweep.trial import Status
 
 AWKWARD = "a_b & c | <b>x</b> 50% $1 #2 {3} ~^\\"
@@ -130,12 +133,12 @@ def balanced(latex: str) -> bool:
 
 
 @pytest.fixture
-def documents(tables, frames) -> list[str]:
+def documents(tables, found) -> list[str]:
     """The tables that a person may put into a document, with names that look like markup."""
     arms = ("none", "raw", AWKWARD, "sample_standardize", "été", "unit")
-    verdicts = frames(arms).verdicts
-    unknown = verdicts.assign(gap=math.nan, low=math.nan, high=math.nan, seeds=0)
-    shown = [*tables, verdict_cells(verdicts), verdict_cells(unknown), verdict_cells(verdicts[:0])]
+    verdicts, nobody_knows = found(arms).verdicts, Estimate(*[math.nan] * 3, 0)
+    unknown = [replace(verdict, gap=nobody_knows, seeds=0) for verdict in verdicts]
+    shown = [*tables, verdict_cells(verdicts), verdict_cells(unknown), verdict_cells([])]
     return [text(table, "latex") for table in shown]
 
 
@@ -180,12 +183,15 @@ def tables(record) -> list[pd.DataFrame]:
     ]
     arms = ["none", "unit"]
     return [
-        build(records, *more)
+        table
         for records in (made, [])
-        for build, *more in (
-            (trials_table,), (epochs_table,), (best_table, arms), (arms_table, arms),
+        for table in (
+            trials_table(records),
+            epochs_table(records),
+            best_table(records, arms),
+            arms_table(arm_summaries(records, arms)),
         )
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from normsweep.reporting.content import ReportFrames
+from normsweep.reporting.answer import study_answer
+from normsweep.reporting.evidence_tables import configurations_table, speed_table
 from normsweep.reporting.page import write_report
 from normsweep.reporting.page_tables import configurations_of, speed_of
 
+ARMS = ("none", "unit", "standardize", "zca")
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
 
 
@@ -55,11 +57,11 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def written(content, folder) -> str:
+def written(found, folder) -> str:
     """The page of a study with four arms."""
     page = folder / "index.html"
     if not page.exists():
-        assert write_report(content(), folder) == page
+        assert write_report(found(ARMS), folder) == page
     return page.read_text(encoding="utf-8")
 
 
@@ -72,12 +74,12 @@ def test_the_page_is_html_with_landmarks_and_a_title(written):
     assert all(len(page.of(tag)) for tag in ("caption", "figcaption", "details"))
 
 
-def test_it_opens_with_question_answer_and_picture(written):
+def test_it_opens_with_question_answer_and_picture(written, found):
     order = [
         written.index(each)
         for each in (
             "<h1>Does raw input catch up?</h1>",
-            "No: it stays behind.",
+            study_answer(found(ARMS)),
             'id="figure-accuracy"',
             'id="part-1"',
         )
@@ -110,16 +112,15 @@ def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
     assert "Mind. its best rate lies at the edge" in text
 
 
-def test_an_open_question_reads_as_an_answer_with_a_next_step(content, tmp_path):
-    command = "python -m normsweep.study mnist --set confirm.seeds=99"
-    report = content(("a", "b", "zca", "learned", "unit"), confirm_command=command)
-    report = replace(report, frames=ReportFrames(verdicts=report.frames.verdicts))
-    page = write_report(report, tmp_path)
+def test_an_open_question_reads_as_an_answer_with_a_next_step(found, tmp_path):
+    report = replace(found(("a", "b", "zca", "learned", "unit")), curves=(), tuning=())
+    page = write_report(report, tmp_path, " --storage sqlite:///s.db")
     text = Page(page.read_text(encoding="utf-8")).text
     assert "? not enough evidence" in text
     assert (
-        "What to do next. About 10 more seeds would decide: raise their number from 5 to 15."
-        " python -m normsweep.study mnist --set confirm.seeds=15"
+        "What to do next. About 10 more seeds would decide: raise their number from 5 to 15. "
+        "python -m normsweep.study SWEEP.toml --study-name mnist --storage sqlite:///s.db "
+        "--set confirm.seeds=15"
     ) in text
     assert "at epoch 6 where it trains (2 of 10 seeds diverged)" in text
 
@@ -164,8 +165,8 @@ def test_figures_and_tables_lie_beside_the_page(written, folder):
     assert (folder / "tables" / "verdicts.csv").read_text().startswith("question,arm,reference")
 
 
-def test_the_same_report_has_the_same_bytes(written, content, tmp_path):
-    assert write_report(content(), tmp_path).read_text(encoding="utf-8") == written
+def test_the_same_report_has_the_same_bytes(written, found, tmp_path):
+    assert write_report(found(ARMS), tmp_path).read_text(encoding="utf-8") == written
 
 
 def test_themes_and_print_are_provided_for(written):
@@ -175,14 +176,18 @@ def test_themes_and_print_are_provided_for(written):
     assert "beforeprint" in written
 
 
-def test_whatever_a_user_can_name_is_escaped(content, awkward, tmp_path):
+def test_whatever_a_user_can_name_is_escaped(found, awkward, tmp_path):
     evil = f'{awkward}<script>alert("1")</script></title></svg>{{{{ 7 * 7 }}}}'
-    report = content(
-        (evil, "unit"), study=evil, question=evil, answer=evil, model=evil, warnings=(evil,),
-        explanations={evil: evil}, commands=(evil,), confirm_command=evil, versions={evil: evil},
-        machine=evil, compare=evil,
-    )  # fmt: skip
-    text = write_report(report, tmp_path).read_text(encoding="utf-8")
+    made = found(
+        (evil, "unit"), study=evil, name=evil, question=evil, compare=evil, model__name=evil
+    )
+    said = tuple(replace(v, warnings=(evil,)) for v in made.verdicts)
+    machine = {"device": evil, "backend": evil, f"{evil}_version": evil}
+    trials = [replace(r, result=replace(r.result, machine=machine)) for r in made.record.trials]
+    data = replace(made.record.data, name=evil)
+    record = replace(made.record, trials=tuple(trials), data=data)
+    report = replace(made, record=record, verdicts=said, warnings=(evil,))
+    text = write_report(report, tmp_path, f" --storage {evil}").read_text(encoding="utf-8")
     page = Page(text)
     assert text.count("<script") == 1
     assert 'alert("1")' not in text.replace("&#34;", '"').split("<script>")[-1]
@@ -190,40 +195,29 @@ def test_whatever_a_user_can_name_is_escaped(content, awkward, tmp_path):
     assert not page.of("b") or all("alert" not in str(each) for each in page.of("b"))
 
 
-def test_a_search_without_confirmation_says_what_is_missing_and_how_to_get_it(content, tmp_path):
-    made = content()
-    frames = ReportFrames(
-        **{
-            key: frame.iloc[:0]
-            if key in ("curves", "verdicts", "configurations", "speed")
-            else frame
-            for key, frame in vars(made.frames).items()
-        }
+def test_a_search_without_confirmation_says_what_is_missing_and_how_to_get_it(found, tmp_path):
+    made = found(ARMS)
+    searched = replace(
+        made, record=replace(made.record, analyses=()), verdicts=(), curves=(), speeds=()
     )
-    page = Page(
-        write_report(content(frames=frames, look=0, seeds_done=0), tmp_path).read_text("utf-8")
-    )
+    page = Page(write_report(searched, tmp_path).read_text("utf-8"))
     assert "Not confirmed yet." in page.text
-    assert "python -m normsweep.study mnist --phase confirm" in page.text
+    assert "python -m normsweep.study SWEEP.toml --study-name mnist --phase confirm" in page.text
     assert "catches up at" not in page.text
     assert "nan" not in page.text.split()
     assert len(page.of("figure")) == 5
     assert not (tmp_path / "figures" / "accuracy.png").exists()
 
 
-def test_a_report_without_any_frame_is_still_a_page(content, tmp_path):
-    page = Page(
-        write_report(
-            content(frames=ReportFrames(), margin=float("nan"), explanations={}), tmp_path
-        ).read_text(encoding="utf-8")
-    )
+def test_a_report_of_a_study_without_trials_is_still_a_page(nothing, tmp_path):
+    page = Page(write_report(nothing, tmp_path).read_text(encoding="utf-8"))
     assert page.of("svg") == []
     assert "there is no picture of them" in page.text
     assert not {"nan", "None", "unknown"} & set(page.text.split())
 
 
-def test_one_arm_beside_the_reference(content, tmp_path):
-    assert write_report(content(("none", "unit")), tmp_path).is_file()
+def test_one_arm_beside_the_reference(found, tmp_path):
+    assert write_report(found(("none", "unit")), tmp_path).is_file()
 
 
 def test_the_console_imports_no_matplotlib():
@@ -234,18 +228,12 @@ def test_the_console_imports_no_matplotlib():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_settings_are_told_without_what_has_a_column_of_its_own(content):
-    made = content(baseline_epochs=4, longest_epochs=4)
-    table = configurations_of(
-        content(
-            frames=ReportFrames(
-                configurations=made.frames.configurations.assign(
-                    params="momentum = 0.9, normalization = none, epochs = 4"
-                )
-            ),
-            longest_epochs=4,
-        )
+def test_settings_are_told_without_what_has_a_column_of_its_own(found):
+    made = found(ARMS, epochs=4)
+    frame = configurations_table(made.analysis.configurations).assign(
+        params="momentum = 0.9, normalization = none, epochs = 4"
     )
+    table = configurations_of(frame, made)
     assert table is not None
     assert table.heads[:5] == ("Arm", "Settings", "Optimizer", "Learning rate", "Others")
     assert table.rows[0][:5] == ("none", "The baseline settings", "adam", "0.001", "momentum = 0.9")
@@ -253,8 +241,9 @@ def test_settings_are_told_without_what_has_a_column_of_its_own(content):
     assert table.kinds[3] == "number"
 
 
-def test_what_is_not_reached_is_told_as_such(content):
-    table = speed_of(content())
+def test_what_is_not_reached_is_told_as_such(found):
+    made = found(ARMS)
+    table = speed_of(speed_table(made.speeds), made)
     assert table is not None
     assert table.rows[0][2:4] == ("not within 8 epochs", "–")
     assert table.rows[1][2:4] == ("3", "90 s")

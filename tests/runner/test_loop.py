@@ -7,6 +7,7 @@ import io
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from normsweep.console.live_display import make_display
+from normsweep.console.screen import screen
 from normsweep.errors import Interrupted
 from normsweep.executors.protocol import Event
 from normsweep.runner.checkpoints import Checkpoints
@@ -31,7 +33,7 @@ from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.tracker import TrackedStudy, Tracker
 from normsweep.training.engine import Finished
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 from tests import shared
 
 DATA = DataFacts(
@@ -49,7 +51,9 @@ class Crashing:
     def __init__(self, text: str) -> None:
         self._text, self._events = text, list[Event]()
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         self._events.append(Finished(Result(trial.number, Status.CRASHED, error=self._text)))
 
     def poll(self, timeout: float) -> list[Event]:
@@ -69,11 +73,30 @@ class Losing(Crashing):
         super().__init__("killed")
         self.trained = list[int]()
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         self.trained.append(trial.number)
         told = [Epoch(trial.number, e + 1, 1.0, 0.5, 1.0, 0.5, 1.0) for e in range(trial.epochs)]
         lost = Result(trial.number, Status.CRASHED, curve=tuple(told), error="killed")
         self._events += [*told, Finished(lost)]
+
+
+class Hanging(Crashing):
+    """One whose trials end well, and whose calls are answered late."""
+
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
+        curve = tuple(
+            Epoch(trial.number, e + 1, 1.0, 0.5, 1.0, 0.5, 1.0) for e in range(trial.epochs)
+        )
+        machine = {"device": "none"}
+        ended = Result(trial.number, Status.COMPLETE, curve=curve, chance=0.1, machine=machine)
+        self._events += [*curve, Finished(ended)]
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        time.sleep(20)
 
 
 @pytest.fixture
@@ -98,7 +121,12 @@ def tracker(tmp_path) -> Tracker:
 def run_with(executor: Crashing, search: Search, tracker: Tracker, folder: Path) -> Console:
     """Run a search to its end; what a person was told."""
     console = Console(file=io.StringIO(), width=300)
-    with make_display(console) as display, Signals() as signals, Background() as background:
+    with (
+        screen(console),
+        make_display(console) as display,
+        Signals() as signals,
+        Background() as background,
+    ):
         delivery = TrialLogger(search, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
         checkpoints = Checkpoints(folder, 1.0)
@@ -129,7 +157,9 @@ def test_the_curve_of_a_trial_whose_end_was_lost_is_no_answer_to_its_retry(
 class Gone(Crashing):
     """One whose cluster goes while a trial runs."""
 
-    def submit(self, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None) -> None:
+    def submit(
+        self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
+    ) -> None:
         self._events.append(Epoch(trial.number, 1, 1.0, 0.5, 1.0, 0.5, 1.0))
 
     def poll(self, timeout: float) -> list[Event]:
@@ -148,6 +178,23 @@ def test_what_ran_on_a_cluster_that_is_gone_is_recorded(search, tracker, tmp_pat
     assert record.result.status is Status.INTERRUPTED
     (run,) = MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
     assert run.info.status == "KILLED"
+
+
+def test_a_first_interrupt_is_taken_while_a_call_waits(tracker, tmp_path, sweep_file, parts):
+    one = [
+        "search.space.learning_rate=0.01",
+        "search.space.optimizer=adam",
+        "search.space.epochs=1",
+    ]
+    run_with(Hanging("late"), opened(tmp_path, sweep_file, parts, *one), tracker, tmp_path)
+    # The same trials again: whether they are answered from the record depends on a call.
+    more = opened(tmp_path, sweep_file, parts, *one, "search.trials=4")
+    main, began = threading.main_thread().ident, time.monotonic()
+    threading.Timer(2.0, signal.pthread_kill, [main, signal.SIGINT]).start()
+    with pytest.raises(Interrupted):
+        run_with(Hanging("late"), more, tracker, tmp_path)
+    assert time.monotonic() - began < 15
+    assert [r.result.status for r in more.records()][2:] == [Status.INTERRUPTED]
 
 
 def untold(search: Search) -> list[int]:

@@ -15,9 +15,11 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from normsweep.analysis.evidence import evidence
-from normsweep.analysis.tables import best_of_arms, best_table
+from normsweep.analysis.trials import best_of_arms
+from normsweep.console.screen import screen
 from normsweep.errors import DataError, SweepError
 from normsweep.parts.catalog import catalog
+from normsweep.reporting.tables import best_table
 from normsweep.runner.session import Settings, run_study
 from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
@@ -56,7 +58,8 @@ def place(folder: Path, *overrides: str, name: str = "loss.toml", phase: PhaseNa
     storage, tracking = (f"sqlite:///{folder}/{db}.db" for db in ("optuna", "mlflow"))
     settings = Settings(storage, tracking, executor="inline", root=folder / "mlruns", phase=phase)
     console = Console(record=True, width=200, file=(folder / "printed").open("w"))
-    run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
+    with screen(console):
+        run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
     return SimpleNamespace(
         folder=folder, storage=storage, tracking=tracking, record=read_study(storage, None),
         printed=console.export_text(), page=folder / "mlruns/reports/loss/index.html",
@@ -89,12 +92,11 @@ def test_the_lowest_loss_is_the_best_in_record_and_tables(ran):
 
 
 def test_the_verdict_is_the_planted_one_and_page_and_console_say_nats(ran):
-    rows = evidence(ran.record).verdicts
-    primary = rows[rows["primary"]].set_index("arm")
-    assert primary.loc["none", "word"] == "does not catch up"
-    assert primary.loc["none", "gap"] > 0.03
-    assert primary.loc["standardize", "word"] == "catches up"
-    assert abs(primary.loc["standardize", "gap"]) < 0.03
+    primary = {verdict.arm: verdict for verdict in evidence(ran.record).primary}
+    assert primary["none"].falls_short
+    assert primary["none"].gap.value > 0.03
+    assert primary["standardize"].catches_up
+    assert abs(primary["standardize"].gap.value) < 0.03
     assert "in nats of log loss (lower is better)" in ran.printed
     assert "margin 0.03 nats" in ran.printed
     page = " ".join(re.sub("<[^>]+>", " ", ran.page.read_text()).split())

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 
-from normsweep.analysis.tables import best_of_arms
+from normsweep.analysis.trials import best_of_arms
 from normsweep.parts import datasets
 from normsweep.shell import run
 from normsweep.store.storage import read_study

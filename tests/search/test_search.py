@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState
 from sqlalchemy import create_engine, inspect
 
-from normsweep.analysis.tables import settled
+from normsweep.analysis.trials import settled
 from normsweep.errors import StoreError, SweepError
 from normsweep.parts.catalog import catalog, resolve_trial
 from normsweep.search.samplers import make_advisor

@@ -14,8 +14,10 @@ import pytest
 from rich.console import Console
 
 from normsweep.console.live_display import make_display
+from normsweep.console.screen import screen
 from normsweep.errors import TrackingFailed
 from normsweep.executors.inline import Inline
+from normsweep.executors.protocol import WorkerOptions
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
@@ -106,10 +108,18 @@ def test_a_search_is_recorded_whole_all_the_same(url, tmp_path, sweep_file, part
     search = Search(study, sweep, DataKey("digits", "d1", 0.2))
     tracker = Tracker(url, TrackedStudy("odd", "abc"), tmp_path)
     console = Console(file=io.StringIO(), width=300)
-    with make_display(console) as display, Signals() as signals, Background() as background:
+    with (
+        screen(console),
+        make_display(console) as display,
+        Signals() as signals,
+        Background() as background,
+    ):
         logger = TrialLogger(search, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
-        executor, checkpoints = Inline(tmp_path, "cpu", 1), Checkpoints(tmp_path, 1.0)
+        executor, checkpoints = (
+            Inline(WorkerOptions(tmp_path, "cpu", 1, trained=False)),
+            Checkpoints(tmp_path, 1.0),
+        )
         run_phase(search, executor, logger, checkpoints, display, signals, StudyLock(), where)
         left = logger.log_rest(signals)
     records = search.records()

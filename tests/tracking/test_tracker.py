@@ -14,8 +14,8 @@ from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.model_registry import save_model
 from normsweep.tracking.tracker import TrackedStudy, Tracker
-from normsweep.training.engine import Engine
-from normsweep.training.snapshot import Keep
+from normsweep.training.keras_engine import KerasEngine
+from normsweep.training.snapshot import CheckpointPolicy
 from tests.shared import place_stores
 
 pytestmark = pytest.mark.system
@@ -173,7 +173,10 @@ def test_a_logged_model_takes_raw_pixels_where_normsweep_is_not_installed(
     tracker, record, digits_root, tmp_path
 ):
     trial = replace(record.trial, model="lenet", model_options={}, learning_rate=0.05)
-    training, engine = Engine(digits_root).train(trial, Keep.last()), Engine(digits_root)
+    training, engine = (
+        KerasEngine(digits_root).train(trial, CheckpointPolicy.last()),
+        KerasEngine(digits_root),
+    )
     try:
         while True:
             next(training)

@@ -15,8 +15,9 @@ from normsweep.parts import models
 from normsweep.sweep.study_record import Diagnosis
 from normsweep.sweep.trial import DataKey, Result, Trial
 from normsweep.training.diagnosis import diagnose
-from normsweep.training.engine import Engine, Finished
-from normsweep.training.snapshot import Keep
+from normsweep.training.engine import Finished
+from normsweep.training.keras_engine import KerasEngine
+from normsweep.training.snapshot import CheckpointPolicy
 
 ARMS = ("none", "unit", "standardize", "zca", "batch_norm")
 PLAIN: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.01}
@@ -69,14 +70,14 @@ def linear(input_shape: tuple[int, ...], classes: int) -> Any:
 
 
 @pytest.fixture(scope="module")
-def engine(digits_root: Path) -> Engine:
-    return Engine(digits_root)
+def engine(digits_root: Path) -> KerasEngine:
+    return KerasEngine(digits_root)
 
 
 @pytest.fixture(scope="module")
-def never_looked(digits_root: Path) -> Engine:
+def never_looked(digits_root: Path) -> KerasEngine:
     """An engine that trains and diagnoses nothing."""
-    return Engine(digits_root)
+    return KerasEngine(digits_root)
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +90,15 @@ def trial(digits_key: DataKey) -> Trial:
 
 
 @pytest.fixture(scope="module")
-def found(engine: Engine, trial: Trial) -> dict[str, Diagnosis]:
+def found(engine: KerasEngine, trial: Trial) -> dict[str, Diagnosis]:
     """The diagnosis of each arm."""
     made = {arm: diagnose(engine, replace(trial, normalization=arm)) for arm in ARMS}
     assert None not in made.values()
     return made  # type: ignore[return-value]
 
 
-def run(engine: Engine, trial: Trial, keep: Keep | None = None) -> Finished:
-    training = engine.train(trial, keep)
+def run(engine: KerasEngine, trial: Trial, policy: CheckpointPolicy | None = None) -> Finished:
+    training = engine.train(trial, policy)
     try:
         while True:
             next(training)
@@ -119,9 +120,9 @@ def test_raw_pixels_start_far_above_the_loss_of_a_guess_and_scaled_ones_near_it(
 @pytest.mark.parametrize("arm", ["none", "zca"])
 def test_the_second_stage_is_that_of_the_network_after_one_epoch(engine, trial, found, arm):
     trial = replace(trial, normalization=arm, epochs=1)
-    finished = run(engine, trial, Keep.last())
+    finished = run(engine, trial, CheckpointPolicy.last())
     inputs = engine.inputs(trial.data, trial.seed, arm)
-    model = engine.core(trial, inputs).model
+    model = engine.compiled(trial, inputs).model
     finished.state.restore(model)
     logs = model.test_on_batch(inputs.split.x_train, inputs.split.y_train, return_dict=True)
     assert found[arm].after_epoch_1.loss == pytest.approx(float(logs["loss"]), rel=1e-4)
@@ -156,13 +157,13 @@ def test_the_condition_number_is_that_of_the_covariance(engine, trial, found):
     assert found["none"].initialization.condition_number == pytest.approx(expected, rel=1e-3)
 
 
-def by_tape(engine: Engine, trial: Trial) -> tuple[float, list[float]]:
+def by_tape(engine: KerasEngine, trial: Trial) -> tuple[float, list[float]]:
     """Loss and gradient norms of the layers with weights, by automatic differentiation."""
     import keras
     import tensorflow as tf
 
     inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
-    model = engine.core(trial, inputs).model
+    model = engine.compiled(trial, inputs).model
 
     def layers(network: Any) -> list[Any]:
         nested = (
@@ -227,7 +228,7 @@ def test_a_first_epoch_that_diverges_leaves_nothing_after_it(engine, trial):
 @pytest.mark.parametrize(
     "changed",
     [PLAIN, {"normalization": "batch_norm"}],
-    ids=["the-probes-own-optimizer", "learned-front"],
+    ids=["the-probes-own-optimizer", "learned-preprocessing"],
 )
 def test_the_next_training_is_bit_identical(engine, never_looked, trial, changed):
     trial = replace(trial, **changed, epochs=2)
@@ -245,7 +246,3 @@ def test_a_diagnosis_can_be_written_as_json(found):
     stage = found["none"].after_epoch_1
     assert plain["after_epoch_1"]["loss"] == stage.loss
     assert [tuple(pair) for pair in plain["after_epoch_1"]["gradients"]] == list(stage.gradients)
-
-
-def test_a_model_that_is_not_trained_is_not_looked_into(engine, trial):
-    assert diagnose(engine, replace(trial, model="synthetic")) is None

@@ -12,7 +12,9 @@ import pytest
 from normsweep.parts import models, optimizers
 from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
-from normsweep.training.snapshot import Keep, Snapshot
+from normsweep.training.keras_engine import KerasEngine
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
+from normsweep.training.synthetic_engine import SyntheticEngine
 
 
 @models.register("test_dropout")
@@ -28,6 +30,49 @@ def dropout_network(input_shape, classes):
             keras.layers.Dense(classes, activation="softmax"),
         ]
     )
+
+
+@models.register("test_adding_up")
+def adding_up_network(input_shape, classes):
+    """A network whose metrics go on over batches, as those of some versions of Keras do."""
+    import keras
+
+    class AddingUp(keras.Sequential):
+        def train_on_batch(self, *args, **options):
+            return self._going_on(super().train_on_batch, args, options)
+
+        def test_on_batch(self, *args, **options):
+            return self._going_on(super().test_on_batch, args, options)
+
+        def _going_on(self, method, args, options):
+            type(self).own = False
+            try:
+                return method(*args, **options)
+            finally:
+                type(self).own = True
+
+        def reset_metrics(self):
+            if getattr(type(self), "own", True):
+                super().reset_metrics()
+
+    return AddingUp(small_layers(input_shape, classes))
+
+
+@models.register("test_small")
+def small_network(input_shape, classes):
+    import keras
+
+    return keras.Sequential(small_layers(input_shape, classes))
+
+
+def small_layers(input_shape, classes):
+    import keras
+
+    return [
+        keras.Input(input_shape),
+        keras.layers.Flatten(),
+        keras.layers.Dense(classes, activation="softmax", dtype="float32"),
+    ]
 
 
 CALLS: list[str] = []
@@ -59,9 +104,12 @@ def broken_network(input_shape, classes):
 
 
 def run(
-    engine: Engine, trial: Trial, keep: Keep | None = None, start: Snapshot | None = None
+    engine: Engine,
+    trial: Trial,
+    policy: CheckpointPolicy | None = None,
+    start: Snapshot | None = None,
 ) -> Finished:
-    training = engine.train(trial, keep, start)
+    training = engine.train(trial, policy, start)
     try:
         while True:
             next(training)
@@ -74,8 +122,8 @@ def curve(result: Result) -> list[tuple[float, ...]]:
 
 
 @pytest.fixture(scope="module")
-def engine(digits_root: Path) -> Engine:
-    return Engine(digits_root)
+def engine(digits_root: Path) -> KerasEngine:
+    return KerasEngine(digits_root)
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +137,12 @@ def trial(digits_key: DataKey) -> Trial:
 
 @pytest.mark.parametrize("model", ["mlp", "lenet", "test_dropout"])
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_a_reused_core_gives_the_bits_of_a_fresh_one(engine, digits_root, trial, model, optimizer):
+def test_a_reused_compiled_model_gives_the_bits_of_a_fresh_one(
+    engine, digits_root, trial, model, optimizer
+):
     options = trial.model_options if model == "mlp" else {}
     trial = replace(trial, model=model, model_options=options, optimizer=optimizer, epochs=2)
-    fresh = run(Engine(digits_root), trial).result
+    fresh = run(KerasEngine(digits_root), trial).result
     first = run(engine, trial).result
     run(engine, replace(trial, seed=4, learning_rate=0.5, normalization="none"))
     again = run(engine, trial).result
@@ -120,7 +170,7 @@ def test_training_learns(engine, trial):
 
 def test_a_loss_that_is_not_finite_ends_the_trial_as_diverged(engine, trial):
     bad = replace(trial, normalization="none", optimizer="sgd", learning_rate=1e30)
-    finished = run(engine, bad, Keep.last())
+    finished = run(engine, bad, CheckpointPolicy.last())
     assert finished.result.status is Status.DIVERGED
     assert finished.result.score == pytest.approx(0.1)
     assert not finished.result.curve[-1].finite
@@ -145,12 +195,14 @@ def test_a_trial_that_is_told_to_stop_is_pruned(engine, trial):
 
 def test_the_state_is_given_back_only_above_the_bar(engine, trial):
     assert run(engine, trial).state is None
-    assert run(engine, trial, Keep(final=1.0)).state is None
-    assert run(engine, trial, Keep(final=0.0)).state is not None
+    assert run(engine, trial, CheckpointPolicy(final=1.0)).state is None
+    assert run(engine, trial, CheckpointPolicy(final=0.0)).state is not None
 
 
 def test_a_state_survives_saving_bit_for_bit(engine, trial, tmp_path):
-    finished = run(engine, replace(trial, model="test_dropout", model_options={}), Keep.last())
+    finished = run(
+        engine, replace(trial, model="test_dropout", model_options={}), CheckpointPolicy.last()
+    )
     state = finished.state
     assert state is not None
     Snapshot(finished.result, state).save(tmp_path / "state.npz")
@@ -168,7 +220,7 @@ def test_the_deployed_model_takes_raw_images_and_gives_the_trials_accuracy(engin
     from normsweep.training.preprocessing import split
 
     for normalization in ("standardize", "batch_norm", "zca"):
-        finished = run(engine, replace(trial, normalization=normalization), Keep.last())
+        finished = run(engine, replace(trial, normalization=normalization), CheckpointPolicy.last())
         assert finished.state is not None
         deployed = replace(trial, normalization=normalization)
         model, data = engine.deployable(deployed, finished.state)
@@ -187,11 +239,17 @@ def test_where_it_ran_is_recorded(engine, trial):
 
 
 def test_the_model_digest_does_not_depend_on_what_was_built_before(engine, digits_root, trial):
-    before = run(Engine(digits_root), trial).result.machine["model_digest"]
+    before = run(KerasEngine(digits_root), trial).result.machine["model_digest"]
     run(engine, replace(trial, model="lenet", model_options={}, epochs=1))
-    after = run(Engine(digits_root), trial).result.machine["model_digest"]
+    after = run(KerasEngine(digits_root), trial).result.machine["model_digest"]
     other = replace(trial, model_options={"units": 17, "layers": 1})
     assert before == after != run(engine, other).result.machine["model_digest"]
+
+
+def test_figures_of_an_epoch_are_means_of_its_batches_where_keras_adds_them_up(engine, trial):
+    small = replace(trial, model="test_small", model_options={})
+    adding_up = replace(small, model="test_adding_up")
+    assert curve(run(engine, adding_up).result) == curve(run(engine, small).result)
 
 
 def test_the_synthetic_model_imports_no_backend(digits_root, digits_key):
@@ -199,17 +257,18 @@ def test_the_synthetic_model_imports_no_backend(digits_root, digits_key):
 import sys
 from pathlib import Path
 from normsweep.sweep.trial import DataKey, Trial
-from normsweep.training.engine import Engine
+from normsweep.training.synthetic_engine import SyntheticEngine
 key = DataKey({digits_key.name!r}, {digits_key.digest!r}, 0.2)
 trial = Trial(0, "none", 0, 0, key, "synthetic", {{}}, "none", "adam", {{}}, 1e-3, 128, 5)
-epochs = list(Engine(Path({str(digits_root)!r})).train(trial))
+epochs = list(SyntheticEngine(Path({str(digits_root)!r})).train(trial))
 assert len(epochs) == 5
 assert not {{"keras", "tensorflow", "jax"}} & set(sys.modules), "a backend was imported"
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_synthetic_curve_has_the_planted_ceiling_and_extends_shorter_ones(engine, trial):
+def test_a_synthetic_curve_has_the_planted_ceiling_and_extends_shorter_ones(digits_root, trial):
+    engine = SyntheticEngine(digits_root)
     options = {"ceiling": {"unit": 0.9, "default": 0.5}, "noise": 0.0, "speed": 3.0}
     planted = replace(
         trial, model="synthetic", model_options=options, learning_rate=1e-3, epochs=10
@@ -222,8 +281,14 @@ def test_a_synthetic_curve_has_the_planted_ceiling_and_extends_shorter_ones(engi
     assert run(engine, late).result.status is Status.DIVERGED
 
 
-def snapshots(engine: Engine, trial: Trial, keep: Keep) -> list[Snapshot]:
-    return [event for event in engine.train(trial, keep) if isinstance(event, Snapshot)]
+def test_the_synthetic_engine_trains_nothing_else(digits_root, trial):
+    result = run(SyntheticEngine(digits_root), trial).result
+    assert result.status is Status.CRASHED
+    assert "the model mlp is trained" in result.error
+
+
+def snapshots(engine: KerasEngine, trial: Trial, policy: CheckpointPolicy) -> list[Snapshot]:
+    return [event for event in engine.train(trial, policy) if isinstance(event, Snapshot)]
 
 
 @pytest.mark.parametrize(
@@ -241,13 +306,13 @@ def test_a_trial_that_goes_on_from_a_state_has_the_curve_of_one_that_was_never_s
     engine, digits_root, trial, tmp_path, changes, normalization
 ):
     whole = replace(trial, number=7, epochs=5, normalization=normalization, **changes)
-    short = run(engine, replace(whole, number=3, epochs=2), Keep.last())
+    short = run(engine, replace(whole, number=3, epochs=2), CheckpointPolicy.last())
     assert short.state is not None
     Snapshot(short.result, short.state).save(tmp_path / "state.npz")
     start = Snapshot.load(tmp_path / "state.npz")
-    run(engine, replace(whole, seed=8, epochs=1))  # the core is used for something else
-    continued = run(engine, whole, Keep.last(), start)
-    uninterrupted = run(Engine(digits_root), whole, Keep.last())
+    run(engine, replace(whole, seed=8, epochs=1))  # the compiled model is used for something else
+    continued = run(engine, whole, CheckpointPolicy.last(), start)
+    uninterrupted = run(KerasEngine(digits_root), whole, CheckpointPolicy.last())
     assert (continued.result.origin, continued.result.reused) == (3, 2)
     assert {epoch.trial for epoch in continued.result.curve} == {7}
     recorded = [Result.from_json(f.result.to_json()) for f in (continued, uninterrupted)]
@@ -262,7 +327,7 @@ def test_a_trial_that_goes_on_from_a_state_has_the_curve_of_one_that_was_never_s
 
 @pytest.mark.parametrize("other", ["threads", "model_digest", "device"])
 def test_a_state_from_another_machine_is_not_gone_on_from(engine, trial, other):
-    short = run(engine, replace(trial, epochs=2), Keep.last())
+    short = run(engine, replace(trial, epochs=2), CheckpointPolicy.last())
     machine = {**short.result.machine, other: "another"}
     assert short.state is not None
     start = Snapshot(replace(short.result, machine=machine), short.state)
@@ -272,7 +337,7 @@ def test_a_state_from_another_machine_is_not_gone_on_from(engine, trial, other):
 
 
 def test_a_state_that_was_not_tested_is_not_gone_on_from_in_the_confirmation(engine, trial):
-    short = run(engine, replace(trial, epochs=2), Keep.last())
+    short = run(engine, replace(trial, epochs=2), CheckpointPolicy.last())
     assert short.state is not None
     confirming = replace(trial, epochs=3, phase=CONFIRM)
     result = run(engine, confirming, None, Snapshot(short.result, short.state)).result
@@ -282,11 +347,11 @@ def test_a_state_that_was_not_tested_is_not_gone_on_from_in_the_confirmation(eng
 
 def test_snapshots_are_given_while_a_trial_runs(engine, trial):
     longer = replace(trial, epochs=5)
-    taken = snapshots(engine, longer, Keep(every=0.0))
+    taken = snapshots(engine, longer, CheckpointPolicy(every=0.0))
     assert taken[0].epoch == 1
     assert all(snapshot.epoch < 5 for snapshot in taken), "the last state is given at the end"
-    assert not snapshots(engine, longer, Keep(every=1e6))
-    assert not snapshots(engine, longer, Keep())
+    assert not snapshots(engine, longer, CheckpointPolicy(every=1e6))
+    assert not snapshots(engine, longer, CheckpointPolicy())
 
 
 def test_of_some_epochs_the_state_of_the_best_so_far_is_given(engine, trial):
@@ -298,9 +363,9 @@ def test_of_some_epochs_the_state_of_the_best_so_far_is_given(engine, trial):
         for e in wanted
         if accuracy[e - 1] > max([-1.0, *(accuracy[i - 1] for i in wanted if i < e)])
     ]
-    taken = snapshots(engine, longer, Keep(epochs=frozenset(wanted)))
+    taken = snapshots(engine, longer, CheckpointPolicy(epochs=frozenset(wanted)))
     assert [snapshot.epoch for snapshot in taken] == sorted(best)
-    assert not snapshots(engine, longer, Keep(final=1.0, epochs=frozenset(wanted)))
+    assert not snapshots(engine, longer, CheckpointPolicy(final=1.0, epochs=frozenset(wanted)))
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
@@ -310,13 +375,13 @@ def test_the_network_computes_in_its_precision_and_all_else_in_float32(engine, t
     mixed = replace(
         trial, precision=precision, normalization="standardize", model="lenet", model_options={}
     )
-    core = engine.core(mixed, engine.inputs(mixed.data, mixed.seed, mixed.normalization))
-    hidden, last = core.model.layers[0], core.model.layers[-1]
+    compiled = engine.compiled(mixed, engine.inputs(mixed.data, mixed.seed, mixed.normalization))
+    hidden, last = compiled.model.layers[0], compiled.model.layers[-1]
     assert (hidden.compute_dtype, last.compute_dtype) == (
         precision.removeprefix("mixed_"),
         "float32",
     )
-    assert {str(variable.dtype) for variable in core.model.variables} == {"float32"}
+    assert {str(variable.dtype) for variable in compiled.model.variables} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
     result = run(engine, mixed).result
     assert result.status is Status.COMPLETE
@@ -330,7 +395,7 @@ def test_the_network_computes_in_its_precision_and_all_else_in_float32(engine, t
     ("optimizer", "option", "values"),
     [("sgd", "momentum", (0.5, 0.9, 0.99)), ("adamw", "weight_decay", (0.004, 0.3))],
 )
-def test_trials_that_differ_in_a_setting_share_a_core_and_give_keras_own_bits(
+def test_trials_that_differ_in_a_setting_share_a_compiled_model_and_give_keras_own_bits(
     digits_root, trial, monkeypatch, optimizer, option, values
 ):
     import keras
@@ -339,16 +404,16 @@ def test_trials_that_differ_in_a_setting_share_a_core_and_give_keras_own_bits(
         replace(trial, epochs=2, optimizer=optimizer, optimizer_options={option: value})
         for value in values
     ]
-    shared = Engine(digits_root)
+    shared = KerasEngine(digits_root)
     inputs = shared.inputs(trial.data, trial.seed, trial.normalization)
-    cores = {id(shared.core(each, inputs)) for each in trials}
+    models_used = {id(shared.compiled(each, inputs)) for each in trials}
     ours = [curve(run(shared, each).result) for each in trials]
-    assert len(cores) == 1
+    assert len(models_used) == 1
     assert len({str(each) for each in ours}) == len(values)
     plain = {"sgd": keras.optimizers.SGD, "adamw": keras.optimizers.AdamW}
     monkeypatch.setattr(optimizers, "_with_settings", lambda: plain)
     monkeypatch.setattr(optimizers, "SETTINGS", {})
-    theirs = [curve(run(Engine(digits_root), each).result) for each in trials]
+    theirs = [curve(run(KerasEngine(digits_root), each).result) for each in trials]
     assert ours == theirs
 
 

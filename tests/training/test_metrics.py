@@ -12,9 +12,10 @@ from normsweep.parts import metrics
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.influence import restored
 from normsweep.sweep.trial import CONFIRM, DataKey, Status, Trial
-from normsweep.training.engine import Engine, Finished
+from normsweep.training.engine import Finished
+from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preprocessing import split
-from normsweep.training.snapshot import Keep
+from normsweep.training.snapshot import CheckpointPolicy
 
 NAMES = [p.name for p in metrics.registry if metrics.metric(p.name).influence]
 
@@ -37,8 +38,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(data: Path) -> Engine:
-    return Engine(data)
+def engine(data: Path) -> KerasEngine:
+    return KerasEngine(data)
 
 
 @pytest.fixture
@@ -50,8 +51,8 @@ def of_metric(data: Path, trial: Callable[..., Trial]) -> Callable[..., Trial]:
     )  # fmt: skip
 
 
-def run(engine: Engine, trial: Trial, keep: Keep | None = None) -> Finished:
-    training = engine.train(trial, keep)
+def run(engine: KerasEngine, trial: Trial, policy: CheckpointPolicy | None = None) -> Finished:
+    training = engine.train(trial, policy)
     while True:
         try:
             next(training)
@@ -62,7 +63,7 @@ def run(engine: Engine, trial: Trial, keep: Keep | None = None) -> Finished:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_epoch_is_scored_on_the_predictions_that_the_accuracy_is_of(engine, of_metric, name):
     trial = of_metric(name)
-    finished = run(engine, trial, Keep.last())
+    finished = run(engine, trial, CheckpointPolicy.last())
     usual = run(engine, of_metric("accuracy")).result
     result, state = finished.result, finished.state
     assert result.status is Status.COMPLETE
@@ -101,9 +102,9 @@ def test_a_confirmation_keeps_the_score_and_each_images_influence(engine, of_met
 def test_where_lower_is_better_the_lowest_state_is_kept(engine, of_metric):
     trial = of_metric("log_loss", learning_rate=0.01)
     loss = run(engine, trial).result.score
-    assert run(engine, trial, Keep(final=-loss)).state is not None
-    assert run(engine, trial, Keep(final=-loss + 1e-6)).state is None
-    training = engine.train(trial, Keep(epochs=frozenset({1, 2})))
+    assert run(engine, trial, CheckpointPolicy(final=-loss)).state is not None
+    assert run(engine, trial, CheckpointPolicy(final=-loss + 1e-6)).state is None
+    training = engine.train(trial, CheckpointPolicy(epochs=frozenset({1, 2})))
     kept = [e for e in iter(lambda: next(training, None), None) if not hasattr(e, "value")]
     assert len(kept) == 2  # the loss falls, so that each is the best so far
 

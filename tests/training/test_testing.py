@@ -14,7 +14,9 @@ from normsweep.parts import models
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Tested, Trial
 from normsweep.training.engine import Engine, Finished
-from normsweep.training.snapshot import Keep
+from normsweep.training.keras_engine import KerasEngine
+from normsweep.training.snapshot import CheckpointPolicy
+from normsweep.training.synthetic_engine import SyntheticEngine
 
 
 @models.register("testing_dropout")
@@ -34,7 +36,7 @@ def dropout_network(input_shape: tuple[int, ...], classes: int) -> Any:
 
 
 def run(engine: Engine, trial: Trial) -> Finished:
-    training = engine.train(trial, Keep.last())
+    training = engine.train(trial, CheckpointPolicy.last())
     try:
         while True:
             next(training)
@@ -53,14 +55,14 @@ def bits(epoch: Epoch) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def engine(digits_root: Path) -> Engine:
-    return Engine(digits_root)
+def engine(digits_root: Path) -> KerasEngine:
+    return KerasEngine(digits_root)
 
 
 @pytest.fixture(scope="module")
-def searching(digits_root: Path) -> Engine:
+def searching(digits_root: Path) -> KerasEngine:
     """An engine that tests nothing."""
-    return Engine(digits_root)
+    return KerasEngine(digits_root)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,7 @@ def without_test_images(digits_root, digits_key, tmp_path) -> Path:
 
 def test_a_trial_of_the_search_never_touches_the_test_images(engine, trial, without_test_images):
     searched = replace(trial, phase=SEARCH)
-    blind_engine = Engine(without_test_images)
+    blind_engine = KerasEngine(without_test_images)
     blind = run(blind_engine, searched).result
     assert blind.status is Status.COMPLETE, blind.error
     assert curve(blind) == curve(run(engine, searched).result)
@@ -172,12 +174,12 @@ def test_the_first_image_is_the_highest_bit_and_the_last_byte_is_filled_up():
 PLANTED = {"ceiling": {"unit": 0.9, "default": 0.6}, "speed": 3.0, "noise": 0.0}
 
 
-def test_synthetic_bits_have_the_planted_accuracy_and_one_difficulty_of_images(engine, trial):
+def test_synthetic_bits_have_the_planted_accuracy_and_one_difficulty_of_images(digits_root, trial):
     planted = replace(trial, model="synthetic", model_options=PLANTED, learning_rate=1e-3, epochs=8)
-    result = run(engine, planted).result
+    result = run(SyntheticEngine(digits_root), planted).result
     assert result.curve[-1].tested.accuracy == pytest.approx(0.9, abs=0.03)
     assert result.test_digest
-    weaker = run(engine, replace(planted, arm="none")).result
+    weaker = run(SyntheticEngine(digits_root), replace(planted, arm="none")).result
     strong, weak = (bits(r.curve[-1]) for r in (result, weaker))
     assert weak.mean() == pytest.approx(0.6, abs=0.05)
     assert np.all(strong >= weak)
@@ -186,10 +188,12 @@ def test_synthetic_bits_have_the_planted_accuracy_and_one_difficulty_of_images(e
     assert early.sum() < strong.sum()
 
 
-def test_a_synthetic_trial_is_tested_in_the_confirmation_only_and_learns_the_same(engine, trial):
+def test_a_synthetic_trial_is_tested_in_the_confirmation_only_and_learns_the_same(
+    digits_root, trial
+):
     noisy = {**PLANTED, "noise": 0.01}
     confirmed = replace(trial, model="synthetic", model_options=noisy, learning_rate=1e-3)
-    searched = run(engine, replace(confirmed, phase=SEARCH)).result
-    assert curve(searched) == curve(run(engine, confirmed).result)
+    searched = run(SyntheticEngine(digits_root), replace(confirmed, phase=SEARCH)).result
+    assert curve(searched) == curve(run(SyntheticEngine(digits_root), confirmed).result)
     assert {e.tested for e in searched.curve} == {None}
     assert searched.test_digest == ""

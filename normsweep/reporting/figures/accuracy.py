@@ -5,31 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from normsweep.reporting.figures.accuracy_panels import AccuracyPanel, Curve, accuracy_panels
+from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.verdicts import Verdict
+from normsweep.reporting.figures.accuracy_panels import AccuracyPanel, Line, accuracy_panels
 from normsweep.reporting.figures.canvas import epoch_ticks, heading, new_figure, place, value_ticks
 from normsweep.reporting.figures.cut import mark_cut
 from normsweep.reporting.figures.end_labels import EndLabel, label_ends, room_for
 from normsweep.reporting.figures.limits import accuracy_limits
 from normsweep.reporting.figures.style import BAND, INK, PAPER, Style, faint, house_style
-from normsweep.reporting.verdict_rows import VerdictRow
 from normsweep.reporting.words import epoch_words, percent
 
 __all__ = ["draw_accuracy"]
 
 
 @house_style
-def draw_accuracy(
-    curves: pd.DataFrame, verdicts: pd.DataFrame | None, style: Style
-) -> Figure | None:
+def draw_accuracy(found: Evidence, style: Style) -> Figure | None:
     """The metric against epochs, a panel for the baseline settings and one for the tuned ones.
 
-    Columns as in the frames `curves` and `verdicts`. None where there is no curve.
+    None where there is no curve.
     """
-    panels = accuracy_panels(curves, verdicts, style)
+    panels = accuracy_panels(found, style)
     if not panels:
         return None
     limits = _limits(panels, style)
@@ -111,7 +109,7 @@ def _draw_margin(axes: Axes, panel: AccuracyPanel, style: Style, last: int) -> N
                   markeredgecolor=INK, label="_stop", zorder=1.9)  # fmt: skip
 
 
-def _draw_interval(axes: Axes, curve: Curve, colour: str, opacity: float) -> None:
+def _draw_interval(axes: Axes, curve: Line, colour: str, opacity: float) -> None:
     if len(curve.epoch) == 1:
         axes.vlines(curve.epoch, curve.low, curve.high, color=colour, linewidth=1.2, alpha=0.6)
     else:
@@ -121,7 +119,7 @@ def _draw_interval(axes: Axes, curve: Curve, colour: str, opacity: float) -> Non
         )  # fmt: skip
 
 
-def _mark_parity(axes: Axes, curve: Curve, answer: VerdictRow | None, colour: str) -> None:
+def _mark_parity(axes: Axes, curve: Line, answer: Verdict | None, colour: str) -> None:
     """A ring where the arm begins to keep up."""
     if answer is None or answer.epoch is None or not answer.catches_up:
         return
@@ -141,7 +139,7 @@ def _end_labels(panel: AccuracyPanel, bottom: float, style: Style) -> list[EndLa
     ]
 
 
-def _note(panel: AccuracyPanel, curve: Curve, bottom: float, style: Style) -> str:
+def _note(panel: AccuracyPanel, curve: Line, bottom: float, style: Style) -> str:
     if curve.level[-1] < bottom:
         by = style.metric
         return f"▾ ends at {percent(by.sign * float(curve.level[-1]), 1, by)}"

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
+import numpy as np
 from numpy.typing import NDArray
 
+from normsweep.analysis.confirm_runs import Curve
+from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import Metric
-from normsweep.reporting.figures.rows import Rows
 from normsweep.reporting.figures.style import Style
-from normsweep.reporting.verdict_rows import VerdictRow, baseline_epochs, read_verdicts
 from normsweep.reporting.words import points
 from normsweep.text import counted
 
-__all__ = ["AccuracyPanel", "Curve", "accuracy_panels"]
+__all__ = ["AccuracyPanel", "Line", "accuracy_panels"]
 
 PANELS = {
     "baseline": ("The baseline settings", "more_epochs"),
@@ -28,7 +28,7 @@ USUAL_MARGIN = 0.002
 
 
 @dataclass(frozen=True)
-class Curve:
+class Line:
     """An arm's mean on the test images by epoch, with its interval (NaN where there is none)."""
 
     arm: str
@@ -49,50 +49,37 @@ class AccuracyPanel:
 
     title: str
     note: str
-    curves: tuple[Curve, ...]
-    answers: dict[str, VerdictRow]
+    curves: tuple[Line, ...]
+    answers: dict[str, Verdict]
     level: float | None
     stop: int | None
     margin: float
 
-    def reference(self, style: Style) -> Curve | None:
+    def reference(self, style: Style) -> Line | None:
         """The reference's curve."""
         return next((c for c in self.curves if c.arm == style.reference), None)
 
 
-def accuracy_panels(
-    curves: pd.DataFrame, verdicts: pd.DataFrame | None, style: Style
-) -> list[AccuracyPanel]:
+def accuracy_panels(found: Evidence, style: Style) -> list[AccuracyPanel]:
     """At most two panels: the baseline settings and the tuned ones."""
-    every = Rows.of(curves)
-    if not len(every):
-        return []
-    present = [name for name in PANELS if name in every.each("configuration")][:2]
-    rows = read_verdicts(verdicts)
-    return [_panel(every, rows, name, style) for name in present]
+    known = {curve.configuration for curve in found.curves}
+    present = [name for name in PANELS if name in known][:2]
+    return [_panel(found, name, style) for name in present]
 
 
-def _panel(every: Rows, rows: Sequence[VerdictRow], name: str, style: Style) -> AccuracyPanel:
+def _panel(found: Evidence, name: str, style: Style) -> AccuracyPanel:
     title, question = PANELS[name]
-    of_panel = every.where("configuration", name)
-    answers = {row.arm: row for row in rows if row.question == question}
+    curves = {curve.arm: curve for curve in found.curves if curve.configuration == name}
+    answers = {v.arm: v for v in found.verdicts if v.question == question}
     first = next(iter(answers.values()), None)
     sign, still = style.metric.sign, question == "more_epochs"
     level = sign * first.reference_value if first and still else None
     margin = first.margin if first else USUAL_MARGIN
-    stop = baseline_epochs(rows)
+    stop = first.baseline_epochs if first else None
     around = f"± {points(margin, sign=False, by=style.metric)}"
     note = _what_the_band_is(style.reference, level, stop, around) if first else ""
-    arms = style.ordered(of_panel.each("arm"))
-    return AccuracyPanel(
-        title,
-        note,
-        tuple(_curve(of_panel, arm, style.metric) for arm in arms),
-        answers,
-        level,
-        stop,
-        margin,
-    )
+    lines = tuple(_line(curves[arm], style.metric) for arm in style.ordered(curves))
+    return AccuracyPanel(title, note, lines, answers, level, stop, margin)
 
 
 def _what_the_band_is(reference: str, level: float | None, stop: int | None, around: str) -> str:
@@ -102,7 +89,7 @@ def _what_the_band_is(reference: str, level: float | None, stop: int | None, aro
     return f"band: {reference} after {when} {around}"
 
 
-def _curve(every: Rows, arm: str, by: Metric) -> Curve:
-    rows = every.where("arm", arm).by("epoch")
-    columns = (by.sign * rows.numbers(name) for name in (by.name, "low", "high"))
-    return Curve(arm, rows.numbers("epoch").astype(int), *columns)
+def _line(curve: Curve, by: Metric) -> Line:
+    values = ((e.value, e.low, e.high) for e in curve.epochs)
+    level, low, high = by.sign * np.array(list(values), dtype=float).T
+    return Line(curve.arm, np.arange(1, len(level) + 1), level, low, high)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.figures.canvas import beside, heading, new_figure, place
 from normsweep.reporting.figures.measures import Measure, measures
-from normsweep.reporting.figures.rows import Rows
-from normsweep.reporting.figures.stages import stages
 from normsweep.reporting.figures.style import PAPER, Style, faint, house_style
 from normsweep.reporting.figures.text import fitted, inches
 
@@ -24,25 +22,27 @@ LINE, TOP, TITLE = 0.36, 0.7, 0.5
 
 
 @house_style
-def draw_inputs(inputs: pd.DataFrame, style: Style) -> Figure | None:
+def draw_inputs(found: Evidence, style: Style) -> Figure | None:
     """Small panels side by side, an arm per row: filled at the start, hollow after an epoch.
 
-    Columns as in the frame `inputs`. None where nothing was measured.
+    None where nothing was measured.
     """
-    rows = Rows.of(inputs)
-    found = measures(rows)
-    if not found:
+    diagnoses = found.diagnoses
+    classes = found.record.data.classes if found.record.data else 0
+    shown = measures(diagnoses, classes) if diagnoses else []
+    if not shown:
         return None
-    arms = style.ordered(rows.each("arm"))
+    arms = style.ordered(diagnoses)
     names = min(max(inches(arm, 8.8) for arm in arms), 1.3 if style.narrow else 1.6) + 0.3
-    figure, places = _layout(style, len(arms), len(found), names)
-    for number, (measure, axes) in enumerate(zip(found, places, strict=True)):
+    figure, places = _layout(style, len(arms), len(shown), names)
+    for number, (measure, axes) in enumerate(zip(shown, places, strict=True)):
         _draw_measure(axes, measure, arms, style)
         heading(axes, measure.title, size=8.8)
         if style.narrow or not number:
             for y, arm in enumerate(arms):
                 beside(axes, fitted(arm, names - 0.25, 8.8), 0, -0.16, y, ha="right")
-    _stage_key(figure, stages(rows), any(measure.guide for measure in found))
+    stages = dict.fromkeys(name for each in diagnoses.values() for name in each.stages)
+    _stage_key(figure, list(stages), any(measure.guide for measure in shown))
     return figure
 
 

@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.verdicts import Verdict, Word
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.canvas import beside, new_figure, place
 from normsweep.reporting.figures.forest_rows import ROW, ForestGroup, forest_groups, reach
 from normsweep.reporting.figures.style import BAND, PAPER, Style, faint, house_style
 from normsweep.reporting.figures.text import fitted, inches
-from normsweep.reporting.verdict_rows import VerdictRow
 from normsweep.reporting.words import between, epoch_words, points
 
 __all__ = ["draw_forest"]
 
-GLYPHS = {"catches up": "✓", "does not catch up": "✕"}
-SHAPES = {"catches up": "o", "does not catch up": "s"}
+GLYPHS = {Word.CATCHES_UP: "✓", Word.DOES_NOT: "✕", Word.NOT_ENOUGH: "?"}
+SHAPES = {Word.CATCHES_UP: "o", Word.DOES_NOT: "s", Word.NOT_ENOUGH: "D"}
 DASHES: Any = [(0, (2, 2)), "solid"]
 """Of the margin, and of no gap."""
 NUMBERS, LONGER, WORDS = 1.75, 0.45, 1.85
@@ -31,21 +31,21 @@ NUMBERS, LONGER, WORDS = 1.75, 0.45, 1.85
 
 
 @house_style
-def draw_forest(verdicts: pd.DataFrame, style: Style) -> Figure | None:
+def draw_forest(found: Evidence, style: Style) -> Figure | None:
     """A row per verdict: gap, interval (thick), the interval for these images alone (thin), word.
 
-    Columns as in the frame `verdicts`. None where there is no verdict.
+    None where there is no verdict.
     """
-    groups = forest_groups(verdicts, style.narrow)
+    groups = forest_groups(found.verdicts, style.narrow)
     if not groups:
         return None
     rows = [row for group in groups for row in group.rows]
     height = groups[-1].lines[-1] + ROW / 2 + 0.1
-    left, right = (0.2, 0.2) if style.narrow else (_names(rows), _numbers(rows[0].by) + WORDS)
+    left, right = (0.2, 0.2) if style.narrow else (_names(rows), _numbers(rows[0].metric) + WORDS)
     figure = new_figure(style.width, height + 0.55)
     axes = place(figure, left, 0.0, style.width - left - right, height)
     axes.set(ylim=(height, 0), xlim=reach(rows))
-    _draw_axis(axes, rows[0].by)
+    _draw_axis(axes, rows[0].metric)
     for group in groups:
         title = fitted(group.title, style.width - 0.1, 9, bold=True)
         beside(axes, title, 0, -left, group.y, size=9, weight="bold")
@@ -57,7 +57,7 @@ def draw_forest(verdicts: pd.DataFrame, style: Style) -> Figure | None:
     return figure
 
 
-def _names(rows: Sequence[VerdictRow]) -> float:
+def _names(rows: Sequence[Verdict]) -> float:
     return min(max(inches(row.arm, 8.8) for row in rows), 1.7) + 0.3
 
 
@@ -103,10 +103,10 @@ def _draw_intervals(axes: Axes, group: ForestGroup, style: Style) -> None:
     """Thick the intervals that decide, thin those for these images alone."""
     rows = group.rows
     for kind, width, opacity, bounds in (
-        ("interval", 4.5, 0.45, [(row.low, row.high) for row in rows]),
-        ("seeds", 1.4, 1.0, [(row.seeds_low, row.seeds_high) for row in rows]),
+        ("interval", 4.5, 0.45, [row.gap for row in rows]),
+        ("seeds", 1.4, 1.0, [row.on_these_images for row in rows]),
     ):
-        upward = rows[0].by.sign * np.array(bounds, dtype=float)
+        upward = rows[0].metric.sign * np.array([(e.low, e.high) for e in bounds], dtype=float)
         ends = np.clip(upward, *axes.get_xlim())
         axes.hlines(
             group.lines, ends[:, 0], ends[:, 1], colors=[style.look(row.arm).colour for row in rows],
@@ -114,34 +114,34 @@ def _draw_intervals(axes: Axes, group: ForestGroup, style: Style) -> None:
         )  # fmt: skip
 
 
-def _draw_gap(axes: Axes, row: VerdictRow, y: float, colour: str) -> None:
+def _draw_gap(axes: Axes, row: Verdict, y: float, colour: str) -> None:
     """The gap itself; its shape tells the verdict, an arrow that it lies beyond the axis."""
-    if not math.isfinite(row.gap):
+    if not math.isfinite(row.gap.value):
         return
     low, high = axes.get_xlim()
-    gap = row.by.sign * row.gap
+    gap = row.metric.sign * row.gap.value
     beyond = "<" if gap < low else ">" if gap > high else ""
     hollow = row.undecided and not beyond
     axes.plot(
-        [min(max(gap, low), high)], [y], beyond or SHAPES.get(row.word, "D"), markersize=6.5,
+        [min(max(gap, low), high)], [y], beyond or SHAPES[row.word], markersize=6.5,
         markerfacecolor=PAPER if hollow else colour, markeredgewidth=1.5 if hollow else 0.8,
         markeredgecolor=colour if hollow else PAPER, clip_on=False, zorder=4,
         label=f"{row.question} {row.arm}",
     )  # fmt: skip
 
 
-def _describe(
-    axes: Axes, row: VerdictRow, y: float, style: Style, left: float, right: float
-) -> None:
-    answer = f"{GLYPHS.get(row.word, '?')} {epoch_words(row)}"
-    gap = points(row.gap, by=row.by).partition(" ")[0]
+def _describe(axes: Axes, row: Verdict, y: float, style: Style, left: float, right: float) -> None:
+    answer = f"{GLYPHS[row.word]} {epoch_words(row)}"
+    gap = points(row.gap.value, by=row.metric).partition(" ")[0]
     if style.narrow:
         up = y - ROW + 0.06
         beside(axes, fitted(row.arm, 1.25, 8.8), 0, 0.1 - left, up)
         beside(axes, fitted(f"{gap} · {answer}", 2.5, 8.5), 1, 0.15, up, ha="right", size=8.5)
         return
-    interval = f" ({between(row.low, row.high, row.by)})" if math.isfinite(row.low) else ""
+    interval = (
+        f" ({between(row.gap.low, row.gap.high, row.metric)})" if math.isfinite(row.gap.low) else ""
+    )
     beside(axes, fitted(row.arm, left - 0.2, 8.8), 0, 0.12 - left, y)
-    room = _numbers(row.by)
+    room = _numbers(row.metric)
     beside(axes, fitted(f"{gap}{interval}", room - 0.15, 8), 1, 0.12, y, size=8)
     beside(axes, fitted(answer, WORDS - 0.05, 8.2), 1, room, y, size=8.2)

@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
-from normsweep.reporting.verdict_rows import (
-    VerdictRow,
-    baseline_epochs,
-    read_verdicts,
-    without_repeats,
-)
+from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.words import question_of
 
 __all__ = ["ROW", "ForestGroup", "forest_groups", "reach"]
@@ -29,36 +22,36 @@ class ForestGroup:
 
     title: str
     y: float
-    rows: tuple[VerdictRow, ...]
+    rows: tuple[Verdict, ...]
     lines: tuple[float, ...]
 
 
-def forest_groups(verdicts: pd.DataFrame | None, narrow: bool = False) -> list[ForestGroup]:
+def forest_groups(verdicts: Sequence[Verdict], narrow: bool = False) -> list[ForestGroup]:
     """The verdicts by question, in the report's order; on a phone an arm takes two lines."""
-    known = read_verdicts(verdicts)
-    every, stop = without_repeats(known), baseline_epochs(known)
+    every = without_repeats(verdicts)
     step = 2 * ROW - 0.06 if narrow else ROW
     groups: list[ForestGroup] = []
     y = -0.1
     for question in dict.fromkeys(row.question for row in every):
         rows = tuple(row for row in every if row.question == question)
         lines = tuple(y + HEAD + (i + 1) * step - ROW / 2 for i in range(len(rows)))
-        groups.append(ForestGroup(_title(rows[0], stop), y + HEAD - 0.1, rows, lines))
+        groups.append(ForestGroup(_title(rows[0]), y + HEAD - 0.1, rows, lines))
         y = lines[-1] + ROW / 2
     return groups
 
 
-def reach(rows: Sequence[VerdictRow]) -> tuple[float, float]:
+def reach(rows: Sequence[Verdict]) -> tuple[float, float]:
     """The axis of gaps, better to the right: two margins at least, nine at most."""
     margin = max(row.margin for row in rows)
-    sign = rows[0].by.sign
-    bounds = [sign * b for row in rows for b in (row.low, row.high, row.seeds_low, row.seeds_high)]
+    sign = rows[0].metric.sign
+    estimates = [e for row in rows for e in (row.gap, row.on_these_images)]
+    bounds = [sign * bound for e in estimates for bound in (e.low, e.high)]
     seen = [b for b in bounds if abs(b) <= MOST * margin]
     low, high = min([*seen, -2 * margin]), max([*seen, 2 * margin])
     room = 0.06 * (high - low)
     return low - room, high + room
 
 
-def _title(row: VerdictRow, stop: int | None) -> str:
-    words = question_of(row.question).heading(row.reference, row.horizon, stop)
+def _title(row: Verdict) -> str:
+    words = question_of(row.question).heading(row.reference, row.horizon, row.baseline_epochs)
     return f"{words} (main question)" if row.primary else words

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
+import math
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.figures.canvas import heading, log_ticks, new_figure, place, width_of
 from normsweep.reporting.figures.key import ROW, arm_key, key_rows
-from normsweep.reporting.figures.rows import Rows
-from normsweep.reporting.figures.stages import stages
 from normsweep.reporting.figures.style import Style, house_style
 from normsweep.reporting.figures.text import fitted
 
 __all__ = ["draw_gradients"]
 
 LEFT, GAP, BELOW = 0.72, 0.25, 0.8
+FIRST = "initialization"
+
+
+Norms = dict[str, list[tuple[int, str, float]]]
+"""By arm, the position and name of each layer and the norm of its gradient."""
 
 
 @house_style
-def draw_gradients(gradients: pd.DataFrame, style: Style) -> Figure | None:
+def draw_gradients(found: Evidence, style: Style) -> Figure | None:
     """Gradient norm (log) by layer, a line per arm, a panel per stage.
 
-    Columns as in the frame `gradients`. None where no norm is positive and finite.
+    None where no norm is positive and finite.
     """
-    rows = Rows.of(gradients)
-    if len(rows):
-        norms = rows.numbers("norm")
-        rows = rows.only((norms > 0) & np.isfinite(norms))
-    if not len(rows):
+    stages = _stages(found)
+    if not stages:
         return None
-    present, norms = stages(rows), rows.numbers("norm")
-    figure, places = _layout(style, style.ordered(rows.each("arm")), len(present))
-    for stage, axes in zip(present, places, strict=True):
-        axes.set(yscale="log", ylim=(norms.min() / 1.6, norms.max() * 1.6))
-        _draw_panel(axes, rows.where("stage", stage), style)
+    every = [norm for of in stages.values() for layers in of.values() for _, _, norm in layers]
+    arms = style.ordered(arm for of in stages.values() for arm in of)
+    figure, places = _layout(style, arms, len(stages))
+    for (stage, norms), axes in zip(stages.items(), places, strict=True):
+        axes.set(yscale="log", ylim=(min(every) / 1.6, max(every) * 1.6))
+        _draw_panel(axes, norms, style)
         heading(axes, stage[:1].upper() + stage[1:])
     return figure
+
+
+def _stages(found: Evidence) -> dict[str, Norms]:
+    """By stage, the norms that can be drawn."""
+    stages: dict[str, Norms] = {}
+    for arm, diagnosis in found.diagnoses.items():
+        for name, stage in diagnosis.stages.items():
+            layers = [(i, layer, norm) for i, (layer, norm) in enumerate(stage.gradients)]
+            shown = [each for each in layers if each[2] > 0 and math.isfinite(each[2])]
+            if shown:
+                stages.setdefault(name, {})[arm] = shown
+    return dict(sorted(stages.items(), key=lambda item: item[0] != FIRST))
 
 
 def _layout(style: Style, arms: list[str], count: int) -> tuple[Figure, list[Axes]]:
@@ -60,19 +74,17 @@ def _layout(style: Style, arms: list[str], count: int) -> tuple[Figure, list[Axe
     return figure, places
 
 
-def _draw_panel(axes: Axes, rows: Rows, style: Style) -> None:
-    for arm in style.back_to_front(rows.each("arm")):
-        of_arm = rows.where("arm", arm).by("position")
-        axes.plot(
-            of_arm.numbers("position"), of_arm.numbers("norm"), **style.look(arm).line, label=arm
-        )
-    _name_layers(axes, rows)
+def _draw_panel(axes: Axes, norms: Norms, style: Style) -> None:
+    for arm in style.back_to_front(norms):
+        positions, _, values = zip(*norms[arm], strict=True)
+        axes.plot(positions, values, **style.look(arm).line, label=arm)
+    _name_layers(axes, norms)
     axes.set_xlabel("layer, from input to output")
     log_ticks(axes)
 
 
-def _name_layers(axes: Axes, rows: Rows) -> None:
-    layers = dict(zip(rows.numbers("position"), rows.texts("layer"), strict=True))
+def _name_layers(axes: Axes, norms: Norms) -> None:
+    layers = {place: layer for of in norms.values() for place, layer, _ in of}
     positions = sorted(layers)
     space = width_of(axes) / (len(positions) + 0.2) - 0.06
     every = max(1, round(0.3 / max(space, 0.05)))

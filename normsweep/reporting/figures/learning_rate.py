@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.trials import scored
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.canvas import (
     columns_of,
@@ -22,8 +24,8 @@ from normsweep.reporting.figures.canvas import (
 )
 from normsweep.reporting.figures.key import ROW, arm_key, key_rows
 from normsweep.reporting.figures.limits import accuracy_limits, finite, near_the_best
-from normsweep.reporting.figures.rows import Rows
 from normsweep.reporting.figures.style import Style, crowded, faint, house_style
+from normsweep.sweep.trial import Result, Status, Trial
 
 __all__ = ["draw_learning_rate"]
 
@@ -33,23 +35,25 @@ UNIT = 0.002
 """Accuracy whose differences should still be seen."""
 
 
+Pairs = Sequence[tuple[Trial, Result]]
+
+
 @house_style
-def draw_learning_rate(learning_rates: pd.DataFrame, style: Style) -> Figure | None:
+def draw_learning_rate(found: Evidence, style: Style) -> Figure | None:
     """A panel per optimizer, a mark per trial; diverged trials are crosses at the bottom.
 
-    Columns as in the frame `learning_rates`. None where there is no trial.
+    None where there is no trial.
     """
-    trials = Rows.of(learning_rates)
-    if len(trials):
-        trials = trials.only(trials.numbers("learning_rate") > 0)
-    if not len(trials):
+    trials = [pair for pair in scored(found.record.searched) if pair[0].learning_rate > 0]
+    if not trials:
         return None
-    optimizers, arms = trials.each("optimizer"), style.ordered(trials.each("arm"))
+    optimizers = list(dict.fromkeys(trial.optimizer for trial, _ in trials))
+    arms = style.ordered(trial.arm for trial, _ in trials)
     limits, across = _limits(trials, arms, style), _rates(trials)
     figure, places = _layout(style, arms, len(optimizers))
     for optimizer, axes in zip(optimizers, places, strict=True):
         axes.set(xlim=across, ylim=limits, xscale="log", xlabel="learning rate")
-        _draw_panel(axes, trials.where("optimizer", optimizer), style)
+        _draw_panel(axes, [pair for pair in trials if pair[0].optimizer == optimizer], style)
         heading(axes, optimizer)
     return figure
 
@@ -74,13 +78,13 @@ def _layout(style: Style, arms: list[str], count: int) -> tuple[Figure, list[Axe
     return figure, places
 
 
-def _draw_panel(axes: Axes, trials: Rows, style: Style) -> None:
+def _draw_panel(axes: Axes, trials: Pairs, style: Style) -> None:
     under = diverged = 0
     bottom, top = axes.get_ylim()
-    for arm in style.ordered(trials.each("arm")):
-        rows, look = trials.where("arm", arm), style.look(arm)
-        rate, score = rows.numbers("learning_rate"), _scores(rows, style.metric)
-        lost = rows.flags("diverged") | np.isnan(score)
+    for arm in style.ordered(trial.arm for trial, _ in trials):
+        of_arm, look = [pair for pair in trials if pair[0].arm == arm], style.look(arm)
+        rate, score = _learning_rates(of_arm), _scores(of_arm, style.metric)
+        lost = _diverged(of_arm) | np.isnan(score)
         cut = ~lost & (score < bottom)
         shown = ~lost & ~cut
         dots = {"linestyle": "none", **look.dots, "rasterized": crowded(rate)}
@@ -116,14 +120,25 @@ def _note(axes: Axes, under: int, diverged: int) -> None:
     )  # fmt: skip
 
 
-def _scores(rows: Rows, by: Metric) -> NDArray[np.float64]:
-    return by.sign * rows.numbers(f"val_{by.name}")
+def _learning_rates(trials: Pairs) -> NDArray[np.float64]:
+    return np.array([trial.learning_rate for trial, _ in trials], dtype=float)
 
 
-def _limits(trials: Rows, arms: list[str], style: Style) -> tuple[float, float]:
+def _diverged(trials: Pairs) -> NDArray[np.bool_]:
+    return np.array([result.status is Status.DIVERGED for _, result in trials], dtype=bool)
+
+
+def _scores(trials: Pairs, by: Metric) -> NDArray[np.float64]:
+    return by.sign * np.array([result.score for _, result in trials], dtype=float)
+
+
+def _limits(trials: Pairs, arms: list[str], style: Style) -> tuple[float, float]:
     """Half of the trials are seen, and the best one of each arm that is near the best of all."""
-    trained = trials.only(~trials.flags("diverged"))
-    scores = {arm: finite(_scores(trained.where("arm", arm), style.metric)) for arm in arms}
+    trained = [pair for pair in trials if pair[1].status is not Status.DIVERGED]
+    scores = {
+        arm: finite(_scores([pair for pair in trained if pair[0].arm == arm], style.metric))
+        for arm in arms
+    }
     tops = {arm: float(values.max()) for arm, values in scores.items() if values.size}
     if not tops:
         return 0.0, 1.0
@@ -132,7 +147,7 @@ def _limits(trials: Rows, arms: list[str], style: Style) -> tuple[float, float]:
     return accuracy_limits(every, np.array(needed) - UNIT, UNIT, style.metric)
 
 
-def _rates(trials: Rows) -> tuple[float, float]:
-    rates = trials.numbers("learning_rate")
+def _rates(trials: Pairs) -> tuple[float, float]:
+    rates = _learning_rates(trials)
     room = max((rates.max() / rates.min()) ** 0.04, 1.25)
     return float(rates.min() / room), float(rates.max() * room)

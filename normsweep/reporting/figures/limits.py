@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normsweep.parts.metrics import ACCURACY, Metric
-from normsweep.reporting.figures.rows import number
 
 __all__ = ["accuracy_limits", "finite", "near_the_best"]
 
@@ -19,9 +18,9 @@ READABLE = 16.0
 """An axis of so many margins still shows the margin well."""
 
 
-def finite(values: Iterable[object]) -> NDArray[np.float64]:
+def finite(values: Iterable[float]) -> NDArray[np.float64]:
     """The finite numbers among the values."""
-    numbers = np.asarray([number(value) for value in values], dtype=float)
+    numbers = np.asarray(list(values), dtype=float)
     return numbers[np.isfinite(numbers)]
 
 
@@ -32,7 +31,7 @@ def near_the_best(tops: Mapping[str, float], reference: str) -> list[float]:
 
 
 def accuracy_limits(
-    values: Iterable[object], needed: Iterable[object], unit: float, by: Metric = ACCURACY
+    values: Iterable[float], needed: Iterable[float], unit: float, by: Metric = ACCURACY
 ) -> tuple[float, float]:
     """Where an axis of accuracies, or of another metric's values upwards better, begins and ends.
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from normsweep.reporting.figures.limits import finite
-from normsweep.reporting.figures.rows import Rows
-from normsweep.reporting.figures.stages import stages
+from normsweep.sweep.study_record import Diagnosis
 
 __all__ = ["Measure", "measures"]
 
@@ -64,31 +63,22 @@ OF_INPUT = ("input_mean", "input_std", "condition_number")
 """Those that training does not change are taken at the first stage."""
 
 
-def measures(rows: Rows) -> list[Measure]:
-    """The quantities that are known for any arm."""
+def measures(diagnoses: Mapping[str, Diagnosis], classes: int) -> list[Measure]:
+    """The quantities that are known for any arm; `diagnoses` are by arm."""
     found = []
     for column, (title, log) in TITLES.items():
-        if not len(rows) or column not in rows.columns:
-            continue
-        present = stages(rows)[:1] if column in OF_INPUT else stages(rows)
-        values = {arm: _values(rows.where("arm", arm), column, present) for arm in rows.each("arm")}
-        guide = _guide(rows) if column == "loss" else None
+        values = {arm: _values(diagnosis, column) for arm, diagnosis in diagnoses.items()}
+        guide = math.log(classes) if column == "loss" else None
         if any(values.values()):
             found.append(Measure(column, title, log, values, guide))
     return found
 
 
-def _values(rows: Rows, column: str, present: list[str]) -> tuple[float, ...]:
+def _values(diagnosis: Diagnosis, column: str) -> tuple[float, ...]:
     """One value a stage; NaN means that it was not measured, infinity that it is not finite."""
-    values = [rows.where("stage", stage).numbers(column) for stage in present]
-    return tuple(float(of[0]) for of in values if of.size and not math.isnan(of[0]))
-
-
-def _guide(rows: Rows) -> float | None:
-    if "ln_classes" not in rows.columns:
-        return None
-    known = finite(rows.numbers("ln_classes"))
-    return float(known[0]) if known.size else None
+    stages = list(diagnosis.stages.values())
+    values = [getattr(stage, column) for stage in (stages[:1] if column in OF_INPUT else stages)]
+    return tuple(value for value in values if not math.isnan(value))
 
 
 def _log_reach(shown: list[float]) -> tuple[float, float]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.trials import Progress, progress
 from normsweep.reporting.figures.canvas import beside, new_figure, place
 from normsweep.reporting.figures.limits import finite
-from normsweep.reporting.figures.rows import Rows
 from normsweep.reporting.figures.style import Style, crowded, faint, house_style
 from normsweep.reporting.figures.text import fitted, inches
 from normsweep.reporting.words import percent
@@ -26,21 +27,21 @@ LINE, NOTE = 0.34, 1.75
 
 
 @house_style
-def draw_progress(progress: pd.DataFrame, style: Style) -> Figure | None:
+def draw_progress(found: Evidence, style: Style) -> Figure | None:
     """A row per arm, a mark per trial when it ended; large where it was the arm's best so far.
 
-    Columns as in the frame `progress`. None where no trial has ended.
+    None where no trial has ended.
     """
-    rows = Rows.of(progress)
-    if not len(rows):
+    steps = progress(found.record.searched)
+    if not steps:
         return None
-    arms = style.ordered(rows.each("arm"))
+    arms = style.ordered(step.arm for step in steps)
     left = min(max(inches(arm, 8.8) for arm in arms), 1.1 if style.narrow else 1.8) + 0.25
     axes = _layout(style, len(arms), left)
-    last = max(float(rows.numbers("hours").max()), 1e-6)
+    last = max(*(step.hours for step in steps), 1e-6)
     axes.set(xlim=(-0.02 * last, 1.02 * last), ylim=(len(arms) - 0.5, -0.5), yticks=[])
     for y, arm in enumerate(arms):
-        of_arm = rows.where("arm", arm).by("hours")
+        of_arm = [step for step in steps if step.arm == arm]
         _draw_arm(axes, of_arm, arm, y, style)
         beside(axes, fitted(arm, left - 0.2, 8.8), 0, -0.14, y, ha="right")
         _describe(axes, of_arm, y, style)
@@ -67,10 +68,9 @@ def _time_ticks(axes: Axes, last: float) -> str:
     return name
 
 
-def _draw_arm(axes: Axes, rows: Rows, arm: str, y: int, style: Style) -> None:
-    look, hours = style.look(arm), rows.numbers("hours")
-    by = style.metric
-    new = _records(by.sign * rows.numbers(f"val_{by.name}"))
+def _draw_arm(axes: Axes, steps: Sequence[Progress], arm: str, y: int, style: Style) -> None:
+    look, hours = style.look(arm), np.array([step.hours for step in steps])
+    new = _records(style.metric.sign * np.array([step.score for step in steps], dtype=float))
     axes.axhline(y, color=faint(0.13), linewidth=0.8, label="_row", zorder=0.5)
     axes.plot(
         hours, np.full(len(hours), y), "|", color=look.colour, markersize=8, markeredgewidth=1.2,
@@ -87,11 +87,10 @@ def _records(scores: np.ndarray) -> np.ndarray:
     return known > before
 
 
-def _describe(axes: Axes, rows: Rows, y: int, style: Style) -> None:
-    done, best = finite(rows.numbers("done")), finite(rows.numbers("best"))
-    note = counted(int(done.max()) if done.size else len(rows), "trial")
+def _describe(axes: Axes, steps: Sequence[Progress], y: int, style: Style) -> None:
+    by, best = style.metric, finite(step.best for step in steps)
+    note = counted(steps[-1].done, "trial")
     if best.size:
-        by = style.metric
         note += f", best {percent(by.sign * float((by.sign * best).max()), 1, by)}"
     if style.narrow:
         beside(axes, note, 1, 0.0, y, down=0.18, ha="right", size=8.2, color=faint(0.8))

@@ -1,4 +1,4 @@
-"""What is drawn are the frames' numbers; and every figure survives what a study can hold."""
+"""What is drawn are the numbers that were found; and every figure survives what a study can hold."""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from normsweep.reporting import figures
+from normsweep.analysis.estimates import Estimate
+from normsweep.analysis.trials import progress
+from normsweep.reporting.figures.accuracy import draw_accuracy
+from normsweep.reporting.figures.diagnostics import draw_inputs
+from normsweep.reporting.figures.forest import draw_forest
 from normsweep.reporting.figures.forest_rows import forest_groups
+from normsweep.reporting.figures.gradients import draw_gradients
+from normsweep.reporting.figures.learning_rate import draw_learning_rate
+from normsweep.reporting.figures.progress import draw_progress
 from normsweep.reporting.figures.saving import svg_text
-from normsweep.reporting.figures.style import NARROW, Style
+from normsweep.reporting.figures.style import NARROW, WIDE, Style
+from normsweep.reporting.figures.tunability import draw_tunability
 
 DRAWERS = {
-    "accuracy": lambda frames, style: figures.draw_accuracy(frames.curves, frames.verdicts, style),
-    "learning_rate": lambda frames, style: figures.draw_learning_rate(frames.learning_rates, style),
-    "forest": lambda frames, style: figures.draw_forest(frames.verdicts, style),
-    "tunability": lambda frames, style: figures.draw_tunability(frames.tunability, style),
-    "inputs": lambda frames, style: figures.draw_inputs(frames.inputs, style),
-    "gradients": lambda frames, style: figures.draw_gradients(frames.gradients, style),
-    "progress": lambda frames, style: figures.draw_progress(frames.progress, style),
+    "accuracy": draw_accuracy,
+    "learning_rate": draw_learning_rate,
+    "forest": draw_forest,
+    "tunability": draw_tunability,
+    "inputs": draw_inputs,
+    "gradients": draw_gradients,
+    "progress": draw_progress,
 }
 every_figure = pytest.mark.parametrize("name", DRAWERS)
 
 
-def style(*arms: str, width: float = figures.WIDE) -> Style:
+def style(*arms: str, width: float = WIDE) -> Style:
     return Style(arms or ("none", "unit"), "unit", width)
 
 
@@ -54,41 +61,46 @@ def texts(figure: Figure) -> list[str]:
     ]
 
 
+def values(made, arm: str, configuration: str) -> list[float]:
+    """The means of a curve."""
+    curve = next(c for c in made.curves if (c.arm, c.configuration) == (arm, configuration))
+    return [e.value for e in curve.epochs]
+
+
 @pytest.mark.parametrize(("panel", "configuration"), enumerate(("baseline", "tuned_long")))
-def test_accuracy_draws_the_curves(frames, panel, configuration):
-    made = frames()
-    figure = figures.draw_accuracy(made.curves, made.verdicts, style())
-    rows = made.curves.query(f"arm == 'none' and configuration == '{configuration}'")
+def test_accuracy_draws_the_curves(found, panel, configuration):
+    made = found()
+    figure = draw_accuracy(made, style())
     x, y = line(figure, "none", panel)
-    assert x.tolist() == rows["epoch"].tolist()
-    assert y.tolist() == rows["accuracy"].tolist()
+    assert x.tolist() == list(range(1, 9))
+    assert y.tolist() == values(made, "none", configuration)
 
 
-def test_a_ring_marks_the_epoch_of_parity_and_the_label_says_it(frames):
-    made = frames()
-    figure = figures.draw_accuracy(made.curves, made.verdicts, style())
+def test_a_ring_marks_the_epoch_of_parity_and_the_label_says_it(found):
+    made = found()
+    figure = draw_accuracy(made, style())
     x, y = line(figure, "_parity none")
-    at_six = made.curves.query("arm == 'none' and configuration == 'baseline' and epoch == 6")
-    assert (x.tolist(), y.tolist()) == ([6.0], at_six["accuracy"].tolist())
+    assert (x.tolist(), y.tolist()) == ([6.0], [values(made, "none", "baseline")[5]])
     assert "from epoch 6" in texts(figure)
 
 
-def test_a_catching_up_with_divergences_is_never_unqualified(frames):
+def test_a_catching_up_with_divergences_is_never_unqualified(found):
     arms = ("a", "b", "c", "learned", "unit")
-    made = frames(arms)
-    for width in (figures.WIDE, NARROW):
-        figure = figures.draw_accuracy(made.curves, made.verdicts, style(*arms, width=width))
+    made = found(arms)
+    for width in (WIDE, NARROW):
+        figure = draw_accuracy(made, style(*arms, width=width))
         assert "epoch 6 where it trains" in texts(figure)
         assert "✓ epoch 6 where it trains" in " ".join(
-            texts(figures.draw_forest(made.verdicts, style(*arms, width=width)))
+            texts(draw_forest(made, style(*arms, width=width)))
         )
 
 
-def test_a_bad_arm_does_not_flatten_the_others_and_is_marked_where_it_is_cut_off(frames):
-    made = frames()
-    bad = made.curves.query("arm == 'none'").assign(arm="bad", accuracy=0.1135, low=0.11, high=0.12)
-    curves = pd.concat([made.curves, bad])
-    figure = figures.draw_accuracy(curves, made.verdicts, style("none", "unit", "bad"))
+def test_a_bad_arm_does_not_flatten_the_others_and_is_marked_where_it_is_cut_off(found):
+    made = found()
+    low = tuple(Estimate(0.1135, 0.11, 0.12, 5) for _ in range(8))
+    bad = [replace(c, arm="bad", epochs=low) for c in made.curves if c.arm == "none"]
+    made = replace(made, curves=(*made.curves, *bad))
+    figure = draw_accuracy(made, style("none", "unit", "bad"))
     low = figure.axes[0].get_ylim()[0]
     assert low > 0.9
     assert low < 0.979
@@ -98,31 +110,36 @@ def test_a_bad_arm_does_not_flatten_the_others_and_is_marked_where_it_is_cut_off
     assert "▾ ends at 11.3 %" in texts(figure)
 
 
-def test_learning_rate_draws_each_trial_once_and_diverged_ones_as_crosses(frames):
-    made = frames()
-    figure = figures.draw_learning_rate(made.learning_rates, style())
-    rows = made.learning_rates.query("arm == 'none' and optimizer == 'sgd'")
+def test_learning_rate_draws_each_trial_once_and_diverged_ones_as_crosses(found):
+    made = found()
+    figure = draw_learning_rate(made, style())
+    trials = [
+        (r.trial.learning_rate, r.result)
+        for r in made.record.searched
+        if (r.trial.arm, r.trial.optimizer) == ("none", "sgd")
+    ]
     shown, under, lost = (
         line(figure, label)[0] for label in ("none", "_cut none", "_diverged none")
     )
-    assert sorted([*shown, *under, *lost]) == sorted(rows["learning_rate"])
-    assert lost.tolist() == rows.query("diverged")["learning_rate"].tolist()
-    assert line(figure, "none")[1].tolist() == rows["val_accuracy"].tolist()[: len(shown)]
+    assert sorted([*shown, *under, *lost]) == sorted(rate for rate, _ in trials)
+    assert lost.tolist() == [rate for rate, result in trials if result.status == "diverged"]
+    assert line(figure, "none")[1].tolist() == [r.score for _, r in trials][: len(shown)]
 
 
-def test_forest_draws_gaps_and_both_intervals(frames):
-    made = frames()
-    figure = figures.draw_forest(made.verdicts, style())
-    row = made.verdicts.set_index("question").loc["both_tuned"]
-    assert line(figure, "both_tuned none")[0].tolist() == [row["gap"]]
-    assert segments(figure, "_interval both_tuned") == [(row["low"], row["high"])]
-    assert segments(figure, "_seeds both_tuned") == [(row["seeds_low"], row["seeds_high"])]
+def test_forest_draws_gaps_and_both_intervals(found):
+    made = found()
+    figure = draw_forest(made, style())
+    verdict = next(v for v in made.verdicts if v.question == "both_tuned")
+    gap, seeds = verdict.gap, verdict.on_these_images
+    assert line(figure, "both_tuned none")[0].tolist() == [gap.value]
+    assert segments(figure, "_interval both_tuned") == [(gap.low, gap.high)]
+    assert segments(figure, "_seeds both_tuned") == [(seeds.low, seeds.high)]
     assert "−0.05 (−0.20 to +0.10)" in texts(figure)
     assert "✓ from epoch 6" in texts(figure)
 
 
-def test_forest_keeps_the_order_of_the_questions_and_marks_the_main_one(frames):
-    titles = [group.title for group in forest_groups(frames().verdicts)]
+def test_forest_keeps_the_order_of_the_questions_and_marks_the_main_one(found):
+    titles = [group.title for group in forest_groups(found().verdicts)]
     assert titles == [
         "Up to 8 epochs, against “unit” after 4 epochs",
         "Equal epochs, up to 8 epochs",
@@ -133,70 +150,73 @@ def test_forest_keeps_the_order_of_the_questions_and_marks_the_main_one(frames):
     ]
 
 
-def test_a_gap_beyond_the_axis_is_an_arrow_at_its_edge_and_its_number_is_printed(frames):
-    made = frames()
-    verdicts = made.verdicts.assign(gap=-0.876, low=-0.88, high=-0.87, seeds_low=-0.88)
-    figure = figures.draw_forest(verdicts, style())
+def test_a_gap_beyond_the_axis_is_an_arrow_at_its_edge_and_its_number_is_printed(found):
+    made, far = found(), Estimate(-0.876, -0.88, -0.87, 5)
+    beyond = tuple(replace(v, gap=far, on_these_images=far) for v in made.verdicts)
+    figure = draw_forest(replace(made, verdicts=beyond), style())
     axes = figure.axes[0]
     assert line(figure, "both_tuned none")[0].tolist() == [axes.get_xlim()[0]]
     assert any(text.startswith("−87.60") for text in texts(figure))
 
 
-def test_tunability_draws_estimates_and_bands(frames):
-    made = frames()
-    figure = figures.draw_tunability(made.tunability, style())
+def test_tunability_draws_estimates_and_bands(found):
+    made = found()
+    figure = draw_tunability(made, style())
     for panel, kind in enumerate(("expected best", "best so far")):
-        rows = made.tunability.query(f"arm == 'none' and kind == '{kind}'")
+        curve = next(c for c in made.tuning if (c.arm, c.kind) == ("none", kind))
         x, y = line(figure, "none", panel)
-        assert x.tolist() == rows["trials"].tolist()
-        assert y.tolist() == rows["expected"].tolist()
+        assert x.tolist() == list(range(1, 11))
+        assert y.tolist() == list(curve.scores)
 
 
-def test_gradients_draws_the_norms_by_layer(frames):
-    made = frames()
-    figure = figures.draw_gradients(made.gradients, style())
-    rows = made.gradients.query("arm == 'none' and stage == 'after epoch 1'")
+def test_gradients_draws_the_norms_by_layer(found):
+    made = found()
+    figure = draw_gradients(made, style())
+    after = made.diagnoses["none"].after_epoch_1
+    assert after is not None
     x, y = line(figure, "none", 1)
-    assert x.tolist() == rows["position"].tolist()
-    assert y.tolist() == rows["norm"].tolist()
+    assert x.tolist() == [0, 1, 2]
+    assert y.tolist() == [norm for _, norm in after.gradients]
 
 
-def test_inputs_draws_values_beside_the_loss_of_guessing(frames):
-    made = frames()
-    figure = figures.draw_inputs(made.inputs, style())
+def test_inputs_draws_values_beside_the_loss_of_guessing(found):
+    figure = draw_inputs(found(), style())
     loss = figure.axes[3]
-    values = {each.get_label(): each.get_xdata()[0] for each in loss.lines}
-    assert values["none"] == 2.5
-    assert values["_later none"] == 0.1
+    drawn = {each.get_label(): each.get_xdata()[0] for each in loss.lines}
+    assert drawn["none"] == 2.5
+    assert drawn["_later none"] == 0.1
     guides = next(each for each in loss.collections if each.get_label() == "_guide")
     assert guides.get_segments()[0][0][0] == pytest.approx(math.log(10))
     assert "2.5 → 0.1" in texts(figure)
 
 
-def test_progress_draws_a_mark_per_trial_and_a_large_one_for_each_new_best(frames):
-    made = frames()
-    figure = figures.draw_progress(made.progress, style())
-    rows = made.progress.query("arm == 'none'")
-    assert line(figure, "none")[0].tolist() == rows["hours"].tolist()
-    assert line(figure, "_best none")[0].tolist() == rows["hours"].iloc[[0, 3]].tolist()
+def test_progress_draws_a_mark_per_trial_and_a_large_one_for_each_new_best(found, trial_of_search):
+    made = found()
+    trials = tuple(trial_of_search(i, "none", s) for i, s in enumerate([0.9, 0.8, math.nan, 0.95]))
+    made = replace(made, record=replace(made.record, trials=trials))
+    figure = draw_progress(made, style())
+    hours = [step.hours for step in progress(trials)]
+    assert hours == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert line(figure, "none")[0].tolist() == hours
+    assert line(figure, "_best none")[0].tolist() == [hours[0], hours[3]]
 
 
 @every_figure
-@pytest.mark.parametrize("width", [figures.WIDE, NARROW])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
 @pytest.mark.parametrize("count", [2, 9])
-def test_every_figure_is_drawn_for_few_and_many_arms(frames, name, width, count):
+def test_every_figure_is_drawn_for_few_and_many_arms(found, name, width, count):
     arms = (*(f"arm {i}" for i in range(count - 1)), "unit")
-    figure = DRAWERS[name](frames(arms), style(*arms, width=width))
+    figure = DRAWERS[name](found(arms), style(*arms, width=width))
     assert "</svg>" in svg_text(figure)
 
 
 @every_figure
-@pytest.mark.parametrize("width", [figures.WIDE, NARROW])
+@pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_names_are_never_taken_for_mathematics_and_never_leave_the_figure(
-    frames, awkward, name, width
+    found, awkward, name, width
 ):
     arms = ("none", "unit", awkward)
-    figure = DRAWERS[name](frames(arms, epochs=1), style(*arms, width=width))
+    figure = DRAWERS[name](found(arms, epochs=1), style(*arms, width=width))
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [
         (text.get_text(), text.get_window_extent(renderer))
@@ -210,46 +230,54 @@ def test_names_are_never_taken_for_mathematics_and_never_leave_the_figure(
 
 
 @every_figure
-def test_an_empty_frame_gives_no_figure(frames, name):
-    made = frames()
-    empty = type(made)()
-    assert DRAWERS[name](empty, style()) is None
-    headed = type(made)(**{key: frame.iloc[:0] for key, frame in vars(made).items()})
-    assert DRAWERS[name](headed, style()) is None
+def test_where_nothing_was_found_there_is_no_figure(nothing, name):
+    assert DRAWERS[name](nothing, style()) is None
 
 
 @every_figure
-def test_missing_numbers_leave_gaps_and_no_error(frames, name):
-    made = frames()
-    numbers = {
-        key: frame.assign(
-            **{
-                c: np.nan
-                for c in ("low", "high", "seeds_low", "val_accuracy", "loss")
-                if c in frame
-            }
-        )
-        for key, frame in vars(made).items()
+def test_missing_numbers_leave_gaps_and_no_error(found, name):
+    made, nan = found(), math.nan
+
+    def blurred(estimate: Estimate) -> Estimate:
+        return replace(estimate, low=nan, high=nan)
+
+    trials = [
+        replace(r, result=replace(r.result, curve=tuple(replace(e, val_accuracy=nan) for e in r.result.curve)))
+        for r in made.record.trials
+    ]  # fmt: skip
+    losses = {
+        arm: replace(d, initialization=replace(d.initialization, loss=nan), after_epoch_1=None)
+        for arm, d in made.diagnoses.items()
     }
-    assert isinstance(DRAWERS[name](type(made)(**numbers), style()), Figure)
+    missing = replace(
+        made,
+        record=replace(made.record, trials=tuple(trials), diagnoses=losses),
+        verdicts=tuple(
+            replace(v, gap=blurred(v.gap), on_these_images=blurred(v.on_these_images))
+            for v in made.verdicts
+        ),
+        curves=tuple(replace(c, epochs=tuple(map(blurred, c.epochs))) for c in made.curves),
+        tuning=tuple(replace(t, low=(nan,) * 10, high=(nan,) * 10) for t in made.tuning),
+    )
+    assert isinstance(DRAWERS[name](missing, style()), Figure)
 
 
-def test_a_configuration_that_was_not_run_leaves_its_panel_out(frames):
-    made = frames()
-    curves = made.curves.query("configuration == 'baseline'")
-    figure = figures.draw_accuracy(curves, None, style())
+def test_a_configuration_that_was_not_run_leaves_its_panel_out(found):
+    made = found()
+    curves = tuple(c for c in made.curves if c.configuration == "baseline")
+    figure = draw_accuracy(replace(made, curves=curves, verdicts=()), style())
     assert len(figure.axes) == 1
 
 
-def test_each_arm_has_one_look_in_all_figures(frames):
+def test_each_arm_has_one_look_in_all_figures(found):
     arms = ("none", "unit", "standardize")
-    made, looks = frames(arms), style(*arms)
+    made, looks = found(arms), style(*arms)
     for name in ("accuracy", "learning_rate", "tunability", "gradients"):
         figure = DRAWERS[name](made, looks)
         for arm in arms:
-            found = [each for axes in figure.axes for each in axes.lines if each.get_label() == arm]
-            assert {each.get_markerfacecolor() for each in found} == {looks.look(arm).colour}
-            assert {each.get_marker() for each in found} == {looks.look(arm).marker}
+            drawn = [each for axes in figure.axes for each in axes.lines if each.get_label() == arm]
+            assert {each.get_markerfacecolor() for each in drawn} == {looks.look(arm).colour}
+            assert {each.get_marker() for each in drawn} == {looks.look(arm).marker}
 
 
 def test_nine_arms_look_different_and_the_reference_stands_out():
@@ -259,22 +287,18 @@ def test_nine_arms_look_different_and_the_reference_stands_out():
     assert looks[4].width > max(each.width for each in looks[:4])
 
 
-def test_drawing_leaves_matplotlib_as_it_was(frames):
+def test_drawing_leaves_matplotlib_as_it_was(found):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    DRAWERS["accuracy"](frames(), style())
+    DRAWERS["accuracy"](found(), style())
     assert dict(matplotlib.rcParams) == before
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "progress"])
-def test_thousands_of_trials_are_an_image_within_the_figure(frames, name):
-    few = frames()
-    again = {
-        table: pd.concat([getattr(few, table)] * 200, ignore_index=True)
-        for table in ("learning_rates", "progress")
-    }
-    many = replace(few, **again)
+def test_thousands_of_trials_are_an_image_within_the_figure(found, name):
+    few = found()
+    many = replace(few, record=replace(few.record, trials=few.record.trials * 200))
     few_text, many_text = (svg_text(DRAWERS[name](made, style())) for made in (few, many))
     assert "<image" not in few_text
     assert "<image" in many_text

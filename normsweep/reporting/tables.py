@@ -1,4 +1,4 @@
-"""The tables of a study as data frames; their columns are stable and stated in docs/columns.md."""
+"""The tables of a study as data frames, by name; their columns are stable and stated in docs/columns.md."""
 
 from __future__ import annotations
 
@@ -8,11 +8,29 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.parts.metrics import ACCURACY, metric
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.analysis.trials import ArmSummary, arm_summaries, best_of_arms, rank
+from normsweep.errors import StoreError
+from normsweep.parts.metrics import ACCURACY
+from normsweep.reporting.commands import Commands
+from normsweep.reporting.evidence_tables import verdict_table
+from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Status
+from normsweep.urls import STORAGE
 
-__all__ = ["arms_table", "best_of_arms", "best_table", "epochs_table", "settled", "trials_table"]
+__all__ = [
+    "ARMS",
+    "arms_table",
+    "best_table",
+    "brief_table",
+    "confirmed_evidence",
+    "epochs_table",
+    "study_table",
+    "trials_table",
+]
+
+ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_{metric}", "seconds"]
+"""Of the table of arms, what is told of a study in brief."""
 
 LEADING = ("normalization", "optimizer", "learning_rate", "epochs", "batch_size")
 OUTCOME = (
@@ -25,25 +43,52 @@ ORIGIN = (
 )  # fmt: skip
 
 
-def best_of_arms(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
-    """Each arm's best complete trial: best score on validation after its last epoch.
+def study_table(
+    record: StudyRecord, name: str, top: int | None = None, storage: str = STORAGE
+) -> pd.DataFrame:
+    """A table of a study, its columns as docs/columns.md has them.
 
-    Of equals the one with fewer epochs, then the earlier one.
+    Args:
+        record: with its trials.
+        name: best, trials, epochs, arms or verdict.
+        top: with best: so many trials overall, not one an arm.
+        storage: address of Optuna's database, for the commands.
+
+    Raises:
+        StoreError: the verdict is asked for, and there is none yet.
     """
-    best: dict[str, TrialRecord] = {}
-    for record in records:
-        if record.result is None or record.result.status is not Status.COMPLETE:
-            continue
-        known = best.get(record.trial.arm)
-        if known is None or _rank(record) > _rank(known):
-            best[record.trial.arm] = record
-    return best
+    match name:
+        case "best":
+            return best_table(record.searched, record.arms, top, record.same)
+        case "trials":
+            return trials_table(record.trials, record.same)
+        case "epochs":
+            return epochs_table(record.trials)
+        case "arms":
+            return arms_table(arm_summaries(record.searched, record.arms), record.same)
+        case _:
+            found = confirmed_evidence(record, storage)
+            return verdict_table(found.verdicts, found.metric)
 
 
-def settled(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The trials that count: the last at each place of the plan, interrupted and running ones not."""
-    ended = [r for r in records if r.result and r.result.status is not Status.INTERRUPTED]
-    return list({record.place: record for record in ended}.values())
+def brief_table(record: StudyRecord, name: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of a `study_table`, in this order; `{metric}` in a name is the study's metric."""
+    named = [column.format(metric=record.sweep.metric) for column in columns]
+    return study_table(record, name).filter(named)
+
+
+def confirmed_evidence(record: StudyRecord, storage: str = STORAGE) -> Evidence:
+    """All that a study with a verdict found.
+
+    Raises:
+        StoreError: it has none yet.
+    """
+    if not record.analyses:
+        raise StoreError(
+            f"study {record.name}: has no verdict yet; its confirmation gives one: "
+            f"{Commands(record, storage).confirm()}"
+        )
+    return evidence(record)
 
 
 def trials_table(
@@ -93,48 +138,35 @@ def best_table(
         chosen = [best[arm] for arm in arms if arm in best]
     else:
         chosen = [r for r in records if r.result is not None and r.result.status is Status.COMPLETE]
-    chosen = sorted(chosen, key=_rank, reverse=True)[:top]
+    chosen = sorted(chosen, key=rank, reverse=True)[:top]
     table = _trials(chosen, _columns(records), same or {})
     tested = [name for name in table.columns if name in _tested_columns(records)]
     return table.drop(columns=["phase", "slot", "status", *tested, "configuration", "error"])
 
 
 def arms_table(
-    records: Sequence[TrialRecord], arms: Sequence[str], same: Mapping[str, str] | None = None
+    summaries: Sequence[ArmSummary], same: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
     """One row an arm: how its trials ended, its best and median score, what they cost."""
-    best = best_of_arms(records)
-    rows = []
-    for arm in arms:
-        of_arm = [r for r in records if r.trial.arm == arm and r.result is not None]
-        rows.append(_arm_row(arm, of_arm, best.get(arm), same or {}))
+    rows = [
+        {
+            "arm": arm.arm,
+            "trials": arm.trials,
+            "complete": arm.complete,
+            "diverged": arm.diverged,
+            "pruned": arm.pruned,
+            "failed": arm.failed,
+            "retried": arm.retried,
+            f"best_val_{arm.metric.name}": arm.best,
+            f"median_val_{arm.metric.name}": arm.median,
+            "best_learning_rate": arm.best_learning_rate,
+            "best_epochs": pd.NA if arm.best_epochs is None else arm.best_epochs,
+            "seconds": arm.seconds,
+            "same_as": _same_as(arm.arm, same or {}),
+        }
+        for arm in summaries
+    ]
     return pd.DataFrame(rows).astype({"best_epochs": "Int64"})
-
-
-def _arm_row(
-    arm: str, records: Sequence[TrialRecord], best: TrialRecord | None, same: Mapping[str, str]
-) -> dict[str, Any]:
-    results = [record.result for record in settled(records) if record.result is not None]
-    attempts = [record.result for record in records if record.result is not None]
-    counts = {status: sum(r.status is status for r in results) for status in Status}
-    scores = [r.score for r in results if r.status.scored]
-    top = best.result.score if best and best.result else math.nan
-    by = records[0].trial.metric if records else ACCURACY.name
-    return {
-        "arm": arm,
-        "trials": len(results),
-        "complete": counts[Status.COMPLETE],
-        "diverged": counts[Status.DIVERGED],
-        "pruned": counts[Status.PRUNED],
-        "failed": counts[Status.CRASHED] + counts[Status.TIMED_OUT],
-        "retried": sum(r.status.failed for r in attempts) - sum(r.status.failed for r in results),
-        f"best_val_{by}": top,
-        f"median_val_{by}": float(pd.Series(scores, dtype=float).median()),
-        "best_learning_rate": best.trial.learning_rate if best else math.nan,
-        "best_epochs": best.trial.epochs if best else pd.NA,
-        "seconds": sum(r.seconds for r in attempts),
-        "same_as": _same_as(arm, same),
-    }
 
 
 def _trials(
@@ -231,9 +263,3 @@ def _own(record: TrialRecord) -> dict[str, Any]:
 def _same_as(normalization: str, same: Mapping[str, str]) -> str:
     """The normalizations that do the same on this data, and so were not run."""
     return ", ".join(sorted(name for name, kept in same.items() if kept == normalization))
-
-
-def _rank(record: TrialRecord) -> tuple[float, int, int]:
-    assert record.result is not None
-    sign = metric(record.trial.metric).sign
-    return sign * record.result.score, -record.trial.epochs, -record.trial.number

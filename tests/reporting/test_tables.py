@@ -2,13 +2,8 @@ import math
 
 import pytest
 
-from normsweep.analysis.tables import (
-    arms_table,
-    best_of_arms,
-    best_table,
-    epochs_table,
-    trials_table,
-)
+from normsweep.analysis.trials import arm_summaries
+from normsweep.reporting.tables import arms_table, best_table, epochs_table, trials_table
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Status
 
@@ -53,14 +48,14 @@ def test_the_columns_are_the_stated_ones(records):
     assert list(trials_table(records)) == TRIALS
     assert list(best_table(records, ["none", "unit"])) == BEST
     assert list(epochs_table(records)) == EPOCHS
-    assert list(arms_table(records, ["none", "unit"])) == ARMS
+    assert list(arms_table(arm_summaries(records, ["none", "unit"]))) == ARMS
 
 
 def test_the_columns_are_there_without_any_trial():
     assert list(trials_table([])) == TRIALS
     assert list(best_table([], ["none", "unit"])) == BEST
     assert list(epochs_table([])) == EPOCHS
-    assert list(arms_table([], ["none", "unit"])) == ARMS
+    assert list(arms_table(arm_summaries([], ["none", "unit"]))) == ARMS
 
 
 def test_the_studys_own_parameters_stand_between_the_fixed_columns(record):
@@ -101,32 +96,6 @@ def test_a_row_of_epochs_is_one_epoch(records):
     assert len(table) == 2 + 1 + 1 + 1 + 3 + 0 + 1 + 2
 
 
-def test_the_best_of_an_arm_is_its_highest_last_epoch(records):
-    best = best_of_arms(records)
-    assert {arm: r.trial.number for arm, r in best.items()} == {"none": 0, "unit": 4}
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "kept"),
-    [
-        pytest.param((0.1, 0.2, 0.9), (0.1, 0.9), 1, id="fewer-epochs"),
-        pytest.param((0.1, 0.9), (0.1, 0.2, 0.9), 0, id="fewer-epochs-first"),
-        pytest.param((0.1, 0.9), (0.2, 0.9), 0, id="the-earlier"),
-        pytest.param((0.1, 0.9), (0.1, 0.2, 0.91), 1, id="higher-before-shorter"),
-    ],
-)
-def test_of_equal_trials_the_shorter_and_then_the_earlier_is_best(record, first, second, kept):
-    made = [record(0, "unit", first), record(1, "unit", second)]
-    assert best_of_arms(made)["unit"].trial.number == kept
-    assert best_of_arms(made[::-1])["unit"].trial.number == kept
-
-
-def test_only_complete_trials_can_be_best(record):
-    made = [record(i, "unit", (0.9,), status) for i, status in enumerate(Status)]
-    assert [r.result.status for r in best_of_arms(made).values()] == [Status.COMPLETE]
-    assert best_of_arms(made[1:]) == {}
-
-
 def test_the_best_table_has_the_best_arm_first(records):
     table = best_table(records, ["none", "unit"])
     assert table["arm"].tolist() == ["unit", "none"]
@@ -139,27 +108,27 @@ def test_with_top_the_best_trials_overall_come_out(records, top, trials):
 
 
 def test_an_arms_row_counts_how_its_trials_ended(records):
-    table = arms_table(records, ["none", "unit"]).set_index("arm")
+    table = arms_table(arm_summaries(records, ["none", "unit"])).set_index("arm")
     counts = ["trials", "complete", "diverged", "pruned", "failed"]
     assert table.loc["none", counts].tolist() == [3, 1, 1, 1, 0]
     assert table.loc["unit", counts].tolist() == [4, 2, 0, 0, 2]
 
 
 def test_the_median_counts_diverged_trials_at_chance_and_no_failed_ones(records):
-    table = arms_table(records, ["none", "unit"]).set_index("arm")
+    table = arms_table(arm_summaries(records, ["none", "unit"])).set_index("arm")
     assert table.loc["none", "median_val_accuracy"] == pytest.approx((0.6 + 0.1) / 2)
     assert table.loc["unit", "median_val_accuracy"] == pytest.approx((0.9 + 0.8) / 2)
 
 
 def test_an_arms_row_has_the_settings_of_its_best_trial_and_the_time_of_all(records):
-    table = arms_table(records, ["none", "unit"]).set_index("arm")
+    table = arms_table(arm_summaries(records, ["none", "unit"])).set_index("arm")
     best = ["best_val_accuracy", "best_learning_rate", "best_epochs"]
     assert table.loc["none", best].tolist() == [0.6, 0.01, 2]
     assert table.loc["none", "seconds"] == pytest.approx(2.0 + 1.5 * 3)
 
 
 def test_an_arm_with_no_score_has_none(record):
-    table = arms_table([record(0, "none", (), Status.CRASHED)], ["none", "unit"])
+    table = arms_table(arm_summaries([record(0, "none", (), Status.CRASHED)], ["none", "unit"]))
     assert table["best_val_accuracy"].isna().all()
     assert table["median_val_accuracy"].isna().all()
     assert table["best_epochs"].isna().all()
@@ -169,4 +138,7 @@ def test_an_arm_with_no_score_has_none(record):
 def test_normalizations_that_did_not_run_are_named_where_they_are_the_same(records):
     same = {"minmax": "unit", "l1": "unit"}
     assert trials_table(records, same)["same_as"].tolist()[3:5] == ["", "l1, minmax"]
-    assert arms_table(records, ["none", "unit"], same)["same_as"].tolist() == ["", "l1, minmax"]
+    assert arms_table(arm_summaries(records, ["none", "unit"]), same)["same_as"].tolist() == [
+        "",
+        "l1, minmax",
+    ]

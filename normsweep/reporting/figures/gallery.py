@@ -10,7 +10,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from normsweep.reporting.content import ReportContent
+from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.figures.accuracy import draw_accuracy
 from normsweep.reporting.figures.diagnostics import draw_inputs
 from normsweep.reporting.figures.forest import draw_forest
@@ -40,13 +40,13 @@ class Picture:
     narrow: str = ""
 
 
-def draw_pictures(content: ReportContent, folder: Path) -> dict[str, Picture]:
+def draw_pictures(found: Evidence, folder: Path) -> dict[str, Picture]:
     """Draw all figures, write them into the folder as PNG and SVG, and return them by name."""
-    style = Style(tuple(content.arms), content.reference, metric=content.metric)
+    style = Style(found.record.arms, found.reference, metric=found.metric)
     with _uncollected():
         return {
-            picture.name: _drawn(picture, draw, style, folder)
-            for picture, draw in zip(_pictures(content), _drawers(content), strict=True)
+            picture.name: _drawn(picture, draw, found, style, folder)
+            for picture, draw in zip(_pictures(found), DRAWERS, strict=True)
         }
 
 
@@ -62,11 +62,9 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _drawn(
-    picture: Picture, draw: Callable[[Style], Figure | None], style: Style, folder: Path
-) -> Picture:
-    figure = draw(style)
-    slim = draw(replace(style, width=NARROW))
+def _drawn(picture: Picture, draw: Drawer, found: Evidence, style: Style, folder: Path) -> Picture:
+    figure = draw(found, style)
+    slim = draw(found, replace(style, width=NARROW))
     if figure is None or slim is None:
         return picture
     label = f"{picture.title}. {picture.caption}"
@@ -77,23 +75,22 @@ def _drawn(
     )
 
 
-def _drawers(content: ReportContent) -> list[Callable[[Style], Figure | None]]:
-    frames = content.frames
-    return [
-        lambda style: draw_accuracy(frames.curves, frames.verdicts, style),
-        lambda style: draw_inputs(frames.inputs, style),
-        lambda style: draw_gradients(frames.gradients, style),
-        lambda style: draw_learning_rate(frames.learning_rates, style),
-        lambda style: draw_tunability(frames.tunability, style),
-        lambda style: draw_forest(frames.verdicts, style),
-        lambda style: draw_progress(frames.progress, style),
-    ]
+Drawer = Callable[[Evidence, Style], Figure | None]
+DRAWERS: tuple[Drawer, ...] = (
+    draw_accuracy,
+    draw_inputs,
+    draw_gradients,
+    draw_learning_rate,
+    draw_tunability,
+    draw_forest,
+    draw_progress,
+)
 
 
-def _pictures(content: ReportContent) -> list[Picture]:
-    """Names, titles and captions, in the order of `_drawers`."""
-    reference, measured = content.reference, content.metric.label
-    turned = "" if content.metric.sign > 0 else " Lower is better, and drawn higher up."
+def _pictures(found: Evidence) -> list[Picture]:
+    """Names, titles and captions, in the order of `DRAWERS`."""
+    reference, measured = found.reference, found.metric.label
+    turned = "" if found.metric.sign > 0 else " Lower is better, and drawn higher up."
     return [
         Picture(
             "accuracy",

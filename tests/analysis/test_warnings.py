@@ -31,9 +31,7 @@ def said(found) -> Callable[..., dict[str, list[str]]]:
     """The warnings of each question."""
 
     def made(*overrides: str, **fields) -> dict[str, list[str]]:
-        table = found(*overrides, **fields).verdicts
-        split = [text.split("; ") if text else [] for text in table["warnings"]]
-        return dict(zip(table["question"], split, strict=True))
+        return {v.question: list(v.warnings) for v in found(*overrides, **fields).verdicts}
 
     return made
 

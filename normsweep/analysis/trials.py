@@ -1,0 +1,272 @@
+"""What the search's trials say: the best of each arm, how they ended, what an effort of tuning gives."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.trial import Result, Status, Trial
+
+__all__ = [
+    "ArmSummary",
+    "Progress",
+    "TuningCurve",
+    "arm_summaries",
+    "best_of_arms",
+    "best_so_far",
+    "expected_best",
+    "expected_best_band",
+    "metric_of",
+    "progress",
+    "rank",
+    "scored",
+    "settled",
+    "tuning_curves",
+]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """How an arm's trials of the search ended, and what they cost."""
+
+    arm: str
+    metric: Metric
+    trials: int
+    """That ended, interrupted ones left out; of a trial that was tried again, the last attempt."""
+    complete: int
+    diverged: int
+    pruned: int
+    failed: int
+    retried: int
+    """Attempts that failed and were made again."""
+    best: float
+    """Validation score of the best complete trial, NaN without one; so are the next three."""
+    median: float
+    """Of the complete and the diverged trials."""
+    best_learning_rate: float
+    best_epochs: int | None
+    seconds: float
+    """Wall time of all attempts."""
+
+
+@dataclass(frozen=True)
+class TuningCurve:
+    """An arm's validation score against the number of trials, from one trial on.
+
+    Kind `expected best`: the expected best of so many trials, with a band (NaN where it is unknown);
+    `best so far`: of the first so many trials, without one.
+    """
+
+    arm: str
+    kind: str
+    scores: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A trial with a score at the time at which it ended."""
+
+    arm: str
+    trial: int
+    hours: float
+    """Since the first trial began."""
+    done: int
+    """Trials of the arm so far, this one included."""
+    score: float
+    best: float
+    """Of the arm so far."""
+
+
+def metric_of(records: Sequence[TrialRecord]) -> Metric:
+    """That of all trials of a study; the accuracy without any trial."""
+    return metric(records[0].trial.metric) if records else ACCURACY
+
+
+def scored(records: Iterable[TrialRecord]) -> list[tuple[Trial, Result]]:
+    """The trials with a score, diverged ones among them, in their order."""
+    known = ((r.trial, r.result) for r in records if r.result is not None)
+    return [(trial, result) for trial, result in known if result.status.scored]
+
+
+def rank(record: TrialRecord) -> tuple[float, int, int]:
+    """Higher for a better score; of equals for fewer epochs, then for an earlier trial."""
+    assert record.result is not None
+    sign = metric(record.trial.metric).sign
+    return sign * record.result.score, -record.trial.epochs, -record.trial.number
+
+
+def best_of_arms(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
+    """Each arm's best complete trial: best score on validation after its last epoch.
+
+    Of equals the one with fewer epochs, then the earlier one.
+    """
+    best: dict[str, TrialRecord] = {}
+    for record in records:
+        if record.result is None or record.result.status is not Status.COMPLETE:
+            continue
+        known = best.get(record.trial.arm)
+        if known is None or rank(record) > rank(known):
+            best[record.trial.arm] = record
+    return best
+
+
+def settled(records: Iterable[TrialRecord]) -> list[TrialRecord]:
+    """The trials that count: the last at each place of the plan, interrupted and running ones not."""
+    ended = [r for r in records if r.result and r.result.status is not Status.INTERRUPTED]
+    return list({record.place: record for record in ended}.values())
+
+
+def arm_summaries(records: Sequence[TrialRecord], arms: Sequence[str]) -> tuple[ArmSummary, ...]:
+    """One an arm, from the trials of the search."""
+    best, by = best_of_arms(records), metric_of(records)
+    return tuple(
+        _summary(arm, [r for r in records if r.trial.arm == arm], best.get(arm), by) for arm in arms
+    )
+
+
+def _summary(
+    arm: str, records: Sequence[TrialRecord], best: TrialRecord | None, by: Metric
+) -> ArmSummary:
+    results = [record.result for record in settled(records) if record.result is not None]
+    attempts = [record.result for record in records if record.result is not None]
+    counts = Counter(result.status for result in results)
+    scores = [r.score for r in results if r.status.scored and not math.isnan(r.score)]
+    return ArmSummary(
+        arm=arm,
+        metric=by,
+        trials=len(results),
+        complete=counts[Status.COMPLETE],
+        diverged=counts[Status.DIVERGED],
+        pruned=counts[Status.PRUNED],
+        failed=counts[Status.CRASHED] + counts[Status.TIMED_OUT],
+        retried=sum(r.status.failed for r in attempts) - sum(r.status.failed for r in results),
+        best=best.result.score if best and best.result else math.nan,
+        median=float(np.median(scores)) if scores else math.nan,
+        best_learning_rate=best.trial.learning_rate if best else math.nan,
+        best_epochs=best.trial.epochs if best else None,
+        seconds=sum(result.seconds for result in attempts),
+    )
+
+
+def tuning_curves(
+    records: Sequence[TrialRecord], arms: Sequence[str], sampler: str, seed: int
+) -> tuple[TuningCurve, ...]:
+    """One for each arm whose trials have scores.
+
+    The expected best of so many trials where the sampler drew them independently (`random`); the
+    best so far where it learned from the ones before. `seed` is the one of the band.
+    """
+    by = metric_of(records)
+    curves = []
+    for arm in arms:
+        of_arm = sorted((r for r in records if r.trial.arm == arm), key=lambda r: r.trial.slot)
+        scores = np.array([result.score for _, result in scored(of_arm)])
+        if len(scores):
+            independent = sampler == "random"
+            curves.append(
+                _expected(arm, scores, seed, by) if independent else _so_far(arm, scores, by)
+            )
+    return tuple(curves)
+
+
+def _expected(arm: str, scores: Floats, seed: int, by: Metric) -> TuningCurve:
+    upward = by.sign * scores
+    band = by.sign * expected_best_band(upward, np.random.default_rng(seed))
+    best = (by.sign * expected_best(upward, k) for k in range(1, len(scores) + 1))
+    low, high = band.min(axis=1).tolist(), band.max(axis=1).tolist()
+    return TuningCurve(arm, "expected best", tuple(best), tuple(low), tuple(high))
+
+
+def _so_far(arm: str, scores: Floats, by: Metric) -> TuningCurve:
+    best = tuple(by.sign * float(score) for score in best_so_far(by.sign * scores))
+    unknown = (math.nan,) * len(best)
+    return TuningCurve(arm, "best so far", best, unknown, unknown)
+
+
+def progress(records: Sequence[TrialRecord]) -> tuple[Progress, ...]:
+    """The search's trials with a score, by the time at which they ended."""
+    by, ended = metric_of(records), scored(records)
+    begun = min((result.started for _, result in ended), default=0.0)
+    ended.sort(key=lambda pair: pair[1].started + pair[1].seconds)
+    done: Counter[str] = Counter()
+    best: dict[str, float] = {}
+    steps = []
+    for trial, result in ended:
+        arm, score = trial.arm, result.score
+        done[arm] += 1
+        best[arm] = max(best.get(arm, score), score, key=lambda value: by.sign * value)
+        hours = (result.started + result.seconds - begun) / 3600
+        steps.append(Progress(arm, trial.number, hours, done[arm], score, best[arm]))
+    return tuple(steps)
+
+
+def expected_best(scores: ArrayLike, k: int) -> float:
+    """The mean, over all sets of k of the n trials, of the highest score in the set.
+
+    Σ x₍ᵢ₎·C(i−1, k−1)/C(n, k) over the scores x₍₁₎ ≤ … ≤ x₍ₙ₎: unbiased where the trials are
+    independent draws of one distribution, as random search makes them.
+
+    `scores` are (n,) finite floats; a diverged trial counts with the score of a guess.
+    Raises ValueError for scores that are not, and for a k outside 1 … n.
+    Reference: Tang et al., Showing Your Work Doesn't Always Work, ACL 2020.
+    """
+    ordered = _ordered(scores)
+    if not 1 <= k <= len(ordered):
+        raise ValueError(f"the best of k of {len(ordered)} trials needs a k from 1 on, not {k}")
+    return float(_weights(len(ordered), [k])[0] @ ordered)
+
+
+def expected_best_band(
+    scores: ArrayLike, rng: np.random.Generator, confidence: float = 0.95, draws: int = 2000
+) -> Floats:
+    """The bounds of `expected_best` for k = 1 … n, an (n, 2) array: percentile bootstrap of trials.
+
+    NaN where k > n/4: a resample of n trials repeats its highest, so that the bootstrap of a
+    maximum fails as k nears n, and it is somewhat narrow already at n/4.
+
+    `scores` are as in `expected_best`; `draws` is the number of resamples.
+    Reference: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapters 7.4 and 13.
+    """
+    ordered = _ordered(scores)
+    n = len(ordered)
+    ks = range(1, n // 4 + 1)
+    band = np.full((n, 2), np.nan)
+    if ks:
+        resamples = np.sort(ordered[rng.integers(0, n, (draws, n))], axis=1)
+        tail = (1 - confidence) / 2
+        bounds = np.quantile(resamples @ _weights(n, ks).T, (tail, 1 - tail), axis=0)
+        band[: len(ks)] = bounds.T
+    return band
+
+
+def best_so_far(scores: ArrayLike) -> Floats:
+    """The highest of the first 1, 2, … n scores, (n,) in the order of the trials.
+
+    Trials of an adaptive sampler are not exchangeable, and this is all that they say. A NaN is a
+    trial without a score, and adds nothing.
+    """
+    return np.fmax.accumulate(np.asarray(scores, np.float64))
+
+
+def _ordered(scores: ArrayLike) -> Floats:
+    values = np.sort(np.asarray(scores, np.float64))
+    if values.ndim != 1 or not np.isfinite(values).all():
+        raise ValueError("scores are finite numbers in one row")
+    return values
+
+
+def _weights(n: int, ks: Sequence[int]) -> Floats:
+    """What each of n ordered scores counts for the best of k, (len(ks), n)."""
+    # Whole numbers of any size, divided at the end: binomials of hundreds overflow floats.
+    return np.array([[math.comb(i, k - 1) / math.comb(n, k) for i in range(n)] for k in ks])

@@ -1,0 +1,228 @@
+"""What a study found, as data frames: the verdicts and the numbers behind a report's figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from normsweep.analysis.confirm_runs import Curve, Speed
+from normsweep.analysis.trials import TuningCurve, metric_of, progress, scored
+from normsweep.analysis.verdicts import Verdict
+from normsweep.parts.metrics import ACCURACY, Metric
+from normsweep.sweep.study_record import BASELINE, Configuration, Diagnosis, Stage, TrialRecord
+from normsweep.sweep.trial import Status
+
+__all__ = [
+    "COLUMNS",
+    "configurations_table",
+    "curves_table",
+    "gradients_table",
+    "inputs_table",
+    "learning_rates_table",
+    "progress_table",
+    "speed_table",
+    "tunability_table",
+    "verdict_table",
+]
+
+COLUMNS = [
+    "question", "arm", "reference", "verdict", "word", "epoch", "epoch_low", "horizon", "gap", "low",
+    "high", "seeds_low", "seeds_high", "accuracy", "reference_accuracy", "seeds", "images", "margin",
+    "confidence", "level", "look", "method", "diverged", "reference_diverged", "more_seeds", "primary",
+    "warnings",
+]  # fmt: skip
+
+
+def verdict_table(verdicts: Sequence[Verdict], by: Metric = ACCURACY) -> pd.DataFrame:
+    """One row a question and arm.
+
+    Of another metric than the accuracy the two columns of means have its name, and it is told.
+    """
+    table = pd.DataFrame([_verdict(v) for v in verdicts], columns=COLUMNS)
+    if by is not ACCURACY:
+        own = {"accuracy": by.name, "reference_accuracy": f"reference_{by.name}"}
+        table = table.rename(columns=own).assign(metric=by.name)
+    return table.astype({"epoch": "Int64", "epoch_low": "Int64", "primary": bool})
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "question": verdict.question,
+        "arm": verdict.arm,
+        "reference": verdict.reference,
+        "verdict": verdict.text,
+        "word": verdict.word.value,
+        "epoch": _or_missing(verdict.epoch),
+        "epoch_low": _or_missing(verdict.epoch_low),
+        "horizon": verdict.horizon,
+        "gap": verdict.gap.value,
+        "low": verdict.gap.low,
+        "high": verdict.gap.high,
+        "seeds_low": verdict.on_these_images.low,
+        "seeds_high": verdict.on_these_images.high,
+        "accuracy": verdict.value,
+        "reference_accuracy": verdict.reference_value,
+        "seeds": verdict.seeds,
+        "images": verdict.images,
+        "margin": verdict.margin,
+        "confidence": verdict.confidence,
+        "level": verdict.level,
+        "look": verdict.look,
+        "method": verdict.method,
+        "diverged": verdict.diverged[0],
+        "reference_diverged": verdict.diverged[1],
+        "more_seeds": verdict.more_seeds,
+        "primary": verdict.primary,
+        "warnings": "; ".join(verdict.warnings),
+    }
+
+
+def curves_table(curves: Sequence[Curve], by: Metric = ACCURACY) -> pd.DataFrame:
+    """One row an arm, configuration and epoch: the metric's mean and its two-way interval."""
+    columns = ["arm", "configuration", "epoch", by.name, "low", "high", "seeds"]
+    rows = [
+        (curve.arm, curve.configuration, epoch, e.value, e.low, e.high, e.n)
+        for curve in curves
+        for epoch, e in enumerate(curve.epochs, start=1)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def configurations_table(configurations: Sequence[Configuration]) -> pd.DataFrame:
+    """One row an arm and configuration: what it is, and how it was chosen."""
+    columns = [
+        "arm", "configuration", "label", "optimizer", "learning_rate", "params", "trial",
+        "selected_at", "trials",
+    ]  # fmt: skip
+    rows = [
+        {
+            "arm": c.arm,
+            "configuration": c.name,
+            "label": _label(c),
+            "optimizer": str(c.params["optimizer"]),
+            "learning_rate": float(c.params["learning_rate"]),
+            "params": ", ".join(
+                f"{name} = {value:.3g}" if isinstance(value, float) else f"{name} = {value}"
+                for name, value in c.params.items()
+            ),
+            "trial": _or_missing(c.trial),
+            "selected_at": _or_missing(c.selected_at),
+            "trials": c.among,
+        }
+        for c in configurations
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"trial": "Int64", "selected_at": "Int64"})
+
+
+def _label(configuration: Configuration) -> str:
+    if configuration.name == BASELINE:
+        return "baseline"
+    epochs = "epoch" if configuration.selected_at == 1 else "epochs"
+    return f"tuned for {configuration.selected_at} {epochs}"
+
+
+def speed_table(speeds: Sequence[Speed]) -> pd.DataFrame:
+    """One row an arm and configuration: epochs and seconds to the reference's level, and of tuning."""
+    columns = [
+        "arm", "configuration", "epochs_to_level", "seconds_to_level", "tuning_seconds",
+        "tuning_epochs",
+    ]  # fmt: skip
+    rows = [
+        (
+            s.arm,
+            s.configuration,
+            _or_missing(s.epochs),
+            s.seconds,
+            s.tuning_seconds,
+            s.tuning_epochs,
+        )
+        for s in speeds
+    ]
+    return pd.DataFrame(rows, columns=columns).astype({"epochs_to_level": "Int64"})
+
+
+def learning_rates_table(searched: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row a search trial with a score: its learning rate and its score on validation."""
+    score = f"val_{metric_of(searched).name}"
+    columns = ["trial", "arm", "optimizer", "learning_rate", score, "epochs", "diverged"]
+    rows = [
+        (
+            trial.number,
+            trial.arm,
+            trial.optimizer,
+            trial.learning_rate,
+            result.score,
+            trial.epochs,
+            result.status is Status.DIVERGED,
+        )
+        for trial, result in scored(searched)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def tunability_table(curves: Sequence[TuningCurve]) -> pd.DataFrame:
+    """One row an arm and number of trials: the score on validation after so many."""
+    columns = ["arm", "trials", "expected", "low", "high", "kind"]
+    rows = [
+        (curve.arm, trials, *values, curve.kind)
+        for curve in curves
+        for trials, values in enumerate(
+            zip(curve.scores, curve.low, curve.high, strict=True), start=1
+        )
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def inputs_table(
+    diagnoses: Mapping[str, Diagnosis], arms: Sequence[str], classes: int
+) -> pd.DataFrame:
+    """One row an arm and stage: what the first layer is fed, the loss, the dead ReLUs."""
+    values = ["input_mean", "input_std", "condition_number", "loss", "dead_relus"]
+    columns = ["arm", "stage", *values[:4], "ln_classes", values[4]]
+    rows = [
+        {
+            "arm": arm,
+            "stage": name,
+            "ln_classes": math.log(classes),
+            **{value: getattr(stage, value) for value in values},
+        }
+        for arm, name, stage in _stages(diagnoses, arms)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def gradients_table(diagnoses: Mapping[str, Diagnosis], arms: Sequence[str]) -> pd.DataFrame:
+    """One row an arm, stage and layer: the norm of the loss's gradient, first layer first."""
+    columns = ["arm", "stage", "layer", "position", "norm"]
+    rows = [
+        (arm, name, layer, position, norm)
+        for arm, name, stage in _stages(diagnoses, arms)
+        for position, (layer, norm) in enumerate(stage.gradients)
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _stages(
+    diagnoses: Mapping[str, Diagnosis], arms: Sequence[str]
+) -> Iterator[tuple[str, str, Stage]]:
+    for arm in arms:
+        if arm in diagnoses:
+            for name, stage in diagnoses[arm].stages.items():
+                yield arm, name, stage
+
+
+def progress_table(searched: Sequence[TrialRecord]) -> pd.DataFrame:
+    """One row a search trial with a score, by the time at which it ended."""
+    score = f"val_{metric_of(searched).name}"
+    columns = ["arm", "trial", "hours", "done", "score", "best"]
+    table = pd.DataFrame([asdict(step) for step in progress(searched)], columns=columns)
+    return table.rename(columns={"score": score})
+
+
+def _or_missing(value: int | None) -> Any:
+    return pd.NA if value is None else value

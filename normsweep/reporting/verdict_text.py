@@ -1,0 +1,233 @@
+"""The verdicts in words: for a page, a document and the console."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from normsweep.analysis.estimates import Estimate
+from normsweep.analysis.verdicts import Missing, Verdict, Word, without_repeats
+from normsweep.parts.metrics import ACCURACY, Metric
+from normsweep.reporting.words import between, percent, points, question_of
+from normsweep.text import counted, opening, quoted
+
+__all__ = [
+    "CELLS",
+    "PrintedVerdict",
+    "VerdictTable",
+    "level_words",
+    "verdict_cells",
+    "verdict_lines",
+    "verdict_tables",
+]
+
+NO_BREAK = "\u00a0"
+KINDS = {
+    Word.CATCHES_UP: ("yes", "✓"),
+    Word.DOES_NOT: ("no", "✕"),
+    Word.NOT_ENOUGH: ("open", "?"),
+}
+CELLS = [
+    "question", "arm", "verdict", "gap", "interval", "on_these_images", "seeds", "images", "margin",
+    "look",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PrintedVerdict:
+    """A verdict in words. `kind` is yes, no or open; `next_step` is empty where nothing is left to do."""
+
+    arm: str
+    kind: str
+    glyph: str
+    word: str
+    when: str
+    gap: str
+    level: str
+    interval: str
+    these_images: str
+    value: str
+    reference_value: str
+    evidence: tuple[str, ...]
+    next_step: str
+    command: str
+
+
+@dataclass(frozen=True)
+class VerdictTable:
+    """A question's verdicts."""
+
+    key: str
+    title: str
+    primary: bool
+    measured: str
+    """The metric in words."""
+    rows: tuple[PrintedVerdict, ...]
+    warnings: tuple[str, ...]
+    """What qualifies any of the rows, each once."""
+
+
+def level_words(verdict: Verdict) -> str:
+    """The level of the verdict's own intervals: `97.5 %`."""
+    return f"{100 * verdict.level:.4g} %"
+
+
+def verdict_tables(
+    verdicts: Sequence[Verdict], part: int, command: str = "", seeds: int = 0
+) -> list[VerdictTable]:
+    """The questions of a part of the report; `command` adds seeds to the study, which has `seeds`."""
+    told = [v for v in without_repeats(verdicts) if question_of(v.question).part == part]
+    tables = []
+    for key in dict.fromkeys(v.question for v in told):
+        found = [v for v in told if v.question == key]
+        first = found[0]
+        title = question_of(key).heading(first.reference, first.horizon, first.baseline_epochs)
+        printed = tuple(_printed(v, command, seeds or v.seeds) for v in found)
+        warnings = tuple(dict.fromkeys(text for v in found for text in v.warnings))
+        label = first.metric.label
+        tables.append(VerdictTable(key, title, first.primary, label, printed, warnings))
+    return tables
+
+
+def _printed(verdict: Verdict, command: str, seeds: int) -> PrintedVerdict:
+    kind, glyph = KINDS[verdict.word]
+    by, gap = verdict.metric, verdict.gap.value
+    return PrintedVerdict(
+        arm=verdict.arm,
+        kind=kind,
+        glyph=glyph,
+        word=verdict.word.value,
+        when=_when(verdict),
+        gap=points(gap, by=by) if math.isfinite(gap) else "not known",
+        level=f"{level_words(verdict)} interval",
+        interval=_interval(verdict.gap, by) or "not known",
+        these_images=_interval(verdict.on_these_images, by) or "not known",
+        value=percent(verdict.value, by=by),
+        reference_value=percent(verdict.reference_value, by=by),
+        evidence=_evidence(verdict),
+        next_step=_next_step(verdict, seeds),
+        command=_command(verdict, command, seeds),
+    )
+
+
+def _interval(estimate: Estimate, by: Metric) -> str:
+    """From where to where; empty where nobody knows."""
+    known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
+    return between(estimate.low, estimate.high, by) if known else ""
+
+
+def _when(verdict: Verdict) -> str:
+    """The epoch in words; a question that stays open has none."""
+    if verdict.falls_short:
+        return f"not within {counted(verdict.horizon, 'epoch')}"
+    low, up = verdict.epoch_low, verdict.epoch
+    early = verdict.catches_up and low is not None and up is not None and low < up
+    return f"{verdict.when}; perhaps from epoch {low}" if early else verdict.when
+
+
+def _evidence(verdict: Verdict) -> tuple[str, ...]:
+    """Lines: how many seeds and images, by which rules, what is left out."""
+    arms = (verdict.arm, verdict.reference)
+    lost = [
+        f"{count} diverged with {quoted(arm)}"
+        for arm, count in zip(arms, verdict.diverged, strict=True)
+        if count
+    ]
+    seeds, images = counted(verdict.seeds, "seed"), counted(verdict.images, "image")
+    margin = points(verdict.margin, sign=False, by=verdict.metric)
+    lines = ((seeds, images), (f"margin {margin}", f"look {verdict.look}"))
+    return *(", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines), *lost
+
+
+def _next_step(verdict: Verdict, seeds: int) -> str:
+    """What to do about an open question; `seeds` are those of the study, failed ones included."""
+    more = verdict.further_seeds
+    match verdict.missing:
+        case Missing.NOTHING:
+            return ""
+        case Missing.MORE_IMAGES:
+            return (
+                "More test images would decide, not more seeds: use a larger test set, "
+                "or declare a wider margin for the next study."
+            )
+        case Missing.MORE_SEEDS if more is not None:
+            return (
+                f"About {more} more seeds would decide: "
+                f"raise their number from {seeds} to {seeds + more}."
+            )
+        case Missing.MORE_SEEDS:
+            return (
+                f"{opening(verdict.more_seeds)} further seeds would be needed; "
+                "if that is too much, declare a wider margin for the next study."
+            )
+        case Missing.REFERENCE_AT_CHANCE:
+            hint = "More trials, or more epochs, come before a verdict."
+            return f"This is open because {verdict.reason}. {hint}"
+        case Missing.TOO_FEW_SEEDS:
+            return f"This is open because {verdict.reason}."
+
+
+def _command(verdict: Verdict, command: str, seeds: int) -> str:
+    """The command that brings the seeds which this verdict lacks; empty where seeds do not help."""
+    if verdict.further_seeds is not None:
+        wanted = f"confirm.seeds={seeds + verdict.further_seeds}"
+        return re.sub(r"confirm\.seeds=\d+", wanted, command)
+    return command if verdict.missing is Missing.TOO_FEW_SEEDS else ""
+
+
+def verdict_cells(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """One row a question and arm for documents, all text: all that a verdict stands on, in few columns.
+
+    Gaps, intervals and the margin are in the metric's unit: for the accuracy and all other shares in
+    percentage points. `interval` holds for new seeds and new images, `on_these_images` for new seeds
+    alone; what too few seeds leave unknown is empty. The primary question has a star.
+    """
+    return pd.DataFrame([_cells(v) for v in verdicts], columns=CELLS, dtype=object)
+
+
+def _cells(verdict: Verdict) -> tuple[str, ...]:
+    by, gap = verdict.metric, verdict.gap.value
+    return (
+        _starred(verdict),
+        f"{verdict.arm} − {verdict.reference}",
+        verdict.text,
+        points(gap, by=by).partition(" ")[0] if math.isfinite(gap) else "",
+        _interval(verdict.gap, by),
+        _interval(verdict.on_these_images, by),
+        f"{verdict.seeds}",
+        f"{verdict.images}",
+        points(verdict.margin, sign=False, by=by).partition(" ")[0],
+        f"{verdict.look}",
+    )
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """The verdicts for the console: arm, question, answer, gap in its unit with interval, seeds.
+
+    All columns are text; the primary question has a star.
+    """
+    told = without_repeats(verdicts)
+    unit = told[0].metric.unit if told else ACCURACY.unit
+    columns = ["arm", "question", "answer", f"gap_in_{unit}" if unit else "gap", "seeds"]
+    return pd.DataFrame([_line(v) for v in told], columns=columns, dtype=object)
+
+
+def _line(verdict: Verdict) -> tuple[str, ...]:
+    answer = verdict.text
+    if verdict.missing is Missing.MORE_IMAGES:
+        answer = f"{verdict.word}: more test images"
+    elif verdict.missing is Missing.MORE_SEEDS:
+        answer = f"{verdict.word}: {verdict.more_seeds} more seeds"
+    gap = points(verdict.gap.value, by=verdict.metric).partition(" ")[0]
+    interval = _interval(verdict.gap, verdict.metric)
+    interval = f" ({interval})" if interval else ""
+    return verdict.arm, _starred(verdict), answer, f"{gap}{interval}", str(verdict.seeds)
+
+
+def _starred(verdict: Verdict) -> str:
+    label = question_of(verdict.question).label(verdict.horizon)
+    return f"{label} *" if verdict.primary else label

@@ -1,0 +1,210 @@
+"""`KerasEngine`: trains networks with Keras; keeps data, preprocessing and compiled models between trials."""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from normsweep.parts import models, optimizers
+from normsweep.parts.dataset import Dataset
+from normsweep.parts.metrics import metric
+from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
+from normsweep.training.compiled_network import (
+    CompiledModel,
+    Weights,
+    assemble,
+    compile_key,
+    compile_model,
+    initial_weights,
+    model_digest,
+)
+from normsweep.training.engine import Engine, Run
+from normsweep.training.epochs import TestSet, prepare_test, train_epochs
+from normsweep.training.preflight import (
+    Findings,
+    PreflightRequest,
+    equivalents,
+    median_step,
+    tried_network,
+    tried_networks,
+    try_optimizer,
+)
+from normsweep.training.preprocessing import Inputs, fit_preprocessing, prepare, split
+from normsweep.training.reproducibility import Device, limit_gpu_memory, machine, require
+from normsweep.training.snapshot import ModelState, Snapshot
+
+__all__ = ["KerasEngine", "network_digest"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+INPUTS_KEPT = 2**30
+"""Bytes of normalized images that an engine keeps; the least recently used go first."""
+MODELS_KEPT = 12
+TESTS_KEPT = 4
+
+ArmKey = tuple[DataKey, int, str]
+"""Data, seed of the split, normalization."""
+
+
+class KerasEngine(Engine):
+    """Trains trials with Keras, reusing data, preprocessing and compiled models."""
+
+    def __init__(self, data_root: Path) -> None:
+        super().__init__(data_root)
+        self._inputs: Cache[ArmKey, Inputs] = Cache(INPUTS_KEPT, lambda inputs: inputs.nbytes)
+        self._models: Cache[tuple[object, ...], CompiledModel] = Cache(MODELS_KEPT)
+        self._weights: Cache[tuple[object, ...], Weights] = Cache(MODELS_KEPT)
+        self._tests: Cache[ArmKey, TestSet] = Cache(TESTS_KEPT)
+
+    def warm(self) -> None:
+        """Import the backend, which takes seconds, before there is anything to train."""
+        import keras  # noqa: F401
+
+        limit_gpu_memory()
+
+    def inputs(self, data: DataKey, seed: int, normalization: str) -> Inputs:
+        """The images of an arm as its network is fed them, from the seed's split."""
+
+        def make() -> Inputs:
+            return prepare(self.dataset(data), data.validation_split, seed, normalization)
+
+        return self._inputs.get((data, seed, normalization), make)
+
+    def compiled(self, trial: Trial, inputs: Inputs) -> CompiledModel:
+        """The compiled model of a trial, reset to the trial's seed and learning rate."""
+        key = (*compile_key(trial, inputs), inputs.shape, inputs.classes)
+        compiled = self._models.get(key, lambda: compile_model(trial, inputs))
+        weights = self._weights.get((*key, trial.seed), lambda: initial_weights(trial, inputs))
+        settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
+        compiled.reset(weights, trial.learning_rate, settings)
+        return compiled
+
+    def deployable(self, trial: Trial, state: ModelState) -> tuple[Any, Dataset]:
+        """The trained network behind its normalization, taking images as the dataset has them.
+
+        Returns:
+            A Keras model of built-in layers, and the dataset it was trained on.
+        """
+        import keras
+
+        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        model = assemble(trial, inputs)  # without its optimizer, which may be one of our own
+        state.restore_network(model)
+        data = self.dataset(trial.data)
+        raw: Any = keras.Input(data.sample_shape, dtype=data.x_train.dtype.name, name="images")
+        images = keras.layers.Reshape(data.input_shape, dtype=raw.dtype)(raw)
+        fixed = inputs.preprocessing.fixed
+        outputs = model(inputs.preprocessing.attach(images) if fixed else images)
+        return keras.Model(raw, outputs, name=models.registry[trial.model].name), data
+
+    def identity(self, trial: Trial) -> dict[str, str]:
+        """What a trial's bits depend on here, beside the trial: machine, versions, network."""
+        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        return _identity(self.compiled(trial, inputs), inputs)
+
+    def start(self, trial: Trial, snapshot: Snapshot | None) -> Run:
+        """A compiled model in the state that the trial starts, or goes on, from."""
+        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        compiled = self.compiled(trial, inputs)
+        test = self._test_set(trial, inputs) if trial.phase == CONFIRM else None
+        result = Result(
+            trial.number,
+            Status.INTERRUPTED,
+            chance=metric(trial.metric).guessing(inputs.counts),
+            machine=_identity(compiled, inputs),
+            test_digest=test.digest if test else "",
+        )
+        before: tuple[Epoch, ...] = ()
+        if snapshot is not None and continues(trial, snapshot.so_far, result):
+            snapshot.state.restore(compiled.model)
+            before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
+            result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
+        rest = train_epochs(compiled.model, trial, inputs.split, test, first=len(before) + 1)
+        return Run(chain(before, rest), result, functools.partial(ModelState.of, compiled.model))
+
+    def check_device(self, device: Device) -> dict[str, str]:
+        """The backend's device, checked."""
+        require(device)
+        return dict(machine())
+
+    def preflight(self, request: PreflightRequest) -> Findings:
+        """Fit every normalization, build every network and optimizer once; time a step if asked to."""
+        trial = request.trials[0]
+        dataset = self.dataset(trial.data)
+        parts = split(dataset, trial.data.validation_split, trial.seed)
+        require(request.device)
+        fitted = {name: fit_preprocessing(name, parts.x_train) for name in request.normalizations}
+        same = equivalents(fitted, parts.x_train)
+        network = tried_networks(request.trials, dataset)
+        for example in request.trials:
+            try_optimizer(example)
+        return Findings(
+            same,
+            {**machine(), "model_digest": model_digest(network)},
+            network.count_params(),
+            train_images=len(parts.y_train),
+            val_images=len(parts.y_val),
+            seconds_per_step=self._step_seconds(trial) if request.measure else 0.0,
+        )
+
+    def _step_seconds(self, trial: Trial) -> float:
+        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        return median_step(self.compiled(trial, inputs).model, inputs.split, trial.batch_size)
+
+    def _test_set(self, trial: Trial, inputs: Inputs) -> TestSet:
+        """The test images of an arm; only a trial of the confirmation comes here."""
+
+        def make() -> TestSet:
+            return prepare_test(self.dataset(trial.data), inputs.preprocessing)
+
+        return self._tests.get((trial.data, trial.seed, trial.normalization), make)
+
+
+def network_digest(engine: KerasEngine, trial: Trial) -> str:
+    """SHA-256 of the configuration of a trial's network, hexadecimal.
+
+    Raises:
+        SweepError: the network cannot be built, or has no configuration.
+    """
+    return model_digest(tried_network(trial, engine.dataset(trial.data)))
+
+
+def continues(trial: Trial, before: Result, here: Result) -> bool:
+    """Whether a curve may begin with that of `before`, of the same lineage: as it would be here."""
+    if before.machine != here.machine:
+        return False
+    tested = all(epoch.tested for epoch in before.curve)
+    return trial.phase != CONFIRM or (tested and before.test_digest == here.test_digest)
+
+
+class Cache(Generic[K, V]):
+    """What was made for a key, up to a total size; the least recently used go first."""
+
+    def __init__(self, limit: int, size: Callable[[V], int] = lambda value: 1) -> None:
+        """`size` is what a value counts, by default 1; the latest is kept whatever its size."""
+        self._limit, self._size = limit, size
+        self._values: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K, make: Callable[[], V]) -> V:
+        """The value of a key, made where it is not there."""
+        if key not in self._values:
+            self._values[key] = make()
+        self._values.move_to_end(key)
+        while len(self._values) > 1 and sum(map(self._size, self._values.values())) > self._limit:
+            self._values.popitem(last=False)
+        return self._values[key]
+
+
+def _identity(compiled: CompiledModel, inputs: Inputs) -> dict[str, str]:
+    """What bits depend on beside a trial's settings: the machine, and what the names stand for."""
+    return {
+        **machine(),
+        "model_digest": compiled.digest,
+        "normalization_digest": inputs.preprocessing.digest,
+        "optimizer_digest": compiled.optimizer_digest,
+    }

@@ -1,0 +1,129 @@
+"""The verdicts in words, for a page and for documents."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from normsweep.analysis.estimates import Estimate
+from normsweep.analysis.verdicts import Missing, Verdict, without_repeats
+from normsweep.reporting.formats import FORMATS, render
+from normsweep.reporting.verdict_text import CELLS, verdict_cells, verdict_tables
+
+COMMAND = "python -m normsweep.study mnist --set confirm.seeds=99"
+
+
+@pytest.fixture
+def rows(found) -> list[Verdict]:
+    """The verdicts on arms that, in turn, catch up, do not, are open, catch up where they train."""
+    return list(found(("none", "raw", "zca", "learned", "unit")).verdicts)
+
+
+def printed(row: Verdict):
+    return verdict_tables([replace(row, question="both_tuned")], 4, COMMAND)[0].rows[0]
+
+
+def test_questions_come_in_their_part_and_order(rows):
+    keys = [[table.key for table in verdict_tables(rows, part)] for part in (1, 2, 3, 4)]
+    assert keys == [
+        [],
+        ["more_epochs", "equal_epochs"],
+        ["tuned_rate", "tuned_rate_longest"],
+        ["both_tuned_short", "both_tuned"],
+    ]
+    assert [table.primary for table in verdict_tables(rows, 4)] == [False, True]
+
+
+def test_a_question_that_repeats_another_is_told_once(rows):
+    same = [replace(row, horizon=8) for row in rows]
+    kept = {row.question for row in without_repeats(same)}
+    assert kept == {"more_epochs", "equal_epochs", "tuned_rate_longest", "both_tuned"}
+    first = [replace(row, primary=row.question == "both_tuned_short") for row in same]
+    assert "both_tuned_short" in {row.question for row in without_repeats(first)}
+    assert without_repeats(rows) == rows
+
+
+def test_what_a_verdict_says(rows):
+    up, short, _, lost = (printed(row) for row in rows[:4])
+    assert (up.kind, up.when) == ("yes", "at epoch 6; perhaps from epoch 5")
+    assert (short.kind, short.when) == ("no", "not within 8 epochs")
+    assert (short.gap, short.interval, short.these_images) == (
+        "−0.62 points",
+        "−0.77 to −0.47",
+        "−0.69 to −0.55",
+    )
+    assert lost.when == (
+        "at epoch 6 where it trains (2 of 10 seeds diverged); perhaps from epoch 5"
+    )
+    assert lost.evidence[-1] == "2 diverged with “learned”"
+    assert [each.next_step for each in (up, short, lost)] == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("missing", "more", "reason", "step", "command"),
+    [
+        (Missing.MORE_SEEDS, "10", "about 10 more seeds would decide",
+         "About 10 more seeds would decide: raise their number from 5 to 15.",
+         COMMAND.replace("99", "15")),
+        (Missing.MORE_IMAGES, "images", "more test images would decide, not more seeds",
+         "More test images would decide, not more seeds", ""),
+        (Missing.MORE_SEEDS, "more than 20", "more than 20 further seeds would be needed",
+         "More than 20 further seeds would be needed", ""),
+        (Missing.TOO_FEW_SEEDS, "", "at least 5 seeds are needed, 2 can be compared",
+         "This is open because at least 5 seeds are needed, 2 can be compared.", COMMAND),
+        (Missing.REFERENCE_AT_CHANCE, "", "unit is not clearly better than guessing",
+         "More trials, or more epochs, come before a verdict.", ""),
+    ],
+)  # fmt: skip
+def test_an_open_question_says_what_to_do(rows, missing, more, reason, step, command):
+    told = printed(replace(rows[2], missing=missing, more_seeds=more, reason=reason))
+    assert told.kind == "open"
+    assert step in told.next_step
+    assert told.command == command
+
+
+def test_a_warning_is_given_once_a_table(rows):
+    warned = [replace(row, warnings=("few trials",)) for row in rows]
+    assert [table.warnings for table in verdict_tables(warned, 2)] == [("few trials",)] * 2
+
+
+UNKNOWN = Estimate(math.nan, math.nan, math.nan, 1)
+
+
+def test_what_nobody_knows_is_said(rows):
+    told = printed(replace(rows[0], gap=UNKNOWN, on_these_images=UNKNOWN))
+    assert (told.gap, told.interval, told.these_images) == ("not known",) * 3
+
+
+def test_a_row_a_question_and_arm_with_all_that_a_verdict_stands_on(rows):
+    cells = verdict_cells(rows)
+    assert list(cells) == CELLS
+    assert len(cells) == 6 * 4
+    assert cells.iloc[-3].tolist() == [
+        "both tuned, 8 epochs *", "raw − unit", "does not catch up within 8 epochs", "−0.62",
+        "−0.77 to −0.47", "−0.69 to −0.55", "5", "10000", "0.2", "1",
+    ]  # fmt: skip
+
+
+def test_the_primary_question_and_no_other_has_a_star(rows):
+    starred = verdict_cells(rows)["question"].str.endswith(" *").tolist()
+    assert starred == [row.primary for row in rows]
+
+
+def test_what_qualifies_a_verdict_stays_in_its_words(rows):
+    said = verdict_cells(rows)["verdict"].tolist()
+    assert said[3] == "catches up at epoch 6 where it trains (2 of 10 seeds diverged)"
+    assert said[2] == "not enough evidence: about 10 more seeds would decide"
+
+
+def test_what_nobody_knows_is_left_empty(rows):
+    cells = verdict_cells([replace(row, gap=UNKNOWN, on_these_images=UNKNOWN) for row in rows])
+    assert set(cells[["gap", "interval", "on_these_images"]].to_numpy().ravel()) == {""}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_without_verdicts_the_columns_are_there(kind):
+    cells = verdict_cells([])
+    assert list(cells) == CELLS
+    assert cells.empty
+    assert render(cells, kind)
