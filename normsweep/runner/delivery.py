@@ -17,7 +17,7 @@ from normsweep.runner.interrupts import Background, Signals
 from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
 from normsweep.store.storage import load_study
-from normsweep.store.study_store import Archive
+from normsweep.store.study_store import StudyStore
 from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking.client import ready_store
@@ -43,14 +43,16 @@ class TrialLogger:
 
     def __init__(
         self,
-        phase: Archive,
+        store: StudyStore,
         tracker: Tracker,
         data: DataFacts,
         say: Callable[[str], None],
         background: Background,
+        phase: str | None = None,
     ) -> None:
-        """`say` is told what could not be written."""
-        self._phase, self._tracker, self._data, self._say = phase, tracker, data, say
+        """`say` is told what could not be written; `phase`: of one phase alone, else of all."""
+        self._store, self._tracker, self._data, self._say = store, tracker, data, say
+        self._phase = phase
         self._background = background
         self._writes: deque[Future[None]] = deque()
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -69,7 +71,11 @@ class TrialLogger:
 
     def not_yet_logged(self) -> list[TrialRecord]:
         """The trials that have ended and are not yet logged whole."""
-        return [r for r in self._phase.records() if r.result is not None and not r.run_id]
+        return [
+            r
+            for r in self._store.trials()
+            if self._phase in (None, r.trial.phase) and r.result is not None and not r.run_id
+        ]
 
     def log_earlier(self) -> None:
         """Have what earlier commands did not log written before all that comes, and go on."""
@@ -124,7 +130,7 @@ class TrialLogger:
             except TrackingFailed as error:
                 self._say(f"MLflow: {error}")
                 return [r.trial.number for r in left[done:]]
-            self._phase.mark(record.trial.number, run_id)
+            self._store.note_run(record.trial.number, run_id)
         return []
 
     def _write(self, trial: int, write: Callable[[], None]) -> None:
@@ -151,7 +157,7 @@ class TrialLogger:
     def _log(self, record: TrialRecord) -> None:
         if self._beginning:
             run_id = self._tracker.log(record, self._data)
-            self._news.put(partial(self._phase.mark, record.trial.number, run_id))
+            self._news.put(partial(self._store.note_run, record.trial.number, run_id))
 
     def _start(self, trial: Trial) -> None:
         if self._beginning:
@@ -168,7 +174,7 @@ class TrialLogger:
         if run_id := self._runs.get(record.trial.number):
             self._tracker.finish(run_id, record)
             del self._runs[record.trial.number]
-            self._news.put(partial(self._phase.mark, record.trial.number, run_id))
+            self._news.put(partial(self._store.note_run, record.trial.number, run_id))
 
     @property
     def _beginning(self) -> bool:
@@ -230,17 +236,16 @@ def sync_study(
         StoreError: the study or a store is not there, or another process runs the study.
         Interrupted: SIGINT or SIGTERM; what was logged is marked.
     """
-    study = load_study(storage, name)
+    store = load_study(storage, name)
     with Signals() as signals, lock_study(storage, name), Background() as background:
-        archive = Archive(study)
-        record = archive.head
+        record = store.record(trials=False)
         if record.data is None:
             say(f"{name}: has no trial yet")
             return True
         tags = {"normsweep.executor": "sync"}
         tracked = TrackedStudy.of(record, storage_id(storage), tags)
         tracker = Tracker(tracking_uri, tracked, root / "artifacts")
-        with TrialLogger(archive, tracker, record.data, say, background) as logger:
+        with TrialLogger(store, tracker, record.data, say, background) as logger:
             missing = logger.not_yet_logged()
             left = logger.log_rest(signals)
         say(

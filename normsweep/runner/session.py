@@ -31,12 +31,10 @@ from normsweep.runner.prepare import (
 )
 from normsweep.search.plan import Plan, without
 from normsweep.search.search_phase import Search
-from normsweep.store.encoding import study_head
 from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
-from normsweep.store.optuna_tables import Study
-from normsweep.store.storage import begun_study, open_study
-from normsweep.store.study_store import begin, check_data
+from normsweep.store.storage import begun_study, open_study, quiet
+from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import DataFacts, StudyRecord
 from normsweep.sweep.trial import PhaseName, Result, Status
@@ -77,6 +75,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         StudyStopped: the study cannot go on.
     """
     with ExitStack() as stack:
+        stack.enter_context(quiet())
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
         lock = stack.enter_context(lock_study(settings.storage, sweep.name))
@@ -89,17 +88,16 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         from normsweep.runner.phases import Running
 
         sweep, facts = shop.load(sweep, begun)
-        study = open_study(settings.storage, sweep.name, sweep)
-        check_data(study, facts)
-        search, machine = _search(study, sweep, facts, shop)
+        store = open_study(settings.storage, sweep.name, sweep)
+        store.check_data(facts)
+        search, machine = _search(store, sweep, facts, shop)
         if warning := device_warning(machine, search.records()):
             warn(warning)
         signals.check()
-        tracker = _tracker(settings, search.head)
+        tracker = _tracker(settings, store.record(trials=False))
         waiting.stop()
         chance = metric(sweep.metric).guessing(facts.class_counts)
         running = Running(
-            study=study,
             search=search,
             data=data_key(sweep, facts),
             about=facts,
@@ -117,11 +115,11 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
 
 
 def _search(
-    study: Study, sweep: Sweep, facts: DataFacts, shop: _Workshop
+    store: StudyStore, sweep: Sweep, facts: DataFacts, shop: _Workshop
 ) -> tuple[Search, dict[str, str]]:
     """The search, begun or taken up, and the machine that trials run on."""
-    head, data = study_head(study), data_key(sweep, facts)
-    search = Search(study, without(sweep, head.same), data) if head.begun else None
+    head, data = store.record(trials=False), data_key(sweep, facts)
+    search = Search(store, without(sweep, head.same), data) if head.begun else None
     if search is not None and not search.left:
         return search, check_device(shop.executor, shop.settings.device, shop.signals)
     from normsweep.tracking.client import ready_store
@@ -130,8 +128,8 @@ def _search(
     plan = shop.plan(sweep, facts)
     print_plan(plan)
     assert plan.findings is not None
-    begin(study, facts, plan.findings.same, shop.threads)
-    return search or Search(study, plan.sweep, data), plan.findings.machine
+    store.begin_study(facts, plan.findings.same, shop.threads)
+    return search or Search(store, plan.sweep, data), plan.findings.machine
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def register(
             tags={ARM: arm, MODEL: model_id},
             description=f"arm: {arm}",
             model_id=model_id,
+            await_creation_for=0,  # it is ready at once, and a server of nonsense never is
         )
         version = str(made.version)
     if _meant(client, study, alias) != version:

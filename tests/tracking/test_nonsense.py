@@ -25,10 +25,9 @@ from normsweep.runner.loop import run_phase
 from normsweep.search.search_phase import Search
 from normsweep.store.locks import StudyLock
 from normsweep.store.storage import open_study
-from normsweep.store.study_store import begin
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.study_record import DataFacts, TrialRecord
-from normsweep.sweep.trial import DataKey, Result, Status
+from normsweep.sweep.trial import Result, Status
 from normsweep.tracking.tracker import TrackedStudy, Tracker
 from tests.conftest import make_trial
 
@@ -99,13 +98,15 @@ def test_no_write_fails_in_another_way_than_as_an_outage(url, tmp_path: Path):
             write()
 
 
-def test_a_search_is_recorded_whole_all_the_same(url, tmp_path, sweep_file, parts):
+def test_a_search_is_recorded_whole_all_the_same(
+    url, tmp_path, sweep_file, parts, digits_root, digits_key
+):
     sweep = load_sweep(
         sweep_file, parts, ["search.trials=2", "model.name=synthetic", "execution.retries=0"]
     )
-    study = open_study(f"sqlite:///{tmp_path}/optuna.db", sweep.name, sweep)
-    begin(study, DATA, {})
-    search = Search(study, sweep, DataKey("digits", "d1", 0.2))
+    store = open_study(f"sqlite:///{tmp_path}/optuna.db", sweep.name, sweep)
+    store.begin_study(DATA, {})
+    search = Search(store, sweep, digits_key)
     tracker = Tracker(url, TrackedStudy("odd", "abc"), tmp_path)
     console = Console(file=io.StringIO(), width=300)
     with (
@@ -114,10 +115,10 @@ def test_a_search_is_recorded_whole_all_the_same(url, tmp_path, sweep_file, part
         Signals() as signals,
         Background() as background,
     ):
-        logger = TrialLogger(search, tracker, DATA, display.note, background)
+        logger = TrialLogger(store, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
         executor, checkpoints = (
-            Inline(WorkerOptions(tmp_path, "cpu", 1, trained=False)),
+            Inline(WorkerOptions(digits_root, "cpu", 1, trained=False)),
             Checkpoints(tmp_path, 1.0),
         )
         run_phase(search, executor, logger, checkpoints, display, signals, StudyLock(), where)
