@@ -66,10 +66,11 @@ def _train(trial: Trial, device: Literal["gpu", "cpu"], root: Path) -> Result:
         StudyStopped: the trial failed, or ran elsewhere than it was told to.
     """
     from normsweep.executors.processes import Processes
+    from normsweep.executors.protocol import WorkerOptions
     from normsweep.training.engine import Finished, preflight
     from normsweep.training.preflight import PreflightRequest
 
-    with closing(Processes(root, device, threads())) as executor:
+    with closing(Processes(WorkerOptions(root, device, threads()))) as executor:
         executor.call(preflight, PreflightRequest((trial,), (trial.normalization,), device))
         executor.submit(trial)
         ends: list[Finished] = []

@@ -163,7 +163,7 @@ def read_npz(path: Path) -> Arrays:
             raise DataError(
                 f"data {path}: holds pickled objects, never loaded; legal: arrays of numbers"
             ) from None
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        why = reason(error, kind=True)
         raise DataError(f"data {path}: received a damaged archive: {why}; {legal}") from None
 
 
