@@ -1,5 +1,5 @@
-# One image for every service but PostgreSQL: MLflow, Optuna, Ray and normsweep have one version each,
-# as Ray and MLflow want it of those that talk to one another.
+# One image for every service but PostgreSQL: Ray and MLflow require the same version in all processes that
+# talk to one another.
 FROM python:3.11.14-slim-bookworm
 
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -11,11 +11,11 @@ ARG REQUIREMENTS=server
 COPY requirements/${REQUIREMENTS}.txt requirements/
 RUN pip install --require-hashes -r requirements/${REQUIREMENTS}.txt
 
-# A fresh named volume takes the owner of the folder that it is mounted on.
+# A new named volume gets the owner of the folder that it is mounted on.
 RUN useradd --uid 10001 --user-group --create-home normsweep \
  && install --directory --owner=normsweep --group=normsweep /artifacts /study /study/mlruns
 
-# The sources are not kept, and a change to them costs this layer alone.
+# The sources are not kept; a change to them rebuilds only this layer.
 RUN --mount=type=bind,target=/source \
     pip install --no-deps --no-build-isolation /source
 

@@ -1,10 +1,10 @@
-# Two commands do everything: `make study` and `make test`. `make docs` makes the site.
+# Two commands do everything: `make study` and `make test`. `make docs` builds the site.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(VENV)/uv/bin/uv
 
-# Where the benchmarks write what they measured.
+# Where the benchmarks write their results.
 BENCH := build/benchmarks
 
 .PHONY: study test check format docs lock bench soak gpu-check clean
@@ -12,6 +12,8 @@ BENCH := build/benchmarks
 study: $(VENV)/study.done
 	$(BIN)/python -m normsweep.study
 
+# Dozens of interpreters start in the tests: what is ours is compiled for them once.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev.done $(VENV)/chromium.done
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
@@ -43,7 +45,7 @@ soak: $(VENV)/dev.done
 gpu-check: $(VENV)/study.done
 	$(BIN)/python -m benchmarks.gpu_check
 
-# Installing goes by hashes. uv takes a tenth of pip's time; where its index is out of reach, pip
+# Packages are installed by hash. uv takes a tenth of pip's time; if its index is unreachable, pip
 # (which reads the user's own pip settings) installs the same files.
 $(VENV)/study.done: requirements/study.txt pyproject.toml | $(UV)
 	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r $< \
@@ -56,7 +58,7 @@ $(VENV)/dev.done: requirements/dev.txt $(VENV)/study.done
 	  || $(BIN)/python -m pip install --quiet --require-hashes -r $<
 	touch $@
 
-# The report is looked at in a browser. Debian gets one where none is found.
+# The tests open the report in a browser. On Debian, one is installed if none is found.
 $(VENV)/chromium.done: | $(UV)
 	command -v chromium || command -v chromium-browser || command -v google-chrome \
 	  || { command -v apt-get && apt-get update && apt-get install -y --no-install-recommends chromium; } \
@@ -68,7 +70,7 @@ $(UV): requirements/uv.txt
 	$(PYTHON) -m venv $(VENV)/uv
 	$(VENV)/uv/bin/python -m pip install --quiet --require-hashes -r $<
 
-# Versions and hashes, and no address of an index.
+# Versions and hashes, but no index address.
 lock: | $(UV)
 	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in -o requirements/study.txt
 	$(UV) pip compile $(LOCK_FLAGS) pyproject.toml requirements/build.in --group dev -c requirements/study.txt -o requirements/dev.txt

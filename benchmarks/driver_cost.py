@@ -23,7 +23,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from normsweep.console.live_display import make_display
-from normsweep.console.screen import print_table
+from normsweep.console.screen import screen, table_view
 from normsweep.executors.protocol import Event
 from normsweep.parts.catalog import catalog
 from normsweep.runner.checkpoints import Checkpoints
@@ -34,7 +34,6 @@ from normsweep.search.search_phase import Search
 from normsweep.shell import run
 from normsweep.store.locks import Hold
 from normsweep.store.storage import open_study
-from normsweep.store.study_store import begin
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
@@ -162,15 +161,20 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
     (work / "cost.toml").write_text(SWEEP)
     overrides = [f"search.trials={trials}", f"name='{name}'"]
     sweep = load_sweep(work / "cost.toml", catalog(), overrides)
-    study = open_study(storage, name, sweep)
-    begin(study, DATA, {})
-    search = Search(study, sweep, DataKey("digits", DATA.digest, 0.2))
-    tracker = Tracker(tracking, name, search.head.id, work / "artifacts", {})
+    store = open_study(storage, name, sweep)
+    store.begin_study(DATA, {})
+    search = Search(store, sweep, DataKey("digits", DATA.digest, 0.2))
+    tracker = Tracker(tracking, name, store.record(trials=False).id, work / "artifacts", {})
     console, executor = Console(file=io.StringIO()), Simulated()
     where = Result(-1, Status.INTERRUPTED, chance=0.1)
-    with make_display(console) as display, Signals() as signals, Background() as background:
+    with (
+        screen(console),
+        make_display(console) as display,
+        Signals() as signals,
+        Background() as background,
+    ):
         display.begin([], search.total, [str(arm) for arm in sweep.arms])
-        delivery = Delivery(search, tracker, DATA, display.note, background)
+        delivery = Delivery(search.store, tracker, DATA, display.note, background)
         checkpoints = Checkpoints(work / "checkpoints" / name, 1.0)
         all_threads, own = time.process_time(), time.thread_time()
         with _profiled(profile):
@@ -214,7 +218,7 @@ def _print(measured: dict[str, list[Cost]], title: str) -> None:
             [f"{name}, processor, MLflow", *_spread([c.processor_mlflow for c in costs])],
         ]
     table = pd.DataFrame(rows, columns=["ms a trial", "median", "lowest", "highest"])
-    print_table(Console(), table, title)
+    Console().print(table_view(table, title))
 
 
 def _sizes(rounds: list[int]) -> list[int]:

@@ -95,10 +95,13 @@ def _rates(
         StudyStopped: a trial failed.
     """
     from normsweep.executors.processes import Processes
+    from normsweep.executors.protocol import WorkerOptions
     from normsweep.training.engine import preflight
     from normsweep.training.preflight import PreflightRequest
 
-    with closing(Processes(root, device, max(1, threads() // jobs), jobs=jobs)) as executor:
+    with closing(
+        Processes(WorkerOptions(root, device, max(1, threads() // jobs)), jobs)
+    ) as executor:
         executor.call(preflight, PreflightRequest((trial,), (trial.normalization,), device))
         _train(executor, [replace(trial, epochs=1, number=n) for n in range(jobs)])
         rates: list[float] = []

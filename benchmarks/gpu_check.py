@@ -42,7 +42,7 @@ def gpu_check(
     """Train both trials and print the table."""
     from rich.console import Console
 
-    from normsweep.console.screen import print_table
+    from normsweep.console.screen import table_view
     from normsweep.parts import datasets
 
     if epochs < 2:
@@ -54,7 +54,7 @@ def gpu_check(
         results = [_train(trial, device, Path(work)) for device in ("gpu", "cpu")]
     backend = results[0].machine["backend"]
     title = f"{dataset.name}, LeNet on {backend}, batch {trial.batch_size}, {epochs} epochs"
-    print_table(Console(), _table(results), title)
+    Console().print(table_view(_table(results), title))
     return 0
 
 
@@ -66,10 +66,11 @@ def _train(trial: Trial, device: Literal["gpu", "cpu"], root: Path) -> Result:
         StudyStopped: the trial failed, or ran elsewhere than it was told to.
     """
     from normsweep.executors.processes import Processes
+    from normsweep.executors.protocol import WorkerOptions
     from normsweep.training.engine import Finished, preflight
     from normsweep.training.preflight import PreflightRequest
 
-    with closing(Processes(root, device, threads())) as executor:
+    with closing(Processes(WorkerOptions(root, device, threads()))) as executor:
         executor.call(preflight, PreflightRequest((trial,), (trial.normalization,), device))
         executor.submit(trial)
         ends: list[Finished] = []

@@ -68,9 +68,9 @@ def write(title: str, name: str, rows: Sequence[Row], folder: Path | None) -> No
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.console.screen import print_table
+    from normsweep.console.screen import table_view
 
-    print_table(Console(), pd.DataFrame([row.cells() for row in rows], columns=HEAD), title)
+    Console().print(table_view(pd.DataFrame([row.cells() for row in rows], columns=HEAD), title))
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         content = {

@@ -22,6 +22,7 @@ from cyclopts import App, Parameter
 from benchmarks.trials import lenet_trial, saved, threads
 from normsweep.errors import StudyStopped
 from normsweep.executors.processes import Processes
+from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import datasets, models
 from normsweep.parts.catalog import is_trained
 from normsweep.shell import run
@@ -73,10 +74,10 @@ def _measured(
     root: Path, data: DataKey, trial: Trial, repeats: int, trials: int
 ) -> dict[int, list[float]]:
     """Trials a second of as many workers, in turn; all workers are there and have trained before."""
-    trained = is_trained(trial.model)
+    options = WorkerOptions(root, "cpu", 1, trained=is_trained(trial.model))
     with (
-        closing(Processes(root, "cpu", 1, jobs=WORKERS[0], trained=trained)) as one,
-        closing(Processes(root, "cpu", 1, jobs=WORKERS[1], trained=trained)) as four,
+        closing(Processes(options, WORKERS[0])) as one,
+        closing(Processes(options, WORKERS[1])) as four,
     ):
         executors = dict(zip(WORKERS, (one, four), strict=True))
         for jobs, executor in executors.items():
@@ -110,7 +111,7 @@ def _print(measured: dict[int, list[float]], title: str) -> None:
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.console.screen import print_table
+    from normsweep.console.screen import table_view
 
     one, four = measured.values()
     rows = {f"{jobs} workers" if jobs > 1 else "1 worker": measured[jobs] for jobs in WORKERS}
@@ -119,7 +120,7 @@ def _print(measured: dict[int, list[float]], title: str) -> None:
         [[name, statistics.median(v), min(v), max(v)] for name, v in rows.items()],
         columns=["", "median", "lowest", "highest"],
     )
-    print_table(Console(), table, f"{title}, {len(one)} pairs")
+    Console().print(table_view(table, f"{title}, {len(one)} pairs"))
 
 
 if __name__ == "__main__":

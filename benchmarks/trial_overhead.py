@@ -128,7 +128,7 @@ def _print(first: dict[str, float], measured: dict[str, list[float]], title: str
     import pandas as pd
     from rich.console import Console
 
-    from normsweep.console.screen import print_table
+    from normsweep.console.screen import table_view
 
     engine, plain = measured.values()
     ratios = [p / e for e, p in zip(engine, plain, strict=True)]
@@ -140,7 +140,7 @@ def _print(first: dict[str, float], measured: dict[str, list[float]], title: str
         ],
         columns=["", "first", "median", "lowest", "highest"],
     )
-    print_table(Console(), table, f"{title}, {len(ratios)} pairs")
+    Console().print(table_view(table, f"{title}, {len(ratios)} pairs"))
 
 
 if __name__ == "__main__":

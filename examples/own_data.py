@@ -1,4 +1,4 @@
-"""Data and a network of one's own: does normalization matter for them?
+"""Your own data and network: does normalization matter for them?
 
     python examples/own_data.py
 
@@ -27,7 +27,7 @@ SWEEP = {
             "epochs": 10,
         },
     },
-    # Declared before the search: 3 points of accuracy would pass for equal.
+    # Declared before the search: an equivalence margin of 3 percentage points of accuracy.
     "confirm": {"seeds": 8, "margin": 0.03, "baseline": {"learning_rate": 0.001, "epochs": 10}},
 }
 

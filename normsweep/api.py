@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from normsweep.errors import SweepError
 from normsweep.sweep.schema import Sweep
 from normsweep.text import masked, printable
-from normsweep.urls import STORAGE, TRACKING, storage_option
+from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ def run(
     Warns:
         UserWarning: no trial has a score, or MLflow lacks a part of what is recorded.
     """
-    from normsweep.console.screen import make_console
+    from normsweep.console.screen import make_console, screen
     from normsweep.parts import models
     from normsweep.parts.catalog import read_sweep
     from normsweep.runner.session import Settings, run_study
@@ -129,7 +129,8 @@ def run(
             sweep_file=_file(sweep),
             overrides=tuple(f"{key}={value}" for key, value in settings.items()),
         )
-        whole = run_study(read, place, console or make_console(quiet))
+        with screen(console or make_console(quiet)) as shown:
+            whole = run_study(read, place, shown)
     if not whole:
         warnings.warn(
             f"study {read.name}: no trial has a score, or MLflow lacks a part of what is recorded; "
@@ -156,7 +157,7 @@ def load(study_name: str | None = None, storage: str | None = None) -> Study:
     from normsweep.urls import placed
 
     url = _chosen(storage, "OPTUNA_STORAGE", STORAGE)
-    return Study(load_study(url, study_name).study_name, placed(url))
+    return Study(load_study(url, study_name).name, placed(url))
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ class Study:
         """
         from normsweep.reporting.tables import confirmed_evidence
 
-        return Answer(confirmed_evidence(self._read(), storage_option(self.storage)))
+        return Answer(confirmed_evidence(self._read(), self.storage))
 
     def report(self, folder: str | Path | None = None) -> Path:
         """Write the report, one page with its figures and tables; the page's path.
@@ -218,7 +219,7 @@ class Study:
         from normsweep.reporting.page import write_study_report
 
         place = None if folder is None else Path(folder)
-        return write_study_report(self._read(), storage_option(self.storage), place)
+        return write_study_report(self._read(), self.storage, place)
 
     def _read(self) -> StudyRecord:
         from normsweep.store.storage import read_study

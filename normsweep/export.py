@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from normsweep.errors import UserError
 from normsweep.shell import Plugins, Storage, StudyName, command, finish
-from normsweep.urls import STORAGE, storage_option
+from normsweep.urls import STORAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +85,8 @@ def _table(
     record = read_study(storage, study_name)
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
     if table == "verdict" and format_ in ("markdown", "latex"):
-        return verdict_cells(confirmed_evidence(record, storage_option(storage)).verdicts)
-    return study_table(record, table, top, storage_option(storage))
+        return verdict_cells(confirmed_evidence(record, storage).verdicts)
+    return study_table(record, table, top, storage)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from normsweep.shell import Plugins, Storage, StudyName, command, finish
-from normsweep.urls import STORAGE, storage_option
+from normsweep.urls import STORAGE
 
 __all__ = ["app", "main", "report"]
 
@@ -41,7 +41,7 @@ def report(
 
     record = read_study(storage, study_name)
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
-    print(write_study_report(record, storage_option(storage), output))
+    print(write_study_report(record, storage, output))
     return 0
 
 

@@ -15,7 +15,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from normsweep import version
 from normsweep.errors import Interrupted, NormsweepError, UserError
-from normsweep.text import masked, printable
+from normsweep.text import masked, printable, reason
 
 __all__ = ["Plugins", "Storage", "StudyName", "TrackingUri", "command", "finish", "run"]
 
@@ -33,6 +33,10 @@ Plugins = Annotated[
 ]
 
 MISTAKE = 2
+
+
+WORDY = 1000
+"""Characters of a message about the command line, which lists what is legal."""
 
 
 def command(name: str, help_text: str) -> App:
@@ -58,7 +62,7 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     try:
         return int(app(given, exit_on_error=False, print_error=False) or 0)
     except CycloptsError as error:
-        _tell([" ".join(str(error).split()), f"{app.name[0]} --help lists what is legal"])
+        _tell([reason(error, most=WORDY), f"{app.name[0]} --help lists what is legal"])
         return MISTAKE
     except UserError as error:
         _tell(error.lines)
@@ -73,7 +77,7 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (NormsweepError, OSError) as error:
-        _tell([" ".join(str(error).split()) if isinstance(error, OSError) else str(error)])
+        _tell([reason(error) if isinstance(error, OSError) else str(error)])
         return 1
     except Exception:  # an accident of ours: Python's own report, without passwords
         print(printable(masked(traceback.format_exc().rstrip())), file=sys.stderr)

@@ -138,7 +138,7 @@ def study(
         sweep_file=path,
         overrides=tuple(overrides),
     )
-    with screen(quiet, verbose, log_file) as console:
+    with screen(quiet=quiet, verbose=verbose, log_file=log_file) as console:
         if dry_run:
             plan_study(loaded, settings, console)
             return 0

@@ -21,6 +21,7 @@ import numpy as np
 from normsweep.errors import DataError
 from normsweep.parts import datasets
 from normsweep.parts.registry import Part
+from normsweep.text import reason
 from normsweep.training.compiled_network import model_digest
 from normsweep.training.preflight import network_problem
 from normsweep.training.preprocessing import Preprocessing, preprocessing_of
@@ -311,9 +312,8 @@ def _reloaded(preprocessing: Preprocessing, images: Array) -> Array:
         try:
             loaded: Any = keras.models.load_model(path, safe_mode=True)
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
             raise AssertionError(
-                f"the saved layers cannot be loaded: {reason}; needed: layers without code of "
+                f"the saved layers cannot be loaded: {reason(error)}; needed: layers without code of "
                 "their own, as Lambda has"
             ) from None
     return np.asarray(keras.ops.convert_to_numpy(loaded(images, training=False)))

@@ -16,6 +16,7 @@ __all__ = [
     "opening",
     "printable",
     "quoted",
+    "reason",
     "without_secrets",
 ]
 
@@ -79,6 +80,20 @@ def masked(text: str, *addresses: str) -> str:
     text = PASSWORD.sub(rf"://\1:{STARS}@", text)
     text = LONE_TOKEN.sub(rf"\1{STARS}@", text)
     return FIELD.sub(rf"\1{STARS}", text)
+
+
+def reason(error: object, *addresses: str, kind: bool = False, most: int = 300) -> str:
+    """What an error of foreign code says, or its text: one line, without passwords, not too long.
+
+    Args:
+        error: the exception, or what it said.
+        addresses: what it is about, as for `masked`.
+        kind: begin with the exception's class, as where a plug-in raises `KeyError: 3`.
+        most: characters.
+    """
+    name = type(error).__name__ if isinstance(error, BaseException) else ""
+    said = masked(" ".join(str(error).split()), *addresses)
+    return (": ".join(filter(None, (name, said))) if kind or not said else said)[:most]
 
 
 def _passwords(address: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -89,8 +90,8 @@ def check_address(option: str, url: str) -> None:
 
 
 def _quoted(url: str, variable: str) -> str:
-    """The address in quotes; one with a password by the variable that may hold it."""
-    return f"'{url}'" if masked(url) == url else f'"${variable}"'
+    """The address as a shell takes it; one with a password by the variable that may hold it."""
+    return shlex.quote(url) if masked(url) == url else f'"${variable}"'
 
 
 try:

@@ -43,7 +43,7 @@ ELSEWHERE = {
     "docker": "needs a container engine; tests/compose runs each service's own command",
     "ray": "needs a cluster; tests/executors starts one",
     "mlflow": "serves until it is stopped; tests/conftest.py starts one",
-    "optuna": "needs PostgreSQL; tests/search/test_storage.py has one",
+    "optuna": "needs PostgreSQL; tests/store/test_storage.py has one",
     "optuna-dashboard": "serves until it is stopped; tests/test_pages.py looks at it",
     "createdb": "needs a server of one's own",
     ".": "enters the environment that pip installs into",
@@ -219,9 +219,8 @@ def toml_block(block: Block) -> None:
         "plugins" in content and "name" not in content
     ):  # what they register is not for this process
         given = ["quickstart", "--set", f"plugins={toml(content['plugins'])}"]
-        code = "import sys; from normsweep.cli.main import main; sys.argv[0] = 'normsweep'; main()"
         done = subprocess.run(
-            [sys.executable, "-c", code, "check", *given], capture_output=True, text=True
+            [sys.executable, "-m", "normsweep", "check", *given], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
     else:

@@ -273,8 +273,9 @@ print(json.dumps([done, sorted(heavy), said.getvalue().count("--help")]))
     [
         (["normsweep.study", "nope"], "normsweep: nope: received no such file; legal: a path"),
         (["normsweep.export", "best"], "normsweep: --storage: received sqlite:///mlruns/optuna.db"),
+        (["normsweep", "check", "nope"], "normsweep: nope: received no such file; legal: a path"),
     ],
-    ids=["study", "export"],
+    ids=["study", "export", "normsweep"],
 )
 def test_a_module_ends_with_the_status_of_its_command(arguments, line):
     ended = python("-m", *arguments)

@@ -1,7 +1,7 @@
 import pytest
 
 from normsweep.errors import StoreError, StudyStopped
-from normsweep.text import masked, without_secrets
+from normsweep.text import masked, reason, without_secrets
 from normsweep.urls import check_address, storage_option, tracking_address
 
 SECRET = "S3cret"
@@ -73,7 +73,8 @@ def test_no_error_of_ours_says_a_password():
 def test_a_printed_command_names_the_variable_in_place_of_a_password():
     address = "postgresql://me:S3cret@host/db"
     assert storage_option("sqlite:///mlruns/optuna.db") == ""
-    assert storage_option("postgresql://me@host/db") == " --storage 'postgresql://me@host/db'"
+    assert storage_option("postgresql://me@host/db") == " --storage postgresql://me@host/db"
+    assert storage_option("sqlite:///my runs.db") == " --storage 'sqlite:///my runs.db'"
     assert storage_option(address) == ' --storage "$OPTUNA_STORAGE"'
     assert tracking_address(address) == '"$MLFLOW_TRACKING_URI"'
 
@@ -145,3 +146,21 @@ KEPT = {
 
 def test_a_worker_is_given_what_a_backend_reads_and_no_secret():
     assert without_secrets({**SECRETS, **KEPT}) == KEPT
+
+
+@pytest.mark.parametrize(
+    ("error", "options", "said"),
+    [
+        (KeyError(3), {"kind": True}, "KeyError: 3"),
+        (TimeoutError(), {"kind": True}, "TimeoutError"),
+        (TimeoutError(), {}, "TimeoutError"),
+        (OSError("no\n  room"), {}, "no room"),
+        ("", {}, ""),
+        ("it said\tno", {}, "it said no"),
+        (OSError("x" * 400), {"most": 10}, "x" * 10),
+        (OSError("http://me:S3cret@host refused"), {"most": 20}, "http://me:***@host r"),
+    ],
+    ids=["kind", "silent-kind", "silent", "lines", "nothing", "text", "long", "password"],
+)
+def test_the_reason_of_an_error_is_one_line_without_passwords(error, options, said):
+    assert reason(error, **options) == said

@@ -12,14 +12,14 @@ from cyclopts import Parameter
 from normsweep.errors import StoreError, UserError
 from normsweep.shell import Plugins, Storage, TrackingUri
 from normsweep.text import printable
-from normsweep.urls import STORAGE, TRACKING, storage_option, tracking_option
+from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from normsweep.parts.registry import Registry
     from normsweep.runner.removal import Doomed
     from normsweep.runner.rerun import Rerun
     from normsweep.sweep.study_record import StudyRecord, TrialRecord
+    from normsweep.sweep.trial import Epoch, Trial
 
 __all__ = ["delete", "gc", "list_studies", "rerun", "show"]
 
@@ -39,7 +39,7 @@ Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do not 
 def list_studies(storage: str) -> None:
     """Print the studies of a database: status, trials, best, age."""
     from normsweep.console.overview import overview, studies_table
-    from normsweep.console.screen import print_table
+    from normsweep.console.screen import print_table, screen
     from normsweep.store.locks import holder
     from normsweep.store.storage import read_studies
 
@@ -49,7 +49,8 @@ def list_studies(storage: str) -> None:
         for record in read_studies(storage)
     ]
     if rows:
-        print_table(_console(), studies_table(rows), "")
+        with screen():
+            print_table(studies_table(rows), "")
 
 
 def show(
@@ -62,16 +63,23 @@ def show(
     tracking_uri: TrackingUri = TRACKING,
 ) -> int:
     """Show a study, or all that is recorded of one of its trials."""
+    from normsweep.console.overview import print_trial
+    from normsweep.console.screen import screen
+    from normsweep.console.summary import print_study
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
+    from normsweep.reporting.commands import Commands
+    from normsweep.store.locks import holder
     from normsweep.store.storage import read_study
 
     record = read_study(storage, study)
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
-    if trial is None:
-        _show_study(record, storage, tracking_uri)
-    else:
-        _show_trial(record, _trial(record, trial), storage)
+    commands = Commands(record, storage, tracking_uri)
+    with screen():
+        if trial is None:
+            print_study(record, holder(storage, study), commands)
+        else:
+            print_trial(_trial(record, trial), commands)
     return 0
 
 
@@ -94,7 +102,7 @@ def rerun(
 
     Nothing is recorded. Exit status 0: bit for bit the same; 1: it is not, and what differs is said.
     """
-    from normsweep.parts import metrics, models, normalizations, optimizers
+    from normsweep.console.screen import say, screen
     from normsweep.parts.catalog import load_plugins
     from normsweep.parts.metrics import metric
     from normsweep.runner.rerun import rerun as train_again
@@ -102,33 +110,20 @@ def rerun(
 
     recorded = read_study(storage, study)
     record = _trial(recorded, trial)
-    again = record.trial
-    needed = [
-        (models.registry, again.model),
-        (normalizations.registry, again.normalization),
-        (optimizers.registry, again.optimizer),
-        (metrics.registry, again.metric),
-    ]
-    load_plugins(plugins, needed)
+    load_plugins(plugins, _needed(record.trial))
     if record.result is None:
         raise StoreError(f"trial {trial} of {study}: still runs; legal: one that has ended")
-    console = _console()
     known = {epoch.epoch: epoch.value for epoch in record.result.curve}
-    by = metric(again.metric).label
-    outcome = train_again(
-        recorded,
-        record,
-        ROOT,
-        data_dir,
-        device,
-        lambda e: _say(
-            console,
-            f"epoch {e.epoch}: validation {by} {e.value:.6f}, "
-            f"recorded {known.get(e.epoch, float('nan')):.6f}",
-        ),
-    )
-    for line in _outcome_lines(outcome):
-        _say(console, line)
+    by = metric(record.trial.metric).label
+
+    def told(epoch: Epoch) -> None:
+        was = known.get(epoch.epoch, float("nan"))
+        say(f"epoch {epoch.epoch}: validation {by} {epoch.value:.6f}, recorded {was:.6f}")
+
+    with screen():
+        outcome = train_again(recorded, record, ROOT, data_dir, device, told)
+        for line in _outcome_lines(outcome):
+            say(line)
     return 0 if outcome.same else 1
 
 
@@ -207,72 +202,16 @@ def _trial(study: StudyRecord, number: int) -> TrialRecord:
     return found
 
 
-def _show_study(record: StudyRecord, storage: str, tracking_uri: str) -> None:
-    from normsweep.analysis.evidence import evidence
-    from normsweep.console.overview import overview
-    from normsweep.console.screen import print_table
-    from normsweep.reporting.answer import study_answer
-    from normsweep.reporting.tables import ARMS, brief_table
-    from normsweep.reporting.verdict_text import verdict_lines
-    from normsweep.runner.publishing import model_uris
-    from normsweep.store.locks import holder
+def _needed(trial: Trial) -> list[tuple[Registry, str]]:
+    """The parts without which a trial cannot be trained, by registry and name."""
+    from normsweep.parts import metrics, models, normalizations, optimizers
 
-    console, held, sweep = _console(), holder(storage, record.name), record.sweep
-    seen = overview(record, bool(held), time.time())
-    facts = {
-        "question": sweep.question,
-        "status": f"{seen.status} by {held}" if held else seen.status,
-        "trials": seen.trials,
-        "begun": seen.begun,
-        "arms": f"{', '.join(record.arms)} by {sweep.compare}; reference {sweep.reference}",
-        "data": f"{record.data.name} ({record.data.source})" if record.data else "",
-        "model": sweep.model.name,
-        "models": ", ".join(model_uris(record).values()),
-    }
-    _say(console, record.name)
-    for name, value in facts.items():
-        if value:
-            _say(console, f"  {name:10}{value}")
-    if not record.begun:
-        return
-    columns = ["arm", "trial", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds"]
-    best = brief_table(record, "best", columns)
-    print_table(console, best, "best trial of each arm")
-    arms = brief_table(record, "arms", ARMS)
-    print_table(console, arms, "all trials of each arm, of the search")
-    if record.analyses:
-        found = evidence(record)
-        print_table(console, verdict_lines(found.verdicts), "verdicts")
-        _say(console, study_answer(found))
-    given = storage_option(storage)
-    for line in (
-        f"normsweep show {record.name} TRIAL{given}",
-        f"normsweep ui --study-name {record.name}{tracking_option(tracking_uri)}",
-        f"normsweep delete {record.name}{given}{tracking_option(tracking_uri)}",
-    ):
-        _say(console, f"  {line}")
-
-
-def _show_trial(study: StudyRecord, record: TrialRecord, storage: str) -> None:
-    from normsweep.console.overview import trial_lines
-    from normsweep.console.screen import print_table
-    from normsweep.reporting.tables import epochs_table
-
-    console = _console()
-    _say(console, f"trial {record.trial.number} of {study.name}")
-    for name, value in trial_lines(record):
-        indented = value.strip().replace("\n", f"\n{'':30}")
-        _say(console, f"  {name:28}{indented}")
-    curve = epochs_table([record]).drop(columns=["trial", "arm"])
-    if len(curve):
-        print_table(console, curve, "curve")
-    named = study.sweep.plugins
-    modules = [named] if isinstance(named, str) and named else named
-    plugins = f" --plugins {' '.join(modules)}" if modules else ""
-    command = (
-        f"normsweep rerun {study.name} {record.trial.number}{plugins}{storage_option(storage)}"
-    )
-    _say(console, f"to train it again, with nothing recorded:\n  {command}")
+    return [
+        (models.registry, trial.model),
+        (normalizations.registry, trial.normalization),
+        (optimizers.registry, trial.optimizer),
+        (metrics.registry, trial.metric),
+    ]
 
 
 def _outcome_lines(outcome: Rerun) -> list[str]:
@@ -294,13 +233,3 @@ def _outcome_lines(outcome: Rerun) -> list[str]:
         else ", though device, threads and versions are the same"
     )
     return [*lines, f"not the same curve: what differs is epoch {epochs}{why}"]
-
-
-def _console() -> Console:
-    from normsweep.console.screen import Screen
-
-    return Screen()
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(printable(text), markup=False, highlight=False, soft_wrap=True)

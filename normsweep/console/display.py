@@ -1,55 +1,28 @@
-"""What a person sees while a study runs: a live display, or plain lines where there is none."""
+"""What a person sees while a study runs: a line for each trial."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from typing import Protocol, Self
-
-from rich.console import Console
+from typing import Self
 
 from normsweep.analysis.trials import best_of_arms, settled
-from normsweep.console.screen import Screen
+from normsweep.console.screen import LOG, OFF_SCREEN
 from normsweep.parts.metrics import metric
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import duration, printable
 
-__all__ = ["Display", "PlainDisplay"]
+__all__ = ["Display"]
 
-QUIET = 10.0
-"""Seconds between lines about the epochs of one trial, where the output is no terminal."""
-
-
-class Display(Protocol):
-    """Told what happens."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *exception: object) -> None: ...
-    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
-        """The study as it stands, the number of trials planned, the arms that share them."""
-        ...
-
-    def started(self, trial: Trial) -> None:
-        """A trial starts."""
-        ...
-
-    def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        """A trial has ended an epoch."""
-        ...
-
-    def finished(self, record: TrialRecord) -> None:
-        """A trial has ended."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something that a person should know."""
-        ...
+PAUSE = 10.0
+"""Seconds between lines about the epochs of one trial, unless all are said."""
 
 
 class _Board:
-    """What has happened so far, and what is left, as both displays tell it."""
+    """What has happened so far, and what is left, as every display tells it."""
 
     def __init__(self) -> None:
         self.total = self.done = 0
@@ -86,13 +59,14 @@ class _Board:
                 self.done += 1
 
 
-class PlainDisplay:
-    """A line for each trial, and now and then one for an epoch of a long trial."""
+class Display:
+    """Told what happens: says a line for each trial, and now and then one for an epoch of a long one."""
 
-    def __init__(self, console: Console, pause: float = QUIET) -> None:
-        """`pause`: seconds between lines about epochs."""
-        self._console, self._board, self._last = console, _Board(), 0.0
-        self._pause = pause
+    drawn = False
+    """Whether trials are drawn on the screen: then their lines are for a log file alone."""
+
+    def __init__(self) -> None:
+        self._board, self._last = _Board(), 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -101,35 +75,44 @@ class PlainDisplay:
         return None
 
     def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
+        """The study as it stands, the number of trials planned, the arms that share them."""
         self._board.begin(records, total)
 
     def started(self, trial: Trial) -> None:
+        """A trial starts."""
         self._last = time.monotonic()
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        if time.monotonic() - self._last < self._pause:
-            return
-        self._last = time.monotonic()
-        self._print(
+        """A trial has ended an epoch."""
+        due = time.monotonic() - self._last >= PAUSE
+        if due:
+            self._last = time.monotonic()
+        self._line(
             f"  trial {trial.number} {trial.arm}: epoch {epoch.epoch}/{trial.epochs} "
-            f"loss {epoch.train_loss:.4f} validation {metric(trial.metric).label} {epoch.value:.4f}"
+            f"loss {epoch.train_loss:.4f} validation {metric(trial.metric).label} {epoch.value:.4f}",
+            logging.INFO if due else logging.DEBUG,
+            off_screen=self.drawn,
         )
 
     def finished(self, record: TrialRecord) -> None:
+        """A trial has ended; one without a score is said on every screen."""
+        assert record.result is not None
         board = self._board
         board.add(record)
         left = board.time_left
         rest = f", about {duration(left)} left" if left and board.done < board.total else ""
-        self._print(f"{board.done}/{board.total} {described(record)}{rest}")
+        self._line(
+            f"{board.done}/{board.total} {described(record)}{rest}",
+            logging.INFO,
+            off_screen=self.drawn and record.result.status is Status.COMPLETE,
+        )
 
     def note(self, text: str) -> None:
-        if isinstance(self._console, Screen) and self._console.quiet:
-            self._console.warn(text)
-        else:
-            self._print(text)
+        """Something that a person should know, even if the command is quiet."""
+        LOG.warning(text)
 
-    def _print(self, text: str) -> None:
-        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
+    def _line(self, text: str, level: int, *, off_screen: bool) -> None:
+        LOG.log(level, text, extra=OFF_SCREEN if off_screen else None)
 
 
 def described_now(trial: Trial, epoch: Epoch | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from html import escape
@@ -19,10 +20,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from normsweep.console.display import QUIET, Display, PlainDisplay, _Board, described, described_now
-from normsweep.console.screen import Screen, in_notebook
+from normsweep.console.display import Display, described_now
+from normsweep.console.screen import LOG, in_notebook
 from normsweep.sweep.study_record import TrialRecord
-from normsweep.sweep.trial import Epoch, Status, Trial
+from normsweep.sweep.trial import Epoch, Trial
 from normsweep.text import duration, printable
 
 __all__ = ["LiveDisplay", "NotebookDisplay", "make_display"]
@@ -32,60 +33,22 @@ RENEWED = 0.25
 
 
 def make_display(console: Console) -> Display:
-    """A live display on a terminal and in a notebook, plain lines elsewhere; as much as a `Screen` is to tell."""
-    if not isinstance(console, Screen):
-        if console.is_terminal and not console.quiet:
+    """Live on a terminal and in a notebook; lines elsewhere, and where each epoch is said."""
+    if not console.quiet and not LOG.isEnabledFor(logging.DEBUG):
+        if console.is_terminal:
             return LiveDisplay(console)
-        if in_notebook() and not console.quiet:
-            return NotebookDisplay(console)
-        return PlainDisplay(console)
-    pause = 0.0 if console.verbose else QUIET
-    if not console.is_terminal or console.verbose or console.quiet:
-        return PlainDisplay(console, pause)
-    live = LiveDisplay(console)
-    if console.log_console is None:
-        return live
-    return _Both(live, PlainDisplay(console.log_console, pause))
+        if in_notebook():
+            return NotebookDisplay()
+    return Display()
 
 
-class _Both:
-    """A live display, and lines in a log file; what is noted on the screen is in the file already."""
-
-    def __init__(self, live: LiveDisplay, log: PlainDisplay) -> None:
-        self._live, self._log = live, log
-
-    def __enter__(self) -> Self:
-        self._live.__enter__()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._live.__exit__(*exception)
-
-    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
-        self._live.begin(records, total, arms)
-        self._log.begin(records, total, arms)
-
-    def started(self, trial: Trial) -> None:
-        self._live.started(trial)
-        self._log.started(trial)
-
-    def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        self._live.epoch(trial, epoch)
-        self._log.epoch(trial, epoch)
-
-    def finished(self, record: TrialRecord) -> None:
-        self._live.finished(record)
-        self._log.finished(record)
-
-    def note(self, text: str) -> None:
-        self._live.note(text)
-
-
-class LiveDisplay:
+class LiveDisplay(Display):
     """Bars per arm, the running trial, the best so far, the time left; refreshed in place."""
 
+    drawn = True
+
     def __init__(self, console: Console) -> None:
-        self._console, self._board = console, _Board()
+        super().__init__()
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -110,26 +73,22 @@ class LiveDisplay:
         self._live.stop()
 
     def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
-        self._board.begin(records, total)
+        super().begin(records, total, arms)
         self._arms = {arm: self._bars.add_task(printable(arm), total=None, best="") for arm in arms}
         self._refresh()
 
     def started(self, trial: Trial) -> None:
+        super().started(trial)
         self._running[trial.number] = trial, None
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        super().epoch(trial, epoch)
         self._running[trial.number] = trial, epoch
 
     def finished(self, record: TrialRecord) -> None:
-        assert record.result is not None
         self._running.pop(record.trial.number, None)
-        self._board.add(record)
-        if record.result.status is not Status.COMPLETE:
-            self.note(described(record))
+        super().finished(record)
         self._refresh()
-
-    def note(self, text: str) -> None:
-        self._live.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def _refresh(self) -> None:
         for arm, bar in self._arms.items():
@@ -147,13 +106,15 @@ class LiveDisplay:
         return Group(head, self._bars, *lines, self._clock)
 
 
-class NotebookDisplay(PlainDisplay):
+class NotebookDisplay(Display):
     """A small table in the cell's output, renewed in place; what went wrong is a line below it."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
+    drawn = True
+
+    def __init__(self) -> None:
+        super().__init__()
         self._arms: Sequence[str] = ()
-        self._now = ""
+        self._now, self._renewed = "", 0.0
         self._handle: Any = None
 
     def __enter__(self) -> Self:
@@ -172,24 +133,23 @@ class NotebookDisplay(PlainDisplay):
         self._renew()
 
     def started(self, trial: Trial) -> None:
-        self._last = 0.0  # the first epoch is shown at once
-        self._now = described_now(trial, None)
+        super().started(trial)
+        self._now, self._renewed = described_now(trial, None), 0.0  # the first epoch at once
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
+        super().epoch(trial, epoch)
         self._now = described_now(trial, epoch)
-        if time.monotonic() - self._last >= RENEWED:
-            self._last = time.monotonic()
+        if time.monotonic() - self._renewed >= RENEWED:
             self._renew()
 
     def finished(self, record: TrialRecord) -> None:
-        self._board.add(record)
-        if record.result is not None and record.result.status is not Status.COMPLETE:
-            self.note(described(record))
+        super().finished(record)
         self._renew()
 
     def _renew(self) -> None:
         from IPython.display import HTML
 
+        self._renewed = time.monotonic()
         if self._handle is not None:
             self._handle.update(HTML(self._html()))
 

@@ -1,19 +1,19 @@
-"""Studies at a glance, and one trial in full: what `normsweep list` and `normsweep show` say."""
+"""What a study will do, studies at a glance, and one trial in full."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from normsweep.analysis.trials import best_of_arms, settled
+from normsweep.console.screen import print_table, say
 from normsweep.parts import metrics
 from normsweep.parts.metrics import ACCURACY, metric
+from normsweep.reporting.commands import Commands
 from normsweep.search.plan import CONFIGURATIONS, Plan
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice
@@ -21,7 +21,18 @@ from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH
 from normsweep.text import duration
 
-__all__ = ["Overview", "overview", "plan_lines", "studies_table", "trial_lines"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Overview",
+    "overview",
+    "plan_lines",
+    "print_plan",
+    "print_trial",
+    "studies_table",
+    "trial_lines",
+]
 
 DAY = 86_400.0
 
@@ -95,14 +106,30 @@ def _ago(seconds: float) -> str:
 
 def studies_table(rows: Sequence[Overview]) -> pd.DataFrame:
     """Studies as a table, all of it text."""
+    import pandas as pd
+
     columns = list(Overview.__dataclass_fields__)
     return pd.DataFrame([asdict(row) for row in rows], columns=columns, dtype=object)
+
+
+def print_trial(record: TrialRecord, commands: Commands) -> None:
+    """Show all that is recorded of a trial; `commands` are its study's."""
+    from normsweep.reporting.tables import epochs_table  # pandas, only if needed
+
+    say(f"trial {record.trial.number} of {commands.record.name}")
+    for name, value in trial_lines(record):
+        indented = value.strip().replace("\n", f"\n{'':30}")
+        say(f"  {name:28}{indented}")
+    curve = epochs_table([record]).drop(columns=["trial", "arm"])
+    if len(curve):
+        print_table(curve, "curve")
+    say(f"to train it again, with nothing recorded:\n  {commands.rerun(record.trial.number)}")
 
 
 def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
     """All that is recorded of a trial but its curve, as names and values."""
     trial, result = record.trial, record.result
-    content: dict[str, Any] = {"status": result.status.value if result else "running"}
+    content: dict[str, object] = {"status": result.status.value if result else "running"}
     content |= {k: v for k, v in asdict(trial).items() if k not in ("data", "params") and v != ""}
     content |= {f"data.{key}": value for key, value in asdict(trial.data).items()}
     content |= {"params": dict(trial.params), "fingerprint": trial.fingerprint}
@@ -126,49 +153,73 @@ def _clock(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else ""
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def print_plan(plan: Plan) -> None:
+    """Tell what a study will do."""
+    for line in plan_lines(plan):
+        say(line)
 
 
 def plan_lines(plan: Plan) -> list[str]:
     """The plan in words, a line each."""
     sweep, search = plan.sweep, plan.sweep.search
     arms = ", ".join(map(str, sweep.arms))
-    total = sweep.total_trials
-    lines = [
+    pruner = "" if search.pruner == "none" else f", pruner {search.pruner} within each arm"
+    parameters = plan.findings.parameters if plan.findings else 0
+    return [
         f"study     {sweep.name}" + (f": {sweep.question}" if sweep.question else ""),
-        f"data      {plan.data or ' or '.join(sweep.data.candidates)}",
-        f"model     {sweep.model.name}"
-        + (f", {plan.parameters:,} parameters" if plan.parameters else ""),
+        f"data      {_data(plan)}",
+        f"model     {sweep.model.name}" + (f", {parameters:,} parameters" if parameters else ""),
         f"arms      {len(sweep.arms)} by {sweep.compare}: {arms}; reference {sweep.reference}",
-        f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {total}, sampler {search.sampler}"
-        + ("" if search.pruner == "none" else f", pruner {search.pruner} within each arm"),
+        f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {sweep.total_trials}, "
+        f"sampler {search.sampler}{pruner}",
         f"epochs    {_epochs(sweep)}",
         f"confirm   {_confirmation(sweep)}",
+        *(f"note      {text}" for text in _notes(plan)),
+        *_measured(plan),
     ]
-    if total > search.trials:
-        lines.append(
-            f"note      {search.trials} trials are not a multiple of {len(sweep.arms)} arms: "
+
+
+def _data(plan: Plan) -> str:
+    if plan.data is None or plan.findings is None:
+        return " or ".join(plan.sweep.data.candidates)
+    data, found = plan.data, plan.findings
+    return (
+        f"{data.name} ({data.source}): {found.train_images} images to train on, "
+        f"{found.val_images} to validate, digest {data.digest[:12]}"
+    )
+
+
+def _notes(plan: Plan) -> Iterator[str]:
+    """What may not be as the sweep's author thinks."""
+    sweep, total = plan.sweep, plan.sweep.total_trials
+    if total > sweep.search.trials:
+        yield (
+            f"{sweep.search.trials} trials are not a multiple of {len(sweep.arms)} arms: "
             f"rounded up to {total}"
         )
-    if total < search.trials:
-        lines.append(
-            f"note      the grid has {sweep.trials_per_arm} points an arm: {total} trials in all"
-        )
-    for name, kept in (plan.same or {}).items():
-        lines.append(f"note      {name} does on this data what {kept} does: run once, as {kept}")
+    if total < sweep.search.trials:
+        yield f"the grid has {sweep.trials_per_arm} points an arm: {total} trials in all"
+    for name, kept in plan.findings.same.items() if plan.findings else ():
+        yield f"{name} does on this data what {kept} does: run once, as {kept}"
     if "robust" in map(str, sweep.search.space.choices("normalization")):
-        lines.append(
-            "note      robust takes the median and quartiles of the non-zero pixels, of all rows of a table"
+        yield (
+            "robust takes the median and quartiles of the non-zero pixels, of all rows of a table"
         )
-    if plan.device:
-        lines.append(f"device    {plan.device}")
+
+
+def _measured(plan: Plan) -> Iterator[str]:
+    if plan.findings is not None:
+        machine = plan.findings.machine
+        yield f"device    {machine['device']}, {machine['threads']} threads"
     if plan.seconds is not None:
-        lines.append(
+        yield (
             f"time      about {duration(plan.seconds)} for the search and up to "
             f"{duration(plan.confirm_seconds)} for its confirmation, from one measured step"
         )
-    return lines
 
 
 def _confirmation(sweep: Sweep) -> str:

@@ -6,14 +6,21 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from normsweep.errors import SweepError
-from normsweep.executors.protocol import Call, Event, Raised, Returned, answer, make_engine
+from normsweep.executors.protocol import (
+    Call,
+    Event,
+    Raised,
+    Returned,
+    WorkerOptions,
+    answer,
+    make_engine,
+)
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.engine import Finished, Training
-from normsweep.training.reproducibility import Device, environment
+from normsweep.training.reproducibility import environment
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Inline"]
@@ -25,41 +32,24 @@ class Inline:
     slots = 1
     blocks = True
 
-    def __init__(
-        self,
-        data_root: Path,
-        device: Device,
-        threads: int,
-        trial_timeout: float | None = None,
-        *,
-        trial_memory: float | None = None,
-        trained: bool = True,
-    ) -> None:
+    def __init__(self, options: WorkerOptions) -> None:
         """Set the backend's environment variables, where it is not imported yet; `close` puts them back.
 
-        Args:
-            data_root: folder of the datasets, by digest.
-            device: `auto`, `cpu` or `gpu`.
-            threads: threads of the backend within one operation.
-            trial_timeout: seconds after which a trial ends at its next epoch.
-            trial_memory: must be None: this process cannot be ended for its memory.
-            trained: whether the model is trained; if not, no backend is imported.
-
         Raises:
-            SweepError: a limit of memory is wanted.
+            SweepError: a limit of memory is wanted, and this process cannot be ended for its memory.
         """
-        if trial_memory is not None:
+        if options.trial_memory is not None:
             raise SweepError(
-                f"--executor: received inline with execution.trial_memory = {trial_memory:g}, and "
-                "inline cannot limit memory; legal: processes or ray, or no trial_memory"
+                f"--executor: received inline with execution.trial_memory = {options.trial_memory:g}, "
+                "and inline cannot limit memory; legal: processes or ray, or no trial_memory"
             )
         # Too late where the caller has imported the backend already: then its settings hold.
-        needed = trained and "keras" not in sys.modules
-        settings = environment(device, threads) if needed else {}
+        needed = options.trained and "keras" not in sys.modules
+        settings = environment(options.device, options.threads) if needed else {}
         self._before = {name: os.environ.get(name) for name in settings}
         os.environ.update(settings)
-        self._engine = make_engine(data_root, trained)
-        self._timeout = trial_timeout
+        self._engine = make_engine(options.data_root, options.trained)
+        self._timeout = options.trial_timeout
         self._trial: Trial | None = None
         self._training: Training | None = None
         self._curve: list[Epoch] = []

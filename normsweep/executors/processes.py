@@ -6,16 +6,24 @@ import os
 import queue
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from normsweep.errors import StudyStopped
-from normsweep.executors.protocol import Begun, Call, Event, Raised, Reply, Returned, Setup, Train
+from normsweep.executors.protocol import (
+    Begun,
+    Call,
+    Event,
+    Raised,
+    Reply,
+    Returned,
+    Train,
+    WorkerOptions,
+)
 from normsweep.executors.worker_handle import Inbox, Job, Worker, kill, seats
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import without_secrets
 from normsweep.training.engine import Finished
-from normsweep.training.reproducibility import Device, environment
+from normsweep.training.reproducibility import environment
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Processes"]
@@ -40,37 +48,12 @@ class Processes:
 
     blocks = False
 
-    def __init__(
-        self,
-        data_root: Path,
-        device: Device,
-        threads: int,
-        trial_timeout: float | None = None,
-        *,
-        jobs: int = 1,
-        trial_memory: float | None = None,
-        trained: bool = True,
-        asks: bool = False,
-        parts: bytes = b"",
-    ) -> None:
-        """Start the workers at once, so that their imports overlap with the driver's.
-
-        Args:
-            data_root: folder of the datasets, by digest.
-            device: `auto`, `cpu` or `gpu`.
-            threads: threads of the backend within one operation, in each worker.
-            trial_timeout: seconds after which a trial is killed.
-            jobs: how many trials run side by side.
-            trial_memory: GiB of memory beyond which a worker is killed with its trial.
-            trained: whether the model is trained; if not, workers import no backend.
-            asks: whether a trial waits for `reply` after each epoch.
-            parts: what `carried_parts` gave, for workers to take.
-        """
-        self.slots = jobs
-        self._setup = Setup(data_root, trained, asks, parts)
-        self._timeout, self._memory = trial_timeout, trial_memory
-        shared = {**without_secrets(os.environ), **environment(device, threads)}
-        self._seats = [{**shared, **own} for own in seats(device, jobs)]
+    def __init__(self, options: WorkerOptions, jobs: int = 1) -> None:
+        """Start `jobs` workers at once, so that their imports overlap with the driver's."""
+        self.slots, self._options = jobs, options
+        settings = environment(options.device, options.threads)
+        shared = {**without_secrets(os.environ), **settings}
+        self._seats = [{**shared, **own} for own in seats(options.device, jobs)]
         self._inbox: Inbox = queue.SimpleQueue()
         self._pending: list[Event] = []
         self._workers: list[Worker | None] = [self._start(seat) for seat in range(jobs)]
@@ -99,7 +82,7 @@ class Processes:
 
     def reply(self, trial: int, go_on: bool) -> None:
         """Pass the answer on, where the trial waits for one."""
-        if self._setup.asks:
+        if self._options.asks:
             for worker, _ in self._at(trial):
                 worker.send(Reply(go_on))
 
@@ -156,7 +139,7 @@ class Processes:
 
     def _start(self, seat: int) -> Worker:
         worker = Worker(self._seats[seat], self._inbox)
-        worker.send(self._setup)
+        worker.send(self._options)
         return worker
 
     def _working(self) -> Iterator[tuple[Worker, Job]]:
@@ -200,15 +183,16 @@ class Processes:
         return []
 
     def _beyond_limits(self) -> list[Event]:
+        timeout, memory = self._options.trial_timeout, self._options.trial_memory
         events: list[Event] = []
         for worker, job in self._working():
-            if self._timeout is not None and time.monotonic() - job.clock > self._timeout:
-                why = f"exceeded {self._timeout:g} s and was killed"
+            if timeout is not None and time.monotonic() - job.clock > timeout:
+                why = f"exceeded {timeout:g} s and was killed"
                 events.append(self._lose(worker, job, Status.TIMED_OUT, why))
-            elif self._memory is not None and worker.memory > self._memory * GIB:
+            elif memory is not None and worker.memory > memory * GIB:
                 why = (
                     f"held {worker.memory / GIB:.2f} GiB, more than trial_memory = "
-                    f"{self._memory:g}, and was killed"
+                    f"{memory:g}, and was killed"
                 )
                 events.append(self._lose(worker, job, Status.CRASHED, why))
         return events

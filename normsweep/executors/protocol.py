@@ -12,6 +12,7 @@ from normsweep.errors import StudyStopped, UserError
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.training.engine import Engine, Finished
 from normsweep.training.keras_engine import KerasEngine
+from normsweep.training.reproducibility import Device
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 from normsweep.training.synthetic_engine import SyntheticEngine
 
@@ -23,8 +24,8 @@ __all__ = [
     "Raised",
     "Reply",
     "Returned",
-    "Setup",
     "Train",
+    "WorkerOptions",
     "answer",
     "make_engine",
 ]
@@ -114,14 +115,22 @@ def answer(engine: Engine, call: Call) -> Returned | Raised:
 
 
 @dataclass(frozen=True)
-class Setup:
-    """The first message to a worker."""
+class WorkerOptions:
+    """What trains trials, and within which limits; a worker process is sent it first."""
 
     data_root: Path
-    trained: bool
-    """Whether the study's model is trained: which engine to make."""
-    asks: bool
-    """Whether to wait for a reply after each epoch."""
+    """Folder of the datasets, by digest."""
+    device: Device
+    threads: int
+    """Of the backend within one operation, in each worker."""
+    trial_timeout: float | None = None
+    """Seconds after which a trial is stopped."""
+    trial_memory: float | None = None
+    """GiB of memory beyond which a worker is killed with its trial."""
+    trained: bool = True
+    """Whether the study's model is trained; if not, no backend is imported."""
+    asks: bool = False
+    """Whether a trial waits for `reply` after each epoch."""
     parts: bytes = b""
     """Of parts that are not normsweep's own, as `carried_parts` packs them."""
 

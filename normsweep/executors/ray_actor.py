@@ -6,18 +6,17 @@ import getpass
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from normsweep.errors import NormsweepError
 from normsweep.executors.processes import Processes
-from normsweep.executors.protocol import Event, Raised, Returned
+from normsweep.executors.protocol import Event, Raised, Returned, WorkerOptions
 from normsweep.executors.worker_handle import Job, share
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.engine import Finished
-from normsweep.training.reproducibility import Device
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Post", "Seat", "Supervisor"]
@@ -30,17 +29,12 @@ NEWS = 1.0
 class Post:
     """What a supervisor is told when it is started."""
 
-    device: Device
-    threads: int
+    options: WorkerOptions
+    """Its folder of datasets is the driver's: a node has its own."""
     environment: Mapping[str, str]
     """Of the backend, as the driver has it: the bits of every trial depend on it."""
-    trial_timeout: float | None
-    trial_memory: float | None
     gpus: float
     """Of a GPU, or how many."""
-    trained: bool
-    asks: bool
-    parts: bytes
 
 
 class Supervisor:
@@ -55,16 +49,7 @@ class Supervisor:
         os.environ.update({**post.environment, **share(post.gpus)})
         self._data = _private_folder()
         self._refused: list[Event] = []
-        self._executor = Processes(
-            self._data,
-            post.device,
-            post.threads,
-            post.trial_timeout,
-            trial_memory=post.trial_memory,
-            trained=post.trained,
-            asks=post.asks,
-            parts=post.parts,
-        )
+        self._executor = Processes(replace(post.options, data_root=self._data))
 
     def take(self, dataset: Dataset) -> None:
         """Keep a dataset where the worker maps it into memory, once a node."""

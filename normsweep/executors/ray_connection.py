@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from normsweep.errors import ClusterError
-from normsweep.text import masked, without_secrets
+from normsweep.text import masked, reason, without_secrets
 from normsweep.training.reproducibility import Device
 
 __all__ = ["Share", "connected", "gpus_each", "reason", "room", "too_small"]
@@ -61,7 +61,7 @@ def connected(address: str | None, cpus: int) -> Any:
         with _our_signals(), _no_secrets():
             _init(ray, options)
     except Exception as error:
-        raise _unreached(address, reason(error)) from None
+        raise _unreached(address, reason(error, most=600)) from None
     return ray
 
 
@@ -151,7 +151,3 @@ def too_small(ray: Any, share: Share) -> str:
         f"{share.gpus or 0:g} GPUs, and no node of the cluster has them; its nodes have "
         f"{', '.join(nodes) or 'nothing'}; legal: as much as one of them has"
     )
-
-
-def reason(error: BaseException) -> str:
-    return masked(" ".join(str(error).split()))[:600]

@@ -8,19 +8,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from normsweep.errors import ClusterError, StudyStopped
 from normsweep.executors.processes import CALL
-from normsweep.executors.protocol import Event, Raised
+from normsweep.executors.protocol import Event, Raised, WorkerOptions
 from normsweep.executors.ray_actor import Post, Seat, Supervisor
-from normsweep.executors.ray_connection import Share, connected, gpus_each, reason, room, too_small
+from normsweep.executors.ray_connection import Share, connected, gpus_each, room, too_small
 from normsweep.executors.worker_handle import Job
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Result, Status, Trial
+from normsweep.text import reason
 from normsweep.training.engine import Finished
-from normsweep.training.reproducibility import Device, environment
+from normsweep.training.reproducibility import environment
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
 __all__ = ["Cluster"]
@@ -43,58 +43,35 @@ class Cluster:
 
     def __init__(
         self,
-        data_root: Path,
-        device: Device,
-        threads: int,
-        trial_timeout: float | None = None,
+        options: WorkerOptions,
         *,
         address: str | None = None,
         jobs: int | None = None,
         share: Share | None = None,
-        trial_memory: float | None = None,
-        trained: bool = True,
-        asks: bool = False,
-        parts: bytes = b"",
     ) -> None:
         """Connect, and start the supervisors.
 
         Args:
-            data_root: folder of the datasets here, by digest; nodes are sent what `provide` names.
-            device: `auto`, `cpu` or `gpu`.
-            threads: threads of the backend within one operation, in each worker.
-            trial_timeout: seconds after which a trial is killed.
+            options: nodes have the datasets that `provide` names, not the folder.
             address: of the cluster, as Ray spells it; None: one is started on this machine.
-            jobs: how many trials run side by side; None: as many as the nodes have room for.
+            jobs: how many trials run in parallel; None: as many as the nodes have room for.
             share: what of a node each trial is given; None: a CPU a thread, a GPU where there are.
-            trial_memory: GiB of memory beyond which a worker is killed with its trial.
-            trained: whether the model is trained; if not, workers import no backend.
-            asks: whether a trial waits for `reply` after each epoch.
-            parts: what `carried_parts` gave, for workers to take.
 
         Raises:
             ClusterError: Ray is not installed, the cluster cannot be reached or has no such node.
         """
-        share = share or Share(threads, None)
-        self._root, self._asks = data_root, asks
+        share = share or Share(options.threads, None)
+        self._options = options
         self._ray = connected(address, math.ceil((jobs or 1) * share.cpus))
-        share = replace(share, gpus=gpus_each(self._ray, device, share))
+        share = replace(share, gpus=gpus_each(self._ray, options.device, share))
         place = room(self._ray, share)
         if not place:
             refusal = too_small(self._ray, share)
             self._ray.shutdown()
             raise ClusterError(refusal)
         self.slots = jobs or place
-        post = Post(
-            device=device,
-            threads=threads,
-            environment=environment(device, threads),
-            trial_timeout=trial_timeout,
-            trial_memory=trial_memory,
-            gpus=share.gpus or 0.0,
-            trained=trained,
-            asks=asks,
-            parts=parts,
-        )
+        settings = environment(options.device, options.threads)
+        post = Post(options, settings, share.gpus or 0.0)
         remote = self._ray.remote(
             num_cpus=share.cpus, num_gpus=share.gpus, scheduling_strategy="SPREAD"
         )(Supervisor)
@@ -108,7 +85,7 @@ class Cluster:
 
     def provide(self, digest: str) -> None:
         """Send a dataset to the nodes: through Ray's object store, once to each."""
-        self._data[digest] = self._ray.put(Dataset.open(self._root, digest))
+        self._data[digest] = self._ray.put(Dataset.open(self._options.data_root, digest))
         for seat in self._seats:
             if seat.actor is not None:
                 seat.actor.take.remote(self._data[digest])
@@ -133,7 +110,7 @@ class Cluster:
 
     def reply(self, trial: int, go_on: bool) -> None:
         """Pass the answer on, where the trial waits for one."""
-        if self._asks:
+        if self._options.asks:
             for seat in self._at(trial):
                 seat.answer(go_on)
 
@@ -162,7 +139,7 @@ class Cluster:
             told = self._ray.get(answer)
         except self._ray.exceptions.RayError as error:
             self._dismiss(seat)
-            raise StudyStopped(f"the worker was lost: {reason(error)}") from None
+            raise StudyStopped(f"the worker was lost: {reason(error, most=600)}") from None
         except BaseException:  # what it may still answer is nobody's
             self._dismiss(seat)
             raise
@@ -236,7 +213,9 @@ class Cluster:
     def _lose(self, seat: Seat, error: Exception) -> list[Event]:
         """A supervisor is gone; a trial that it had not begun is given to another one."""
         if getattr(error, "actor_init_failed", False):
-            raise StudyStopped(f"a worker cannot be started on the cluster: {reason(error)}")
+            raise StudyStopped(
+                f"a worker cannot be started on the cluster: {reason(error, most=600)}"
+            )
         job, policy, start, begun = seat.job, seat.policy, seat.start, self._begun(seat)
         self._dismiss(seat)
         if job is None:
@@ -245,7 +224,11 @@ class Cluster:
             self._waiting.appendleft((Job(job.trial, time.monotonic()), policy, start))
             return []
         return [
-            _ended(job, Status.CRASHED, f"lost with its node or its Ray worker: {reason(error)}")
+            _ended(
+                job,
+                Status.CRASHED,
+                f"lost with its node or its Ray worker: {reason(error, most=600)}",
+            )
         ]
 
     def _begun(self, seat: Seat) -> bool:

@@ -24,33 +24,34 @@ from normsweep.executors.protocol import (
     Call,
     Raised,
     Reply,
-    Setup,
     Train,
+    WorkerOptions,
     answer,
     make_engine,
 )
 from normsweep.parts.catalog import take_parts
 from normsweep.sweep.trial import Epoch, Result, Status
+from normsweep.text import reason
 from normsweep.training.engine import Engine, Finished
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Read a `Setup`, then work through what comes."""
+    """Read the `WorkerOptions`, then work through what comes."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the driver decides what they stop
         signal.signal(number, signal.SIG_IGN)
     outbox = _claim_stdout()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
-    setup: Setup = inbox.get()
-    engine = make_engine(setup.data_root, setup.trained)
-    broken = _unpacked(setup.parts) or _warm(engine)
+    options: WorkerOptions = inbox.get()
+    engine = make_engine(options.data_root, options.trained)
+    broken = _unpacked(options.parts) or _warm(engine)
     while True:
         match inbox.get():
             case Train() as job:
                 if broken is None:
-                    _train(engine, job, setup.asks, inbox, outbox)
+                    _train(engine, job, options.asks, inbox, outbox)
                 else:
                     _refuse(job, broken, outbox)
             case Call() as job:
@@ -72,9 +73,8 @@ def _warm(engine: Engine) -> UserError | None:
         engine.warm()
     except Exception as error:
         backend = os.environ.get("KERAS_BACKEND")
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         return UserError(
-            f"KERAS_BACKEND: received {backend}, which cannot be imported ({reason}); legal: "
+            f"KERAS_BACKEND: received {backend}, which cannot be imported ({reason(error, kind=True)}); legal: "
             "tensorflow, or jax where it is installed (pip install normsweep[jax])"
         )
     return None

@@ -24,7 +24,7 @@ from normsweep.errors import DataError, NormsweepError
 from normsweep.parts.arrays import ARRAYS, Arrays, machine_memory
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
-from normsweep.text import masked
+from normsweep.text import reason
 
 __all__ = ["load", "load_first", "made", "register", "registry"]
 
@@ -111,7 +111,7 @@ def made(part: Part, data_dir: Path | None) -> Dataset:
     except Exception as error:
         if not part.foreign:
             raise
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        why = reason(error, kind=True)
         raise DataError(f"data {part.name}: {part.module} fails: {why}; {LEGAL}") from None
     if isinstance(found, Dataset):
         return found
@@ -163,7 +163,7 @@ def read_npz(path: Path) -> Arrays:
             raise DataError(
                 f"data {path}: holds pickled objects, never loaded; legal: arrays of numbers"
             ) from None
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        why = reason(error, kind=True)
         raise DataError(f"data {path}: received a damaged archive: {why}; {legal}") from None
 
 
@@ -242,5 +242,4 @@ def _download(name: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     if done.returncode == 0:
         return ""
-    reason = " ".join(done.stderr.strip().rpartition("\n")[2].split())
-    return masked(reason)[:200] or "no reason given"
+    return reason(done.stderr.strip().rpartition("\n")[2]) or "no reason given"

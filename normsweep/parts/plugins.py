@@ -24,6 +24,7 @@ from types import ModuleType
 from normsweep.errors import SweepError
 from normsweep.parts.registry import Part, Registry
 from normsweep.sweep.problems import Problem, shown
+from normsweep.text import reason
 
 __all__ = ["GROUP", "installed_plugins", "packed", "plugin_problems", "unpack"]
 
@@ -139,8 +140,8 @@ def _imported(name: str, registries: Registries) -> str:
 
 
 def _failed(error: BaseException) -> str:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return f"fails on import: {reason}; legal: a module that can be imported, with names of its own"
+    why = reason(error, kind=True)
+    return f"fails on import: {why}; legal: a module that can be imported, with names of its own"
 
 
 def _shadowed(name: str, places: Sequence[str]) -> str:
@@ -196,7 +197,7 @@ def unpack(content: bytes, registries: Sequence[Registry]) -> None:
             by_kind[kind].register(name, details)(function)
         except Exception as error:
             raise SweepError(
-                f"{kind} {shown(name)}: cannot be had where trials run: {_reason(error)}; legal: a "
+                f"{kind} {shown(name)}: cannot be had where trials run: {reason(error, kind=True)}; legal: a "
                 "part whose packages are installed there too"
             ) from None
 
@@ -208,7 +209,7 @@ def _packed(kind: str, part: Part) -> bytes:
         return cloudpickle.dumps((part.function, part.details))
     except Exception as error:
         raise SweepError(
-            f"{kind} {shown(part.name)}: cannot be sent to another process: {_reason(error)}; legal: a "
+            f"{kind} {shown(part.name)}: cannot be sent to another process: {reason(error, kind=True)}; legal: a "
             "function that holds no open file, lock or the like, or the executor inline"
         ) from None
 
@@ -256,7 +257,3 @@ def _installed(root: Path) -> bool:
     named = root.name in ("site-packages", "dist-packages")
     of_python = any(folder in python for folder in (root.resolve(), *root.resolve().parents))
     return named or of_python or any(root.glob("*.dist-info"))
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -10,6 +10,7 @@ from normsweep.analysis.trials import arm_summaries
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
+from normsweep.reporting.commands import Commands
 from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.tables import arms_table, best_table
 from normsweep.reporting.verdict_text import verdict_cells
@@ -119,4 +120,4 @@ def _trials(record: StudyRecord) -> str:
 
 {render(counts, "markdown").decode()}
 Data: {as_markdown(f"{data.name} ({data.source})")}, {data.train_images} training images. Reference arm:
-{as_markdown(str(record.sweep.reference))}. All tables: `python -m normsweep.export best --study-name {record.name}`"""
+{as_markdown(str(record.sweep.reference))}. All tables: `{Commands(record).export("best")}`"""

@@ -1,4 +1,4 @@
-"""The report: one page that stands for itself, its figures and its tables as files beside it."""
+"""The report: one self-contained page, with its figures and tables as files beside it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pandas as pd
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.errors import StoreError, UserError
-from normsweep.parts.catalog import catalog
 from normsweep.reporting.answer import study_answer
+from normsweep.reporting.commands import Commands
 from normsweep.reporting.evidence_tables import (
     configurations_table,
     curves_table,
@@ -31,10 +31,9 @@ from normsweep.reporting.page_tables import arms_of, configurations_of, speed_of
 from normsweep.reporting.tables import arms_table, best_table, trials_table
 from normsweep.reporting.verdict_text import verdict_tables
 from normsweep.reporting.words import PARTS, points
-from normsweep.sweep.loading import load_sweep, shipped_sweeps
-from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.study_record import DataFacts, StudyRecord
 from normsweep.text import counted, duration, opening, quoted
+from normsweep.urls import STORAGE
 
 if TYPE_CHECKING:
     from normsweep.reporting.figures.gallery import Picture
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Facts", "report_tables", "write_report", "write_study_report"]
 
 TEMPLATES = Path(__file__).parent / "templates"
-GROWING = ("search.trials", "search.timeout", "confirm.seeds")
-"""Keys that a command may have raised since."""
 STEP = 10
 """Seeds to add where nobody knows how many are missing."""
 
@@ -73,12 +70,14 @@ class Facts:
     """The commands that reproduce the study."""
 
 
-def write_study_report(record: StudyRecord, storage: str = "", folder: Path | None = None) -> Path:
+def write_study_report(
+    record: StudyRecord, storage: str = STORAGE, folder: Path | None = None
+) -> Path:
     """Write the report of a study; the page's path.
 
     Args:
         record: with its trials.
-        storage: the option that names the study's storage in commands; empty: it needs none.
+        storage: address of Optuna's database, for the commands.
         folder: `mlruns/reports/STUDY` where it is not given.
 
     Raises:
@@ -88,7 +87,7 @@ def write_study_report(record: StudyRecord, storage: str = "", folder: Path | No
     if not record.begun:
         raise StoreError(
             f"study {record.name}: has no trial yet; legal: a study that was run "
-            f"(python -m normsweep.study SWEEP --study-name {record.name}{storage})"
+            f"({Commands(record, storage).study()})"
         )
     folder = folder or Path("mlruns") / "reports" / record.name
     try:
@@ -97,11 +96,11 @@ def write_study_report(record: StudyRecord, storage: str = "", folder: Path | No
         raise UserError(f"--output: cannot write {folder}: {error.strerror}") from None
 
 
-def write_report(found: Evidence, folder: Path, storage: str = "") -> Path:
+def write_report(found: Evidence, folder: Path, storage: str = STORAGE) -> Path:
     """Write `index.html`, `figures/` (PNG and SVG) and `tables/` (CSV) into the folder.
 
-    Returns the page's path. What is not known yet is left out, and the page says so. `storage` is the
-    option that names the study's storage in commands. Raises OSError where the folder cannot be written.
+    Returns the page's path. What is not known yet is left out, and the page says so. `storage` is
+    the address of Optuna's database, for the commands. Raises OSError where the folder cannot be written.
     """
     from normsweep.reporting.figures.gallery import draw_pictures  # matplotlib, only if needed
 
@@ -144,7 +143,7 @@ def _write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
 def _facts(found: Evidence, storage: str) -> Facts:
     record, sweep = found.record, found.record.sweep
     assert record.data is not None
-    machine = _machine(record)
+    machine, commands = _machine(record), Commands(record, storage)
     seconds = sum(r.result.seconds for r in record.trials if r.result is not None)
     asked = sweep.question or f"Does every {sweep.compare} do as well as the reference?"
     images = record.data.train_images * sweep.data.validation_split
@@ -162,8 +161,8 @@ def _facts(found: Evidence, storage: str) -> Facts:
         hours=seconds / 3600,
         warnings=(*found.warnings, *_unfinished(found)),
         explanations=explanations(found),
-        confirm_command=_confirm_command(found, storage),
-        commands=_commands(record, storage),
+        confirm_command=_confirm_command(found, commands),
+        commands=commands.reproduce(),
     )
 
 
@@ -188,37 +187,17 @@ def _unfinished(found: Evidence) -> list[str]:
     if not new:
         return []
     return [
-        f"the confirmation goes on: {len(new)} of its runs are not in this verdict, which comes "
-        "with the last of them"
+        f"the confirmation is not finished: {len(new)} of its runs are not in this verdict; run the "
+        "command again to finish it"
     ]
 
 
-def _confirm_command(found: Evidence, storage: str) -> str:
+def _confirm_command(found: Evidence, commands: Commands) -> str:
     """The command that gives a verdict, or a more certain one."""
-    command = f"{_study_command(found.record)}{storage}"
     if not found.record.analyses:
-        return f"{command} --phase confirm"
+        return commands.confirm()
     known = [v.further_seeds for v in found.primary if v.further_seeds is not None]
-    return f"{command} --set confirm.seeds={found.analysis.seeds + max(known, default=STEP)}"
-
-
-def _study_command(record: StudyRecord) -> str:
-    """The command of a shipped sweep as it is, else one in which the user's own has its place."""
-    name, own = record.sweep.name, to_plain(record.sweep)
-    if name in shipped_sweeps():
-        shipped = to_plain(load_sweep(name, catalog()))
-        if all(shipped.get(key) == own.get(key) for key in shipped if key not in GROWING):
-            return f"python -m normsweep.study {name}"
-    return f"python -m normsweep.study SWEEP.toml --study-name {name}"
-
-
-def _commands(record: StudyRecord, storage: str) -> tuple[str, ...]:
-    given = f" --study-name {record.name}{storage}"
-    return (
-        f"{_study_command(record)}{storage}",
-        f"python -m normsweep.report{given}",
-        f"python -m normsweep.export verdict{given} --format markdown",
-    )
+    return commands.confirm(found.analysis.seeds + max(known, default=STEP))
 
 
 def _html(

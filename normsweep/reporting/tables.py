@@ -12,9 +12,11 @@ from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.trials import ArmSummary, arm_summaries, best_of_arms, rank
 from normsweep.errors import StoreError
 from normsweep.parts.metrics import ACCURACY
+from normsweep.reporting.commands import Commands
 from normsweep.reporting.evidence_tables import verdict_table
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Status
+from normsweep.urls import STORAGE
 
 __all__ = [
     "ARMS",
@@ -42,7 +44,7 @@ ORIGIN = (
 
 
 def study_table(
-    record: StudyRecord, name: str, top: int | None = None, storage: str = ""
+    record: StudyRecord, name: str, top: int | None = None, storage: str = STORAGE
 ) -> pd.DataFrame:
     """A table of a study, its columns as docs/columns.md has them.
 
@@ -50,7 +52,7 @@ def study_table(
         record: with its trials.
         name: best, trials, epochs, arms or verdict.
         top: with best: so many trials overall, not one an arm.
-        storage: the option that names the study's storage in commands; empty: it needs none.
+        storage: address of Optuna's database, for the commands.
 
     Raises:
         StoreError: the verdict is asked for, and there is none yet.
@@ -75,7 +77,7 @@ def brief_table(record: StudyRecord, name: str, columns: Sequence[str]) -> pd.Da
     return study_table(record, name).filter(named)
 
 
-def confirmed_evidence(record: StudyRecord, storage: str = "") -> Evidence:
+def confirmed_evidence(record: StudyRecord, storage: str = STORAGE) -> Evidence:
     """All that a study with a verdict found.
 
     Raises:
@@ -84,7 +86,7 @@ def confirmed_evidence(record: StudyRecord, storage: str = "") -> Evidence:
     if not record.analyses:
         raise StoreError(
             f"study {record.name}: has no verdict yet; its confirmation gives one: "
-            f"python -m normsweep.study SWEEP --study-name {record.name}{storage} --phase confirm"
+            f"{Commands(record, storage).confirm()}"
         )
     return evidence(record)
 

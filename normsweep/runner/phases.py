@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
+from normsweep.analysis.evidence import evidence
 from normsweep.console.display import Display
 from normsweep.console.live_display import make_display
-from normsweep.errors import NormsweepError, StudyStopped, TrackingFailed
-from normsweep.executors.protocol import Executor
-from normsweep.parts.catalog import is_trained
-from normsweep.runner.checkpoints import Checkpoints, states_of
-from normsweep.runner.closing import (
-    deliver_ending,
-    prepare_pages,
+from normsweep.console.screen import say
+from normsweep.console.summary import (
     print_lacking,
-    print_missing,
+    print_left,
     print_next,
     print_reuse,
     print_tables,
-    write_ending,
-    write_note,
+    print_verdict,
 )
+from normsweep.errors import NormsweepError, StudyStopped, TrackingFailed
+from normsweep.executors.protocol import Executor
+from normsweep.parts.catalog import is_trained
+from normsweep.reporting.commands import Commands
+from normsweep.runner.checkpoints import Checkpoints, states_of
 from normsweep.runner.delivery import Delivery
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import run_phase
-from normsweep.runner.publishing import log_best_models, register_models
+from normsweep.runner.publishing import (
+    BestModels,
+    deliver_report,
+    prepare_pages,
+    publish_report,
+)
 from normsweep.search.confirm_phase import Confirmation, planned
 from normsweep.search.phase import Phase
 from normsweep.search.search_phase import Search
 from normsweep.search.selection import chosen_configurations
 from normsweep.store.locks import Hold
-from normsweep.store.optuna_tables import Study
-from normsweep.store.study_store import Archive, set_diagnosis
 from normsweep.sweep.schema import Sweep
-from normsweep.sweep.study_record import BASELINE, DataFacts
+from normsweep.sweep.study_record import BASELINE, DataFacts, StudyRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, PhaseName, Result, Trial
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.diagnosis import diagnose
-from normsweep.urls import tracking_option
 
 __all__ = ["Running", "diagnose_arms", "open_confirmation"]
 
@@ -50,7 +51,6 @@ __all__ = ["Running", "diagnose_arms", "open_confirmation"]
 class Running:
     """What the phases of a study share."""
 
-    study: Study
     search: Search
     data: DataKey
     about: DataFacts
@@ -62,24 +62,36 @@ class Running:
     """Where all writes to MLflow are made."""
     root: Path
     storage: str
-    """As an option that names the study's storage, empty where it is the default."""
+    """Address of Optuna's database."""
     hold: Hold
     signals: Signals
     console: Console
 
     def run(self, wanted: PhaseName) -> bool:
-        """Run the phases that are wanted.
+        """Run the phases that are wanted, and say what came of them.
 
         Returns:
             Whether MLflow has all of it, and the search brought a score.
         """
-        search, console = self.search, self.console
+        lacking = self._phases(wanted)
+        record = self.search.store.record()
+        print_tables(record)
+        print_reuse(record)
+        lacking += self._publish(record, reachable=not lacking)
+        commands = Commands(record, self.storage, self.tracker.uri)
+        print_next(commands, self._address)
+        print_left(record, self.search.left, searched=wanted != CONFIRM)
+        if lacking:
+            print_lacking(lacking, commands)
+        return (record.scored or bool(self.search.left)) and not lacking
+
+    def _phases(self, wanted: PhaseName) -> list[str]:
+        """Run them; what MLflow lacks of them."""
+        search, lacking = self.search, list[str]()
+        search.note_plan()
         if not search.left:
-            console.print(
-                f"study {search.sweep.name} is done: {search.total} of {search.total} trials"
-            )
+            say(f"study {search.sweep.name} is done: {search.total} of {search.total} trials")
         self.background.put(prepare_pages(search, self.tracker))
-        lacking: list[str] = []
         try:
             if wanted != CONFIRM:
                 lacking = self._search()
@@ -89,57 +101,67 @@ class Running:
                 lacking = late + (self._make_up() if lacking and not late else lacking)
         except BaseException:
             self.background.hurry()
-            with contextlib.suppress(StudyStopped):  # it would stand before what is wrong
-                write_note(search, self.tracker, self.background, console)
+            self._note_interrupted()
             raise
-        print_tables(search, console)
-        print_reuse(Archive(self.study).records(), console)
-        lacking += self._close(reachable=not lacking)
-        print_next(search, self.storage, self.tracker, console)
-        scored = print_missing(search, wanted != CONFIRM, console)
-        if lacking:
-            options = self.storage + tracking_option(self.tracker.uri)
-            print_lacking(search.sweep.name, lacking, options, console)
-        return scored and not lacking
+        return lacking
 
-    def _close(self, reachable: bool) -> list[str]:
-        """Write the verdict and the report; what MLflow lacks of them."""
+    def _note_interrupted(self) -> None:
+        """Describe the study in MLflow as far as it came."""
+        try:
+            self.background.call(prepare_pages(self.search, self.tracker))
+        except TrackingFailed as error:
+            say(f"the experiment's note was not written: {error}")
+        except StudyStopped:  # it would stand before what is wrong
+            pass
+
+    def _publish(self, record: StudyRecord, reachable: bool) -> list[str]:
+        """Say the verdict and write the report; what MLflow lacks of them."""
         with self.signals.waiting():
-            ending = write_ending(self.study, self.search, self.root, self.storage, self.console)
+            found = evidence(record)
+            print_verdict(found, self.search.left)
+            page = publish_report(found, self.root, self.storage)
+            say(f"report: {page}")
             if not reachable:
                 return ["the report"]
             try:
-                self.background.call(lambda: deliver_ending(ending, self.search, self.tracker))
+                self.background.call(lambda: deliver_report(found, page, self.search, self.tracker))
             except TrackingFailed as error:
                 return [f"the report ({error})"]
         return []
+
+    @property
+    def _address(self) -> str:
+        """Where browsers find the study, if MLflow's server is there."""
+        return f"{self.tracker.address}/{self.tracker.page}" if self.tracker.address else ""
 
     def _search(self) -> list[str]:
         sweep = self.search.sweep
         return self._phase(self.search, sweep.search.timeout)
 
     def _confirm(self) -> list[str]:
-        confirmation = open_confirmation(self.study, self.search, self.data)
+        confirmation = open_confirmation(self.search, self.data)
+        confirmation.note_plan()
         lacking = self._phase(confirmation, None)
         if not confirmation.left:
-            confirmation.look()
+            confirmation.store.note_analysis(confirmation.analysis())
         return lacking
 
     def _make_up(self) -> list[str]:
         """Deliver what MLflow lacks of all phases; what it still lacks."""
-        archive = Archive(self.study)
-        with make_display(self.console) as display, self._delivery(archive, display) as delivery:
+        with make_display(self.console) as display, self._delivery(display) as delivery:
             return self._deliver(delivery, display, self.search)
 
     def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
         """Run a phase; what MLflow lacks of it in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
-        phase.note_plan()
-        with make_display(self.console) as display, self._delivery(phase, display) as delivery:
+        with (
+            make_display(self.console) as display,
+            self._delivery(display, phase.phase) as delivery,
+        ):
             delivery.make_up()
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):
-                diagnose_arms(self.study, phase, self.data, self.executor, display, self.signals)
+                diagnose_arms(phase, self.data, self.executor, display, self.signals)
             run_phase(
                 phase,
                 self.executor,
@@ -154,19 +176,20 @@ class Running:
             return self._deliver(delivery, display, phase)
 
     def _checkpoints(self, phase: Phase) -> Checkpoints:
-        head = self.search.head
+        head = self.search.store.record(trials=False)
         folder = states_of(self.root, head.name, head.id) / phase.phase
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 
-    def _delivery(self, archive: Archive, display: Display) -> Delivery:
-        return Delivery(archive, self.tracker, self.about, display.note, self.background)
+    def _delivery(self, display: Display, phase: str | None = None) -> Delivery:
+        store = self.search.store
+        return Delivery(store, self.tracker, self.about, display.note, self.background, phase)
 
     def _deliver(self, delivery: Delivery, display: Display, phase: Phase) -> list[str]:
         """Deliver trials, and a search's models; what MLflow lacks of them."""
         lacking = [f"trial {number}" for number in delivery.deliver(self.signals)]
         if isinstance(phase, Search):
-            unlogged = log_best_models(
+            best = BestModels(
                 phase,
                 self.tracker,
                 self.executor,
@@ -175,20 +198,18 @@ class Running:
                 self.signals,
                 self.background,
             )
-            lacking += [f"the model of {arm}" for arm in unlogged]
-            unregistered = register_models(phase, self.tracker, display, self.background)
-            lacking += [f"the registered model of {arm}" for arm in unregistered]
+            lacking += [f"the model of {arm}" for arm in best.log()]
+            lacking += [f"the registered model of {arm}" for arm in best.register()]
         return lacking
 
 
-def open_confirmation(study: Study, search: Search, data: DataKey) -> Confirmation:
+def open_confirmation(search: Search, data: DataKey) -> Confirmation:
     """The confirmation that follows from a search as far as it went."""
     sweep = search.sweep
-    return Confirmation(study, sweep, data, chosen_configurations(sweep, search.records()))
+    return Confirmation(search.store, sweep, data, chosen_configurations(sweep, search.records()))
 
 
 def diagnose_arms(
-    study: Study,
     confirmation: Confirmation,
     data: DataKey,
     executor: Executor,
@@ -198,7 +219,7 @@ def diagnose_arms(
     """Look into every arm's network at the baseline, once a study; a failure is told, and no more."""
     if not is_trained(confirmation.sweep.model.name):
         return
-    known = confirmation.head.diagnoses
+    known = confirmation.store.record(trials=False).diagnoses
     for trial in _baselines(confirmation.sweep, confirmation, data):
         if trial.arm in known:
             continue
@@ -208,7 +229,7 @@ def diagnose_arms(
         except NormsweepError as error:
             display.note(f"{trial.arm}: could not be looked into: {str(error).strip()[-300:]}")
             continue
-        set_diagnosis(study, trial.arm, found)
+        confirmation.store.note_diagnosis(trial.arm, found)
 
 
 def _baselines(sweep: Sweep, confirmation: Confirmation, data: DataKey) -> list[Trial]:

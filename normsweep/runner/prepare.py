@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
-from normsweep.console.overview import plan_lines
 from normsweep.errors import DataError, StoreError
 from normsweep.executors.protocol import Executor
 from normsweep.parts import datasets, models
@@ -26,31 +23,15 @@ from normsweep.training.keras_engine import network_digest
 from normsweep.training.preflight import Findings, PreflightRequest
 from normsweep.training.reproducibility import Device
 
-__all__ = ["Prepared", "identified", "load_data", "prepare", "print_plan"]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A sweep that is ready to run."""
-
-    sweep: Sweep
-    """With the arms that are to run."""
-    findings: Findings
-    seconds: float | None
-    """Estimated wall time of the search, where a step was measured."""
-    confirm_seconds: float
-    """The same of its confirmation at most; 0 where no step was measured."""
+__all__ = ["data_key", "identified", "load_data", "prepare"]
 
 
 def load_data(
     sweep: Sweep, data_dir: Path | None, root: Path, begun_on: str | None = None
-) -> tuple[DataKey, DataFacts]:
+) -> DataFacts:
     """Load, check and cut the data, and write it below `root` for the workers.
 
     Of a list of datasets the one that the study was begun on comes first.
-
-    Returns:
-        The key that trials carry, and what the record says of the data.
 
     Raises:
         DataError: it cannot be had or used.
@@ -65,18 +46,25 @@ def load_data(
         digest = dataset.save(root)
     except OSError as error:
         raise StoreError(f"{root}: cannot be written: {error.strerror}") from None
-    return DataKey(dataset.name, digest, sweep.data.validation_split), _about(dataset, digest)
+    return _facts(dataset, digest)
+
+
+def data_key(sweep: Sweep, facts: DataFacts) -> DataKey:
+    """The data as trials name it."""
+    return DataKey(facts.name, facts.digest, sweep.data.validation_split)
 
 
 def prepare(
     sweep: Sweep,
-    data: DataKey,
+    facts: DataFacts,
     executor: Executor,
     device: Device,
     signals: Signals,
     measure: bool = False,
-) -> Prepared:
+) -> Plan:
     """Fit every normalization once, build the network, drop arms that do what another does.
+
+    `measure`: measure a training step, and estimate how long the study takes.
 
     Raises:
         UserError: the device, a normalization or the network cannot be had.
@@ -84,23 +72,27 @@ def prepare(
     """
     names = [str(name) for name in sweep.search.space.choices("normalization")]
     names.sort(key=lambda name: name != sweep.reference)  # of two alike the reference is kept
-    request = PreflightRequest(_examples(sweep, data, names[0]), tuple(names), device, measure)
+    examples = _examples(sweep, data_key(sweep, facts), names[0])
     with signals.waiting():
-        findings = executor.call(preflight, request)
-    reduced = without(sweep, findings.same)
-    batch_size = request.trials[0].batch_size
-    if not measure:
-        return Prepared(reduced, findings, None, 0.0)
-    epoch = _epoch_seconds(findings, batch_size)
-    return Prepared(
-        reduced,
-        findings,
-        reduced.total_trials * mean_epochs(reduced) * epoch,
-        CONFIGURATIONS * len(reduced.arms) * sweep.confirm.seeds * sweep.confirm_epochs * epoch,
+        findings = executor.call(
+            preflight, PreflightRequest(examples, tuple(names), device, measure)
+        )
+    plan = Plan(without(sweep, findings.same), facts, findings)
+    return _timed(plan, _epoch_seconds(findings, examples[0].batch_size)) if measure else plan
+
+
+def _timed(plan: Plan, epoch: float) -> Plan:
+    """The plan with the time that it takes, of wall seconds for an epoch."""
+    sweep = plan.sweep
+    confirmed = CONFIGURATIONS * len(sweep.arms) * sweep.confirm.seeds * sweep.confirm_epochs
+    return replace(
+        plan,
+        seconds=sweep.total_trials * mean_epochs(sweep) * epoch,
+        confirm_seconds=confirmed * epoch,
     )
 
 
-def identified(sweep: Sweep, data: DataKey, executor: Executor, signals: Signals) -> Sweep:
+def identified(sweep: Sweep, facts: DataFacts, executor: Executor, signals: Signals) -> Sweep:
     """The sweep with a network that code hands over named by its configuration, not by its function.
 
     Raises:
@@ -109,7 +101,7 @@ def identified(sweep: Sweep, data: DataKey, executor: Executor, signals: Signals
     if sweep.model.name != models.OWN:
         return sweep
     normalization = str(sweep.search.space.choices("normalization")[0])
-    example = _examples(sweep, data, normalization)[0]
+    example = _examples(sweep, data_key(sweep, facts), normalization)[0]
     with signals.waiting():
         digest = executor.call(network_digest, example)
     named = sweep.model.model_copy(update={"name": f"{models.OWN}@{digest[:12]}"})
@@ -126,7 +118,7 @@ def _check_classes(name: str, dataset: Dataset) -> None:
         )
 
 
-def _about(dataset: Dataset, digest: str) -> DataFacts:
+def _facts(dataset: Dataset, digest: str) -> DataFacts:
     return DataFacts(
         name=dataset.name,
         source=dataset.source,
@@ -157,20 +149,3 @@ def _epoch_seconds(findings: Findings, batch_size: int) -> float:
     """Wall seconds of an epoch: every step as long as the measured one, validation a third."""
     steps = math.ceil(findings.train_images / batch_size) + findings.val_images / batch_size / 3
     return steps * findings.seconds_per_step
-
-
-def print_plan(prepared: Prepared, about: DataFacts, console: Console) -> None:
-    """The plan, with what was found before the first trial."""
-    findings = prepared.findings
-    plan = Plan(
-        sweep=prepared.sweep,
-        same=findings.same,
-        data=f"{about.name} ({about.source}): {findings.train_images} images to train on, "
-        f"{findings.val_images} to validate, digest {about.digest[:12]}",
-        device=f"{findings.machine['device']}, {findings.machine['threads']} threads",
-        parameters=findings.parameters,
-        seconds=prepared.seconds,
-        confirm_seconds=prepared.confirm_seconds,
-    )
-    for line in plan_lines(plan):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,158 +1,218 @@
-"""Each arm's best model, saved, logged to MLflow and registered."""
+"""What MLflow shows of a study beside its trials: views, note, report, each arm's best model."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.trials import best_of_arms
 from normsweep.console.display import Display
 from normsweep.errors import StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
+from normsweep.parts import models
 from normsweep.parts.catalog import is_trained
+from normsweep.parts.metrics import metric
+from normsweep.reporting.commands import aliases, model_uris
+from normsweep.reporting.note import Pages, experiment_note, note_figure
+from normsweep.reporting.page import write_report
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.search.search_phase import Search
 from normsweep.sweep.study_record import LoggedModel, StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
-from normsweep.tracking.model_registry import aliases, model_uri, save_model
+from normsweep.tracking.model_registry import save_model
+from normsweep.tracking.runs import verdict_metrics
 from normsweep.tracking.tracker import Tracker
+from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 from normsweep.training.engine import Finished
 from normsweep.training.snapshot import CheckpointPolicy, ModelState
 
-__all__ = ["log_best_models", "model_uris", "register_models"]
+__all__ = ["BestModels", "deliver_report", "prepare_pages", "publish_report"]
 
 TOLERANCE = 0.002
 """Difference in validation accuracy that rounding may make between two ways to run a network."""
 
 
-def log_best_models(
-    search: Search,
-    tracker: Tracker,
-    executor: Executor,
-    checkpoints: Checkpoints,
-    display: Display,
-    signals: Signals,
-    background: Background,
-) -> list[str]:
-    """Log the best model of each arm that is not logged yet, checked on raw validation images.
+def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
+    """What writes the study's views and its description to MLflow, before there is a verdict."""
+    record = search.store.record()
+    note = experiment_note(record, _pages(record, tracker))
 
-    Returns:
-        The arms whose model should be in MLflow by now, and is not.
+    def write() -> None:
+        _prepare_views(search, tracker)
+        if not record.analyses:  # the description that has a verdict is kept
+            tracker.note(note)
+
+    return write
+
+
+def publish_report(found: Evidence, root: Path, storage: str) -> Path:
+    """Write the report below `root`; its page. `storage` is the address of Optuna's database.
+
+    Raises:
+        StudyStopped: it cannot be written.
     """
-    if not is_trained(search.sweep.model.name):
-        return []
-    logged, records = search.head.models, search.records()
-    lacking: list[str] = []
-    for arm, record in best_of_arms(records).items():
-        number = record.trial.number
-        before = logged.get(arm)
-        if before and before.trial == number:
-            continue
-        if not record.run_id:
-            display.note(f"model of {arm} not logged: MLflow does not have its trial {number} yet")
-            continue
-        state = checkpoints.load(record.trial) or _trained_again(
-            record.trial, checkpoints, executor, signals
-        )
-        if state is None:
-            display.note(f"model of {arm} not logged: trial {number} failed when trained again")
-            continue
-        try:
-            _log(record, state, search, tracker, executor, display, signals, background)
-            background.call(lambda before=before: _unmark(records, before, tracker))
-        except (StudyStopped, TrackingFailed) as error:
-            display.note(f"model of {arm} not logged, the same command tries again: {error}")
-            lacking.append(arm)
-    return lacking
+    folder = root / "reports" / found.record.name
+    try:
+        return write_report(found, folder, storage)
+    except OSError as error:
+        raise StudyStopped(
+            f"{folder}: the report cannot be written: {error.strerror or error}; mend that, and run "
+            "the same command again: every trial is recorded"
+        ) from None
 
 
-def _unmark(records: Sequence[TrialRecord], before: LoggedModel | None, tracker: Tracker) -> None:
-    """Take the mark of the best from the trial that was it before."""
-    for record in records:
-        if before and record.trial.number == before.trial and record.run_id:
-            tracker.not_best(record.run_id)
+def deliver_report(found: Evidence, page: Path, search: Search, tracker: Tracker) -> None:
+    """The report in MLflow, and the experiment's note with the verdict.
 
-
-def _log(
-    record: TrialRecord,
-    state: ModelState,
-    search: Search,
-    tracker: Tracker,
-    executor: Executor,
-    display: Display,
-    signals: Signals,
-    background: Background,
-) -> None:
-    trial, result = record.trial, record.result
-    assert result is not None
-    with signals.waiting():
-        saved = executor.call(save_model, trial, state)
-    with tempfile.TemporaryDirectory() as work:
-        saved.write(Path(work))
-        trained = result.curve[-1].val_accuracy
-        if abs(saved.val_accuracy - trained) > TOLERANCE:
-            display.note(
-                f"model of {trial.arm}: the saved model has validation accuracy "
-                f"{saved.val_accuracy:.4f} on raw images, its trial had {trained:.4f}"
-            )
-        with signals.waiting():
-            model_id = background.call(lambda: tracker.log_model(Path(work), record, "model"))
-    search.mark_model(trial.arm, trial.number, model_id)
-
-
-def _trained_again(
-    trial: Trial, checkpoints: Checkpoints, executor: Executor, signals: Signals
-) -> ModelState | None:
-    """The trial's weights where they were not kept: the same trial gives the same ones."""
-    executor.submit(trial, CheckpointPolicy.last(), checkpoints.start(trial))
-    while True:
-        with signals.waiting():
-            events = executor.poll(0.5)
-        for event in events:
-            if isinstance(event, Finished):
-                return event.state
-            if isinstance(event, Epoch):
-                executor.reply(trial.number, True)
-
-
-def register_models(
-    search: Search, tracker: Tracker, display: Display, background: Background
-) -> list[str]:
-    """Have each arm's alias mean the model that was logged for it; nothing where it does already.
-
-    Returns:
-        The arms whose model should be in the registry by now, and is not.
+    Raises:
+        TrackingFailed: MLflow has not got them.
     """
-    study = search.head
-    names = aliases(study.arms)
-    runs = {record.trial.number: record.run_id for record in search.records()}
-    lacking = []
-    for arm, model in study.models.items():
-        if arm not in names:
-            continue
-        model_id, run_id = model.model_id, runs.get(model.trial, "")
-        try:
-            ours = background.call(
-                lambda arm=arm, model_id=model_id, run_id=run_id: tracker.register(
-                    arm, names[arm], model_id, run_id
+    _prepare_views(search, tracker)
+    figure = note_figure(page.parent)
+    run = tracker.report(page.parent, verdict_metrics(found.primary))
+    pages = replace(
+        _pages(found.record, tracker),
+        report=tracker.artifact_page(run, page.name),
+        figure=figure and tracker.artifact_file(run, figure),
+    )
+    tracker.note(experiment_note(found.record, pages, found.verdicts))
+
+
+def _prepare_views(search: Search, tracker: Tracker) -> None:
+    """The study's views, with columns for what the search varies, as MLflow's runs have it."""
+    sweep = search.sweep
+    options = models.registry[sweep.model.name].options  # `own@…` is known as `own`
+    names = [d.name for d in sweep.search.space if d.count != 1]
+    columns = [f"model.{name}" if name in options else name for name in names]
+    tracker.prepare_views(columns, metric(sweep.metric).sign > 0)
+
+
+def _pages(record: StudyRecord, tracker: Tracker) -> Pages:
+    """Where MLflow shows what the note speaks of."""
+    views = {
+        "every trial": tracker.view_page(TRIALS_VIEW),
+        "the mean of each arm": tracker.view_page(ARMS_VIEW),
+    }
+    if record.analyses:
+        views["the confirmation"] = tracker.view_page(CONFIRM_VIEW)
+    return Pages(run=tracker.run_page, views=views, models=model_uris(record))
+
+
+@dataclass(frozen=True)
+class BestModels:
+    """The best model of each arm of a search, on its way to MLflow."""
+
+    search: Search
+    tracker: Tracker
+    executor: Executor
+    checkpoints: Checkpoints
+    display: Display
+    signals: Signals
+    background: Background
+
+    def log(self) -> list[str]:
+        """Log those that are not logged yet, checked on raw validation images.
+
+        Returns:
+            The arms whose model should be in MLflow by now, and is not.
+        """
+        if not is_trained(self.search.sweep.model.name):
+            return []
+        logged = self.search.store.record(trials=False).models
+        lacking: list[str] = []
+        for arm, record in best_of_arms(self.search.records()).items():
+            known = logged.get(arm)
+            if known is not None and known.trial == record.trial.number:
+                continue
+            try:
+                if self._log(record) and known is not None:
+                    self._unmark(known.trial)
+            except (StudyStopped, TrackingFailed) as error:
+                self._note(arm, f"not logged, the same command tries again: {error}")
+                lacking.append(arm)
+        return lacking
+
+    def register(self) -> list[str]:
+        """Have each arm's alias mean the model that was logged for it; nothing if it does already.
+
+        Returns:
+            The arms whose model should be in the registry by now, and is not.
+        """
+        study = self.search.store.record(trials=False)
+        names = aliases(study.arms)
+        runs = {record.trial.number: record.run_id for record in self.search.records()}
+        lacking: list[str] = []
+        for arm, model in study.models.items():
+            if arm not in names:
+                continue
+            given = arm, names[arm], model.model_id, runs.get(model.trial, "")
+            try:
+                ours = self.background.call(lambda given=given: self.tracker.register(*given))
+            except TrackingFailed as error:
+                self._note(arm, f"not registered, the same command tries again: {error}")
+                lacking.append(arm)
+                continue
+            if not ours:
+                self.display.note(
+                    f"models not registered: MLflow has a registered model {study.name} that is not "
+                    "this study's; rename it, or run the study under another --study-name"
                 )
-            )
-        except TrackingFailed as error:
-            display.note(f"model of {arm} not registered, the same command tries again: {error}")
-            lacking.append(arm)
-            continue
-        if not ours:
-            display.note(
-                f"models not registered: MLflow has a registered model {study.name} that is not this "
-                "study's; rename it, or run the study under another --study-name"
-            )
-            break
-    return lacking
+                break
+        return lacking
 
+    def _log(self, record: TrialRecord) -> bool:
+        """Log the model of a trial; whether it is there now."""
+        trial = record.trial
+        if not record.run_id:
+            self._note(trial.arm, f"not logged: MLflow does not have its trial {trial.number} yet")
+            return False
+        state = self.checkpoints.load(trial) or self._trained_again(trial)
+        if state is None:
+            self._note(trial.arm, f"not logged: trial {trial.number} failed when trained again")
+            return False
+        with self.signals.waiting():
+            saved = self.executor.call(save_model, trial, state)
+        self._compare(record, saved.val_accuracy)
+        with tempfile.TemporaryDirectory() as work:
+            saved.write(Path(work))
+            with self.signals.waiting():
+                model_id = self.background.call(
+                    lambda: self.tracker.log_model(Path(work), record, "model")
+                )
+        self.search.store.note_model(trial.arm, LoggedModel(trial.number, model_id))
+        return True
 
-def model_uris(study: StudyRecord) -> dict[str, str]:
-    """By arm, what `mlflow.pyfunc.load_model` takes for the model that was logged for it."""
-    names = aliases(study.arms)
-    return {arm: model_uri(study.name, names[arm]) for arm in study.models if arm in names}
+    def _compare(self, record: TrialRecord, saved: float) -> None:
+        """Say if a saved model is not as good as its trial was."""
+        assert record.result is not None
+        trained = record.result.curve[-1].val_accuracy
+        if abs(saved - trained) > TOLERANCE:
+            self.display.note(
+                f"model of {record.trial.arm}: the saved model has validation accuracy "
+                f"{saved:.4f} on raw images, its trial had {trained:.4f}"
+            )
+
+    def _unmark(self, trial: int) -> None:
+        """Take the mark of the best from the trial that was it before."""
+        runs = [r.run_id for r in self.search.records() if r.trial.number == trial and r.run_id]
+        for run in runs:
+            self.background.call(lambda run=run: self.tracker.not_best(run))
+
+    def _trained_again(self, trial: Trial) -> ModelState | None:
+        """The trial's weights where they were not kept: the same trial gives the same ones."""
+        self.executor.submit(trial, CheckpointPolicy.last(), self.checkpoints.start(trial))
+        while True:
+            with self.signals.waiting():
+                events = self.executor.poll(0.5)
+            for event in events:
+                if isinstance(event, Finished):
+                    return event.state
+                if isinstance(event, Epoch):
+                    self.executor.reply(trial.number, True)
+
+    def _note(self, arm: str, text: str) -> None:
+        self.display.note(f"model of {arm} {text}")

@@ -13,7 +13,7 @@ from typing import Any
 from normsweep.errors import NormsweepError, StudyStopped
 from normsweep.runner.checkpoints import states_of
 from normsweep.store.storage import delete_study, read_studies, read_study
-from normsweep.text import counted, masked
+from normsweep.text import counted, reason
 from normsweep.tracking.client import opened
 from normsweep.tracking.removal import Holdings, all_holdings, holdings, registered_studies, remove
 from normsweep.urls import parsed_url, sqlite_file
@@ -72,8 +72,8 @@ class Doomed:
         except NormsweepError:
             raise
         except Exception as error:
-            reason = masked(" ".join(f"{type(error).__name__}: {error}".split()))[:300]
-            raise StudyStopped(f"not all was removed: {reason}; the same command goes on") from None
+            why = reason(error, kind=True)
+            raise StudyStopped(f"not all was removed: {why}; the same command goes on") from None
         if self.study:
             delete_study(self.storage, self.study)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from normsweep.errors import StoreError
 from normsweep.executors.processes import Processes
+from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import datasets
 from normsweep.parts.catalog import carried_parts, is_trained
 from normsweep.runner.interrupts import Signals
@@ -88,7 +89,9 @@ def rerun(
     place = device or ("cpu" if machine.get("device", "").startswith("CPU") else "auto")
     with Signals() as signals, _data(study, trial, root, data_dir) as folder:
         trained, parts = is_trained(trial.model), carried_parts()
-        executor = Processes(folder.absolute(), place, threads, trained=trained, parts=parts)
+        executor = Processes(
+            WorkerOptions(folder.absolute(), place, threads, trained=trained, parts=parts)
+        )
         try:
             executor.submit(trial)
             return Rerun(record.result, _result(executor, signals, say))

@@ -5,34 +5,34 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
+from normsweep.console.overview import print_plan
 from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
-from normsweep.executors.protocol import Executor
+from normsweep.executors.protocol import Executor, WorkerOptions
 from normsweep.executors.ray_connection import Share
 from normsweep.executors.ray_executor import Cluster
 from normsweep.palette import of_arms
 from normsweep.parts.catalog import carried_parts, is_trained
 from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
-from normsweep.runner.prepare import identified, load_data, prepare, print_plan
-from normsweep.search.plan import without
+from normsweep.runner.prepare import data_key, identified, load_data, prepare
+from normsweep.search.plan import Plan, without
 from normsweep.search.search_phase import Search
-from normsweep.store.encoding import study_head
 from normsweep.store.locks import holding
-from normsweep.store.storage import begun_study, open_study
-from normsweep.store.study_store import begin, check_data
+from normsweep.store.storage import begun_study, open_study, quiet
+from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
-from normsweep.sweep.study_record import StudyRecord
-from normsweep.sweep.trial import DataKey, PhaseName, Result, Status
+from normsweep.sweep.study_record import DataFacts, StudyRecord
+from normsweep.sweep.trial import PhaseName, Result, Status
 from normsweep.text import masked
 from normsweep.training.reproducibility import Device
-from normsweep.urls import STORAGE, TRACKING, storage_option
+from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
     from normsweep.tracking.tracker import Tracker
@@ -47,18 +47,16 @@ def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
     with ExitStack() as stack, tempfile.TemporaryDirectory() as work:
         stack.enter_context(console.status("loading data and network, measuring a step"))
         signals = stack.enter_context(Signals())
-        executor = _executor(sweep, settings, Path(work), _threads(sweep, settings, None))
-        stack.callback(executor.close)
-        with signals.waiting():
-            data, about = load_data(sweep, settings.data_dir, Path(work))
-        executor.provide(data.digest)
-        sweep = identified(sweep, data, executor, signals)
-        prepared = prepare(sweep, data, executor, settings.device, signals, measure=True)
-        print_plan(prepared, about, console)
+        shop = _workshop(sweep, settings, Path(work), _threads(sweep, settings, None), signals)
+        stack.callback(shop.executor.close)
+        sweep, facts = shop.load(sweep)
+        print_plan(shop.plan(sweep, facts, measure=True))
 
 
 def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
-    """Run what is left of a study, project it to MLflow, print its tables.
+    """Run what is left of a study, log it to MLflow, print its tables.
+
+    What is said goes through the logger `normsweep`: see `normsweep.console.screen.screen`.
 
     Returns:
         Whether MLflow has all of it, and the trials that ended brought a score.
@@ -69,50 +67,36 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         StudyStopped: the study cannot go on.
     """
     with ExitStack() as stack:
+        stack.enter_context(quiet())
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
         hold = stack.enter_context(holding(settings.storage, sweep.name))
         begun = begun_study(settings.storage, sweep.name)
         threads = _threads(sweep, settings, begun)
-        executor = _executor(sweep, settings, settings.data_root, threads)
-        stack.callback(executor.close)
+        shop = _workshop(sweep, settings, settings.data_root, threads, signals)
+        stack.callback(shop.executor.close)
         # Imported while the workers import the backend.
         from normsweep.runner.interrupts import Background
         from normsweep.runner.phases import Running
-        from normsweep.tracking.client import ready_store
 
-        with signals.waiting():
-            begun_on = begun.data.name if begun and begun.data else None
-            data, about = load_data(sweep, settings.data_dir, settings.data_root, begun_on)
-        executor.provide(data.digest)
-        sweep = identified(sweep, data, executor, signals)
-        study = open_study(settings.storage, sweep.name, sweep)
-        check_data(study, about)
-        where = Result(
-            -1, Status.INTERRUPTED, chance=metric(sweep.metric).guessing(about.class_counts)
-        )
-        search = _resumed(study, sweep, data)
-        if search is None or search.left:
-            ready_store(settings.tracking_uri)
-            prepared = prepare(sweep, data, executor, settings.device, signals)
-            print_plan(prepared, about, console)
-            begin(study, about, prepared.findings.same, threads)
-            where = replace(where, machine=prepared.findings.machine)
-            search = search or Search(study, prepared.sweep, data)
+        sweep, facts = shop.load(sweep, begun)
+        store = open_study(settings.storage, sweep.name, sweep)
+        store.check_data(facts)
+        search, machine = _search(store, sweep, facts, shop)
         signals.check()
-        tracker = _tracker(sweep, settings, search.head)
+        tracker = _tracker(sweep, settings, store.record(trials=False))
         waiting.stop()
+        chance = metric(sweep.metric).guessing(facts.class_counts)
         running = Running(
-            study=study,
             search=search,
-            data=data,
-            about=about,
-            where=where,
-            executor=executor,
+            data=data_key(sweep, facts),
+            about=facts,
+            where=Result(-1, Status.INTERRUPTED, chance=chance, machine=machine),
+            executor=shop.executor,
             tracker=tracker,
             background=stack.enter_context(Background()),
             root=settings.root,
-            storage=storage_option(settings.storage),
+            storage=settings.storage,
             hold=hold,
             signals=signals,
             console=console,
@@ -120,9 +104,53 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         return running.run(settings.phase)
 
 
-def _resumed(study: Any, sweep: Sweep, data: DataKey) -> Search | None:
-    head = study_head(study)
-    return Search(study, without(sweep, head.same), data) if head.begun else None
+def _search(
+    store: StudyStore, sweep: Sweep, facts: DataFacts, shop: _Workshop
+) -> tuple[Search, dict[str, str]]:
+    """The search, begun or taken up, and the machine, if trials are left that run on it."""
+    head, data = store.record(trials=False), data_key(sweep, facts)
+    search = Search(store, without(sweep, head.same), data) if head.begun else None
+    if search is not None and not search.left:
+        return search, {}
+    from normsweep.tracking.client import ready_store
+
+    ready_store(shop.settings.tracking_uri)
+    plan = shop.plan(sweep, facts)
+    print_plan(plan)
+    assert plan.findings is not None
+    store.begin_study(facts, plan.findings.same, shop.threads)
+    return search or Search(store, plan.sweep, data), plan.findings.machine
+
+
+@dataclass(frozen=True)
+class _Workshop:
+    """Where trials run, and what may interrupt it."""
+
+    settings: Settings
+    data_root: Path
+    executor: Executor
+    threads: int
+    signals: Signals
+
+    def load(self, sweep: Sweep, begun: StudyRecord | None = None) -> tuple[Sweep, DataFacts]:
+        """The data, on disk for the workers, and the sweep with its network named."""
+        begun_on = begun.data.name if begun and begun.data else None
+        with self.signals.waiting():
+            facts = load_data(sweep, self.settings.data_dir, self.data_root, begun_on)
+        self.executor.provide(facts.digest)
+        return identified(sweep, facts, self.executor, self.signals), facts
+
+    def plan(self, sweep: Sweep, facts: DataFacts, measure: bool = False) -> Plan:
+        """What the study will do."""
+        return prepare(sweep, facts, self.executor, self.settings.device, self.signals, measure)
+
+
+def _workshop(
+    sweep: Sweep, settings: Settings, data_root: Path, threads: int, signals: Signals
+) -> _Workshop:
+    """Workers that import the backend."""
+    executor = _executor(sweep, settings, data_root, threads)
+    return _Workshop(settings, data_root, executor, threads, signals)
 
 
 def _threads(sweep: Sweep, settings: Settings, begun: StudyRecord | None) -> int:
@@ -141,28 +169,23 @@ def _cores() -> int:
 
 
 def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -> Executor:
-    limits, trained = sweep.execution, is_trained(sweep.model.name)
+    limits = sweep.execution
+    options = WorkerOptions(
+        data_root.absolute(),
+        settings.device,
+        threads,
+        limits.trial_timeout,
+        limits.trial_memory,
+        trained=is_trained(sweep.model.name),
+        asks=sweep.search.pruner != "none",
+        parts=b"" if settings.executor == "inline" else carried_parts(),
+    )
     if settings.executor == "inline":
-        return Inline(
-            data_root,
-            settings.device,
-            threads,
-            limits.trial_timeout,
-            trial_memory=limits.trial_memory,
-            trained=trained,
-        )
-    place = (data_root.absolute(), settings.device, threads, limits.trial_timeout)
-    options: dict[str, Any] = {
-        "trial_memory": limits.trial_memory,
-        "trained": trained,
-        "asks": sweep.search.pruner != "none",
-        "parts": carried_parts(),
-    }
+        return Inline(options)
     if settings.executor == "ray":
         share = Share(limits.num_cpus or threads, limits.num_gpus)
-        address = settings.ray_address
-        return Cluster(*place, address=address, jobs=settings.n_jobs, share=share, **options)
-    return Processes(*place, jobs=settings.n_jobs or 1, **options)
+        return Cluster(options, address=settings.ray_address, jobs=settings.n_jobs, share=share)
+    return Processes(options, settings.n_jobs or 1)
 
 
 def _tracker(sweep: Sweep, settings: Settings, record: StudyRecord) -> Tracker:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from normsweep.errors import SweepError
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice
+from normsweep.sweep.study_record import DataFacts
+
+if TYPE_CHECKING:
+    from normsweep.training.preflight import Findings
 
 __all__ = ["CONFIGURATIONS", "Plan", "mean_epochs", "without"]
 
@@ -17,7 +21,7 @@ CONFIGURATIONS = 3
 """Of each arm in the confirmation: the baseline, and tuned for two budgets."""
 
 
-def without(sweep: Sweep, same: Mapping[Any, str]) -> Sweep:
+def without(sweep: Sweep, same: Mapping[str, str]) -> Sweep:
     """The sweep without the normalizations that do what another one does."""
     space = sweep.search.space.without("normalization", same)
     if sweep.compare == "normalization" and len(space.choices("normalization")) < 2:
@@ -32,18 +36,17 @@ def without(sweep: Sweep, same: Mapping[Any, str]) -> Sweep:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `plan_lines` tells."""
+    """What a study will do, as far as it is known before its first trial."""
 
     sweep: Sweep
-    same: Mapping[str, str] | None = None
-    """Normalizations left out because another does the same; None: not looked at."""
-    data: str = ""
-    device: str = ""
-    parameters: int = 0
+    """With the arms that are to run."""
+    data: DataFacts | None = None
+    findings: Findings | None = None
+    """What was found out about normalizations, network and device; None: nobody looked."""
     seconds: float | None = None
     """Estimated wall time of the search; None: not estimated."""
     confirm_seconds: float = 0.0
-    """The same of its confirmation, where no two configurations of an arm are the same."""
+    """The same of its confirmation, if no two configurations of an arm are the same."""
 
 
 def mean_epochs(sweep: Sweep) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 __all__ = ["Choice", "Condition", "Dimension", "Range", "Scalar", "Space"]
@@ -123,7 +123,7 @@ class Space:
         assert isinstance(dimension, Choice)
         return dimension.values
 
-    def without(self, name: str, dropped: Mapping[Scalar, object]) -> Space:
+    def without(self, name: str, dropped: Container[object]) -> Space:
         """The same space where the list `name` lacks the `dropped` values."""
         kept = tuple(value for value in self.choices(name) if value not in dropped)
         return Space(

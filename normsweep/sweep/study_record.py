@@ -248,6 +248,11 @@ class StudyRecord:
         """The confirmation's trials."""
         return tuple(r for r in self.trials if r.trial.phase == CONFIRM)
 
+    @property
+    def scored(self) -> bool:
+        """Whether a trial of the search has a score."""
+        return any(r.result is not None and r.result.status.scored for r in self.searched)
+
 
 def _finite(value: Any) -> Any:
     if isinstance(value, dict):

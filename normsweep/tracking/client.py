@@ -9,7 +9,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from normsweep.errors import StoreError
-from normsweep.text import masked
+from normsweep.text import masked, reason
 from normsweep.urls import alone, check_address, parsed_url, placed, sqlite_file
 
 __all__ = ["make_tables", "opened", "ready_store", "remote"]
@@ -37,8 +37,8 @@ def opened(uri: str) -> MlflowClient:
         client = MlflowClient(tracking_uri=placed(uri))
         client.search_experiments(max_results=1)
     except Exception as error:
-        reason = masked(" ".join(str(error).split()), uri)[:300]
-        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {reason}") from None
+        why = reason(error, uri)
+        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {why}") from None
     return client
 
 
@@ -81,9 +81,5 @@ def _opening(uri: str) -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:
-        reason = _reason(error, uri)
-        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {reason}") from None
-
-
-def _reason(error: Exception, uri: str) -> str:
-    return masked(" ".join(str(error).split()), uri)[:300]
+        why = reason(error, uri)
+        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {why}") from None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,8 +23,6 @@ from normsweep.training.snapshot import ModelState
 __all__ = [
     "OWNER",
     "SavedModel",
-    "aliases",
-    "model_uri",
     "register",
     "registered_as_ours",
     "save_model",
@@ -40,41 +37,6 @@ ID = "normsweep.study_id"
 
 
 ARM, MODEL = "normsweep.arm", "normsweep.model_id"
-
-
-ILLEGAL = re.compile(r"[^A-Za-z0-9_-]+")
-
-
-RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
-
-
-LONGEST = 200
-
-
-def aliases(arms: Iterable[str]) -> dict[str, str]:
-    """Each arm's alias: its name, with `-` for what an alias may not hold.
-
-    A name that MLflow keeps for itself (`latest`, `v1`) gets `arm-` before it, one that another
-    arm has already a number after it.
-    """
-    made: dict[str, str] = {}
-    taken: set[str] = set()
-    for arm in arms:
-        name = ILLEGAL.sub("-", arm)[:LONGEST]
-        if not name.strip("-") or RESERVED.fullmatch(name):
-            name = f"arm-{name.strip('-')}".rstrip("-")
-        alias, number = name, 1
-        while alias.casefold() in taken:  # some databases tell no case apart
-            number += 1
-            alias = f"{name}-{number}"
-        taken.add(alias.casefold())
-        made[arm] = alias
-    return made
-
-
-def model_uri(study: str, alias: str) -> str:
-    """What `mlflow.pyfunc.load_model` takes for an arm's best model."""
-    return f"models:/{study}@{alias}"
 
 
 def registered_as_ours(client: MlflowClient, study: str, study_id: str) -> bool | None:

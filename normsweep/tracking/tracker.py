@@ -22,9 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from normsweep.errors import StoreError, TrackingFailed
 from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Status, Trial
-from normsweep.text import masked
+from normsweep.text import masked, reason
 from normsweep.tracking import runs
-from normsweep.tracking.client import _opening, _reason, remote
+from normsweep.tracking.client import _opening, remote
 from normsweep.tracking.model_registry import register
 from normsweep.tracking.runs import _dataset, _source_tags
 from normsweep.tracking.views import TAG as VIEW
@@ -316,4 +316,4 @@ class Tracker:
         except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
             # SQLAlchemy's where MLflow's own rollback finds the connection lost. MLflow's words may
             # hold the whole address.
-            raise TrackingFailed(f"{masked(self.uri)}: {_reason(error, self.uri)}") from None
+            raise TrackingFailed(f"{masked(self.uri)}: {reason(error, self.uri)}") from None

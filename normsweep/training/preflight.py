@@ -13,6 +13,7 @@ from normsweep.errors import SweepError
 from normsweep.parts import optimizers
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Trial
+from normsweep.text import reason
 from normsweep.training.compiled_network import build_network
 from normsweep.training.preprocessing import Preprocessing, Split
 from normsweep.training.reproducibility import Device
@@ -136,8 +137,8 @@ def refused(
 ) -> SweepError:
     """The mistake that a part cannot be built with its options."""
     given = ", ".join(f"{key} = {value}" for key, value in options.items()) or "no options"
-    reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return SweepError(f"{kind} {name}: cannot be built{what} with {given}: {reason}")
+    why = reason(error, kind=True)
+    return SweepError(f"{kind} {name}: cannot be built{what} with {given}: {why}")
 
 
 def median_step(model: Any, data: Split, batch_size: int) -> float:

@@ -12,7 +12,7 @@ import pytest
 
 from normsweep.errors import ClusterError
 from normsweep.executors.inline import Inline
-from normsweep.executors.protocol import Executor
+from normsweep.executors.protocol import Executor, WorkerOptions
 from normsweep.executors.ray_actor import Post, Supervisor
 from normsweep.executors.ray_connection import Share
 from normsweep.executors.ray_executor import Cluster
@@ -75,7 +75,8 @@ def folder_of(engine: Engine) -> str:
 
 def test_a_node_that_can_start_no_worker_says_so(trial, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    supervisor = Supervisor(Post("cpu", 1, {}, None, None, 0.0, False, False, carried_parts()))
+    options = WorkerOptions(tmp_path, "cpu", 1, trained=False, parts=carried_parts())
+    supervisor = Supervisor(Post(options, {}, 0.0))
     try:
         supervisor._executor.close()  # as where its worker was killed
         monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
@@ -95,7 +96,7 @@ def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_
     real = replace(trial, model="mlp", model_options={"units": 8, "layers": 1}, epochs=20)
     trials = [replace(real, number=n, learning_rate=0.01 / (n + 1)) for n in range(2)]
     place = {"address": nodes.address, "jobs": 2, "share": Share(1, None)}
-    executor = Cluster(digits_root, "cpu", 1, **place, trained=True, asks=True)
+    executor = Cluster(WorkerOptions(digits_root, "cpu", 1, asks=True), **place)
     try:
         executor.provide(digits_key.digest)
         for one in trials:
@@ -113,7 +114,7 @@ def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_
         again = results(executor, 1, asked=True)[lost.trial]
     finally:
         executor.close()
-    here = Inline(digits_root, "cpu", 1)
+    here = Inline(WorkerOptions(digits_root, "cpu", 1))
     for result in (again, kept):
         here.submit(trials[result.trial])
         again_here = results(here, 1)[result.trial]
@@ -149,13 +150,10 @@ def test_trials_wait_for_a_node_with_room_and_none_is_stuck(
 ):
     """Of five supervisors two have room: all trials run on those two."""
     executor = Cluster(
-        digits_root,
-        "cpu",
-        1,
+        WorkerOptions(digits_root, "cpu", 1, trained=False),
         address=two_nodes.address,
         jobs=5,
         share=Share(1, None),
-        trained=False,
     )
     try:
         executor.provide(digits_key.digest)
@@ -171,7 +169,9 @@ def test_workers_have_the_data_and_no_secret(digits_root, digits_key, two_nodes,
     monkeypatch.setenv("PGPASSWORD", "hunter2")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     executor = Cluster(
-        digits_root, "cpu", 1, address=two_nodes.address, share=Share(1, None), trained=False
+        WorkerOptions(digits_root, "cpu", 1, trained=False),
+        address=two_nodes.address,
+        share=Share(1, None),
     )
     try:
         executor.provide(digits_key.digest)
@@ -190,9 +190,11 @@ def test_workers_have_the_data_and_no_secret(digits_root, digits_key, two_nodes,
 
 def test_a_trial_that_no_node_can_hold_is_refused(digits_root, two_nodes):
     with pytest.raises(ClusterError, match=r"wants 8 CPUs .* its nodes have 1 CPUs and 0 GPUs"):
-        Cluster(digits_root, "cpu", 1, address=two_nodes.address, share=Share(8, None))
+        Cluster(
+            WorkerOptions(digits_root, "cpu", 1), address=two_nodes.address, share=Share(8, None)
+        )
 
 
 def test_a_cluster_that_is_not_there_is_told(digits_root):
     with pytest.raises(ClusterError, match=r"--ray-address: received 127\.0\.0\.1:9"):
-        Cluster(digits_root, "cpu", 1, address="127.0.0.1:9")
+        Cluster(WorkerOptions(digits_root, "cpu", 1), address="127.0.0.1:9")

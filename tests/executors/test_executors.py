@@ -15,7 +15,7 @@ import pytest
 from normsweep.errors import DataError, StudyStopped, SweepError
 from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
-from normsweep.executors.protocol import Event, Executor, Reply
+from normsweep.executors.protocol import Event, Executor, Reply, WorkerOptions
 from normsweep.executors.ray_actor import Seat
 from normsweep.executors.ray_connection import Share
 from normsweep.executors.ray_executor import Cluster
@@ -34,17 +34,14 @@ def make(request, digits_root: Path, digits_key: DataKey) -> Iterator[MakeExecut
     made: list[Executor] = []
 
     def executor(**options) -> Executor:
+        place = WorkerOptions(digits_root, "cpu", 2, **{"trained": False, **options})
         if request.param == "inline":
-            options.pop("asks", None)
-            options.setdefault("trained", False)
-            made.append(Inline(digits_root, "cpu", 2, **options))
+            made.append(Inline(place))
         elif request.param == "processes":
-            options.setdefault("trained", False)
-            made.append(Processes(digits_root, "cpu", 2, **options))
+            made.append(Processes(place))
         else:
-            options = {"trained": False, "jobs": 1, "share": Share(1, None), **options}
             address = request.getfixturevalue("two_nodes").address
-            made.append(Cluster(digits_root, "cpu", 2, address=address, **options))
+            made.append(Cluster(place, address=address, jobs=1, share=Share(1, None)))
         made[-1].provide(digits_key.digest)
         return made[-1]
 
@@ -55,7 +52,7 @@ def make(request, digits_root: Path, digits_key: DataKey) -> Iterator[MakeExecut
 
 @pytest.fixture
 def processes(digits_root: Path) -> Iterator[Processes]:
-    executor = Processes(digits_root, "cpu", 2, trained=False)
+    executor = Processes(WorkerOptions(digits_root, "cpu", 2, trained=False))
     yield executor
     executor.close()
 
@@ -207,7 +204,7 @@ def test_a_worker_that_dies_costs_its_own_trial_only(processes, trial, number):
 
 
 def test_a_worker_that_stops_answering_is_killed_at_the_time_limit(digits_root, trial):
-    executor = Processes(digits_root, "cpu", 2, trial_timeout=1.0, trained=False)
+    executor = Processes(WorkerOptions(digits_root, "cpu", 2, trial_timeout=1.0, trained=False))
     try:
         victim = worker_of(executor)
         executor.submit(slow(trial))
@@ -312,8 +309,9 @@ def test_no_worker_outlives_a_killed_driver(digits_root, trial, tmp_path):
     code = f"""
 import os, pathlib, signal
 from normsweep.executors.processes import Processes
+from normsweep.executors.protocol import WorkerOptions
 from normsweep.sweep.trial import Trial
-executor = Processes(pathlib.Path({str(digits_root)!r}), "cpu", 1, trained=False)
+executor = Processes(WorkerOptions(pathlib.Path({str(digits_root)!r}), "cpu", 1, trained=False))
 executor.submit(Trial.from_json(pathlib.Path({str(tmp_path / "trial")!r}).read_text()))
 while not executor.poll(1.0): pass
 print(executor._workers[0].pid, flush=True)
@@ -338,7 +336,8 @@ def _alive(pid: int) -> bool:
 def test_real_training_gives_the_same_bits_in_a_worker_and_here(digits_root, trial):
     real = replace(trial, model="mlp", model_options={"units": 8, "layers": 1}, epochs=2)
     curves = []
-    for executor in (Processes(digits_root, "cpu", 2), Inline(digits_root, "cpu", 2)):
+    options = WorkerOptions(digits_root, "cpu", 2)
+    for executor in (Processes(options), Inline(options)):
         executor.submit(real)
         result = until_finished(executor)
         assert result.status is Status.COMPLETE, result.error
@@ -356,10 +355,11 @@ mine = {{"TF_CPP_MIN_LOG_LEVEL": "1", "OMP_NUM_THREADS": "7"}}
 os.environ.update(mine)
 before = dict(os.environ)
 from normsweep.executors.inline import Inline
+from normsweep.executors.protocol import WorkerOptions
 from normsweep.sweep.trial import Trial
 from normsweep.training.reproducibility import environment
 assert dict(os.environ) == before, "changed at import"
-executor = Inline(pathlib.Path({str(digits_root)!r}), "cpu", 1)
+executor = Inline(WorkerOptions(pathlib.Path({str(digits_root)!r}), "cpu", 1))
 assert os.environ["CUDA_VISIBLE_DEVICES"] == "-1"
 executor.submit(Trial.from_json(pathlib.Path({str(tmp_path / "trial")!r}).read_text()))
 events = []
@@ -379,4 +379,4 @@ def test_inline_says_that_it_cannot_limit_memory(digits_root):
     with pytest.raises(
         SweepError, match="received inline with execution.trial_memory = 4, .* cannot limit"
     ):
-        Inline(digits_root, "cpu", 1, trial_memory=4.0)
+        Inline(WorkerOptions(digits_root, "cpu", 1, trial_memory=4.0))

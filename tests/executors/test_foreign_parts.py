@@ -13,7 +13,7 @@ import pytest
 
 from normsweep.errors import SweepError
 from normsweep.executors.processes import Processes
-from normsweep.executors.protocol import Executor
+from normsweep.executors.protocol import Executor, WorkerOptions
 from normsweep.executors.ray_connection import Share
 from normsweep.executors.ray_executor import Cluster
 from normsweep.parts import models, normalizations, optimizers, plugins
@@ -93,8 +93,8 @@ def curve(found: Result) -> list[tuple[float, ...]]:
 def test_they_run_in_processes_and_on_a_cluster_and_in_a_worker_that_replaces_one(
     lent, trial, digits_root, two_nodes
 ):
-    place = (digits_root, "cpu", 1)
-    there = Processes(*place, parts=lent)
+    options = WorkerOptions(digits_root, "cpu", 1, parts=lent)
+    there = Processes(options)
     try:
         there.submit(trial)
         first = result(there)
@@ -106,7 +106,7 @@ def test_they_run_in_processes_and_on_a_cluster_and_in_a_worker_that_replaces_on
         second = result(there)
     finally:
         there.close()
-    cluster = Cluster(*place, address=two_nodes.address, jobs=1, share=Share(1, None), parts=lent)
+    cluster = Cluster(options, address=two_nodes.address, jobs=1, share=Share(1, None))
     try:
         cluster.provide(trial.data.digest)
         cluster.submit(replace(trial, number=2))
@@ -127,7 +127,7 @@ def test_what_is_not_installed_there_is_told_to_the_first_caller_and_the_trial(
 
     with normalizations.registry.lent("only_here", only_here.part):
         content = carried_parts()
-    there = Processes(digits_root, "cpu", 1, parts=content, trained=False)
+    there = Processes(WorkerOptions(digits_root, "cpu", 1, parts=content, trained=False))
     try:
         with pytest.raises(
             SweepError, match='normalization "only_here": cannot be had where trial'

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from normsweep.analysis.evidence import evidence
 from normsweep.analysis.trials import best_of_arms
+from normsweep.console.screen import screen
 from normsweep.errors import DataError, SweepError
 from normsweep.parts.catalog import catalog
 from normsweep.reporting.tables import best_table
@@ -57,7 +58,8 @@ def place(folder: Path, *overrides: str, name: str = "loss.toml", phase: PhaseNa
     storage, tracking = (f"sqlite:///{folder}/{db}.db" for db in ("optuna", "mlflow"))
     settings = Settings(storage, tracking, executor="inline", root=folder / "mlruns", phase=phase)
     console = Console(record=True, width=200, file=(folder / "printed").open("w"))
-    run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
+    with screen(console):
+        run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
     return SimpleNamespace(
         folder=folder, storage=storage, tracking=tracking, record=read_study(storage, None),
         printed=console.export_text(), page=folder / "mlruns/reports/loss/index.html",

@@ -32,7 +32,7 @@ SLOW_EPOCHS = ("--set", "model.options.seconds=0.2")
 def sync(study: Survivor) -> str:
     """What `normsweep sync` says."""
     command = [
-        sys.executable, "-c", "from normsweep.cli.main import main; main()", "sync", "--study-name", "survivor",
+        sys.executable, "-m", "normsweep", "sync", "--study-name", "survivor",
         "--storage", study.storage, "--tracking-uri", study.tracking,
     ]  # fmt: skip
     done = forkserver.run(command, cwd=study.folder, capture_output=True, text=True)
@@ -86,8 +86,8 @@ def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
         own_server.start()
     said = study.output().splitlines()
     assert "MLflow lacks trial " in study.output()
-    command = f"normsweep sync --study-name survivor --storage '{study.storage}'"
-    assert said[-1].strip() == f"{command} --tracking-uri '{study.tracking}'"
+    command = f"normsweep sync --study-name survivor --storage {study.storage}"
+    assert said[-1].strip() == f"{command} --tracking-uri {study.tracking}"
     lacking = sum(not record.run_id for record in study.records())
     assert lacking
     assert f"delivered {lacking} of {lacking} trials" in sync(study)

@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
+from normsweep.console.screen import screen
 from normsweep.errors import SweepError
 from normsweep.parts.catalog import catalog
 from normsweep.runner.session import Settings, run_study
@@ -65,7 +66,8 @@ class Place:
             phase=phase,
         )  # fmt: skip
         console = Console(file=io.StringIO(), width=300)
-        assert run_study(sweep, settings, console)
+        with screen(console):
+            assert run_study(sweep, settings, console)
         return console.file.getvalue()  # type: ignore[attr-defined]
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -8,7 +8,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus
 
-from normsweep.tracking.model_registry import aliases, register
+from normsweep.reporting.commands import aliases
+from normsweep.tracking.model_registry import register
 from tests.shared import place_stores
 
 

@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from normsweep.console.display import PlainDisplay
 from normsweep.console.live_display import LiveDisplay, make_display
-from normsweep.console.screen import print_table
+from normsweep.console.screen import print_table, screen
 from normsweep.sweep.trial import Status
 
 
@@ -21,8 +20,8 @@ def told(console: Console) -> list[str]:
 
 def test_where_there_is_no_terminal_each_trial_is_a_line(console, record):
     first = record(0, "none", (0.5, 0.6))
-    with make_display(console) as display:
-        assert isinstance(display, PlainDisplay)
+    with screen(console), make_display(console) as display:
+        assert not isinstance(display, LiveDisplay)
         display.begin([first], total=4, arms=["none", "unit"])
         for made in (
             record(1, "unit", (0.5, 0.9)),
@@ -39,7 +38,7 @@ def test_where_there_is_no_terminal_each_trial_is_a_line(console, record):
 
 
 def test_an_interrupted_trial_is_not_counted_as_done(console, record):
-    with make_display(console) as display:
+    with screen(console), make_display(console) as display:
         display.begin([], total=2, arms=["none", "unit"])
         display.finished(record(0, "unit", (0.5,), Status.INTERRUPTED))
     assert told(console)[0].startswith("0/2 trial 0 unit")
@@ -47,7 +46,7 @@ def test_an_interrupted_trial_is_not_counted_as_done(console, record):
 
 def test_a_terminal_has_bars_with_the_best_of_each_arm(record):
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
-    with make_display(console) as display:
+    with screen(console), make_display(console) as display:
         assert isinstance(display, LiveDisplay)
         display.begin([record(0, "none", (0.5, 0.6))], total=4, arms=["none", "unit"])
         for made in (
@@ -67,7 +66,8 @@ def test_a_table_on_the_console_is_rounded_and_its_text_taken_as_it_is(console):
     table = pd.DataFrame(
         {"arm": ["[bold]x"], "val_accuracy": [2 / 3], "best_learning_rate": [1 / 3e5]}
     )
-    print_table(console, table, "the title")
+    with screen(console):
+        print_table(table, "the title")
     text = "\n".join(told(console))
     assert "the title" in text
     assert "[bold]x" in text
@@ -82,7 +82,7 @@ EVIL = "[/x]\x1b]0;title\x07\x1b[2J\x9b31m\u202e"
 @pytest.mark.parametrize("terminal", [False, True])
 def test_no_name_and_no_error_drives_the_terminal(record, terminal):
     console = Console(file=io.StringIO(), width=300, force_terminal=terminal, color_system=None)
-    with make_display(console) as display:
+    with screen(console), make_display(console) as display:
         display.begin([], total=2, arms=[EVIL, "unit"])
         made = record(0, EVIL, (), Status.CRASHED, error=EVIL)
         display.started(made.trial)
@@ -90,7 +90,8 @@ def test_no_name_and_no_error_drives_the_terminal(record, terminal):
             display._live.refresh()
         display.finished(made)
         display.note(EVIL)
-    print_table(console, pd.DataFrame({"arm": [EVIL]}), EVIL)
+    with screen(console):
+        print_table(pd.DataFrame({"arm": [EVIL]}), EVIL)
     said = console.file.getvalue()  # type: ignore[union-attr]
     assert said.count("[/x]\\x1b]0;title\\x07\\x1b[2J\\x9b31m\\u202e") >= 4
     assert not set(said) & set("\x07\x9b\u202e")

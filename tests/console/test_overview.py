@@ -1,15 +1,19 @@
+from typing import Any
+
 import pytest
 
 from normsweep.console.overview import plan_lines
 from normsweep.search.plan import Plan, mean_epochs
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import DataFacts
 from normsweep.text import duration
+from normsweep.training.preflight import Findings
 
 
 @pytest.fixture
 def planned(sweep_file, parts):
-    def lines(*overrides: str, **found: object) -> list[str]:
+    def lines(*overrides: str, **found: Any) -> list[str]:
         sweep = load_sweep(sweep_file, parts, overrides)
         return plan_lines(Plan(sweep, **found))
 
@@ -24,22 +28,24 @@ def test_a_plan_says_what_will_be_tried(planned):
         "arms      2 by normalization: none, unit; reference unit",
         "trials    2 arms × 6 = 12, sampler tpe",
         "epochs    1 to 12",
-        "confirm   up to 3 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 points",
+        "confirm   up to 3 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points",
     ]
 
 
 def test_a_plan_says_what_was_found(planned):
+    machine = {"device": "cpu", "threads": "2"}
     lines = planned(
         "question=",
-        same={"minmax": "unit"},
-        data="digits (scikit-learn's digits)",
-        device="cpu, 2 threads",
-        parameters=1_256_080,
+        data=DataFacts("digits", "scikit-learn's digits", "0123456789abcdef", 1200, 597, 10),
+        findings=Findings({"minmax": "unit"}, machine, 1_256_080, 960, 240),
         seconds=754.0,
         confirm_seconds=12240.0,
     )
     assert lines[0] == "study     base"
-    assert "data      digits (scikit-learn's digits)" in lines
+    assert (
+        "data      digits (scikit-learn's digits): 960 images to train on, 240 to validate, digest "
+        "0123456789ab"
+    ) in lines
     assert "model     lenet, 1,256,080 parameters" in lines
     assert "note      minmax does on this data what unit does: run once, as unit" in lines
     assert lines[-2:] == [
@@ -79,7 +85,7 @@ def test_a_plan_says_what_was_found(planned):
         pytest.param(
             ["confirm.seeds=4", "confirm.epochs=30", "confirm.margin=0.015"],
             "confirm   up to 3 configurations of each arm × 4 fresh seeds, 30 epochs; margin "
-            "1.5 points", id="confirmation",
+            "1.5 percentage points", id="confirmation",
         ),
         pytest.param(
             ["compare=optimizer", "reference=adam"],

@@ -1,0 +1,154 @@
+"""Commands that people copy, which run when they are pasted, and the names that models have in MLflow."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from normsweep.parts import metrics
+from normsweep.parts.catalog import catalog
+from normsweep.sweep.loading import load_sweep, shipped_sweeps
+from normsweep.sweep.recorded import GROWING, to_plain
+from normsweep.sweep.study_record import StudyRecord
+from normsweep.urls import STORAGE, TRACKING, storage_option, tracking_option
+
+__all__ = ["Commands", "aliases", "model_uri", "model_uris"]
+
+ILLEGAL = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
+
+
+LONGEST = 200
+
+
+RAISED = (*GROWING, "search.timeout")
+"""Keys that a command may have raised since."""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The commands about a study, with the options without which they would not find it."""
+
+    record: StudyRecord
+    storage: str = STORAGE
+    """Address of Optuna's database."""
+    tracking: str = TRACKING
+    """Address of MLflow's tracking store."""
+
+    def study(self, *more: str) -> str:
+        """What runs the study: a shipped sweep's command, or one in which the user's own has its place."""
+        name = self.record.name
+        sweep = (name,) if self._shipped else ("SWEEP.toml", "--study-name", name)
+        return self._line("python -m normsweep.study", *sweep, stores=self._stores, more=more)
+
+    def reproduce(self) -> tuple[str, ...]:
+        """What runs the study, writes its report and its verdicts, if it has any."""
+        verdict = [self.export("verdict", "--format", "markdown")] if self.record.analyses else []
+        return (self.study(), self.report(), *verdict)
+
+    def confirm(self, seeds: int | None = None) -> str:
+        """What gives the study's verdict, or one from more seeds."""
+        more = ("--phase", "confirm") if seeds is None else ("--set", f"confirm.seeds={seeds}")
+        return self.study(*more)
+
+    def export(self, table: str, *more: str) -> str:
+        """What writes one of the study's tables."""
+        command = f"python -m normsweep.export {table}"
+        return self._line(command, *self._named, stores=self._read, more=more)
+
+    def report(self) -> str:
+        """What writes the study's report."""
+        return self._line("python -m normsweep.report", *self._named, stores=self._read)
+
+    def show(self, trial: str = "TRIAL") -> str:
+        """What shows one of the study's trials."""
+        return self._line("normsweep show", self.record.name, trial, stores=self._read)
+
+    def rerun(self, trial: int) -> str:
+        """What trains a trial again."""
+        name, stores = self.record.name, _plugins(self.record) + storage_option(self.storage)
+        return self._line("normsweep rerun", name, str(trial), stores=stores)
+
+    def ui(self) -> str:
+        """What opens the study in a browser."""
+        return self._line("normsweep ui", *self._named, stores=tracking_option(self.tracking))
+
+    def sync(self) -> str:
+        """What logs to MLflow the trials that it lacks."""
+        return self._line("normsweep sync", *self._named, stores=self._stores)
+
+    def delete(self) -> str:
+        """What deletes the study."""
+        return self._line("normsweep delete", self.record.name, stores=self._stores)
+
+    @property
+    def _named(self) -> tuple[str, str]:
+        return "--study-name", self.record.name
+
+    @property
+    def _stores(self) -> str:
+        return storage_option(self.storage) + tracking_option(self.tracking)
+
+    @property
+    def _read(self) -> str:
+        """The options of what reads the study's scores: a plug-in's metric has to be known."""
+        name = self.record.sweep.metric
+        known = name in metrics.registry and not metrics.registry[name].foreign
+        return storage_option(self.storage) + ("" if known else _plugins(self.record))
+
+    @property
+    def _shipped(self) -> bool:
+        """Whether the study's sweep is a shipped one, but for what a command may have raised since."""
+        name = self.record.sweep.name
+        if name not in shipped_sweeps():
+            return False
+        shipped, own = to_plain(load_sweep(name, catalog())), to_plain(self.record.sweep)
+        return all(shipped[key] == own.get(key) for key in shipped if key not in RAISED)
+
+    def _line(self, command: str, *words: str, stores: str = "", more: Iterable[str] = ()) -> str:
+        """The command with its words quoted where a shell needs it; `stores` is quoted already."""
+        rest = f" {shlex.join(more)}" if more else ""
+        return f"{command} {shlex.join(words)}{stores}{rest}"
+
+
+def _plugins(record: StudyRecord) -> str:
+    """The option that names the modules of the study's plug-ins, its blank before it."""
+    named = record.sweep.plugins
+    modules = ([named] if named else []) if isinstance(named, str) else named
+    return f" --plugins {shlex.join(modules)}" if modules else ""
+
+
+def aliases(arms: Iterable[str]) -> dict[str, str]:
+    """Each arm's alias in MLflow's registry: its name, with `-` for what an alias may not hold.
+
+    A name that MLflow keeps for itself (`latest`, `v1`) gets `arm-` before it, one that another
+    arm has already a number after it.
+    """
+    made: dict[str, str] = {}
+    taken: set[str] = set()
+    for arm in arms:
+        name = ILLEGAL.sub("-", arm)[:LONGEST]
+        if not name.strip("-") or RESERVED.fullmatch(name):
+            name = f"arm-{name.strip('-')}".rstrip("-")
+        alias, number = name, 1
+        while alias.casefold() in taken:  # some databases tell no case apart
+            number += 1
+            alias = f"{name}-{number}"
+        taken.add(alias.casefold())
+        made[arm] = alias
+    return made
+
+
+def model_uri(study: str, alias: str) -> str:
+    """What `mlflow.pyfunc.load_model` takes for an arm's best model."""
+    return f"models:/{study}@{alias}"
+
+
+def model_uris(record: StudyRecord) -> dict[str, str]:
+    """By arm, what `mlflow.pyfunc.load_model` takes for the model that was logged for it."""
+    names = aliases(record.arms)
+    return {arm: model_uri(record.name, names[arm]) for arm in record.models if arm in names}
