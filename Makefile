@@ -12,6 +12,8 @@ BENCH := build/benchmarks
 study: $(VENV)/study.done
 	$(BIN)/python -m normsweep.study
 
+# Dozens of interpreters start in the tests: what is ours is compiled for them once.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev.done $(VENV)/chromium.done
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 

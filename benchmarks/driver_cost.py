@@ -34,7 +34,6 @@ from normsweep.search.search_phase import Search
 from normsweep.shell import run
 from normsweep.store.locks import Hold
 from normsweep.store.storage import open_study
-from normsweep.store.study_store import begin
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
@@ -162,10 +161,10 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
     (work / "cost.toml").write_text(SWEEP)
     overrides = [f"search.trials={trials}", f"name='{name}'"]
     sweep = load_sweep(work / "cost.toml", catalog(), overrides)
-    study = open_study(storage, name, sweep)
-    begin(study, DATA, {})
-    search = Search(study, sweep, DataKey("digits", DATA.digest, 0.2))
-    tracker = Tracker(tracking, name, search.head.id, work / "artifacts", {})
+    store = open_study(storage, name, sweep)
+    store.begin_study(DATA, {})
+    search = Search(store, sweep, DataKey("digits", DATA.digest, 0.2))
+    tracker = Tracker(tracking, name, store.record(trials=False).id, work / "artifacts", {})
     console, executor = Console(file=io.StringIO()), Simulated()
     where = Result(-1, Status.INTERRUPTED, chance=0.1)
     with (
@@ -175,7 +174,7 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
         Background() as background,
     ):
         display.begin([], search.total, [str(arm) for arm in sweep.arms])
-        delivery = Delivery(search, tracker, DATA, display.note, background)
+        delivery = Delivery(search.store, tracker, DATA, display.note, background)
         checkpoints = Checkpoints(work / "checkpoints" / name, 1.0)
         all_threads, own = time.process_time(), time.thread_time()
         with _profiled(profile):

@@ -157,7 +157,7 @@ def load(study_name: str | None = None, storage: str | None = None) -> Study:
     from normsweep.urls import placed
 
     url = _chosen(storage, "OPTUNA_STORAGE", STORAGE)
-    return Study(load_study(url, study_name).study_name, placed(url))
+    return Study(load_study(url, study_name).name, placed(url))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Every question of a confirmation, put to every arm; with what changes how an answer is read."""
+"""Every question of a confirmation, asked of every arm, with the warnings that qualify the answers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHORT = ("tuned_rate", "both_tuned_short")
 EDGE = 0.05
 """Share of the (logarithmic) range of learning rates that counts as its edge."""
 FEW = 20
-"""Test images of a class below which its share in a metric is told no better than roughly."""
+"""Test images of a class below which its share in a metric is known only roughly."""
 
 
 def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
@@ -183,7 +183,7 @@ def _of_tuning(found: Confirmed, verdict: Verdict) -> Iterator[str]:
         tuned, baseline = (_mean(found, arm, n, verdict.horizon) for n in (name, BASELINE))
         if verdict.metric.sign * (tuned - baseline) < -verdict.margin:
             yield (
-                f"{arm} is worse as tuned than with the baseline ({tuned:.4f} against "
+                f"{arm} is worse after tuning than with the baseline ({tuned:.4f} against "
                 f"{baseline:.4f} after epoch {verdict.horizon}): more search trials may help"
             )
 

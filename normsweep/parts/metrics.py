@@ -59,7 +59,7 @@ class Metric:
 
     @property
     def percent(self) -> bool:
-        """Whether values are shares, told in percent, and their differences in points."""
+        """Whether values are shares, shown in percent, and their differences in percentage points."""
         return self.range == (0, 1)
 
     @property
@@ -70,7 +70,7 @@ class Metric:
     @property
     def unit(self) -> str:
         """Of a difference, where people read it."""
-        return "points" if self.percent else UNITS.get(self.name, "")
+        return "percentage points" if self.percent else UNITS.get(self.name, "")
 
     def amount(self, difference: float) -> str:
         """A difference with its unit, in a few digits."""

@@ -50,7 +50,7 @@ def _of_one(verdict: Verdict) -> str:
         return (
             f"No: {given}, {arm} is {_size(verdict, verdict.gap.value)} behind {reference} after "
             f"{counted(verdict.horizon, 'epoch')} ({_evidence(verdict)}), "
-            f"and {_size(verdict, verdict.margin)} would have passed for equal."
+            f"more than the equivalence margin of {_size(verdict, verdict.margin)}."
         )
     return _undecided(verdict, given)
 
@@ -65,10 +65,10 @@ def _undecided(verdict: Verdict, given: str) -> str:
         (verdict.gap.low, verdict.gap.high), key=lambda gap: verdict.metric.sign * gap
     )
     return (
-        f"Not decided yet: {given}, {arm} may stand anywhere from {_standing(verdict, worse)} to "
+        f"Not decided yet: {given}, {arm} may be anywhere from {_standing(verdict, worse)} to "
         f"{_standing(verdict, better)} {reference} after {counted(verdict.horizon, 'epoch')} "
-        f"({level_words(verdict)} interval, {counted(verdict.seeds, 'seed')}; up to "
-        f"{_size(verdict, verdict.margin)} behind passes for equal); {verdict.reason}."
+        f"({level_words(verdict)} interval, {counted(verdict.seeds, 'seed')}; "
+        f"equivalence margin {_size(verdict, verdict.margin)}); {verdict.reason}."
     )
 
 

@@ -15,7 +15,7 @@ from normsweep.text import counted, quoted
 __all__ = ["explanations"]
 
 FAR = 3.0
-"""Factor from which two sizes are told apart."""
+"""Factor from which two sizes count as different."""
 
 
 def explanations(found: Evidence) -> dict[str, str]:
@@ -53,8 +53,8 @@ def _input(start: Mapping[str, Stage], reference: str) -> str:
     return (
         f"{quoted(arm)} feeds the first layer values with mean {stage.input_mean:.3g} and deviation "
         f"{stage.input_std:.3g}; with {quoted(reference)} they are {other.input_mean:.3g} and "
-        f"{other.input_std:.3g}. They are {_times(factor)} {more}, and so is what the first layer "
-        "makes of them."
+        f"{other.input_std:.3g}. They are {_times(factor)} {more}, and so are the first "
+        "layer's outputs."
     )
 
 
@@ -71,7 +71,7 @@ def _condition(start: Mapping[str, Stage], reference: str) -> str:
     better = "better" if numbers[arm] < numbers[reference] else "worse"
     return (
         f"The condition number of the inputs' covariance is {numbers[arm]:.2g} with {quoted(arm)} "
-        f"and {numbers[reference]:.2g} with {quoted(reference)}: one learning rate suits all "
+        f"and {numbers[reference]:.2g} with {quoted(reference)}: one learning rate fits all "
         f"directions {better}."
     )
 
@@ -81,7 +81,7 @@ def _loss(start: Mapping[str, Stage], guess: float) -> str:
     if not high:
         return (
             f"Every arm starts near a loss of ln(classes) = {guess:.2f}, that of an honest guess, so "
-            "no arm has to unlearn anything first."
+            "no arm has anything to unlearn first."
         )
     broken = [arm for arm, loss in high.items() if not math.isfinite(loss)]
     if broken:
@@ -89,8 +89,8 @@ def _loss(start: Mapping[str, Stage], guess: float) -> str:
     arm = max(high, key=lambda name: high[name])
     return (
         f"{quoted(arm)} starts with a loss of {high[arm]:.3g}, where guessing has ln(classes) = "
-        f"{guess:.2f}: its untrained network is sure of wrong answers, and the first steps are "
-        "spent on taking that back."
+        f"{guess:.2f}: its untrained network is sure of wrong answers, and the first steps "
+        "only undo that."
     )
 
 

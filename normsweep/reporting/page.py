@@ -1,4 +1,4 @@
-"""The report: one page that stands for itself, its figures and its tables as files beside it."""
+"""The report: one self-contained page, with its figures and tables as files beside it."""
 
 from __future__ import annotations
 
@@ -187,8 +187,8 @@ def _unfinished(found: Evidence) -> list[str]:
     if not new:
         return []
     return [
-        f"the confirmation goes on: {len(new)} of its runs are not in this verdict, which comes "
-        "with the last of them"
+        f"the confirmation is not finished: {len(new)} of its runs are not in this verdict; run the "
+        "command again to finish it"
     ]
 
 

@@ -139,7 +139,7 @@ def _evidence(verdict: Verdict) -> tuple[str, ...]:
     ]
     seeds, images = counted(verdict.seeds, "seed"), counted(verdict.images, "image")
     margin = points(verdict.margin, sign=False, by=verdict.metric)
-    lines = ((seeds, images), (f"margin {margin}", f"look {verdict.look}"))
+    lines = ((seeds, images), (f"margin {margin}", f"analysis {verdict.look}"))
     return *(", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines), *lost
 
 
@@ -162,7 +162,7 @@ def _next_step(verdict: Verdict, seeds: int) -> str:
         case Missing.MORE_SEEDS:
             return (
                 f"{opening(verdict.more_seeds)} further seeds would be needed; "
-                "if that is too much, declare a wider margin for the next study."
+                "if that is too many, declare a wider margin for the next study."
             )
         case Missing.REFERENCE_AT_CHANCE:
             hint = "More trials, or more epochs, come before a verdict."
@@ -172,7 +172,7 @@ def _next_step(verdict: Verdict, seeds: int) -> str:
 
 
 def _command(verdict: Verdict, command: str, seeds: int) -> str:
-    """The command that brings the seeds which this verdict lacks; empty where seeds do not help."""
+    """The command that adds the seeds that this verdict needs; empty if seeds do not help."""
     if verdict.further_seeds is not None:
         wanted = f"confirm.seeds={seeds + verdict.further_seeds}"
         return re.sub(r"confirm\.seeds=\d+", wanted, command)
@@ -180,7 +180,7 @@ def _command(verdict: Verdict, command: str, seeds: int) -> str:
 
 
 def verdict_cells(verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    """One row a question and arm for documents, all text: all that a verdict stands on, in few columns.
+    """One row a question and arm for documents, all text: what a verdict rests on, in few columns.
 
     Gaps, intervals and the margin are in the metric's unit: for the accuracy and all other shares in
     percentage points. `interval` holds for new seeds and new images, `on_these_images` for new seeds
@@ -212,7 +212,7 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     """
     told = without_repeats(verdicts)
     unit = told[0].metric.unit if told else ACCURACY.unit
-    columns = ["arm", "question", "answer", f"gap_in_{unit}" if unit else "gap", "seeds"]
+    columns = ["arm", "question", "answer", f"gap in {unit}" if unit else "gap", "seeds"]
     return pd.DataFrame([_line(v) for v in told], columns=columns, dtype=object)
 
 

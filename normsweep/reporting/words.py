@@ -115,9 +115,9 @@ def question_of(key: str) -> Question:
 
 
 def points(value: float, sign: bool = True, by: Metric = ACCURACY) -> str:
-    """A difference of two values of a metric: `−0.62 points`, `+0.0123 nats`.
+    """A difference of two values of a metric: `−0.62 percentage points`, `+0.0123 nats`.
 
-    Without sign `0.62 points`, exact zeros cut.
+    Without sign `0.62 percentage points`, exact zeros cut.
     """
     number = _number(value, sign, by)
     return f"{number} {by.unit.removesuffix('s') if number == '1' else by.unit}".rstrip()

@@ -17,7 +17,7 @@ from normsweep.palette import of_arms
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.store.locks import holding
 from normsweep.store.storage import load_study
-from normsweep.store.study_store import Archive
+from normsweep.store.study_store import StudyStore
 from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking.tracker import Tracker
@@ -42,14 +42,16 @@ class Delivery:
 
     def __init__(
         self,
-        phase: Archive,
+        store: StudyStore,
         tracker: Tracker,
         data: DataFacts,
         say: Callable[[str], None],
         background: Background,
+        phase: str | None = None,
     ) -> None:
-        """`say` is told what could not be written."""
-        self._phase, self._tracker, self._data, self._say = phase, tracker, data, say
+        """`say` is told what could not be written; `phase`: of one phase alone, else of all."""
+        self._store, self._tracker, self._data, self._say = store, tracker, data, say
+        self._phase = phase
         self._background = background
         self._writes: deque[Future[None]] = deque()
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -68,7 +70,11 @@ class Delivery:
 
     def lacking(self) -> list[TrialRecord]:
         """The trials that have ended and are not marked."""
-        return [r for r in self._phase.records() if r.result is not None and not r.run_id]
+        return [
+            r
+            for r in self._store.trials()
+            if self._phase in (None, r.trial.phase) and r.result is not None and not r.run_id
+        ]
 
     def make_up(self) -> None:
         """Have what earlier commands left unmarked written before all that comes, and go on."""
@@ -125,7 +131,7 @@ class Delivery:
             except TrackingFailed as error:
                 self._say(f"MLflow: {error}")
                 return [r.trial.number for r in left[done:]]
-            self._phase.mark(record.trial.number, run_id)
+            self._store.note_run(record.trial.number, run_id)
         return []
 
     def _write(self, trial: int, write: Callable[[], None]) -> None:
@@ -152,7 +158,7 @@ class Delivery:
     def _deliver(self, record: TrialRecord) -> None:
         if self._beginning:
             run_id = self._tracker.deliver(record, self._data)
-            self._news.put(partial(self._phase.mark, record.trial.number, run_id))
+            self._news.put(partial(self._store.note_run, record.trial.number, run_id))
 
     def _start(self, trial: Trial) -> None:
         if self._beginning:
@@ -169,7 +175,7 @@ class Delivery:
         if run_id := self._runs.get(record.trial.number):
             self._tracker.finish(run_id, record)
             del self._runs[record.trial.number]
-            self._news.put(partial(self._phase.mark, record.trial.number, run_id))
+            self._news.put(partial(self._store.note_run, record.trial.number, run_id))
 
     @property
     def _beginning(self) -> bool:
@@ -207,10 +213,9 @@ def sync_study(
         StoreError: the study or a store is not there, or another process runs the study.
         Interrupted: SIGINT or SIGTERM; what was delivered is marked.
     """
-    study = load_study(storage, name)
+    store = load_study(storage, name)
     with Signals() as signals, holding(storage, name), Background() as background:
-        archive = Archive(study)
-        record = archive.head
+        record = store.record(trials=False)
         if record.data is None:
             say(f"{name}: has no trial yet")
             return True
@@ -225,7 +230,7 @@ def sync_study(
             metric=record.sweep.metric,
             colours=colours,
         )
-        with Delivery(archive, tracker, record.data, say, background) as delivery:
+        with Delivery(store, tracker, record.data, say, background) as delivery:
             lacking = delivery.lacking()
             left = delivery.deliver(signals)
         say(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import copy_context
 from types import FrameType
 from typing import Any, Self, TypeVar
 
@@ -122,9 +123,13 @@ class Background:
         self.put(lambda: None)
 
     def put(self, job: Callable[[], R]) -> Future[R]:
-        """Have something done after all that was put before."""
+        """Have something done after all that was put before, in the context of the caller.
+
+        What the registries are lent while a study runs is known to its context alone.
+        """
         future: Future[R] = Future()
-        self._jobs.put((future, job))
+        context = copy_context()
+        self._jobs.put((future, lambda: context.run(job)))
         return future
 
     def wait(self, future: Future[R]) -> R:

@@ -152,7 +152,7 @@ class _Loop:
             self.handle(events)
             for number in list(self.running):  # its end was lost where the signal came
                 self._finished(Finished(Result(number, Status.INTERRUPTED)))
-            self._phase.settle()
+            self._phase.store.repair()
         finally:
             self._delivery.abandon()
 

@@ -21,7 +21,7 @@ from normsweep.reporting.page import write_report
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.search.search_phase import Search
-from normsweep.sweep.study_record import StudyRecord, TrialRecord
+from normsweep.sweep.study_record import LoggedModel, StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking.model_registry import save_model
 from normsweep.tracking.runs import verdict_metrics
@@ -38,7 +38,7 @@ TOLERANCE = 0.002
 
 def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     """What writes the study's views and its description to MLflow, before there is a verdict."""
-    record = search.record()
+    record = search.store.record()
     note, views = experiment_note(record, _pages(record, tracker)), _views(search)
 
     def write() -> None:
@@ -128,7 +128,7 @@ class BestModels:
         """
         if not is_trained(self.search.sweep.model.name):
             return []
-        logged = self.search.head.models
+        logged = self.search.store.record(trials=False).models
         lacking: list[str] = []
         for arm, record in best_of_arms(self.search.records()).items():
             known = logged.get(arm)
@@ -148,7 +148,7 @@ class BestModels:
         Returns:
             The arms whose model should be in the registry by now, and is not.
         """
-        study = self.search.head
+        study = self.search.store.record(trials=False)
         names = aliases(study.arms)
         runs = {record.trial.number: record.run_id for record in self.search.records()}
         lacking: list[str] = []
@@ -189,7 +189,7 @@ class BestModels:
                 model_id = self.background.call(
                     lambda: self.tracker.log_model(Path(work), record, "model")
                 )
-        self.search.mark_model(trial.arm, trial.number, model_id)
+        self.search.store.note_model(trial.arm, LoggedModel(trial.number, model_id))
         return True
 
     def _compare(self, record: TrialRecord, saved: float) -> None:

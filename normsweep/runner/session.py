@@ -24,11 +24,9 @@ from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import data_key, identified, load_data, prepare
 from normsweep.search.plan import Plan, without
 from normsweep.search.search_phase import Search
-from normsweep.store.encoding import study_head
 from normsweep.store.locks import holding
-from normsweep.store.optuna_tables import Study
-from normsweep.store.storage import begun_study, open_study
-from normsweep.store.study_store import begin, check_data
+from normsweep.store.storage import begun_study, open_study, quiet
+from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import DataFacts, StudyRecord
 from normsweep.sweep.trial import PhaseName, Result, Status
@@ -69,6 +67,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         StudyStopped: the study cannot go on.
     """
     with ExitStack() as stack:
+        stack.enter_context(quiet())
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
         hold = stack.enter_context(holding(settings.storage, sweep.name))
@@ -81,15 +80,14 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         from normsweep.runner.phases import Running
 
         sweep, facts = shop.load(sweep, begun)
-        study = open_study(settings.storage, sweep.name, sweep)
-        check_data(study, facts)
-        search, machine = _search(study, sweep, facts, shop)
+        store = open_study(settings.storage, sweep.name, sweep)
+        store.check_data(facts)
+        search, machine = _search(store, sweep, facts, shop)
         signals.check()
-        tracker = _tracker(sweep, settings, search.head)
+        tracker = _tracker(sweep, settings, store.record(trials=False))
         waiting.stop()
         chance = metric(sweep.metric).guessing(facts.class_counts)
         running = Running(
-            study=study,
             search=search,
             data=data_key(sweep, facts),
             about=facts,
@@ -107,11 +105,11 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
 
 
 def _search(
-    study: Study, sweep: Sweep, facts: DataFacts, shop: _Workshop
+    store: StudyStore, sweep: Sweep, facts: DataFacts, shop: _Workshop
 ) -> tuple[Search, dict[str, str]]:
     """The search, begun or taken up, and the machine, if trials are left that run on it."""
-    head, data = study_head(study), data_key(sweep, facts)
-    search = Search(study, without(sweep, head.same), data) if head.begun else None
+    head, data = store.record(trials=False), data_key(sweep, facts)
+    search = Search(store, without(sweep, head.same), data) if head.begun else None
     if search is not None and not search.left:
         return search, {}
     from normsweep.tracking.client import ready_store
@@ -120,8 +118,8 @@ def _search(
     plan = shop.plan(sweep, facts)
     print_plan(plan)
     assert plan.findings is not None
-    begin(study, facts, plan.findings.same, shop.threads)
-    return search or Search(study, plan.sweep, data), plan.findings.machine
+    store.begin_study(facts, plan.findings.same, shop.threads)
+    return search or Search(store, plan.sweep, data), plan.findings.machine
 
 
 @dataclass(frozen=True)

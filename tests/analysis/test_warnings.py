@@ -150,7 +150,9 @@ def test_a_margin_that_the_images_cannot_confirm_is_said(said):
     warned = said("confirm.margin=0.001")
     for lines in warned.values():
         (line,) = lines
-        assert line.startswith("the margin of 0.1 points is too small for 1,000 test images, which")
+        assert line.startswith(
+            "the margin of 0.1 percentage points is too small for 1,000 test images, which"
+        )
 
 
 def test_a_reference_near_guessing_is_said(said, planted):
@@ -165,7 +167,9 @@ def test_an_arm_that_tuning_made_worse_is_said(said, planted):
     assert {q for q, lines in warned.items() if lines} == {"tuned_rate_longest", "both_tuned"}
     for question in ("tuned_rate_longest", "both_tuned"):
         (line,) = warned[question]
-        assert line.startswith("none is worse as tuned than with the baseline (0.7900 against 0.86")
+        assert line.startswith(
+            "none is worse after tuning than with the baseline (0.7900 against 0.86"
+        )
 
 
 def test_tuning_is_held_against_the_baseline_at_the_questions_own_epoch(said, planted):

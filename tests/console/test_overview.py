@@ -28,7 +28,7 @@ def test_a_plan_says_what_will_be_tried(planned):
         "arms      2 by normalization: none, unit; reference unit",
         "trials    2 arms × 6 = 12, sampler tpe",
         "epochs    1 to 12",
-        "confirm   up to 3 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 points",
+        "confirm   up to 3 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points",
     ]
 
 
@@ -85,7 +85,7 @@ def test_a_plan_says_what_was_found(planned):
         pytest.param(
             ["confirm.seeds=4", "confirm.epochs=30", "confirm.margin=0.015"],
             "confirm   up to 3 configurations of each arm × 4 fresh seeds, 30 epochs; margin "
-            "1.5 points", id="confirmation",
+            "1.5 percentage points", id="confirmation",
         ),
         pytest.param(
             ["compare=optimizer", "reference=adam"],

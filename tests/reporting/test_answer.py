@@ -31,22 +31,25 @@ def sentence(verdicts: Sequence[Verdict]) -> str:
 def test_one_arm_that_catches_up(of):
     assert sentence(of("none")) == (
         "Yes: with both tuned, “none” catches up at epoch 6 and from then to epoch 8 is at most "
-        "0.2 points behind “unit” (gap after 8 epochs −0.05 points, "
+        "0.2 percentage points behind “unit” (gap after 8 epochs −0.05 percentage points, "
         "95 % interval −0.20 to +0.10; 5 seeds)."
     )
 
 
 def test_one_arm_that_does_not(of):
     assert sentence(of("raw")) == (
-        "No: with both tuned, “raw” is 0.62 points behind “unit” after 8 epochs "
-        "(95 % interval 0.47 to 0.77 points; 5 seeds), and 0.2 points would have passed for equal."
+        "No: with both tuned, “raw” is 0.62 percentage points behind “unit” after 8 epochs "
+        "(95 % interval 0.47 to 0.77 percentage points; 5 seeds), more than the equivalence margin of 0.2 percentage points."
     )
 
 
 def test_one_arm_that_is_not_decided_says_what_to_do(of):
     text = sentence(of("zca"))
-    assert text.startswith("Not decided yet: with both tuned, “zca” may stand anywhere")
-    assert "from 0.35 points behind to 0.05 points behind “unit” after 8 epochs" in text
+    assert text.startswith("Not decided yet: with both tuned, “zca” may be anywhere")
+    assert (
+        "from 0.35 percentage points behind to 0.05 percentage points behind “unit” after 8 epochs"
+        in text
+    )
     assert text.endswith("about 10 more seeds would decide.")
 
 
@@ -59,7 +62,7 @@ def test_a_divergence_qualifies_the_yes(of):
 def test_several_arms_stay_one_sentence(of):
     assert sentence(of("none", "raw", "zca")) == (
         "It depends: with both tuned, 1 of 3 catches up with “unit” within 8 epochs: "
-        "“none” at epoch 6; “raw” does not (0.62 points behind); "
+        "“none” at epoch 6; “raw” does not (0.62 percentage points behind); "
         "“zca” is not decided yet: about 10 more seeds would decide."
     )
 
@@ -72,7 +75,7 @@ def test_all_of_several_arms(of):
     assert sentence(
         [*(replace(v, arm="b") for v in down), *(replace(v, arm="a") for v in down)]
     ) == (
-        "No: with both tuned, “b” (0.62 points behind) and “a” (0.62 points behind) do not catch up "
+        "No: with both tuned, “b” (0.62 percentage points behind) and “a” (0.62 percentage points behind) do not catch up "
         "with “unit” within 8 epochs."
     )
 
@@ -108,13 +111,13 @@ def test_without_verdicts_there_is_no_answer_yet():
 
 def test_lines_are_text_and_mark_the_main_question(of):
     lines = verdict_lines(of("none", "zca"))
-    assert list(lines) == ["arm", "question", "answer", "gap_in_points", "seeds"]
+    assert list(lines) == ["arm", "question", "answer", "gap in percentage points", "seeds"]
     last = lines.iloc[-2:].to_dict("records")
     assert last[0] == {
         "arm": "none",
         "question": "both tuned, 8 epochs *",
         "answer": "catches up at epoch 6",
-        "gap_in_points": "−0.05 (−0.20 to +0.10)",
+        "gap in percentage points": "−0.05 (−0.20 to +0.10)",
         "seeds": "5",
     }
     assert last[1]["answer"] == "not enough evidence: 10 more seeds"

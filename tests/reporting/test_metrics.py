@@ -49,7 +49,7 @@ def one(verdict) -> Callable[..., list[Verdict]]:
         (points(0.01234, by=LOSS), "+0.0123 nats"),
         (points(-0.03, sign=False, by=LOSS), "0.03 nats"),
         (points(1.0, sign=False, by=LOSS), "1 nat"),
-        (points(0.01, by=metric("f1_macro")), "+1.00 points"),
+        (points(0.01, by=metric("f1_macro")), "+1.00 percentage points"),
         (between(-0.001, 0.002, LOSS), "−0.0010 to +0.0020"),
         (percent(0.04312, by=LOSS), "0.0431"),
         (percent(0.9, by=metric("roc_auc")), "90.00 %"),
@@ -65,7 +65,7 @@ def test_a_higher_loss_is_behind(one):
         "No: with the baseline settings and equal epochs, “none” is 0.1 nats"
     )
     assert "behind “unit” after 5 epochs (95 % interval 0.08 to 0.12 nats;" in sentence
-    assert "0.03 nats would have passed" in sentence
+    assert "equivalence margin of 0.03 nats" in sentence
     open_ = one(word=Word.NOT_ENOUGH, reason="more", gap=Estimate(0.1, -0.02, 0.12, 5))
     undecided = answer_sentence(open_, "normalization", "unit")
     assert "anywhere from 0.12 nats behind to 0.02 nats ahead of “unit”" in undecided
@@ -73,7 +73,7 @@ def test_a_higher_loss_is_behind(one):
 
 def test_tables_have_gaps_in_their_unit(one):
     (line,) = verdict_lines(one()).to_dict("records")
-    assert line["gap_in_nats"] == "+0.1000 (+0.0800 to +0.1200)"
+    assert line["gap in nats"] == "+0.1000 (+0.0800 to +0.1200)"
     (cells,) = verdict_cells(one()).to_dict("records")
     assert (cells["gap"], cells["margin"]) == ("+0.1000", "0.03")
 

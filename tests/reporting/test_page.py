@@ -104,12 +104,12 @@ def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
     text = Page(written).text
     assert "✓ catches up at epoch 6; perhaps from epoch 5" in text
     assert "✕ does not catch up not within 8 epochs" in text
-    assert "−0.62 points 95 % interval −0.77 to −0.47" in text
+    assert "−0.62 percentage points 95 % interval −0.77 to −0.47" in text
     assert "On exactly these test images" in text
     assert "−0.69 to −0.55" in text
-    assert "5 seeds, 10,000 images margin 0.2 points, look 1" in text
+    assert "5 seeds, 10,000 images margin 0.2 percentage points, analysis 1" in text
     assert written.count("the main question</span>") == 1
-    assert "Mind. its best rate lies at the edge" in text
+    assert "Warnings. its best rate lies at the edge" in text
 
 
 def test_an_open_question_reads_as_an_answer_with_a_next_step(found, tmp_path):

@@ -48,7 +48,7 @@ def test_what_a_verdict_says(rows):
     assert (up.kind, up.when) == ("yes", "at epoch 6; perhaps from epoch 5")
     assert (short.kind, short.when) == ("no", "not within 8 epochs")
     assert (short.gap, short.interval, short.these_images) == (
-        "−0.62 points",
+        "−0.62 percentage points",
         "−0.77 to −0.47",
         "−0.69 to −0.55",
     )

@@ -27,7 +27,6 @@ from normsweep.runner.loop import run_phase
 from normsweep.search.search_phase import Search
 from normsweep.store.locks import Hold
 from normsweep.store.storage import open_study
-from normsweep.store.study_store import begin
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
@@ -107,7 +106,7 @@ def search(tmp_path: Path, sweep_file, parts) -> Search:
 def opened(folder: Path, sweep_file, parts, *overrides: str) -> Search:
     sweep = load_sweep(sweep_file, parts, ["search.trials=2", *overrides])
     study = open_study(f"sqlite:///{folder}/optuna.db", sweep.name, sweep)
-    begin(study, DATA, {})
+    study.begin_study(DATA, {})
     return Search(study, sweep, DataKey("digits", "d1", 0.2))
 
 
@@ -126,7 +125,7 @@ def run_with(executor: Crashing, search: Search, tracker: Tracker, folder: Path)
         Signals() as signals,
         Background() as background,
     ):
-        delivery = Delivery(search, tracker, DATA, display.note, background)
+        delivery = Delivery(search.store, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
         checkpoints = Checkpoints(folder, 1.0)
         run_phase(search, executor, delivery, checkpoints, display, signals, Hold(), where)
@@ -219,7 +218,7 @@ def writing(tracker, tmp_path) -> Iterator[sqlite3.Connection]:
 def test_what_mlflow_lacks_is_made_up_for_while_the_study_goes_on(search, tracker, writing):
     numbers, said = untold(search), list[str]()
     with Signals() as signals, Background() as background:
-        delivery = Delivery(search, tracker, DATA, said.append, background)
+        delivery = Delivery(search.store, tracker, DATA, said.append, background)
         delivery.make_up()
         delivery.collect()
         assert not any(record.run_id for record in search.records())
@@ -237,7 +236,7 @@ def test_what_waits_for_mlflow_is_not_begun_when_the_study_is_stopped(search, tr
     untold(search)
     threads = set(threading.enumerate())
     with Signals() as signals, Background() as background:
-        delivery = Delivery(search, tracker, DATA, [].append, background)
+        delivery = Delivery(search.store, tracker, DATA, [].append, background)
         background.put(lambda: tracker.note("kept waiting"))
         delivery.make_up()
         main = threading.main_thread().ident
