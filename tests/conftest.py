@@ -39,6 +39,7 @@ def in_memory() -> bool:
 
 # A study commits hundreds of times: on a disk, most of the tests' time is waiting for it.
 if "TMPDIR" not in os.environ and in_memory():
+    os.environ.setdefault("RAY_TMPDIR", tempfile.gettempdir())  # it leaves its logs behind
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # Before anything imports the backend: the same settings as the executors use.

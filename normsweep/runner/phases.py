@@ -124,7 +124,7 @@ class Running:
             if not reachable:
                 return ["the report"]
             try:
-                self.background.call(lambda: deliver_report(found, page, self.search, self.tracker))
+                self.background.call(deliver_report(found, page, self.search, self.tracker))
             except TrackingFailed as error:
                 return [f"the report ({error})"]
         return []
