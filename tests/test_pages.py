@@ -295,8 +295,8 @@ def test_the_command_of_mlflow_takes_raw_pixels_from_a_file(seen):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--port", "70000"], "legal: an address of this machine, and a port from 1 to 65535"),
-        (["--host", "192.0.2.1"], "--host, --port: received 192.0.2.1 and any: "),
+        (["--port", "70000"], "must be an address of this machine and a free port from 1 to 65535"),
+        (["--host", "192.0.2.1"], "or no port, got 192.0.2.1 and no port: "),
     ],
 )
 def test_a_place_that_cannot_be_listened_at_is_one_line(seen, capsys, options, line):
