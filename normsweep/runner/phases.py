@@ -12,9 +12,9 @@ from normsweep.console.display import Display
 from normsweep.console.live_display import make_display
 from normsweep.console.screen import say
 from normsweep.console.summary import (
-    print_lacking,
-    print_left,
     print_next,
+    print_not_logged,
+    print_remaining,
     print_reuse,
     print_tables,
     print_verdict,
@@ -80,9 +80,9 @@ class Running:
         lacking += self._publish(record, reachable=not lacking)
         commands = Commands(record, self.storage, self.tracker.uri)
         print_next(commands, self._address)
-        print_left(record, self.search.left, searched=wanted != CONFIRM)
+        print_remaining(record, self.search.left, searched=wanted != CONFIRM)
         if lacking:
-            print_lacking(lacking, commands)
+            print_not_logged(lacking, commands)
         return (record.scored or bool(self.search.left)) and not lacking
 
     def _phases(self, wanted: PhaseName) -> list[str]:
