@@ -139,7 +139,7 @@ def test_a_study_and_a_trial_are_shown_in_full_with_the_command_that_trains_it_a
         assert text in shown
     assert f"learning_rate               {record.trial.learning_rate}" in shown
     assert f"normsweep rerun daily 3 --storage {stores(place)[1]}" in shown
-    assert "TRIAL: received 999; legal for study daily: 0 to " in says(2, "show", "daily", "999")
+    assert "TRIAL: no trial 999 in study daily; available: 0 to " in says(2, "show", "daily", "999")
 
 
 def test_text_from_a_store_drives_no_terminal(says, place):
@@ -170,15 +170,15 @@ def test_what_differs_from_the_record_is_said(says, place):
 
     edited(place, 2, change)
     said = says(1, "rerun", "daily", "2")
-    assert f"python_version: was 2.7, is {sys.version.split()[0]}" in said
-    assert "not the same curve: what differs is epoch 2\n" in said
+    assert f"python_version: 2.7 -> {sys.version.split()[0]}" in said
+    assert "a different curve: epoch 2 differs\n" in said
 
 
 def test_a_deleted_study_is_gone_from_everywhere_and_its_name_is_free(says, place):
     client = MlflowClient(tracking_uri=stores(place)[3])
     assert client.get_experiment_by_name("daily") is not None
     told = says(2, "delete", "daily")
-    assert "--yes: missing" in told
+    assert "--yes: required" in told
     assert "the record of the study daily: " in told
     assert "mlruns/reports/daily: " in told
     said = says(0, "delete", "daily", "--yes")
@@ -254,7 +254,7 @@ def test_what_other_storages_logged_to_the_same_mlflow_is_never_cleaned_up(says,
 def test_a_study_of_another_storage_is_not_cleaned_up_from_here(says, place, tmp_path):
     other = ["--storage", f"sqlite:///{tmp_path}/other.db", *stores(place)[2:]]
     assert run(study.app, ["daily.toml", "--executor", "inline", "-q", "--phase", "search", "--study-name", "theirs", *other]) == 0  # fmt: skip
-    assert says(0, "gc") == "nothing is left over\n"
+    assert says(0, "gc") == "nothing to clean up\n"
     client = MlflowClient(tracking_uri=stores(place)[3])
     experiment = client.get_experiment_by_name("theirs").experiment_id
     assert len(client.search_runs([experiment], "tags.`normsweep.phase` = 'search'")) == 6
@@ -266,7 +266,7 @@ def test_a_run_that_is_being_written_is_not_cleaned_up(says, place):
     client = MlflowClient(tracking_uri=stores(place)[3])
     run_id = orphan(client, "begun", ended=False, **our_storage(client))
     client.delete_registered_model("begun")
-    assert says(0, "gc") == "nothing is left over\n"
+    assert says(0, "gc") == "nothing to clean up\n"
     client.set_terminated(run_id)
     assert "in MLflow, of begun: 1 run" in says(0, "gc", "--yes")
 
@@ -277,7 +277,7 @@ def test_without_an_identity_a_storage_cleans_nothing_up_in_mlflow(says, place):
     with sqlite3.connect(place / "mlruns" / "optuna.db") as database:
         database.execute("DROP TABLE normsweep_storage")
     database.close()
-    assert says(0, "gc") == "nothing is left over\n"
+    assert says(0, "gc") == "nothing to clean up\n"
 
 
 def test_the_lock_of_a_deleted_study_leaves_no_file(says, place):
@@ -301,7 +301,7 @@ def test_sync_of_all_studies_goes_on_past_those_that_are_run(says, place):
 
 
 def test_leftovers_are_named_and_cleared_and_nothing_else(says, place):
-    assert says(0, "gc") == "nothing is left over\n"
+    assert says(0, "gc") == "nothing to clean up\n"
     root = place / "mlruns"
     client = MlflowClient(tracking_uri=stores(place)[3])
     run_id = client.create_run(
@@ -329,14 +329,14 @@ def test_leftovers_are_named_and_cleared_and_nothing_else(says, place):
     assert told.startswith("would be deleted:\n")
     assert "in MLflow, of gone: 1 run, " in told
     assert all(path.exists() for path in leftovers)
-    assert "--yes: missing" in says(2, "gc")
+    assert "--yes: required" in says(2, "gc")
     assert says(0, "gc", "--yes").endswith("deleted\n")
     assert not [path for path in leftovers if path.exists()]
     assert all(path.exists() for path in (*others, young))
     assert client.get_run(kept).info.status == "RUNNING"
     assert client.get_experiment_by_name("gone") is None
     assert run_id not in {r.info.run_id for r in client.search_runs(["0"])}
-    assert says(0, "gc") == "nothing is left over\n"
+    assert says(0, "gc") == "nothing to clean up\n"
     assert "│ done " in says(0, "list", "studies")
 
 

@@ -50,7 +50,7 @@ def test_a_password_is_masked_however_it_is_written(text, shown):
         "http://127.0.0.1:5000: HTTPConnectionPool(host='127.0.0.1'), ask me@host",
         "http://[::1]:5000/#/experiments",
         "sorted(rows, key=lambda row: row.trial)",
-        "legal: a database URL, as postgresql+psycopg://user@host/database",
+        "must be a database URL, such as postgresql+psycopg://user@host/database",
     ],
 )
 def test_what_holds_no_password_stays_as_it_is(text):

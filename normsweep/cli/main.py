@@ -78,12 +78,12 @@ def check(
 def sync(
     *,
     study_name: Annotated[
-        str | None, Parameter(help="Name of the study; all of them where it is not given.")
+        str | None, Parameter(help="Name of the study; all studies by default.")
     ] = None,
     storage: Storage = STORAGE,
     tracking_uri: TrackingUri = TRACKING,
 ) -> int:
-    """Log to MLflow what is not yet logged; of all studies, those that are being run are skipped."""
+    """Log to MLflow what is not yet logged; without a name, running studies are skipped."""
     from normsweep.runner.delivery import sync_studies, sync_study
     from normsweep.store.storage import study_names
 
