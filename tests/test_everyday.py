@@ -122,7 +122,7 @@ def test_a_study_that_is_driven_is_shown_as_running_and_is_not_deleted(says, pla
         assert locked_by(url, "daily").startswith(f"process {os.getpid()} on ")
         assert "│ running │" in says(0, "list", "studies")
         assert f"running by process {os.getpid()}" in says(0, "show", "daily")
-        assert "study daily: is being run by process" in says(2, "delete", "daily", "--yes")
+        assert "study daily is locked by process" in says(2, "delete", "daily", "--yes")
     assert locked_by(url, "daily") == ""
     # A name that a killed driver left holds nobody back.
     Path(f"{place}/mlruns/optuna.db.daily.lock").write_text("process 1 on earth")
@@ -179,7 +179,7 @@ def test_a_deleted_study_is_gone_from_everywhere_and_its_name_is_free(says, plac
     assert client.get_experiment_by_name("daily") is not None
     told = says(2, "delete", "daily")
     assert "--yes: required" in told
-    assert "the record of the study daily: " in told
+    assert "the study daily in the storage: " in told
     assert "mlruns/reports/daily: " in told
     said = says(0, "delete", "daily", "--yes")
     assert said.endswith("deleted\n")
@@ -199,7 +199,7 @@ def test_what_is_not_the_studys_is_left_where_it_is_deleted(says, place):
     experiment = client.get_experiment_by_name("daily").experiment_id
     own = client.create_run(experiment, run_name="somebody's").info.run_id
     client.create_registered_model("daily")
-    assert "its experiment holds others and stays" in says(0, "delete", "daily", "--yes")
+    assert "its experiment has other runs and is kept" in says(0, "delete", "daily", "--yes")
     assert [r.info.run_id for r in client.search_runs([experiment])] == [own]
     assert client.get_registered_model("daily").name == "daily"
 
@@ -238,7 +238,7 @@ def test_what_other_storages_logged_to_the_same_mlflow_is_never_cleaned_up(says,
     mixed = orphan(client, "mixed", **ours), orphan(client, "mixed", **{STORAGE: "f" * 32})
     gone = orphan(client, "gone", **ours)
     said = says(0, "gc", "--yes")
-    assert "in MLflow, left alone: older: not in this storage, and logged by an older " in said
+    assert "kept in MLflow: older: not in this storage, and logged by an older " in said
     assert "daily" not in said
     assert "theirs" not in said
     for name, run_id in {**others, "mixed": mixed[1]}.items():
@@ -294,7 +294,7 @@ def test_sync_of_all_studies_goes_on_past_those_that_are_run(says, place):
     url = stores(place)[1]
     with lock_study(url, "daily"), lock_study(url, "first"):
         said = says(1, "sync")
-    assert "daily: skipped: study daily: is being run by process" in said
+    assert "daily: skipped: study daily is locked by process" in said
     assert "last: logged 0 of 0 trials" in said
     assert said.endswith("skipped 2 of 3 studies: daily, first\n")
     assert "skipped" not in says(0, "sync")

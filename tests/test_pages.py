@@ -250,7 +250,7 @@ def test_a_server_is_told_by_its_page_and_none_is_started(seen, mlflow_page, cap
     assert run(main.app, ["ui", "seen", "--no-browser", "--tracking-uri", f"{server}/"]) == 0
     assert capsys.readouterr().out == f"{mlflow_page}\n"
     assert run(main.app, ["ui", "sene", "--no-browser", "--tracking-uri", server]) == 2
-    assert "--study-name: received sene; " in capsys.readouterr().err
+    assert "--study-name: no study sene in " in capsys.readouterr().err
 
 
 def test_the_registered_models_take_raw_pixels(seen, monkeypatch):

@@ -16,7 +16,7 @@ from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
     from normsweep.parts.registry import Registry
-    from normsweep.runner.removal import Doomed
+    from normsweep.runner.removal import Deletion
     from normsweep.runner.rerun import Rerun
     from normsweep.sweep.study_record import StudyRecord, TrialRecord
     from normsweep.sweep.trial import Epoch, Trial
@@ -139,13 +139,13 @@ def delete(
     yes: Yes = False,
 ) -> int:
     """Delete a study with its trials, runs and models in MLflow, checkpoints, report and artifacts."""
-    from normsweep.runner.removal import doomed_study
+    from normsweep.runner.removal import study_deletion
     from normsweep.store.locks import lock_study
     from normsweep.store.storage import load_study
 
     load_study(storage, study)
     with lock_study(storage, study):
-        return _remove(doomed_study(study, storage, tracking_uri, ROOT), yes)
+        return _remove(study_deletion(study, storage, tracking_uri, ROOT), yes)
 
 
 def gc(
@@ -173,12 +173,12 @@ def gc(
     return _remove(found, yes)
 
 
-def _remove(doomed: Doomed, yes: bool) -> int:
-    _list(doomed, "to be deleted:")
+def _remove(deletion: Deletion, yes: bool) -> int:
+    _list(deletion, "to be deleted:")
     if not yes and not _confirmed():
         print("nothing was deleted")
         return 1
-    doomed.remove(print)
+    deletion.remove(print)
     print("deleted")
     return 0
 
@@ -187,9 +187,9 @@ def _note(line: str) -> None:
     print(printable(line))
 
 
-def _list(doomed: Doomed, head: str) -> None:
+def _list(deletion: Deletion, head: str) -> None:
     print(head)
-    for line in doomed.lines():
+    for line in deletion.lines():
         print(f"  {printable(line)}")
 
 

@@ -110,7 +110,11 @@ MLP = ("--set", "model={ name = 'mlp', options = { units = 8 } }")
     ("part", "options", "words"),
     [
         ("reports", (), ["reports/survivor: the report cannot be written: No space left"]),
-        ("artifacts", (), ["MLflow did not take trial 0", "No space left", "normsweep sync"]),
+        (
+            "artifacts",
+            (),
+            ["trial 0 could not be logged to MLflow", "No space left", "normsweep sync"],
+        ),
         ("checkpoints", MLP, [".npz: cannot be written: No space left"]),
     ],
 )
