@@ -126,7 +126,7 @@ def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], No
         *_inside(root, "*.db.making*"),
     ]
     old = [path for path in paths if time.time() - path.lstat().st_mtime > YOUNG]
-    return Deletion(storage, client=client, held=tuple(held), paths=tuple(sorted(set(old))))
+    return Deletion(storage, client=client, logged=tuple(held), paths=tuple(sorted(set(old))))
 
 
 def _ours(
