@@ -1,4 +1,8 @@
-"""One driver a study: a lock that its process holds, and that nothing outlives."""
+"""Locks: only one process runs a study, and only one at a time creates the tables of a database.
+
+For SQLite, a lock is a file in the folder `.locks` next to the database; for PostgreSQL, an advisory
+lock. Both are released by the system if a process ends in any way.
+"""
 
 from __future__ import annotations
 
@@ -9,72 +13,83 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from normsweep.errors import StoreError, StudyStopped
-from normsweep.store.storage import make_folder
+from normsweep.errors import StoreError, StudyLocked, StudyStopped
+from normsweep.text import masked
 from normsweep.urls import check_address, parsed_url, sqlite_file
 
-__all__ = ["Hold", "holder", "holding"]
+__all__ = [
+    "StudyLock",
+    "forget_lock",
+    "lock_database",
+    "lock_study",
+    "locked_by",
+    "make_folder",
+]
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+CHECK_INTERVAL = 10.0
+"""Seconds between checks whether the server still has our lock."""
 
 
-LOOK = 10.0
-"""Seconds between looks at whether a server still holds the lock for us."""
+FOLDER = ".locks"
+"""Next to a SQLite file. Lock files are kept when released, so that all processes lock the same file."""
 
 
-class Hold:
-    """A study that this process is the only driver of."""
+MODE = 0o664
+"""Mode of lock files: a group that shares a database shares the locks."""
+
+
+SETUP = 0x6E6F726D
+"""Key of the advisory lock for creating tables."""
+
+
+class StudyLock:
+    """The lock of a study, which only one process has."""
 
     def check(self) -> None:
-        """Make sure that it is still ours; a lock that was lost with its connection is taken anew.
+        """Check that the lock is still ours; acquire it again if its connection was lost.
 
         Raises:
-            StudyStopped: another process has taken the study over meanwhile.
+            StudyStopped: another process has locked the study meanwhile.
         """
 
 
 @contextmanager
-def holding(url: str, study: str) -> Iterator[Hold]:
-    """The study's only driver, while entered.
-
-    On SQLite by a lock on a file beside the database, on PostgreSQL by an advisory lock of a
-    connection of its own: both end with the process that holds them, however that ends.
+def lock_study(url: str, study: str) -> Iterator[StudyLock]:
+    """A context in which a study is locked.
 
     Raises:
-        StoreError: another process holds the study: which, and since when; or the address is none.
+        StudyLocked: another process runs the study; the message says which, and since when.
+        StoreError: the lock cannot be acquired for another reason, or the URL is invalid.
     """
     check_address("--storage", url)
     parsed = parsed_url(url)
     file = sqlite_file(parsed)
-    if file is not None and fcntl is not None:
-        with _locked_file(file, url, study):
-            yield Hold()
+    if file is not None:
+        with _file_lock(file, url, study):
+            yield StudyLock()
     elif parsed is not None and parsed.get_backend_name() == "postgresql":
-        hold = _Advisory(parsed, study)
+        lock = _AdvisoryLock(parsed, study)
         try:
-            yield hold
+            yield lock
         finally:
-            hold.release()
+            lock.release()
     else:
-        yield Hold()
+        yield StudyLock()
 
 
-def holder(url: str, study: str) -> str:
-    """Who drives a study now, in words; empty where nobody does, or it cannot be told."""
+def locked_by(url: str, study: str) -> str:
+    """The process that runs a study, and since when; empty if there is none, or it is unknown."""
     parsed = parsed_url(url)
     file = sqlite_file(parsed)
-    if file is not None and fcntl is not None:
-        return _file_holder(Path(f"{file}.{study}.lock"))
+    if file is not None:
+        return _file_owner(_lock_file(file, study))
     if parsed is not None and parsed.get_backend_name() == "postgresql":
         with (
             suppress(SQLAlchemyError),
@@ -85,80 +100,165 @@ def holder(url: str, study: str) -> str:
     return ""
 
 
-def _file_holder(lock: Path) -> str:
-    assert fcntl is not None
-    with suppress(OSError), lock.open() as opened:
-        name = opened.read().strip()
-        if not name:  # nobody's, and not to be taken where a driver might want it now
-            return ""
-        try:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return name
-    return ""  # whoever left the name is gone
+def forget_lock(url: str, study: str) -> None:
+    """Delete the lock files of a deleted study; the caller has the lock."""
+    file = sqlite_file(parsed_url(url))
+    if file is not None:
+        lock = _lock_file(file, study)
+        for path in (lock, _owner_file(lock)):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 @contextmanager
-def _locked_file(file: Path, url: str, study: str) -> Iterator[None]:
-    assert fcntl is not None
-    make_folder(file, url)
-    try:
-        opened = _opened(f"{file}.{study}.lock")
-    except OSError as error:
-        raise StoreError(f"--storage: cannot write beside {url}: {error.strerror}") from None
-    with opened as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise _held(study, _holder(opened)) from None
-        with suppress(OSError):  # on a full disk the holder has no name
-            lock.truncate(0)
-            lock.write(_ourselves())
-            lock.flush()
+def lock_database(url: str, making: bool = True) -> Iterator[None]:
+    """A context for only one process at a time: two that create the tables at once would crash.
+
+    With `making=False`, no lock file is created if there is none. A lock that cannot be acquired is
+    not an error here: the cause is reported when the database is opened.
+    """
+    parsed = parsed_url(url)
+    file = sqlite_file(parsed)
+    if file is not None and (making or _lock_file(file).exists()):
+        lock = _new_lock(_lock_file(file))
+        with suppress(OSError):  # a file system without locks, or a folder that is read only
+            _make_lock_folder(file)
+            lock.acquire()
         try:
             yield
         finally:
-            with suppress(OSError):
-                lock.truncate(0)
+            lock.release()
+    elif parsed is not None and parsed.get_backend_name() == "postgresql":
+        with _server_alone(parsed):
+            yield
+    else:
+        yield
 
 
-def _holder(lock: IO[str]) -> str:
-    """Who has written a name into the lock; one who has just taken it may not have, yet."""
+def make_folder(file: Path, url: str) -> None:
+    """Create the folder of a SQLite file.
+
+    Raises:
+        StoreError: it cannot be created.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"--storage: cannot create the folder of {url}: {error.strerror}"
+        ) from None
+
+
+def _new_lock(path: Path) -> FileLock:
+    return FileLock(path, mode=MODE)
+
+
+def _lock_file(file: Path, study: str = "") -> Path:
+    """The lock file of a study; if empty, that of the database."""
+    return file.parent / FOLDER / ".".join(filter(None, (file.name, study, "lock")))
+
+
+def _owner_file(lock: Path) -> Path:
+    """The file with the name of the owner: on Windows others cannot read the lock file itself."""
+    return lock.with_suffix(".owner")
+
+
+def _make_lock_folder(file: Path) -> None:
+    (file.parent / FOLDER).mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _file_lock(file: Path, url: str, study: str) -> Iterator[None]:
+    make_folder(file, url)
+    path = _lock_file(file, study)
+    lock, owner = _new_lock(path), _owner_file(path)
+    try:
+        _make_lock_folder(file)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise _locked(study, _owner(owner)) from None
+    except OSError as error:
+        raise StoreError(
+            f"--storage: cannot lock {path} next to {masked(url)}: {error.strerror or error}; the file "
+            "must be yours, on a file system that supports locks"
+        ) from None
+    try:
+        with suppress(OSError):  # on a full disk, the owner is not written
+            _write_owner(owner)
+        yield
+    finally:
+        with suppress(OSError):
+            owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _write_owner(path: Path) -> None:
+    """Write our name into a new file; never through a link, whose target would be overwritten."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "w") as file:
+        file.write(_ourselves())
+
+
+def _owner(path: Path) -> str:
+    """The owner of a lock; waits for one that has not written its name yet."""
     for _ in range(10):
-        lock.seek(0)
-        if name := lock.read().strip():
-            return name
+        with suppress(OSError):
+            if name := path.read_text().strip():
+                return name
         time.sleep(0.1)
     return ""
 
 
-def _opened(path: str) -> IO[str]:
-    """The lock's file; no link is followed, since what it leads to would be emptied."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-    return os.fdopen(os.open(path, flags, 0o664), "a+")
+def _file_owner(lock: Path) -> str:
+    with suppress(OSError):
+        name = _owner_file(lock).read_text().strip()
+        if not name:  # not locked; acquiring it to check could block a starting process
+            return ""
+        try:
+            with _new_lock(lock).acquire(blocking=False):
+                return ""  # the process that wrote the name is gone
+        except Timeout:
+            return name
+    return ""
 
 
-class _Advisory(Hold):
-    """An advisory lock of PostgreSQL's; who holds it is the name of its connection."""
+@contextmanager
+def _server_alone(url: URL) -> Iterator[None]:
+    try:
+        connection = create_engine(url, poolclass=NullPool).connect()
+    except (SQLAlchemyError, ImportError, TypeError):
+        yield
+        return
+    try:
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": SETUP})
+        connection.commit()
+        yield
+    finally:
+        with suppress(SQLAlchemyError):  # the connection may be lost, and the lock with it
+            connection.close()
+
+
+class _AdvisoryLock(StudyLock):
+    """An advisory lock of PostgreSQL; the name of its connection says who has it."""
 
     def __init__(self, url: URL, study: str) -> None:
         self._study, self._key = study, _key(study)
-        # The server notices a driver whose machine is gone by keep-alives, within half a minute.
+        # With keep-alives the server notices within half a minute that a client's machine is gone.
         alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         name = {"application_name": f"normsweep {_ourselves()}"[:63]}
         self._backend = 0
-        """The server's own number of the connection that holds, or held, the lock."""
+        """The server's process id of the connection that has, or had, the lock."""
         self._connection: Connection | None = None
-        self._looked = time.monotonic()
-        # What is wrong with the server or its driver is told when it is opened.
+        self._checked = time.monotonic()
+        # Errors of the server or its driver are reported when the database is opened.
         with suppress(SQLAlchemyError, ImportError, TypeError):
             self._engine = create_engine(url, poolclass=NullPool, connect_args={**alive, **name})
             self._take()
 
     def check(self) -> None:
-        if time.monotonic() - self._looked < LOOK:
+        if time.monotonic() - self._checked < CHECK_INTERVAL:
             return
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         try:
             if self._connection is not None:
                 self._connection.execute(text("SELECT 1"))
@@ -169,9 +269,9 @@ class _Advisory(Hold):
         try:
             self._take()
         except StoreError as error:
-            raise StudyStopped(f"{error} (the connection that held it was lost)") from None
+            raise StudyStopped(f"{error} (the connection with the lock was lost)") from None
         except SQLAlchemyError:
-            return  # the server is away; the record's own connection waits for it
+            return  # the server is unreachable; the storage's connection waits for it
 
     def release(self) -> None:
         if self._connection is not None:
@@ -189,8 +289,10 @@ class _Advisory(Hold):
         other = connection.execute(text(HOLDER), _halves(self._key)).one_or_none()
         connection.close()
         if other is not None and other.pid == self._backend:
-            return  # our own lost connection, which the server has not missed yet
-        raise _held(self._study, other.application_name.removeprefix("normsweep ") if other else "")
+            return  # our own lost connection, which the server still considers open
+        raise _locked(
+            self._study, other.application_name.removeprefix("normsweep ") if other else ""
+        )
 
 
 LOW = 2**32 - 1
@@ -210,7 +312,7 @@ def _halves(key: int) -> dict[str, int]:
 
 
 def _key(study: str) -> int:
-    """A study's own number: 63 bits, the sign left out, so that its halves are as pg_locks has them."""
+    """The key of a study's lock: 63 bits without sign, so that its halves are as in pg_locks."""
     return int.from_bytes(hashlib.sha256(study.encode()).digest()[:8]) >> 1
 
 
@@ -218,8 +320,8 @@ def _ourselves() -> str:
     return f"process {os.getpid()} on {socket.gethostname()[:20]} since {time.strftime('%m-%d %H:%M:%S')}"
 
 
-def _held(study: str, holder: str) -> StoreError:
-    return StoreError(
-        f"study {study}: is being run by {holder or 'another process'}; legal: wait until it ends, "
-        "stop it, or another --study-name"
+def _locked(study: str, owner: str) -> StudyLocked:
+    return StudyLocked(
+        f"study {study} is locked by {owner or 'another process'}, which runs it; wait until it ends, "
+        "stop it, or use another --study-name"
     )

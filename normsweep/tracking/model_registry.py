@@ -1,8 +1,7 @@
-"""The best model of each arm in MLflow's registry: one registered model a study, an alias an arm."""
+"""The best model of each arm in MLflow's registry: a registered model per study, an alias per arm."""
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Trial
+from normsweep.tracking.settings import mlflow_settings
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preprocessing import split
 from normsweep.training.snapshot import ModelState
@@ -29,18 +29,22 @@ __all__ = [
 ]
 
 OWNER = "normsweep.study"
-"""The tag by which a registered model is known as a study's."""
+"""The tag with the name of a registered model's study."""
 
 
 ID = "normsweep.study_id"
-"""The tag that tells studies of one name apart."""
+"""The tag with the id of the study, which distinguishes studies of the same name."""
+
+
+STORAGE = "normsweep.storage_id"
+"""The tag with the identity of the storage: runs and models of another storage are never deleted."""
 
 
 ARM, MODEL = "normsweep.arm", "normsweep.model_id"
 
 
 def registered_as_ours(client: MlflowClient, study: str, study_id: str) -> bool | None:
-    """Whether the registered model of a study's name is the study's; None where there is none."""
+    """Whether the registered model of a study's name belongs to the study; None if there is none."""
     found = client.search_registered_models(f"name = '{study}'", max_results=1)
     if not found:
         return None
@@ -51,25 +55,27 @@ def registered_as_ours(client: MlflowClient, study: str, study_id: str) -> bool 
 def register(
     client: MlflowClient,
     study: str,
-    study_id: str,
+    own: Mapping[str, str],
     arm: str,
     alias: str,
     model_id: str,
     run_id: str,
 ) -> bool:
-    """Have an alias of the study's registered model mean a logged model; once, however often asked.
+    """Set an alias of the study's registered model to a logged model, unless it is already.
+
+    `own`: the tags that mark the registered model as the study's.
 
     Returns:
-        False where a registered model of that name is somebody else's: it is left alone.
+        False if a registered model of that name belongs to somebody else; it is not changed.
     """
-    ours = registered_as_ours(client, study, study_id)
+    ours = registered_as_ours(client, study, own[ID])
     if ours is False:
         return False
     if ours is None:
         text = (
             f"The best model of each arm of the study {study}, by validation; it takes raw inputs."
         )
-        client.create_registered_model(study, tags={OWNER: study, ID: study_id}, description=text)
+        client.create_registered_model(study, tags={OWNER: study, **own}, description=text)
     version = _version(client, study, model_id)
     if version is None:
         made = client.create_model_version(
@@ -79,21 +85,22 @@ def register(
             tags={ARM: arm, MODEL: model_id},
             description=f"arm: {arm}",
             model_id=model_id,
+            await_creation_for=0,  # it is ready at once; a broken server would never report it
         )
         version = str(made.version)
-    if _meant(client, study, alias) != version:
+    if _aliased(client, study, alias) != version:
         client.set_registered_model_alias(study, alias, version)
     return True
 
 
 def _version(client: MlflowClient, study: str, model_id: str) -> str | None:
-    """The version that holds a logged model, where it was registered before."""
+    """The version of a logged model, if it is already registered."""
     versions = client.search_model_versions(f"name = '{study}'", max_results=1000)
-    # By a tag of ours: databases do not keep a version's own `model_id`.
+    # By our own tag: databases do not store the `model_id` of a version.
     return next((str(v.version) for v in versions if v.tags.get(MODEL) == model_id), None)
 
 
-def _meant(client: MlflowClient, study: str, alias: str) -> str | None:
+def _aliased(client: MlflowClient, study: str, alias: str) -> str | None:
     try:
         return str(client.get_model_version_by_alias(study, alias).version)
     except MlflowException:
@@ -102,10 +109,10 @@ def _meant(client: MlflowClient, study: str, alias: str) -> str | None:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model in MLflow's format, as it travels from where trials run."""
+    """A model in MLflow's format, as files that a worker can send."""
 
     files: Mapping[str, bytes]
-    """By their paths within the model's folder."""
+    """Contents by path in the model's folder."""
     val_accuracy: float
     """Accuracy of the saved model on the raw images of the validation split."""
 
@@ -117,13 +124,13 @@ class SavedModel:
             path.write_bytes(content)
 
 
+@mlflow_settings()
 def save_model(engine: KerasEngine, trial: Trial, state: ModelState) -> SavedModel:
-    """The trained network, its normalization in front, with signature and input example.
+    """Save the trained network with its preprocessing, a signature and an input example.
 
-    The model is made of Keras's own layers and takes images as the dataset has them, in their
-    own dtype, so `mlflow.pyfunc.load_model` needs nothing of normsweep.
+    The model consists of Keras's own layers, and takes images with the values and dtype of the
+    dataset, so `mlflow.pyfunc.load_model` does not need normsweep.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import keras
     from mlflow.keras import save_model as save_keras_model
     from mlflow.models import ModelSignature
@@ -144,7 +151,7 @@ def save_model(engine: KerasEngine, trial: Trial, state: ModelState) -> SavedMod
             str(folder),
             signature=signature,
             input_example=np.array(images[:2]),
-            # Inferring them would take seconds and import everything.
+            # Given, because inferring them would take seconds and import everything.
             pip_requirements=[f"{name}=={version(name)}" for name in ("keras", backend, "numpy")],
         )
         paths = [path for path in folder.rglob("*") if path.is_file()]

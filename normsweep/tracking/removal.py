@@ -1,4 +1,7 @@
-"""What MLflow holds of a study, and its removal."""
+"""What is logged of a study in MLflow, and its deletion.
+
+Several storages may log to one MLflow; runs and registered models are tagged with the identity of theirs.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
+from mlflow.entities import Run, RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from normsweep.tracking.model_registry import ID, OWNER, registered_as_ours
+from normsweep.tracking.model_registry import ID, OWNER, STORAGE, registered_as_ours
+from normsweep.tracking.settings import mlflow_settings
 
 __all__ = ["Holdings", "all_holdings", "holdings", "registered_studies", "remove"]
 
@@ -24,26 +28,34 @@ STUDY = "normsweep.study"
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a store has of one study."""
+    """What a store has logged of one study."""
 
     study: str
     study_id: str
     experiments: tuple[str, ...] = ()
-    """Ids of the experiments that hold its runs."""
+    """Ids of the experiments with its runs."""
     whole: tuple[str, ...] = ()
-    """Those of them that hold nothing else."""
+    """Those of them without other runs."""
     runs: tuple[Run, ...] = ()
     models: tuple[Any, ...] = ()
     """MLflow's logged models."""
     registered: bool = False
-    """Whether the registered model of its name is its own."""
+    """Whether the registered model of its name belongs to it."""
+    storage_id: str = ""
+    """The identity of its storage; empty if the runs have no such tag."""
+
+    @property
+    def running(self) -> bool:
+        """Whether any of its runs is running."""
+        return any(run.info.status == RunStatus.to_string(RunStatus.RUNNING) for run in self.runs)
 
     def __bool__(self) -> bool:
         return bool(self.runs or self.models or self.registered or self.whole)
 
 
+@mlflow_settings()
 def holdings(client: MlflowClient, study: str, study_id: str) -> Holdings:
-    """What a store has of a study; runs of another one of the same name are not its."""
+    """What is logged of a study, without runs of another study of the same name."""
     found = client.get_experiment_by_name(study)
     registered = registered_as_ours(client, study, study_id) is True
     if found is None:
@@ -54,25 +66,35 @@ def holdings(client: MlflowClient, study: str, study_id: str) -> Holdings:
     return replace(held, registered=registered)
 
 
+@mlflow_settings()
 def all_holdings(client: MlflowClient) -> list[Holdings]:
-    """What a store has of each study that ever wrote to it, registered models left out."""
+    """What is logged of every study, without registered models."""
     ids = [e.experiment_id for e in _pages(client.search_experiments)]
     runs = list(_runs(client, ids)) if ids else []
     counts: dict[str, int] = {}
-    own: dict[tuple[str, str], list[Run]] = {}
+    own: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         counts[run.info.experiment_id] = counts.get(run.info.experiment_id, 0) + 1
-        if STUDY in run.data.tags and ID in run.data.tags:
-            own.setdefault((run.data.tags[STUDY], run.data.tags[ID]), []).append(run)
-    return [_held(client, study, key, each, counts) for (study, key), each in own.items()]
-
-
-def registered_studies(client: MlflowClient) -> list[tuple[str, str]]:
-    """Name and number of the studies that have a registered model; the number empty in older ones."""
-    found = _pages(client.search_registered_models)
+        tags = run.data.tags
+        if STUDY in tags and ID in tags:
+            own.setdefault((tags[STUDY], tags[ID], tags.get(STORAGE, "")), []).append(run)
     return [
-        (model.name, model.tags.get(ID, ""))
-        for model in found
+        replace(_held(client, study, key, each, counts), storage_id=storage)
+        for (study, key, storage), each in own.items()
+    ]
+
+
+@mlflow_settings()
+def registered_studies(client: MlflowClient) -> list[Holdings]:
+    """The studies with a registered model."""
+    return [
+        Holdings(
+            model.name,
+            model.tags.get(ID, ""),
+            registered=True,
+            storage_id=model.tags.get(STORAGE, ""),
+        )
+        for model in _pages(client.search_registered_models)
         if model.tags.get(OWNER) == model.name
     ]
 
@@ -90,12 +112,13 @@ def _held(
     )
 
 
+@mlflow_settings()
 def remove(client: MlflowClient, held: Holdings) -> bool:
-    """Remove all of it, artifacts too.
+    """Delete everything, including artifacts.
 
     Returns:
-        Whether it is gone for good. A server marks runs as deleted, under a name that is free
-        again; `mlflow gc` beside its database removes them.
+        Whether it is deleted permanently. A server marks runs as deleted, with the experiment
+        renamed; `mlflow gc` next to its database deletes them.
     """
     store: Any = client._tracking_client.store
     if held.registered:
@@ -112,7 +135,7 @@ def remove(client: MlflowClient, held: Holdings) -> bool:
     for experiment in held.whole:
         client.rename_experiment(experiment, f"{held.study} (deleted {time.time_ns()})")
         client.delete_experiment(experiment)
-    # As `mlflow gc` does it, which has no way to be told "these and no others" where there are none.
+    # As in `mlflow gc`, which cannot be limited to these ids if the list is empty.
     hard: list[tuple[str, Iterable[str]]] = [
         ("_hard_delete_logged_model", (m.model_id for m in held.models)),
         ("_hard_delete_run", (run.info.run_id for run in held.runs)),
@@ -127,7 +150,7 @@ def remove(client: MlflowClient, held: Holdings) -> bool:
 
 
 def _delete_artifacts(uri: str, client: MlflowClient) -> None:
-    """Delete the artifacts, and the folder above that was theirs alone; what is gone is no mistake."""
+    """Delete artifacts and, if empty, the folder above; missing ones are ignored."""
     with contextlib.suppress(MlflowException, OSError):
         get_artifact_repository(uri, tracking_uri=client.tracking_uri).delete_artifacts()
     if uri.startswith("file:"):
@@ -140,7 +163,7 @@ def _runs(client: MlflowClient, experiments: list[str]) -> Iterator[Run]:
 
 
 def _pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
-    """All that a search of MLflow's finds, page by page."""
+    """All results of a search in MLflow, page by page."""
     token = None
     while True:
         found = search(**asked, page_token=token)

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from normsweep.errors import TrackingFailed
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import Epoch
-from normsweep.tracking.tracker import Tracker
+from normsweep.tracking.tracker import TrackedStudy, Tracker
 from tests import forkserver
 from tests.runner.survival import Survivor
 
@@ -65,10 +65,10 @@ def test_a_server_that_is_away_for_a_while_is_given_everything_by_the_same_comma
     meanwhile = study.trials("COMPLETE") - before
     own_server.start()
     if process.wait(timeout=300):  # it was at its end before the server was there
-        assert "MLflow lacks trial" in study.output()
+        assert "not yet logged to MLflow: trial" in study.output()
         study.finish()
     record_property("trials_meanwhile", meanwhile)
-    assert "MLflow did not take trial" in study.output()
+    assert "could not be logged to MLflow" in study.output()
     study.assert_whole()
     study.assert_stopped()
 
@@ -85,13 +85,13 @@ def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
     finally:
         own_server.start()
     said = study.output().splitlines()
-    assert "MLflow lacks trial " in study.output()
+    assert "not yet logged to MLflow: trial " in study.output()
     command = f"normsweep sync --study-name survivor --storage {study.storage}"
     assert said[-1].strip() == f"{command} --tracking-uri {study.tracking}"
     lacking = sum(not record.run_id for record in study.records())
     assert lacking
-    assert f"delivered {lacking} of {lacking} trials" in sync(study)
-    assert "delivered 0 of 0 trials" in sync(study)
+    assert f"logged {lacking} of {lacking} trials" in sync(study)
+    assert "logged 0 of 0 trials" in sync(study)
     record_property("delivered_by_sync", lacking)
     study.assert_whole()
     study.assert_stopped()
@@ -132,7 +132,7 @@ def test_a_server_that_hangs_for_good_ends_the_study_with_a_word(
         record_property("seconds", round(time.monotonic() - began, 1))
     finally:
         own_server.go_on()
-    assert "MLflow lacks trial " in study.output()
+    assert "not yet logged to MLflow: trial " in study.output()
     longest = sorted(pauses(study))[-2]  # the one between the phases left out
     record_property("longest_pause", round(longest, 2))
     assert longest < float(QUICK["MLFLOW_HTTP_REQUEST_TIMEOUT"])
@@ -254,7 +254,7 @@ def test_a_database_server_that_is_restarted_loses_nothing(
 
 
 def test_a_connection_lost_within_a_write_is_a_failure_of_mlflow_alone(postgres, tmp_path, trial):
-    tracker = Tracker(postgres.url("mlflow"), "study", "abc", tmp_path, {})
+    tracker = Tracker(postgres.url("mlflow"), TrackedStudy("study", "abc"), tmp_path)
     run_id = tracker.start(trial(), DATA)
     dropped: list[int] = []
 
