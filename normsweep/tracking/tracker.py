@@ -147,7 +147,7 @@ class Tracker:
         if trial.arm in self._study.colours:
             tags["mlflow.runColor"] = self._study.colours[trial.arm]
         run = self._client.create_run(self.experiment_id, run_name=runs.run_name(trial), tags=tags)
-        run_id = run.info.run_id
+        run_id = _given(run.info.run_id)
         try:
             self._client.log_batch(run_id, params=runs.params(trial))
             self._client.log_inputs(run_id, [_dataset(data)])
@@ -193,7 +193,7 @@ class Tracker:
                 run.data.tags.get("normsweep.complete") and run.info.status == ENDS[result.status]
             )
             if whole or result.status is Status.INTERRUPTED:
-                return run.info.run_id
+                return _given(run.info.run_id)
         run_id = self.start(record.trial, data)
         self.epochs(run_id, result.curve)
         self.finish(run_id, record)
@@ -252,7 +252,7 @@ class Tracker:
             if found
             else client.create_run(self.experiment_id, run_name="report", tags=tags)
         )
-        run_id = run.info.run_id
+        run_id = _given(run.info.run_id)
         values = runs.metrics(dict(metrics), 0)
         try:
             client.log_batch(run_id, metrics=values)
@@ -292,7 +292,7 @@ class Tracker:
         )
         client.log_outputs(record.run_id, [output])
         client.set_tag(record.run_id, "normsweep.best_of_arm", "true")
-        return model.model_id
+        return _given(model.model_id)
 
     @property
     def page(self) -> str:
@@ -331,3 +331,10 @@ class Tracker:
         own = f"tags.`normsweep.study_id` = '{self._study.id}'"
         query = f"{own} and tags.`normsweep.trial` = '{trial}'"
         return self._client.search_runs([self.experiment_id], query)
+
+
+def _given(key: str) -> str:
+    """The id that MLflow gave to what it made: an answer without one is read as an empty text."""
+    if not key:
+        raise ValueError("it answered without an id")
+    return key
