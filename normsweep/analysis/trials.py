@@ -124,7 +124,7 @@ def best_of_arms(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
 def settled(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """The trials that count: the last at each place of the plan, interrupted and running ones not."""
     ended = [r for r in records if r.result and r.result.status is not Status.INTERRUPTED]
-    return list({record.place: record for record in ended}.values())
+    return list({record.planned: record for record in ended}.values())
 
 
 def arm_summaries(records: Sequence[TrialRecord], arms: Sequence[str]) -> tuple[ArmSummary, ...]:

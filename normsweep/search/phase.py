@@ -87,6 +87,6 @@ class Phase(Archive, ABC):
     def _again(self, ended: TrialRecord) -> bool:
         """Whether a trial that ended is to be run again; counts the failures of its place."""
         status = ended.result.status if ended.result else Status.INTERRUPTED
-        self._failures[ended.place] += status.failed
-        retry = status.failed and self._failures[ended.place] <= self._retries
+        self._failures[ended.planned] += status.failed
+        retry = status.failed and self._failures[ended.planned] <= self._retries
         return retry or status is Status.INTERRUPTED

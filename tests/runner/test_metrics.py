@@ -119,7 +119,7 @@ def test_mlflow_has_the_metric_beside_the_accuracy_and_the_loss(ran):
 
 
 def test_a_study_keeps_its_metric(ran):
-    with pytest.raises(SweepError, match='metric: was "log_loss", is "accuracy"'):
+    with pytest.raises(SweepError, match='metric: "log_loss" -> "accuracy"'):
         place(ran.folder, "metric=accuracy", name="other.toml")
 
 
