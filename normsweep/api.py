@@ -305,14 +305,14 @@ def _lent(data: Any, model: Build | None) -> Iterator[None]:
     with ExitStack() as stack:
         if data is not None:
             found = Dataset.of(data, models.OWN, "data in memory")
-            stack.enter_context(datasets.registry.lent(models.OWN, lambda data_dir: found))
+            stack.enter_context(datasets.registry.temporarily(models.OWN, lambda data_dir: found))
         if model is not None:
             if not callable(model):
                 raise SweepError(
                     f"model: received {type(model).__name__}; legal: a function build(input_shape, "
                     "classes) that returns a keras.Model, which is built anew for every trial"
                 )
-            stack.enter_context(models.registry.lent(models.OWN, model))
+            stack.enter_context(models.registry.temporarily(models.OWN, model))
         yield
 
 

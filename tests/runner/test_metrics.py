@@ -157,7 +157,7 @@ def test_a_test_set_that_lacks_a_class_is_refused_where_the_metric_needs_it(tmp_
 
 
 def test_an_unknown_metric_is_told_with_the_nearest(tmp_path):
-    with pytest.raises(SweepError, match='received "logloss"; .* mean "log_loss"'):
+    with pytest.raises(SweepError, match='unknown metric "logloss" .*mean "log_loss"'):
         place(tmp_path, "metric=logloss")
 
 
