@@ -1,10 +1,10 @@
-"""Choosing an arm's next parameters from that arm's trials alone.
+"""Samplers: choose the next parameters of an arm from the trials of that arm only.
 
-A sampler that saw all arms' trials would rank them together and leave the weakest arm untuned.
-Each arm therefore has an Optuna study of its own, in memory, that is filled from the record;
-the sampler is seeded anew for each trial, so that a study that was interrupted and resumed
-asks for what it would have asked for in one go. Of an arm with very many trials it is filled with
-the best and the latest, so that a trial costs no more than the thousandth.
+A sampler that sees the trials of all arms would rank them together and leave the weakest arm
+untuned. Each arm therefore has an in-memory Optuna study, which is filled with its stored trials.
+The sampler is seeded for each trial, so that a resumed study asks for the same parameters as an
+uninterrupted one. For an arm with very many trials, only the best and the latest are used, so that
+the time per trial does not grow after the thousandth.
 """
 
 from __future__ import annotations
@@ -34,40 +34,40 @@ Params = dict[str, Scalar]
 
 
 LATEST, STEP, BEST = 1000, 100, 100
-"""An arm's sampler and pruner look at its latest trials, from 1000 on so many at a time fewer, and at
-the best of those before."""
+"""Sampler and pruner of an arm use its latest trials (at most 1000; older ones are dropped 100 at a
+time) and the best 100 of the dropped ones."""
 
 
 class Advisor(Protocol):
-    """Chooses parameters for the trials of one arm, and says which may stop early."""
+    """Chooses the parameters of the trials of one arm, and decides which to prune."""
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
-        """What was tried at which slot; before all else."""
+        """Set the parameters of slots that were tried before; called first."""
         ...
 
     def planned(self, slot: int) -> Params | None:
-        """The parameters of the arm's `slot`-th trial, where they are fixed from the start."""
+        """The parameters of a slot if they are fixed in advance; None otherwise."""
         ...
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
-        """Parameters of the arm's `slot`-th trial; `fixed` ones are taken as given."""
+        """Choose the parameters of a slot, with the `fixed` ones as given."""
         ...
 
     def report(self, slot: int, epoch: int, value: float) -> bool:
-        """Whether the trial goes on after this value."""
+        """Report a value; return whether the trial continues."""
         ...
 
     def tell(self, slot: int, value: float | None, state: TrialState) -> None:
-        """How a trial that was chosen here ended."""
+        """Record the end of a trial whose parameters were chosen here."""
         ...
 
     def learn(self, trial: Trial, result: Result) -> None:
-        """A trial that ended before this process began."""
+        """Add a trial that ended before this process started."""
         ...
 
 
 def make_advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
-    """The advisor of an arm that has `trials` trials in all."""
+    """The advisor of an arm with `trials` trials in total."""
     space, compare = sweep.search.space, sweep.compare
     if sweep.search.sampler == "grid":
         return _Planned(_grid(space, compare, arm, sweep.seed), sweep, arm)
@@ -77,26 +77,26 @@ def make_advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
 
 
 class _Adaptive:
-    """An in-memory study with the sampler and the pruner of the sweep."""
+    """An in-memory Optuna study with the sampler and the pruner of the sweep."""
 
     def __init__(self, sweep: Sweep, arm: Scalar, trials: int) -> None:
         self._sweep, self._arm, self._metric = sweep, arm, metric(sweep.metric)
-        # TPE's usual 10 random trials would leave an arm of 10 untuned.
+        # With TPE's default of 10 random trials, an arm of 10 trials would not be tuned.
         self._startup = max(4, min(trials, LATEST) // 4)
         self._past: list[FrozenTrial] = []
         self._study: optuna.Study | None = None
-        self._left_out = 0
+        self._dropped = 0
         self._asked: dict[int, optuna.Trial] = {}
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
-        """It is learned from its trials."""
+        """Do nothing: the trials are added by `learn`."""
 
     def planned(self, slot: int) -> Params | None:
-        """They depend on what is known when it is asked."""
+        """None: they depend on the trials known at that time."""
         return None
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
-        """Ask the arm's study."""
+        """Ask the Optuna study of the arm."""
         study = self._filled()
         study.sampler = self._sampler(slot)
         if fixed:
@@ -109,24 +109,24 @@ class _Adaptive:
         return chosen
 
     def report(self, slot: int, epoch: int, value: float) -> bool:
-        """Compare with the arm's other trials."""
+        """Compare with the other trials of the arm."""
         trial = self._asked[slot]
         trial.report(value, epoch)
         return not trial.should_prune()
 
     def tell(self, slot: int, value: float | None, state: TrialState) -> None:
-        """Tell the arm's study."""
+        """Tell the Optuna study of the arm."""
         trial = self._asked.pop(slot)
         values = value if state == TrialState.COMPLETE else None
-        told = trial.study.tell(trial, values, state=state)
-        self._past.append(told)
+        frozen = trial.study.tell(trial, values, state=state)
+        self._past.append(frozen)
         if self._study is not None and trial.study is not self._study:
-            self._study.add_trial(told)
+            self._study.add_trial(frozen)
 
     def learn(self, trial: Trial, result: Result) -> None:
-        """Take the trial up, without the parameter that makes it the arm's.
+        """Add the trial without the compared parameter.
 
-        Its distributions are today's: the limit of epochs may have been raised since.
+        Its distributions are those of the current space, whose limit of epochs may be higher.
         """
         value, state = outcome(result, self._metric)
         params = {k: v for k, v in trial.params.items() if k != self._sweep.compare}
@@ -144,11 +144,11 @@ class _Adaptive:
         )
 
     def _filled(self) -> optuna.Study:
-        """The arm's study with its past; another one where more trials are to be left out."""
-        left_out = _left_out(len(self._past))
-        if self._study is None or left_out != self._left_out:
-            self._study, self._left_out = _memory_study(self._sweep), left_out
-            self._study.add_trials(_remembered(self._past, left_out, self._metric))
+        """The Optuna study with the past trials; rebuilt when more trials are dropped."""
+        dropped = _dropped(len(self._past))
+        if self._study is None or dropped != self._dropped:
+            self._study, self._dropped = _memory_study(self._sweep), dropped
+            self._study.add_trials(_remembered(self._past, dropped, self._metric))
         return self._study
 
     def _sampler(self, slot: int) -> optuna.samplers.BaseSampler:
@@ -164,16 +164,16 @@ class _Adaptive:
         )
 
 
-def _left_out(past: int) -> int:
-    """How many of the earliest trials are left out: it depends on their number alone."""
+def _dropped(past: int) -> int:
+    """Number of earliest trials to drop, which depends on the number of trials only."""
     return max(0, math.ceil((past - LATEST) / STEP) * STEP)
 
 
-def _remembered(past: Sequence[FrozenTrial], left_out: int, by: Metric) -> list[FrozenTrial]:
-    """The best of those left out, and the others."""
-    complete = [t for t in past[:left_out] if t.state == TrialState.COMPLETE]
+def _remembered(past: Sequence[FrozenTrial], dropped: int, by: Metric) -> list[FrozenTrial]:
+    """The best of the dropped trials, and all others."""
+    complete = [t for t in past[:dropped] if t.state == TrialState.COMPLETE]
     best = sorted(complete, key=lambda trial: by.sign * (trial.value or 0.0), reverse=True)[:BEST]
-    return [*best, *past[left_out:]]
+    return [*best, *past[dropped:]]
 
 
 class _Points(Protocol):
@@ -181,14 +181,14 @@ class _Points(Protocol):
 
 
 class _Planned:
-    """Points that are fixed from the start; only the pruner looks at other trials."""
+    """Points that are fixed in advance; only the pruner uses other trials."""
 
     def __init__(self, points: _Points, sweep: Sweep, arm: Scalar) -> None:
         self._points, self._compare = points, sweep.compare
         self._pruner = _Adaptive(sweep, arm, 1)
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
-        """A grid that has grown gives what is new to the slots that are free."""
+        """Assign the new points of a grid that has grown to the free slots."""
         if isinstance(self._points, list):
             old = {frozenset(params.items()) for params in taken.values()}
             new = iter([point for point in self._points if frozenset(point.items()) not in old])
@@ -196,33 +196,33 @@ class _Planned:
             self._points = [dict(taken[slot]) if slot in taken else next(new) for slot in slots]
 
     def planned(self, slot: int) -> Params | None:
-        """The slot's point."""
+        """The point of the slot."""
         return self._points[slot]
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
-        """The slot's point."""
+        """The point of the slot."""
         chosen = {**self._points[slot], **fixed}
         own = {k: v for k, v in chosen.items() if k != self._compare}
         self._pruner.choose(slot, own)
         return chosen
 
     def report(self, slot: int, epoch: int, value: float) -> bool:
-        """Compare with the arm's other trials."""
+        """Compare with the other trials of the arm."""
         return self._pruner.report(slot, epoch, value)
 
     def tell(self, slot: int, value: float | None, state: TrialState) -> None:
-        """Let the pruner know."""
+        """Pass the trial to the pruner."""
         self._pruner.tell(slot, value, state)
 
     def learn(self, trial: Trial, result: Result) -> None:
-        """Let the pruner know."""
+        """Pass the trial to the pruner."""
         self._pruner.learn(trial, result)
 
 
 def _grid(space: Space, compare: str, arm: Scalar, seed: int) -> list[Params]:
-    """All points of an arm in an order drawn with the seed, so that a part of them is spread.
+    """All points of an arm in a random order by the seed, so that a part of them covers the grid.
 
-    Of points that differ in their epochs alone the longest comes first: it holds the others.
+    Of points that differ in their epochs only, the longest comes first: its curve contains the others.
     """
     points = space.points({compare: arm})
     order = np.random.default_rng(_seed(seed, 0)).permutation(len(points))
@@ -267,12 +267,12 @@ def _memory_study(sweep: Sweep) -> optuna.Study:
 
 
 def _seed(seed: int, slot: int) -> int:
-    # The same for all arms, which are thereby tried at the same points until they adapt.
+    # The same for all arms, so that they start with the same points.
     return int(np.random.SeedSequence([seed, slot]).generate_state(1)[0])
 
 
 def suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:
-    """Let a trial of Optuna's draw (or take up) the value of a parameter."""
+    """Suggest the value of a parameter, or use the enqueued one."""
     match distribution(dimension):
         case CategoricalDistribution(choices=choices):
             return trial.suggest_categorical(dimension.name, choices)  # type: ignore[return-value]

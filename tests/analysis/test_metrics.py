@@ -65,7 +65,7 @@ def test_a_lower_loss_is_the_better_one(level, word):
 def test_a_loss_near_that_of_a_guess_gives_no_verdict():
     guessing = judged(2.25, 2.28)
     assert guessing.word is Word.NOT_ENOUGH
-    assert "not clearly better than guessing (log loss 2." in guessing.reason
+    assert "not clearly better than chance (log loss 2." in guessing.reason
     assert "guessing 2.3026" in guessing.reason
 
 
@@ -140,8 +140,8 @@ def test_without_influences_the_interval_is_that_of_the_seeds_and_says_so(plante
     found = evidence(recorded(made, records, [look]))
     first = found.verdicts[0]
     assert first.gap == first.on_these_images
-    assert first.method.startswith("Student's t over seeds alone")
-    assert "exactly these test images" in found.warnings[0]
+    assert first.method.startswith("Student's t over seeds only")
+    assert "on the same test images" in found.warnings[0]
 
 
 def test_few_test_images_of_a_class_are_said_where_every_class_counts_alike(
@@ -151,7 +151,7 @@ def test_few_test_images_of_a_class_are_said_where_every_class_counts_alike(
     made = sweep('metric="balanced_accuracy"')
     counts = [500, 495, 5]
     found = evidence(recorded(made, records, [look], 3, counts))
-    assert found.warnings[0].startswith("few test images (5 of class 2): balanced accuracy weighs")
+    assert found.warnings[0].startswith("few test images (5 of class 2): balanced accuracy weights")
     usual = evidence(recorded(sweep(), classes=3, test_counts=counts))
     assert not usual.warnings
 

@@ -135,7 +135,7 @@ def test_a_stricter_level_can_undo_a_verdict():
 
 @pytest.mark.parametrize("rules", [{"look": 0}, {"arms": 0}])
 def test_looks_and_arms_count_from_one(rules):
-    with pytest.raises(ValueError, match="count from 1"):
+    with pytest.raises(ValueError, match="look, arms: must be at least 1"):
         replace(RULES, **rules)
 
 
@@ -208,16 +208,16 @@ def test_under_five_seeds_there_is_no_verdict_however_clear(seeds):
 
 def test_where_seeds_are_lacking_the_diverged_are_named():
     verdict = judged([0.9] * 3, seeds=3, diverged=(6, 1))
-    assert verdict.reason.endswith("3 can be compared (seeds that diverged: none 6, unit 1)")
+    assert verdict.reason.endswith("3 can be compared (diverged seeds: none 6, unit 1)")
 
 
 def test_a_reference_near_chance_gives_no_verdict():
     verdict = judged([0.1] * 3, reference=0.12)
     assert verdict.word is Word.NOT_ENOUGH
     assert verdict.missing is Missing.REFERENCE_AT_CHANCE
-    assert verdict.reason.startswith("unit, which it is held against, is not clearly better than")
+    assert verdict.reason.startswith("the reference unit is not clearly better than chance")
     assert verdict.epoch is None
-    assert "guessing 0.1000" in verdict.text
+    assert "chance 0.1000" in verdict.text
     clear = judged([0.2] * 3, reference=0.2)
     assert clear.word is Word.CATCHES_UP
 
@@ -249,8 +249,8 @@ def test_a_single_epoch_reads_as_one():
 def test_an_epoch_that_is_not_there_is_refused():
     short = bits([0.9] * 3)
     for comparison, name in [
-        (Comparison("q", "none", "unit", 4), "none: epoch 4 is not among its 3 epochs"),
-        (Comparison("q", "none", "unit", 0), "none: epoch 0"),
+        (Comparison("q", "none", "unit", 4), "none: expected an epoch from 1 to 3, got 4"),
+        (Comparison("q", "none", "unit", 0), "none: expected an epoch from 1 to 3, got 0"),
         (Comparison("q", "none", "unit", 3, fixed_at=4), "unit: epoch 4"),
     ]:
         with pytest.raises(ValueError, match=name):
