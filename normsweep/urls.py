@@ -1,28 +1,24 @@
-"""Addresses of stores: the options and variables that name them, what is legal, where SQLite files are."""
+"""Addresses of stores: their options and variables, checks, and the paths of SQLite files."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from typing import TYPE_CHECKING
 
 from normsweep.errors import StoreError
 from normsweep.text import masked
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
 __all__ = [
     "STORAGE",
     "TRACKING",
-    "alone",
+    "absolute_url",
     "check_address",
     "parsed_url",
-    "placed",
     "sqlite_file",
     "storage_option",
     "tracking_address",
@@ -30,15 +26,14 @@ __all__ = [
 ]
 
 STORAGE = "sqlite:///mlruns/optuna.db"
-"""Optuna's database: the record."""
+"""Default address of Optuna's storage."""
 
 
 TRACKING = "sqlite:///mlruns/mlflow.db"
-"""MLflow's tracking store: its projection."""
+"""Default address of MLflow's tracking store."""
 
 
-# As SQLAlchemy reads an address, the first @ after the password ends it; as browsers do, the first
-# of / ? # ends the host.
+# In SQLAlchemy, the first @ ends the password; in HTTP URLs, the first of / ? # ends the host.
 BAD_DATABASE = re.compile(r"[\w+]+://[^:/]*:[^@]*@[^/?]*@")
 
 
@@ -48,60 +43,52 @@ NO_SCHEME = re.compile(r"(?!.*://)[^/]*:.*@", re.DOTALL)
 BAD_HTTP = re.compile(r"\w+://[^/?#]*[/?#].*@", re.DOTALL)
 
 
-KEY = 0x6E6F726D
-"""The advisory lock under which a server's tables are made."""
-
-
 def storage_option(url: str) -> str:
-    """What a printed command needs to find a study, its blank before it; empty for the default."""
+    """The --storage option of a printed command, with a leading space; empty for the default."""
     return "" if url == STORAGE else f" --storage {_quoted(url, 'OPTUNA_STORAGE')}"
 
 
 def tracking_option(uri: str) -> str:
-    """The same for MLflow's tracking store."""
+    """The --tracking-uri option of a printed command, with a leading space; empty for the default."""
     return "" if uri == TRACKING else f" --tracking-uri {tracking_address(uri)}"
 
 
 def tracking_address(uri: str) -> str:
-    """MLflow's tracking URI as a printed command has it."""
+    """MLflow's tracking URI, quoted for a printed command."""
     return _quoted(uri, "MLFLOW_TRACKING_URI")
 
 
 def check_address(option: str, url: str) -> None:
-    """Refuse an address of which a part of the password would be taken for the host.
+    """Refuse an address in which a part of the password would be read as the host.
 
-    That part would be looked up in the network, and be in every message about it.
+    That part would be sent to a name server, and would be in every message about the address.
 
     Raises:
-        StoreError: an @ stands where it cannot, or there is no scheme before a password.
+        StoreError: there is an unescaped @, or no scheme before a password.
     """
     if NO_SCHEME.match(url):
         raise StoreError(
-            f"{option}: received ***@{url.rpartition('@')[2]}, without a scheme; legal: an address that "
-            "begins as postgresql+psycopg:// or http://"
+            f"{option}: expected an address that begins with a scheme such as postgresql+psycopg:// or "
+            f"http://, got ***@{url.rpartition('@')[2]}"
         )
     pattern = BAD_HTTP if url.lower().startswith(("http://", "https://")) else BAD_DATABASE
     if pattern.match(url):
         raise StoreError(
-            f"{option}: received {masked(url)}, where a part of the password would be taken for "
-            "the host; legal: %40 for an @ in it, %2F for /, %3F for ?, %23 for #, or a password from "
-            "the environment (docs/security.md)"
+            f"{option}: must escape special characters of the password (%40 for @, %2F for /, %3F for "
+            f"?, %23 for #) or take it from the environment (docs/security.md), got {masked(url)}"
         )
 
 
 def _quoted(url: str, variable: str) -> str:
-    """The address as a shell takes it; one with a password by the variable that may hold it."""
+    """The address quoted for a shell; if it has a password, the environment variable instead."""
     return shlex.quote(url) if masked(url) == url else f'"${variable}"'
 
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-
 def parsed_url(url: str) -> URL | None:
-    """None for what is no URL: that is told where the database is opened."""
+    """The parsed URL; None if it is invalid, which is reported when the database is opened."""
+    from sqlalchemy.engine import make_url  # every command imports this module
+    from sqlalchemy.exc import ArgumentError
+
     try:
         return make_url(url)
     except (ArgumentError, ValueError):
@@ -109,74 +96,19 @@ def parsed_url(url: str) -> URL | None:
 
 
 def sqlite_file(url: URL | None) -> Path | None:
-    """The file of a database; None where it has none."""
+    """The file of an SQLite database; None for other databases."""
     if url is None or url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
     return Path(str(url.database))
 
 
-def placed(url: str) -> str:
-    """The address with its SQLite file named from the root, whatever the current folder will be.
+def absolute_url(url: str) -> str:
+    """The address with the absolute path of its SQLite file, so that it survives a change of folder.
 
-    MLflow takes the same relative address for the same database, however often the folder changes.
+    MLflow treats equal relative addresses as the same database, even if the folder has changed.
     """
     parsed = parsed_url(url)
     file = sqlite_file(parsed)
     if parsed is None or file is None or file.is_absolute() or "file:" in str(file):
         return url
     return parsed.set(database=str(file.absolute())).render_as_string(hide_password=False)
-
-
-@contextmanager
-def alone(url: str, making: bool = True) -> Iterator[None]:
-    """One process at a time in here, for a database: two that make its tables at once crash.
-
-    Without `making`, a file beside which nobody has made any is entered with nothing written.
-    Ends with the process, however that ends. What keeps it from being taken is no error here: it
-    is told where the database is opened.
-    """
-    parsed = parsed_url(url)
-    file = sqlite_file(parsed)
-    if file is not None and (making or _lock_of(file).exists()):
-        with _file_alone(file):
-            yield
-    elif parsed is not None and parsed.get_backend_name() == "postgresql":
-        with _server_alone(parsed):
-            yield
-    else:
-        yield
-
-
-def _lock_of(file: Path) -> Path:
-    return Path(f"{file}.setup.lock")
-
-
-@contextmanager
-def _file_alone(file: Path) -> Iterator[None]:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock_of(file).open("a")
-    except OSError:
-        yield
-        return
-    with lock:
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _server_alone(url: URL) -> Iterator[None]:
-    try:
-        connection = create_engine(url, poolclass=NullPool).connect()
-    except (SQLAlchemyError, ImportError, TypeError):
-        yield
-        return
-    try:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": KEY})
-        connection.commit()
-        yield
-    finally:
-        with suppress(SQLAlchemyError):  # it may have gone meanwhile, and the lock with it
-            connection.close()

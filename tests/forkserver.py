@@ -12,9 +12,9 @@ The server imports no backend: threads of TensorFlow would not survive the fork.
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import pickle
+import pkgutil
 import random
 import runpy
 import selectors
@@ -23,18 +23,19 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 IMPORTED = (
-    "numpy", "pandas", "optuna", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "sklearn.datasets",
-    "normsweep.console.live_display", "normsweep.console.screen", "normsweep.reporting.study_report",
-    "normsweep.reporting.page", "normsweep.reporting.pictures", "normsweep.runner.phases",
-    "normsweep.runner.publishing", "normsweep.runner.session", "normsweep.shell", "sqlalchemy.dialects.sqlite",
-)  # fmt: skip
-"""What commands import; no module that is a command itself, which has to be run afresh."""
+    "mlflow.store.tracking.sqlalchemy_store",
+    "sklearn.datasets",
+    "sqlalchemy.dialects.sqlite",
+)
+"""What commands import on their way, beside the modules of normsweep and what those import."""
 HERE = Path(__file__)
 STARTING = 120.0
 
@@ -146,13 +147,22 @@ def run(command: Sequence[Any], **options: Any) -> subprocess.CompletedProcess[A
     return done
 
 
+def modules() -> Iterator[str]:
+    """All of normsweep's but those that are commands, which are run afresh."""
+    for found in pkgutil.walk_packages(import_module("normsweep").__path__, "normsweep."):
+        file = find_spec(found.name).origin  # type: ignore[union-attr]
+        if "__main__" not in Path(str(file)).read_text():
+            yield found.name
+
+
 class Server:
     """Listens, forks, and tells each client how its process ended; ends with its last client."""
 
     def __init__(self, address: str) -> None:
         before = set(os.environ)
-        for name in IMPORTED:
-            importlib.import_module(name)
+        for name in (*IMPORTED, *modules()):
+            import_module(name)
+        assert not {"tensorflow", "jax", "ray"} & set(sys.modules)
         self._set = {name: value for name, value in os.environ.items() if name not in before}
         gc.collect()
         gc.freeze()  # a collection would copy what is shared
@@ -240,6 +250,7 @@ def as_given(job: Job) -> dict[str, Any]:
     what, *rest = job.command
     if what == "-m":
         sys.argv, sys.path[0] = rest, job.folder
+        sys.modules.pop(rest[0], None)
         return runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     if what == "-c":
         sys.argv, sys.path[0] = ["-c", *rest[1:]], ""

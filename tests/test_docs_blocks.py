@@ -43,7 +43,7 @@ ELSEWHERE = {
     "docker": "needs a container engine; tests/compose runs each service's own command",
     "ray": "needs a cluster; tests/executors starts one",
     "mlflow": "serves until it is stopped; tests/conftest.py starts one",
-    "optuna": "needs PostgreSQL; tests/search/test_storage.py has one",
+    "optuna": "needs PostgreSQL; tests/store/test_storage.py has one",
     "optuna-dashboard": "serves until it is stopped; tests/test_pages.py looks at it",
     "createdb": "needs a server of one's own",
     ".": "enters the environment that pip installs into",

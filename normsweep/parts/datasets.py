@@ -162,7 +162,7 @@ def read_npz(path: Path) -> Arrays:
             raise DataError(
                 f"data {path}: expected arrays of numbers; pickled objects are never loaded"
             ) from None
-        why = " ".join(f"{type(error).__name__}: {error}".split())
+        why = reason(error, kind=True)
         raise DataError(f"data {path}: {needed}; this one is damaged: {why}") from None
 
 

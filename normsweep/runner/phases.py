@@ -24,7 +24,7 @@ from normsweep.executors.protocol import Executor
 from normsweep.parts.catalog import is_trained
 from normsweep.reporting.commands import Commands
 from normsweep.runner.checkpoints import Checkpoints, states_of
-from normsweep.runner.delivery import Delivery
+from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import run_phase
 from normsweep.runner.publishing import (
@@ -37,9 +37,7 @@ from normsweep.search.confirm_phase import Confirmation, planned
 from normsweep.search.phase import Phase
 from normsweep.search.search_phase import Search
 from normsweep.search.selection import chosen_configurations
-from normsweep.store.locks import Hold
-from normsweep.store.optuna_tables import Study
-from normsweep.store.study_store import Archive, set_diagnosis
+from normsweep.store.locks import StudyLock
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import BASELINE, DataFacts, StudyRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, PhaseName, Result, Trial
@@ -53,7 +51,6 @@ __all__ = ["Running", "diagnose_arms", "open_confirmation"]
 class Running:
     """What the phases of a study share."""
 
-    study: Study
     search: Search
     data: DataKey
     about: DataFacts
@@ -66,7 +63,7 @@ class Running:
     root: Path
     storage: str
     """Address of Optuna's database."""
-    hold: Hold
+    lock: StudyLock
     signals: Signals
     console: Console
 
@@ -77,7 +74,7 @@ class Running:
             Whether MLflow has all of it, and the search brought a score.
         """
         lacking = self._phases(wanted)
-        record = self.search.record()
+        record = self.search.store.record()
         print_tables(record)
         print_reuse(record)
         lacking += self._publish(record, reachable=not lacking)
@@ -127,7 +124,7 @@ class Running:
             if not reachable:
                 return ["the report"]
             try:
-                self.background.call(lambda: deliver_report(found, page, self.search, self.tracker))
+                self.background.call(deliver_report(found, page, self.search, self.tracker))
             except TrackingFailed as error:
                 return [f"the report ({error})"]
         return []
@@ -142,27 +139,29 @@ class Running:
         return self._phase(self.search, sweep.search.timeout)
 
     def _confirm(self) -> list[str]:
-        confirmation = open_confirmation(self.study, self.search, self.data)
+        confirmation = open_confirmation(self.search, self.data)
         confirmation.note_plan()
         lacking = self._phase(confirmation, None)
         if not confirmation.left:
-            confirmation.look()
+            confirmation.store.note_analysis(confirmation.analysis())
         return lacking
 
     def _make_up(self) -> list[str]:
-        """Deliver what MLflow lacks of all phases; what it still lacks."""
-        archive = Archive(self.study)
-        with make_display(self.console) as display, self._delivery(archive, display) as delivery:
+        """Log what is not yet logged of all phases; what still is not."""
+        with make_display(self.console) as display, self._delivery(display) as delivery:
             return self._deliver(delivery, display, self.search)
 
     def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
-        """Run a phase; what MLflow lacks of it in the end."""
+        """Run a phase; what of it is not yet logged in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
-        with make_display(self.console) as display, self._delivery(phase, display) as delivery:
-            delivery.make_up()
+        with (
+            make_display(self.console) as display,
+            self._delivery(display, phase.phase) as delivery,
+        ):
+            delivery.log_earlier()
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):
-                diagnose_arms(self.study, phase, self.data, self.executor, display, self.signals)
+                diagnose_arms(phase, self.data, self.executor, display, self.signals)
             run_phase(
                 phase,
                 self.executor,
@@ -170,24 +169,25 @@ class Running:
                 self._checkpoints(phase),
                 display,
                 self.signals,
-                self.hold,
+                self.lock,
                 self.where,
                 timeout,
             )
             return self._deliver(delivery, display, phase)
 
     def _checkpoints(self, phase: Phase) -> Checkpoints:
-        head = self.search.head
+        head = self.search.store.record(trials=False)
         folder = states_of(self.root, head.name, head.id) / phase.phase
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 
-    def _delivery(self, archive: Archive, display: Display) -> Delivery:
-        return Delivery(archive, self.tracker, self.about, display.note, self.background)
+    def _delivery(self, display: Display, phase: str | None = None) -> TrialLogger:
+        store = self.search.store
+        return TrialLogger(store, self.tracker, self.about, display.note, self.background, phase)
 
-    def _deliver(self, delivery: Delivery, display: Display, phase: Phase) -> list[str]:
-        """Deliver trials, and a search's models; what MLflow lacks of them."""
-        lacking = [f"trial {number}" for number in delivery.deliver(self.signals)]
+    def _deliver(self, delivery: TrialLogger, display: Display, phase: Phase) -> list[str]:
+        """Log trials, and a search's models; what of them is not yet logged."""
+        lacking = [f"trial {number}" for number in delivery.log_rest(self.signals)]
         if isinstance(phase, Search):
             best = BestModels(
                 phase,
@@ -203,14 +203,13 @@ class Running:
         return lacking
 
 
-def open_confirmation(study: Study, search: Search, data: DataKey) -> Confirmation:
+def open_confirmation(search: Search, data: DataKey) -> Confirmation:
     """The confirmation that follows from a search as far as it went."""
     sweep = search.sweep
-    return Confirmation(study, sweep, data, chosen_configurations(sweep, search.records()))
+    return Confirmation(search.store, sweep, data, chosen_configurations(sweep, search.records()))
 
 
 def diagnose_arms(
-    study: Study,
     confirmation: Confirmation,
     data: DataKey,
     executor: Executor,
@@ -220,7 +219,7 @@ def diagnose_arms(
     """Look into every arm's network at the baseline, once a study; a failure is told, and no more."""
     if not is_trained(confirmation.sweep.model.name):
         return
-    known = confirmation.head.diagnoses
+    known = confirmation.store.record(trials=False).diagnoses
     for trial in _baselines(confirmation.sweep, confirmation, data):
         if trial.arm in known:
             continue
@@ -230,7 +229,7 @@ def diagnose_arms(
         except NormsweepError as error:
             display.note(f"{trial.arm}: could not be looked into: {str(error).strip()[-300:]}")
             continue
-        set_diagnosis(study, trial.arm, found)
+        confirmation.store.note_diagnosis(trial.arm, found)
 
 
 def _baselines(sweep: Sweep, confirmation: Confirmation, data: DataKey) -> list[Trial]:

@@ -1,4 +1,4 @@
-"""`Confirmation`: every arm's configurations on the same fresh seeds, and the looks at the result."""
+"""`Confirmation`: every arm's configurations on the same fresh seeds, and the analysis of the result."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import replace
 
 from normsweep.parts.catalog import resolve_trial
 from normsweep.search.phase import Phase
-from normsweep.store import encoding, study_store
-from normsweep.store.optuna_tables import Study
-from normsweep.store.study_store import on_record, repair
+from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import Analysis, Configuration, TrialRecord
 from normsweep.sweep.trial import CONFIRM, DataKey, Trial
@@ -29,16 +27,16 @@ class Confirmation(Phase):
 
     def __init__(
         self,
-        study: Study,
+        store: StudyStore,
         sweep: Sweep,
         data: DataKey,
         configurations: Sequence[Configuration],
     ) -> None:
         """`sweep` has the arms that are to run, `configurations` what each is trained with."""
-        super().__init__(study, sweep.execution.retries)
+        super().__init__(store, sweep.execution.retries)
         self.sweep, self._data = sweep, data
         self.configurations = tuple(configurations)
-        repair(study)
+        store.repair()
         plan = planned(sweep, data, configurations)
         done = {r.trial.fingerprint for r in self.records() if ended(r)}
         self.total = len(plan)
@@ -49,21 +47,13 @@ class Confirmation(Phase):
         """Trials that are not recorded yet and do not run."""
         return len(self._open)
 
-    @on_record
     def ask(self, held: Container[str] = ()) -> Trial | None:
         """The next trial, recorded as running; None where the plan has none."""
         planned = next((trial for trial in self._open if trial.lineage not in held), None)
         if planned is None:
             return None
         self._open.remove(planned)
-        shown = planned
-
-        def attrs(number: int) -> dict[str, str]:
-            return {encoding.TRIAL: replace(shown, number=number).to_json()}
-
-        trial = replace(planned, number=self._study.begin({}, {}, attrs))
-        self._running[trial.number] = trial
-        return trial
+        return self._begin(planned)
 
     def budgets(self, trial: Trial) -> frozenset[int]:
         """None: all are trained for the same number of epochs."""
@@ -72,16 +62,9 @@ class Confirmation(Phase):
     def _reopen(self, trial: Trial) -> None:
         self._open.insert(0, trial)
 
-    @on_record
-    def look(self) -> list[Analysis]:
-        """All looks at the result, with this one, which counts where there is anything new in it."""
-        looks = list(self.head.analyses)
-        new = Analysis(self.sweep.confirm.seeds, self._with_runs())
-        fewer = bool(looks) and new.seeds < looks[-1].seeds
-        if not looks or (new.seen != looks[-1].seen and not fewer):
-            looks.append(new)
-            study_store.set_analyses(self._study, looks)
-        return looks
+    def analysis(self) -> Analysis:
+        """What an analysis of the confirmation is made of now."""
+        return Analysis(self.sweep.confirm.seeds, self._with_runs())
 
     def _with_runs(self) -> tuple[Configuration, ...]:
         numbers = {r.trial.fingerprint: r.trial.number for r in self.records() if ended(r)}

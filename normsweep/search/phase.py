@@ -1,4 +1,4 @@
-"""`Phase`: what search and confirmation have in common: trials that are asked, recorded, told."""
+"""`Phase`: what search and confirmation have in common: which trials are next, and which again."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Container
 
-from normsweep.parts.metrics import metric
-from normsweep.store import encoding, study_store
-from normsweep.store.encoding import outcome, value_of
-from normsweep.store.optuna_tables import Study
-from normsweep.store.study_store import Archive, on_record, repair
+from normsweep.store.study_store import StudyStore
+from normsweep.sweep.space import Space
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 
 __all__ = ["Phase"]
 
 
-class Phase(Archive, ABC):
-    """The trials of one phase of a study, in its record."""
+class Phase(ABC):
+    """The trials of one phase of a study: it decides, and its store writes."""
 
     phase: str
     total: int
@@ -26,8 +23,8 @@ class Phase(Archive, ABC):
     extendable: bool
     """Whether a trial may be followed by one that is the same for more epochs."""
 
-    def __init__(self, study: Study, retries: int) -> None:
-        super().__init__(study)
+    def __init__(self, store: StudyStore, retries: int) -> None:
+        self.store = store
         self._retries = retries
         self._running: dict[int, Trial] = {}
         self._failures: Counter[tuple[str, str, int, str]] = Counter()
@@ -54,35 +51,29 @@ class Phase(Archive, ABC):
 
     def records(self) -> list[TrialRecord]:
         """The phase's trials so far."""
-        return [r for r in super().records() if r.trial.phase == self.phase]
+        return [r for r in self.store.trials() if r.trial.phase == self.phase]
 
-    @on_record
     def report(self, epoch: Epoch) -> bool:
         """Record an epoch's score; whether the trial goes on."""
-        by = metric(self._running[epoch.trial].metric)
-        self._study.report(epoch.trial, epoch.epoch, value_of(epoch, by))
+        self.store.report(self._running[epoch.trial], epoch)
         return True
 
-    @on_record
     def tell(self, result: Result) -> TrialRecord:
         """Record how a trial ended; one that was stopped, or may be retried, is planned again."""
-        trial = self._running.pop(result.trial)
-        self._study.set_attr(trial.number, encoding.RESULT, result.to_json())
-        self._study.tell(trial.number, *outcome(result, metric(trial.metric)))
-        told = TrialRecord(trial, result)
+        told = self.store.tell(self._running.pop(result.trial), result)
         if self._again(told):
-            self._reopen(trial)
+            self._reopen(told.trial)
         return told
 
-    @on_record
     def note_plan(self) -> None:
-        """Record how many trials are planned, for whoever looks at the study."""
-        study_store.set_plan(self._study, self.phase, self.total)
+        """Note how many trials are planned, for whoever looks at the study."""
+        self.store.note_plan(self.phase, self.total)
 
-    @on_record
-    def settle(self) -> None:
-        """Close what an interruption broke off between two writes."""
-        repair(self._study)
+    def _begin(self, planned: Trial, space: Space | None = None) -> Trial:
+        """The trial with the number under which it is recorded as running."""
+        trial = self.store.begin_trial(planned, space)
+        self._running[trial.number] = trial
+        return trial
 
     def _again(self, ended: TrialRecord) -> bool:
         """Whether a trial that ended is to be run again; counts the failures of its place."""

@@ -1,18 +1,15 @@
-"""`Search`: what is tried next, and the record of what came of it."""
+"""`Search`: what is tried next, from what came of the trials before."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import replace
 
 from normsweep.parts.catalog import resolve_trial
 from normsweep.parts.metrics import metric
 from normsweep.search.phase import Phase
 from normsweep.search.samplers import Advisor, make_advisor
-from normsweep.store import encoding, study_store
-from normsweep.store.encoding import distribution, outcome, recorded, value_of
-from normsweep.store.optuna_tables import Study
-from normsweep.store.study_store import on_record, repair
+from normsweep.store.encoding import outcome, value_of
+from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import TrialRecord
@@ -30,9 +27,9 @@ class Search(Phase):
 
     phase = SEARCH
 
-    def __init__(self, study: Study, sweep: Sweep, data: DataKey) -> None:
+    def __init__(self, store: StudyStore, sweep: Sweep, data: DataKey) -> None:
         """`sweep` has the arms that are to run, `data` is what they are trained on."""
-        super().__init__(study, sweep.execution.retries)
+        super().__init__(store, sweep.execution.retries)
         self.sweep, self._data = sweep, data
         self.trials_per_arm = sweep.trials_per_arm
         self._advisors: dict[str, Advisor] = {
@@ -43,9 +40,8 @@ class Search(Phase):
         }
         self._again_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
         self.extendable = sweep.search.sampler == "grid"
-        self._epochs_listed = study.lists("epochs")
         self.total = self.trials_per_arm * len(self._open)
-        repair(study)
+        store.repair()
         self._take_up()
 
     @property
@@ -53,7 +49,6 @@ class Search(Phase):
         """Trials that are not recorded yet and do not run."""
         return sum(len(slots) for slots in self._open.values())
 
-    @on_record
     def ask(self, held: Container[str] = ()) -> Trial | None:
         """The next trial, recorded as running; None where the plan has none."""
         found = self._next(held)
@@ -63,10 +58,7 @@ class Search(Phase):
         self._open[arm].discard(slot)
         fixed = self._again_with.pop((arm, slot), None) or self._longest(slot)
         chosen = self._advisors[arm].choose(slot, self._without_arm(fixed))
-        planned = self._resolved(chosen, slot)
-        trial = replace(planned, number=self._begun(planned))
-        self._running[trial.number] = trial
-        return trial
+        return self._begin(self._resolved(chosen, slot), self.sweep.search.space)
 
     def budgets(self, trial: Trial) -> frozenset[int]:
         """Of a grid, its numbers of epochs below the trial's."""
@@ -108,25 +100,6 @@ class Search(Phase):
     def _reopen(self, trial: Trial) -> None:
         self._open[trial.arm].add(trial.slot)
         self._again_with[trial.arm, trial.slot] = trial.params
-
-    @on_record
-    def mark_model(self, arm: str, trial: int, model_id: str) -> None:
-        """Note which trial's model was logged for an arm."""
-        study_store.set_model(self._study, arm, trial, model_id)
-
-    def _begun(self, planned: Trial) -> int:
-        """The number under which a trial is recorded as running."""
-
-        def attrs(number: int) -> dict[str, Scalar]:
-            content = replace(planned, number=number).to_json()
-            return {encoding.ARM: planned.arm, encoding.SLOT: planned.slot, encoding.TRIAL: content}
-
-        dimensions = self.sweep.search.space.active(planned.params)
-        distributions = {
-            each.name: distribution(each if self._epochs_listed else recorded(each))
-            for each in dimensions
-        }
-        return self._study.begin(planned.params, distributions, attrs)
 
     def _longest(self, slot: int) -> Mapping[str, Scalar]:
         every = self.sweep.search.longest_every

@@ -10,8 +10,8 @@ import sys
 from importlib.util import find_spec
 
 from normsweep.errors import UserError
-from normsweep.store.optuna_tables import Study
-from normsweep.store.storage import open_storage
+from normsweep.store.storage import open_storage, quiet
+from normsweep.store.study_store import StudyStore
 
 __all__ = ["check_installed", "main", "study_page"]
 
@@ -21,7 +21,8 @@ def main() -> None:
     from optuna_dashboard import run_server  # pyright: ignore[reportMissingImports]
 
     host, port = sys.argv[1], int(sys.argv[2])
-    run_server(open_storage(os.environ["OPTUNA_STORAGE"], create=False), host=host, port=port)
+    with quiet():
+        run_server(open_storage(os.environ["OPTUNA_STORAGE"], create=False), host=host, port=port)
 
 
 if __name__ == "__main__":
@@ -40,6 +41,6 @@ def check_installed() -> None:
         )
 
 
-def study_page(study: Study | None) -> str:
+def study_page(study: StudyStore | None) -> str:
     """Where the dashboard shows a study, or all of them, below its address."""
     return "dashboard/" if study is None else f"dashboard/studies/{study.key}"

@@ -1,4 +1,7 @@
-"""What is stored: the attributes of Optuna's studies and trials, and how they are read back."""
+"""What is stored: the attributes of Optuna's studies and trials, and how they are read back.
+
+All names of attributes, all JSON in them, and Optuna's distributions, states and values are here.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from optuna.distributions import (
     BaseDistribution,
@@ -20,10 +24,10 @@ from optuna.trial import TrialState
 
 from normsweep.errors import StoreError
 from normsweep.parts.metrics import Metric
-from normsweep.store.optuna_tables import Row, Study
+from normsweep.store.optuna_tables import Row
 from normsweep.sweep.problems import illegal_values
 from normsweep.sweep.recorded import from_plain
-from normsweep.sweep.space import Choice, Dimension, Range
+from normsweep.sweep.space import Choice, Dimension, Range, Space
 from normsweep.sweep.study_record import (
     Analysis,
     DataFacts,
@@ -32,70 +36,37 @@ from normsweep.sweep.study_record import (
     StudyRecord,
     TrialRecord,
 )
-from normsweep.sweep.trial import Epoch, Result, Status, Trial
+from normsweep.sweep.trial import SEARCH, Epoch, Result, Status, Trial
 from normsweep.text import reason
 
 __all__ = [
-    "ARM",
-    "RESULT",
-    "SLOT",
-    "TRIAL",
+    "ANALYSES",
+    "DATA",
+    "DIAGNOSES",
+    "HEAD",
+    "ID",
+    "MODELS",
+    "PLANNED",
+    "QUESTION",
+    "READ",
+    "RUN",
+    "SAME",
+    "SWEEP",
+    "THREADS",
+    "Attribute",
     "distribution",
+    "distributions",
+    "outcome",
     "readable",
-    "recorded",
+    "result_attributes",
     "study_head",
-    "sweep_keys",
+    "trial_attributes",
+    "trial_record",
+    "value_of",
 ]
 
+T = TypeVar("T")
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, zlib.error)
-
-
-STATES = {
-    Status.COMPLETE: TrialState.COMPLETE,
-    Status.DIVERGED: TrialState.COMPLETE,
-    Status.PRUNED: TrialState.PRUNED,
-    Status.CRASHED: TrialState.FAIL,
-    Status.TIMED_OUT: TrialState.FAIL,
-    Status.INTERRUPTED: TrialState.FAIL,
-}
-
-
-ID = "normsweep:id"
-
-
-ARM, SLOT, TRIAL = "normsweep:arm", "normsweep:slot", "normsweep:trial"
-
-
-RESULT = "normsweep:result"
-
-
-READ = (TRIAL, RESULT)
-"""Attributes of a trial of which its `TrialRecord` is made."""
-
-
-RUN = "normsweep:run:"
-"""Before a trial's number, among the study's attributes: a finished trial's cannot be written."""
-
-
-SWEEP, DATA, SAME, MODELS = (
-    "normsweep:sweep",
-    "normsweep:data",
-    "normsweep:same",
-    "normsweep:models",
-)
-
-
-LOOKS, DIAGNOSES = "normsweep:looks", "normsweep:diagnoses"
-
-
-THREADS = "normsweep:threads"
-
-
-PLAN = "normsweep:plan"
-
-
-HEAD = (ID, SWEEP, DATA, SAME, MODELS, LOOKS, DIAGNOSES, THREADS, PLAN)
-"""Attributes of a study of which its `StudyRecord` is made, but for the trials."""
 
 
 @contextmanager
@@ -115,7 +86,156 @@ def readable(study: str) -> Iterator[None]:
         ) from None
 
 
-def recorded(dimension: Dimension) -> Dimension:
+@dataclass(frozen=True)
+class Attribute(Generic[T]):
+    """An attribute of a study: its name, and how its value is stored."""
+
+    key: str
+    missing: T
+    """Its value where the study has no such attribute."""
+    load: Callable[[Any], T]
+    dump: Callable[[T], Any]
+
+    def of(self, attrs: Mapping[str, Any]) -> T:
+        """Its value in a study that has these attributes."""
+        return self.load(attrs[self.key]) if self.key in attrs else self.missing
+
+
+class _Plain(Protocol):
+    def to_plain(self) -> dict[str, Any]: ...
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> Self: ...
+
+
+P = TypeVar("P", bound=_Plain)
+
+
+def _raw(key: str, missing: T) -> Attribute[T]:
+    return Attribute(key, missing, lambda value: value, lambda value: value)
+
+
+def _table(key: str) -> Attribute[Mapping[str, Any]]:
+    return Attribute(key, {}, lambda text: dict(json.loads(text)), lambda v: json.dumps(dict(v)))
+
+
+def _by_arm(key: str, kind: type[P]) -> Attribute[Mapping[str, P]]:
+    return Attribute(
+        key,
+        {},
+        lambda text: {arm: kind.from_plain(each) for arm, each in json.loads(text).items()},
+        lambda values: json.dumps({arm: each.to_plain() for arm, each in values.items()}),
+    )
+
+
+ID = _raw("normsweep:id", "")
+QUESTION = _raw("question", "")
+"""For whoever looks at the study with Optuna's own tools."""
+SWEEP = _table("normsweep:sweep")
+"""By dotted key; those of another version may be others than ours."""
+DATA: Attribute[DataFacts | None] = Attribute(
+    "normsweep:data",
+    None,
+    lambda text: DataFacts.from_plain(json.loads(text)),
+    lambda data: json.dumps(data and data.to_plain()),
+)
+SAME = _table("normsweep:same")
+THREADS: Attribute[int | None] = _raw("normsweep:threads", None)
+PLANNED: Attribute[Mapping[str, int]] = _raw("normsweep:plan", {})
+ANALYSES: Attribute[tuple[Analysis, ...]] = Attribute(
+    "normsweep:looks",
+    (),
+    lambda text: tuple(map(Analysis.from_plain, json.loads(text))),
+    lambda analyses: json.dumps([analysis.to_plain() for analysis in analyses]),
+)
+DIAGNOSES = _by_arm("normsweep:diagnoses", Diagnosis)
+MODELS = _by_arm("normsweep:models", LoggedModel)
+
+HEAD = tuple(
+    attribute.key
+    for attribute in (ID, SWEEP, DATA, SAME, THREADS, PLANNED, ANALYSES, DIAGNOSES, MODELS)
+)
+"""Attributes of a study of which its `StudyRecord` is made, but for the trials."""
+RUN = "normsweep:run:"
+"""Before a trial's number, among the study's attributes: a finished trial's cannot be written."""
+
+ARM, SLOT, TRIAL, RESULT = "normsweep:arm", "normsweep:slot", "normsweep:trial", "normsweep:result"
+READ = (TRIAL, RESULT)
+"""Attributes of a trial of which its `TrialRecord` is made."""
+
+STATES = {
+    Status.COMPLETE: TrialState.COMPLETE,
+    Status.DIVERGED: TrialState.COMPLETE,
+    Status.PRUNED: TrialState.PRUNED,
+    Status.CRASHED: TrialState.FAIL,
+    Status.TIMED_OUT: TrialState.FAIL,
+    Status.INTERRUPTED: TrialState.FAIL,
+}
+
+
+def study_head(name: str, attrs: Mapping[str, Any]) -> StudyRecord:
+    """What is recorded of a study as a whole, without its trials.
+
+    Raises:
+        ValueError, KeyError, TypeError: normsweep did not write it.
+    """
+    identity, keys = ID.of(attrs), SWEEP.of(attrs)
+    if not re.fullmatch("[0-9a-f]*", identity):  # MLflow is asked with it
+        raise ValueError("no id")
+    if any(illegal_values(keys)):  # they drive terminals
+        raise ValueError("control characters")
+    return StudyRecord(
+        name=name,
+        id=identity,
+        sweep=from_plain(keys),
+        data=DATA.of(attrs),
+        same=SAME.of(attrs),
+        threads=THREADS.of(attrs),
+        planned=PLANNED.of(attrs),
+        analyses=ANALYSES.of(attrs),
+        diagnoses=DIAGNOSES.of(attrs),
+        models=MODELS.of(attrs),
+    )
+
+
+def trial_attributes(trial: Trial) -> dict[str, Any]:
+    """A trial that begins; of one of the search the arm and slot, too, for Optuna's own tools."""
+    place = {ARM: trial.arm, SLOT: trial.slot} if trial.phase == SEARCH else {}
+    return {**place, TRIAL: trial.to_json()}
+
+
+def result_attributes(result: Result) -> dict[str, Any]:
+    """How a trial ended."""
+    return {RESULT: result.to_json()}
+
+
+def trial_record(row: Row) -> TrialRecord | None:
+    """One trial of the database as a record, or None where it never came to a `Trial`."""
+    attrs = row.attrs
+    if TRIAL not in attrs:
+        return None
+    trial = Trial.from_json(json.loads(attrs[TRIAL]))
+    if RESULT in attrs:
+        return TrialRecord(trial, Result.from_json(json.loads(attrs[RESULT])))
+    if row.state.is_finished():
+        killed = Result(trial.number, Status.INTERRUPTED, error="the driver was killed")
+        return TrialRecord(trial, killed)
+    return TrialRecord(trial, None)
+
+
+def distributions(
+    trial: Trial, space: Space, epochs_listed: bool = False
+) -> dict[str, BaseDistribution]:
+    """By parameter of a trial, the distribution that Optuna records.
+
+    `epochs_listed`: whether the study has the numbers of epochs as a list.
+    """
+    return {
+        each.name: distribution(each if epochs_listed else _growing(each))
+        for each in space.active(trial.params)
+    }
+
+
+def _growing(dimension: Dimension) -> Dimension:
     """A parameter as the record has it: Optuna lets no list grow, as the list of epochs may."""
     if dimension.name != "epochs" or not isinstance(dimension, Choice):
         return dimension
@@ -124,7 +244,7 @@ def recorded(dimension: Dimension) -> Dimension:
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """The distribution that Optuna records for a parameter."""
+    """The distribution that Optuna has for a parameter."""
     if isinstance(dimension, Choice):
         return CategoricalDistribution(dimension.values)
     if dimension.integer:
@@ -148,53 +268,3 @@ def outcome(result: Result, by: Metric) -> tuple[float | None, TrialState]:
     if state == TrialState.PRUNED and result.curve:  # as Optuna has it
         return value_of(result.curve[-1], by), state
     return (result.score if state == TrialState.COMPLETE else None), state
-
-
-def study_head(study: Study) -> StudyRecord:
-    """What is recorded of the study as a whole; its trials are not read.
-
-    Raises:
-        StoreError: normsweep did not write it.
-    """
-    with readable(study.study_name):
-        attrs = study.attrs(HEAD)
-        identity, keys = attrs.get(ID, ""), dict(_json(attrs, SWEEP))
-        if not re.fullmatch("[0-9a-f]*", identity):  # MLflow is asked with it
-            raise ValueError("no id")
-        if any(illegal_values(keys)):  # they drive terminals
-            raise ValueError("control characters")
-        return StudyRecord(
-            name=study.study_name,
-            id=identity,
-            sweep=from_plain(keys),
-            data=DataFacts.from_plain(_json(attrs, DATA)) if DATA in attrs else None,
-            same=dict(_json(attrs, SAME)),
-            threads=attrs.get(THREADS),
-            planned=attrs.get(PLAN, {}),
-            analyses=tuple(map(Analysis.from_plain, _json(attrs, LOOKS, "[]"))),
-            diagnoses={a: Diagnosis.from_plain(d) for a, d in _json(attrs, DIAGNOSES).items()},
-            models={a: LoggedModel.from_plain(m) for a, m in _json(attrs, MODELS).items()},
-        )
-
-
-def sweep_keys(study: Study) -> dict[str, Any]:
-    """The sweep's keys as they are stored: one of another version may have others than ours."""
-    return dict(_json(study.attrs([SWEEP]), SWEEP))
-
-
-def _json(attrs: Mapping[str, Any], key: str, empty: str = "{}") -> Any:
-    return json.loads(attrs.get(key, empty))
-
-
-def to_record(row: Row) -> TrialRecord | None:
-    """One trial of the database as a record, or None where it never came to a `Trial`."""
-    attrs = row.attrs
-    if TRIAL not in attrs:
-        return None
-    trial = Trial.from_json(json.loads(attrs[TRIAL]))
-    if RESULT in attrs:
-        return TrialRecord(trial, Result.from_json(json.loads(attrs[RESULT])))
-    if row.state.is_finished():
-        killed = Result(trial.number, Status.INTERRUPTED, error="the driver was killed")
-        return TrialRecord(trial, killed)
-    return TrialRecord(trial, None)

@@ -1,4 +1,4 @@
-"""`Study`: a study in Optuna's database, as its one driver writes and reads it.
+"""`StudyTables`: a study in Optuna's database: all SQL, and what is private in Optuna.
 
 Optuna's own `Study` reads all trials before it asks for one, and takes eight transactions to begin
 a trial whose parameters are known. Here it is one, and trials are read by two of their attributes. A
@@ -26,9 +26,7 @@ from optuna.trial import TrialState
 from sqlalchemy import bindparam, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-from normsweep.sweep.study_record import TrialRecord
-
-__all__ = ["PATIENCE", "Patient", "Row", "Study", "names_with"]
+__all__ = ["PATIENCE", "REPEATED", "Patient", "Row", "StudyTables", "names_with"]
 
 ATTRIBUTES = "SELECT key, value_json FROM study_user_attributes WHERE study_id = :study "
 
@@ -89,17 +87,15 @@ class Row:
     attrs: Mapping[str, str]
 
 
-class Study:
-    """A study of Optuna's."""
+class StudyTables:
+    """One of Optuna's studies in its tables. A study of ours is one of them, or more."""
 
     def __init__(self, storage: optuna.storages.RDBStorage, name: str) -> None:
         """`name` is that of a study that is there."""
-        self.study_name = name
+        self.name = name
         self._storage, self._id = storage, storage.get_study_id_from_name(name)
         self._begun: dict[int, int] = {}
         """Of the trials that run: Optuna's key of each, by number."""
-        self.settled: list[TrialRecord | None] = []
-        """The first trials, as far as all have ended, as records: they are not read again."""
 
     @property
     def key(self) -> int:
@@ -116,7 +112,7 @@ class Study:
         found = self._select(ATTRIBUTES + "AND key LIKE :pattern", pattern=f"{prefix}%")
         return {key.removeprefix(prefix): json.loads(value) for key, value in found}
 
-    def set_user_attr(self, key: str, value: Any) -> None:
+    def set_attr_of_study(self, key: str, value: Any) -> None:
         """Write an attribute of the study."""
         self._storage.set_study_user_attr(self._id, key, value)
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 import time
 import uuid
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
@@ -19,31 +16,25 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.errors import StoreError, SweepError
 from normsweep.parts.metrics import metric
-from normsweep.store.encoding import (
-    ID,
-    READ,
-    RUN,
-    SWEEP,
-    readable,
-    study_head,
-    sweep_keys,
-    to_record,
-)
-from normsweep.store.optuna_tables import PATIENCE, Patient, Study, names_with
+from normsweep.store.encoding import ID, QUESTION, SWEEP
+from normsweep.store.locks import lock_database, make_folder
+from normsweep.store.optuna_tables import PATIENCE, Patient, StudyTables, names_with
+from normsweep.store.study_store import StudyStore
 from normsweep.sweep.problems import shown
 from normsweep.sweep.recorded import GROWING, changes, to_plain
 from normsweep.sweep.schema import Sweep, is_name
-from normsweep.sweep.study_record import StudyRecord, TrialRecord
+from normsweep.sweep.study_record import StudyRecord
+from normsweep.sweep.trial import SEARCH
 from normsweep.text import masked, reason
-from normsweep.urls import alone, check_address, parsed_url, sqlite_file
+from normsweep.urls import check_address, parsed_url, sqlite_file
 
 __all__ = [
     "begun_study",
     "delete_study",
     "load_study",
-    "make_folder",
     "open_storage",
     "open_study",
+    "quiet",
     "read_studies",
     "read_study",
     "study_names",
@@ -51,12 +42,6 @@ __all__ = [
 
 SQLITE_TIMEOUT = 20.0
 """Seconds that a write waits for another process's."""
-
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
@@ -82,7 +67,7 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     kind = Patient if file is None else optuna.storages.RDBStorage
     # Optuna marks its version when a database is opened to be read, too: not while it is being made.
     try:
-        with alone(url, making=create):
+        with lock_database(url, making=create):
             tables = _tables(url)
             if not tables and not create:
                 raise _nothing(url)
@@ -137,14 +122,7 @@ def _refuse_others(url: str, tables: set[str]) -> None:
         )
 
 
-def make_folder(file: Path, url: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"--storage: cannot make the folder of {url}: {error.strerror}") from None
-
-
-def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
+def open_study(storage_url: str, name: str, sweep: Sweep) -> StudyStore:
     """The study of a sweep, made where there is none.
 
     Raises:
@@ -158,20 +136,20 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> Study:
         direction=metric(sweep.metric).direction,
         load_if_exists=True,
     )
-    study = Study(storage, name)
-    if study.attrs([SWEEP]):
-        _refuse_changes(study, sweep)
-    elif len(study):
+    tables = StudyTables(storage, name)
+    if tables.attrs([SWEEP.key]):
+        _refuse_changes(tables, sweep)
+    elif len(tables):
         raise StoreError(
             f"--study-name: received {name}, which {masked(storage_url)} holds as a "
             "study that normsweep did not make; legal: another name"
         )
     else:
         made.set_metric_names([f"val_{sweep.metric}"])
-        study.set_user_attr(ID, uuid.uuid4().hex)
-        study.set_user_attr("question", sweep.question)
-    _write_sweep(study, sweep)
-    return study
+        tables.set_attr_of_study(ID.key, uuid.uuid4().hex)
+        tables.set_attr_of_study(QUESTION.key, sweep.question)
+    _write_sweep(tables, sweep)
+    return _store(tables)
 
 
 def read_study(storage_url: str, name: str | None) -> StudyRecord:
@@ -180,19 +158,10 @@ def read_study(storage_url: str, name: str | None) -> StudyRecord:
     Raises:
         StoreError: there is no such study.
     """
-    return read_record(load_study(storage_url, name))
+    return load_study(storage_url, name).record()
 
 
-def read_record(study: Study) -> StudyRecord:
-    """All that is recorded of a study.
-
-    Raises:
-        StoreError: normsweep did not write it.
-    """
-    return replace(study_head(study), trials=tuple(records(study)))
-
-
-def load_study(storage_url: str, name: str | None) -> Study:
+def load_study(storage_url: str, name: str | None) -> StudyStore:
     """A study that is there; with no name, the only one there is.
 
     Raises:
@@ -206,17 +175,12 @@ def load_study(storage_url: str, name: str | None) -> Study:
     chosen = name if name is not None else names[0]
     if chosen not in names:
         raise StoreError(f"--study-name: received {shown(chosen)}; {where} holds {held}")
-    return Study(storage, chosen)
+    return _store(StudyTables(storage, chosen))
 
 
 def study_names(storage_url: str) -> list[str]:
     """The names of normsweep's studies in a database."""
     return _names(open_storage(storage_url, create=False))
-
-
-def _names(storage: optuna.storages.RDBStorage) -> list[str]:
-    ours = names_with(storage, SWEEP)
-    return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
 
 
 def read_studies(storage_url: str) -> Iterator[StudyRecord]:
@@ -227,7 +191,7 @@ def read_studies(storage_url: str) -> Iterator[StudyRecord]:
     """
     storage = open_storage(storage_url, create=False)
     for name in _names(storage):
-        yield read_record(Study(storage, name))
+        yield _store(StudyTables(storage, name)).record()
 
 
 def delete_study(storage_url: str, name: str) -> None:
@@ -243,34 +207,46 @@ def delete_study(storage_url: str, name: str) -> None:
 def begun_study(storage_url: str, name: str) -> StudyRecord | None:
     """A study that has data and arms already, without its trials; None where there is none yet."""
     try:
-        begun = study_head(load_study(storage_url, name))
+        begun = load_study(storage_url, name).record(trials=False)
     except StoreError:  # what is wrong with the storage is told when it is opened
         return None
     return begun if begun.begun else None
 
 
-def records(study: Study) -> list[TrialRecord]:
-    """All trials that were resolved, by number; those that run still have no result."""
-    with readable(study.study_name):
-        runs = study.attrs_after(RUN)
-        rows = study.trials(READ, first=len(study.settled))
-        found = [to_record(row) for row in rows]
-    everything = [*study.settled, *found]
-    ended = itertools.takewhile(lambda row: row.state.is_finished(), rows)
-    study.settled += found[: sum(1 for _ in ended)]
-    return [replace(r, run_id=runs.get(str(r.trial.number), "")) for r in everything if r]
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within, Optuna neither logs what is no error nor warns of what it calls experimental."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
-def _write_sweep(study: Study, sweep: Sweep) -> None:
-    plain, was = to_plain(sweep), sweep_keys(study)
+def _store(tables: StudyTables) -> StudyStore:
+    """A study whose phases all are in one of Optuna's."""
+    return StudyStore({SEARCH: tables})
+
+
+def _names(storage: optuna.storages.RDBStorage) -> list[str]:
+    ours = names_with(storage, SWEEP.key)
+    return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
+
+
+def _write_sweep(tables: StudyTables, sweep: Sweep) -> None:
+    plain, was = to_plain(sweep), SWEEP.of(tables.attrs([SWEEP.key]))
     for key in GROWING:  # a smaller number asks for nothing, and takes nothing back
         plain[key] = max(plain[key], was.get(key, 0))
     if plain != was:
-        study.set_user_attr(SWEEP, json.dumps(plain))
+        tables.set_attr_of_study(SWEEP.key, SWEEP.dump(plain))
 
 
-def _refuse_changes(study: Study, sweep: Sweep) -> None:
-    before = study_head(study)
+def _refuse_changes(tables: StudyTables, sweep: Sweep) -> None:
+    """Raise where a study that was begun cannot go on with a sweep."""
+    before = _store(tables).record(trials=False)
     was, is_ = before.sweep.model.name, sweep.model.name
     if "@" in was and "@" in is_ and was != is_ and before.begun:
         raise SweepError(
@@ -279,7 +255,8 @@ def _refuse_changes(study: Study, sweep: Sweep) -> None:
         )
     if not before.begun and before.sweep.metric == sweep.metric:  # it never came to a trial
         return
-    changed = changes(sweep_keys(study), sweep, more_epochs=not study.lists("epochs"))
+    keys = SWEEP.of(tables.attrs([SWEEP.key]))  # with those that only another version has
+    changed = changes(keys, sweep, more_epochs=not tables.lists("epochs"))
     if changed:
         raise SweepError(
             [

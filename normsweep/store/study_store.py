@@ -1,10 +1,11 @@
-"""The study's record in Optuna's database: what is written, under which names, and read back."""
+"""`StudyStore`: a study in its database, as the one process that runs it writes and reads it."""
 
 from __future__ import annotations
 
 import functools
-import json
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from optuna.exceptions import OptunaError
@@ -13,20 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.errors import StudyStopped, SweepError
 from normsweep.parts.metrics import metric
-from normsweep.store import encoding, storage
-from normsweep.store.encoding import (
-    DATA,
-    DIAGNOSES,
-    LOOKS,
-    MODELS,
-    PLAN,
-    RUN,
-    SAME,
-    THREADS,
-    outcome,
-    study_head,
-)
-from normsweep.store.optuna_tables import Study
+from normsweep.store import encoding
+from normsweep.store.encoding import Attribute, readable
+from normsweep.store.optuna_tables import StudyTables
+from normsweep.sweep.space import Space
 from normsweep.sweep.study_record import (
     Analysis,
     DataFacts,
@@ -35,76 +26,17 @@ from normsweep.sweep.study_record import (
     StudyRecord,
     TrialRecord,
 )
+from normsweep.sweep.trial import SEARCH, Epoch, Result, Trial
 from normsweep.text import reason
 
-__all__ = ["Archive", "on_record", "repair"]
+__all__ = ["StudyStore"]
 
 P = ParamSpec("P")
-
-
 R = TypeVar("R")
+T = TypeVar("T")
 
 
-def check_data(study: Study, data: DataFacts) -> None:
-    """Make sure that a study that was begun goes on with the data that it was begun on.
-
-    Raises:
-        SweepError: the data is another.
-    """
-    before = study_head(study).data
-    if before is not None and before.digest != data.digest:
-        raise SweepError(
-            f"study {study.study_name}: was begun on {before.name} ({before.source}, digest "
-            f"{before.digest[:12]}), received {data.name} ({data.source}, digest "
-            f"{data.digest[:12]}); legal: the same data, or another --study-name"
-        )
-
-
-def begin(
-    study: Study,
-    data: DataFacts,
-    same: Mapping[str, str],
-    threads: int | None = None,
-) -> None:
-    """Record the data, the normalizations that are alike on it and the threads, before any trial."""
-    if not study_head(study).begun:
-        study.set_user_attr(THREADS, threads)
-        study.set_user_attr(SAME, json.dumps(dict(same)))
-        study.set_user_attr(DATA, json.dumps(data.to_plain()))
-
-
-def set_plan(study: Study, phase: str, trials: int) -> None:
-    """Record how many trials a phase has."""
-    before = study_head(study).planned
-    if before.get(phase) != trials:
-        study.set_user_attr(PLAN, {**before, phase: trials})
-
-
-def set_model(study: Study, arm: str, trial: int, model_id: str) -> None:
-    """Record which trial's model was logged for an arm."""
-    models = {**study_head(study).models, arm: LoggedModel(trial, model_id)}
-    plain = {name: model.to_plain() for name, model in models.items()}
-    study.set_user_attr(MODELS, json.dumps(plain))
-
-
-def set_analyses(study: Study, analyses: Sequence[Analysis]) -> None:
-    """Record the verdicts that were given."""
-    study.set_user_attr(LOOKS, json.dumps([analysis.to_plain() for analysis in analyses]))
-
-
-def set_diagnosis(study: Study, arm: str, diagnosis: Diagnosis) -> None:
-    """Record what an arm's network looks like at initialization and after an epoch."""
-    diagnoses = {**study_head(study).diagnoses, arm: diagnosis}
-    plain = {name: found.to_plain() for name, found in diagnoses.items()}
-    study.set_user_attr(DIAGNOSES, json.dumps(plain))
-
-
-def set_run(study: Study, trial: int, run_id: str) -> None:
-    """Record the MLflow run that holds all of a trial."""
-    study.set_user_attr(f"{RUN}{trial}", run_id)
-
-
-def on_record(method: Callable[P, R]) -> Callable[P, R]:
+def _stopping(method: Callable[P, R]) -> Callable[P, R]:
     """A method whose database errors mean that the study cannot go on."""
 
     @functools.wraps(method)
@@ -122,42 +54,163 @@ def on_record(method: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-class Archive:
-    """A study's trials of both phases as they are recorded, with nothing planned."""
+class StudyStore:
+    """What is written of a study, and read back; every method raises `StudyStopped` where it cannot be.
 
-    def __init__(self, study: Study) -> None:
-        self._study = study
+    A trial's number is the study's own, whatever Optuna counts it as.
+    """
+
+    def __init__(self, studies: Mapping[str, StudyTables]) -> None:
+        """`studies` are Optuna's, by phase. Phases without one of their own are in that of the search,
+        which has the attributes of the study and is the one that is listed, locked and deleted."""
+        self._studies = dict(studies)
+        self._parent = studies[SEARCH]
+        self._ended: dict[str, list[TrialRecord | None]] = {phase: [] for phase in studies}
+        """By phase the first trials, as far as all have ended: they are not read again."""
 
     @property
-    @on_record
-    def head(self) -> StudyRecord:
-        """The study as a whole, without its trials."""
-        return encoding.study_head(self._study)
+    def name(self) -> str:
+        """The study's name."""
+        return self._parent.name
 
-    @on_record
-    def record(self) -> StudyRecord:
-        """All that is recorded of the study."""
-        return storage.read_record(self._study)
+    @property
+    def key(self) -> int:
+        """The database's own number of the study."""
+        return self._parent.key
 
-    @on_record
-    def records(self) -> list[TrialRecord]:
-        """All trials so far."""
-        return storage.records(self._study)
+    @_stopping
+    def record(self, trials: bool = True) -> StudyRecord:
+        """All that is recorded of the study; the head alone where its trials are not wanted.
 
-    @on_record
-    def mark(self, trial: int, run_id: str) -> None:
+        Raises:
+            StoreError: normsweep did not write it.
+        """
+        with readable(self.name):
+            head = encoding.study_head(self.name, self._parent.attrs(encoding.HEAD))
+        return replace(head, trials=self.trials()) if trials else head
+
+    @_stopping
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """All trials that were resolved, by number; those that run still have no result."""
+        with readable(self.name):
+            runs = self._parent.attrs_after(encoding.RUN)
+            found = [record for phase in self._studies for record in self._trials_of(phase)]
+        return tuple(replace(r, run_id=runs.get(str(r.trial.number), "")) for r in found)
+
+    def check_data(self, data: DataFacts) -> None:
+        """Make sure that a study that was begun goes on with the data that it was begun on.
+
+        Raises:
+            SweepError: the data is another.
+        """
+        before = self._read(encoding.DATA)
+        if before is not None and before.digest != data.digest:
+            raise SweepError(
+                f"study {self.name}: was begun on {before.name} ({before.source}, digest "
+                f"{before.digest[:12]}), received {data.name} ({data.source}, digest "
+                f"{data.digest[:12]}); legal: the same data, or another --study-name"
+            )
+
+    def begin_study(
+        self, data: DataFacts, same: Mapping[str, str], threads: int | None = None
+    ) -> None:
+        """Record the data, the normalizations that are alike on it and the threads, before any trial."""
+        if self._read(encoding.DATA) is None:
+            self._write(encoding.THREADS, threads)
+            self._write(encoding.SAME, same)
+            self._write(encoding.DATA, data)
+
+    @_stopping
+    def begin_trial(self, trial: Trial, space: Space | None = None) -> Trial:
+        """Record a trial as running; the trial with its number.
+
+        `space`: of the parameters that Optuna is to show; None: it shows none.
+        """
+        listed = space is not None and self._epochs_listed
+        distributions = encoding.distributions(trial, space, listed) if space else {}
+        number = self._of(trial).begin(
+            trial.params if space else {},
+            distributions,
+            lambda number: encoding.trial_attributes(replace(trial, number=number)),
+        )
+        return replace(trial, number=number)
+
+    @_stopping
+    def report(self, trial: Trial, epoch: Epoch) -> None:
+        """Record the score of a trial at an epoch."""
+        value = encoding.value_of(epoch, metric(trial.metric))
+        self._of(trial).report(trial.number, epoch.epoch, value)
+
+    @_stopping
+    def tell(self, trial: Trial, result: Result) -> TrialRecord:
+        """Record how a trial ended."""
+        for key, value in encoding.result_attributes(result).items():
+            self._of(trial).set_attr(trial.number, key, value)
+        self._of(trial).tell(trial.number, *encoding.outcome(result, metric(trial.metric)))
+        return TrialRecord(trial, result)
+
+    @_stopping
+    def repair(self) -> None:
+        """Close what a killed process left: trials that wait or run become interrupted ones.
+
+        One process runs a study, so whatever runs when it starts is nobody's.
+        """
+        for tables in self._studies.values():
+            for row in tables.unfinished(encoding.READ):
+                left = encoding.trial_record(row)
+                ended = (None, TrialState.FAIL)
+                if left is not None and left.result is not None:
+                    ended = encoding.outcome(left.result, metric(left.trial.metric))
+                tables.tell(row.number, *ended)
+
+    @_stopping
+    def note_run(self, trial: int, run_id: str) -> None:
         """Note that an MLflow run holds all of a trial."""
-        set_run(self._study, trial, run_id)
+        self._parent.set_attr_of_study(f"{encoding.RUN}{trial}", run_id)
 
+    def note_plan(self, phase: str, trials: int) -> None:
+        """Note how many trials a phase has, for whoever looks at the study."""
+        before = self._read(encoding.PLANNED)
+        if before.get(phase) != trials:
+            self._write(encoding.PLANNED, {**before, phase: trials})
 
-def repair(study: Study) -> None:
-    """Close what a killed driver left: trials that wait or run become interrupted ones.
+    def note_model(self, arm: str, model: LoggedModel) -> None:
+        """Note the model that was logged for an arm."""
+        self._write(encoding.MODELS, {**self._read(encoding.MODELS), arm: model})
 
-    There is one driver a study, so whatever runs when it starts is nobody's.
-    """
-    for row in study.unfinished(encoding.READ):
-        left = encoding.to_record(row)
-        ended = (None, TrialState.FAIL)
-        if left is not None and left.result is not None:
-            ended = outcome(left.result, metric(left.trial.metric))
-        study.tell(row.number, *ended)
+    def note_diagnosis(self, arm: str, diagnosis: Diagnosis) -> None:
+        """Note what an arm's network looks like at initialization and after an epoch."""
+        self._write(encoding.DIAGNOSES, {**self._read(encoding.DIAGNOSES), arm: diagnosis})
+
+    def note_analysis(self, analysis: Analysis) -> tuple[Analysis, ...]:
+        """All analyses, with this one, which counts where there is anything new in it."""
+        before = self._read(encoding.ANALYSES)
+        if before and (analysis.seen == before[-1].seen or analysis.seeds < before[-1].seeds):
+            return before
+        self._write(encoding.ANALYSES, (*before, analysis))
+        return (*before, analysis)
+
+    @functools.cached_property
+    def _epochs_listed(self) -> bool:
+        """Whether the numbers of epochs are on record as a list, as they once were."""
+        return self._parent.lists("epochs")
+
+    def _of(self, trial: Trial) -> StudyTables:
+        return self._studies.get(trial.phase, self._parent)
+
+    def _trials_of(self, phase: str) -> Iterator[TrialRecord]:
+        ended = self._ended[phase]
+        rows = self._studies[phase].trials(encoding.READ, first=len(ended))
+        found = [encoding.trial_record(row) for row in rows]
+        everything = [*ended, *found]
+        ended += found[: sum(1 for _ in itertools.takewhile(lambda r: r.state.is_finished(), rows))]
+        return (record for record in everything if record is not None)
+
+    @_stopping
+    def _read(self, attribute: Attribute[T]) -> T:
+        with readable(self.name):
+            return attribute.of(self._parent.attrs([attribute.key]))
+
+    @_stopping
+    def _write(self, attribute: Attribute[T], value: T) -> None:
+        self._parent.set_attr_of_study(attribute.key, attribute.dump(value))

@@ -14,9 +14,10 @@ from normsweep.parts.metrics import metric
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.text import masked
 from normsweep.training.preflight import Findings, PreflightRequest
+from normsweep.training.reproducibility import Device
 from normsweep.training.snapshot import CheckpointPolicy, CheckpointSchedule, ModelState, Snapshot
 
-__all__ = ["Engine", "Finished", "Run", "Training", "identity", "preflight"]
+__all__ = ["Engine", "Finished", "Run", "Training", "check_device", "identity", "preflight"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,14 @@ class Engine(ABC):
     @abstractmethod
     def identity(self, trial: Trial) -> dict[str, str]:
         """What a trial's bits depend on here, beside the trial: machine, versions, network."""
+
+    @abstractmethod
+    def check_device(self, device: Device) -> dict[str, str]:
+        """Where trials are trained here: device, threads, versions.
+
+        Raises:
+            DeviceError: the device that was asked for is not there.
+        """
 
     @abstractmethod
     def preflight(self, request: PreflightRequest) -> Findings:
@@ -118,6 +127,11 @@ class Engine(ABC):
 def identity(engine: Engine, trial: Trial) -> Mapping[str, str]:
     """`Engine.identity`, to be called where trials run: by the engine that is there."""
     return engine.identity(trial)
+
+
+def check_device(engine: Engine, device: Device) -> dict[str, str]:
+    """`Engine.check_device`, to be called where trials run: by the engine that is there."""
+    return engine.check_device(device)
 
 
 def preflight(engine: Engine, request: PreflightRequest) -> Findings:

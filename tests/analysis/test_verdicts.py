@@ -251,7 +251,10 @@ def test_an_epoch_that_is_not_there_is_refused():
     for comparison, name in [
         (Comparison("q", "none", "unit", 4), "none: expected an epoch from 1 to 3, got 4"),
         (Comparison("q", "none", "unit", 0), "none: expected an epoch from 1 to 3, got 0"),
-        (Comparison("q", "none", "unit", 3, fixed_at=4), "unit: epoch 4"),
+        (
+            Comparison("q", "none", "unit", 3, fixed_at=4),
+            "unit: expected an epoch from 1 to 3, got 4",
+        ),
     ]:
         with pytest.raises(ValueError, match=name):
             judge(comparison, RULES, short, short, (0, 0))

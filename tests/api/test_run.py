@@ -346,6 +346,7 @@ def test_two_threads_with_data_of_their_own_have_each_its_own(tmp_path, monkeypa
     with ThreadPoolExecutor(2) as threads:
         studies = list(threads.map(run, [0, 1]))
     for offset, study in enumerate(studies):
-        info, records = read_study(study.storage, study.name)
-        assert info.data["digest"] == Dataset.of((table[0] + offset, *table[1:])).save(tmp_path)
-        assert len(records) == 4
+        record = read_study(study.storage, study.name)
+        assert record.data is not None
+        assert record.data.digest == Dataset.of((table[0] + offset, *table[1:])).save(tmp_path)
+        assert len(record.trials) == 4

@@ -85,6 +85,12 @@ def test_the_study_ends_well(studied) -> None:
     assert studied["status"] == 0, studied["output"]
 
 
+def test_the_tracking_server_starts_none_of_its_background_workers(server) -> None:
+    began = [words for process in server.processes() if "mlflow" in (words := _words(process))]
+    assert began
+    assert len(began) <= 3, began
+
+
 def test_the_trials_ran_on_the_worker_and_mlflow_has_them(client) -> None:
     experiment = client.get_experiment_by_name("served")
     assert experiment is not None

@@ -62,7 +62,7 @@ def pair(folder: Path, stores: tuple[str, str]) -> list[Survivor]:
     made = []
     for name in ("first", "second"):
         (folder / name).mkdir(parents=True)
-        made.append(Survivor(folder / name, *stores, cold=True))
+        made.append(Survivor(folder / name, *stores))
     return made
 
 

@@ -18,13 +18,14 @@ from normsweep.parts.catalog import catalog
 from normsweep.search.confirm_phase import Confirmation
 from normsweep.search.search_phase import Search
 from normsweep.store.storage import open_study, read_study
-from normsweep.store.study_store import begin
+from normsweep.store.study_store import StudyStore
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import (
     BASELINE,
     TUNED_LONG,
     TUNED_SHORT,
+    Analysis,
     Configuration,
     DataFacts,
     TrialRecord,
@@ -93,9 +94,9 @@ def configurations(*rates: float) -> list[Configuration]:
 
 def opened(
     url: str, sweep: Sweep, chosen: list[Configuration] | None = None
-) -> tuple[optuna.Study, Confirmation]:
+) -> tuple[StudyStore, Confirmation]:
     study = open_study(url, sweep.name, sweep)
-    begin(study, DATA, {})
+    study.begin_study(DATA, {})
     return study, Confirmation(study, sweep, KEY, chosen or configurations())
 
 
@@ -120,6 +121,11 @@ def run(phase: Confirmation | Search, limit: int = 1000) -> list[Trial]:
         trials.append(trial)
         tell(phase, trial)
     return trials
+
+
+def look(made: Confirmation) -> tuple[Analysis, ...]:
+    """All analyses, with one of what is there now."""
+    return made.store.note_analysis(made.analysis())
 
 
 def places(trials: list[Trial]) -> list[tuple[int, str, str]]:
@@ -159,8 +165,8 @@ def test_configurations_that_are_the_same_are_trained_once_and_count_for_all(url
     assert made.total == 8
     trials = run(made)
     assert {t.configuration for t in trials} == {"baseline, tuned_short", "tuned_long"}
-    (look,) = made.look()
-    runs = {(c.arm, c.name): c.runs for c in look.configurations}
+    (analysis,) = look(made)
+    runs = {(c.arm, c.name): c.runs for c in analysis.configurations}
     assert runs["none", BASELINE] == runs["none", TUNED_SHORT] == (0, 4)
     assert runs["unit", BASELINE] == runs["unit", TUNED_SHORT] == (2, 6)
     assert runs["unit", TUNED_LONG] == (3, 7)
@@ -190,10 +196,10 @@ def test_an_interrupted_confirmation_goes_on_with_what_is_missing(any_url, sweep
     statuses = Counter(r.result.status for r in third.records() if r.result)
     assert statuses == {Status.COMPLETE: 12, Status.INTERRUPTED: 3}
     assert confirmation(any_url, tested).ask() is None
-    (look,) = third.look()
-    assert [len(c.runs) for c in look.configurations] == [2] * 6
-    assert {n for c in look.configurations for n in c.runs} == {t.number for t in done + rest}
-    assert read_study(any_url, tested.name).analyses == (look,)
+    (analysis,) = look(third)
+    assert [len(c.runs) for c in analysis.configurations] == [2] * 6
+    assert {n for c in analysis.configurations for n in c.runs} == {t.number for t in done + rest}
+    assert read_study(any_url, tested.name).analyses == (analysis,)
 
 
 def test_more_seeds_add_only_theirs(url, sweep):
@@ -243,7 +249,7 @@ def test_a_diverged_run_is_complete_at_chance_for_optuna(url, sweep):
 def test_search_and_confirmation_leave_one_another_alone(tmp_path, url, sweep):
     whole = f"sqlite:///{tmp_path}/whole.db"
     study = open_study(whole, "confirmed", sweep())
-    begin(study, DATA, {})
+    study.begin_study(DATA, {})
     alone = run(Search(study, sweep(), KEY))
 
     study, _ = opened(url, sweep())
@@ -270,35 +276,35 @@ def test_search_and_confirmation_leave_one_another_alone(tmp_path, url, sweep):
 def test_the_first_look_counts_and_the_same_again_does_not(url, sweep):
     made = confirmation(url, sweep())
     run(made)
-    first = made.look()
-    assert [look.seeds for look in first] == [2]
-    assert made.look() == first
+    first = look(made)
+    assert [each.seeds for each in first] == [2]
+    assert look(made) == first
     again = confirmation(url, sweep())
-    assert again.look() == first
-    assert list(again.head.analyses) == first
+    assert look(again) == first
+    assert again.store.record().analyses == first
 
 
 def test_more_seeds_are_a_new_look_and_fewer_are_none(url, sweep):
     made = confirmation(url, sweep())
     run(made)
-    made.look()
+    look(made)
     more = confirmation(url, sweep("confirm.seeds=4"))
     run(more)
-    looks = more.look()
-    assert [look.seeds for look in looks] == [2, 4]
+    looks = look(more)
+    assert [each.seeds for each in looks] == [2, 4]
     fewer = confirmation(url, sweep("confirm.seeds=3"))
     assert fewer.left == 0
-    assert fewer.look() == looks
-    assert list(fewer.head.analyses) == looks
+    assert look(fewer) == looks
+    assert fewer.store.record().analyses == looks
 
 
 def test_another_configuration_is_a_new_look_that_runs_no_other_again(url, sweep):
     made = confirmation(url, sweep())
     run(made)
-    made.look()
+    look(made)
     changed = confirmation(url, sweep(), configurations(0.001, 0.002, 0.03))
     assert {t.configuration for t in run(changed)} == {TUNED_LONG}
-    first, second = changed.look()
+    first, second = look(changed)
     assert (first.seeds, second.seeds) == (2, 2)
     assert first.configurations[0] == second.configurations[0]
     assert first.configurations[2] != second.configurations[2]
@@ -310,15 +316,15 @@ def test_a_look_names_the_very_trials_that_it_looked_at(url, sweep):
     assert crashed is not None
     tell(made, crashed, Status.CRASHED)
     trials = run(made)
-    (look,) = made.look()
+    (analysis,) = look(made)
     seeds = {t.number: t.seed for t in trials}
-    for configuration in look.configurations:
+    for configuration in analysis.configurations:
         numbers = configuration.runs
         failed = (configuration.arm, configuration.name) == ("none", BASELINE)
         assert [seeds.get(n) for n in numbers] == [None if failed else 1, 2]
     again = confirmation(url, sweep("execution.retries=0"))
     (second,) = run(again)
-    looks = again.look()
+    looks = look(again)
     assert len(looks) == 2  # there is something new in it
     assert looks[1].configurations[0].runs[0] == second.number == 12
 
@@ -339,7 +345,7 @@ def test_a_record_from_before_a_key_was_there_goes_on(url, sweep):
         confirmation(url, sweep("confirm.primary=more_epochs"))
     made = confirmation(url, sweep())
     assert made.left == 9
-    assert made.head.sweep.confirm.baseline.normalization is None
+    assert made.store.record().sweep.confirm.baseline.normalization is None
 
 
 @pytest.mark.parametrize(

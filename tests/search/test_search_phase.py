@@ -1,104 +1,21 @@
+"""Which trials a search asks for, and what it makes of how they end."""
+
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
-from sqlalchemy import create_engine, inspect
 
 from normsweep.analysis.trials import settled
-from normsweep.errors import StoreError, SweepError
-from normsweep.parts.catalog import catalog, resolve_trial
+from normsweep.errors import SweepError
+from normsweep.parts.catalog import resolve_trial
 from normsweep.search.samplers import make_advisor
-from normsweep.search.search_phase import Search
-from normsweep.store.storage import open_study, read_study, study_names
-from normsweep.store.study_store import begin, check_data
-from normsweep.sweep.loading import load_sweep
-from normsweep.sweep.schema import Sweep
-from normsweep.sweep.study_record import DataFacts
-from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
-from tests.shared import place_stores
-
-DATA = DataFacts(
-    name="digits",
-    source="test",
-    digest="d1",
-    train_images=10,
-    test_images=5,
-    classes=10,
-)
-KEY = DataKey("digits", "d1", 0.2)
-BASE = """
-name = "tested"
-reference = "unit"
-[data]
-dataset = "digits"
-[search]
-trials = 24
-[search.space]
-normalization = ["none", "unit", "standardize"]
-learning_rate = { low = 1e-5, high = 1e-1, log = true }
-optimizer = ["sgd", "adam"]
-momentum = { low = 0.0, high = 0.9, when = { optimizer = ["sgd"] } }
-epochs = { low = 1, high = 6 }
-"""
-
-
-@pytest.fixture
-def sweep(tmp_path: Path) -> Callable[..., Sweep]:
-    path = tmp_path / "tested.toml"
-    path.write_text(BASE)
-    return lambda *overrides: load_sweep(path, catalog(), overrides)
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{place_stores(tmp_path, 'optuna.db')}/optuna.db"
-
-
-def opened(url: str, sweep: Sweep) -> Search:
-    study = open_study(url, sweep.name, sweep)
-    begin(study, DATA, {})
-    return Search(study, sweep, KEY)
-
-
-def accuracy(trial: Trial, epoch: int) -> float:
-    """Best at a learning rate that differs by arm, better with more epochs."""
-    best = {"none": 1e-4, "standardize": 1e-2}.get(trial.arm, 1e-3)
-    distance = abs(trial.learning_rate / best - 1) if trial.learning_rate < best else 1
-    return 0.9 - 0.3 * min(1.0, distance) - 0.05 / epoch
-
-
-def train(search: Search, trial: Trial, status: Status = Status.COMPLETE) -> Result:
-    curve = []
-    for epoch in range(1, trial.epochs + 1):
-        value = accuracy(trial, epoch)
-        curve.append(Epoch(trial.number, epoch, 1.0, value, 1.0, value, 0.1))
-        if not search.report(curve[-1]):
-            status = Status.PRUNED
-            break
-    result = Result(trial.number, status, tuple(curve), chance=0.1, seconds=1.0)
-    search.tell(result)
-    return result
-
-
-def run_all(search: Search, limit: int | None = None) -> list[Trial]:
-    trials = []
-    for _ in itertools.count() if limit is None else range(limit):
-        if (trial := search.ask()) is None:
-            break
-        trials.append(trial)
-        train(search, trial)
-    return trials
-
-
-def settings(trials: list[Trial]) -> list[tuple]:
-    return [(t.arm, t.slot, tuple(sorted(t.params.items()))) for t in trials]
+from normsweep.store.storage import read_study
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
+from tests.search.searches import KEY, accuracy, opened, run_all, settings, train
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
@@ -281,69 +198,6 @@ def test_running_a_finished_study_asks_for_nothing_and_more_trials_go_on(url, sw
     assert opened(url, sweep()).left == 0
 
 
-@pytest.mark.parametrize(
-    ("change", "key"),
-    [
-        ("seed=9", "seed: was 0, is 9"),
-        ("search.space.learning_rate.high=1.0", "search.space.learning_rate.high: was 0.1, is 1.0"),
-        ("search.sampler=random", 'search.sampler: was "tpe", is "random"'),
-        ("model.name=mlp", 'model.name: was "lenet", is "mlp"'),
-        ("confirm.margin=0.05", "confirm.margin: was 0.002, is 0.05"),
-        ("data.train_size=500", "data.train_size"),
-    ],
-)
-def test_a_sweep_changed_since_the_study_began_is_refused(url, sweep, change, key):
-    run_all(opened(url, sweep()), 1)
-    with pytest.raises(SweepError) as caught:
-        opened(url, sweep(change))
-    assert key in str(caught.value)
-    assert len(caught.value.lines) == 2
-
-
-def test_more_trials_seeds_and_time_are_no_change(url, sweep):
-    run_all(opened(url, sweep()), 1)
-    more = sweep("search.trials=30", "confirm.seeds=20", "search.timeout=5", 'question="?"')
-    assert opened(url, more).left == 29
-    assert opened(url, sweep()).head.sweep.search.trials == 30
-
-
-def test_other_data_is_refused(url, sweep):
-    run_all(opened(url, sweep()), 1)
-    with pytest.raises(SweepError, match="was begun on digits .*digest d1.*, received mnist"):
-        check_data(open_study(url, "tested", sweep()), replace(DATA, digest="d2", name="mnist"))
-
-
-def test_a_study_of_somebody_elses_is_left_alone(url, sweep):
-    study = optuna.create_study(storage=url, study_name="tested")
-    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
-    with pytest.raises(StoreError, match="did not make"):
-        opened(url, sweep())
-    assert list(study.user_attrs) == []
-
-
-def test_the_record_is_read_by_name_or_as_the_only_one(url, sweep):
-    run_all(opened(url, sweep()), 3)
-    record = read_study(url, None)
-    assert (record.name, len(record.trials)) == ("tested", 3)
-    assert record.arms == ("none", "unit", "standardize")
-    opened(url, sweep("name=other"))
-    assert study_names(url) == ["other", "tested"]
-    with pytest.raises(StoreError, match="missing; .* holds other, tested"):
-        read_study(url, None)
-    with pytest.raises(StoreError, match='received "tset"'):
-        read_study(url, "tset")
-
-
-@pytest.mark.parametrize(
-    "bad", ["no url", "sqlite:////proc/none/x.db", "postgresql+psycopg://user:secret@127.0.0.1:1/x"]
-)
-def test_a_database_that_cannot_be_opened_is_told_without_its_password(sweep, bad):
-    with pytest.raises(StoreError) as caught:
-        opened(bad, sweep())
-    assert "--storage" in str(caught.value)
-    assert "secret" not in str(caught.value)
-
-
 def test_comparing_another_parameter_works_alike(url, sweep):
     tested = sweep("compare=optimizer", "reference=adam")
     trials = run_all(opened(url, tested))
@@ -358,26 +212,6 @@ def test_on_postgresql_it_is_the_same(postgresql_url, tmp_path, sweep):
     )
     assert settings(there) == settings(here)
     assert len(read_study(postgresql_url, "tested").trials) == 12
-
-
-def test_a_database_of_something_else_is_left_as_it_is(tmp_path, sweep):
-    url = f"sqlite:///{place_stores(tmp_path, 'mlflow.db')}/mlflow.db"
-    tables = set(inspect(create_engine(url)).get_table_names())
-    for use in (lambda: opened(url, sweep()), lambda: read_study(url, None)):
-        with pytest.raises(StoreError, match="MLflow's database"):
-            use()
-    assert set(inspect(create_engine(url)).get_table_names()) == tables
-
-
-def test_a_study_that_came_to_no_trial_may_be_changed(url, sweep):
-    open_study(url, "tested", sweep())
-    assert opened(url, sweep("seed=9")).ask().seed == 9
-
-
-def test_a_study_made_again_under_its_name_has_an_id_of_its_own(url, sweep):
-    first = opened(url, sweep()).head.id
-    optuna.delete_study(study_name="tested", storage=url)
-    assert opened(url, sweep()).head.id != first
 
 
 NESTED = (
@@ -430,7 +264,7 @@ def test_a_grid_that_grew_keeps_what_was_tried_in_its_slots(url, sweep):
 
 def test_a_list_of_epochs_that_was_recorded_as_one_goes_on_and_stays(url, sweep):
     search = opened(url, sweep(*NESTED))
-    search._epochs_listed = True  # as every study did once
+    search.store._epochs_listed = True  # as every study did once
     train(search, search.ask())
     search = opened(url, sweep(*NESTED))
     while trial := search.ask():
@@ -478,17 +312,3 @@ def test_an_arm_of_very_many_trials_is_the_same_resumed(sweep, past):
     asked = first.choose(past, {})
     assert asked == resumed.choose(past, {})
     assert asked["learning_rate"] > 1e-3  # the best are remembered
-
-
-def test_a_trial_that_was_written_unconfirmed_and_again_is_closed_and_one_counts(url, sweep):
-    study = open_study(url, "tested", sweep())
-
-    def attrs(number: int) -> dict[str, int]:
-        if number == 0:  # a first writing, of which the answer is lost
-            optuna.load_study(storage=url, study_name="tested").ask()
-        return {"number": number}
-
-    assert study.begin({}, {}, attrs) == 1
-    lost, begun = optuna.load_study(storage=url, study_name="tested").trials
-    assert (lost.state.name, begun.state.name) == ("FAIL", "RUNNING")
-    assert begun.user_attrs == {"number": 1}

@@ -1,0 +1,153 @@
+"""The database: what is opened, made, found and refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+
+import optuna
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from normsweep.errors import StoreError, SweepError
+from normsweep.store.storage import (
+    begun_study,
+    load_study,
+    open_study,
+    quiet,
+    read_study,
+    study_names,
+)
+from normsweep.sweep.loading import load_sweep
+from tests.search.searches import DATA, opened, run_all
+from tests.shared import place_stores
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ("seed=9", "seed: 0 -> 9"),
+        ("search.space.learning_rate.high=1.0", "search.space.learning_rate.high: 0.1 -> 1.0"),
+        ("search.sampler=random", 'search.sampler: "tpe" -> "random"'),
+        ("model.name=mlp", 'model.name: "lenet" -> "mlp"'),
+        ("confirm.margin=0.05", "confirm.margin: 0.002 -> 0.05"),
+        ("data.train_size=500", "data.train_size"),
+    ],
+)
+def test_a_sweep_changed_since_the_study_began_is_refused(url, sweep, change, key):
+    run_all(opened(url, sweep()), 1)
+    with pytest.raises(SweepError) as caught:
+        opened(url, sweep(change))
+    assert key in str(caught.value)
+    assert len(caught.value.lines) == 2
+
+
+def test_more_trials_seeds_and_time_are_no_change(url, sweep):
+    run_all(opened(url, sweep()), 1)
+    more = sweep("search.trials=30", "confirm.seeds=20", "search.timeout=5", 'question="?"')
+    assert opened(url, more).left == 29
+    assert opened(url, sweep()).store.record(trials=False).sweep.search.trials == 30
+
+
+def test_other_data_is_refused(url, sweep):
+    run_all(opened(url, sweep()), 1)
+    with pytest.raises(SweepError, match="was begun on digits .*digest d1.*, received mnist"):
+        open_study(url, "tested", sweep()).check_data(replace(DATA, digest="d2", name="mnist"))
+
+
+def test_a_study_of_somebody_elses_is_left_alone(url, sweep):
+    study = optuna.create_study(storage=url, study_name="tested")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    with pytest.raises(StoreError, match="did not make"):
+        opened(url, sweep())
+    assert list(study.user_attrs) == []
+
+
+def test_the_record_is_read_by_name_or_as_the_only_one(url, sweep):
+    run_all(opened(url, sweep()), 3)
+    record = read_study(url, None)
+    assert (record.name, len(record.trials)) == ("tested", 3)
+    assert record.arms == ("none", "unit", "standardize")
+    opened(url, sweep("name=other"))
+    assert study_names(url) == ["other", "tested"]
+    with pytest.raises(StoreError, match="missing; .* holds other, tested"):
+        read_study(url, None)
+    with pytest.raises(StoreError, match='received "tset"'):
+        read_study(url, "tset")
+
+
+@pytest.mark.parametrize(
+    "bad", ["no url", "sqlite:////proc/none/x.db", "postgresql+psycopg://user:secret@127.0.0.1:1/x"]
+)
+def test_a_database_that_cannot_be_opened_is_told_without_its_password(sweep, bad):
+    with pytest.raises(StoreError) as caught:
+        opened(bad, sweep())
+    assert "--storage" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_of_something_else_is_left_as_it_is(tmp_path, sweep):
+    url = f"sqlite:///{place_stores(tmp_path, 'mlflow.db')}/mlflow.db"
+    tables = set(inspect(create_engine(url)).get_table_names())
+    for use in (lambda: opened(url, sweep()), lambda: read_study(url, None)):
+        with pytest.raises(StoreError, match="MLflow's database"):
+            use()
+    assert set(inspect(create_engine(url)).get_table_names()) == tables
+
+
+def test_a_study_that_came_to_no_trial_may_be_changed(url, sweep):
+    open_study(url, "tested", sweep())
+    assert opened(url, sweep("seed=9")).ask().seed == 9
+
+
+def test_a_study_made_again_under_its_name_has_an_id_of_its_own(url, sweep):
+    first = opened(url, sweep()).store.record(trials=False).id
+    optuna.delete_study(study_name="tested", storage=url)
+    assert opened(url, sweep()).store.record(trials=False).id != first
+
+
+@pytest.fixture
+def fresh(postgresql_url):
+    """A database in which nothing is yet."""
+    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS fresh"))
+        connection.execute(text("CREATE DATABASE fresh"))
+    engine.dispose()
+    return postgresql_url.replace("/normsweep?", "/fresh?")
+
+
+@pytest.mark.system
+def test_a_server_with_nothing_in_it_is_told_and_taken(fresh, sweep_file, parts):
+    with pytest.raises(StoreError, match="where there is no database; legal: the storage of a st"):
+        load_study(fresh, "base")
+    assert begun_study(fresh, "base") is None
+    study = open_study(fresh, "base", load_sweep(sweep_file, parts))
+    assert study.name == "base"
+
+
+def test_an_import_changes_neither_optunas_verbosity_nor_the_warnings(tmp_path):
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import warnings, optuna; before = optuna.logging.get_verbosity(), list(warnings.filters)\n"
+            "import normsweep.search.search_phase, normsweep.store.storage\n"
+            "assert (optuna.logging.get_verbosity(), list(warnings.filters)) == before",
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 0, said.stderr
+
+
+def test_what_is_made_quiet_is_as_it_was_afterwards():
+    before = optuna.logging.get_verbosity(), list(warnings.filters)
+    with quiet():
+        assert optuna.logging.get_verbosity() == optuna.logging.ERROR
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.warn("new", optuna.exceptions.ExperimentalWarning, stacklevel=1)
+        assert caught == []
+    assert (optuna.logging.get_verbosity(), list(warnings.filters)) == before

@@ -1,0 +1,181 @@
+"""What is written of a study and read back, and what happens where the database does not take it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+from normsweep.errors import StudyStopped
+from normsweep.parts.catalog import resolve_trial
+from normsweep.store.optuna_tables import StudyTables
+from normsweep.store.storage import load_study, open_storage, open_study, read_study
+from normsweep.store.study_store import StudyStore
+from normsweep.sweep.study_record import Analysis, Configuration, Diagnosis, LoggedModel, Stage
+from normsweep.sweep.trial import CONFIRM, SEARCH, Epoch, Result, Status, Trial
+from tests.search.searches import DATA, KEY
+
+STAGE = Stage(33.0, 78.0, 1.2e5, 41.5, float("inf"), (("dense_1", 2.0),))
+DIAGNOSIS = Diagnosis(STAGE, None)
+MODEL = LoggedModel(3, "m-1")
+PARAMS = {"normalization": "unit", "optimizer": "adam", "learning_rate": 0.01, "epochs": 2}
+CURVE = tuple(Epoch(0, n, 1.0, 0.5, 1.0, 0.5, 0.1) for n in (1, 2))
+
+
+def analysis(seeds: int, *runs: int | None) -> Analysis:
+    return Analysis(seeds, (Configuration("unit", "baseline", dict(PARAMS), runs=runs),))
+
+
+@pytest.fixture
+def store(url, sweep) -> StudyStore:
+    made = open_study(url, "tested", sweep())
+    made.begin_study(DATA, {"symmetric": "unit"}, 4)
+    return made
+
+
+@pytest.fixture
+def planned(sweep) -> Trial:
+    return resolve_trial(sweep(), KEY, PARAMS, number=-1, slot=0)
+
+
+def test_all_that_is_noted_is_in_the_record(store, url, sweep):
+    store.note_plan(SEARCH, 24)
+    store.note_plan(CONFIRM, 6)
+    store.note_model("unit", MODEL)
+    store.note_model("none", MODEL)
+    store.note_diagnosis("unit", DIAGNOSIS)
+    store.note_analysis(analysis(5, 7))
+    record = read_study(url, "tested")
+    assert record == store.record()
+    assert (record.sweep, record.data, record.threads) == (sweep(), DATA, 4)
+    assert record.same == {"symmetric": "unit"}
+    assert record.planned == {SEARCH: 24, CONFIRM: 6}
+    assert record.models == {"unit": MODEL, "none": MODEL}
+    assert record.diagnoses == {"unit": DIAGNOSIS}
+    assert record.analyses == (analysis(5, 7),)
+
+
+def test_what_a_study_was_begun_with_stays(store):
+    store.begin_study(replace(DATA, digest="d2"), {}, 1)
+    record = store.record(trials=False)
+    assert (record.data, record.same, record.threads) == (DATA, {"symmetric": "unit"}, 4)
+
+
+def test_a_trial_is_numbered_and_comes_back_with_how_it_ended(store, planned, sweep):
+    trials = [store.begin_trial(planned, sweep().search.space) for _ in range(2)]
+    assert trials == [replace(planned, number=0), replace(planned, number=1)]
+    assert [r.result for r in store.trials()] == [None, None]
+    for epoch in CURVE:
+        store.report(trials[0], epoch)
+    result = Result(0, Status.COMPLETE, CURVE, chance=0.1)
+    assert store.tell(trials[0], result).trial == trials[0]
+    store.note_run(0, "run0")
+    first, second = store.record().trials
+    assert (first.trial, first.result, first.run_id) == (trials[0], result, "run0")
+    assert (second.result, second.run_id) == (None, "")
+    assert store.record(trials=False).trials == ()
+
+
+def test_a_trial_of_the_confirmation_shows_optuna_no_parameters(store, planned, url):
+    import optuna
+
+    store.begin_trial(replace(planned, phase=CONFIRM))
+    (frozen,) = optuna.load_study(study_name="tested", storage=url).trials
+    assert (frozen.params, list(frozen.user_attrs)) == ({}, ["normsweep:trial"])
+
+
+def test_what_ended_is_read_once(store, planned, monkeypatch):
+    read = []
+    trials = StudyTables.trials
+
+    def spied(self, attrs, where="", first=0):
+        read.append(first)
+        return trials(self, attrs, where, first)
+
+    monkeypatch.setattr(StudyTables, "trials", spied)
+    for number in range(2):
+        trial = store.begin_trial(planned)
+        store.tell(trial, Result(number, Status.COMPLETE, CURVE))
+    store.begin_trial(planned)
+    assert store.trials() == store.trials()
+    assert read == [0, 2]
+
+
+def test_an_analysis_counts_where_there_is_anything_new_in_it(store):
+    first = analysis(2, 0, 1)
+    assert store.note_analysis(first) == store.note_analysis(first) == (first,)
+    assert store.note_analysis(analysis(1, 0)) == (first,)  # of fewer seeds
+    again, more = analysis(2, 0, 5), analysis(3, 0, 5, 6)
+    assert store.note_analysis(again) == (first, again)
+    assert store.note_analysis(more) == (first, again, more)
+
+
+def test_what_was_killed_between_two_writes_is_closed_as_it_had_ended(store, planned, url):
+    told, killed = (store.begin_trial(planned) for _ in range(2))
+    result = Result(0, Status.COMPLETE, CURVE, chance=0.1)
+    tables = StudyTables(open_storage(url, create=False), "tested")
+    tables.set_attr(told.number, "normsweep:result", result.to_json())
+    store.repair()
+    first, second = store.trials()
+    assert first.result == result
+    assert (second.trial, second.result.status) == (killed, Status.INTERRUPTED)
+
+
+WRITES: dict[str, Callable[[StudyStore, Trial], object]] = {
+    "record": lambda store, trial: store.record(),
+    "trials": lambda store, trial: store.trials(),
+    "check_data": lambda store, trial: store.check_data(DATA),
+    "begin_study": lambda store, trial: store.begin_study(DATA, {}),
+    "begin_trial": lambda store, trial: store.begin_trial(trial),
+    "report": lambda store, trial: store.report(trial, CURVE[0]),
+    "tell": lambda store, trial: store.tell(trial, Result(0, Status.COMPLETE, CURVE)),
+    "repair": lambda store, trial: store.repair(),
+    "note_run": lambda store, trial: store.note_run(0, "run0"),
+    "note_plan": lambda store, trial: store.note_plan(SEARCH, 3),
+    "note_model": lambda store, trial: store.note_model("unit", MODEL),
+    "note_diagnosis": lambda store, trial: store.note_diagnosis("unit", DIAGNOSIS),
+    "note_analysis": lambda store, trial: store.note_analysis(analysis(2, 0)),
+}
+
+
+def test_every_method_is_tried_without_a_database():
+    public = {name for name, value in vars(StudyStore).items() if callable(value)}
+    assert {name for name in public if not name.startswith("_")} == WRITES.keys()
+
+
+@pytest.mark.parametrize("method", WRITES)
+def test_a_database_that_fails_stops_the_study(store, planned, method):
+    trial = store.begin_trial(planned)
+
+    def fail(*arguments: object) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("disk I/O error"))
+
+    engine = store._parent._storage.engine
+    event.listen(engine, "before_cursor_execute", fail)
+    with pytest.raises(StudyStopped, match="disk I/O error"):
+        WRITES[method](store, trial)
+    event.remove(engine, "before_cursor_execute", fail)
+
+
+def test_a_trial_costs_as_many_transactions_as_ever(store, planned, sweep):
+    """One to begin it with its parameters and two that read, one an epoch, two to end it."""
+    commits: list[str] = []
+    space = sweep().search.space
+    store.begin_trial(planned, space)  # the first asks how epochs were recorded
+    event.listen(store._parent._storage.engine, "begin", lambda connection: commits.append("begin"))
+    counts = []
+    trial = store.begin_trial(planned, space)
+    counts.append(len(commits))
+    store.report(trial, CURVE[0])
+    counts.append(len(commits))
+    store.tell(trial, Result(trial.number, Status.COMPLETE, CURVE))
+    counts.append(len(commits))
+    assert counts == [3, 4, 6]
+
+
+def test_a_study_that_is_loaded_is_the_one_that_was_made(store, url):
+    loaded = load_study(url, None)
+    assert (loaded.name, loaded.key) == (store.name, store.key) == ("tested", 1)
