@@ -62,7 +62,7 @@ def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
     return Rules(
         margin=record.sweep.confirm.margin,
         alpha=1 - record.sweep.confirm.confidence,
-        look=max(decided, 1),
+        analysis=max(decided, 1),
         arms=arms,
         chance=found.chance,
         metric=metric(record.sweep.metric),

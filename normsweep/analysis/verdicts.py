@@ -23,9 +23,9 @@ __all__ = [
     "LEAST_SEEDS",
     "Comparison",
     "Missing",
+    "Outcome",
     "Rules",
     "Verdict",
-    "Word",
     "judge",
     "primary_verdicts",
     "without_repeats",
@@ -77,9 +77,9 @@ def _verdict(
 ) -> Verdict:
     m, (low, up) = pairs.gap(comparison.horizon), epochs
     gap = interval(m, rules.tail)
-    word = Word.NOT_ENOUGH if lack.reason else _word(gap, up, rules.margin)
-    if word is Word.NOT_ENOUGH and not lack.reason:
-        lack = _further(more_seeds(m, rules.margin, rules.tail_at(rules.look + 1)))
+    outcome = Outcome.NOT_ENOUGH if lack.reason else _outcome(gap, up, rules.margin)
+    if outcome is Outcome.NOT_ENOUGH and not lack.reason:
+        lack = _further(more_seeds(m, rules.margin, rules.tail_at(rules.analysis + 1)))
     value, reference_value = (
         pairs.means(comparison.horizon) if pairs.seeds else (math.nan, math.nan)
     )
@@ -88,7 +88,7 @@ def _verdict(
         question=comparison.question,
         arm=comparison.arm,
         reference=comparison.reference,
-        word=word,
+        outcome=outcome,
         epoch=up,
         epoch_low=low,
         horizon=comparison.horizon,
@@ -99,7 +99,7 @@ def _verdict(
         margin=rules.margin,
         confidence=1 - rules.alpha,
         tail=rules.tail,
-        look=rules.look,
+        analysis=rules.analysis,
         comparisons=rules.arms,
         missing=lack.missing,
         more_seeds=lack.more_seeds,
@@ -147,10 +147,10 @@ def _lost(comparison: Comparison, diverged: tuple[int, int]) -> str:
     return f" (diverged seeds: {', '.join(lost)})" if lost else ""
 
 
-def _word(gap: Estimate, up: int | None, margin: float) -> Word:
+def _outcome(gap: Estimate, up: int | None, margin: float) -> Outcome:
     if up is not None:
-        return Word.CATCHES_UP
-    return Word.DOES_NOT if gap.high < -margin else Word.NOT_ENOUGH
+        return Outcome.CATCHES_UP
+    return Outcome.DOES_NOT if gap.high < -margin else Outcome.NOT_ENOUGH
 
 
 def _further(seeds: str) -> Lack:
@@ -162,7 +162,7 @@ def _further(seeds: str) -> Lack:
     return Lack(Missing.MORE_SEEDS, f"{seeds} further seeds would be needed", seeds)
 
 
-class Word(StrEnum):
+class Outcome(StrEnum):
     """The outcome of a verdict."""
 
     CATCHES_UP = "catches up"
@@ -211,30 +211,32 @@ class Comparison:
 class Rules:
     """The parameters of a verdict.
 
-    `margin` and `chance` are in the unit of the metric. `alpha` is 1 − confidence; `look` is the
+    `margin` and `chance` are in the unit of the metric. `alpha` is 1 − confidence; `analysis` is the
     number of this analysis, from 1; `arms` is the number of arms compared with the reference.
-    Raises ValueError if `look` or `arms` is below 1.
+    Raises ValueError if `analysis` or `arms` is below 1.
     """
 
     margin: float
     alpha: float
-    look: int
+    analysis: int
     arms: int
     chance: float
     metric: Metric = ACCURACY
 
     def __post_init__(self) -> None:
-        if self.look < 1 or self.arms < 1:
-            raise ValueError(f"look, arms: must be at least 1, got {self.look} and {self.arms}")
+        if self.analysis < 1 or self.arms < 1:
+            raise ValueError(
+                f"analysis, arms: must be at least 1, got {self.analysis} and {self.arms}"
+            )
 
     @property
     def tail(self) -> float:
         """The one-sided level: half of alpha at the first analysis, halved at each further one."""
-        return self.tail_at(self.look)
+        return self.tail_at(self.analysis)
 
-    def tail_at(self, look: int) -> float:
+    def tail_at(self, analysis: int) -> float:
         """The one-sided level of an analysis; all analyses together stay below alpha."""
-        return self.alpha / 2**look / self.arms
+        return self.alpha / 2**analysis / self.arms
 
 
 @dataclass(frozen=True)
@@ -254,7 +256,7 @@ class Verdict:
     question: str
     arm: str
     reference: str
-    word: Word
+    outcome: Outcome
     epoch: int | None
     epoch_low: int | None
     horizon: int
@@ -265,7 +267,7 @@ class Verdict:
     margin: float
     confidence: float
     tail: float
-    look: int
+    analysis: int
     comparisons: int
     missing: Missing
     more_seeds: str
@@ -282,7 +284,7 @@ class Verdict:
     @property
     def text(self) -> str:
         """The verdict as part of a sentence, with divergences that qualify it."""
-        return f"{self.word}: {self.reason}" if self.undecided else f"{self.word} {self.when}"
+        return f"{self.outcome}: {self.reason}" if self.undecided else f"{self.outcome} {self.when}"
 
     @property
     def when(self) -> str:
@@ -295,17 +297,17 @@ class Verdict:
     @property
     def catches_up(self) -> bool:
         """Whether the arm catches up."""
-        return self.word is Word.CATCHES_UP
+        return self.outcome is Outcome.CATCHES_UP
 
     @property
     def falls_short(self) -> bool:
         """Whether the arm does not catch up."""
-        return self.word is Word.DOES_NOT
+        return self.outcome is Outcome.DOES_NOT
 
     @property
     def undecided(self) -> bool:
         """Whether there is not enough evidence."""
-        return self.word is Word.NOT_ENOUGH
+        return self.outcome is Outcome.NOT_ENOUGH
 
     @property
     def further_seeds(self) -> int | None:

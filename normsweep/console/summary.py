@@ -92,7 +92,7 @@ def print_verdict(found: Evidence, left: int) -> None:
     say(
         f"  gaps are arm − {found.reference} in {unit_of_gaps(found.metric)}, with the interval for "
         f"new seeds and new images; {first.images} test images, margin "
-        f"{points(first.margin, sign=False, by=found.metric)}, look {first.look}; {first.method}"
+        f"{points(first.margin, sign=False, by=found.metric)}, look {first.analysis}; {first.method}"
     )
     for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
         say(f"  mind: {warning}")

@@ -54,7 +54,7 @@ class Reading:
     """Context in which pydantic validates a sweep file; a `Sweep` built in Python has none."""
 
     catalog: Catalog
-    legal: dict[str, dict[str, Any]] = field(default_factory=dict)
+    valid: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Valid keys by section, so that rules between keys are checked even if other keys have errors."""
 
 

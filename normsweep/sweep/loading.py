@@ -216,16 +216,16 @@ def _validated(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Sweep, list[Pr
         sweep = Sweep.model_validate(raw, context=reading)
     except ValidationError as error:
         problems += problems_of(error, Sweep, raw)
-        sweep = _legal(Sweep, reading)
+        sweep = _valid_part(Sweep, reading)
     problems += cross_checks(sweep, raw, catalog)
     return sweep, problems
 
 
-def _legal(kind: type[S], reading: Reading) -> S:
+def _valid_part(kind: type[S], reading: Reading) -> S:
     """A section with its valid fields only."""
-    values = dict(reading.legal.get(kind.__name__, {}))
+    values = dict(reading.valid.get(kind.__name__, {}))
     for name, field in kind.model_fields.items():
         inner = inner_section(field)
-        if inner and name not in values and inner.__name__ in reading.legal:
-            values[name] = _legal(inner, reading)
+        if inner and name not in values and inner.__name__ in reading.valid:
+            values[name] = _valid_part(inner, reading)
     return kind.model_construct(**values)

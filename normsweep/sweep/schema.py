@@ -100,7 +100,7 @@ class Section(BaseModel):
         """Store each valid value, so that the rules between keys are checked despite other errors."""
         reading: Reading | None = info.context
         if reading:
-            reading.legal.setdefault(cls.__name__, {})[str(info.field_name)] = value
+            reading.valid.setdefault(cls.__name__, {})[str(info.field_name)] = value
         return value
 
 
