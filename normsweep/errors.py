@@ -1,16 +1,16 @@
-"""The exceptions of normsweep.
+"""The exceptions of normsweep, and how they are reported.
 
     NormsweepError
-    ├── UserError           an error that the user can fix: one line each, exit status 2
+    ├── UserError           an error that the user can fix; printed in one line each, exit status 2
     │   ├── SweepError      a sweep file or an option of the command line
-    │   ├── DataError       a dataset that is not available or is invalid
-    │   ├── DeviceError     a device that this machine does not have
-    │   ├── ClusterError    a Ray cluster that cannot be reached, or is too small
+    │   ├── DataError       a dataset that cannot be loaded or used
+    │   ├── DeviceError     a device that is not available
+    │   ├── ClusterError    a Ray cluster that is not reachable or too small
     │   └── StoreError      a database or tracking server that cannot be opened
     │       └── StudyLocked a study that another process runs
-    └── StudyStopped        the study cannot continue; finished trials are stored
+    └── StudyStopped        the study cannot continue; all results so far are stored
     KeyboardInterrupt
-    └── Interrupted         the study was stopped by SIGINT or SIGTERM
+    └── Interrupted         the study was asked to stop, by SIGINT or SIGTERM
 
 A trial that fails is not an exception: it is a status (`normsweep.sweep.trial.Status`).
 """
@@ -38,14 +38,14 @@ __all__ = [
 
 
 class NormsweepError(Exception):
-    """Base class; passwords in the message are masked."""
+    """Base class of the exceptions of normsweep; passwords in the text are masked."""
 
     def __init__(self, text: str) -> None:
         super().__init__(printable(masked(text)))
 
 
 class UserError(NormsweepError):
-    """An error that the user can fix; one line for each, with what was expected and what was found."""
+    """An error that the user can fix: a line for each, with what was expected and what was found."""
 
     def __init__(self, lines: str | Sequence[str]) -> None:
         given = (lines,) if isinstance(lines, str) else lines
@@ -57,11 +57,11 @@ class UserError(NormsweepError):
 
 
 class SweepError(UserError):
-    """A sweep file, or an option that sets one of its keys, is invalid."""
+    """A sweep file, or an option for one of its keys, is invalid."""
 
 
 class DataError(UserError):
-    """A dataset is not available, or its arrays are invalid."""
+    """A dataset cannot be loaded, or its four arrays are invalid."""
 
 
 class DeviceError(UserError):
@@ -69,11 +69,11 @@ class DeviceError(UserError):
 
 
 class ClusterError(UserError):
-    """A Ray cluster cannot be reached, or no node has the resources of a trial."""
+    """A Ray cluster cannot be reached, or none of its nodes has the resources of a trial."""
 
 
 class StoreError(UserError):
-    """A database or tracking server cannot be opened, or does not have the requested study or trial."""
+    """A database or a tracking server cannot be opened, or does not have the requested study."""
 
 
 class StudyLocked(StoreError):
@@ -81,20 +81,20 @@ class StudyLocked(StoreError):
 
 
 class StudyStopped(NormsweepError):
-    """The study cannot continue; finished trials are stored."""
+    """The study cannot continue; all results so far are stored."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """The study was stopped by a signal; finished trials are stored.
+    """The study was stopped by a signal; all results so far are stored.
 
-    A KeyboardInterrupt, so that no `except Exception` treats it as a failed trial.
+    A KeyboardInterrupt, so that `except Exception` does not treat it as a failed trial.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.exit_status = 128 + number
-        """The exit status of shells: 130 for SIGINT, 143 for SIGTERM."""
+        """128 plus the signal, as in shells: 130 for SIGINT, 143 for SIGTERM."""
 
 
 class TrackingFailed(NormsweepError):
-    """Logging to MLflow failed; the study still has the data."""
+    """Logging to MLflow failed; the trial is stored, and can be logged later."""

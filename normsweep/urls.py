@@ -1,4 +1,4 @@
-"""Addresses of stores: their options and variables, checks, and the paths of SQLite files."""
+"""URLs of stores: their options and environment variables, validation, paths of SQLite files."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = [
 ]
 
 STORAGE = "sqlite:///mlruns/optuna.db"
-"""Default address of Optuna's storage."""
+"""Default URL of Optuna's database."""
 
 
 TRACKING = "sqlite:///mlruns/mlflow.db"
-"""Default address of MLflow's tracking store."""
+"""Default MLflow tracking URI."""
 
 
-# In SQLAlchemy, the first @ ends the password; in HTTP URLs, the first of / ? # ends the host.
+# For SQLAlchemy, the first @ after the password ends it; for HTTP URLs, the first of / ? # ends the host.
 BAD_DATABASE = re.compile(r"[\w+]+://[^:/]*:[^@]*@[^/?]*@")
 
 
@@ -44,43 +44,44 @@ BAD_HTTP = re.compile(r"\w+://[^/?#]*[/?#].*@", re.DOTALL)
 
 
 def storage_option(url: str) -> str:
-    """The --storage option of a printed command, with a leading space; empty for the default."""
+    """The option --storage for a printed command, with a blank before it; empty for the default."""
     return "" if url == STORAGE else f" --storage {_quoted(url, 'OPTUNA_STORAGE')}"
 
 
 def tracking_option(uri: str) -> str:
-    """The --tracking-uri option of a printed command, with a leading space; empty for the default."""
+    """The option --tracking-uri for a printed command, as `storage_option`."""
     return "" if uri == TRACKING else f" --tracking-uri {tracking_address(uri)}"
 
 
 def tracking_address(uri: str) -> str:
-    """MLflow's tracking URI, quoted for a printed command."""
+    """The MLflow tracking URI for a printed command."""
     return _quoted(uri, "MLFLOW_TRACKING_URI")
 
 
 def check_address(option: str, url: str) -> None:
-    """Refuse an address in which a part of the password would be read as the host.
+    """Refuse a URL in which a part of the password would be parsed as the host.
 
-    That part would be sent to a name server, and would be in every message about the address.
+    That part would be looked up in the network, and appear in every message about it.
 
     Raises:
-        StoreError: there is an unescaped @, or no scheme before a password.
+        StoreError: an @ in the password is not escaped, or a URL with a password has no scheme.
     """
     if NO_SCHEME.match(url):
         raise StoreError(
-            f"{option}: expected an address that begins with a scheme such as postgresql+psycopg:// or "
-            f"http://, got ***@{url.rpartition('@')[2]}"
+            f"{option}: must begin with a scheme, such as postgresql+psycopg:// or http://, got "
+            f"***@{url.rpartition('@')[2]}"
         )
     pattern = BAD_HTTP if url.lower().startswith(("http://", "https://")) else BAD_DATABASE
     if pattern.match(url):
         raise StoreError(
-            f"{option}: must escape special characters of the password (%40 for @, %2F for /, %3F for "
-            f"?, %23 for #) or take it from the environment (docs/security.md), got {masked(url)}"
+            f"{option}: the password in {masked(url)} must be escaped (%40 for an @, %2F for /, %3F for ?, "
+            "%23 for #), because a part of it would be used as the host; or pass it in the environment "
+            "(docs/security.md)"
         )
 
 
 def _quoted(url: str, variable: str) -> str:
-    """The address quoted for a shell; if it has a password, the environment variable instead."""
+    """The URL quoted for a shell; if it has a password, the environment variable instead."""
     return shlex.quote(url) if masked(url) == url else f'"${variable}"'
 
 
@@ -96,16 +97,16 @@ def parsed_url(url: str) -> URL | None:
 
 
 def sqlite_file(url: URL | None) -> Path | None:
-    """The file of an SQLite database; None for other databases."""
+    """The file of a SQLite database; None for other databases."""
     if url is None or url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
     return Path(str(url.database))
 
 
 def absolute_url(url: str) -> str:
-    """The address with the absolute path of its SQLite file, so that it survives a change of folder.
+    """The URL with the absolute path of its SQLite file.
 
-    MLflow treats equal relative addresses as the same database, even if the folder has changed.
+    For MLflow, equal relative URLs are the same database, even if the current folder has changed.
     """
     parsed = parsed_url(url)
     file = sqlite_file(parsed)

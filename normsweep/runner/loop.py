@@ -1,4 +1,4 @@
-"""The loop of a phase: ask, train, record, tell."""
+"""The loop of a phase: ask, train, store, log."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from normsweep.training.snapshot import CheckpointPolicy, ModelState, Snapshot
 __all__ = ["run_phase"]
 
 POLL = 0.5
-"""Seconds that one wait for news lasts at most."""
+"""Maximum seconds of one wait for events."""
 
 
 FAILURES = 10
-"""Failures of one kind in a row after which the study stops rather than burn its budget."""
+"""Equal failures in a row after which the study stops, instead of wasting its budget."""
 
 
 def run_phase(
@@ -45,35 +45,35 @@ def run_phase(
     where: Result,
     timeout: float | None = None,
 ) -> None:
-    """Run what is left of the plan, and record all of it.
+    """Run the remaining trials of a phase and store their results.
 
     Args:
-        phase: the plan and the record.
-        executor: where trials run.
-        delivery: logs trials to MLflow.
-        checkpoints: where states are kept that trials can go on from, and the best of each arm.
-        display: told what happens.
-        signals: interrupts between, never within, writes.
-        lock: the study, that no other process may drive meanwhile.
-        where: machine and chance level, for trials whose process is lost with them.
+        phase: schedules the trials and stores them.
+        executor: runs the trials.
+        delivery: logs the trials to MLflow.
+        checkpoints: checkpoints to resume trials from, and those of the best trials.
+        display: shows the progress.
+        signals: interrupts between writes, never within one.
+        lock: the lock of the study.
+        where: machine and chance level, for trials whose process was lost.
         timeout: seconds after which no new trial is started; None: no limit.
 
     Raises:
-        Interrupted: the study was asked to stop; what ran is recorded as interrupted.
+        Interrupted: the study was stopped by a signal; running trials are stored as interrupted.
         StudyStopped: ten trials in a row failed in the same way.
     """
     loop = _Loop(phase, executor, delivery, checkpoints, display, signals, where)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         while True:
-            begun = (deadline is None or time.monotonic() < deadline) and loop.take_up()
-            if not begun and not loop.running:
+            started = (deadline is None or time.monotonic() < deadline) and loop.start_trial()
+            if not started and not loop.running:
                 return
-            # News are looked for between trials, too: many answers may follow one another.
-            if loop.running and not (begun and executor.blocks):
-                # A poll that ends soon is not interrupted: what it had taken in would be lost.
+            # Poll between starts, too: many trials in a row may reuse stored results.
+            if loop.running and not (started and executor.blocks):
+                # A short poll is not interrupted: events that it has received would be lost.
                 with signals.waiting() if executor.blocks else nullcontext():
-                    events = executor.poll(0.0 if begun else POLL)
+                    events = executor.poll(0.0 if started else POLL)
                 loop.handle(events)
             delivery.collect()
             signals.check()
@@ -108,8 +108,8 @@ class _Loop:
         }
         self._failures: list[str] = []
 
-    def take_up(self) -> bool:
-        """Start a trial, or answer it from the record; whether there was room and something to try."""
+    def start_trial(self) -> bool:
+        """Start a trial, or reuse a stored result; returns False if no slot is free or no trial is left."""
         if len(self.running) >= self._executor.slots:
             return False
         trial = self._phase.ask({running.lineage for running in self.running.values()})
@@ -120,9 +120,9 @@ class _Loop:
         self._delivery.started(trial)
         began = time.time()
         if (known := self._curves.answer(trial)) is not None:
-            self._answer(trial, replace(known, started=began, seconds=time.time() - began))
+            self._reuse(trial, replace(known, started=began, seconds=time.time() - began))
             return True
-        # One that was too slow, or hung, is not to come to its end by being tried again.
+        # A trial that timed out must not complete because it resumes from a checkpoint.
         slow = trial.lineage in self._too_slow
         start = None if slow else self._checkpoints.start(trial)
         if start is not None:
@@ -131,7 +131,7 @@ class _Loop:
         return True
 
     def handle(self, events: list[Event]) -> None:
-        """Record what happened."""
+        """Store and show what happened."""
         for event in events:
             match event:
                 case Epoch():
@@ -142,7 +142,7 @@ class _Loop:
                     self._finished(event)
 
     def interrupt(self) -> None:
-        """Stop what runs; each trial is recorded with the epochs it had."""
+        """Stop the running trials; each is stored with its epochs so far."""
         try:
             events: list[Event] = []
             with suppress(OSError):  # workers may be gone with their cluster
@@ -150,14 +150,14 @@ class _Loop:
                     self._executor.cancel(number)
                 events = self._executor.poll(POLL)
             self.handle(events)
-            for number in list(self.running):  # its end was lost where the signal came
+            for number in list(self.running):  # its result was lost at the signal
                 self._finished(Finished(Result(number, Status.INTERRUPTED)))
             self._phase.store.repair()
         finally:
             self._delivery.abandon()
 
-    def _answer(self, trial: Trial, known: Result) -> None:
-        """Record what the record has already, as if it had been trained."""
+    def _reuse(self, trial: Trial, known: Result) -> None:
+        """Store a known result for a trial, as if it had been trained."""
         for epoch in known.curve:
             if not self._reported(epoch) and epoch.epoch < trial.epochs and epoch.finite:
                 curve = known.curve[: epoch.epoch]
@@ -169,7 +169,7 @@ class _Loop:
         self._executor.reply(epoch.trial, self._reported(epoch))
 
     def _reported(self, epoch: Epoch) -> bool:
-        """Take an epoch down; whether its trial goes on."""
+        """Store, log and show an epoch; returns whether its trial continues."""
         self._display.epoch(self.running[epoch.trial], epoch)
         self._delivery.epoch(epoch)
         return self._phase.report(epoch)
@@ -191,7 +191,7 @@ class _Loop:
             where = self._where
             result = replace(result, machine=where.machine, chance=where.chance)
         record = self._phase.tell(result)
-        if event.result.machine:  # what was lost with its worker did not say what it was trained by
+        if event.result.machine:  # a result without a machine was lost with its worker
             self._curves.add(record)
         self._keep(record, event.state)
         self._delivery.finished(record)
@@ -199,7 +199,7 @@ class _Loop:
         self._count_failures(event.result)
 
     def _policy(self, trial: Trial) -> CheckpointPolicy:
-        """The states of a trial that are worth having."""
+        """The checkpoint policy of a trial."""
         if not self._checkpoints.wanted:
             return CheckpointPolicy()
         if self._phase.extendable:
@@ -209,7 +209,7 @@ class _Loop:
         return CheckpointPolicy(least, every=self._checkpoints.every)
 
     def _keep(self, record: TrialRecord, state: ModelState | None) -> None:
-        """Keep a last state; where it is there for the arm's best alone, in the place of the one before."""
+        """Save the last state of a trial if needed; of an arm's best trials, only the current one is kept."""
         trial, result = record.trial, record.result
         assert result is not None
         if result.status not in (Status.CRASHED, Status.INTERRUPTED):
@@ -225,13 +225,15 @@ class _Loop:
             self._checkpoints.keep_only(r.trial for r in self._best.values())
 
     def _with_start(self, trial: Trial, result: Result) -> Result:
-        """The result with where it began; says so where that is not the state that it was given."""
+        """The result with the epochs it reused; reports a trial that did not resume from its checkpoint."""
         start = self._starts.pop(trial.number, None)
         if start is None or result.reused:
             return result
         before = start.so_far
         taken = tuple(replace(e, trial=trial.number) for e in before.curve[: len(result.curve)])
-        if taken and result.curve[: len(taken)] == taken:  # its process was lost before it said so
+        if (
+            taken and result.curve[: len(taken)] == taken
+        ):  # its process was lost before it reported that
             return replace(result, reused=len(taken), origin=before.trial)
         if result.status.scored:
             was, now = before.machine, result.machine
@@ -239,13 +241,13 @@ class _Loop:
                 f"{key} {was.get(key)}, now {now[key]}" for key in now if was.get(key) != now[key]
             ]
             self._display.note(
-                f"trial {trial.number}: trained from its first epoch: the state of trial "
+                f"trial {trial.number}: trained from epoch 1, because the checkpoint of trial "
                 f"{before.trial} is from {'; '.join(other) or 'another network'}"
             )
         return result
 
     def _identity(self, trial: Trial) -> Mapping[str, str]:
-        """What the trial's bits would depend on; nothing where that cannot be told: it is trained."""
+        """What determines the exact bits of the trial; empty if unknown: then it is trained."""
         try:
             with self._signals.waiting():
                 return self._executor.call(identity, trial)
@@ -266,7 +268,7 @@ class _Loop:
 
 
 def _kind(result: Result) -> str:
-    """What failures in a row have in common: how they ended, and the name of the error."""
+    """The kind of a failure: how the trial ended, and the name of the error."""
     lines = result.error.strip().splitlines() or [""]
     named = lines[-1] if result.status is Status.CRASHED else ""
     return f"{result.status} {named.partition(':')[0]}"

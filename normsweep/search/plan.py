@@ -1,4 +1,4 @@
-"""`Plan`: the trials and epochs of a study by arm, and its estimated time."""
+"""`Plan`: the trials and epochs of a study, and its time estimate."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["CONFIGURATIONS", "Plan", "mean_epochs", "without"]
 
 CONFIGURATIONS = 3
-"""Configurations per arm in the confirmation: the baseline, and tuned for two numbers of epochs."""
+"""Configurations of each arm in the confirmation: the baseline, and tuned for two numbers of epochs."""
 
 
 def without(sweep: Sweep, same: Mapping[str, str]) -> Sweep:
-    """The sweep without the normalizations that are equivalent to another one on this data."""
+    """The sweep without the normalizations that are equivalent to another one."""
     space = sweep.search.space.without("normalization", same)
     if sweep.compare == "normalization" and len(space.choices("normalization")) < 2:
         alike = ", ".join(same)
         raise SweepError(
-            "search.space.normalization: must have at least two that differ on this data; "
+            f"search.space.normalization: must have at least two normalizations that differ on this data; "
             f"{alike} is equivalent to {next(iter(same.values()))}"
         )
     search = sweep.search.model_copy(update={"space": space})
@@ -36,13 +36,13 @@ def without(sweep: Sweep, same: Mapping[str, str]) -> Sweep:
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a study before its first trial."""
+    """What a study will run, as far as it is known before its first trial."""
 
     sweep: Sweep
     """The sweep with the arms to run."""
     data: DataFacts | None = None
     findings: Findings | None = None
-    """Results of the checks of normalizations, network and device; None: not checked."""
+    """Results of the preflight for normalizations, network and device; None: not run."""
     seconds: float | None = None
     """Estimated wall time of the search; None: not estimated."""
     confirm_seconds: float = 0.0
@@ -56,18 +56,18 @@ def mean_epochs(sweep: Sweep) -> float:
         return _mean_epochs_of_grid(sweep, len(dimension.grid() or ()))
     if isinstance(dimension, Choice):
         values = [float(value) for value in dimension.values]
-        mean = sum(values) / len(values)
+        even = sum(values) / len(values)
     elif dimension.log and dimension.high > dimension.low:
-        mean = (dimension.high - dimension.low) / math.log(dimension.high / dimension.low)
+        even = (dimension.high - dimension.low) / math.log(dimension.high / dimension.low)
     else:
-        mean = (dimension.low + dimension.high) / 2
+        even = (dimension.low + dimension.high) / 2
     every = sweep.search.longest_every
-    return mean if every is None else mean + (sweep.longest - mean) / every
+    return even if every is None else even + (sweep.longest - even) / every
 
 
 def _mean_epochs_of_grid(sweep: Sweep, budgets: int) -> float:
-    """The same for a grid, where a curve serves all points that differ in their epochs only."""
+    """Of points that differ only in epochs, only the one with most epochs is trained: it has the others."""
     trials = sweep.trials_per_arm
     points = min(len(sweep.search.space.points({sweep.compare: arm})) for arm in sweep.arms)
-    unsampled = math.comb(points - budgets, trials) / math.comb(points, trials)
-    return sweep.longest * (points / budgets) * (1 - unsampled) / trials
+    untouched = math.comb(points - budgets, trials) / math.comb(points, trials)
+    return sweep.longest * (points / budgets) * (1 - untouched) / trials

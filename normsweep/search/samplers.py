@@ -1,10 +1,10 @@
-"""Samplers: choose the next parameters of an arm from the trials of that arm only.
+"""Samplers and pruners that choose the parameters of an arm only from the trials of that arm.
 
-A sampler that sees the trials of all arms would rank them together and leave the weakest arm
-untuned. Each arm therefore has an in-memory Optuna study, which is filled with its stored trials.
-The sampler is seeded for each trial, so that a resumed study asks for the same parameters as an
-uninterrupted one. For an arm with very many trials, only the best and the latest are used, so that
-the time per trial does not grow after the thousandth.
+A sampler for all arms would rank their trials together and leave the weakest arm untuned. Each arm
+therefore has its own Optuna study in memory, which is filled with the stored trials. The sampler
+gets a new seed for each trial, so that an interrupted and resumed study chooses the same parameters
+as an uninterrupted one. If an arm has very many trials, its study gets only the best and the latest
+ones, so that the cost of a trial does not grow further.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ Params = dict[str, Scalar]
 
 
 LATEST, STEP, BEST = 1000, 100, 100
-"""Sampler and pruner of an arm use its latest trials (at most 1000; older ones are dropped 100 at a
-time) and the best 100 of the dropped ones."""
+"""An arm's sampler and pruner use its latest trials and the best of the earlier ones. Beyond `LATEST`
+trials, `STEP` at a time are left out."""
 
 
 class Advisor(Protocol):
-    """Chooses the parameters of the trials of one arm, and decides which to prune."""
+    """Chooses parameters for the trials of one arm, and decides which ones are pruned."""
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
-        """Set the parameters of slots that were tried before; called first."""
+        """Set the parameters of the stored trials by slot; called first."""
         ...
 
     def planned(self, slot: int) -> Params | None:
-        """The parameters of a slot if they are fixed in advance; None otherwise."""
+        """The parameters of the arm's `slot`-th trial, if they are known from the start."""
         ...
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
-        """Choose the parameters of a slot, with the `fixed` ones as given."""
+        """Choose the parameters of the arm's `slot`-th trial, except `fixed` ones."""
         ...
 
     def report(self, slot: int, epoch: int, value: float) -> bool:
-        """Report a value; return whether the trial continues."""
+        """Report a value; returns whether the trial continues."""
         ...
 
     def tell(self, slot: int, value: float | None, state: TrialState) -> None:
-        """Record the end of a trial whose parameters were chosen here."""
+        """Add the result of a trial from `choose`."""
         ...
 
     def learn(self, trial: Trial, result: Result) -> None:
@@ -77,26 +77,26 @@ def make_advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
 
 
 class _Adaptive:
-    """An in-memory Optuna study with the sampler and the pruner of the sweep."""
+    """An in-memory study with the sampler and the pruner of the sweep."""
 
     def __init__(self, sweep: Sweep, arm: Scalar, trials: int) -> None:
         self._sweep, self._arm, self._metric = sweep, arm, metric(sweep.metric)
-        # With TPE's default of 10 random trials, an arm of 10 trials would not be tuned.
+        # TPE's default of 10 random trials would leave an arm with 10 trials untuned.
         self._startup = max(4, min(trials, LATEST) // 4)
         self._past: list[FrozenTrial] = []
         self._study: optuna.Study | None = None
-        self._dropped = 0
+        self._left_out = 0
         self._asked: dict[int, optuna.Trial] = {}
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
-        """Do nothing: the trials are added by `learn`."""
+        """Nothing to do: `learn` adds the trials."""
 
     def planned(self, slot: int) -> Params | None:
-        """None: they depend on the trials known at that time."""
+        """None: they depend on the results so far."""
         return None
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
-        """Ask the Optuna study of the arm."""
+        """Ask the study of the arm."""
         study = self._filled()
         study.sampler = self._sampler(slot)
         if fixed:
@@ -109,24 +109,24 @@ class _Adaptive:
         return chosen
 
     def report(self, slot: int, epoch: int, value: float) -> bool:
-        """Compare with the other trials of the arm."""
+        """Compare with the arm's other trials."""
         trial = self._asked[slot]
         trial.report(value, epoch)
         return not trial.should_prune()
 
     def tell(self, slot: int, value: float | None, state: TrialState) -> None:
-        """Tell the Optuna study of the arm."""
+        """Tell the study of the arm."""
         trial = self._asked.pop(slot)
         values = value if state == TrialState.COMPLETE else None
-        frozen = trial.study.tell(trial, values, state=state)
-        self._past.append(frozen)
+        told = trial.study.tell(trial, values, state=state)
+        self._past.append(told)
         if self._study is not None and trial.study is not self._study:
-            self._study.add_trial(frozen)
+            self._study.add_trial(told)
 
     def learn(self, trial: Trial, result: Result) -> None:
-        """Add the trial without the compared parameter.
+        """Add the trial without the parameter that defines its arm.
 
-        Its distributions are those of the current space, whose limit of epochs may be higher.
+        It gets the distributions of the current sweep: the limit of epochs may have been raised since.
         """
         value, state = outcome(result, self._metric)
         params = {k: v for k, v in trial.params.items() if k != self._sweep.compare}
@@ -144,11 +144,11 @@ class _Adaptive:
         )
 
     def _filled(self) -> optuna.Study:
-        """The Optuna study with the past trials; rebuilt when more trials are dropped."""
-        dropped = _dropped(len(self._past))
-        if self._study is None or dropped != self._dropped:
-            self._study, self._dropped = _memory_study(self._sweep), dropped
-            self._study.add_trials(_remembered(self._past, dropped, self._metric))
+        """The study of the arm with its trials; a new one if more trials are to be left out."""
+        left_out = _left_out(len(self._past))
+        if self._study is None or left_out != self._left_out:
+            self._study, self._left_out = _memory_study(self._sweep), left_out
+            self._study.add_trials(_remembered(self._past, left_out, self._metric))
         return self._study
 
     def _sampler(self, slot: int) -> optuna.samplers.BaseSampler:
@@ -164,16 +164,16 @@ class _Adaptive:
         )
 
 
-def _dropped(past: int) -> int:
-    """Number of earliest trials to drop, which depends on the number of trials only."""
+def _left_out(past: int) -> int:
+    """Number of the earliest trials that are left out."""
     return max(0, math.ceil((past - LATEST) / STEP) * STEP)
 
 
-def _remembered(past: Sequence[FrozenTrial], dropped: int, by: Metric) -> list[FrozenTrial]:
-    """The best of the dropped trials, and all others."""
-    complete = [t for t in past[:dropped] if t.state == TrialState.COMPLETE]
+def _remembered(past: Sequence[FrozenTrial], left_out: int, by: Metric) -> list[FrozenTrial]:
+    """The best of the trials that are left out, and all others."""
+    complete = [t for t in past[:left_out] if t.state == TrialState.COMPLETE]
     best = sorted(complete, key=lambda trial: by.sign * (trial.value or 0.0), reverse=True)[:BEST]
-    return [*best, *past[dropped:]]
+    return [*best, *past[left_out:]]
 
 
 class _Points(Protocol):
@@ -181,14 +181,14 @@ class _Points(Protocol):
 
 
 class _Planned:
-    """Points that are fixed in advance; only the pruner uses other trials."""
+    """A fixed sequence of points; only the pruner uses other trials."""
 
     def __init__(self, points: _Points, sweep: Sweep, arm: Scalar) -> None:
         self._points, self._compare = points, sweep.compare
         self._pruner = _Adaptive(sweep, arm, 1)
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
-        """Assign the new points of a grid that has grown to the free slots."""
+        """Assign the new points of a grid that was extended to the free slots."""
         if isinstance(self._points, list):
             old = {frozenset(params.items()) for params in taken.values()}
             new = iter([point for point in self._points if frozenset(point.items()) not in old])
@@ -207,22 +207,22 @@ class _Planned:
         return chosen
 
     def report(self, slot: int, epoch: int, value: float) -> bool:
-        """Compare with the other trials of the arm."""
+        """Compare with the arm's other trials."""
         return self._pruner.report(slot, epoch, value)
 
     def tell(self, slot: int, value: float | None, state: TrialState) -> None:
-        """Pass the trial to the pruner."""
+        """Tell the pruner."""
         self._pruner.tell(slot, value, state)
 
     def learn(self, trial: Trial, result: Result) -> None:
-        """Pass the trial to the pruner."""
+        """Tell the pruner."""
         self._pruner.learn(trial, result)
 
 
 def _grid(space: Space, compare: str, arm: Scalar, seed: int) -> list[Params]:
-    """All points of an arm in a random order by the seed, so that a part of them covers the grid.
+    """All points of an arm in random order, so that any part of them covers the grid.
 
-    Of points that differ in their epochs only, the longest comes first: its curve contains the others.
+    Of points that differ only in epochs, the one with most epochs comes first: it has the others.
     """
     points = space.points({compare: arm})
     order = np.random.default_rng(_seed(seed, 0)).permutation(len(points))
@@ -267,12 +267,12 @@ def _memory_study(sweep: Sweep) -> optuna.Study:
 
 
 def _seed(seed: int, slot: int) -> int:
-    # The same for all arms, so that they start with the same points.
+    # The same for all arms: they are tried at the same points until their samplers adapt.
     return int(np.random.SeedSequence([seed, slot]).generate_state(1)[0])
 
 
 def suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:
-    """Suggest the value of a parameter, or use the enqueued one."""
+    """Suggest the value of a parameter with an Optuna trial."""
     match distribution(dimension):
         case CategoricalDistribution(choices=choices):
             return trial.suggest_categorical(dimension.name, choices)  # type: ignore[return-value]

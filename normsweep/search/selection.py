@@ -1,4 +1,4 @@
-"""The configurations to confirm: the baseline, and the best of each arm by validation."""
+"""The configurations to confirm: the baseline, and each arm's best by validation score."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _of_arm(sweep: Sweep, arm: Scalar, records: Sequence[TrialRecord]) -> Iterat
 
 
 def _baseline(sweep: Sweep, arm: Scalar) -> dict[str, Scalar]:
-    """The baseline of the sweep, with parameters that have a fixed value in its space."""
+    """The declared baseline, with the parameters that the space fixes, but not the searched ones."""
     declared, space = sweep.confirm.baseline, sweep.search.space
     params: dict[str, Scalar] = {
         "normalization": declared.normalization or space.choices("normalization")[0],
@@ -58,10 +58,9 @@ def _baseline(sweep: Sweep, arm: Scalar) -> dict[str, Scalar]:
 def _tuned(
     name: str, arm: str, records: Sequence[TrialRecord], epoch: int, epochs: int
 ) -> Configuration | None:
-    """The best of the trials whose curves reach `epoch`, or the last epoch of the longest curve.
+    """The best of the trials whose curves reach `epoch`, or the last epoch that any curve reaches.
 
-    Ties go to fewer epochs, then to the earlier trial. A trial that diverged is never selected, even
-    if it did so at a later epoch.
+    Ties: the trial with fewer epochs, then the earlier one. A trial that diverged later is not chosen.
     """
     usable = [r for r in records if _usable(r)]
     if not usable:

@@ -138,7 +138,7 @@ def test_a_stricter_level_can_undo_a_verdict():
     assert judged(curve, seeds=5, rules=strict).outcome is Outcome.NOT_ENOUGH
 
 
-@pytest.mark.parametrize("rules", [{"look": 0}, {"arms": 0}])
+@pytest.mark.parametrize("rules", [{"analysis": 0}, {"arms": 0}])
 def test_looks_and_arms_count_from_one(rules):
     with pytest.raises(ValueError, match="analysis, arms: must be at least 1"):
         replace(RULES, **rules)
