@@ -132,7 +132,7 @@ class WorkerOptions:
     asks: bool = False
     """Whether a trial waits for `reply` after each epoch."""
     parts: bytes = b""
-    """Of parts that are not normsweep's own, as `carried_parts` packs them."""
+    """Of parts that are not normsweep's own, as `pickled_components` packs them."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from normsweep.errors import StoreError
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import datasets
-from normsweep.parts.catalog import carried_parts, is_trained
+from normsweep.parts.catalog import is_trained, pickled_components
 from normsweep.runner.interrupts import Signals
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
@@ -88,7 +88,7 @@ def rerun(
     )
     place = device or ("cpu" if machine.get("device", "").startswith("CPU") else "auto")
     with Signals() as signals, _data(study, trial, root, data_dir) as folder:
-        trained, parts = is_trained(trial.model), carried_parts()
+        trained, parts = is_trained(trial.model), pickled_components()
         executor = Processes(
             WorkerOptions(folder.absolute(), place, threads, trained=trained, parts=parts)
         )
