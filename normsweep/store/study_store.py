@@ -48,7 +48,7 @@ def _stopping(method: Callable[P, R]) -> Callable[P, R]:
             cause = error.__cause__ or error  # Optuna's message does not name the cause
             why = reason(cause, kind=True)
             raise StudyStopped(
-                f"--storage: the study cannot be written: {why}; fix this and run the command again"
+                f"--storage: the study cannot be read or written: {why}; fix this and run the command again"
             ) from error
 
     return wrapped
