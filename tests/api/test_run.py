@@ -228,15 +228,15 @@ def test_addresses_come_from_the_environment(tmp_path, monkeypatch):
         ({"n_trials": "x"}, "n_trials: received \"x\"; legal: a whole number"),
         ({"study_name": "a b"}, 'study_name: received "a b"; legal: letters'),
         ({"seed": -1}, "seed: received -1; legal: at least 0"),
-        ({"executor": "dask"}, "executor: received 'dask'; legal: processes, inline, ray"),
-        ({"n_jobs": 0}, "n_jobs: received 0 with executor 'processes'; legal: a number from 1"),
-        ({"n_jobs": 2, "executor": "inline"}, "n_jobs: received 2 with executor 'inline'"),
-        ({"device": "tpu"}, "device: received 'tpu'; legal: auto, cpu, gpu"),
-        ({"phase": "both"}, "phase: received 'both'; legal: search, confirm, all"),
+        ({"executor": "dask"}, "executor: must be one of processes, inline, ray, got 'dask'"),
+        ({"n_jobs": 0}, "n_jobs: must be an integer of at least 1, got 0"),
+        ({"n_jobs": 2, "executor": "inline"}, "n_jobs: must be 1 with executor 'inline', got 2"),
+        ({"device": "tpu"}, "device: must be one of auto, cpu, gpu, got 'tpu'"),
+        ({"phase": "both"}, "phase: must be one of search, confirm, all, got 'both'"),
         ({"set": {"confirm.seeds": 1}}, "set: confirm.seeds: received 1; legal: at least 2"),
         ({"data": "mnist"}, "data: received"),
         ({"data": (1, 2, 3)}, "data: received"),
-        ({"model": "lenet"}, "model: received str; legal: a function build(input_shape, classes)"),
+        ({"model": "lenet"}, "model: must be a function build(input_shape, classes)"),
         ({"plugins": ["os; rm"]}, 'plugins: received "os; rm"; legal: the names of modules'),
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),
@@ -262,7 +262,10 @@ def test_a_build_that_makes_no_classifier_is_refused_before_any_trial(tmp_path, 
     def fails(shape, classes):
         return keras.layers.Reshape((3, 3))(keras.Input(shape))
 
-    for broken, said in ((logits, "no probabilities"), (fails, "cannot be built for inputs of")):
+    for broken, said in (
+        (logits, "outputs that are probabilities"),
+        (fails, "cannot be built for inputs of"),
+    ):
         with pytest.raises(SweepError, match=said):
             normsweep.run(SWEEP, data=table, model=broken, executor="inline", quiet=True)
 
