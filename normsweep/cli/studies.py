@@ -218,7 +218,7 @@ def _outcome_lines(outcome: Rerun) -> list[str]:
     was, now = outcome.recorded, outcome.now
     lines = [
         f"{key}: was {old or 'none'}, is {new or 'none'}"
-        for key, (old, new) in outcome.elsewhere.items()
+        for key, (old, new) in outcome.machine_changes.items()
     ]
     if now.status != was.status:
         lines.append(f"status: was {was.status.value}, is {now.status.value}")
@@ -229,7 +229,7 @@ def _outcome_lines(outcome: Rerun) -> list[str]:
     epochs = ", ".join(map(str, outcome.differing[:10])) or "its length"
     why = (
         ""
-        if outcome.elsewhere or not now.machine
+        if outcome.machine_changes or not now.machine
         else ", though device, threads and versions are the same"
     )
     return [*lines, f"not the same curve: what differs is epoch {epochs}{why}"]

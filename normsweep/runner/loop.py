@@ -119,7 +119,7 @@ class _Loop:
         self._display.started(trial)
         self._delivery.started(trial)
         began = time.time()
-        if (known := self._curves.answer(trial)) is not None:
+        if (known := self._curves.result(trial)) is not None:
             self._answer(trial, replace(known, started=began, seconds=time.time() - began))
             return True
         # One that was too slow, or hung, is not to come to its end by being tried again.
@@ -200,7 +200,7 @@ class _Loop:
 
     def _policy(self, trial: Trial) -> CheckpointPolicy:
         """The states of a trial that are worth having."""
-        if not self._checkpoints.wanted:
+        if not self._checkpoints.enabled:
             return CheckpointPolicy()
         if self._phase.extendable:
             return CheckpointPolicy(-math.inf, self._phase.budgets(trial), self._checkpoints.every)

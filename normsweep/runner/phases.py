@@ -23,7 +23,7 @@ from normsweep.errors import NormsweepError, StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
 from normsweep.parts.catalog import is_trained
 from normsweep.reporting.commands import Commands
-from normsweep.runner.checkpoints import Checkpoints, states_of
+from normsweep.runner.checkpoints import Checkpoints, checkpoint_folder
 from normsweep.runner.delivery import Delivery
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import run_phase
@@ -177,7 +177,7 @@ class Running:
 
     def _checkpoints(self, phase: Phase) -> Checkpoints:
         head = self.search.store.record(trials=False)
-        folder = states_of(self.root, head.name, head.id) / phase.phase
+        folder = checkpoint_folder(self.root, head.name, head.id) / phase.phase
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 

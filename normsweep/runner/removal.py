@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.errors import NormsweepError, StudyStopped
-from normsweep.runner.checkpoints import states_of
+from normsweep.runner.checkpoints import checkpoint_folder
 from normsweep.store.storage import delete_study, read_studies, read_study
 from normsweep.text import counted, reason
 from normsweep.tracking.client import opened
@@ -87,7 +87,7 @@ def doomed_study(name: str, storage: str, tracking_uri: str, root: Path) -> Doom
     record = read_study(storage, name)
     client = _client(tracking_uri)
     held = holdings(client, name, record.id) if client is not None else None
-    folders = (states_of(root, name, record.id), root / "reports" / name)
+    folders = (checkpoint_folder(root, name, record.id), root / "reports" / name)
     paths = tuple(path for path in folders if path.exists())
     return Doomed(storage, name, len(record.trials), client, (held,) if held else (), paths)
 
@@ -109,7 +109,7 @@ def orphans(storage: str, tracking_uri: str, root: Path) -> Doomed:
             for name, key in registered_studies(client)
             if name not in studies or (key and key != studies[name].id)
         ]
-    states = {states_of(root, record.name, record.id) for record in studies.values()}
+    states = {checkpoint_folder(root, record.name, record.id) for record in studies.values()}
     digests = {record.data.digest for record in studies.values() if record.data is not None}
     paths = [
         *(
