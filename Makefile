@@ -1,4 +1,5 @@
-# Two commands do everything: `make study` and `make test`. `make docs` builds the site.
+# `make study` runs the quickstart study, `make test` the tests; both create the environment they need.
+# `make docs` builds the documentation.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -12,7 +13,7 @@ BENCH := build/benchmarks
 study: $(VENV)/study.done
 	$(BIN)/python -m normsweep.study
 
-# Dozens of interpreters start in the tests: what is ours is compiled for them once.
+# The tests start dozens of interpreters: let them share compiled bytecode.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/dev.done $(VENV)/chromium.done
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
@@ -62,7 +63,7 @@ $(VENV)/dev.done: requirements/dev.txt $(VENV)/study.done
 $(VENV)/chromium.done: | $(UV)
 	command -v chromium || command -v chromium-browser || command -v google-chrome \
 	  || { command -v apt-get && apt-get update && apt-get install -y --no-install-recommends chromium; } \
-	  || { echo "make test looks at the report in a browser: install chromium or google-chrome" >&2; exit 1; }
+	  || { echo "make test opens the report in a browser: install chromium or google-chrome" >&2; exit 1; }
 	touch $@
 
 $(UV): requirements/uv.txt

@@ -27,17 +27,17 @@ from normsweep.console.screen import screen, table_view
 from normsweep.executors.protocol import Event
 from normsweep.parts.catalog import catalog
 from normsweep.runner.checkpoints import Checkpoints
-from normsweep.runner.delivery import Delivery
+from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import run_phase
 from normsweep.search.search_phase import Search
 from normsweep.shell import run
-from normsweep.store.locks import Hold
+from normsweep.store.locks import StudyLock
 from normsweep.store.storage import open_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
-from normsweep.tracking.tracker import Tracker
+from normsweep.tracking.tracker import TrackedStudy, Tracker
 from normsweep.training.engine import Finished
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
@@ -164,7 +164,9 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
     store = open_study(storage, name, sweep)
     store.begin_study(DATA, {})
     search = Search(store, sweep, DataKey("digits", DATA.digest, 0.2))
-    tracker = Tracker(tracking, name, store.record(trials=False).id, work / "artifacts", {})
+    tracker = Tracker(
+        tracking, TrackedStudy(name, store.record(trials=False).id), work / "artifacts"
+    )
     console, executor = Console(file=io.StringIO()), Simulated()
     where = Result(-1, Status.INTERRUPTED, chance=0.1)
     with (
@@ -174,13 +176,13 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
         Background() as background,
     ):
         display.begin([], search.total, [str(arm) for arm in sweep.arms])
-        delivery = Delivery(search.store, tracker, DATA, display.note, background)
+        delivery = TrialLogger(search.store, tracker, DATA, display.note, background)
         checkpoints = Checkpoints(work / "checkpoints" / name, 1.0)
         all_threads, own = time.process_time(), time.thread_time()
         with _profiled(profile):
-            run_phase(search, executor, delivery, checkpoints, display, signals, Hold(), where)
+            run_phase(search, executor, delivery, checkpoints, display, signals, StudyLock(), where)
         loop = time.thread_time() - own
-        delivery.deliver(signals)
+        delivery.log_rest(signals)
         others = time.process_time() - all_threads - loop
         began, ended = executor.rounds[0][0], time.perf_counter()
     pairs = zip(executor.rounds, executor.rounds[1:], strict=False)

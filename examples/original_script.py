@@ -3,12 +3,12 @@
     python examples/original_script.py               raw pixels, 0 to 255
     python examples/original_script.py --normalize   the same after X_train /= 255; X_test /= 255
 
-MNIST comes from the folder NORMSWEEP_DATA where it is set, else from Keras's download.
+MNIST is read from the folder NORMSWEEP_DATA if it is set; otherwise Keras downloads it.
 
-What it gave, one run each, without a seed, on a 2-core CPU without a GPU that had other work too
-(TensorFlow 2.21, Keras 3.15; NORMSWEEP_DATA with the published images and labels, those of one
-digit in another order among themselves, so that the last 20 % is a mix of all digits as in the
-published file and not the same 12,000 images):
+Results of one run each, without a fixed seed, on a 2-core CPU without a GPU, while other work ran
+(TensorFlow 2.21, Keras 3.15). NORMSWEEP_DATA had the published images and labels, except that the
+images of each digit were ordered differently among themselves: the last 20 % is a mix of all digits,
+as in the published file, but not the same 12,000 images.
 
                             validation accuracy after epoch     test
     command                      1       2       3       4     accuracy   wall time

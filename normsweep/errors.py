@@ -7,6 +7,7 @@
     │   ├── DeviceError     a device that is not there
     │   ├── ClusterError    a Ray cluster that is not there, or has no room
     │   └── StoreError      a database or tracking server that cannot be opened
+    │       └── StudyLocked a study that another process runs
     └── StudyStopped        the study cannot go on; everything done so far is recorded
     KeyboardInterrupt
     └── Interrupted         the study was asked to stop, by SIGINT or SIGTERM
@@ -28,6 +29,7 @@ __all__ = [
     "Interrupted",
     "NormsweepError",
     "StoreError",
+    "StudyLocked",
     "StudyStopped",
     "SweepError",
     "TrackingFailed",
@@ -72,6 +74,10 @@ class ClusterError(UserError):
 
 class StoreError(UserError):
     """A database or a tracking server cannot be opened or does not hold what was asked for."""
+
+
+class StudyLocked(StoreError):
+    """Another process runs the study."""
 
 
 class StudyStopped(NormsweepError):

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from typing import TYPE_CHECKING
 
 from normsweep.errors import StoreError
 from normsweep.text import masked
 
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
 __all__ = [
     "STORAGE",
     "TRACKING",
-    "alone",
     "check_address",
     "parsed_url",
     "placed",
@@ -46,10 +42,6 @@ NO_SCHEME = re.compile(r"(?!.*://)[^/]*:.*@", re.DOTALL)
 
 
 BAD_HTTP = re.compile(r"\w+://[^/?#]*[/?#].*@", re.DOTALL)
-
-
-KEY = 0x6E6F726D
-"""The advisory lock under which a server's tables are made."""
 
 
 def storage_option(url: str) -> str:
@@ -94,14 +86,11 @@ def _quoted(url: str, variable: str) -> str:
     return shlex.quote(url) if masked(url) == url else f'"${variable}"'
 
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-
 def parsed_url(url: str) -> URL | None:
     """None for what is no URL: that is told where the database is opened."""
+    from sqlalchemy.engine import make_url  # every command imports this module
+    from sqlalchemy.exc import ArgumentError
+
     try:
         return make_url(url)
     except (ArgumentError, ValueError):
@@ -125,58 +114,3 @@ def placed(url: str) -> str:
     if parsed is None or file is None or file.is_absolute() or "file:" in str(file):
         return url
     return parsed.set(database=str(file.absolute())).render_as_string(hide_password=False)
-
-
-@contextmanager
-def alone(url: str, making: bool = True) -> Iterator[None]:
-    """One process at a time in here, for a database: two that make its tables at once crash.
-
-    Without `making`, a file beside which nobody has made any is entered with nothing written.
-    Ends with the process, however that ends. What keeps it from being taken is no error here: it
-    is told where the database is opened.
-    """
-    parsed = parsed_url(url)
-    file = sqlite_file(parsed)
-    if file is not None and (making or _lock_of(file).exists()):
-        with _file_alone(file):
-            yield
-    elif parsed is not None and parsed.get_backend_name() == "postgresql":
-        with _server_alone(parsed):
-            yield
-    else:
-        yield
-
-
-def _lock_of(file: Path) -> Path:
-    return Path(f"{file}.setup.lock")
-
-
-@contextmanager
-def _file_alone(file: Path) -> Iterator[None]:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock_of(file).open("a")
-    except OSError:
-        yield
-        return
-    with lock:
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _server_alone(url: URL) -> Iterator[None]:
-    try:
-        connection = create_engine(url, poolclass=NullPool).connect()
-    except (SQLAlchemyError, ImportError, TypeError):
-        yield
-        return
-    try:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": KEY})
-        connection.commit()
-        yield
-    finally:
-        with suppress(SQLAlchemyError):  # it may have gone meanwhile, and the lock with it
-            connection.close()

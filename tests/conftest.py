@@ -39,6 +39,7 @@ def in_memory() -> bool:
 
 # A study commits hundreds of times: on a disk, most of the tests' time is waiting for it.
 if "TMPDIR" not in os.environ and in_memory():
+    os.environ.setdefault("RAY_TMPDIR", tempfile.gettempdir())  # it leaves its logs behind
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # Before anything imports the backend: the same settings as the executors use.
@@ -76,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 TOGETHER = {
     "MLflow": ("test_outages.py", "test_security.py", "test_tracker.py"),
-    "PostgreSQL": ("test_setup.py", "test_hold.py", "test_storage.py", "search/test_confirmation.py", "test_search.py"),
+    "PostgreSQL": ("test_setup.py", "test_locks.py", "test_storage.py", "search/test_confirmation.py", "test_search.py"),
     "Ray": ("test_cluster.py", "test_executors.py", "test_foreign_parts.py"),
 }  # fmt: skip
 """Files whose server is started once, as one worker has all of them."""

@@ -148,7 +148,7 @@ def run(command: Sequence[Any], **options: Any) -> subprocess.CompletedProcess[A
 
 
 def modules() -> Iterator[str]:
-    """All of normsweep's but those that are commands, which have to be run afresh."""
+    """All of normsweep's but those that are commands, which are run afresh."""
     for found in pkgutil.walk_packages(import_module("normsweep").__path__, "normsweep."):
         file = find_spec(found.name).origin  # type: ignore[union-attr]
         if "__main__" not in Path(str(file)).read_text():
@@ -250,6 +250,7 @@ def as_given(job: Job) -> dict[str, Any]:
     what, *rest = job.command
     if what == "-m":
         sys.argv, sys.path[0] = rest, job.folder
+        sys.modules.pop(rest[0], None)
         return runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     if what == "-c":
         sys.argv, sys.path[0] = ["-c", *rest[1:]], ""

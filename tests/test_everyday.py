@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from normsweep import study
 from normsweep.cli import main
 from normsweep.shell import run
-from normsweep.store.locks import holder, holding
+from normsweep.store.locks import lock_study, locked_by
 from normsweep.store.storage import read_study
 from tests import forkserver, shared
 
@@ -117,16 +117,16 @@ def test_studies_are_listed_with_status_trials_best_and_age(says, place):
 
 def test_a_study_that_is_driven_is_shown_as_running_and_is_not_deleted(says, place):
     url = stores(place)[1]
-    assert holder(url, "daily") == ""
-    with holding(url, "daily"):
-        assert holder(url, "daily").startswith(f"process {os.getpid()} on ")
+    assert locked_by(url, "daily") == ""
+    with lock_study(url, "daily"):
+        assert locked_by(url, "daily").startswith(f"process {os.getpid()} on ")
         assert "│ running │" in says(0, "list", "studies")
         assert f"running by process {os.getpid()}" in says(0, "show", "daily")
         assert "study daily: is being run by process" in says(2, "delete", "daily", "--yes")
-    assert holder(url, "daily") == ""
+    assert locked_by(url, "daily") == ""
     # A name that a killed driver left holds nobody back.
     Path(f"{place}/mlruns/optuna.db.daily.lock").write_text("process 1 on earth")
-    assert holder(url, "daily") == ""
+    assert locked_by(url, "daily") == ""
 
 
 def test_a_study_and_a_trial_are_shown_in_full_with_the_command_that_trains_it_again(says, place):
@@ -204,14 +204,111 @@ def test_what_is_not_the_studys_is_left_where_it_is_deleted(says, place):
     assert client.get_registered_model("daily").name == "daily"
 
 
+STORAGE = "normsweep.storage_id"
+
+
+def our_storage(client: MlflowClient) -> dict[str, str]:
+    """The tag of the runs that are from this storage."""
+    experiment = client.get_experiment_by_name("daily").experiment_id
+    (identity,) = {r.data.tags[STORAGE] for r in client.search_runs([experiment])}
+    return {STORAGE: identity}
+
+
+def orphan(client: MlflowClient, name: str, ended: bool = True, **tags: str) -> str:
+    """A run, and a registered model, of a study that this storage does not have."""
+    found = client.get_experiment_by_name(name)
+    experiment = found.experiment_id if found else client.create_experiment(name)
+    own = {"normsweep.study": name, "normsweep.study_id": "1" * 32, **tags}
+    if not found:
+        client.create_registered_model(name, tags=own)
+    run_id = client.create_run(experiment, tags=own).info.run_id
+    if ended:
+        client.set_terminated(run_id)
+    return run_id
+
+
+def test_what_other_storages_logged_to_the_same_mlflow_is_never_cleaned_up(says, place):
+    client = MlflowClient(tracking_uri=stores(place)[3])
+    ours = our_storage(client)
+    others = {
+        "theirs": orphan(client, "theirs", **{STORAGE: "f" * 32}),
+        "daily": orphan(client, "daily", **{STORAGE: "f" * 32}),  # of the same name
+        "older": orphan(client, "older"),
+    }
+    mixed = orphan(client, "mixed", **ours), orphan(client, "mixed", **{STORAGE: "f" * 32})
+    gone = orphan(client, "gone", **ours)
+    said = says(0, "gc", "--yes")
+    assert "in MLflow, left alone: older: not in this storage, and logged by an older " in said
+    assert "daily" not in said
+    assert "theirs" not in said
+    for name, run_id in {**others, "mixed": mixed[1]}.items():
+        assert client.get_run(run_id).info.lifecycle_stage == "active"
+        assert client.get_experiment_by_name(name).lifecycle_stage == "active"
+    assert {m.name for m in client.search_registered_models()} == {"older", "theirs"}
+    assert not [r for r in client.search_runs(["0"]) if r.info.run_id == gone]
+    assert client.get_experiment_by_name("gone") is None
+    experiment = client.get_experiment_by_name("mixed").experiment_id
+    assert [r.info.run_id for r in client.search_runs([experiment])] == [mixed[1]]
+
+
+def test_a_study_of_another_storage_is_not_cleaned_up_from_here(says, place, tmp_path):
+    other = ["--storage", f"sqlite:///{tmp_path}/other.db", *stores(place)[2:]]
+    assert run(study.app, ["daily.toml", "--executor", "inline", "-q", "--phase", "search", "--study-name", "theirs", *other]) == 0  # fmt: skip
+    assert says(0, "gc") == "nothing is left over\n"
+    client = MlflowClient(tracking_uri=stores(place)[3])
+    experiment = client.get_experiment_by_name("theirs").experiment_id
+    assert len(client.search_runs([experiment], "tags.`normsweep.phase` = 'search'")) == 6
+    (theirs,) = {r.data.tags[STORAGE] for r in client.search_runs([experiment])}
+    assert {STORAGE: theirs} != our_storage(client)
+
+
+def test_a_run_that_is_being_written_is_not_cleaned_up(says, place):
+    client = MlflowClient(tracking_uri=stores(place)[3])
+    run_id = orphan(client, "begun", ended=False, **our_storage(client))
+    client.delete_registered_model("begun")
+    assert says(0, "gc") == "nothing is left over\n"
+    client.set_terminated(run_id)
+    assert "in MLflow, of begun: 1 run" in says(0, "gc", "--yes")
+
+
+def test_without_an_identity_a_storage_cleans_nothing_up_in_mlflow(says, place):
+    client = MlflowClient(tracking_uri=stores(place)[3])
+    orphan(client, "gone", **our_storage(client))
+    with sqlite3.connect(place / "mlruns" / "optuna.db") as database:
+        database.execute("DROP TABLE normsweep_storage")
+    database.close()
+    assert says(0, "gc") == "nothing is left over\n"
+
+
+def test_the_lock_of_a_deleted_study_leaves_no_file(says, place):
+    assert [p.name for p in (place / "mlruns" / ".locks").glob("*daily*")] == [
+        "optuna.db.daily.lock"
+    ]
+    says(0, "delete", "daily", "--yes")
+    assert not list((place / "mlruns" / ".locks").glob("*daily*"))
+
+
+def test_sync_of_all_studies_goes_on_past_those_that_are_run(says, place):
+    for name in ("first", "last"):
+        assert run(study.app, ["daily.toml", "--executor", "inline", "-q", "--phase", "search", "--study-name", name, *stores(place)]) == 0  # fmt: skip
+    url = stores(place)[1]
+    with lock_study(url, "daily"), lock_study(url, "first"):
+        said = says(1, "sync")
+    assert "daily: skipped: study daily: is being run by process" in said
+    assert "last: logged 0 of 0 trials" in said
+    assert said.endswith("skipped 2 of 3 studies: daily, first\n")
+    assert "skipped" not in says(0, "sync")
+
+
 def test_leftovers_are_named_and_cleared_and_nothing_else(says, place):
     assert says(0, "gc") == "nothing is left over\n"
     root = place / "mlruns"
     client = MlflowClient(tracking_uri=stores(place)[3])
     run_id = client.create_run(
         client.create_experiment("gone"),
-        tags={"normsweep.study": "gone", "normsweep.study_id": "1"},
+        tags={"normsweep.study": "gone", "normsweep.study_id": "1", **our_storage(client)},
     ).info.run_id
+    client.set_terminated(run_id)
     kept = client.create_run("0").info.run_id  # no study's
     old = time.time() - 7200
     leftovers = [

@@ -79,13 +79,15 @@ def sync(
     storage: Storage = STORAGE,
     tracking_uri: TrackingUri = TRACKING,
 ) -> int:
-    """Deliver to MLflow what the record has and it lacks; trials that it has are not touched."""
-    from normsweep.runner.delivery import sync_study
+    """Log to MLflow what is not yet logged; of all studies, those that are being run are skipped."""
+    from normsweep.runner.delivery import sync_studies, sync_study
     from normsweep.store.storage import study_names
 
-    names = [study_name] if study_name is not None else study_names(storage)
-    whole = [sync_study(name, storage, tracking_uri, print) for name in names]
-    return 0 if all(whole) else 1
+    if study_name is not None:
+        whole = sync_study(study_name, storage, tracking_uri, print)
+    else:
+        whole = sync_studies(study_names(storage), storage, tracking_uri, print)
+    return 0 if whole else 1
 
 
 @app.command(name="list")

@@ -40,12 +40,12 @@ def list_studies(storage: str) -> None:
     """Print the studies of a database: status, trials, best, age."""
     from normsweep.console.overview import overview, studies_table
     from normsweep.console.screen import print_table, screen
-    from normsweep.store.locks import holder
+    from normsweep.store.locks import locked_by
     from normsweep.store.storage import read_studies
 
     now = time.time()
     rows = [
-        overview(record, bool(holder(storage, record.name)), now)
+        overview(record, bool(locked_by(storage, record.name)), now)
         for record in read_studies(storage)
     ]
     if rows:
@@ -69,7 +69,7 @@ def show(
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
     from normsweep.reporting.commands import Commands
-    from normsweep.store.locks import holder
+    from normsweep.store.locks import locked_by
     from normsweep.store.storage import read_study
 
     record = read_study(storage, study)
@@ -77,7 +77,7 @@ def show(
     commands = Commands(record, storage, tracking_uri)
     with screen():
         if trial is None:
-            print_study(record, holder(storage, study), commands)
+            print_study(record, locked_by(storage, study), commands)
         else:
             print_trial(_trial(record, trial), commands)
     return 0
@@ -137,11 +137,11 @@ def delete(
 ) -> int:
     """Delete a study: its record, its runs and models in MLflow, checkpoints, report, artifacts."""
     from normsweep.runner.removal import doomed_study
-    from normsweep.store.locks import holding
+    from normsweep.store.locks import lock_study
     from normsweep.store.storage import load_study
 
     load_study(storage, study)
-    with holding(storage, study):
+    with lock_study(storage, study):
         return _remove(doomed_study(study, storage, tracking_uri, ROOT), yes)
 
 
@@ -158,7 +158,7 @@ def gc(
     """
     from normsweep.runner.removal import orphans
 
-    found = orphans(storage, tracking_uri, ROOT)
+    found = orphans(storage, tracking_uri, ROOT, _note)
     if not found:
         print("nothing is left over")
         return 0
@@ -176,6 +176,10 @@ def _remove(doomed: Doomed, yes: bool) -> int:
     doomed.remove(print)
     print("deleted")
     return 0
+
+
+def _note(line: str) -> None:
+    print(printable(line))
 
 
 def _list(doomed: Doomed, head: str) -> None:

@@ -1,4 +1,4 @@
-"""Projecting the record to MLflow: live where that works, afterwards where it did not."""
+"""Logging trials to MLflow: live if that works, later if it does not."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Self
 
-from normsweep.errors import TrackingFailed
-from normsweep.palette import of_arms
+from normsweep.errors import StoreError, TrackingFailed
 from normsweep.runner.interrupts import Background, Signals
-from normsweep.store.locks import holding
+from normsweep.store.identity import storage_id
+from normsweep.store.locks import lock_study
 from normsweep.store.storage import load_study
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
-from normsweep.tracking.tracker import Tracker
+from normsweep.tracking.client import ready_store
+from normsweep.tracking.tracker import TrackedStudy, Tracker
 
-__all__ = ["Delivery", "sync_study"]
+__all__ = ["TrialLogger", "sync_studies", "sync_study"]
 
 PAUSE = 10.0
 """Seconds after a failure in which no run is begun."""
@@ -32,11 +33,11 @@ BEHIND = 200
 """Writes that MLflow is behind, before a person is told what is waited for."""
 
 
-class Delivery:
-    """Writes trials to MLflow as they run, and marks in the record those that are there whole.
+class TrialLogger:
+    """Logs trials to MLflow as they run, and marks in the study those that are logged whole.
 
     The live writes are made in the background, and training never waits for them. A trial without
-    the mark is undelivered, whatever the reason; `deliver` is the one way to make up for it: after
+    the mark is not yet logged, whatever the reason; `log_rest` is the one way to log it: after
     a crash, after an outage, in a later command. Left by an exception, it begins nothing more.
     """
 
@@ -68,18 +69,18 @@ class Delivery:
         if kind is not None and not self._abandoned:
             self.abandon()
 
-    def lacking(self) -> list[TrialRecord]:
-        """The trials that have ended and are not marked."""
+    def not_yet_logged(self) -> list[TrialRecord]:
+        """The trials that have ended and are not yet logged whole."""
         return [
             r
             for r in self._store.trials()
             if self._phase in (None, r.trial.phase) and r.result is not None and not r.run_id
         ]
 
-    def make_up(self) -> None:
-        """Have what earlier commands left unmarked written before all that comes, and go on."""
-        for record in self.lacking():
-            self._write(record.trial.number, partial(self._deliver, record))
+    def log_earlier(self) -> None:
+        """Have what earlier commands did not log written before all that comes, and go on."""
+        for record in self.not_yet_logged():
+            self._write(record.trial.number, partial(self._log, record))
 
     def started(self, trial: Trial) -> None:
         """Begin a live run, unless MLflow has just failed."""
@@ -91,11 +92,11 @@ class Delivery:
         self._write(epoch.trial, partial(self._write_epochs, epoch.trial))
 
     def finished(self, record: TrialRecord) -> None:
-        """End the live run; the trial is marked as delivered by the next `collect`."""
+        """End the live run; the trial is marked as logged by the next `collect`."""
         self._write(record.trial.number, partial(self._finish, record))
 
     def collect(self) -> None:
-        """Mark what has been delivered, and say what could not be written."""
+        """Mark what has been logged, and say what could not be."""
         while self._writes and self._writes[0].done():
             self._writes.popleft().result()
         for _ in range(self._news.qsize()):  # no more: the next trial waits
@@ -109,25 +110,23 @@ class Delivery:
             self._background.call(self._close)
         self.collect()
 
-    def deliver(self, signals: Signals) -> list[int]:
-        """Write what is unmarked; the numbers of the trials that still could not be written.
+    def log_rest(self, signals: Signals) -> list[int]:
+        """Log what is not yet logged; the numbers of the trials that still could not be.
 
         Raises:
             Interrupted: between trials, or while MLflow hangs.
         """
         if (behind := sum(not write.done() for write in self._writes)) >= BEHIND:
-            self._say(f"MLflow has {behind} writes to take yet: waiting for it")
+            self._say(f"waiting for MLflow, which is {behind} writes behind")
         with signals.waiting():
             for write in self._writes:
                 self._background.wait(write)
         self.collect()
-        left = self.lacking()
+        left = self.not_yet_logged()
         for done, record in enumerate(left):
             try:
                 with signals.waiting():
-                    run_id = self._background.call(
-                        partial(self._tracker.deliver, record, self._data)
-                    )
+                    run_id = self._background.call(partial(self._tracker.log, record, self._data))
             except TrackingFailed as error:
                 self._say(f"MLflow: {error}")
                 return [r.trial.number for r in left[done:]]
@@ -150,14 +149,14 @@ class Delivery:
             self._news.put(
                 partial(
                     self._say,
-                    f"MLflow did not take trial {trial} ({error}); training goes on, the record has "
-                    "it, and it is delivered at the end or by the next run of this command",
+                    f"MLflow did not take trial {trial} ({error}); training goes on, the "
+                    "study has it, and it is logged at the end or by the next run of this command",
                 )
             )
 
-    def _deliver(self, record: TrialRecord) -> None:
+    def _log(self, record: TrialRecord) -> None:
         if self._beginning:
-            run_id = self._tracker.deliver(record, self._data)
+            run_id = self._tracker.log(record, self._data)
             self._news.put(partial(self._store.note_run, record.trial.number, run_id))
 
     def _start(self, trial: Trial) -> None:
@@ -190,6 +189,30 @@ class Delivery:
         self._given_up.clear()
 
 
+def sync_studies(
+    names: Sequence[str], storage: str, tracking_uri: str, say: Callable[[str], None]
+) -> bool:
+    """Log what is not yet logged of several studies; one that cannot be synced holds up no other.
+
+    Returns:
+        Whether MLflow has all of them.
+
+    Raises:
+        StoreError: MLflow's store cannot be opened.
+    """
+    ready_store(tracking_uri)
+    whole, skipped = True, list[str]()
+    for name in names:
+        try:
+            whole &= sync_study(name, storage, tracking_uri, say)
+        except StoreError as error:  # most often it is being run, and logged by whoever runs it
+            say(f"{name}: skipped: {error}")
+            skipped.append(name)
+    if skipped:
+        say(f"skipped {len(skipped)} of {len(names)} studies: {', '.join(skipped)}")
+    return whole and not skipped
+
+
 def sync_study(
     name: str,
     storage: str,
@@ -197,7 +220,7 @@ def sync_study(
     say: Callable[[str], None],
     root: Path = Path("mlruns"),
 ) -> bool:
-    """Deliver the trials of a study that no run of MLflow holds whole, once each.
+    """Log the trials of a study that no run of MLflow holds whole, once each.
 
     Args:
         name: the study's.
@@ -211,29 +234,21 @@ def sync_study(
 
     Raises:
         StoreError: the study or a store is not there, or another process runs the study.
-        Interrupted: SIGINT or SIGTERM; what was delivered is marked.
+        Interrupted: SIGINT or SIGTERM; what was logged is marked.
     """
     store = load_study(storage, name)
-    with Signals() as signals, holding(storage, name), Background() as background:
+    with Signals() as signals, lock_study(storage, name), Background() as background:
         record = store.record(trials=False)
         if record.data is None:
             say(f"{name}: has no trial yet")
             return True
         tags = {"normsweep.executor": "sync"}
-        colours = of_arms(record.arms, str(record.sweep.reference))
-        tracker = Tracker(
-            tracking_uri,
-            name,
-            record.id,
-            root / "artifacts",
-            tags,
-            metric=record.sweep.metric,
-            colours=colours,
-        )
-        with Delivery(store, tracker, record.data, say, background) as delivery:
-            lacking = delivery.lacking()
-            left = delivery.deliver(signals)
+        tracked = TrackedStudy.of(record, storage_id(storage), tags)
+        tracker = Tracker(tracking_uri, tracked, root / "artifacts")
+        with TrialLogger(store, tracker, record.data, say, background) as logger:
+            missing = logger.not_yet_logged()
+            left = logger.log_rest(signals)
         say(
-            f"{name}: delivered {len(lacking) - len(left)} of {len(lacking)} trials that MLflow lacked"
+            f"{name}: logged {len(missing) - len(left)} of {len(missing)} trials that were not yet in MLflow"
         )
         return not left

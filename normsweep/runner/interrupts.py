@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from types import FrameType
@@ -46,6 +46,7 @@ class Signals:
         self._received: list[int] = []
         self._waiting = self._closing = False
         self._before: dict[int, Any] = {}
+        self._timer: _Timer | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
@@ -56,7 +57,7 @@ class Signals:
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            _put_handler_back(number, handler)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -78,8 +79,9 @@ class Signals:
             yield
         finally:
             self._closing = False
-            if ALARM is not None:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+            if self._timer is not None:
+                self._timer.put_back()
+                self._timer = None
 
     def check(self) -> None:
         """Raise for a signal that came while nothing could be interrupted."""
@@ -95,12 +97,35 @@ class Signals:
             raise Interrupted(self._received[0])
 
     def _allow_grace(self) -> None:
-        if ALARM is not None:
-            signal.signal(ALARM, self._out_of_grace)
-            signal.setitimer(signal.ITIMER_REAL, GRACE)
+        if ALARM is not None and self._timer is None:
+            self._timer = _Timer(ALARM, GRACE, self._out_of_grace)
 
     def _out_of_grace(self, number: int, frame: FrameType | None) -> None:
         raise Interrupted(self._received[0])
+
+
+class _Timer:
+    """A timer of ours in the place of the caller's, who gets his own back with what is left of it."""
+
+    def __init__(self, number: int, seconds: float, handler: Any) -> None:
+        self._number, self._began = number, time.monotonic()
+        # The caller's is stopped first: it must not fire into our handler.
+        self._left, self._interval = signal.setitimer(signal.ITIMER_REAL, 0)
+        self._handler = signal.signal(number, handler)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def put_back(self) -> None:
+        """Stop ours and go on with the caller's; one that would have fired meanwhile fires now."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _put_handler_back(self._number, self._handler)
+        if self._left:
+            left = max(self._left - (time.monotonic() - self._began), 1e-3)
+            signal.setitimer(signal.ITIMER_REAL, left, self._interval)
+
+
+def _put_handler_back(number: int, handler: Any) -> None:
+    """None is the handler of a library that is not Python's, which cannot be set again from here."""
+    signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class Background:
@@ -139,12 +164,10 @@ class Background:
             TrackingFailed: we are in a hurry, and it has not ended in time.
         """
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
-        try:
-            return future.result(left)
-        except TimeoutError:
-            if future.done():  # it is the job's own
-                raise
-            raise TrackingFailed("MLflow did not answer in time") from None
+        ended, _ = wait([future], left)
+        if not ended:
+            raise TrackingFailed("MLflow did not answer in time")
+        return future.result()  # a timeout that it raises is the job's own
 
     def call(self, job: Callable[[], R]) -> R:
         """What a job returns, or raises, as `wait`."""

@@ -14,10 +14,10 @@ from normsweep.errors import Interrupted, NormsweepError, StudyStopped
 from normsweep.executors.protocol import Event, Executor
 from normsweep.parts.metrics import metric
 from normsweep.runner.checkpoints import Checkpoints, Curves
-from normsweep.runner.delivery import Delivery
+from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Signals
 from normsweep.search.phase import Phase
-from normsweep.store.locks import Hold
+from normsweep.store.locks import StudyLock
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import masked, printable
@@ -37,11 +37,11 @@ FAILURES = 10
 def run_phase(
     phase: Phase,
     executor: Executor,
-    delivery: Delivery,
+    delivery: TrialLogger,
     checkpoints: Checkpoints,
     display: Display,
     signals: Signals,
-    hold: Hold,
+    lock: StudyLock,
     where: Result,
     timeout: float | None = None,
 ) -> None:
@@ -50,11 +50,11 @@ def run_phase(
     Args:
         phase: the plan and the record.
         executor: where trials run.
-        delivery: the projection to MLflow.
+        delivery: logs trials to MLflow.
         checkpoints: where states are kept that trials can go on from, and the best of each arm.
         display: told what happens.
         signals: interrupts between, never within, writes.
-        hold: the study, that no other process may drive meanwhile.
+        lock: the study, that no other process may drive meanwhile.
         where: machine and chance level, for trials whose process is lost with them.
         timeout: seconds after which no new trial is started; None: no limit.
 
@@ -77,7 +77,7 @@ def run_phase(
                 loop.handle(events)
             delivery.collect()
             signals.check()
-            hold.check()
+            lock.check()
     except (Interrupted, StudyStopped, OSError):
         with signals.closing():
             loop.interrupt()
@@ -89,7 +89,7 @@ class _Loop:
         self,
         phase: Phase,
         executor: Executor,
-        delivery: Delivery,
+        delivery: TrialLogger,
         checkpoints: Checkpoints,
         display: Display,
         signals: Signals,

@@ -24,7 +24,7 @@ from normsweep.executors.protocol import Executor
 from normsweep.parts.catalog import is_trained
 from normsweep.reporting.commands import Commands
 from normsweep.runner.checkpoints import Checkpoints, checkpoint_folder
-from normsweep.runner.delivery import Delivery
+from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import run_phase
 from normsweep.runner.publishing import (
@@ -37,7 +37,7 @@ from normsweep.search.confirm_phase import Confirmation, planned
 from normsweep.search.phase import Phase
 from normsweep.search.search_phase import Search
 from normsweep.search.selection import chosen_configurations
-from normsweep.store.locks import Hold
+from normsweep.store.locks import StudyLock
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import BASELINE, DataFacts, StudyRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, PhaseName, Result, Trial
@@ -63,7 +63,7 @@ class Running:
     root: Path
     storage: str
     """Address of Optuna's database."""
-    hold: Hold
+    lock: StudyLock
     signals: Signals
     console: Console
 
@@ -124,7 +124,7 @@ class Running:
             if not reachable:
                 return ["the report"]
             try:
-                self.background.call(lambda: deliver_report(found, page, self.search, self.tracker))
+                self.background.call(deliver_report(found, page, self.search, self.tracker))
             except TrackingFailed as error:
                 return [f"the report ({error})"]
         return []
@@ -147,18 +147,18 @@ class Running:
         return lacking
 
     def _make_up(self) -> list[str]:
-        """Deliver what MLflow lacks of all phases; what it still lacks."""
+        """Log what is not yet logged of all phases; what still is not."""
         with make_display(self.console) as display, self._delivery(display) as delivery:
             return self._deliver(delivery, display, self.search)
 
     def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
-        """Run a phase; what MLflow lacks of it in the end."""
+        """Run a phase; what of it is not yet logged in the end."""
         arms = [str(arm) for arm in self.search.sweep.arms]
         with (
             make_display(self.console) as display,
             self._delivery(display, phase.phase) as delivery,
         ):
-            delivery.make_up()
+            delivery.log_earlier()
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):
                 diagnose_arms(phase, self.data, self.executor, display, self.signals)
@@ -169,7 +169,7 @@ class Running:
                 self._checkpoints(phase),
                 display,
                 self.signals,
-                self.hold,
+                self.lock,
                 self.where,
                 timeout,
             )
@@ -181,13 +181,13 @@ class Running:
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 
-    def _delivery(self, display: Display, phase: str | None = None) -> Delivery:
+    def _delivery(self, display: Display, phase: str | None = None) -> TrialLogger:
         store = self.search.store
-        return Delivery(store, self.tracker, self.about, display.note, self.background, phase)
+        return TrialLogger(store, self.tracker, self.about, display.note, self.background, phase)
 
-    def _deliver(self, delivery: Delivery, display: Display, phase: Phase) -> list[str]:
-        """Deliver trials, and a search's models; what MLflow lacks of them."""
-        lacking = [f"trial {number}" for number in delivery.deliver(self.signals)]
+    def _deliver(self, delivery: TrialLogger, display: Display, phase: Phase) -> list[str]:
+        """Log trials, and a search's models; what of them is not yet logged."""
+        lacking = [f"trial {number}" for number in delivery.log_rest(self.signals)]
         if isinstance(phase, Search):
             best = BestModels(
                 phase,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,14 +18,16 @@ from normsweep.runner.interrupts import Signals
 from normsweep.search.plan import CONFIGURATIONS, Plan, mean_epochs, without
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
-from normsweep.sweep.study_record import DataFacts
+from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import DataKey, Trial
+from normsweep.text import counted
+from normsweep.training import engine
 from normsweep.training.engine import preflight
 from normsweep.training.keras_engine import network_digest
 from normsweep.training.preflight import Findings, PreflightRequest
 from normsweep.training.reproducibility import Device
 
-__all__ = ["data_key", "identified", "load_data", "prepare"]
+__all__ = ["check_device", "data_key", "device_warning", "identified", "load_data", "prepare"]
 
 
 def load_data(
@@ -89,6 +93,32 @@ def _timed(plan: Plan, epoch: float) -> Plan:
         plan,
         seconds=sweep.total_trials * mean_epochs(sweep) * epoch,
         confirm_seconds=confirmed * epoch,
+    )
+
+
+def check_device(executor: Executor, device: Device, signals: Signals) -> dict[str, str]:
+    """Where the trials of a study that needs no preparation any more will run.
+
+    Raises:
+        DeviceError: the device that was asked for is not there.
+    """
+    with signals.waiting():
+        return executor.call(engine.check_device, device)
+
+
+def device_warning(machine: Mapping[str, str], records: Sequence[TrialRecord]) -> str:
+    """That the study's trials ran on another device; empty if they did not.
+
+    A study keeps its number of threads, on which the bits of a curve depend; its device is the user's choice.
+    """
+    before = Counter(r.result.machine.get("device", "") for r in records if r.result is not None)
+    others = {name: n for name, n in before.items() if name and name != machine["device"]}
+    if not others:
+        return ""
+    ran = ", ".join(f"{counted(n, 'trial')} on {name}" for name, n in others.items())
+    return (
+        f"warning: --device: this command trains on {machine['device']}, and the study has {ran}; the same "
+        "trial gives other bits on another device, so that its seeds are less alike"
     )
 
 

@@ -39,10 +39,10 @@ TOLERANCE = 0.002
 def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     """What writes the study's views and its description to MLflow, before there is a verdict."""
     record = search.store.record()
-    note = experiment_note(record, _pages(record, tracker))
+    note, views = experiment_note(record, _pages(record, tracker)), _views(search)
 
     def write() -> None:
-        _prepare_views(search, tracker)
+        tracker.prepare_views(*views)
         if not record.analyses:  # the description that has a verdict is kept
             tracker.note(note)
 
@@ -65,30 +65,36 @@ def publish_report(found: Evidence, root: Path, storage: str) -> Path:
         ) from None
 
 
-def deliver_report(found: Evidence, page: Path, search: Search, tracker: Tracker) -> None:
-    """The report in MLflow, and the experiment's note with the verdict.
+def deliver_report(
+    found: Evidence, page: Path, search: Search, tracker: Tracker
+) -> Callable[[], None]:
+    """What writes the report to MLflow, and the experiment's note with the verdict."""
+    views = _views(search)
 
-    Raises:
-        TrackingFailed: MLflow has not got them.
+    def write() -> None:
+        tracker.prepare_views(*views)
+        figure = note_figure(page.parent)
+        run = tracker.report(page.parent, verdict_metrics(found.primary))
+        pages = replace(
+            _pages(found.record, tracker),
+            report=tracker.artifact_page(run, page.name),
+            figure=figure and tracker.artifact_file(run, figure),
+        )
+        tracker.note(experiment_note(found.record, pages, found.verdicts))
+
+    return write
+
+
+def _views(search: Search) -> tuple[list[str], bool]:
+    """Columns of the study's views: what the search varies, as MLflow's runs have it; whether more is better.
+
+    Asked where the study runs: a registry is lent data and networks of a caller's thread alone.
     """
-    _prepare_views(search, tracker)
-    figure = note_figure(page.parent)
-    run = tracker.report(page.parent, verdict_metrics(found.primary))
-    pages = replace(
-        _pages(found.record, tracker),
-        report=tracker.artifact_page(run, page.name),
-        figure=figure and tracker.artifact_file(run, figure),
-    )
-    tracker.note(experiment_note(found.record, pages, found.verdicts))
-
-
-def _prepare_views(search: Search, tracker: Tracker) -> None:
-    """The study's views, with columns for what the search varies, as MLflow's runs have it."""
     sweep = search.sweep
     options = models.registry[sweep.model.name].options  # `own@…` is known as `own`
     names = [d.name for d in sweep.search.space if d.count != 1]
     columns = [f"model.{name}" if name in options else name for name in names]
-    tracker.prepare_views(columns, metric(sweep.metric).sign > 0)
+    return columns, metric(sweep.metric).sign > 0
 
 
 def _pages(record: StudyRecord, tracker: Tracker) -> Pages:

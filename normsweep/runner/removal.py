@@ -12,7 +12,10 @@ from typing import Any
 
 from normsweep.errors import NormsweepError, StudyStopped
 from normsweep.runner.checkpoints import checkpoint_folder
+from normsweep.store.identity import known_storage_id
+from normsweep.store.locks import forget_lock
 from normsweep.store.storage import delete_study, read_studies, read_study
+from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import counted, reason
 from normsweep.tracking.client import opened
 from normsweep.tracking.removal import Holdings, all_holdings, holdings, registered_studies, remove
@@ -76,6 +79,7 @@ class Doomed:
             raise StudyStopped(f"not all was removed: {why}; the same command goes on") from None
         if self.study:
             delete_study(self.storage, self.study)
+            forget_lock(self.storage, self.study)
 
 
 def doomed_study(name: str, storage: str, tracking_uri: str, root: Path) -> Doomed:
@@ -92,25 +96,22 @@ def doomed_study(name: str, storage: str, tracking_uri: str, root: Path) -> Doom
     return Doomed(storage, name, len(record.trials), client, (held,) if held else (), paths)
 
 
-def orphans(storage: str, tracking_uri: str, root: Path) -> Doomed:
+def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], None]) -> Doomed:
     """What no study of this storage has: runs, models, checkpoints, data of workers, half-written files.
+
+    In MLflow only what was logged from this storage, and is not being written; `say` is told what is
+    left alone because it does not say where it is from.
 
     Raises:
         StoreError: a store cannot be opened.
     """
-    studies = {record.name: record for record in read_studies(storage)}
     client = _client(tracking_uri)
-    held: list[Holdings] = []
-    if client is not None:
-        known = {(record.name, record.id) for record in studies.values()}
-        held = [h for h in all_holdings(client) if (h.study, h.study_id) not in known]
-        held += [
-            Holdings(name, key, registered=True)
-            for name, key in registered_studies(client)
-            if name not in studies or (key and key != studies[name].id)
-        ]
-    states = {checkpoint_folder(root, record.name, record.id) for record in studies.values()}
-    digests = {record.data.digest for record in studies.values() if record.data is not None}
+    # MLflow first: a study that begins meanwhile is in its database before it has a run.
+    found = [] if client is None else [*all_holdings(client), *registered_studies(client)]
+    studies = list(read_studies(storage))
+    held = _ours(found, known_storage_id(storage), studies, say)
+    states = {checkpoint_folder(root, record.name, record.id) for record in studies}
+    digests = {record.data.digest for record in studies if record.data is not None}
     paths = [
         *(
             p
@@ -124,6 +125,26 @@ def orphans(storage: str, tracking_uri: str, root: Path) -> Doomed:
     ]
     old = [path for path in paths if time.time() - path.lstat().st_mtime > YOUNG]
     return Doomed(storage, client=client, held=tuple(held), paths=tuple(sorted(set(old))))
+
+
+def _ours(
+    found: Iterable[Holdings],
+    storage_id: str,
+    studies: Iterable[StudyRecord],
+    say: Callable[[str], None],
+) -> list[Holdings]:
+    """Of what MLflow holds, that of this storage's deleted studies."""
+    known = {(study.name, key) for study in studies for key in (study.id, "")}
+    gone = [held for held in found if (held.study, held.study_id) not in known]
+    unknown = sorted({held.study for held in gone if not held.storage_id})
+    if unknown:
+        say(
+            f"in MLflow, left alone: {', '.join(unknown)}: not in this storage, and logged by an older "
+            "version that did not note from which storage; if no other has them, delete them in MLflow"
+        )
+    return [
+        held for held in gone if storage_id and held.storage_id == storage_id and not held.running
+    ]
 
 
 def _client(uri: str) -> Any:

@@ -12,19 +12,27 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 
 from normsweep.console.overview import print_plan
+from normsweep.console.screen import warn
 from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Executor, WorkerOptions
 from normsweep.executors.ray_connection import TrialResources
 from normsweep.executors.ray_executor import Cluster
-from normsweep.palette import of_arms
 from normsweep.parts.catalog import carried_parts, is_trained
 from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
-from normsweep.runner.prepare import data_key, identified, load_data, prepare
+from normsweep.runner.prepare import (
+    check_device,
+    data_key,
+    device_warning,
+    identified,
+    load_data,
+    prepare,
+)
 from normsweep.search.plan import Plan, without
 from normsweep.search.search_phase import Search
-from normsweep.store.locks import holding
+from normsweep.store.identity import storage_id
+from normsweep.store.locks import lock_study
 from normsweep.store.storage import begun_study, open_study, quiet
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
@@ -70,7 +78,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         stack.enter_context(quiet())
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
-        hold = stack.enter_context(holding(settings.storage, sweep.name))
+        lock = stack.enter_context(lock_study(settings.storage, sweep.name))
         begun = begun_study(settings.storage, sweep.name)
         threads = _threads(sweep, settings, begun)
         shop = _workshop(sweep, settings, settings.data_root, threads, signals)
@@ -83,8 +91,10 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         store = open_study(settings.storage, sweep.name, sweep)
         store.check_data(facts)
         search, machine = _search(store, sweep, facts, shop)
+        if warning := device_warning(machine, search.records()):
+            warn(warning)
         signals.check()
-        tracker = _tracker(sweep, settings, store.record(trials=False))
+        tracker = _tracker(settings, store.record(trials=False))
         waiting.stop()
         chance = metric(sweep.metric).guessing(facts.class_counts)
         running = Running(
@@ -97,7 +107,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             background=stack.enter_context(Background()),
             root=settings.root,
             storage=settings.storage,
-            hold=hold,
+            lock=lock,
             signals=signals,
             console=console,
         )
@@ -107,11 +117,11 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
 def _search(
     store: StudyStore, sweep: Sweep, facts: DataFacts, shop: _Workshop
 ) -> tuple[Search, dict[str, str]]:
-    """The search, begun or taken up, and the machine, if trials are left that run on it."""
+    """The search, begun or taken up, and the machine that trials run on."""
     head, data = store.record(trials=False), data_key(sweep, facts)
     search = Search(store, without(sweep, head.same), data) if head.begun else None
     if search is not None and not search.left:
-        return search, {}
+        return search, check_device(shop.executor, shop.settings.device, shop.signals)
     from normsweep.tracking.client import ready_store
 
     ready_store(shop.settings.tracking_uri)
@@ -188,26 +198,17 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
     return Processes(options, settings.n_jobs or 1)
 
 
-def _tracker(sweep: Sweep, settings: Settings, record: StudyRecord) -> Tracker:
-    from normsweep.tracking.tracker import Tracker
+def _tracker(settings: Settings, record: StudyRecord) -> Tracker:
+    from normsweep.tracking.tracker import TrackedStudy, Tracker
 
     tags = {
         "normsweep.sweep_file": str(settings.sweep_file or ""),
         "normsweep.overrides": masked(" ".join(settings.overrides)),
         "normsweep.executor": settings.executor,
     }
+    study = TrackedStudy.of(record, storage_id(settings.storage), tags, settings.sweep_file)
     artifacts = settings.root / "artifacts"
-    return Tracker(
-        settings.tracking_uri,
-        sweep.name,
-        record.id,
-        artifacts,
-        tags,
-        settings.sweep_file,
-        settings.mlflow_page,
-        sweep.metric,
-        of_arms(record.arms, str(sweep.reference)),
-    )
+    return Tracker(settings.tracking_uri, study, artifacts, settings.mlflow_page)
 
 
 @dataclass(frozen=True)

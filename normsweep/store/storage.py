@@ -7,7 +7,6 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -18,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from normsweep.errors import StoreError, SweepError
 from normsweep.parts.metrics import metric
 from normsweep.store.encoding import ID, QUESTION, SWEEP
+from normsweep.store.locks import lock_database, make_folder
 from normsweep.store.optuna_tables import PATIENCE, Patient, StudyTables, names_with
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.problems import shown
@@ -26,13 +26,12 @@ from normsweep.sweep.schema import Sweep, is_name
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
 from normsweep.text import masked, reason
-from normsweep.urls import alone, check_address, parsed_url, sqlite_file
+from normsweep.urls import check_address, parsed_url, sqlite_file
 
 __all__ = [
     "begun_study",
     "delete_study",
     "load_study",
-    "make_folder",
     "open_storage",
     "open_study",
     "quiet",
@@ -68,7 +67,7 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
     kind = Patient if file is None else optuna.storages.RDBStorage
     # Optuna marks its version when a database is opened to be read, too: not while it is being made.
     try:
-        with alone(url, making=create):
+        with lock_database(url, making=create):
             tables = _tables(url)
             if not tables and not create:
                 raise _nothing(url)
@@ -121,13 +120,6 @@ def _refuse_others(url: str, tables: set[str]) -> None:
             f"--storage: received {masked(url)}, a database of something else (tables "
             f"{', '.join(sorted(tables)[:3])}, …); legal: an empty one or Optuna's"
         )
-
-
-def make_folder(file: Path, url: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"--storage: cannot make the folder of {url}: {error.strerror}") from None
 
 
 def open_study(storage_url: str, name: str, sweep: Sweep) -> StudyStore:

@@ -81,7 +81,7 @@ class TrialRecord:
     result: Result | None
     """None while the trial runs."""
     run_id: str = ""
-    """The MLflow run that holds all of it; empty where it was not delivered yet."""
+    """The MLflow run that holds all of it; empty if it is not yet logged."""
 
     @property
     def place(self) -> tuple[str, str, int, str]:

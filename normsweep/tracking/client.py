@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from normsweep.errors import StoreError
+from normsweep.store.locks import lock_database
 from normsweep.text import masked, reason
-from normsweep.urls import alone, check_address, parsed_url, placed, sqlite_file
+from normsweep.tracking.settings import mlflow_settings
+from normsweep.urls import check_address, parsed_url, placed, sqlite_file
 
-__all__ = ["make_tables", "opened", "ready_store", "remote"]
+__all__ = ["failure", "make_tables", "opened", "ready_store", "remote"]
 
 
 def remote(uri: str) -> bool:
@@ -20,6 +23,7 @@ def remote(uri: str) -> bool:
     return uri.startswith(("http://", "https://", "databricks"))
 
 
+@mlflow_settings()
 def opened(uri: str) -> MlflowClient:
     """A client of a store that is there.
 
@@ -37,7 +41,7 @@ def opened(uri: str) -> MlflowClient:
         client = MlflowClient(tracking_uri=placed(uri))
         client.search_experiments(max_results=1)
     except Exception as error:
-        why = reason(error, uri)
+        why = failure(error, uri)
         raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {why}") from None
     return client
 
@@ -75,11 +79,16 @@ def _opening(uri: str) -> Iterator[None]:
     """Alone in a store that has its tables; what fails is a `StoreError`."""
     check_address("--tracking-uri", uri)
     try:
-        with alone(uri):
+        with mlflow_settings(), lock_database(uri):
             make_tables(uri)
             yield
     except StoreError:
         raise
     except Exception as error:
-        why = reason(error, uri)
+        why = failure(error, uri)
         raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {why}") from None
+
+
+def failure(error: Exception, uri: str) -> str:
+    """What MLflow raised, in a line without passwords; with its kind, where that is no error of MLflow's."""
+    return reason(error, uri, kind=not isinstance(error, MlflowException))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Trial
+from normsweep.tracking.settings import mlflow_settings
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preprocessing import split
 from normsweep.training.snapshot import ModelState
@@ -36,6 +36,10 @@ ID = "normsweep.study_id"
 """The tag that tells studies of one name apart."""
 
 
+STORAGE = "normsweep.storage_id"
+"""The tag that names the database of the study: another one's runs and models are not ours to delete."""
+
+
 ARM, MODEL = "normsweep.arm", "normsweep.model_id"
 
 
@@ -51,7 +55,7 @@ def registered_as_ours(client: MlflowClient, study: str, study_id: str) -> bool 
 def register(
     client: MlflowClient,
     study: str,
-    study_id: str,
+    own: Mapping[str, str],
     arm: str,
     alias: str,
     model_id: str,
@@ -59,17 +63,19 @@ def register(
 ) -> bool:
     """Have an alias of the study's registered model mean a logged model; once, however often asked.
 
+    `own` are the tags by which the registered model is known as the study's.
+
     Returns:
         False where a registered model of that name is somebody else's: it is left alone.
     """
-    ours = registered_as_ours(client, study, study_id)
+    ours = registered_as_ours(client, study, own[ID])
     if ours is False:
         return False
     if ours is None:
         text = (
             f"The best model of each arm of the study {study}, by validation; it takes raw inputs."
         )
-        client.create_registered_model(study, tags={OWNER: study, ID: study_id}, description=text)
+        client.create_registered_model(study, tags={OWNER: study, **own}, description=text)
     version = _version(client, study, model_id)
     if version is None:
         made = client.create_model_version(
@@ -79,6 +85,7 @@ def register(
             tags={ARM: arm, MODEL: model_id},
             description=f"arm: {arm}",
             model_id=model_id,
+            await_creation_for=0,  # it is ready at once, and a server of nonsense never is
         )
         version = str(made.version)
     if _meant(client, study, alias) != version:
@@ -117,13 +124,13 @@ class SavedModel:
             path.write_bytes(content)
 
 
+@mlflow_settings()
 def save_model(engine: KerasEngine, trial: Trial, state: ModelState) -> SavedModel:
     """The trained network, its normalization in front, with signature and input example.
 
     The model is made of Keras's own layers and takes images as the dataset has them, in their
     own dtype, so `mlflow.pyfunc.load_model` needs nothing of normsweep.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import keras
     from mlflow.keras import save_model as save_keras_model
     from mlflow.models import ModelSignature

@@ -1,4 +1,7 @@
-"""What MLflow holds of a study, and its removal."""
+"""What MLflow holds of a study, and its removal.
+
+Several databases of studies may log to one MLflow: a run or a registered model carries the identity of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
+from mlflow.entities import Run, RunStatus, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from normsweep.tracking.model_registry import ID, OWNER, registered_as_ours
+from normsweep.tracking.model_registry import ID, OWNER, STORAGE, registered_as_ours
+from normsweep.tracking.settings import mlflow_settings
 
 __all__ = ["Holdings", "all_holdings", "holdings", "registered_studies", "remove"]
 
@@ -37,11 +41,19 @@ class Holdings:
     """MLflow's logged models."""
     registered: bool = False
     """Whether the registered model of its name is its own."""
+    storage_id: str = ""
+    """The identity of the study's database; empty where the runs do not say it."""
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is still being written."""
+        return any(run.info.status == RunStatus.to_string(RunStatus.RUNNING) for run in self.runs)
 
     def __bool__(self) -> bool:
         return bool(self.runs or self.models or self.registered or self.whole)
 
 
+@mlflow_settings()
 def holdings(client: MlflowClient, study: str, study_id: str) -> Holdings:
     """What a store has of a study; runs of another one of the same name are not its."""
     found = client.get_experiment_by_name(study)
@@ -54,25 +66,35 @@ def holdings(client: MlflowClient, study: str, study_id: str) -> Holdings:
     return replace(held, registered=registered)
 
 
+@mlflow_settings()
 def all_holdings(client: MlflowClient) -> list[Holdings]:
     """What a store has of each study that ever wrote to it, registered models left out."""
     ids = [e.experiment_id for e in _pages(client.search_experiments)]
     runs = list(_runs(client, ids)) if ids else []
     counts: dict[str, int] = {}
-    own: dict[tuple[str, str], list[Run]] = {}
+    own: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         counts[run.info.experiment_id] = counts.get(run.info.experiment_id, 0) + 1
-        if STUDY in run.data.tags and ID in run.data.tags:
-            own.setdefault((run.data.tags[STUDY], run.data.tags[ID]), []).append(run)
-    return [_held(client, study, key, each, counts) for (study, key), each in own.items()]
-
-
-def registered_studies(client: MlflowClient) -> list[tuple[str, str]]:
-    """Name and number of the studies that have a registered model; the number empty in older ones."""
-    found = _pages(client.search_registered_models)
+        tags = run.data.tags
+        if STUDY in tags and ID in tags:
+            own.setdefault((tags[STUDY], tags[ID], tags.get(STORAGE, "")), []).append(run)
     return [
-        (model.name, model.tags.get(ID, ""))
-        for model in found
+        replace(_held(client, study, key, each, counts), storage_id=storage)
+        for (study, key, storage), each in own.items()
+    ]
+
+
+@mlflow_settings()
+def registered_studies(client: MlflowClient) -> list[Holdings]:
+    """The studies that have a registered model; its versions are not looked at."""
+    return [
+        Holdings(
+            model.name,
+            model.tags.get(ID, ""),
+            registered=True,
+            storage_id=model.tags.get(STORAGE, ""),
+        )
+        for model in _pages(client.search_registered_models)
         if model.tags.get(OWNER) == model.name
     ]
 
@@ -90,6 +112,7 @@ def _held(
     )
 
 
+@mlflow_settings()
 def remove(client: MlflowClient, held: Holdings) -> bool:
     """Remove all of it, artifacts too.
 

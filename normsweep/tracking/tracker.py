@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from mlflow import MlflowClient
 from mlflow.entities import (
@@ -17,44 +17,27 @@ from mlflow.entities import (
     RunTag,
 )
 from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.errors import StoreError, TrackingFailed
-from normsweep.sweep.study_record import DataFacts, TrialRecord
+from normsweep.palette import of_arms
+from normsweep.sweep.study_record import DataFacts, StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Status, Trial
-from normsweep.text import masked, reason
+from normsweep.text import masked
 from normsweep.tracking import runs
-from normsweep.tracking.client import _opening, remote
-from normsweep.tracking.model_registry import register
+from normsweep.tracking.client import _opening, failure, remote
+from normsweep.tracking.model_registry import ID, STORAGE, register
 from normsweep.tracking.runs import _dataset, _source_tags
+from normsweep.tracking.settings import mlflow_settings
 from normsweep.tracking.views import TAG as VIEW
 from normsweep.tracking.views import TRIALS_VIEW, page, run_page, views
 from normsweep.urls import placed
 
-__all__ = ["Tracker"]
+__all__ = ["TrackedStudy", "Tracker"]
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-
-
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-
-
-# What failed is delivered later, so no request is repeated here: one that a server had taken, and
-# was too slow to answer, would make a second run that nobody ends.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-
-
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+P = ParamSpec("P")
 
 
 R = TypeVar("R")
-
-
-logging.getLogger("mlflow").setLevel(logging.WARNING)
-
-
-# Every database error with its traceback, which is raised as well, and told in a line.
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 ENDS = {
@@ -71,93 +54,131 @@ BATCH = 1000
 """Metrics that MLflow takes at once."""
 
 
+@dataclass(frozen=True)
+class TrackedStudy:
+    """What MLflow is told of a study; its tags and colours are those of every run."""
+
+    name: str
+    """The experiment's name, too."""
+    id: str
+    """The study's own, by which its runs are told from others of that name."""
+    storage_id: str = ""
+    """The identity of the database that holds the study; `gc` cleans up runs of its own storage alone."""
+    metric: str = "accuracy"
+    """What the study's trials are scored by."""
+    colours: Mapping[str, str] = field(default_factory=dict)
+    """In which MLflow's pages draw each arm's runs, as #rrggbb."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What every run is tagged with, beside what its trial says."""
+    sweep_file: Path | None = None
+    """Kept with every run."""
+
+    @classmethod
+    def of(
+        cls,
+        record: StudyRecord,
+        storage_id: str,
+        tags: Mapping[str, str],
+        sweep_file: Path | None = None,
+    ) -> TrackedStudy:
+        """What is to be told of a recorded study."""
+        colours = of_arms(record.arms, str(record.sweep.reference))
+        metric = record.sweep.metric
+        return cls(record.name, record.id, storage_id, metric, colours, tags, sweep_file)
+
+    @property
+    def own_tags(self) -> dict[str, str]:
+        """The tags by which a run, or a registered model, is known as this study's."""
+        storage = {STORAGE: self.storage_id} if self.storage_id else {}
+        return {ID: self.id, **storage}
+
+
+def outage(method: Callable[P, R]) -> Callable[P, R]:
+    """A method of which every failure is an outage of MLflow's.
+
+    Whatever it raises: a server that answers nonsense makes MLflow's client fail in ways of its own
+    (KeyError, AttributeError, ParseError), and its rollback raises SQLAlchemy's errors where the connection is lost.
+    """
+
+    @functools.wraps(method)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            with mlflow_settings():
+                return method(*args, **kwargs)
+        except TrackingFailed:
+            raise
+        except Exception as error:
+            uri = cast("Tracker", args[0]).uri
+            # MLflow's words may hold the whole address.
+            raise TrackingFailed(f"{masked(uri)}: {failure(error, uri)}") from None
+
+    return wrapped
+
+
 class Tracker:
     """Writes a study's trials to MLflow; whatever fails raises `TrackingFailed`."""
 
     def __init__(
-        self,
-        uri: str,
-        experiment: str,
-        study_id: str,
-        artifacts: Path,
-        tags: Mapping[str, str],
-        sweep_file: Path | None = None,
-        mlflow_page: str | None = None,
-        metric: str = "accuracy",
-        colours: Mapping[str, str] | None = None,
+        self, uri: str, study: TrackedStudy, artifacts: Path, mlflow_page: str | None = None
     ) -> None:
-        """Open the experiment of a study, made where there is none.
+        """Open the experiment of a study, made if there is none.
 
         Args:
             uri: MLflow's tracking URI.
-            experiment: the study's name.
-            study_id: the study's own id, by which its runs are told from others of that name.
-            artifacts: folder for artifacts where the store is a local database.
-            tags: what every run is tagged with, beside what its trial says.
-            sweep_file: kept with every run.
-            mlflow_page: address at which browsers open MLflow, where it is not the URI.
-            metric: what the study's trials are scored by.
-            colours: in which MLflow's pages draw each arm's runs, as #rrggbb.
+            study: what is written of the study with every run.
+            artifacts: folder for artifacts if the store is a local database.
+            mlflow_page: address at which browsers open MLflow, if it is not the URI.
 
         Raises:
             StoreError: the store cannot be opened.
         """
         self.address = (mlflow_page or (uri if remote(uri) else "")).rstrip("/")
-        """Where browsers open MLflow; empty where its server is yet to be started."""
-        self.uri, self._study, self._study_id, self._sweep_file = (
-            uri,
-            experiment,
-            study_id,
-            sweep_file,
-        )
-        self._metric = metric
-        self._tags = {**_source_tags(), **tags, "normsweep.study_id": study_id}
-        self._colours = dict(colours or {})
+        """Where browsers open MLflow; empty if its server is yet to be started."""
+        self.uri, self._study = uri, study
+        self._tags = {**_source_tags(), **study.tags, **study.own_tags}
         with _opening(uri):
             self._client = MlflowClient(tracking_uri=placed(uri))
-            self.experiment_id = self._experiment(experiment, artifacts)
+            self.experiment_id = self._experiment(study.name, artifacts)
 
+    @outage
     def start(self, trial: Trial, data: DataFacts) -> str:
         """Begin the run of a trial; its id."""
-        tags = {**self._tags, **runs.trial_tags(trial, self._study)}
-        if trial.arm in self._colours:
-            tags["mlflow.runColor"] = self._colours[trial.arm]
-        run = self._try(
-            lambda: self._client.create_run(
-                self.experiment_id, run_name=runs.run_name(trial), tags=tags
-            )
-        )
+        tags = {**self._tags, **runs.trial_tags(trial, self._study.name)}
+        if trial.arm in self._study.colours:
+            tags["mlflow.runColor"] = self._study.colours[trial.arm]
+        run = self._client.create_run(self.experiment_id, run_name=runs.run_name(trial), tags=tags)
         run_id = run.info.run_id
         try:
-            self._try(lambda: self._client.log_batch(run_id, params=runs.params(trial)))
-            self._try(lambda: self._client.log_inputs(run_id, [_dataset(data)]))
-            if self._sweep_file is not None:
-                self._try(lambda: self._client.log_artifact(run_id, str(self._sweep_file)))
-        except TrackingFailed:
-            with contextlib.suppress(TrackingFailed):
+            self._client.log_batch(run_id, params=runs.params(trial))
+            self._client.log_inputs(run_id, [_dataset(data)])
+            if self._study.sweep_file is not None:
+                self._client.log_artifact(run_id, str(self._study.sweep_file))
+        except Exception:
+            with contextlib.suppress(Exception):
                 self.kill(run_id)
             raise
         return run_id
 
+    @outage
     def epochs(self, run_id: str, epochs: Sequence[Epoch]) -> None:
         """Write epochs of one trial, in as few batches as MLflow takes."""
-        metrics = [m for epoch in epochs for m in runs.epoch_metrics(epoch, self._metric)]
+        metrics = [m for epoch in epochs for m in runs.epoch_metrics(epoch, self._study.metric)]
         for start in range(0, len(metrics), BATCH):
             part = metrics[start : start + BATCH]
-            self._try(lambda part=part: self._client.log_batch(run_id, metrics=part))
+            self._client.log_batch(run_id, metrics=part)
 
+    @outage
     def finish(self, run_id: str, record: TrialRecord) -> None:
         """Write the final values and end the run."""
         result = record.result
         assert result is not None
         tags = runs.machine_tags(result)
-        self._try(
-            lambda: self._client.log_batch(run_id, metrics=runs.final_metrics(record), tags=tags)
-        )
-        self._try(lambda: self._client.set_terminated(run_id, ENDS[result.status]))
+        self._client.log_batch(run_id, metrics=runs.final_metrics(record), tags=tags)
+        self._client.set_terminated(run_id, ENDS[result.status])
 
-    def deliver(self, record: TrialRecord, data: DataFacts) -> str:
-        """Write a trial that the record has and MLflow has not, whole; the run's id.
+    @outage
+    def log(self, record: TrialRecord, data: DataFacts) -> str:
+        """Log a trial that has ended, whole; the run's id.
 
         A run that holds all of it already is taken as it is; pieces of one are closed as KILLED.
         """
@@ -178,67 +199,69 @@ class Tracker:
         self.finish(run_id, record)
         return run_id
 
+    @outage
     def kill(self, run_id: str) -> None:
         """Close a run that will not be whole."""
         tag = [RunTag("normsweep.status", Status.INTERRUPTED.value)]
-        self._try(lambda: self._client.log_batch(run_id, tags=tag))
-        self._try(lambda: self._client.set_terminated(run_id, "KILLED"))
+        self._client.log_batch(run_id, tags=tag)
+        self._client.set_terminated(run_id, "KILLED")
 
+    @outage
     def not_best(self, run_id: str) -> None:
         """Take the mark of an arm's best trial from a run."""
-        self._try(lambda: self._client.set_tag(run_id, "normsweep.best_of_arm", "false"))
+        self._client.set_tag(run_id, "normsweep.best_of_arm", "false")
 
+    @outage
     def note(self, text: str) -> None:
         """The experiment's description, in Markdown."""
         self._tag_experiment("mlflow.note.content", text)
 
+    @outage
     def prepare_views(self, params: Sequence[str], maximize: bool = True) -> None:
         """Write the views in which the pages show the study; `params` are those that are searched.
 
         `maximize`: whether the highest score is the best.
         """
-        for key, text in views(params, self._metric, maximize).items():
+        for key, text in views(params, self._study.metric, maximize).items():
             self._tag_experiment(f"{VIEW}{key}", text)
 
+    @outage
     def register(self, arm: str, alias: str, model_id: str, run_id: str) -> bool:
         """Have an alias of the study's registered model mean a model that was logged.
 
         Returns:
             False where a registered model of the study's name is somebody else's.
         """
-        return self._try(
-            lambda: register(
-                self._client, self._study, self._study_id, arm, alias, model_id, run_id
-            )
+        return register(
+            self._client, self._study.name, self._study.own_tags, arm, alias, model_id, run_id
         )
 
+    @outage
     def report(self, folder: Path, metrics: Mapping[str, float]) -> str:
         """Keep a report's files with the study, as the artifacts of a run of their own; its id.
 
         There is one such run a study; what it held before is written over.
         """
-        own = f"tags.`normsweep.study_id` = '{self._study_id}'"
+        own = f"tags.`normsweep.study_id` = '{self._study.id}'"
         query = f"{own} and tags.`normsweep.phase` = 'report'"
         client = self._client
-        found = self._try(lambda: client.search_runs([self.experiment_id], query))
-        tags = {**self._tags, "normsweep.study": self._study, "normsweep.phase": "report"}
+        found = client.search_runs([self.experiment_id], query)
+        tags = {**self._tags, "normsweep.study": self._study.name, "normsweep.phase": "report"}
         run = (
             found[0]
             if found
-            else self._try(
-                lambda: client.create_run(self.experiment_id, run_name="report", tags=tags)
-            )
+            else client.create_run(self.experiment_id, run_name="report", tags=tags)
         )
         run_id = run.info.run_id
         values = runs.metrics(dict(metrics), 0)
         try:
-            self._try(lambda: client.log_batch(run_id, metrics=values))
-            self._try(lambda: client.log_artifacts(run_id, str(folder)))
-        except TrackingFailed:
-            with contextlib.suppress(TrackingFailed):
-                self._try(lambda: client.set_terminated(run_id, "FAILED"))
+            client.log_batch(run_id, metrics=values)
+            client.log_artifacts(run_id, str(folder))
+        except Exception:
+            with contextlib.suppress(Exception):
+                client.set_terminated(run_id, "FAILED")
             raise
-        self._try(lambda: client.set_terminated(run_id, "FINISHED"))
+        client.set_terminated(run_id, "FINISHED")
         return run_id
 
     def artifact_page(self, run_id: str, path: str) -> str:
@@ -249,27 +272,26 @@ class Tracker:
         """Where MLflow's server has a run's artifact itself, below its address."""
         return f"get-artifact?path={path}&run_uuid={run_id}"
 
+    @outage
     def log_model(self, folder: Path, record: TrialRecord, name: str) -> str:
         """Log a model that `save_model` wrote as the outcome of its trial's run; the model's id."""
         client, trial = self._client, record.trial
-        tags = {"normsweep.study": self._study, "normsweep.arm": trial.arm}
-        model = self._try(
-            lambda: client.create_logged_model(
-                self.experiment_id,
-                name=name,
-                source_run_id=record.run_id,
-                tags=tags,
-                params={p.key: p.value for p in runs.params(trial)},
-                model_type="keras",
-            )
+        tags = {"normsweep.study": self._study.name, "normsweep.arm": trial.arm}
+        model = client.create_logged_model(
+            self.experiment_id,
+            name=name,
+            source_run_id=record.run_id,
+            tags=tags,
+            params={p.key: p.value for p in runs.params(trial)},
+            model_type="keras",
         )
-        self._try(lambda: client.log_model_artifacts(model.model_id, str(folder)))
-        self._try(lambda: client.finalize_logged_model(model.model_id, LoggedModelStatus.READY))
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         output = LoggedModelOutput(
             model.model_id, step=len(record.result.curve) if record.result else 0
         )
-        self._try(lambda: client.log_outputs(record.run_id, [output]))
-        self._try(lambda: client.set_tag(record.run_id, "normsweep.best_of_arm", "true"))
+        client.log_outputs(record.run_id, [output])
+        client.set_tag(record.run_id, "normsweep.best_of_arm", "true")
         return model.model_id
 
     @property
@@ -303,17 +325,9 @@ class Tracker:
         return found.experiment_id
 
     def _tag_experiment(self, key: str, text: str) -> None:
-        self._try(lambda: self._client.set_experiment_tag(self.experiment_id, key, text))
+        self._client.set_experiment_tag(self.experiment_id, key, text)
 
     def _runs_of(self, trial: int) -> list[Any]:
-        own = f"tags.`normsweep.study_id` = '{self._study_id}'"
+        own = f"tags.`normsweep.study_id` = '{self._study.id}'"
         query = f"{own} and tags.`normsweep.trial` = '{trial}'"
-        return self._try(lambda: self._client.search_runs([self.experiment_id], query))
-
-    def _try(self, write: Callable[[], R]) -> R:
-        try:
-            return write()
-        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
-            # SQLAlchemy's where MLflow's own rollback finds the connection lost. MLflow's words may
-            # hold the whole address.
-            raise TrackingFailed(f"{masked(self.uri)}: {reason(error, self.uri)}") from None
+        return self._client.search_runs([self.experiment_id], query)

@@ -17,6 +17,7 @@ from normsweep.errors import StoreError
 from normsweep.sweep.trial import CONFIRM, SEARCH
 from normsweep.text import masked
 from normsweep.tracking.client import opened
+from normsweep.tracking.settings import mlflow_settings
 
 __all__ = [
     "ARMS_VIEW",
@@ -184,6 +185,7 @@ def _metric(name: str) -> str:
     return f"metrics.`{name}`"
 
 
+@mlflow_settings()
 def find_page(uri: str, study: str | None) -> str:
     """Where MLflow's pages show a study, below their address; with no name, the only one there is.
 

@@ -14,9 +14,10 @@ from normsweep.parts.metrics import metric
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.text import masked
 from normsweep.training.preflight import Findings, PreflightRequest
+from normsweep.training.reproducibility import Device
 from normsweep.training.snapshot import CheckpointPolicy, CheckpointSchedule, ModelState, Snapshot
 
-__all__ = ["Engine", "Finished", "Run", "Training", "identity", "preflight"]
+__all__ = ["Engine", "Finished", "Run", "Training", "check_device", "identity", "preflight"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,14 @@ class Engine(ABC):
     @abstractmethod
     def identity(self, trial: Trial) -> dict[str, str]:
         """What determines the results besides the trial itself: machine, versions, network."""
+
+    @abstractmethod
+    def check_device(self, device: Device) -> dict[str, str]:
+        """Check that the device is available; returns device, threads and versions.
+
+        Raises:
+            DeviceError: the device is not available.
+        """
 
     @abstractmethod
     def preflight(self, request: PreflightRequest) -> Findings:
@@ -118,6 +127,11 @@ class Engine(ABC):
 def identity(engine: Engine, trial: Trial) -> Mapping[str, str]:
     """`Engine.identity` as a function, for `Executor.call`."""
     return engine.identity(trial)
+
+
+def check_device(engine: Engine, device: Device) -> dict[str, str]:
+    """`Engine.check_device` as a function, for `Executor.call`."""
+    return engine.check_device(device)
 
 
 def preflight(engine: Engine, request: PreflightRequest) -> Findings:

@@ -35,7 +35,7 @@ from normsweep.training.preflight import (
     try_optimizer,
 )
 from normsweep.training.preprocessing import Inputs, fit_preprocessing, prepare, split
-from normsweep.training.reproducibility import limit_gpu_memory, machine, require
+from normsweep.training.reproducibility import Device, limit_gpu_memory, machine, require
 from normsweep.training.snapshot import ModelState, Snapshot
 
 __all__ = ["KerasEngine", "network_digest"]
@@ -127,6 +127,11 @@ class KerasEngine(Engine):
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
         rest = train_epochs(compiled.model, trial, inputs.split, test, first=len(before) + 1)
         return Run(chain(before, rest), result, functools.partial(ModelState.of, compiled.model))
+
+    def check_device(self, device: Device) -> dict[str, str]:
+        """Check that the backend sees the device; returns device, threads and versions."""
+        require(device)
+        return dict(machine())
 
     def preflight(self, request: PreflightRequest) -> Findings:
         """Fit every normalization, build every network and optimizer once; time a step if requested."""

@@ -20,10 +20,13 @@ from normsweep.sweep.trial import CONFIRM, Epoch, Result, Status, Tested, Trial
 from normsweep.training.engine import Engine, Run
 from normsweep.training.preflight import Findings, PreflightRequest, build_error
 from normsweep.training.preprocessing import split
-from normsweep.training.reproducibility import package_versions
+from normsweep.training.reproducibility import Device, package_versions
 from normsweep.training.snapshot import Snapshot
 
 __all__ = ["SyntheticEngine", "synthetic_curve"]
+
+
+NO_MACHINE = {"device": "none (simulated)", "threads": "1", "backend": "none"}
 
 
 class SyntheticEngine(Engine):
@@ -54,8 +57,11 @@ class SyntheticEngine(Engine):
 
     def identity(self, trial: Trial) -> dict[str, str]:
         """Only versions, as results do not depend on the machine."""
-        none = {"device": "none (simulated)", "threads": "1", "backend": "none"}
-        return {**none, **package_versions()}
+        return {**NO_MACHINE, **package_versions()}
+
+    def check_device(self, device: Device) -> dict[str, str]:
+        """Accept any device, as none is used."""
+        return {**NO_MACHINE, **package_versions()}
 
     def preflight(self, request: PreflightRequest) -> Findings:
         """Compute the first epoch of each trial; normalizations are never reported as equivalent."""

@@ -206,7 +206,7 @@ def test_phases_one_by_one_come_to_the_same_verdicts(first, tmp_path, capsys):
     place.export("csv", status=2)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("normsweep: study confirmed: has no verdict yet; its confirmation gives")
-    assert "python -m normsweep.study SWEEP --study-name confirmed" in line
+    assert "python -m normsweep.study SWEEP.toml --study-name confirmed" in line
     assert line.endswith(" --phase confirm")
     before = place.read().trials
     place.study("--phase", "confirm")

@@ -21,16 +21,16 @@ from normsweep.console.screen import screen
 from normsweep.errors import Interrupted
 from normsweep.executors.protocol import Event
 from normsweep.runner.checkpoints import Checkpoints
-from normsweep.runner.delivery import Delivery
+from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import run_phase
 from normsweep.search.search_phase import Search
-from normsweep.store.locks import Hold
+from normsweep.store.locks import StudyLock
 from normsweep.store.storage import open_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
-from normsweep.tracking.tracker import Tracker
+from normsweep.tracking.tracker import TrackedStudy, Tracker
 from normsweep.training.engine import Finished
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 from tests import shared
@@ -113,7 +113,8 @@ def opened(folder: Path, sweep_file, parts, *overrides: str) -> Search:
 @pytest.fixture
 def tracker(tmp_path) -> Tracker:
     shared.place_stores(tmp_path, "mlflow.db")
-    return Tracker(f"sqlite:///{tmp_path}/mlflow.db", "base", "abc", tmp_path / "artifacts", {})
+    study = TrackedStudy("base", "abc")
+    return Tracker(f"sqlite:///{tmp_path}/mlflow.db", study, tmp_path / "artifacts")
 
 
 def run_with(executor: Crashing, search: Search, tracker: Tracker, folder: Path) -> Console:
@@ -125,10 +126,10 @@ def run_with(executor: Crashing, search: Search, tracker: Tracker, folder: Path)
         Signals() as signals,
         Background() as background,
     ):
-        delivery = Delivery(search.store, tracker, DATA, display.note, background)
+        delivery = TrialLogger(search.store, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
         checkpoints = Checkpoints(folder, 1.0)
-        run_phase(search, executor, delivery, checkpoints, display, signals, Hold(), where)
+        run_phase(search, executor, delivery, checkpoints, display, signals, StudyLock(), where)
     return console
 
 
@@ -218,12 +219,12 @@ def writing(tracker, tmp_path) -> Iterator[sqlite3.Connection]:
 def test_what_mlflow_lacks_is_made_up_for_while_the_study_goes_on(search, tracker, writing):
     numbers, said = untold(search), list[str]()
     with Signals() as signals, Background() as background:
-        delivery = Delivery(search.store, tracker, DATA, said.append, background)
-        delivery.make_up()
+        delivery = TrialLogger(search.store, tracker, DATA, said.append, background)
+        delivery.log_earlier()
         delivery.collect()
         assert not any(record.run_id for record in search.records())
         writing.rollback()
-        assert delivery.deliver(signals) == []
+        assert delivery.log_rest(signals) == []
     assert said == []
     runs = MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
     marks = {r.trial.number: r.run_id for r in search.records()}
@@ -236,14 +237,14 @@ def test_what_waits_for_mlflow_is_not_begun_when_the_study_is_stopped(search, tr
     untold(search)
     threads = set(threading.enumerate())
     with Signals() as signals, Background() as background:
-        delivery = Delivery(search.store, tracker, DATA, [].append, background)
+        delivery = TrialLogger(search.store, tracker, DATA, [].append, background)
         background.put(lambda: tracker.note("kept waiting"))
-        delivery.make_up()
+        delivery.log_earlier()
         main = threading.main_thread().ident
         threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
         threading.Timer(1.0, writing.rollback).start()
         with pytest.raises(Interrupted), delivery:
-            delivery.deliver(signals)
+            delivery.log_rest(signals)
     for thread in set(threading.enumerate()) - threads:
         thread.join(10)
         assert not thread.is_alive()

@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from normsweep.errors import TrackingFailed
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import Epoch
-from normsweep.tracking.tracker import Tracker
+from normsweep.tracking.tracker import TrackedStudy, Tracker
 from tests import forkserver
 from tests.runner.survival import Survivor
 
@@ -90,8 +90,8 @@ def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
     assert said[-1].strip() == f"{command} --tracking-uri {study.tracking}"
     lacking = sum(not record.run_id for record in study.records())
     assert lacking
-    assert f"delivered {lacking} of {lacking} trials" in sync(study)
-    assert "delivered 0 of 0 trials" in sync(study)
+    assert f"logged {lacking} of {lacking} trials" in sync(study)
+    assert "logged 0 of 0 trials" in sync(study)
     record_property("delivered_by_sync", lacking)
     study.assert_whole()
     study.assert_stopped()
@@ -254,7 +254,7 @@ def test_a_database_server_that_is_restarted_loses_nothing(
 
 
 def test_a_connection_lost_within_a_write_is_a_failure_of_mlflow_alone(postgres, tmp_path, trial):
-    tracker = Tracker(postgres.url("mlflow"), "study", "abc", tmp_path, {})
+    tracker = Tracker(postgres.url("mlflow"), TrackedStudy("study", "abc"), tmp_path)
     run_id = tracker.start(trial(), DATA)
     dropped: list[int] = []
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -11,15 +12,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from normsweep.errors import StoreError, StudyStopped
-from normsweep.store.locks import holding
+from normsweep.errors import StoreError, StudyLocked, StudyStopped
+from normsweep.store.locks import forget_lock, lock_database, lock_study, locked_by
 
 pytestmark = pytest.mark.system
 
 HOLDER = """
 import sys, time
-from normsweep.store.locks import holding
-with holding(sys.argv[1], "tested"):
+from normsweep.store.locks import lock_study
+with lock_study(sys.argv[1], "tested"):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -54,19 +55,19 @@ def disconnect_all(url: str) -> None:
 
 
 def test_a_study_has_one_driver_at_a_time(url):
-    with holding(url, "tested"):
-        with pytest.raises(StoreError, match="is being run by process"), holding(url, "tested"):
+    with lock_study(url, "tested"):
+        with pytest.raises(StoreError, match="is being run by process"), lock_study(url, "tested"):
             pass
-        with holding(url, "other"):
+        with lock_study(url, "other"):
             pass
-    with holding(url, "tested"):
+    with lock_study(url, "tested"):
         pass
 
 
 def test_a_second_driver_is_told_who_and_since_when(url):
     process = holder(url)
     try:
-        with pytest.raises(StoreError) as caught, holding(url, "tested"):
+        with pytest.raises(StoreError) as caught, lock_study(url, "tested"):
             pass
     finally:
         process.kill()
@@ -83,7 +84,7 @@ def test_a_killed_driver_holds_nothing(url):
     deadline = time.monotonic() + 10
     while True:
         try:
-            with holding(url, "tested"):
+            with lock_study(url, "tested"):
                 return
         except StoreError:  # the server has not seen it yet
             assert time.monotonic() < deadline
@@ -92,28 +93,29 @@ def test_a_killed_driver_holds_nothing(url):
 
 def test_a_lock_that_went_with_its_connection_is_taken_anew(postgresql_url, monkeypatch):
     monkeypatch.setattr("normsweep.store.locks.LOOK", 0.0)
-    with holding(postgresql_url, "tested") as hold:
+    with lock_study(postgresql_url, "tested") as lock:
         disconnect_all(postgresql_url)
-        hold.check()
-        with pytest.raises(StoreError), holding(postgresql_url, "tested"):
+        lock.check()
+        with pytest.raises(StoreError), lock_study(postgresql_url, "tested"):
             pass
 
 
 def test_a_study_that_another_took_over_meanwhile_is_left_to_it(postgresql_url, monkeypatch):
     monkeypatch.setattr("normsweep.store.locks.LOOK", 0.0)
-    with holding(postgresql_url, "tested") as hold:
+    with lock_study(postgresql_url, "tested") as lock:
         disconnect_all(postgresql_url)
-        with holding(postgresql_url, "tested"), pytest.raises(StudyStopped, match="was lost"):
-            hold.check()
+        with lock_study(postgresql_url, "tested"), pytest.raises(StudyStopped, match="was lost"):
+            lock.check()
 
 
 def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
     precious = tmp_path / "precious.txt"
     precious.write_text("data")
-    (tmp_path / "optuna.db.tested.lock").symlink_to(precious)
+    (tmp_path / ".locks").mkdir()
+    (tmp_path / ".locks" / "optuna.db.tested.lock").symlink_to(precious)
     with (
-        pytest.raises(StoreError, match="--storage: cannot write beside"),
-        holding(f"sqlite:///{tmp_path}/optuna.db", "tested"),
+        pytest.raises(StoreError, match="--storage: cannot lock .*optuna.db.tested.lock"),
+        lock_study(f"sqlite:///{tmp_path}/optuna.db", "tested"),
     ):
         pass
     assert precious.read_text() == "data"
@@ -122,15 +124,69 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
 def test_a_lock_is_written_by_its_owners_only(tmp_path):
     before = os.umask(0)
     try:
-        with holding(f"sqlite:///{tmp_path}/optuna.db", "tested"):
-            mode = (tmp_path / "optuna.db.tested.lock").stat().st_mode
+        with lock_study(f"sqlite:///{tmp_path}/optuna.db", "tested"):
+            files = [path.stat().st_mode for path in (tmp_path / ".locks").glob("*.tested.*")]
     finally:
         os.umask(before)
-    assert not mode & 0o002
+    assert len(files) == 2
+    assert not any(mode & 0o002 for mode in files)
+
+
+def test_the_name_of_an_owner_is_not_written_through_a_link(tmp_path):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("data")
+    (tmp_path / ".locks").mkdir()
+    (tmp_path / ".locks" / "optuna.db.tested.owner").symlink_to(precious)
+    with lock_study(f"sqlite:///{tmp_path}/optuna.db", "tested"):
+        pass
+    assert precious.read_text() == "data"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EIO, errno.EROFS])
+def test_a_file_system_without_locks_is_not_taken_for_another_driver(tmp_path, monkeypatch, number):
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    with pytest.raises(StoreError, match=os.strerror(number)) as caught, lock_study(url, "tested"):
+        pass
+    assert not isinstance(caught.value, StudyLocked)
+    with lock_database(url):  # what is wrong is reported where it is opened
+        pass
+
+
+def test_whoever_looks_at_a_lock_sees_its_owner_and_leaves_it_free(url):
+    assert locked_by(url, "tested") == ""
+    process = holder(url)
+    try:
+        assert locked_by(url, "tested").startswith(f"process {process.pid} on ")
+    finally:
+        process.kill()
+        process.wait()
+    deadline = time.monotonic() + 10
+    while locked_by(url, "tested"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    with lock_study(url, "tested"):
+        pass
+
+
+def test_the_files_of_a_lock_are_hidden_and_go_with_the_study(tmp_path):
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    with lock_study(url, "tested"), lock_study(url, "other"), lock_database(url):
+        forget_lock(url, "tested")
+        with pytest.raises(StudyLocked), lock_study(url, "other"):
+            pass
+    assert [path.name for path in tmp_path.iterdir()] == [".locks"]
+    left = sorted(path.name for path in (tmp_path / ".locks").iterdir())
+    assert left == ["optuna.db.lock", "optuna.db.other.lock"]
+    with lock_study(url, "tested"):
+        pass
 
 
 def test_a_part_of_a_password_is_not_looked_up_as_a_host():
     address = "postgresql+psycopg://me:S3c@ret@127.0.0.1:9/base"
-    with pytest.raises(StoreError) as caught, holding(address, "tested"):
+    with pytest.raises(StoreError) as caught, lock_study(address, "tested"):
         pass
     assert "--storage: received postgresql+psycopg://me:***@127.0.0.1:9/base" in str(caught.value)

@@ -23,7 +23,7 @@ def client(database: str) -> MlflowClient:
     return MlflowClient(tracking_uri=database)
 
 
-ID = "a" * 32
+OWN = {"normsweep.study_id": "a" * 32, "normsweep.storage_id": "s" * 32}
 
 
 def logged(client: MlflowClient, study: str, folder: Path) -> tuple[str, str]:
@@ -45,20 +45,20 @@ def test_an_alias_means_the_model_that_was_registered_last_and_no_version_is_mad
     study = "registered"
     first, second = (logged(client, study, tmp_path / str(n)) for n in range(2))
     for _ in range(2):
-        assert register(client, study, ID, "none", "none", *first)
-    assert register(client, study, ID, "unit", "unit", *second)
+        assert register(client, study, OWN, "none", "none", *first)
+    assert register(client, study, OWN, "unit", "unit", *second)
     versions = client.search_model_versions(f"name = '{study}'")
     assert sorted(v.tags["normsweep.arm"] for v in versions) == ["none", "unit"]
     assert client.get_model_version_by_alias(study, "none").run_id == first[1]
 
     better = logged(client, study, tmp_path / "better")
-    assert register(client, study, ID, "none", "none", *better)
+    assert register(client, study, OWN, "none", "none", *better)
     assert client.get_model_version_by_alias(study, "none").run_id == better[1]
     assert client.get_model_version_by_alias(study, "unit").run_id == second[1]
-    assert register(client, study, ID, "none", "none", *first)  # it is the best again
+    assert register(client, study, OWN, "none", "none", *first)  # it is the best again
     assert client.get_model_version_by_alias(study, "none").run_id == first[1]
     assert len(client.search_model_versions(f"name = '{study}'")) == 3
-    other = "b" * 32  # a study of the same name in another storage
+    other = {"normsweep.study_id": "b" * 32}  # a study of the same name in another storage
     assert not register(client, study, other, "none", "none", *first)
 
 
@@ -66,7 +66,7 @@ def test_a_registered_model_of_somebody_elses_is_left_alone(client, tmp_path):
     client.create_registered_model("theirs", tags={"team": "other"})
     try:
         model, run = logged(client, "theirs", tmp_path / "model")
-        assert not register(client, "theirs", ID, "none", "none", model, run)
+        assert not register(client, "theirs", OWN, "none", "none", model, run)
         assert client.search_model_versions("name = 'theirs'") == []
     finally:
         client.delete_registered_model("theirs")
@@ -85,5 +85,5 @@ def test_every_arm_has_an_alias_of_its_own_that_mlflow_takes(client, tmp_path):
     assert len({alias.casefold() for alias in made.values()}) == len(ARMS)
     model, run = logged(client, "aliased", tmp_path / "model")
     for arm, alias in made.items():
-        assert register(client, "aliased", ID, arm, alias, model, run)
+        assert register(client, "aliased", OWN, arm, alias, model, run)
         assert client.get_model_version_by_alias("aliased", alias).run_id == run

@@ -13,7 +13,7 @@ from normsweep.errors import StoreError, TrackingFailed
 from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.model_registry import save_model
-from normsweep.tracking.tracker import Tracker
+from normsweep.tracking.tracker import TrackedStudy, Tracker
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.snapshot import CheckpointPolicy
 from tests.shared import place_stores
@@ -47,9 +47,9 @@ def tracker(uri, tmp_path, request) -> Tracker:
     sweep = tmp_path / "tested.toml"
     sweep.write_text("name = 'tested'")
     name = request.node.name.replace("[", "-").rstrip("]")
-    return Tracker(
-        uri, name, name, tmp_path / "artifacts", {"normsweep.sweep_file": "tested.toml"}, sweep
-    )
+    tags = {"normsweep.sweep_file": "tested.toml"}
+    study = TrackedStudy(name, name, "s" * 32, tags=tags, sweep_file=sweep)
+    return Tracker(uri, study, tmp_path / "artifacts")
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def runs(tracker: Tracker) -> list:
     return MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
 
 
-@pytest.mark.parametrize("write", [live, lambda t, r: t.deliver(r, DATA)], ids=["live", "later"])
+@pytest.mark.parametrize("write", [live, lambda t, r: t.log(r, DATA)], ids=["live", "later"])
 def test_a_run_shows_every_epoch_and_what_decided_it(tracker, record, write):
     client, run_id = MlflowClient(tracker.uri), write(tracker, record)
     run = client.get_run(run_id)
@@ -107,6 +107,7 @@ def test_a_run_shows_every_epoch_and_what_decided_it(tracker, record, write):
     tags = run.data.tags
     assert tags["normsweep.arm"] == "unit"
     assert tags["normsweep.status"] == "complete"
+    assert tags["normsweep.storage_id"] == "s" * 32
     assert tags["normsweep.device"] == "CPU: test"
     assert tags["normsweep.fingerprint"] == record.trial.fingerprint
     dataset = run.inputs.dataset_inputs[0].dataset
@@ -115,16 +116,16 @@ def test_a_run_shows_every_epoch_and_what_decided_it(tracker, record, write):
     assert [f.path for f in client.list_artifacts(run_id)] == ["tested.toml"]
 
 
-def test_delivering_twice_makes_one_run(tracker, record):
-    first = tracker.deliver(record, DATA)
-    assert tracker.deliver(record, DATA) == first
+def test_logging_twice_makes_one_run(tracker, record):
+    first = tracker.log(record, DATA)
+    assert tracker.log(record, DATA) == first
     assert len(runs(tracker)) == 1
 
 
 def test_a_piece_of_a_run_is_closed_and_the_whole_one_written_beside_it(tracker, record):
     piece = tracker.start(record.trial, DATA)
     tracker.epochs(piece, record.result.curve[:1])
-    whole = tracker.deliver(record, DATA)
+    whole = tracker.log(record, DATA)
     states = {run.info.run_id: run.info.status for run in runs(tracker)}
     assert states == {piece: "KILLED", whole: "FINISHED"}
 
@@ -132,7 +133,7 @@ def test_a_piece_of_a_run_is_closed_and_the_whole_one_written_beside_it(tracker,
 def test_no_piece_of_an_interrupted_trial_is_left_open(tracker, record):
     pieces = [tracker.start(record.trial, DATA) for _ in range(2)]
     interrupted = replace(record, result=replace(record.result, status=Status.INTERRUPTED))
-    assert tracker.deliver(interrupted, DATA) in pieces
+    assert tracker.log(interrupted, DATA) in pieces
     assert [run.info.status for run in runs(tracker)] == ["KILLED", "KILLED"]
 
 
@@ -145,7 +146,7 @@ def test_no_piece_of_an_interrupted_trial_is_left_open(tracker, record):
 )  # fmt: skip
 def test_a_run_ends_as_its_trial_did(tracker, record, status, ends):
     result = replace(record.result, status=status, error="why it ended")
-    run = MlflowClient(tracker.uri).get_run(tracker.deliver(replace(record, result=result), DATA))
+    run = MlflowClient(tracker.uri).get_run(tracker.log(replace(record, result=result), DATA))
     assert (run.info.status, run.data.tags["normsweep.status"]) == (ends, status.value)
     assert run.data.tags["normsweep.error"] == "why it ended"
     expected = 0.1 if status is Status.DIVERGED else None
@@ -155,7 +156,7 @@ def test_a_run_ends_as_its_trial_did(tracker, record, status, ends):
 def test_a_loss_that_is_not_finite_is_shown_as_nan(tracker, record):
     bad = Epoch(7, 1, math.inf, 0.1, math.nan, math.nan, 0.1)
     result = Result(7, Status.DIVERGED, (bad,), chance=0.1)
-    run_id = tracker.deliver(replace(record, result=result), DATA)
+    run_id = tracker.log(replace(record, result=result), DATA)
     points = MlflowClient(tracker.uri).get_metric_history(run_id, "train/loss")
     assert [math.isnan(p.value) for p in points] == [True]
 
@@ -185,7 +186,7 @@ def test_a_logged_model_takes_raw_pixels_where_normsweep_is_not_installed(
     saved.write(tmp_path / "model")
     assert saved.val_accuracy == pytest.approx(finished.result.score, abs=0.004)
     record = TrialRecord(trial, finished.result)
-    record = replace(record, run_id=tracker.deliver(record, DATA))
+    record = replace(record, run_id=tracker.log(record, DATA))
     model_id = tracker.log_model(tmp_path / "model", record, name="model")
     code = f"""
 import sys
@@ -211,7 +212,7 @@ def test_an_arms_alias_leads_to_its_model_and_the_study_has_its_views(tracker, r
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "MLmodel").write_text("flavors: {}\n")
     model_id = tracker.log_model(tmp_path / "model", replace(record, run_id=run_id), "model")
-    client, study = MlflowClient(tracking_uri=tracker.uri), tracker._study
+    client, study = MlflowClient(tracking_uri=tracker.uri), tracker._study.name
     for _ in range(2):
         assert tracker.register("unit", "unit", model_id, run_id)
         tracker.prepare_views(["normalization", "learning_rate"])
@@ -226,27 +227,27 @@ def test_an_arms_alias_leads_to_its_model_and_the_study_has_its_views(tracker, r
 
 def test_a_store_that_cannot_be_opened_is_told_without_its_password(tmp_path):
     with pytest.raises(StoreError) as caught:
-        Tracker("http://user:secret@127.0.0.1:9", "tested", "id", tmp_path, {})
+        Tracker("http://user:secret@127.0.0.1:9", TrackedStudy("tested", "id"), tmp_path)
     assert "--tracking-uri: cannot open http://user:***@127.0.0.1:9" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 def test_a_server_that_is_gone_fails_the_write_and_not_the_program(mlflow_server, tmp_path, record):
-    tracker = Tracker(mlflow_server.url, "gone", "id", tmp_path, {})
+    tracker = Tracker(mlflow_server.url, TrackedStudy("gone", "id"), tmp_path)
     mlflow_server.stop()
     try:
         with pytest.raises(TrackingFailed):
             tracker.start(record.trial, DATA)
     finally:
         mlflow_server.start()
-    assert tracker.deliver(record, DATA)
+    assert tracker.log(record, DATA)
 
 
 def test_browsers_open_the_server_itself_unless_they_are_told_another_address(
     mlflow_server, database, tmp_path
 ) -> None:
     def address(uri: str, *page: str) -> str:
-        return Tracker(uri, "address", "id", tmp_path, {}, None, *page).address
+        return Tracker(uri, TrackedStudy("address", "id"), tmp_path, *page).address
 
     assert address(mlflow_server.url) == mlflow_server.url
     assert address(mlflow_server.url, "https://sweeps.example.org/") == "https://sweeps.example.org"

@@ -1,0 +1,61 @@
+"""The identity of a database of studies, by which runs in a shared MLflow are known as its own."""
+
+from __future__ import annotations
+
+import uuid
+
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, create_engine, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from normsweep.store.locks import lock_database
+
+__all__ = ["known_storage_id", "storage_id"]
+
+# A table of our own beside Optuna's: it outlives every study, and no list of studies shows it.
+TABLE = Table(
+    "normsweep_storage",
+    MetaData(),
+    Column("key", Integer, primary_key=True),
+    Column("id", String(32), nullable=False),
+)
+
+
+ONLY = 1
+"""The key of the table's one row."""
+
+
+def storage_id(url: str) -> str:
+    """The identity of a database that is there, made once; empty if it cannot be stored in it.
+
+    Runs without it are written all the same, and are never orphaned.
+    """
+    engine = create_engine(url, poolclass=NullPool)
+    try:
+        with lock_database(url):
+            return _read(engine) or _make(engine)
+    except SQLAlchemyError:  # no right to make a table
+        return ""
+
+
+def known_storage_id(url: str) -> str:
+    """The identity that a database has, with nothing made; empty if it has none yet."""
+    return _read(create_engine(url, poolclass=NullPool))
+
+
+def _read(engine: Engine) -> str:
+    try:
+        with engine.connect() as connection:
+            return connection.execute(select(TABLE.c.id)).scalar_one_or_none() or ""
+    except SQLAlchemyError:  # no such table
+        return ""
+
+
+def _make(engine: Engine) -> str:
+    TABLE.metadata.create_all(engine)
+    try:
+        with engine.begin() as connection:
+            connection.execute(TABLE.insert().values(key=ONLY, id=uuid.uuid4().hex))
+    except IntegrityError:  # another command was faster
+        pass
+    return _read(engine)

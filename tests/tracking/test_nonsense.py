@@ -1,0 +1,130 @@
+"""A tracking server that answers, and answers nonsense: an outage like any other."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from normsweep.console.live_display import make_display
+from normsweep.console.screen import screen
+from normsweep.errors import TrackingFailed
+from normsweep.executors.inline import Inline
+from normsweep.executors.protocol import WorkerOptions
+from normsweep.runner.checkpoints import Checkpoints
+from normsweep.runner.delivery import TrialLogger
+from normsweep.runner.interrupts import Background, Signals
+from normsweep.runner.loop import run_phase
+from normsweep.search.search_phase import Search
+from normsweep.store.locks import StudyLock
+from normsweep.store.storage import open_study
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.study_record import DataFacts, TrialRecord
+from normsweep.sweep.trial import Result, Status
+from normsweep.tracking.tracker import TrackedStudy, Tracker
+from tests.conftest import make_trial
+
+DATA = DataFacts(
+    name="digits", source="test", digest="d1", train_images=10, test_images=5,
+    classes=10,
+)  # fmt: skip
+SANE = {"experiment": {"experiment_id": "1", "name": "odd", "lifecycle_stage": "active"}}
+RUN = {"run_id": "r", "experiment_id": "1", "status": "RUNNING", "start_time": 1, "lifecycle_stage": "active"}  # fmt: skip
+NONSENSE = {
+    "nothing": b"",
+    "an empty object": b"{}",
+    "a list": b"[]",
+    "a word": b'"ok"',
+    "null": b"null",
+    "half of an answer": b'{"run": {',
+    "a page": b"<html><body>Please log in</body></html>",
+    "other types": b'{"run": 7, "runs": "none", "model": [], "registered_models": 3}',
+    "a run without data": json.dumps({"run": {"info": RUN}, "runs": [{"info": RUN}]}).encode(),
+    "no text at all": bytes(range(128, 256)),
+}
+
+
+@pytest.fixture(params=NONSENSE.values(), ids=list(NONSENSE))
+def url(request) -> Iterator[str]:
+    """A server that opens an experiment, and answers the rest with what it is told to."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            found = "experiments/get" in self.path or "experiments/search" in self.path
+            content = json.dumps(SANE).encode() if found else request.param
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args: object) -> None: ...
+
+    for method in ("GET", "POST", "PATCH", "PUT", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler.answer)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_no_write_fails_in_another_way_than_as_an_outage(url, tmp_path: Path):
+    tracker = Tracker(url, TrackedStudy("odd", "abc"), tmp_path)
+    (tmp_path / "index.html").write_text("report")
+    record = TrialRecord(make_trial(), Result(0, Status.COMPLETE), "r")
+    writes: list[Callable[[], object]] = [
+        lambda: tracker.start(make_trial(), DATA),
+        lambda: tracker.log(record, DATA),
+        lambda: tracker.finish("r", record),
+        lambda: tracker.kill("r"),
+        lambda: tracker.not_best("r"),
+        lambda: tracker.note("text"),
+        lambda: tracker.prepare_views(["learning_rate"]),
+        lambda: tracker.register("unit", "unit", "m", "r"),
+        lambda: tracker.report(tmp_path, {"gap/unit": 0.1}),
+        lambda: tracker.log_model(tmp_path, record, "model"),
+    ]
+    for write in writes:
+        with contextlib.suppress(TrackingFailed):  # some need no answer
+            write()
+
+
+def test_a_search_is_recorded_whole_all_the_same(
+    url, tmp_path, sweep_file, parts, digits_root, digits_key
+):
+    sweep = load_sweep(
+        sweep_file, parts, ["search.trials=2", "model.name=synthetic", "execution.retries=0"]
+    )
+    store = open_study(f"sqlite:///{tmp_path}/optuna.db", sweep.name, sweep)
+    store.begin_study(DATA, {})
+    search = Search(store, sweep, digits_key)
+    tracker = Tracker(url, TrackedStudy("odd", "abc"), tmp_path)
+    console = Console(file=io.StringIO(), width=300)
+    with (
+        screen(console),
+        make_display(console) as display,
+        Signals() as signals,
+        Background() as background,
+    ):
+        logger = TrialLogger(store, tracker, DATA, display.note, background)
+        where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
+        executor, checkpoints = (
+            Inline(WorkerOptions(digits_root, "cpu", 1, trained=False)),
+            Checkpoints(tmp_path, 1.0),
+        )
+        run_phase(search, executor, logger, checkpoints, display, signals, StudyLock(), where)
+        left = logger.log_rest(signals)
+    records = search.records()
+    assert [r.result.status for r in records if r.result] == [Status.COMPLETE] * 2
+    assert left == [r.trial.number for r in records if not r.run_id]
+    if left:
+        assert "MLflow" in console.file.getvalue()  # type: ignore[attr-defined]
