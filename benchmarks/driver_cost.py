@@ -29,7 +29,7 @@ from normsweep.parts.catalog import catalog
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
-from normsweep.runner.loop import run_phase
+from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.search.search_phase import Search
 from normsweep.shell import run
 from normsweep.store.locks import StudyLock
@@ -176,13 +176,14 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
         Background() as background,
     ):
         display.begin([], search.total, [str(arm) for arm in sweep.arms])
-        delivery = TrialLogger(search.store, tracker, DATA, display.note, background)
+        logger = TrialLogger(search.store, tracker, DATA, display.note, background)
         checkpoints = Checkpoints(work / "checkpoints" / name, 1.0)
         all_threads, own = time.process_time(), time.thread_time()
         with _profiled(profile):
-            run_phase(search, executor, delivery, checkpoints, display, signals, StudyLock(), where)
+            context = PhaseContext(executor, logger, checkpoints, display, signals, StudyLock())
+            run_phase(search, context, where)
         loop = time.thread_time() - own
-        delivery.log_rest(signals)
+        logger.log_rest(signals)
         others = time.process_time() - all_threads - loop
         began, ended = executor.rounds[0][0], time.perf_counter()
     pairs = zip(executor.rounds, executor.rounds[1:], strict=False)

@@ -26,7 +26,7 @@ from normsweep.reporting.commands import Commands
 from normsweep.runner.checkpoints import Checkpoints, checkpoint_folder
 from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
-from normsweep.runner.loop import run_phase
+from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.runner.publishing import (
     BestModels,
     deliver_report,
@@ -162,17 +162,15 @@ class Running:
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):
                 diagnose_arms(phase, self.data, self.executor, display, self.signals)
-            run_phase(
-                phase,
+            context = PhaseContext(
                 self.executor,
                 delivery,
                 self._checkpoints(phase),
                 display,
                 self.signals,
                 self.lock,
-                self.where,
-                timeout,
             )
+            run_phase(phase, context, self.where, timeout)
             return self._deliver(delivery, display, phase)
 
     def _checkpoints(self, phase: Phase) -> Checkpoints:

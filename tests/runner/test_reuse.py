@@ -235,7 +235,7 @@ def test_a_state_from_other_settings_is_not_gone_on_from_and_that_is_said(tmp_pa
     recorded = machine()
     monkeypatch.setattr(engine, "machine", lambda: {**recorded, "onednn": "0"})
     said = place.run("search.trials=6", "search.space.epochs=[1,2,3]", phase="search")
-    assert "trained from its first epoch: the state of trial" in said
+    assert "trained from its first epoch, as the checkpoint of trial" in said
     assert f"onednn {recorded['onednn']}, now 0" in said
     records = by_epochs(place.records())
     for arm in ("none", "unit"):
