@@ -1,14 +1,14 @@
-"""What can go wrong by a user's hand, and how it is told.
+"""The exceptions of normsweep, and how they are reported.
 
     NormsweepError
-    ├── UserError           a mistake that the user can mend; told in one line each, exit status 2
+    ├── UserError           an error that the user can fix; printed in one line each, exit status 2
     │   ├── SweepError      a sweep file or an option of the command line
-    │   ├── DataError       a dataset that cannot be had or cannot be used
-    │   ├── DeviceError     a device that is not there
-    │   ├── ClusterError    a Ray cluster that is not there, or has no room
+    │   ├── DataError       a dataset that cannot be loaded or used
+    │   ├── DeviceError     a device that is not available
+    │   ├── ClusterError    a Ray cluster that is not reachable or too small
     │   └── StoreError      a database or tracking server that cannot be opened
     │       └── StudyLocked a study that another process runs
-    └── StudyStopped        the study cannot go on; everything done so far is recorded
+    └── StudyStopped        the study cannot continue; all results so far are stored
     KeyboardInterrupt
     └── Interrupted         the study was asked to stop, by SIGINT or SIGTERM
 
@@ -38,14 +38,14 @@ __all__ = [
 
 
 class NormsweepError(Exception):
-    """Everything that normsweep raises by itself; no password is in its text."""
+    """Base class of the exceptions of normsweep; passwords in the text are masked."""
 
     def __init__(self, text: str) -> None:
         super().__init__(printable(masked(text)))
 
 
 class UserError(NormsweepError):
-    """A mistake of the user's: one line for each, with what was received and what is legal."""
+    """An error that the user can fix: a line for each, with what was expected and what was found."""
 
     def __init__(self, lines: str | Sequence[str]) -> None:
         given = (lines,) if isinstance(lines, str) else lines
@@ -57,23 +57,23 @@ class UserError(NormsweepError):
 
 
 class SweepError(UserError):
-    """A sweep file, or an option that stands for one of its keys, is not legal."""
+    """A sweep file, or an option for one of its keys, is invalid."""
 
 
 class DataError(UserError):
-    """A dataset cannot be had, or is not what its four arrays should be."""
+    """A dataset cannot be loaded, or its four arrays are invalid."""
 
 
 class DeviceError(UserError):
-    """A device was asked for that this machine does not have."""
+    """The requested device is not available on this machine."""
 
 
 class ClusterError(UserError):
-    """A Ray cluster cannot be reached, or none of its nodes has what a trial wants."""
+    """A Ray cluster cannot be reached, or none of its nodes has the resources of a trial."""
 
 
 class StoreError(UserError):
-    """A database or a tracking server cannot be opened or does not hold what was asked for."""
+    """A database or a tracking server cannot be opened, or does not have the requested study."""
 
 
 class StudyLocked(StoreError):
@@ -81,20 +81,20 @@ class StudyLocked(StoreError):
 
 
 class StudyStopped(NormsweepError):
-    """The study cannot go on; what was done is recorded."""
+    """The study cannot continue; all results so far are stored."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """The study was asked to stop; what was done is recorded.
+    """The study was stopped by a signal; all results so far are stored.
 
-    A KeyboardInterrupt, so that no `except Exception` on its way takes it for a failed trial.
+    A KeyboardInterrupt, so that `except Exception` does not treat it as a failed trial.
     """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.exit_status = 128 + number
-        """As shells count it: 130 for SIGINT, 143 for SIGTERM."""
+        """128 plus the signal, as in shells: 130 for SIGINT, 143 for SIGTERM."""
 
 
 class TrackingFailed(NormsweepError):
-    """The tracking store did not take what was written; the record has it still."""
+    """Logging to MLflow failed; the trial is stored, and can be logged later."""

@@ -33,14 +33,15 @@ def export(
     storage: Storage = STORAGE,
     plugins: Plugins = (),
     top: Annotated[
-        int | None, Parameter(help="With best: so many trials overall, not one an arm.")
+        int | None, Parameter(help="With best: number of trials overall, instead of one per arm.")
     ] = None,
     format_: Annotated[
         Literal["csv", "json", "markdown", "latex", "parquet", "html"],
-        Parameter(name=["--format", "-f"], help="markdown and latex round numbers for people."),
+        Parameter(name=["--format", "-f"], help="Output format; markdown and latex round numbers."),
     ] = "csv",
     output: Annotated[
-        Path | None, Parameter(name=["--output", "-o"], help="A file; standard output by default.")
+        Path | None,
+        Parameter(name=["--output", "-o"], help="Output file; standard output by default."),
     ] = None,
 ) -> int:
     """Write a table of a study to standard output or a file.
@@ -48,11 +49,13 @@ def export(
     Parameters
     ----------
     table
-        best: each arm's best trial; trials: all of them; epochs: their curves; arms: one row an
-        arm; verdict: one row a question and arm.
+        best: each arm's best trial; trials: all trials; epochs: their curves; arms: one row per
+        arm; verdict: one row per question and arm.
     """
-    if top is not None and (table != "best" or top < 1):
-        raise UserError(f"--top: received {top} with {table}; legal: a number from 1 up, with best")
+    if top is not None and table != "best":
+        raise UserError(f"--top: only allowed with the table best, got {table}")
+    if top is not None and top < 1:
+        raise UserError(f"--top: must be at least 1, got {top}")
     from normsweep.reporting.formats import render
 
     content = render(_table(table, study_name, storage, plugins, top, format_), format_)

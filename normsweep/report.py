@@ -26,13 +26,12 @@ def report(
     plugins: Plugins = (),
     output: Annotated[
         Path | None,
-        Parameter(name=["--output", "-o"], help="A folder; mlruns/reports/STUDY by default."),
+        Parameter(name=["--output", "-o"], help="Output folder; mlruns/reports/STUDY by default."),
     ] = None,
 ) -> int:
     """Write the report of a study to a folder.
 
-    The verdict is that of the study's latest look at its confirmation: to read it again is no
-    further look.
+    The verdict is that of the latest interim analysis; writing the report is not another analysis.
     """
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins

@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and what a person is told."""
+"""Options that commands share, and how a command ends: its exit status and its last messages."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from normsweep.text import masked, printable, reason
 
 __all__ = ["Plugins", "Storage", "StudyName", "TrackingUri", "command", "finish", "run"]
 
-Storage = Annotated[str, Parameter(env_var="OPTUNA_STORAGE", help="Optuna's database: the record.")]
-TrackingUri = Annotated[
-    str, Parameter(env_var="MLFLOW_TRACKING_URI", help="MLflow's tracking store.")
-]
+Storage = Annotated[str, Parameter(env_var="OPTUNA_STORAGE", help="URL of Optuna's database.")]
+TrackingUri = Annotated[str, Parameter(env_var="MLFLOW_TRACKING_URI", help="MLflow tracking URI.")]
 StudyName = Annotated[
-    str | None, Parameter(help="Name of the study; not needed where there is one only.")
+    str | None, Parameter(help="Name of the study; optional if there is only one.")
 ]
 
 Plugins = Annotated[
@@ -32,15 +30,15 @@ Plugins = Annotated[
     Parameter(negative=(), consume_multiple=True, help="Modules of the study's plug-ins."),
 ]
 
-MISTAKE = 2
+USAGE_ERROR = 2
 
 
-WORDY = 1000
-"""Characters of a message about the command line, which lists what is legal."""
+LONGEST = 1000
+"""Characters of a message about the command line, which may list many values."""
 
 
 def command(name: str, help_text: str) -> App:
-    """A command whose mistakes, status and Ctrl-C are left to `run`."""
+    """A command whose errors, exit status and Ctrl-C are handled by `run`."""
     return App(
         name=name,
         help=help_text,
@@ -53,39 +51,43 @@ def command(name: str, help_text: str) -> App:
 
 
 def run(app: App, arguments: Sequence[str] | None = None) -> int:
-    """Run a command; mistakes are lines on standard error, never a traceback.
+    """Run a command; errors of the user are lines on standard error, never a traceback.
 
     Returns:
-        0 done; 1 ended early; 2 a mistake of the user's; 130 and 143 interrupted.
+        0 done; 1 ended early; 2 an error of the user; 130 and 143 interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return int(app(given, exit_on_error=False, print_error=False) or 0)
     except CycloptsError as error:
-        _tell([reason(error, most=WORDY), f"{app.name[0]} --help lists what is legal"])
-        return MISTAKE
+        _print_error([reason(error, most=LONGEST), f"see {app.name[0]} --help"])
+        return USAGE_ERROR
     except UserError as error:
-        _tell(error.lines)
-        return MISTAKE
+        _print_error(error.lines)
+        return USAGE_ERROR
     except Interrupted as error:
         shown = [masked(token) for token in given]
-        hidden = "" if shown == given else ", with the password in place of ***"
-        _tell([f"stopped by {error}: everything so far is recorded; to go on{hidden}:"])
-        _tell([f"  {shlex.join([*app.name[0].split(), *shown])}"])
+        hidden = "" if shown == given else ", with the password instead of ***"
+        _print_error(
+            [
+                f"stopped by {error}: everything so far is stored; run the command again to resume{hidden}:",
+                f"  {shlex.join([*app.name[0].split(), *shown])}",
+            ]
+        )
         return error.exit_status
-    except BrokenPipeError:  # whoever read our output has had enough
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (NormsweepError, OSError) as error:
-        _tell([reason(error) if isinstance(error, OSError) else str(error)])
+        _print_error([reason(error) if isinstance(error, OSError) else str(error)])
         return 1
-    except Exception:  # an accident of ours: Python's own report, without passwords
+    except Exception:  # a bug: Python's traceback, with passwords masked
         print(printable(masked(traceback.format_exc().rstrip())), file=sys.stderr)
         return 1
 
 
 def finish(app: App) -> NoReturn:
-    """Run a command and leave; from here on nothing is worth an interruption."""
+    """Run a command and exit; once it has ended, signals are ignored."""
     _listen()
     status = run(app)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -94,7 +96,7 @@ def finish(app: App) -> NoReturn:
 
 
 def _listen() -> None:
-    """Have both signals end a command in the same way, from its first import on."""
+    """Raise `Interrupted` for SIGINT and SIGTERM, from the first import of a command on."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
 
@@ -103,7 +105,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted(number)
 
 
-def _tell(lines: Sequence[str]) -> None:
+def _print_error(lines: Sequence[str]) -> None:
     for line in lines:
         text = printable(masked(line))
         print(f"normsweep: {text}" if not text.startswith(" ") else text, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`python -m normsweep.study`: reads the command line, wires the parts, runs the study."""
+"""`python -m normsweep.study`: run or resume a study."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ app = command(
 @app.default
 def study(
     sweep: Annotated[
-        str, Parameter(help="A sweep file, or the name of a shipped one.")
+        str, Parameter(help="Sweep file, or name of an included sweep.")
     ] = "quickstart",
     /,
     *,
     study_name: Annotated[
-        str | None, Parameter(help="Name of the study; the sweep's by default.")
+        str | None, Parameter(help="Name of the study; the sweep's name by default.")
     ] = None,
     storage: Storage = STORAGE,
     tracking_uri: TrackingUri = TRACKING,
@@ -39,17 +39,22 @@ def study(
         str | None,
         Parameter(
             env_var="NORMSWEEP_MLFLOW_PAGE",
-            help="Where browsers open MLflow, if not at the tracking URI.",
+            help="Address of MLflow in a browser, if not the tracking URI.",
         ),
     ] = None,
-    n_trials: Annotated[int | None, Parameter(help="Trials in total, as search.trials.")] = None,
+    n_trials: Annotated[
+        int | None, Parameter(help="Total number of trials; overrides search.trials.")
+    ] = None,
     timeout: Annotated[
         str | None,
-        Parameter(help="After how long no trial is started: 90m, 1h30m, 45s, or seconds."),
+        Parameter(help="Time after which no trial is started: 90m, 1h30m, 45s, or seconds."),
     ] = None,
-    seed: Annotated[int | None, Parameter(help="The seed, as the sweep's key.")] = None,
+    seed: Annotated[
+        int | None, Parameter(help="Seed of the study; overrides the sweep's seed.")
+    ] = None,
     data_dir: Annotated[
-        Path | None, Parameter(env_var="NORMSWEEP_DATA", help="Folder with mnist.npz and the like.")
+        Path | None,
+        Parameter(env_var="NORMSWEEP_DATA", help="Folder with mnist.npz and other datasets."),
     ] = None,
     executor: Annotated[
         Literal["processes", "inline", "ray"], Parameter(help="Where trials run.")
@@ -57,23 +62,25 @@ def study(
     n_jobs: Annotated[
         int | None,
         Parameter(
-            help="Trials side by side, each in a process of its own; 1 by default, on a Ray cluster as "
-            "many as it has room for."
+            help="Number of parallel trials, each in its own process; 1 by default, on a Ray cluster as "
+            "many as fit."
         ),
     ] = None,
     ray_address: Annotated[
         str | None,
         Parameter(
             env_var="RAY_ADDRESS",
-            help="A Ray cluster, as ray://host:10001 or host:6379; one of this machine without.",
+            help="Address of a Ray cluster, such as ray://host:10001 or host:6379; by default one is "
+            "started on this machine.",
         ),
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "gpu"], Parameter(help="auto takes a GPU where there is one.")
+        Literal["auto", "cpu", "gpu"],
+        Parameter(help="Device to train on; auto uses a GPU if there is one."),
     ] = "auto",
     phase: Annotated[
         Literal["search", "confirm", "all"],
-        Parameter(help="all: the search, then its confirmation on fresh seeds."),
+        Parameter(help="Phases to run; all: the search, then its confirmation on fresh seeds."),
     ] = "all",
     set_: Annotated[
         tuple[str, ...],
@@ -81,35 +88,34 @@ def study(
             name="--set",
             negative=(),
             consume_multiple=True,
-            help="KEY=VALUE: keys of the sweep file, dotted; TOML values.",
+            help="KEY=VALUE: override keys of the sweep file; dotted keys, TOML values.",
         ),
     ] = (),
     quiet: Annotated[
-        bool, Parameter(name=["--quiet", "-q"], negative=(), help="Say only what is wrong.")
+        bool, Parameter(name=["--quiet", "-q"], negative=(), help="Print only warnings and errors.")
     ] = False,
     verbose: Annotated[
-        bool, Parameter(name=["--verbose", "-v"], negative=(), help="A line for every epoch.")
+        bool, Parameter(name=["--verbose", "-v"], negative=(), help="Print a line for every epoch.")
     ] = False,
     log_file: Annotated[
-        Path | None, Parameter(help="A file to which all of it is written too, with the time.")
+        Path | None, Parameter(help="File to append all output to, with timestamps.")
     ] = None,
-    dry_run: Annotated[bool, Parameter(negative=(), help="Show the plan and stop.")] = False,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Print the plan and exit.")] = False,
     estimate: Annotated[
-        bool, Parameter(negative="--no-estimate", help="Measure a step for the plan's time.")
+        bool,
+        Parameter(negative="--no-estimate", help="Measure a training step to estimate the time."),
     ] = True,
 ) -> int:
-    """Run a study, or continue it: the number of trials is a total.
+    """Run a study, or resume it: the number of trials is a total.
 
-    Trials are recorded in Optuna's database and shown by MLflow; the command that continues is
-    the same command again.
+    Trials are stored in Optuna's database and logged to MLflow. Run the command again to resume.
     """
-    if n_jobs is not None and (n_jobs < 1 or (n_jobs > 1 and executor == "inline")):
-        raise UserError(
-            f"--n-jobs: received {n_jobs} with --executor {executor}; legal: a number from 1 up, and 1 "
-            "with inline"
-        )
+    if n_jobs is not None and n_jobs < 1:
+        raise UserError(f"--n-jobs: must be at least 1, got {n_jobs}")
+    if n_jobs is not None and n_jobs > 1 and executor == "inline":
+        raise UserError(f"--n-jobs: must be 1 with --executor inline, got {n_jobs}")
     if quiet and verbose:
-        raise UserError("--quiet, --verbose: received both; legal: one of them")
+        raise UserError("--quiet, --verbose: only one of them is allowed")
     name = None if study_name is None else json.dumps(study_name)  # 2026 is a name, not a number
     given = {
         "--study-name": ("name", name),
@@ -121,7 +127,7 @@ def study(
     overrides = [*set_, *(f"{k}={value}" for k, value in given.values() if value is not None)]
     loaded, path = _load(sweep, overrides, options)
     if dry_run and not estimate:
-        return _show(loaded)
+        return _print_plan(loaded)
     from normsweep.console.screen import screen
     from normsweep.runner.session import Settings, plan_study, run_study
 
@@ -152,7 +158,7 @@ def _load(sweep: str, overrides: list[str], options: dict[str, str]) -> tuple[Sw
     return read_sweep(sweep, overrides, options), find_sweep(sweep)
 
 
-def _show(sweep: Sweep) -> int:
+def _print_plan(sweep: Sweep) -> int:
     from normsweep.console.overview import plan_lines
     from normsweep.search.plan import Plan
 

@@ -1,4 +1,4 @@
-"""Addresses of stores: the options and variables that name them, what is legal, where SQLite files are."""
+"""URLs of stores: their options and environment variables, validation, paths of SQLite files."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ __all__ = [
 ]
 
 STORAGE = "sqlite:///mlruns/optuna.db"
-"""Optuna's database: the record."""
+"""Default URL of Optuna's database."""
 
 
 TRACKING = "sqlite:///mlruns/mlflow.db"
-"""MLflow's tracking store: its projection."""
+"""Default MLflow tracking URI."""
 
 
-# As SQLAlchemy reads an address, the first @ after the password ends it; as browsers do, the first
-# of / ? # ends the host.
+# For SQLAlchemy, the first @ after the password ends it; for HTTP URLs, the first of / ? # ends the host.
 BAD_DATABASE = re.compile(r"[\w+]+://[^:/]*:[^@]*@[^/?]*@")
 
 
@@ -45,49 +44,49 @@ BAD_HTTP = re.compile(r"\w+://[^/?#]*[/?#].*@", re.DOTALL)
 
 
 def storage_option(url: str) -> str:
-    """What a printed command needs to find a study, its blank before it; empty for the default."""
+    """The option --storage for a printed command, with a blank before it; empty for the default."""
     return "" if url == STORAGE else f" --storage {_quoted(url, 'OPTUNA_STORAGE')}"
 
 
 def tracking_option(uri: str) -> str:
-    """The same for MLflow's tracking store."""
+    """The option --tracking-uri for a printed command, as `storage_option`."""
     return "" if uri == TRACKING else f" --tracking-uri {tracking_address(uri)}"
 
 
 def tracking_address(uri: str) -> str:
-    """MLflow's tracking URI as a printed command has it."""
+    """The MLflow tracking URI for a printed command."""
     return _quoted(uri, "MLFLOW_TRACKING_URI")
 
 
 def check_address(option: str, url: str) -> None:
-    """Refuse an address of which a part of the password would be taken for the host.
+    """Refuse a URL in which a part of the password would be parsed as the host.
 
-    That part would be looked up in the network, and be in every message about it.
+    That part would be looked up in the network, and appear in every message about it.
 
     Raises:
-        StoreError: an @ stands where it cannot, or there is no scheme before a password.
+        StoreError: an @ in the password is not escaped, or a URL with a password has no scheme.
     """
     if NO_SCHEME.match(url):
         raise StoreError(
-            f"{option}: received ***@{url.rpartition('@')[2]}, without a scheme; legal: an address that "
-            "begins as postgresql+psycopg:// or http://"
+            f"{option}: must begin with a scheme, such as postgresql+psycopg:// or http://, got "
+            f"***@{url.rpartition('@')[2]}"
         )
     pattern = BAD_HTTP if url.lower().startswith(("http://", "https://")) else BAD_DATABASE
     if pattern.match(url):
         raise StoreError(
-            f"{option}: received {masked(url)}, where a part of the password would be taken for "
-            "the host; legal: %40 for an @ in it, %2F for /, %3F for ?, %23 for #, or a password from "
-            "the environment (docs/security.md)"
+            f"{option}: the password in {masked(url)} must be escaped (%40 for an @, %2F for /, %3F for ?, "
+            "%23 for #), because a part of it would be used as the host; or pass it in the environment "
+            "(docs/security.md)"
         )
 
 
 def _quoted(url: str, variable: str) -> str:
-    """The address as a shell takes it; one with a password by the variable that may hold it."""
+    """The URL quoted for a shell; if it has a password, the environment variable instead."""
     return shlex.quote(url) if masked(url) == url else f'"${variable}"'
 
 
 def parsed_url(url: str) -> URL | None:
-    """None for what is no URL: that is told where the database is opened."""
+    """The parsed URL; None if it is invalid, which is reported when the database is opened."""
     from sqlalchemy.engine import make_url  # every command imports this module
     from sqlalchemy.exc import ArgumentError
 
@@ -98,16 +97,16 @@ def parsed_url(url: str) -> URL | None:
 
 
 def sqlite_file(url: URL | None) -> Path | None:
-    """The file of a database; None where it has none."""
+    """The file of a SQLite database; None for other databases."""
     if url is None or url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return None
     return Path(str(url.database))
 
 
 def placed(url: str) -> str:
-    """The address with its SQLite file named from the root, whatever the current folder will be.
+    """The URL with the absolute path of its SQLite file.
 
-    MLflow takes the same relative address for the same database, however often the folder changes.
+    For MLflow, equal relative URLs are the same database, even if the current folder has changed.
     """
     parsed = parsed_url(url)
     file = sqlite_file(parsed)

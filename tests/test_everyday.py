@@ -122,7 +122,7 @@ def test_a_study_that_is_driven_is_shown_as_running_and_is_not_deleted(says, pla
         assert locked_by(url, "daily").startswith(f"process {os.getpid()} on ")
         assert "│ running │" in says(0, "list", "studies")
         assert f"running by process {os.getpid()}" in says(0, "show", "daily")
-        assert "study daily: is being run by process" in says(2, "delete", "daily", "--yes")
+        assert "study daily is locked by process" in says(2, "delete", "daily", "--yes")
     assert locked_by(url, "daily") == ""
     # A name that a killed driver left holds nobody back.
     Path(f"{place}/mlruns/optuna.db.daily.lock").write_text("process 1 on earth")
@@ -139,7 +139,7 @@ def test_a_study_and_a_trial_are_shown_in_full_with_the_command_that_trains_it_a
         assert text in shown
     assert f"learning_rate               {record.trial.learning_rate}" in shown
     assert f"normsweep rerun daily 3 --storage {stores(place)[1]}" in shown
-    assert "TRIAL: received 999; legal for study daily: 0 to " in says(2, "show", "daily", "999")
+    assert "TRIAL: no trial 999 in study daily; available: 0 to " in says(2, "show", "daily", "999")
 
 
 def test_text_from_a_store_drives_no_terminal(says, place):
@@ -170,16 +170,16 @@ def test_what_differs_from_the_record_is_said(says, place):
 
     edited(place, 2, change)
     said = says(1, "rerun", "daily", "2")
-    assert f"python_version: was 2.7, is {sys.version.split()[0]}" in said
-    assert "not the same curve: what differs is epoch 2\n" in said
+    assert f"python_version: 2.7 -> {sys.version.split()[0]}" in said
+    assert "a different curve: epoch 2 differs\n" in said
 
 
 def test_a_deleted_study_is_gone_from_everywhere_and_its_name_is_free(says, place):
     client = MlflowClient(tracking_uri=stores(place)[3])
     assert client.get_experiment_by_name("daily") is not None
     told = says(2, "delete", "daily")
-    assert "--yes: missing" in told
-    assert "the record of the study daily: " in told
+    assert "--yes: required" in told
+    assert "the study daily in the storage: " in told
     assert "mlruns/reports/daily: " in told
     said = says(0, "delete", "daily", "--yes")
     assert said.endswith("deleted\n")
@@ -199,7 +199,7 @@ def test_what_is_not_the_studys_is_left_where_it_is_deleted(says, place):
     experiment = client.get_experiment_by_name("daily").experiment_id
     own = client.create_run(experiment, run_name="somebody's").info.run_id
     client.create_registered_model("daily")
-    assert "its experiment holds others and stays" in says(0, "delete", "daily", "--yes")
+    assert "its experiment has other runs and is kept" in says(0, "delete", "daily", "--yes")
     assert [r.info.run_id for r in client.search_runs([experiment])] == [own]
     assert client.get_registered_model("daily").name == "daily"
 
@@ -238,7 +238,7 @@ def test_what_other_storages_logged_to_the_same_mlflow_is_never_cleaned_up(says,
     mixed = orphan(client, "mixed", **ours), orphan(client, "mixed", **{STORAGE: "f" * 32})
     gone = orphan(client, "gone", **ours)
     said = says(0, "gc", "--yes")
-    assert "in MLflow, left alone: older: not in this storage, and logged by an older " in said
+    assert "kept in MLflow: older: not in this storage, and logged by an older " in said
     assert "daily" not in said
     assert "theirs" not in said
     for name, run_id in {**others, "mixed": mixed[1]}.items():
@@ -254,7 +254,7 @@ def test_what_other_storages_logged_to_the_same_mlflow_is_never_cleaned_up(says,
 def test_a_study_of_another_storage_is_not_cleaned_up_from_here(says, place, tmp_path):
     other = ["--storage", f"sqlite:///{tmp_path}/other.db", *stores(place)[2:]]
     assert run(study.app, ["daily.toml", "--executor", "inline", "-q", "--phase", "search", "--study-name", "theirs", *other]) == 0  # fmt: skip
-    assert says(0, "gc") == "nothing is left over\n"
+    assert says(0, "gc") == "nothing to clean up\n"
     client = MlflowClient(tracking_uri=stores(place)[3])
     experiment = client.get_experiment_by_name("theirs").experiment_id
     assert len(client.search_runs([experiment], "tags.`normsweep.phase` = 'search'")) == 6
@@ -266,7 +266,7 @@ def test_a_run_that_is_being_written_is_not_cleaned_up(says, place):
     client = MlflowClient(tracking_uri=stores(place)[3])
     run_id = orphan(client, "begun", ended=False, **our_storage(client))
     client.delete_registered_model("begun")
-    assert says(0, "gc") == "nothing is left over\n"
+    assert says(0, "gc") == "nothing to clean up\n"
     client.set_terminated(run_id)
     assert "in MLflow, of begun: 1 run" in says(0, "gc", "--yes")
 
@@ -277,7 +277,7 @@ def test_without_an_identity_a_storage_cleans_nothing_up_in_mlflow(says, place):
     with sqlite3.connect(place / "mlruns" / "optuna.db") as database:
         database.execute("DROP TABLE normsweep_storage")
     database.close()
-    assert says(0, "gc") == "nothing is left over\n"
+    assert says(0, "gc") == "nothing to clean up\n"
 
 
 def test_the_lock_of_a_deleted_study_leaves_no_file(says, place):
@@ -294,14 +294,14 @@ def test_sync_of_all_studies_goes_on_past_those_that_are_run(says, place):
     url = stores(place)[1]
     with lock_study(url, "daily"), lock_study(url, "first"):
         said = says(1, "sync")
-    assert "daily: skipped: study daily: is being run by process" in said
+    assert "daily: skipped: study daily is locked by process" in said
     assert "last: logged 0 of 0 trials" in said
     assert said.endswith("skipped 2 of 3 studies: daily, first\n")
     assert "skipped" not in says(0, "sync")
 
 
 def test_leftovers_are_named_and_cleared_and_nothing_else(says, place):
-    assert says(0, "gc") == "nothing is left over\n"
+    assert says(0, "gc") == "nothing to clean up\n"
     root = place / "mlruns"
     client = MlflowClient(tracking_uri=stores(place)[3])
     run_id = client.create_run(
@@ -329,14 +329,14 @@ def test_leftovers_are_named_and_cleared_and_nothing_else(says, place):
     assert told.startswith("would be deleted:\n")
     assert "in MLflow, of gone: 1 run, " in told
     assert all(path.exists() for path in leftovers)
-    assert "--yes: missing" in says(2, "gc")
+    assert "--yes: required" in says(2, "gc")
     assert says(0, "gc", "--yes").endswith("deleted\n")
     assert not [path for path in leftovers if path.exists()]
     assert all(path.exists() for path in (*others, young))
     assert client.get_run(kept).info.status == "RUNNING"
     assert client.get_experiment_by_name("gone") is None
     assert run_id not in {r.info.run_id for r in client.search_runs(["0"])}
-    assert says(0, "gc") == "nothing is left over\n"
+    assert says(0, "gc") == "nothing to clean up\n"
     assert "│ done " in says(0, "list", "studies")
 
 

@@ -250,7 +250,7 @@ def test_a_server_is_told_by_its_page_and_none_is_started(seen, mlflow_page, cap
     assert run(main.app, ["ui", "seen", "--no-browser", "--tracking-uri", f"{server}/"]) == 0
     assert capsys.readouterr().out == f"{mlflow_page}\n"
     assert run(main.app, ["ui", "sene", "--no-browser", "--tracking-uri", server]) == 2
-    assert "--study-name: received sene; " in capsys.readouterr().err
+    assert "--study-name: no study sene in " in capsys.readouterr().err
 
 
 def test_the_registered_models_take_raw_pixels(seen, monkeypatch):
@@ -295,8 +295,8 @@ def test_the_command_of_mlflow_takes_raw_pixels_from_a_file(seen):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--port", "70000"], "legal: an address of this machine, and a port from 1 to 65535"),
-        (["--host", "192.0.2.1"], "--host, --port: received 192.0.2.1 and any: "),
+        (["--port", "70000"], "must be an address of this machine and a free port from 1 to 65535"),
+        (["--host", "192.0.2.1"], "or no port, got 192.0.2.1 and no port: "),
     ],
 )
 def test_a_place_that_cannot_be_listened_at_is_one_line(seen, capsys, options, line):

@@ -50,7 +50,7 @@ def test_a_password_is_masked_however_it_is_written(text, shown):
         "http://127.0.0.1:5000: HTTPConnectionPool(host='127.0.0.1'), ask me@host",
         "http://[::1]:5000/#/experiments",
         "sorted(rows, key=lambda row: row.trial)",
-        "legal: a database URL, as postgresql+psycopg://user@host/database",
+        "must be a database URL, such as postgresql+psycopg://user@host/database",
     ],
 )
 def test_what_holds_no_password_stays_as_it_is(text):
@@ -93,7 +93,7 @@ def test_a_password_of_which_a_part_would_be_the_host_is_refused(address):
     with pytest.raises(StoreError) as caught:
         check_address("--storage", address)
     (line,) = caught.value.lines
-    assert line.startswith("--storage: received ")
+    assert line.startswith("--storage: the password in ")
     assert "%40 for an @" in line
     assert not any(part in line for part in ("S3c", "ret@", "12"))
 
@@ -122,7 +122,7 @@ def test_a_password_without_a_scheme_before_it_is_not_repeated():
     with pytest.raises(StoreError) as caught:
         check_address("--storage", "me:S3cret@host/db")
     assert str(caught.value).startswith(
-        "--storage: received ***@host/db, without a scheme; legal: "
+        "--storage: must begin with a scheme, such as postgresql+psycopg:// or http://, got ***@host/db"
     )
 
 

@@ -137,7 +137,7 @@ def holding_secret(folder: Path) -> list[Path]:
 def test_a_secret_is_in_no_output_no_store_no_file_and_no_worker(study, mlflow_server, tmp_path):
     given = (f"--storage={study.storage}", "--tracking-uri", study.tracking)
     assert study.run(*given, stop=True) == 130, study.output
-    assert "to go on, with the password in place of ***:" in study.output
+    assert "run the command again to resume, with the password instead of ***:" in study.output
     assert "--phase search '--storage=postgresql+psycopg://postgres:***@/" in study.output
 
     environment = {"OPTUNA_STORAGE": study.storage, "MLFLOW_TRACKING_URI": study.tracking}

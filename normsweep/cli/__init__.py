@@ -1,1 +1,1 @@
-"""The `normsweep` command and its parts."""
+"""The `normsweep` command and its subcommands."""

@@ -19,7 +19,8 @@ from normsweep.urls import STORAGE, TRACKING
 __all__ = ["app", "main"]
 
 app = command(
-    "normsweep", "Does un-normalized input catch up, with more epochs or a tuned learning rate?"
+    "normsweep",
+    "Test whether un-normalized input catches up, with more epochs or a tuned learning rate.",
 )
 
 
@@ -49,17 +50,20 @@ app.command(gc, name="gc")
 
 @app.command
 def check(
-    sweep: Annotated[str, Parameter(help="A sweep file, or the name of a shipped one.")],
+    sweep: Annotated[str, Parameter(help="Sweep file, or name of an included sweep.")],
     /,
     *,
     set_: Annotated[
         tuple[str, ...],
         Parameter(
-            name="--set", negative=(), consume_multiple=True, help="KEY=VALUE, as for study."
+            name="--set",
+            negative=(),
+            consume_multiple=True,
+            help="KEY=VALUE: override keys of the sweep file, as in the study command.",
         ),
     ] = (),
 ) -> int:
-    """Check a sweep file and show its plan; every mistake is named at once."""
+    """Check a sweep file and print its plan, or all of its errors."""
     from normsweep.parts.catalog import read_sweep
 
     loaded = read_sweep(sweep, set_)
@@ -74,12 +78,12 @@ def check(
 def sync(
     *,
     study_name: Annotated[
-        str | None, Parameter(help="Name of the study; all of them where it is not given.")
+        str | None, Parameter(help="Name of the study; all studies by default.")
     ] = None,
     storage: Storage = STORAGE,
     tracking_uri: TrackingUri = TRACKING,
 ) -> int:
-    """Log to MLflow what is not yet logged; of all studies, those that are being run are skipped."""
+    """Log to MLflow what is not yet logged; without a name, running studies are skipped."""
     from normsweep.runner.delivery import sync_studies, sync_study
     from normsweep.store.storage import study_names
 
@@ -94,15 +98,15 @@ def sync(
 def list_(
     what: Literal["parts", "sweeps", "studies"],
     sweep: Annotated[
-        str | None, Parameter(help="With parts: a sweep, whose plug-ins are listed too.")
+        str | None, Parameter(help="With parts: a sweep whose plug-ins are listed, too.")
     ] = None,
     /,
     *,
     storage: Storage = STORAGE,
 ) -> int:
-    """List the registered parts, the shipped sweeps, or the studies of a database with their state."""
+    """List the registered components, the included sweeps, or the studies in a database."""
     if sweep is not None and what != "parts":
-        raise UserError(f"SWEEP: received {sweep} with {what}; legal: with parts")
+        raise UserError(f"SWEEP: only allowed with parts, got {what} {sweep}")
     if what == "studies":
         list_studies(storage)
         return 0
@@ -112,7 +116,7 @@ def list_(
 
 
 def _parts(sweep: str | None) -> list[str]:
-    """Every part by kind: name, what it is, its options, and its module where that is not ours."""
+    """Every component by kind: name, summary, options, and the module of a custom one."""
     from normsweep.parts.catalog import REGISTRIES, load_installed, read_sweep
 
     load_installed()

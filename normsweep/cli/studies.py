@@ -1,4 +1,4 @@
-"""`normsweep show`, `rerun`, `delete` and `gc`: studies that are there, looked at and cleared away."""
+"""`normsweep show`, `rerun`, `delete` and `gc`: show, rerun and clean up stored studies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
     from normsweep.parts.registry import Registry
-    from normsweep.runner.removal import Doomed
+    from normsweep.runner.removal import Deletion
     from normsweep.runner.rerun import Rerun
     from normsweep.sweep.study_record import StudyRecord, TrialRecord
     from normsweep.sweep.trial import Epoch, Trial
@@ -24,20 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["delete", "gc", "list_studies", "rerun", "show"]
 
 ROOT = Path("mlruns")
-"""Where studies keep checkpoints, data and reports."""
+"""Folder of checkpoints, data and reports."""
 
 
-Name = Annotated[str, Parameter(help="The study's name.")]
+Name = Annotated[str, Parameter(help="Name of the study.")]
 
 
-Number = Annotated[int, Parameter(help="The trial's number.")]
+Number = Annotated[int, Parameter(help="Number of the trial.")]
 
 
-Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Do not ask.")]
+Yes = Annotated[
+    bool, Parameter(name=["--yes", "-y"], negative=(), help="Do not ask for confirmation.")
+]
 
 
 def list_studies(storage: str) -> None:
-    """Print the studies of a database: status, trials, best, age."""
+    """Print the studies in a database: status, trials, best score, age."""
     from normsweep.console.overview import overview, studies_table
     from normsweep.console.screen import print_table, screen
     from normsweep.store.locks import locked_by
@@ -55,14 +57,14 @@ def list_studies(storage: str) -> None:
 
 def show(
     study: Name,
-    trial: Annotated[int | None, Parameter(help="One of its trials, by number.")] = None,
+    trial: Annotated[int | None, Parameter(help="Number of a trial of the study.")] = None,
     /,
     *,
     storage: Storage = STORAGE,
     plugins: Plugins = (),
     tracking_uri: TrackingUri = TRACKING,
 ) -> int:
-    """Show a study, or all that is recorded of one of its trials."""
+    """Show a study, or everything stored about one of its trials."""
     from normsweep.console.overview import print_trial
     from normsweep.console.screen import screen
     from normsweep.console.summary import print_study
@@ -92,15 +94,16 @@ def rerun(
     plugins: Plugins = (),
     data_dir: Annotated[
         Path | None,
-        Parameter(env_var="NORMSWEEP_DATA", help="Folder of the dataset, if the study keeps none."),
+        Parameter(env_var="NORMSWEEP_DATA", help="Folder of the dataset, if it is not in mlruns."),
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "gpu"] | None, Parameter(help="As the trial had it by default.")
+        Literal["auto", "cpu", "gpu"] | None,
+        Parameter(help="Device to train on; that of the trial by default."),
     ] = None,
 ) -> int:
-    """Train a trial again from its record alone, and say whether the same curve comes out.
+    """Train a stored trial again, and compare its curve with the stored one.
 
-    Nothing is recorded. Exit status 0: bit for bit the same; 1: it is not, and what differs is said.
+    Nothing is stored. Exit status: 0 if both are identical bit for bit; otherwise 1, and the differences are printed.
     """
     from normsweep.console.screen import say, screen
     from normsweep.parts.catalog import load_plugins
@@ -112,16 +115,16 @@ def rerun(
     record = _trial(recorded, trial)
     load_plugins(plugins, _needed(record.trial))
     if record.result is None:
-        raise StoreError(f"trial {trial} of {study}: still runs; legal: one that has ended")
+        raise StoreError(f"TRIAL: must have ended, but trial {trial} of study {study} is running")
     known = {epoch.epoch: epoch.value for epoch in record.result.curve}
     by = metric(record.trial.metric).label
 
-    def told(epoch: Epoch) -> None:
+    def print_epoch(epoch: Epoch) -> None:
         was = known.get(epoch.epoch, float("nan"))
-        say(f"epoch {epoch.epoch}: validation {by} {epoch.value:.6f}, recorded {was:.6f}")
+        say(f"epoch {epoch.epoch}: validation {by} {epoch.value:.6f}, stored {was:.6f}")
 
     with screen():
-        outcome = train_again(recorded, record, ROOT, data_dir, device, told)
+        outcome = train_again(recorded, record, ROOT, data_dir, device, print_epoch)
         for line in _outcome_lines(outcome):
             say(line)
     return 0 if outcome.same else 1
@@ -135,32 +138,34 @@ def delete(
     tracking_uri: TrackingUri = TRACKING,
     yes: Yes = False,
 ) -> int:
-    """Delete a study: its record, its runs and models in MLflow, checkpoints, report, artifacts."""
-    from normsweep.runner.removal import doomed_study
+    """Delete a study with its trials, runs and models in MLflow, checkpoints, report and artifacts."""
+    from normsweep.runner.removal import study_deletion
     from normsweep.store.locks import lock_study
     from normsweep.store.storage import load_study
 
     load_study(storage, study)
     with lock_study(storage, study):
-        return _remove(doomed_study(study, storage, tracking_uri, ROOT), yes)
+        return _remove(study_deletion(study, storage, tracking_uri, ROOT), yes)
 
 
 def gc(
     *,
     storage: Storage = STORAGE,
     tracking_uri: TrackingUri = TRACKING,
-    dry_run: Annotated[bool, Parameter(negative=(), help="Say what would go, and stop.")] = False,
+    dry_run: Annotated[
+        bool, Parameter(negative=(), help="List what would be deleted, and exit.")
+    ] = False,
     yes: Yes = False,
 ) -> int:
-    """Clear away what no study of the storage has: runs, models, checkpoints, data, half-written files.
+    """Clean up what belongs to no study of the storage: runs, models, checkpoints, data, partial files.
 
-    Files younger than an hour are left alone.
+    Files younger than an hour are kept.
     """
     from normsweep.runner.removal import orphans
 
     found = orphans(storage, tracking_uri, ROOT, _note)
     if not found:
-        print("nothing is left over")
+        print("nothing to clean up")
         return 0
     if dry_run:
         _list(found, "would be deleted:")
@@ -168,12 +173,12 @@ def gc(
     return _remove(found, yes)
 
 
-def _remove(doomed: Doomed, yes: bool) -> int:
-    _list(doomed, "to be deleted:")
-    if not yes and not _agreed():
+def _remove(deletion: Deletion, yes: bool) -> int:
+    _list(deletion, "to be deleted:")
+    if not yes and not _confirmed():
         print("nothing was deleted")
         return 1
-    doomed.remove(print)
+    deletion.remove(print)
     print("deleted")
     return 0
 
@@ -182,15 +187,15 @@ def _note(line: str) -> None:
     print(printable(line))
 
 
-def _list(doomed: Doomed, head: str) -> None:
+def _list(deletion: Deletion, head: str) -> None:
     print(head)
-    for line in doomed.lines():
+    for line in deletion.lines():
         print(f"  {printable(line)}")
 
 
-def _agreed() -> bool:
+def _confirmed() -> bool:
     if not sys.stdin.isatty():
-        raise UserError("--yes: missing, and nobody is there to be asked; legal: --yes")
+        raise UserError("--yes: required if standard input is not a terminal")
     try:
         return input("delete all of this? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
@@ -201,13 +206,13 @@ def _trial(study: StudyRecord, number: int) -> TrialRecord:
     found = next((record for record in study.trials if record.trial.number == number), None)
     if found is None:
         last = max((record.trial.number for record in study.trials), default=None)
-        legal = "none, it has no trial yet" if last is None else f"0 to {last}"
-        raise StoreError(f"TRIAL: received {number}; legal for study {study.name}: {legal}")
+        known = "it has no trials yet" if last is None else f"available: 0 to {last}"
+        raise StoreError(f"TRIAL: no trial {number} in study {study.name}; {known}")
     return found
 
 
 def _needed(trial: Trial) -> list[tuple[Registry, str]]:
-    """The parts without which a trial cannot be trained, by registry and name."""
+    """The components that a trial needs, as registry and name."""
     from normsweep.parts import metrics, models, normalizations, optimizers
 
     return [
@@ -221,19 +226,20 @@ def _needed(trial: Trial) -> list[tuple[Registry, str]]:
 def _outcome_lines(outcome: Rerun) -> list[str]:
     was, now = outcome.recorded, outcome.now
     lines = [
-        f"{key}: was {old or 'none'}, is {new or 'none'}"
+        f"{key}: {old or '(none)'} -> {new or '(none)'}"
         for key, (old, new) in outcome.machine_changes.items()
     ]
     if now.status != was.status:
-        lines.append(f"status: was {was.status.value}, is {now.status.value}")
+        lines.append(f"status: {was.status.value} -> {now.status.value}")
     if now.error:
         lines.append(now.error.strip())
     if outcome.same:
         return [*lines, f"the same curve, bit for bit: {len(was.curve)} epochs"]
-    epochs = ", ".join(map(str, outcome.differing[:10])) or "its length"
+    numbers = ", ".join(map(str, outcome.differing[:10]))
+    what = f"epoch {numbers}" if numbers else "number of epochs"
     why = (
         ""
         if outcome.machine_changes or not now.machine
-        else ", though device, threads and versions are the same"
+        else ", although device, threads and versions are the same"
     )
-    return [*lines, f"not the same curve: what differs is epoch {epochs}{why}"]
+    return [*lines, f"a different curve: {what} differs{why}"]

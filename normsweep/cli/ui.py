@@ -1,4 +1,4 @@
-"""`normsweep ui`: a study in a browser, in MLflow's pages or in Optuna's dashboard."""
+"""`normsweep ui`: a study in a browser, in MLflow or in Optuna's dashboard."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ __all__ = ["Server", "free_port", "serving", "ui"]
 LOCAL = "127.0.0.1"
 
 
-STARTING = 120.0
-"""Seconds that a server has until it answers."""
+START_TIMEOUT = 120.0
+"""Seconds that a server may take to start."""
 
 
-ENDING = 5.0
-"""Seconds that it has to end by itself."""
+STOP_TIMEOUT = 5.0
+"""Seconds that it may take to stop before it is killed."""
 
 
 @dataclass(frozen=True)
 class _Site:
-    """A server to start, and the page of it to open."""
+    """A server to start, and the page to open."""
 
     name: str
     command: Sequence[str]
@@ -49,7 +49,8 @@ class _Site:
 
 def ui(
     sweep: Annotated[
-        str | None, Parameter(help="A sweep file, the name of a shipped one, or a study's name.")
+        str | None,
+        Parameter(help="Sweep file, name of an included sweep, or name of a study."),
     ] = None,
     /,
     *,
@@ -60,24 +61,23 @@ def ui(
         str | None,
         Parameter(
             env_var="NORMSWEEP_MLFLOW_PAGE",
-            help="Where browsers open MLflow, if not at the tracking URI.",
+            help="Address of MLflow in a browser, if not the tracking URI.",
         ),
     ] = None,
     optuna: Annotated[
-        bool, Parameter(negative=(), help="Optuna's dashboard instead of MLflow.")
+        bool, Parameter(negative=(), help="Open Optuna's dashboard instead of MLflow.")
     ] = False,
     host: Annotated[
-        str, Parameter(help="The address to listen at; 0.0.0.0 lets other machines in.")
+        str, Parameter(help="Address to listen on; 0.0.0.0 accepts other machines.")
     ] = LOCAL,
-    port: Annotated[int | None, Parameter(help="The port; one that is free by default.")] = None,
+    port: Annotated[int | None, Parameter(help="Port to listen on; a free one by default.")] = None,
     browser: Annotated[
-        bool, Parameter(negative="--no-browser", help="Open the page, where there is a desktop.")
+        bool, Parameter(negative="--no-browser", help="Open the page if there is a desktop.")
     ] = True,
 ) -> int:
-    """Show a study in a browser: MLflow's pages, in the view that the study prepared.
+    """Open a study in a browser, in MLflow or in Optuna's dashboard.
 
-    Where the tracking URI is a server's, its page is opened; else a server is started, for as long
-    as this command runs. Ctrl-C ends it.
+    If the tracking URI is a server, its page is opened; otherwise a server is started, which runs until Ctrl-C.
     """
 
     study = study_name if study_name is not None else _study_of(sweep)
@@ -85,7 +85,7 @@ def ui(
         from normsweep.tracking.views import find_page
 
         page = find_page(tracking_uri, study)
-        _show(f"{(mlflow_page or tracking_uri).rstrip('/')}/{page}", browser)
+        _open_page(f"{(mlflow_page or tracking_uri).rstrip('/')}/{page}", browser)
         return 0
     make = _dashboard if optuna else _mlflow
     site = make(storage if optuna else tracking_uri, study)
@@ -93,7 +93,7 @@ def ui(
 
 
 def _study_of(sweep: str | None) -> str | None:
-    """The study of a sweep, or the one that is called so."""
+    """The name of a sweep's study, or the name itself if there is no such sweep."""
     from normsweep.parts.catalog import read_sweep
     from normsweep.sweep.loading import find_sweep
 
@@ -148,7 +148,7 @@ def _dashboard(storage: str, study: str | None) -> _Site:
 
 
 def _serve(site: _Site, host: str, port: int, browser: bool) -> int:
-    """Serve until a signal comes; that is how it should end."""
+    """Serve until a signal, which is the normal end (exit status 0)."""
     from normsweep.runner.interrupts import Signals
 
     command = [word.format(host=host, port=port) for word in site.command]
@@ -159,8 +159,8 @@ def _serve(site: _Site, host: str, port: int, browser: bool) -> int:
         with Signals(*more) as signals, serving(command, site.environment) as server:
             with signals.waiting():
                 server.answer(f"{address}/{site.health}")
-            _show(f"{address}/{site.page}", browser)
-            print(f"{site.name} runs until Ctrl-C", file=sys.stderr, flush=True)
+            _open_page(f"{address}/{site.page}", browser)
+            print(f"{site.name} is running; stop it with Ctrl-C", file=sys.stderr, flush=True)
             with signals.waiting():
                 server.wait()
     except Interrupted:
@@ -168,7 +168,7 @@ def _serve(site: _Site, host: str, port: int, browser: bool) -> int:
     return 1
 
 
-def _show(address: str, browser: bool) -> None:
+def _open_page(address: str, browser: bool) -> None:
     print(printable(masked(address)), flush=True)
     if browser and _desktop():
         import webbrowser
@@ -177,16 +177,16 @@ def _show(address: str, browser: bool) -> None:
 
 
 def _desktop() -> bool:
-    """Whether there is one: elsewhere a browser of the terminal would take it over."""
+    """Whether there is a desktop: otherwise a text browser would open in the terminal."""
     shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
     return shown or not sys.platform.startswith("linux")
 
 
 def free_port(host: str, wanted: int | None) -> int:
-    """The port that is wanted, or any that is free.
+    """The port `wanted`, or a free one if it is None.
 
     Raises:
-        UserError: it is taken, or the host is none of this machine's.
+        UserError: the port is in use, or the host is not an address of this machine.
     """
     try:
         with socket.create_server((host, wanted or 0)) as probe:
@@ -194,17 +194,17 @@ def free_port(host: str, wanted: int | None) -> int:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"--host, --port: received {host} and {wanted or 'any'}: {reason}; legal: an address of this "
-            "machine, and a port from 1 to 65535 that is free, or none"
+            f"--host, --port: must be an address of this machine and a free port from 1 to 65535, or no "
+            f"port, got {host} and {wanted or 'no port'}: {reason}"
         ) from None
 
 
 @contextmanager
 def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
-    """A server that has been started; it and all its processes end on leaving."""
+    """A context with a running server; on exit, the server and all of its processes are stopped."""
     tree = new_tree()
     with tempfile.TemporaryFile() as log:
-        # A session of its own: Ctrl-C is for us.
+        # In its own session, so that Ctrl-C reaches only this process.
         process = subprocess.Popen(
             command,
             env={**os.environ, **environment, **tree},
@@ -216,43 +216,43 @@ def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
         try:
             yield Server(process, log)
         finally:
-            kill_trees([tree], ENDING)
+            kill_trees([tree], STOP_TIMEOUT)
             process.wait()
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server's process, and what it says."""
+    """A server's process and its output."""
 
     process: subprocess.Popen[bytes]
     log: IO[bytes]
 
     def answer(self, health: str) -> None:
-        """Wait until it answers at an address.
+        """Wait until the server answers at the address `health`.
 
         Raises:
-            StudyStopped: it ended, or did not in time; with its last words.
+            StudyStopped: it ended, or did not answer in time; with the end of its output.
         """
-        # No proxy stands between us and this machine.
+        # Requests to this machine must not use a proxy.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        deadline = time.monotonic() + STARTING
+        deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 opener.open(health, timeout=2).close()
                 return
             except OSError:
                 time.sleep(0.1)
-        raise StudyStopped(f"the server did not start: {self._last_words()}")
+        raise StudyStopped(f"the server did not start: {self._last_output()}")
 
     def wait(self) -> None:
-        """Wait until it ends, which it should not by itself.
+        """Wait until a signal interrupts the wait.
 
         Raises:
-            StudyStopped: it did.
+            StudyStopped: the server ended.
         """
         status = self.process.wait()
-        raise StudyStopped(f"the server ended with status {status}: {self._last_words()}")
+        raise StudyStopped(f"the server ended with status {status}: {self._last_output()}")
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         self.log.seek(0)
-        return self.log.read()[-1500:].decode(errors="replace").strip() or "it said nothing"
+        return self.log.read()[-1500:].decode(errors="replace").strip() or "no output"

@@ -1,4 +1,4 @@
-"""What a person sees while a study runs: a line for each trial."""
+"""What is printed while a study runs: a line for each trial."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from normsweep.text import duration, printable
 __all__ = ["Display"]
 
 PAUSE = 10.0
-"""Seconds between lines about the epochs of one trial, unless all are said."""
+"""Seconds between lines about the epochs of one trial, unless the output is verbose."""
 
 
 class _Board:
-    """What has happened so far, and what is left, as every display tells it."""
+    """Progress of a phase: trials done and left, best trials, time left."""
 
     def __init__(self) -> None:
         self.total = self.done = 0
@@ -60,10 +60,10 @@ class _Board:
 
 
 class Display:
-    """Told what happens: says a line for each trial, and now and then one for an epoch of a long one."""
+    """Prints a line for each trial, and from time to time one for an epoch of a long trial."""
 
     drawn = False
-    """Whether trials are drawn on the screen: then their lines are for a log file alone."""
+    """Whether the screen shows trials in another way: then their lines go only to the log file."""
 
     def __init__(self) -> None:
         self._board, self._last = _Board(), 0.0
@@ -75,15 +75,15 @@ class Display:
         return None
 
     def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
-        """The study as it stands, the number of trials planned, the arms that share them."""
+        """Start with the trials so far, the total number of trials and the arms."""
         self._board.begin(records, total)
 
     def started(self, trial: Trial) -> None:
-        """A trial starts."""
+        """Called when a trial has started."""
         self._last = time.monotonic()
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
-        """A trial has ended an epoch."""
+        """Called after each epoch of a trial."""
         due = time.monotonic() - self._last >= PAUSE
         if due:
             self._last = time.monotonic()
@@ -95,7 +95,7 @@ class Display:
         )
 
     def finished(self, record: TrialRecord) -> None:
-        """A trial has ended; one without a score is said on every screen."""
+        """Called when a trial has ended; one without a score is printed on every screen."""
         assert record.result is not None
         board = self._board
         board.add(record)
@@ -108,7 +108,7 @@ class Display:
         )
 
     def note(self, text: str) -> None:
-        """Something that a person should know, even if the command is quiet."""
+        """Print a warning, even if the command is quiet."""
         LOG.warning(text)
 
     def _line(self, text: str, level: int, *, off_screen: bool) -> None:
@@ -116,7 +116,7 @@ class Display:
 
 
 def described_now(trial: Trial, epoch: Epoch | None) -> str:
-    """A trial that runs, on a line: number, arm, settings, how far it is."""
+    """A running trial in a line: number, arm, settings, progress."""
     arm = printable(trial.arm)
     head = f"trial {trial.number} {arm} {trial.optimizer} {trial.learning_rate:.2g}: "
     if epoch is None:
@@ -128,7 +128,7 @@ def described_now(trial: Trial, epoch: Epoch | None) -> str:
 
 
 def described(record: TrialRecord) -> str:
-    """A trial on a line: number, arm, settings, how it ended."""
+    """A trial in a line: number, arm, settings, how it ended."""
     trial, result = record.trial, record.result
     assert result is not None
     head = (
@@ -142,10 +142,10 @@ def described(record: TrialRecord) -> str:
 
 
 def _cost(result: Result) -> str:
-    """How long it took, or which trial had it already."""
+    """Its duration, or the trial from which it was reused."""
     if not result.reused:
         return f"in {duration(result.seconds)}"
     if result.reused == len(result.curve):
-        return f"from the record of trial {result.origin}"
+        return f"reused from trial {result.origin}"
     head = f"epochs 1 to {result.reused}" if result.reused > 1 else "epoch 1"
-    return f"in {duration(result.seconds)}, {head} from trial {result.origin}"
+    return f"in {duration(result.seconds)}, {head} reused from trial {result.origin}"

@@ -1,4 +1,4 @@
-"""What is refreshed in place: bars on a terminal, a table in a notebook."""
+"""Displays that are refreshed in place: bars on a terminal, a table in a notebook."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from normsweep.text import duration, printable
 
 __all__ = ["LiveDisplay", "NotebookDisplay", "make_display"]
 
-RENEWED = 0.25
-"""Seconds between two looks of a notebook's table."""
+REFRESH = 0.25
+"""Seconds between two updates of a notebook's table."""
 
 
 def make_display(console: Console) -> Display:
-    """Live on a terminal and in a notebook; lines elsewhere, and where each epoch is said."""
+    """A live display on a terminal and in a notebook; lines elsewhere, and for verbose output."""
     if not console.quiet and not LOG.isEnabledFor(logging.DEBUG):
         if console.is_terminal:
             return LiveDisplay(console)
@@ -107,14 +107,14 @@ class LiveDisplay(Display):
 
 
 class NotebookDisplay(Display):
-    """A small table in the cell's output, renewed in place; what went wrong is a line below it."""
+    """A small table in the cell's output, updated in place; warnings and errors are lines below it."""
 
     drawn = True
 
     def __init__(self) -> None:
         super().__init__()
         self._arms: Sequence[str] = ()
-        self._now, self._renewed = "", 0.0
+        self._now, self._refreshed = "", 0.0
         self._handle: Any = None
 
     def __enter__(self) -> Self:
@@ -125,31 +125,31 @@ class NotebookDisplay(Display):
 
     def __exit__(self, *exception: object) -> None:
         self._now = ""
-        self._renew()
+        self._refresh()
 
     def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
         super().begin(records, total, arms)
         self._arms = arms
-        self._renew()
+        self._refresh()
 
     def started(self, trial: Trial) -> None:
         super().started(trial)
-        self._now, self._renewed = described_now(trial, None), 0.0  # the first epoch at once
+        self._now, self._refreshed = described_now(trial, None), 0.0  # the first epoch at once
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         super().epoch(trial, epoch)
         self._now = described_now(trial, epoch)
-        if time.monotonic() - self._renewed >= RENEWED:
-            self._renew()
+        if time.monotonic() - self._refreshed >= REFRESH:
+            self._refresh()
 
     def finished(self, record: TrialRecord) -> None:
         super().finished(record)
-        self._renew()
+        self._refresh()
 
-    def _renew(self) -> None:
+    def _refresh(self) -> None:
         from IPython.display import HTML
 
-        self._renewed = time.monotonic()
+        self._refreshed = time.monotonic()
         if self._handle is not None:
             self._handle.update(HTML(self._html()))
 

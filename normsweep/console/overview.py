@@ -1,4 +1,4 @@
-"""What a study will do, studies at a glance, and one trial in full."""
+"""The plan of a study, the list of studies, and one trial in full."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Overview:
-    """A study in a line."""
+    """A study as a row of the list of studies."""
 
     study: str
     status: str
     """running, new, stopped, searched or done."""
     trials: str
-    """Done and planned: of the search, and of the confirmation where it began."""
+    """Done and planned trials of the search, and of the confirmation if it has started."""
     best: str
     """The best validation score of the search, and its arm."""
-    begun: str
-    """How long ago."""
+    started: str
+    """How long ago the first trial started."""
 
 
 def overview(record: StudyRecord, running: bool, now: float) -> Overview:
-    """What a study comes to so far.
+    """The row of a study.
 
     Args:
-        record: the study's.
-        running: whether a command drives it now.
+        record: the study.
+        running: whether a process runs it now.
         now: Unix time.
     """
     done = {phase: _done(record.trials, phase) for phase in (SEARCH, CONFIRM)}
@@ -74,7 +74,7 @@ def overview(record: StudyRecord, running: bool, now: float) -> Overview:
 
 
 def _best(records: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The best trial; none where its metric is a plug-in's, which a list of studies does not load."""
+    """The best trial; None if the metric is a plug-in's, which the list of studies does not load."""
     if any(record.trial.metric not in metrics.registry for record in records):
         return None
     known = [(r, r.result) for r in best_of_arms(records).values() if r.result is not None]
@@ -87,7 +87,7 @@ def _done(records: Sequence[TrialRecord], phase: str) -> int:
 
 
 def _planned(record: StudyRecord) -> int:
-    """The search's trials, where no command has written its plan down."""
+    """Planned trials of the search, for a study that has not stored its plan."""
     arms = max(len(record.arms), 1)
     return math.ceil(record.sweep.search.trials / arms) * arms
 
@@ -105,7 +105,7 @@ def _ago(seconds: float) -> str:
 
 
 def studies_table(rows: Sequence[Overview]) -> pd.DataFrame:
-    """Studies as a table, all of it text."""
+    """Studies as a table of texts."""
     import pandas as pd
 
     columns = list(Overview.__dataclass_fields__)
@@ -113,7 +113,7 @@ def studies_table(rows: Sequence[Overview]) -> pd.DataFrame:
 
 
 def print_trial(record: TrialRecord, commands: Commands) -> None:
-    """Show all that is recorded of a trial; `commands` are its study's."""
+    """Print everything stored about a trial; `commands` are those of its study."""
     from normsweep.reporting.tables import epochs_table  # pandas, only if needed
 
     say(f"trial {record.trial.number} of {commands.record.name}")
@@ -123,11 +123,11 @@ def print_trial(record: TrialRecord, commands: Commands) -> None:
     curve = epochs_table([record]).drop(columns=["trial", "arm"])
     if len(curve):
         print_table(curve, "curve")
-    say(f"to train it again, with nothing recorded:\n  {commands.rerun(record.trial.number)}")
+    say(f"train it again without storing anything:\n  {commands.rerun(record.trial.number)}")
 
 
 def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
-    """All that is recorded of a trial but its curve, as names and values."""
+    """Everything stored about a trial except its curve, as pairs of name and value."""
     trial, result = record.trial, record.result
     content: dict[str, object] = {"status": result.status.value if result else "running"}
     content |= {k: v for k, v in asdict(trial).items() if k not in ("data", "params") and v != ""}
@@ -158,13 +158,13 @@ def _text(value: object) -> str:
 
 
 def print_plan(plan: Plan) -> None:
-    """Tell what a study will do."""
+    """Print the plan of a study."""
     for line in plan_lines(plan):
         say(line)
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """The plan in words, a line each."""
+    """The plan as lines of text."""
     sweep, search = plan.sweep, plan.sweep.search
     arms = ", ".join(map(str, sweep.arms))
     pruner = "" if search.pruner == "none" else f", pruner {search.pruner} within each arm"
@@ -194,7 +194,7 @@ def _data(plan: Plan) -> str:
 
 
 def _notes(plan: Plan) -> Iterator[str]:
-    """What may not be as the sweep's author thinks."""
+    """What may differ from what the sweep's author expects."""
     sweep, total = plan.sweep, plan.sweep.total_trials
     if total > sweep.search.trials:
         yield (
@@ -202,9 +202,9 @@ def _notes(plan: Plan) -> Iterator[str]:
             f"rounded up to {total}"
         )
     if total < sweep.search.trials:
-        yield f"the grid has {sweep.trials_per_arm} points an arm: {total} trials in all"
+        yield f"the grid has {sweep.trials_per_arm} points per arm: {total} trials in total"
     for name, kept in plan.findings.same.items() if plan.findings else ():
-        yield f"{name} does on this data what {kept} does: run once, as {kept}"
+        yield f"{name} is equivalent to {kept} on this data: run once, as {kept}"
     if "robust" in map(str, sweep.search.space.choices("normalization")):
         yield (
             "robust takes the median and quartiles of the non-zero pixels, of all rows of a table"
@@ -231,7 +231,7 @@ def _confirmation(sweep: Sweep) -> str:
 
 
 def _margin(sweep: Sweep) -> str:
-    """The margin in its unit, with the metric where it is not the usual one."""
+    """The margin in its unit, with the metric unless it is accuracy."""
     by = metric(sweep.metric)
     amount = f"{by.scale * sweep.confirm.margin:g} {by.unit}".rstrip()
     return amount if by is ACCURACY else f"{amount} of {by.label}"

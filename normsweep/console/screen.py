@@ -1,8 +1,8 @@
-"""What a command says goes through the logger `normsweep`, to the screen and to its log file.
+"""All output goes through the logger `normsweep`, to the screen and to the log file.
 
-Levels: DEBUG each epoch, INFO what a person is told, WARNING what a quiet command says too, ERROR
-what is in red. A record may have `view`, what a console shows in place of its text, and
-`off_screen`: the screen shows it in another way.
+Levels: DEBUG for each epoch, INFO for normal output, WARNING for what a quiet command prints, too,
+ERROR for what is printed in red. A log record may have `view`, which a console shows instead of its
+text, and `off_screen`, if the screen shows it in another way.
 """
 
 from __future__ import annotations
@@ -42,29 +42,29 @@ LOG = logging.getLogger("normsweep")
 
 
 OFF_SCREEN = {"off_screen": True}
-"""For `extra` of a record that only a log file takes."""
+"""For `extra` of a log record that only goes to the log file."""
 
 
 WIDTH = 120
-"""Characters of a line where there is no terminal: 80 would cut the tables."""
+"""Characters of a line if there is no terminal: 80 would cut the tables."""
 
 
 SENTENCE = 12
-"""Characters from which a cell may be broken into lines."""
+"""Characters from which a cell may be wrapped."""
 
 
 def say(text: str) -> None:
-    """Tell a person something."""
+    """Print a line."""
     LOG.info(text)
 
 
 def warn(text: str) -> None:
-    """Say what is wrong."""
+    """Print an error, even if the command is quiet."""
     LOG.error(text)
 
 
 def print_table(table: pd.DataFrame, title: str) -> None:
-    """Show a data frame, numbers rounded."""
+    """Print a data frame with rounded numbers."""
     LOG.info(table_text(table, title), extra={"view": table_view(table, title)})
 
 
@@ -76,13 +76,13 @@ def screen(
     verbose: bool = False,
     log_file: Path | None = None,
 ) -> Iterator[Console]:
-    """Within, what is said is on a console, and with the time in the log file, if there is one.
+    """A context in which output goes to a console and, with timestamps, to the log file if there is one.
 
     Args:
         console: standard output by default.
-        quiet: only what is wrong is said, and that on standard error.
-        verbose: each epoch is said.
-        log_file: has all that would be said if the command were not quiet.
+        quiet: print only warnings and errors, on standard error.
+        verbose: print each epoch.
+        log_file: gets everything that is printed without `quiet`.
 
     Raises:
         UserError: the log file cannot be written.
@@ -93,7 +93,7 @@ def screen(
     handlers[-1].setLevel(logging.WARNING if quiet else logging.DEBUG)
     before = LOG.level, LOG.propagate
     LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
-    LOG.propagate = False  # a program's own handlers would say everything twice
+    LOG.propagate = False  # a program's own handlers would print everything twice
     for handler in handlers:
         LOG.addHandler(handler)
     try:
@@ -110,7 +110,7 @@ def screen(
 
 
 class _Screen(logging.Handler):
-    """Prints on a console. rich's own handler breaks long lines, as commands to be copied are."""
+    """Prints on a console. rich's handler wraps long lines, which breaks commands to be copied."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -129,14 +129,14 @@ class _Screen(logging.Handler):
 
 
 class _File(logging.FileHandler):
-    """A log file; one that cannot be written any more ends the command."""
+    """A log file; the command ends if it can no longer be written."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         raise
 
 
 class _Stamped(logging.Formatter):
-    """The time before every line."""
+    """Puts a timestamp before every line."""
 
     def format(self, record: logging.LogRecord) -> str:
         stamp = self.formatTime(record, "%Y-%m-%d %H:%M:%S")
@@ -157,8 +157,8 @@ def _log_file(path: Path) -> logging.Handler:
 
 
 def make_console(quiet: bool = False) -> Console:
-    """Standard output, or nothing; a file or a pipe has no width, and 80 columns would cut the tables."""
-    notebook = in_notebook()  # whose standard output says that it is a terminal
+    """Standard output, or no output if `quiet`; `WIDTH` columns if it is a file or a pipe."""
+    notebook = in_notebook()  # its standard output claims to be a terminal
     return Console(
         file=sys.stdout,
         width=None if sys.stdout.isatty() and not notebook else WIDTH,
@@ -169,13 +169,13 @@ def make_console(quiet: bool = False) -> Console:
 
 
 def in_notebook() -> bool:
-    """Whether a notebook's kernel runs this process."""
+    """Whether this process is the kernel of a notebook."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None
 
 
 def table_text(table: pd.DataFrame, title: str = "") -> str:
-    """A data frame as `print_table` shows it where there is no terminal."""
+    """A data frame as `print_table` prints it if there is no terminal."""
     console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_jupyter=False)
     with console.capture() as captured:
         console.print(table_view(table, title))
@@ -183,7 +183,7 @@ def table_text(table: pd.DataFrame, title: str = "") -> str:
 
 
 def table_view(table: pd.DataFrame, title: str = "") -> Table:
-    """A data frame for a console, numbers rounded."""
+    """A data frame as a table for a console, with rounded numbers."""
     from normsweep.reporting.formats import for_people, is_numeric  # pandas, only if needed
 
     shown = for_people(table)

@@ -1,4 +1,4 @@
-"""What is said of a study at its end and later: tables, verdict, what is left, the next commands."""
+"""What a command prints at its end: tables, verdict, trials left, the next commands."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
 
 __all__ = [
-    "print_lacking",
-    "print_left",
     "print_next",
+    "print_not_logged",
+    "print_remaining",
     "print_reuse",
     "print_study",
     "print_tables",
@@ -30,20 +30,20 @@ BEST = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds"
 
 
 def print_tables(record: StudyRecord) -> None:
-    """Each arm's best trial, and how the arms' trials ended."""
+    """Print each arm's best trial, and how the trials of each arm ended."""
     best = brief_table(record, "best", BEST)
     print_table(best, f"{record.name}: best trial of each arm")
     print_table(brief_table(record, "arms", ARMS), "all trials of each arm")
 
 
-def print_study(record: StudyRecord, held: str, commands: Commands) -> None:
-    """A study at a glance: facts, tables, verdicts; `held`: who drives it now, if anybody."""
-    seen, sweep = overview(record, bool(held), time.time()), record.sweep
+def print_study(record: StudyRecord, process: str, commands: Commands) -> None:
+    """Print a study's facts, tables and verdicts; `process`: the one that runs it, or empty."""
+    seen, sweep = overview(record, bool(process), time.time()), record.sweep
     facts = {
         "question": sweep.question,
-        "status": f"{seen.status} by {held}" if held else seen.status,
+        "status": f"{seen.status} by {process}" if process else seen.status,
         "trials": seen.trials,
-        "begun": seen.begun,
+        "started": seen.started,
         "arms": f"{', '.join(record.arms)} by {sweep.compare}; reference {sweep.reference}",
         "data": f"{record.data.name} ({record.data.source})" if record.data else "",
         "model": sweep.model.name,
@@ -67,39 +67,39 @@ def print_study(record: StudyRecord, held: str, commands: Commands) -> None:
 
 
 def print_reuse(record: StudyRecord) -> None:
-    """How many epochs were trained, where some did not have to be."""
+    """Print how many epochs were trained, if some were reused."""
     results = [r.result for r in record.trials if r.result is not None]
     total, reused = sum(len(r.curve) for r in results), sum(r.reused for r in results)
     if reused:
         say(
-            f"of {total} epochs {total - reused} were trained: {reused} are taken over from "
-            "trials that begin the same"
+            f"trained {total - reused} of {total} epochs; {reused} were reused from trials with the "
+            "same first epochs"
         )
 
 
 def print_verdict(found: Evidence, left: int) -> None:
-    """The answer in a sentence, and each question's verdict in a line; `left`: trials of the search."""
+    """Print the answer in a sentence, and a verdict per question; `left`: trials left in the search."""
     if not found.verdicts:
         if not left:
-            say("no verdict yet: --phase confirm, or the same command, gives one")
+            say("no verdict yet; run the confirmation with --phase confirm")
         return
     print_table(
         verdict_lines(found.verdicts),
-        f"{found.record.name}: does it catch up with {found.reference}? (* the question asked)",
+        f"{found.record.name}: does it catch up with {found.reference}? (* primary question)",
     )
     say(study_answer(found))
     first = found.verdicts[0]
     say(
-        f"  gaps are arm − {found.reference} in {unit_of_gaps(found.metric)}, with the interval for "
-        f"new seeds and new images; {first.images} test images, margin "
-        f"{points(first.margin, sign=False, by=found.metric)}, look {first.look}; {first.method}"
+        f"  gap: arm − {found.reference} in {unit_of_gaps(found.metric)}, with its interval for new "
+        f"seeds and new images; {first.images} test images, margin "
+        f"{points(first.margin, sign=False, by=found.metric)}, analysis {first.look}; {first.method}"
     )
     for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
-        say(f"  mind: {warning}")
+        say(f"  warning: {warning}")
 
 
 def print_next(commands: Commands, page: str) -> None:
-    """The study's models, and the commands to try; `page` is where MLflow's server shows the study."""
+    """Print the study's models and the next commands; `page`: the study's page on MLflow's server."""
     if uris := model_uris(commands.record):
         say(f"models, for mlflow.pyfunc.load_model: {', '.join(uris.values())}")
     say("next:")
@@ -115,22 +115,22 @@ def _next(commands: Commands, page: str) -> Iterator[str]:
     yield f"open {page}" if page else commands.ui()
 
 
-def print_left(record: StudyRecord, left: int, searched: bool) -> None:
-    """What the search lacks; `left`: its trials that are not done, `searched`: in this command."""
+def print_remaining(record: StudyRecord, left: int, searched: bool) -> None:
+    """Print how many trials the search has `left`; `searched`: whether this command ran the search."""
     total, limit = record.planned[SEARCH], record.sweep.search.timeout
     if left and not searched:
         say(f"the search has {left} of {total} trials left")
     elif left and limit is not None:
         say(
-            f"stopped at the time limit of {limit:g} s with {left} of {total} trials left: the same "
-            "command goes on"
+            f"stopped at the time limit of {limit:g} s with {left} of {total} trials left; run the "
+            "command again to resume"
         )
     if not left and not record.scored:
-        warn("no trial has a score: the column error of `export trials` says why")
+        warn("no trial has a score; for the reasons see the column error of `export trials`")
 
 
-def print_lacking(lacking: Sequence[str], commands: Commands) -> None:
-    """What MLflow lacks, and the command that delivers it."""
-    warn(f"MLflow lacks {', '.join(lacking)}; the record has all of it")
-    warn("when MLflow can be reached, run the same command; for the trials alone:")
+def print_not_logged(missing: Sequence[str], commands: Commands) -> None:
+    """Print what is not yet logged to MLflow, and the command that logs it."""
+    warn(f"not yet logged to MLflow: {', '.join(missing)}; all trials are stored")
+    warn("run the command again when MLflow is reachable, or log the trials alone:")
     say(f"  {commands.sync()}")

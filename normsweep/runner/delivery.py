@@ -26,19 +26,19 @@ from normsweep.tracking.tracker import TrackedStudy, Tracker
 __all__ = ["TrialLogger", "sync_studies", "sync_study"]
 
 PAUSE = 10.0
-"""Seconds after a failure in which no run is begun."""
+"""Seconds after a failure in which no run is started."""
 
 
 BEHIND = 200
-"""Writes that MLflow is behind, before a person is told what is waited for."""
+"""Pending writes to MLflow from which the wait for them is reported."""
 
 
 class TrialLogger:
-    """Logs trials to MLflow as they run, and marks in the study those that are logged whole.
+    """Logs trials to MLflow as they run, and marks the completely logged ones in the study.
 
-    The live writes are made in the background, and training never waits for them. A trial without
-    the mark is not yet logged, whatever the reason; `log_rest` is the one way to log it: after
-    a crash, after an outage, in a later command. Left by an exception, it begins nothing more.
+    Live writes are made in the background; training never waits for them. A trial without the mark
+    is not yet logged, whatever the reason, and is logged by `log_rest`: after a crash, after an
+    outage, by a later command. After an exception nothing more is started.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TrialLogger:
         background: Background,
         phase: str | None = None,
     ) -> None:
-        """`say` is told what could not be written; `phase`: of one phase alone, else of all."""
+        """`say` reports what could not be logged; `phase`: log only this phase; None: all."""
         self._store, self._tracker, self._data, self._say = store, tracker, data, say
         self._phase = phase
         self._background = background
@@ -70,7 +70,7 @@ class TrialLogger:
             self.abandon()
 
     def not_yet_logged(self) -> list[TrialRecord]:
-        """The trials that have ended and are not yet logged whole."""
+        """The trials that have ended and are not yet completely logged."""
         return [
             r
             for r in self._store.trials()
@@ -78,16 +78,16 @@ class TrialLogger:
         ]
 
     def log_earlier(self) -> None:
-        """Have what earlier commands did not log written before all that comes, and go on."""
+        """Queue the trials of earlier commands that are not yet logged."""
         for record in self.not_yet_logged():
             self._write(record.trial.number, partial(self._log, record))
 
     def started(self, trial: Trial) -> None:
-        """Begin a live run, unless MLflow has just failed."""
+        """Start a live run, unless MLflow has just failed."""
         self._write(trial.number, partial(self._start, trial))
 
     def epoch(self, epoch: Epoch) -> None:
-        """Write an epoch to the live run, where there is one; with it those that wait behind."""
+        """Write an epoch, and those before it that are pending, to the live run if there is one."""
         self._epochs.setdefault(epoch.trial, deque()).append(epoch)
         self._write(epoch.trial, partial(self._write_epochs, epoch.trial))
 
@@ -96,14 +96,14 @@ class TrialLogger:
         self._write(record.trial.number, partial(self._finish, record))
 
     def collect(self) -> None:
-        """Mark what has been logged, and say what could not be."""
+        """Mark the trials that were logged, and report failures."""
         while self._writes and self._writes[0].done():
             self._writes.popleft().result()
-        for _ in range(self._news.qsize()):  # no more: the next trial waits
+        for _ in range(self._news.qsize()):  # later ones must not delay the next trial
             self._news.get()()
 
     def abandon(self) -> None:
-        """Close the live runs of trials that will not be told any more, if MLflow is quick."""
+        """End the live runs of trials that will not be finished, if MLflow answers in time."""
         self._abandoned = True
         self._background.hurry()
         with contextlib.suppress(TrackingFailed):
@@ -111,7 +111,7 @@ class TrialLogger:
         self.collect()
 
     def log_rest(self, signals: Signals) -> list[int]:
-        """Log what is not yet logged; the numbers of the trials that still could not be.
+        """Log what is not yet logged; returns the numbers of the trials that could not be logged.
 
         Raises:
             Interrupted: between trials, or while MLflow hangs.
@@ -149,8 +149,8 @@ class TrialLogger:
             self._news.put(
                 partial(
                     self._say,
-                    f"MLflow did not take trial {trial} ({error}); training goes on, the "
-                    "study has it, and it is logged at the end or by the next run of this command",
+                    f"trial {trial} could not be logged to MLflow ({error}); training continues, the trial "
+                    "is stored, and will be logged at the end or by the next run of this command",
                 )
             )
 
@@ -178,7 +178,7 @@ class TrialLogger:
 
     @property
     def _beginning(self) -> bool:
-        """Whether runs are begun: not just after a failure, nor what is still to come at a stop."""
+        """Whether to start runs: not shortly after a failure, nor when the study is being stopped."""
         return not self._abandoned and time.monotonic() >= self._down_until
 
     def _close(self) -> None:
@@ -192,10 +192,10 @@ class TrialLogger:
 def sync_studies(
     names: Sequence[str], storage: str, tracking_uri: str, say: Callable[[str], None]
 ) -> bool:
-    """Log what is not yet logged of several studies; one that cannot be synced holds up no other.
+    """Log what is not yet logged of several studies; one that cannot be logged is skipped.
 
     Returns:
-        Whether MLflow has all of them.
+        Whether everything is logged.
 
     Raises:
         StoreError: MLflow's store cannot be opened.
@@ -205,7 +205,7 @@ def sync_studies(
     for name in names:
         try:
             whole &= sync_study(name, storage, tracking_uri, say)
-        except StoreError as error:  # most often it is being run, and logged by whoever runs it
+        except StoreError as error:  # usually another process runs it, and logs it
             say(f"{name}: skipped: {error}")
             skipped.append(name)
     if skipped:
@@ -220,27 +220,27 @@ def sync_study(
     say: Callable[[str], None],
     root: Path = Path("mlruns"),
 ) -> bool:
-    """Log the trials of a study that no run of MLflow holds whole, once each.
+    """Log the trials of a study that are not yet completely logged.
 
     Args:
-        name: the study's.
+        name: name of the study.
         storage: URL of Optuna's database.
-        tracking_uri: of MLflow.
-        say: told what was done.
-        root: folder for artifacts where MLflow's store is a local database.
+        tracking_uri: MLflow tracking URI.
+        say: prints what was done.
+        root: folder for artifacts if MLflow's store is a local database.
 
     Returns:
-        Whether MLflow has all of it.
+        Whether everything is logged.
 
     Raises:
-        StoreError: the study or a store is not there, or another process runs the study.
+        StoreError: the study or a store does not exist, or another process runs the study.
         Interrupted: SIGINT or SIGTERM; what was logged is marked.
     """
     store = load_study(storage, name)
     with Signals() as signals, lock_study(storage, name), Background() as background:
         record = store.record(trials=False)
         if record.data is None:
-            say(f"{name}: has no trial yet")
+            say(f"{name}: no trials yet")
             return True
         tags = {"normsweep.executor": "sync"}
         tracked = TrackedStudy.of(record, storage_id(storage), tags)
@@ -249,6 +249,6 @@ def sync_study(
             missing = logger.not_yet_logged()
             left = logger.log_rest(signals)
         say(
-            f"{name}: logged {len(missing) - len(left)} of {len(missing)} trials that were not yet in MLflow"
+            f"{name}: logged {len(missing) - len(left)} of {len(missing)} trials that were not yet logged"
         )
         return not left

@@ -19,7 +19,7 @@ from normsweep.errors import Interrupted, TrackingFailed
 __all__ = ["Background", "Signals"]
 
 GRACE = 3.0
-"""Seconds that a second signal leaves to what is being recorded."""
+"""Seconds to finish writing after a second signal."""
 
 
 ALARM: int | None = getattr(signal, "SIGALRM", None)
@@ -30,15 +30,14 @@ R = TypeVar("R")
 
 
 CLOSING = 5.0
-"""Seconds that what was begun has to end, when the program is stopped."""
+"""Seconds to finish running jobs when the program is stopped."""
 
 
 class Signals:
-    """While entered, SIGINT and SIGTERM raise `Interrupted` inside `waiting` only.
+    """A context in which SIGINT and SIGTERM raise `Interrupted`, but only inside `waiting`.
 
-    A second one raises at once, wherever the program is; inside `closing`, after a grace. `more` are
-    signals that are taken in the same way. In a thread that is not the main one, which Python gives no
-    signals, nothing is changed.
+    A second signal raises at once everywhere; inside `closing`, after `GRACE` seconds. `more` are
+    signals handled in the same way. Outside the main thread, which gets no signals, nothing changes.
     """
 
     def __init__(self, *more: int) -> None:
@@ -57,11 +56,11 @@ class Signals:
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._before.items():
-            _put_handler_back(number, handler)
+            _restore_handler(number, handler)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Here, and only here, a signal may interrupt."""
+        """A context in which a signal may interrupt."""
         self.check()
         self._waiting = True
         try:
@@ -71,7 +70,7 @@ class Signals:
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Here what ran is recorded, which a second signal does not break off at once."""
+        """A context for storing the running trials, which a second signal does not stop at once."""
         self._closing = True
         if len(self._received) > 1:
             self._allow_grace()
@@ -80,11 +79,11 @@ class Signals:
         finally:
             self._closing = False
             if self._timer is not None:
-                self._timer.put_back()
+                self._timer.restore()
                 self._timer = None
 
     def check(self) -> None:
-        """Raise for a signal that came while nothing could be interrupted."""
+        """Raise for a signal that arrived outside `waiting`."""
         if self._received:
             raise Interrupted(self._received[0])
 
@@ -105,7 +104,7 @@ class Signals:
 
 
 class _Timer:
-    """A timer of ours in the place of the caller's, who gets his own back with what is left of it."""
+    """A timer that replaces the caller's, which is restored with its remaining time."""
 
     def __init__(self, number: int, seconds: float, handler: Any) -> None:
         self._number, self._began = number, time.monotonic()
@@ -114,22 +113,22 @@ class _Timer:
         self._handler = signal.signal(number, handler)
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
-    def put_back(self) -> None:
-        """Stop ours and go on with the caller's; one that would have fired meanwhile fires now."""
+    def restore(self) -> None:
+        """Restore the caller's timer; if it would have fired meanwhile, it fires now."""
         signal.setitimer(signal.ITIMER_REAL, 0)
-        _put_handler_back(self._number, self._handler)
+        _restore_handler(self._number, self._handler)
         if self._left:
             left = max(self._left - (time.monotonic() - self._began), 1e-3)
             signal.setitimer(signal.ITIMER_REAL, left, self._interval)
 
 
-def _put_handler_back(number: int, handler: Any) -> None:
+def _restore_handler(number: int, handler: Any) -> None:
     """None is the handler of a library that is not Python's, which cannot be set again from here."""
     signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class Background:
-    """Does one thing after another; what is left when it is over, or still hangs, is let go."""
+    """A thread that runs one job after another; jobs that are left or hang at the end are abandoned."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
@@ -148,33 +147,30 @@ class Background:
         self.put(lambda: None)
 
     def put(self, job: Callable[[], R]) -> Future[R]:
-        """Have something done after all that was put before, in the context of the caller.
-
-        What the registries are lent while a study runs is known to its context alone.
-        """
+        """Queue a job, which runs in the context of the caller: it sees the caller's registries."""
         future: Future[R] = Future()
         context = copy_context()
         self._jobs.put((future, lambda: context.run(job)))
         return future
 
     def wait(self, future: Future[R]) -> R:
-        """What a job returns, or raises.
+        """Wait for the result, or the exception, of a job.
 
         Raises:
-            TrackingFailed: we are in a hurry, and it has not ended in time.
+            TrackingFailed: after `hurry`, if the job has not ended in time.
         """
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
         ended, _ = wait([future], left)
         if not ended:
             raise TrackingFailed("MLflow did not answer in time")
-        return future.result()  # a timeout that it raises is the job's own
+        return future.result()  # a timeout here was raised by the job itself
 
     def call(self, job: Callable[[], R]) -> R:
-        """What a job returns, or raises, as `wait`."""
+        """Queue a job and `wait` for it."""
         return self.wait(self.put(job))
 
     def hurry(self) -> None:
-        """From now on all waits together last no longer than `CLOSING`."""
+        """Limit all waits from now on to `CLOSING` seconds in total."""
         self._until = min(self._until or float("inf"), time.monotonic() + CLOSING)
 
     def _work(self) -> None:

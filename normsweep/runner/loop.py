@@ -233,13 +233,11 @@ class _Loop:
         if result.status.scored:
             was, now = before.machine, result.machine
             changes = [
-                f"{key} was {was.get(key)}, is {now[key]}"
-                for key in now
-                if was.get(key) != now[key]
+                f"{key} {was.get(key)}, now {now[key]}" for key in now if was.get(key) != now[key]
             ]
             self._display.note(
-                f"trial {trial.number}: trained from its first epoch, as the checkpoint of trial "
-                f"{before.trial} is not valid here: {'; '.join(changes) or 'the network differs'}"
+                f"trial {trial.number}: trained from epoch 1, because the checkpoint of trial "
+                f"{before.trial} is from {'; '.join(changes) or 'another network'}"
             )
         return result
 

@@ -1,4 +1,4 @@
-"""A study that is open: its phases one after the other, and what a person is told at the end."""
+"""The phases of an open study, one after the other, and the output at their end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from normsweep.console.display import Display
 from normsweep.console.live_display import make_display
 from normsweep.console.screen import say
 from normsweep.console.summary import (
-    print_lacking,
-    print_left,
     print_next,
+    print_not_logged,
+    print_remaining,
     print_reuse,
     print_tables,
     print_verdict,
@@ -29,7 +29,7 @@ from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.runner.publishing import (
     BestModels,
-    deliver_report,
+    log_report,
     prepare_pages,
     publish_report,
 )
@@ -49,17 +49,17 @@ __all__ = ["Running", "diagnose_arms", "open_confirmation"]
 
 @dataclass(frozen=True)
 class Running:
-    """What the phases of a study share."""
+    """An open study with everything that its phases share."""
 
     search: Search
     data: DataKey
     about: DataFacts
     where: Result
-    """Machine and chance level, for trials whose process is lost with them."""
+    """Machine and chance level, for trials whose process was lost."""
     executor: Executor
     tracker: Tracker
     background: Background
-    """Where all writes to MLflow are made."""
+    """Thread that makes all writes to MLflow."""
     root: Path
     storage: str
     """Address of Optuna's database."""
@@ -68,54 +68,54 @@ class Running:
     console: Console
 
     def run(self, wanted: PhaseName) -> bool:
-        """Run the phases that are wanted, and say what came of them.
+        """Run the `wanted` phases and print the results.
 
         Returns:
-            Whether MLflow has all of it, and the search brought a score.
+            Whether everything is logged to MLflow, and a trial of the search has a score.
         """
-        lacking = self._phases(wanted)
+        missing = self._phases(wanted)
         record = self.search.store.record()
         print_tables(record)
         print_reuse(record)
-        lacking += self._publish(record, reachable=not lacking)
+        missing += self._publish(record, reachable=not missing)
         commands = Commands(record, self.storage, self.tracker.uri)
         print_next(commands, self._address)
-        print_left(record, self.search.left, searched=wanted != CONFIRM)
-        if lacking:
-            print_lacking(lacking, commands)
-        return (record.scored or bool(self.search.left)) and not lacking
+        print_remaining(record, self.search.left, searched=wanted != CONFIRM)
+        if missing:
+            print_not_logged(missing, commands)
+        return (record.scored or bool(self.search.left)) and not missing
 
     def _phases(self, wanted: PhaseName) -> list[str]:
-        """Run them; what MLflow lacks of them."""
-        search, lacking = self.search, list[str]()
+        """Run the phases; returns what is not yet logged to MLflow."""
+        search, missing = self.search, list[str]()
         search.note_plan()
         if not search.left:
             say(f"study {search.sweep.name} is done: {search.total} of {search.total} trials")
         self.background.put(prepare_pages(search, self.tracker))
         try:
             if wanted != CONFIRM:
-                lacking = self._search()
+                missing = self._search()
             if wanted == CONFIRM or (wanted == "all" and not search.left):
                 late = self._confirm()
-                # MLflow may be back since the search.
-                lacking = late + (self._make_up() if lacking and not late else lacking)
+                # MLflow may be reachable again since the search.
+                missing = late + (self._log_all() if missing and not late else missing)
         except BaseException:
             self.background.hurry()
-            self._note_interrupted()
+            self._update_note()
             raise
-        return lacking
+        return missing
 
-    def _note_interrupted(self) -> None:
-        """Describe the study in MLflow as far as it came."""
+    def _update_note(self) -> None:
+        """Update the note of the experiment in MLflow after an interruption."""
         try:
             self.background.call(prepare_pages(self.search, self.tracker))
         except TrackingFailed as error:
             say(f"the experiment's note was not written: {error}")
-        except StudyStopped:  # it would stand before what is wrong
+        except StudyStopped:  # the first error is the one to report
             pass
 
     def _publish(self, record: StudyRecord, reachable: bool) -> list[str]:
-        """Say the verdict and write the report; what MLflow lacks of them."""
+        """Print the verdict and write the report; returns what is not yet logged to MLflow."""
         with self.signals.waiting():
             found = evidence(record)
             print_verdict(found, self.search.left)
@@ -124,14 +124,14 @@ class Running:
             if not reachable:
                 return ["the report"]
             try:
-                self.background.call(deliver_report(found, page, self.search, self.tracker))
+                self.background.call(log_report(found, page, self.search, self.tracker))
             except TrackingFailed as error:
                 return [f"the report ({error})"]
         return []
 
     @property
     def _address(self) -> str:
-        """Where browsers find the study, if MLflow's server is there."""
+        """The study's page on MLflow's server; empty if there is no server."""
         return f"{self.tracker.address}/{self.tracker.page}" if self.tracker.address else ""
 
     def _search(self) -> list[str]:
@@ -141,37 +141,37 @@ class Running:
     def _confirm(self) -> list[str]:
         confirmation = open_confirmation(self.search, self.data)
         confirmation.note_plan()
-        lacking = self._phase(confirmation, None)
+        missing = self._phase(confirmation, None)
         if not confirmation.left:
             confirmation.store.note_analysis(confirmation.analysis())
-        return lacking
+        return missing
 
-    def _make_up(self) -> list[str]:
-        """Log what is not yet logged of all phases; what still is not."""
-        with make_display(self.console) as display, self._delivery(display) as delivery:
-            return self._deliver(delivery, display, self.search)
+    def _log_all(self) -> list[str]:
+        """Log the trials of all phases; returns what is not yet logged."""
+        with make_display(self.console) as display, self._logger(display) as logger:
+            return self._log_rest(logger, display, self.search)
 
     def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
-        """Run a phase; what of it is not yet logged in the end."""
+        """Run a phase; returns what is not yet logged to MLflow."""
         arms = [str(arm) for arm in self.search.sweep.arms]
         with (
             make_display(self.console) as display,
-            self._delivery(display, phase.phase) as delivery,
+            self._logger(display, phase.phase) as logger,
         ):
-            delivery.log_earlier()
+            logger.log_earlier()
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):
                 diagnose_arms(phase, self.data, self.executor, display, self.signals)
             context = PhaseContext(
                 self.executor,
-                delivery,
+                logger,
                 self._checkpoints(phase),
                 display,
                 self.signals,
                 self.lock,
             )
             run_phase(phase, context, self.where, timeout)
-            return self._deliver(delivery, display, phase)
+            return self._log_rest(logger, display, phase)
 
     def _checkpoints(self, phase: Phase) -> Checkpoints:
         head = self.search.store.record(trials=False)
@@ -179,13 +179,13 @@ class Running:
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 
-    def _delivery(self, display: Display, phase: str | None = None) -> TrialLogger:
+    def _logger(self, display: Display, phase: str | None = None) -> TrialLogger:
         store = self.search.store
         return TrialLogger(store, self.tracker, self.about, display.note, self.background, phase)
 
-    def _deliver(self, delivery: TrialLogger, display: Display, phase: Phase) -> list[str]:
-        """Log trials, and a search's models; what of them is not yet logged."""
-        lacking = [f"trial {number}" for number in delivery.log_rest(self.signals)]
+    def _log_rest(self, logger: TrialLogger, display: Display, phase: Phase) -> list[str]:
+        """Log the remaining trials, and a search's models; returns what is not yet logged."""
+        missing = [f"trial {number}" for number in logger.log_rest(self.signals)]
         if isinstance(phase, Search):
             best = BestModels(
                 phase,
@@ -196,13 +196,13 @@ class Running:
                 self.signals,
                 self.background,
             )
-            lacking += [f"the model of {arm}" for arm in best.log()]
-            lacking += [f"the registered model of {arm}" for arm in best.register()]
-        return lacking
+            missing += [f"the model of {arm}" for arm in best.log()]
+            missing += [f"the registered model of {arm}" for arm in best.register()]
+        return missing
 
 
 def open_confirmation(search: Search, data: DataKey) -> Confirmation:
-    """The confirmation that follows from a search as far as it went."""
+    """The confirmation of the configurations that the search has found so far."""
     sweep = search.sweep
     return Confirmation(search.store, sweep, data, chosen_configurations(sweep, search.records()))
 
@@ -214,7 +214,7 @@ def diagnose_arms(
     display: Display,
     signals: Signals,
 ) -> None:
-    """Look into every arm's network at the baseline, once a study; a failure is told, and no more."""
+    """Diagnose the baseline network of every arm, once per study; a failure is only reported."""
     if not is_trained(confirmation.sweep.model.name):
         return
     known = confirmation.store.record(trials=False).diagnoses
@@ -225,13 +225,13 @@ def diagnose_arms(
             with signals.waiting():
                 found = executor.call(diagnose, trial)
         except NormsweepError as error:
-            display.note(f"{trial.arm}: could not be looked into: {str(error).strip()[-300:]}")
+            display.note(f"{trial.arm}: could not be diagnosed: {str(error).strip()[-300:]}")
             continue
         confirmation.store.note_diagnosis(trial.arm, found)
 
 
 def _baselines(sweep: Sweep, confirmation: Confirmation, data: DataKey) -> list[Trial]:
-    """Each arm's first trial with the baseline's configuration, as one that is not tested."""
+    """Each arm's first trial with the baseline configuration, as a trial of the search: without test."""
     baselines = [c for c in confirmation.configurations if c.name == BASELINE]
     trials = planned(sweep, data, baselines)[: len(baselines)]
     return [replace(trial, phase=SEARCH) for trial in trials]

@@ -1,4 +1,4 @@
-"""From a sweep to what its trials need: data on disk, arms that differ, the plan."""
+"""Preparation of a study: data on disk, distinct arms, the plan."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ __all__ = ["check_device", "data_key", "device_warning", "identified", "load_dat
 
 
 def load_data(
-    sweep: Sweep, data_dir: Path | None, root: Path, begun_on: str | None = None
+    sweep: Sweep, data_dir: Path | None, root: Path, preferred: str | None = None
 ) -> DataFacts:
-    """Load, check and cut the data, and write it below `root` for the workers.
+    """Load, check and subset the data, and write it below `root` for the workers.
 
-    Of a list of datasets the one that the study was begun on comes first.
+    Of a list of datasets, `preferred`, the one of the stored study, is tried first.
 
     Raises:
-        DataError: it cannot be had or used.
+        DataError: the data cannot be loaded or used.
         StoreError: `root` cannot be written.
     """
-    names = sorted(sweep.data.candidates, key=lambda name: Path(name).stem != begun_on)
+    names = sorted(sweep.data.candidates, key=lambda name: Path(name).stem != preferred)
     dataset = datasets.load_first(names, data_dir)
     if sweep.data.train_size is not None:
         dataset = dataset.subset(sweep.data.train_size, sweep.seed)
@@ -54,7 +54,7 @@ def load_data(
 
 
 def data_key(sweep: Sweep, facts: DataFacts) -> DataKey:
-    """The data as trials name it."""
+    """The identity of the data in trials."""
     return DataKey(facts.name, facts.digest, sweep.data.validation_split)
 
 
@@ -66,16 +66,16 @@ def prepare(
     signals: Signals,
     measure: bool = False,
 ) -> Plan:
-    """Fit every normalization once, build the network, drop arms that do what another does.
+    """Fit every normalization once, build the network, drop arms that are equivalent to another.
 
-    `measure`: measure a training step, and estimate how long the study takes.
+    `measure`: measure a training step, and estimate the time of the study.
 
     Raises:
-        UserError: the device, a normalization or the network cannot be had.
+        UserError: the device, a normalization or the network cannot be used.
         SweepError: fewer than two arms are left.
     """
     names = [str(name) for name in sweep.search.space.choices("normalization")]
-    names.sort(key=lambda name: name != sweep.reference)  # of two alike the reference is kept
+    names.sort(key=lambda name: name != sweep.reference)  # of equivalent arms the reference is kept
     examples = _examples(sweep, data_key(sweep, facts), names[0])
     with signals.waiting():
         findings = executor.call(
@@ -86,7 +86,7 @@ def prepare(
 
 
 def _timed(plan: Plan, epoch: float) -> Plan:
-    """The plan with the time that it takes, of wall seconds for an epoch."""
+    """The plan with its time estimate; `epoch`: wall seconds of an epoch."""
     sweep = plan.sweep
     confirmed = CONFIGURATIONS * len(sweep.arms) * sweep.confirm.seeds * sweep.confirm_epochs
     return replace(
@@ -97,19 +97,19 @@ def _timed(plan: Plan, epoch: float) -> Plan:
 
 
 def check_device(executor: Executor, device: Device, signals: Signals) -> dict[str, str]:
-    """Where the trials of a study that needs no preparation any more will run.
+    """The machine on which trials run, for a study that is already prepared.
 
     Raises:
-        DeviceError: the device that was asked for is not there.
+        DeviceError: the requested device is not available.
     """
     with signals.waiting():
         return executor.call(engine.check_device, device)
 
 
 def device_warning(machine: Mapping[str, str], records: Sequence[TrialRecord]) -> str:
-    """That the study's trials ran on another device; empty if they did not.
+    """A warning if earlier trials of the study ran on another device; otherwise empty.
 
-    A study keeps its number of threads, on which the bits of a curve depend; its device is the user's choice.
+    A study keeps its number of threads, which determines the exact bits of a curve; the device is the user's choice.
     """
     before = Counter(r.result.machine.get("device", "") for r in records if r.result is not None)
     others = {name: n for name, n in before.items() if name and name != machine["device"]}
@@ -117,13 +117,13 @@ def device_warning(machine: Mapping[str, str], records: Sequence[TrialRecord]) -
         return ""
     ran = ", ".join(f"{counted(n, 'trial')} on {name}" for name, n in others.items())
     return (
-        f"warning: --device: this command trains on {machine['device']}, and the study has {ran}; the same "
-        "trial gives other bits on another device, so that its seeds are less alike"
+        f"warning: --device: this command trains on {machine['device']}, but the study has {ran}; the "
+        "curves of a trial differ slightly between devices"
     )
 
 
 def identified(sweep: Sweep, facts: DataFacts, executor: Executor, signals: Signals) -> Sweep:
-    """The sweep with a network that code hands over named by its configuration, not by its function.
+    """The sweep in which a network from Python code is named by the digest of its configuration.
 
     Raises:
         SweepError: the network cannot be built for this data.
@@ -143,8 +143,8 @@ def _check_classes(name: str, dataset: Dataset) -> None:
     if missing and metric(name).every_class:
         label = dataset.labels[missing[0]] if dataset.labels else missing[0]
         raise DataError(
-            f"metric: received {name}, which needs test images of every class, and {dataset.source} has "
-            f"none of class {label}; legal: accuracy, log_loss, or a test set with every class"
+            f"metric: {name} needs test images of every class, but {dataset.source} has none of class "
+            f"{label}; use accuracy or log_loss, or a test set with every class"
         )
 
 
@@ -163,7 +163,7 @@ def _facts(dataset: Dataset, digest: str) -> DataFacts:
 
 
 def _examples(sweep: Sweep, data: DataKey, normalization: str) -> tuple[Trial, ...]:
-    """Trials at both ends of the space, for each optimizer: what any of them refuses is a mistake."""
+    """Trials at both ends of the space for each optimizer, to validate all of its values."""
     examples = []
     for end in (0.0, 1.0 - 1e-9):
         for optimizer in sweep.search.space.choices("optimizer"):
@@ -176,6 +176,6 @@ def _examples(sweep: Sweep, data: DataKey, normalization: str) -> tuple[Trial, .
 
 
 def _epoch_seconds(findings: Findings, batch_size: int) -> float:
-    """Wall seconds of an epoch: every step as long as the measured one, validation a third."""
+    """Wall seconds of an epoch, if each step takes as long as the measured one and validation a third."""
     steps = math.ceil(findings.train_images / batch_size) + findings.val_images / batch_size / 3
     return steps * findings.seconds_per_step

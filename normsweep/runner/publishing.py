@@ -1,4 +1,4 @@
-"""What MLflow shows of a study beside its trials: views, note, report, each arm's best model."""
+"""What is logged to MLflow beside the trials: views, note, report, the best model of each arm."""
 
 from __future__ import annotations
 
@@ -30,45 +30,43 @@ from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 from normsweep.training.engine import Finished
 from normsweep.training.snapshot import CheckpointPolicy, ModelState
 
-__all__ = ["BestModels", "deliver_report", "prepare_pages", "publish_report"]
+__all__ = ["BestModels", "log_report", "prepare_pages", "publish_report"]
 
 TOLERANCE = 0.002
-"""Difference in validation accuracy that rounding may make between two ways to run a network."""
+"""Difference in validation accuracy that rounding may cause between two ways to run a network."""
 
 
 def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
-    """What writes the study's views and its description to MLflow, before there is a verdict."""
+    """A function that writes the study's views, and its note unless it has a verdict, to MLflow."""
     record = search.store.record()
     note, views = experiment_note(record, _pages(record, tracker)), _views(search)
 
     def write() -> None:
         tracker.prepare_views(*views)
-        if not record.analyses:  # the description that has a verdict is kept
+        if not record.analyses:  # a note with a verdict is kept
             tracker.note(note)
 
     return write
 
 
 def publish_report(found: Evidence, root: Path, storage: str) -> Path:
-    """Write the report below `root`; its page. `storage` is the address of Optuna's database.
+    """Write the report below `root` and return its page; `storage`: URL of Optuna's database.
 
     Raises:
-        StudyStopped: it cannot be written.
+        StudyStopped: the report cannot be written.
     """
     folder = root / "reports" / found.record.name
     try:
         return write_report(found, folder, storage)
     except OSError as error:
         raise StudyStopped(
-            f"{folder}: the report cannot be written: {error.strerror or error}; mend that, and run "
-            "the same command again: every trial is recorded"
+            f"{folder}: the report cannot be written: {error.strerror or error}; all trials are stored; "
+            "fix this and run the command again"
         ) from None
 
 
-def deliver_report(
-    found: Evidence, page: Path, search: Search, tracker: Tracker
-) -> Callable[[], None]:
-    """What writes the report to MLflow, and the experiment's note with the verdict."""
+def log_report(found: Evidence, page: Path, search: Search, tracker: Tracker) -> Callable[[], None]:
+    """A function that writes the report, and the experiment's note with the verdict, to MLflow."""
     views = _views(search)
 
     def write() -> None:
@@ -86,9 +84,9 @@ def deliver_report(
 
 
 def _views(search: Search) -> tuple[list[str], bool]:
-    """Columns of the study's views: what the search varies, as MLflow's runs have it; whether more is better.
+    """Columns of the study's views, the parameters that the search varies; whether higher is better.
 
-    Asked where the study runs: a registry is lent data and networks of a caller's thread alone.
+    Called in the thread of the study: registries have a caller's data and networks only there.
     """
     sweep = search.sweep
     options = models.registry[sweep.model.name].options  # `own@…` is known as `own`
@@ -98,7 +96,7 @@ def _views(search: Search) -> tuple[list[str], bool]:
 
 
 def _pages(record: StudyRecord, tracker: Tracker) -> Pages:
-    """Where MLflow shows what the note speaks of."""
+    """Pages of MLflow to which the note links."""
     views = {
         "every trial": tracker.view_page(TRIALS_VIEW),
         "the mean of each arm": tracker.view_page(ARMS_VIEW),
@@ -110,7 +108,7 @@ def _pages(record: StudyRecord, tracker: Tracker) -> Pages:
 
 @dataclass(frozen=True)
 class BestModels:
-    """The best model of each arm of a search, on its way to MLflow."""
+    """Logs and registers the best model of each arm of a search in MLflow."""
 
     search: Search
     tracker: Tracker
@@ -121,15 +119,15 @@ class BestModels:
     background: Background
 
     def log(self) -> list[str]:
-        """Log those that are not logged yet, checked on raw validation images.
+        """Log the models that are not yet logged, after a check on raw validation images.
 
         Returns:
-            The arms whose model should be in MLflow by now, and is not.
+            The arms whose model could not be logged.
         """
         if not is_trained(self.search.sweep.model.name):
             return []
         logged = self.search.store.record(trials=False).models
-        lacking: list[str] = []
+        missing: list[str] = []
         for arm, record in best_of_arms(self.search.records()).items():
             known = logged.get(arm)
             if known is not None and known.trial == record.trial.number:
@@ -138,20 +136,23 @@ class BestModels:
                 if self._log(record) and known is not None:
                     self._unmark(known.trial)
             except (StudyStopped, TrackingFailed) as error:
-                self._note(arm, f"not logged, the same command tries again: {error}")
-                lacking.append(arm)
-        return lacking
+                self._note(
+                    arm,
+                    f"not yet logged, will be tried again by the next run of the command: {error}",
+                )
+                missing.append(arm)
+        return missing
 
     def register(self) -> list[str]:
-        """Have each arm's alias mean the model that was logged for it; nothing if it does already.
+        """Set each arm's alias to its logged model, unless it is already.
 
         Returns:
-            The arms whose model should be in the registry by now, and is not.
+            The arms whose model could not be registered.
         """
         study = self.search.store.record(trials=False)
         names = aliases(study.arms)
         runs = {record.trial.number: record.run_id for record in self.search.records()}
-        lacking: list[str] = []
+        missing: list[str] = []
         for arm, model in study.models.items():
             if arm not in names:
                 continue
@@ -159,22 +160,27 @@ class BestModels:
             try:
                 ours = self.background.call(lambda given=given: self.tracker.register(*given))
             except TrackingFailed as error:
-                self._note(arm, f"not registered, the same command tries again: {error}")
-                lacking.append(arm)
+                self._note(
+                    arm,
+                    f"not yet registered, will be tried again by the next run of the command: {error}",
+                )
+                missing.append(arm)
                 continue
             if not ours:
                 self.display.note(
-                    f"models not registered: MLflow has a registered model {study.name} that is not "
-                    "this study's; rename it, or run the study under another --study-name"
+                    f"models not registered: MLflow has a registered model {study.name} of another "
+                    "study; rename it, or run the study with another --study-name"
                 )
                 break
-        return lacking
+        return missing
 
     def _log(self, record: TrialRecord) -> bool:
-        """Log the model of a trial; whether it is there now."""
+        """Log the model of a trial; returns whether it is logged."""
         trial = record.trial
         if not record.run_id:
-            self._note(trial.arm, f"not logged: MLflow does not have its trial {trial.number} yet")
+            self._note(
+                trial.arm, f"not logged: its trial {trial.number} is not yet logged to MLflow"
+            )
             return False
         state = self.checkpoints.load(trial) or self._trained_again(trial)
         if state is None:
@@ -193,7 +199,7 @@ class BestModels:
         return True
 
     def _compare(self, record: TrialRecord, saved: float) -> None:
-        """Say if a saved model is not as good as its trial was."""
+        """Report a saved model whose accuracy differs from its trial's."""
         assert record.result is not None
         trained = record.result.curve[-1].val_accuracy
         if abs(saved - trained) > TOLERANCE:
@@ -203,13 +209,13 @@ class BestModels:
             )
 
     def _unmark(self, trial: int) -> None:
-        """Take the mark of the best from the trial that was it before."""
+        """Remove the tag of the best trial from the run that had it before."""
         runs = [r.run_id for r in self.search.records() if r.trial.number == trial and r.run_id]
         for run in runs:
             self.background.call(lambda run=run: self.tracker.not_best(run))
 
     def _trained_again(self, trial: Trial) -> ModelState | None:
-        """The trial's weights where they were not kept: the same trial gives the same ones."""
+        """The weights of the trial, trained again because there is no checkpoint; None if it failed."""
         self.executor.submit(trial, CheckpointPolicy.last(), self.checkpoints.start(trial))
         while True:
             with self.signals.waiting():

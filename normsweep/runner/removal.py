@@ -1,4 +1,4 @@
-"""Removing a study with all that is kept of it, and what no study has any more."""
+"""Delete a study with everything stored about it, and clean up what is orphaned."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ from normsweep.tracking.client import opened
 from normsweep.tracking.removal import Holdings, all_holdings, holdings, registered_studies, remove
 from normsweep.urls import parsed_url, sqlite_file
 
-__all__ = ["Doomed", "doomed_study", "orphans"]
+__all__ = ["Deletion", "orphans", "study_deletion"]
 
 STATES = re.compile(r"[0-9a-f]{12}")
-"""As the folders of studies' states are named."""
+"""Names of the folders of studies' checkpoints."""
 
 
 YOUNG = 3600.0
-"""Seconds for which files that no study has are left alone: one that begins may not be recorded yet."""
+"""Seconds for which orphaned files are kept: a study that is starting may not be stored yet."""
 
 
 @dataclass(frozen=True)
-class Doomed:
-    """What is to be removed, and how."""
+class Deletion:
+    """What to delete, and how."""
 
     storage: str
     study: str = ""
-    """In the record; empty: none is to be removed there."""
+    """The study to delete from the storage; empty if none."""
     trials: int = 0
     client: Any = None
-    held: tuple[Holdings, ...] = ()
-    """In MLflow."""
+    logged: tuple[Holdings, ...] = ()
+    """What to delete from MLflow."""
     paths: tuple[Path, ...] = field(default=())
 
     def __bool__(self) -> bool:
-        return bool(self.study or self.held or self.paths)
+        return bool(self.study or self.logged or self.paths)
 
     def lines(self) -> list[str]:
-        """In words, what it is."""
-        record = (
-            [f"the record of the study {self.study}: {counted(self.trials, 'trial')}"]
+        """A line of text for each item."""
+        stored = (
+            [f"the study {self.study} in the storage: {counted(self.trials, 'trial')}"]
             if self.study
             else []
         )
         files = [f"{path}: {_size(path) / 2**20:.1f} MiB" for path in self.paths]
-        return [*record, *(line for held in self.held for line in _held_lines(held)), *files]
+        return [*stored, *(line for each in self.logged for line in _lines(each)), *files]
 
     def remove(self, say: Callable[[str], None]) -> None:
-        """Remove it, the record last: what is broken off can be begun again.
+        """Delete everything, the study in the storage last, so that an interrupted deletion can be repeated.
 
         Raises:
-            StudyStopped: something cannot be removed.
+            StudyStopped: something cannot be deleted.
         """
         try:
-            for held in self.held:
-                if not remove(self.client, held):
+            for each in self.logged:
+                if not remove(self.client, each):
                     say(
-                        f"MLflow's server keeps what is deleted of {held.study} until `mlflow gc` is run "
-                        "beside its database"
+                        f"MLflow's server keeps the deleted runs of {each.study} until `mlflow gc` is "
+                        "run next to its database"
                     )
             for path in self.paths:
                 _delete(path)
@@ -76,14 +76,16 @@ class Doomed:
             raise
         except Exception as error:
             why = reason(error, kind=True)
-            raise StudyStopped(f"not all was removed: {why}; the same command goes on") from None
+            raise StudyStopped(
+                f"not everything was deleted: {why}; fix this and run the command again"
+            ) from None
         if self.study:
             delete_study(self.storage, self.study)
             forget_lock(self.storage, self.study)
 
 
-def doomed_study(name: str, storage: str, tracking_uri: str, root: Path) -> Doomed:
-    """All that is kept of a study.
+def study_deletion(name: str, storage: str, tracking_uri: str, root: Path) -> Deletion:
+    """Everything stored about a study.
 
     Raises:
         StoreError: there is no such study, or MLflow's store cannot be opened.
@@ -93,20 +95,20 @@ def doomed_study(name: str, storage: str, tracking_uri: str, root: Path) -> Doom
     held = holdings(client, name, record.id) if client is not None else None
     folders = (checkpoint_folder(root, name, record.id), root / "reports" / name)
     paths = tuple(path for path in folders if path.exists())
-    return Doomed(storage, name, len(record.trials), client, (held,) if held else (), paths)
+    return Deletion(storage, name, len(record.trials), client, (held,) if held else (), paths)
 
 
-def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], None]) -> Doomed:
-    """What no study of this storage has: runs, models, checkpoints, data of workers, half-written files.
+def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], None]) -> Deletion:
+    """What belongs to no study of this storage: runs, models, checkpoints, workers' data, partial files.
 
-    In MLflow only what was logged from this storage, and is not being written; `say` is told what is
-    left alone because it does not say where it is from.
+    In MLflow only what was logged from this storage, and is not running; `say` reports what is kept
+    because its storage is unknown.
 
     Raises:
         StoreError: a store cannot be opened.
     """
     client = _client(tracking_uri)
-    # MLflow first: a study that begins meanwhile is in its database before it has a run.
+    # MLflow first: a study that starts meanwhile is in its database before it has a run.
     found = [] if client is None else [*all_holdings(client), *registered_studies(client)]
     studies = list(read_studies(storage))
     held = _ours(found, known_storage_id(storage), studies, say)
@@ -124,7 +126,7 @@ def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], No
         *_inside(root, "*.db.making*"),
     ]
     old = [path for path in paths if time.time() - path.lstat().st_mtime > YOUNG]
-    return Doomed(storage, client=client, held=tuple(held), paths=tuple(sorted(set(old))))
+    return Deletion(storage, client=client, logged=tuple(held), paths=tuple(sorted(set(old))))
 
 
 def _ours(
@@ -133,14 +135,14 @@ def _ours(
     studies: Iterable[StudyRecord],
     say: Callable[[str], None],
 ) -> list[Holdings]:
-    """Of what MLflow holds, that of this storage's deleted studies."""
+    """What MLflow has of deleted studies of this storage."""
     known = {(study.name, key) for study in studies for key in (study.id, "")}
     gone = [held for held in found if (held.study, held.study_id) not in known]
     unknown = sorted({held.study for held in gone if not held.storage_id})
     if unknown:
         say(
-            f"in MLflow, left alone: {', '.join(unknown)}: not in this storage, and logged by an older "
-            "version that did not note from which storage; if no other has them, delete them in MLflow"
+            f"kept in MLflow: {', '.join(unknown)}: not in this storage, and logged by an older version, "
+            "which did not log the storage; if no other storage has them, delete them in MLflow"
         )
     return [
         held for held in gone if storage_id and held.storage_id == storage_id and not held.running
@@ -148,20 +150,20 @@ def _ours(
 
 
 def _client(uri: str) -> Any:
-    """Of MLflow's store; None where there is no such file."""
+    """A client of MLflow's store; None if its file does not exist."""
     file = sqlite_file(parsed_url(uri))
     return None if file is not None and not file.exists() else opened(uri)
 
 
-def _held_lines(held: Holdings) -> Iterable[str]:
+def _lines(held: Holdings) -> Iterable[str]:
     if held.runs or held.whole:
-        kept = "" if held.whole else "; its experiment holds others and stays"
+        kept = "" if held.whole else "; its experiment has other runs and is kept"
         yield (
             f"in MLflow, of {held.study}: {counted(len(held.runs), 'run')}, "
             f"{counted(len(held.models), 'logged model')}, their artifacts{kept}"
         )
     if held.registered:
-        yield f"in MLflow, the registered model {held.study} with all its versions"
+        yield f"in MLflow, the registered model {held.study} with all of its versions"
 
 
 def _inside(folder: Path, pattern: str = "*") -> Iterable[Path]:
@@ -178,7 +180,7 @@ def _size(path: Path) -> int:
 
 
 def _delete(path: Path) -> None:
-    """A link is taken away, and what it leads to left."""
+    """Delete a file or folder; of a link only the link, not its target."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

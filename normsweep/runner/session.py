@@ -1,4 +1,4 @@
-"""A study from a validated sweep to its tables: opens the parts, runs them, closes them."""
+"""Run or plan a study: open storage, executor and tracker, run the phases, close everything."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from normsweep.search.plan import Plan, without
 from normsweep.search.search_phase import Search
 from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
-from normsweep.store.storage import begun_study, open_study, quiet
+from normsweep.store.storage import open_study, quiet, stored_study
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import DataFacts, StudyRecord
@@ -51,46 +51,46 @@ ExecutorName = Literal["processes", "inline", "ray"]
 
 
 def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
-    """Show what a study will do, and how long a measured step says it takes; record nothing."""
+    """Print the plan of a study, with a time estimate from a measured training step; store nothing."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as work:
         stack.enter_context(console.status("loading data and network, measuring a step"))
         signals = stack.enter_context(Signals())
-        shop = _workshop(sweep, settings, Path(work), _threads(sweep, settings, None), signals)
-        stack.callback(shop.executor.close)
-        sweep, facts = shop.load(sweep)
-        print_plan(shop.plan(sweep, facts, measure=True))
+        setup = _set_up(sweep, settings, Path(work), _threads(sweep, settings, None), signals)
+        stack.callback(setup.executor.close)
+        sweep, facts = setup.load(sweep)
+        print_plan(setup.plan(sweep, facts, measure=True))
 
 
 def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
-    """Run what is left of a study, log it to MLflow, print its tables.
+    """Run the remaining trials of a study, log them to MLflow, print its tables.
 
-    What is said goes through the logger `normsweep`: see `normsweep.console.screen.screen`.
+    Output goes through the logger `normsweep`, see `normsweep.console.screen.screen`.
 
     Returns:
-        Whether MLflow has all of it, and the trials that ended brought a score.
+        Whether everything is logged to MLflow, and at least one trial has a score.
 
     Raises:
-        UserError: something that the user can mend, before any trial.
-        Interrupted: SIGINT or SIGTERM; everything is recorded.
-        StudyStopped: the study cannot go on.
+        UserError: an error that the user can fix, before the first trial.
+        Interrupted: SIGINT or SIGTERM; all results so far are stored.
+        StudyStopped: the study cannot be continued.
     """
     with ExitStack() as stack:
         stack.enter_context(quiet())
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
         lock = stack.enter_context(lock_study(settings.storage, sweep.name))
-        begun = begun_study(settings.storage, sweep.name)
-        threads = _threads(sweep, settings, begun)
-        shop = _workshop(sweep, settings, settings.data_root, threads, signals)
-        stack.callback(shop.executor.close)
+        stored = stored_study(settings.storage, sweep.name)
+        threads = _threads(sweep, settings, stored)
+        setup = _set_up(sweep, settings, settings.data_root, threads, signals)
+        stack.callback(setup.executor.close)
         # Imported while the workers import the backend.
         from normsweep.runner.interrupts import Background
         from normsweep.runner.phases import Running
 
-        sweep, facts = shop.load(sweep, begun)
+        sweep, facts = setup.load(sweep, stored)
         store = open_study(settings.storage, sweep.name, sweep)
         store.check_data(facts)
-        search, machine = _search(store, sweep, facts, shop)
+        search, machine = _search(store, sweep, facts, setup)
         if warning := device_warning(machine, search.records()):
             warn(warning)
         signals.check()
@@ -102,7 +102,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             data=data_key(sweep, facts),
             about=facts,
             where=Result(-1, Status.INTERRUPTED, chance=chance, machine=machine),
-            executor=shop.executor,
+            executor=setup.executor,
             tracker=tracker,
             background=stack.enter_context(Background()),
             root=settings.root,
@@ -115,26 +115,26 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
 
 
 def _search(
-    store: StudyStore, sweep: Sweep, facts: DataFacts, shop: _Workshop
+    store: StudyStore, sweep: Sweep, facts: DataFacts, setup: _Setup
 ) -> tuple[Search, dict[str, str]]:
-    """The search, begun or taken up, and the machine that trials run on."""
+    """The search, new or resumed, and the machine on which trials run."""
     head, data = store.record(trials=False), data_key(sweep, facts)
     search = Search(store, without(sweep, head.same), data) if head.begun else None
     if search is not None and not search.left:
-        return search, check_device(shop.executor, shop.settings.device, shop.signals)
+        return search, check_device(setup.executor, setup.settings.device, setup.signals)
     from normsweep.tracking.client import ready_store
 
-    ready_store(shop.settings.tracking_uri)
-    plan = shop.plan(sweep, facts)
+    ready_store(setup.settings.tracking_uri)
+    plan = setup.plan(sweep, facts)
     print_plan(plan)
     assert plan.findings is not None
-    store.begin_study(facts, plan.findings.same, shop.threads)
+    store.begin_study(facts, plan.findings.same, setup.threads)
     return search or Search(store, plan.sweep, data), plan.findings.machine
 
 
 @dataclass(frozen=True)
-class _Workshop:
-    """Where trials run, and what may interrupt it."""
+class _Setup:
+    """The executor of a study with its settings."""
 
     settings: Settings
     data_root: Path
@@ -142,31 +142,31 @@ class _Workshop:
     threads: int
     signals: Signals
 
-    def load(self, sweep: Sweep, begun: StudyRecord | None = None) -> tuple[Sweep, DataFacts]:
-        """The data, on disk for the workers, and the sweep with its network named."""
-        begun_on = begun.data.name if begun and begun.data else None
+    def load(self, sweep: Sweep, stored: StudyRecord | None = None) -> tuple[Sweep, DataFacts]:
+        """Load the data and write it to disk for the workers; the sweep gets the name of its network."""
+        preferred = stored.data.name if stored and stored.data else None
         with self.signals.waiting():
-            facts = load_data(sweep, self.settings.data_dir, self.data_root, begun_on)
+            facts = load_data(sweep, self.settings.data_dir, self.data_root, preferred)
         self.executor.provide(facts.digest)
         return identified(sweep, facts, self.executor, self.signals), facts
 
     def plan(self, sweep: Sweep, facts: DataFacts, measure: bool = False) -> Plan:
-        """What the study will do."""
+        """The plan of the study."""
         return prepare(sweep, facts, self.executor, self.settings.device, self.signals, measure)
 
 
-def _workshop(
+def _set_up(
     sweep: Sweep, settings: Settings, data_root: Path, threads: int, signals: Signals
-) -> _Workshop:
-    """Workers that import the backend."""
+) -> _Setup:
+    """Start the executor, whose workers import the backend."""
     executor = _executor(sweep, settings, data_root, threads)
-    return _Workshop(settings, data_root, executor, threads, signals)
+    return _Setup(settings, data_root, executor, threads, signals)
 
 
-def _threads(sweep: Sweep, settings: Settings, begun: StudyRecord | None) -> int:
-    """Threads of a worker: a study that was begun keeps its own, since bits change with them."""
-    if begun is not None and begun.threads:
-        return begun.threads
+def _threads(sweep: Sweep, settings: Settings, stored: StudyRecord | None) -> int:
+    """Threads of a worker; a stored study keeps its number, which determines the exact bits."""
+    if stored is not None and stored.threads:
+        return stored.threads
     if sweep.execution.threads is not None:
         return sweep.execution.threads
     alone = settings.executor != "ray" and (settings.n_jobs or 1) == 1
@@ -213,28 +213,28 @@ def _tracker(settings: Settings, record: StudyRecord) -> Tracker:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where a study is kept and where it runs; nothing here changes a curve but the device."""
+    """Where a study is stored and where it runs; of these, only the device changes the curves."""
 
     storage: str = STORAGE
     tracking_uri: str = TRACKING
     mlflow_page: str | None = None
-    """Address at which browsers open MLflow, where it is not the tracking URI."""
+    """Address of MLflow in a browser, if not the tracking URI."""
     executor: ExecutorName = "processes"
     n_jobs: int | None = None
-    """Trials side by side; None: one, and on a cluster as many as it has room for."""
+    """Number of parallel trials; None: 1, and on a cluster as many as fit."""
     ray_address: str | None = None
-    """Of the cluster; None: one is started on this machine."""
+    """Address of the cluster; None: one is started on this machine."""
     device: Device = "auto"
     data_dir: Path | None = None
     root: Path = Path("mlruns")
-    """Folder for artifacts, checkpoints and the data of the workers."""
+    """Folder for artifacts, checkpoints and the workers' data."""
     sweep_file: Path | None = None
-    """Kept with every run."""
+    """Logged with every run."""
     phase: PhaseName = "all"
     overrides: tuple[str, ...] = ()
-    """What the command line set otherwise than the file."""
+    """Keys that the command line overrides, as KEY=VALUE."""
 
     @property
     def data_root(self) -> Path:
-        """Where workers find the datasets."""
+        """Folder with the workers' data."""
         return self.root / "data"

@@ -1,4 +1,4 @@
-"""`Confirmation`: every arm's configurations on the same fresh seeds, and the analysis of the result."""
+"""`Confirmation`: the configurations of all arms on the same fresh seeds, and the analysis."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Confirmation"]
 
 
 class Confirmation(Phase):
-    """The confirmation of a study: seed by seed, so that what is done is always paired.
+    """The confirmation of a study, seed by seed, so that finished trials are always paired.
 
-    Configurations of an arm that are the same are trained once. What failed more often than it may
-    be retried is not tried again while this lives, but by the next.
+    Equal configurations of an arm are trained once. A trial with no retries left is not run again
+    by this command, but by the next one.
     """
 
     phase = CONFIRM
@@ -32,7 +32,7 @@ class Confirmation(Phase):
         data: DataKey,
         configurations: Sequence[Configuration],
     ) -> None:
-        """`sweep` has the arms that are to run, `configurations` what each is trained with."""
+        """`sweep` has the arms to run, `configurations` are those of all arms."""
         super().__init__(store, sweep.execution.retries)
         self.sweep, self._data = sweep, data
         self.configurations = tuple(configurations)
@@ -44,26 +44,26 @@ class Confirmation(Phase):
 
     @property
     def left(self) -> int:
-        """Trials that are not recorded yet and do not run."""
+        """Number of planned trials that are neither stored nor running."""
         return len(self._open)
 
-    def ask(self, held: Container[str] = ()) -> Trial | None:
-        """The next trial, recorded as running; None where the plan has none."""
-        planned = next((trial for trial in self._open if trial.lineage not in held), None)
+    def ask(self, running: Container[str] = ()) -> Trial | None:
+        """The next trial, stored as running; None if there is none."""
+        planned = next((trial for trial in self._open if trial.lineage not in running), None)
         if planned is None:
             return None
         self._open.remove(planned)
         return self._begin(planned)
 
     def budgets(self, trial: Trial) -> frozenset[int]:
-        """None: all are trained for the same number of epochs."""
+        """Empty: all trials have the same number of epochs."""
         return frozenset()
 
     def _reopen(self, trial: Trial) -> None:
         self._open.insert(0, trial)
 
     def analysis(self) -> Analysis:
-        """What an analysis of the confirmation is made of now."""
+        """The analysis of the trials that have ended so far."""
         return Analysis(self.sweep.confirm.seeds, self._with_runs())
 
     def _with_runs(self) -> tuple[Configuration, ...]:
@@ -77,7 +77,7 @@ class Confirmation(Phase):
 
 
 def planned(sweep: Sweep, data: DataKey, configurations: Sequence[Configuration]) -> list[Trial]:
-    """The trials of a confirmation, one a fingerprint, by seed and then in the arms' order."""
+    """The trials of a confirmation, one per fingerprint, by seed and then in the order of the arms."""
     plan: dict[str, Trial] = {}
     for slot, seed in enumerate(sweep.confirm_seeds):
         for configuration in configurations:
@@ -92,5 +92,5 @@ def planned(sweep: Sweep, data: DataKey, configurations: Sequence[Configuration]
 
 
 def ended(done: TrialRecord) -> bool:
-    """Whether a trial came to an end that is a finding: it trained, or it diverged."""
+    """Whether a trial ended with a result that counts: it was completed, or it diverged."""
     return done.result is not None and done.result.status.scored

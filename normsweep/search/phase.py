@@ -1,4 +1,4 @@
-"""`Phase`: what search and confirmation have in common: which trials are next, and which again."""
+"""`Phase`: what search and confirmation share: which trial is next, and which one is retried."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Phase"]
 
 
 class Phase(ABC):
-    """The trials of one phase of a study: it decides, and its store writes."""
+    """The trials of one phase of a study: it schedules them, and the store writes them."""
 
     phase: str
     total: int
-    """Trials planned."""
+    """Number of planned trials."""
     extendable: bool
-    """Whether a trial may be followed by one that is the same for more epochs."""
+    """Whether the same trial may be planned again with more epochs."""
 
     def __init__(self, store: StudyStore, retries: int) -> None:
         self.store = store
@@ -32,51 +32,52 @@ class Phase(ABC):
     @property
     @abstractmethod
     def left(self) -> int:
-        """Trials that are not recorded yet and do not run."""
+        """Number of planned trials that are neither stored nor running."""
 
     @abstractmethod
-    def ask(self, held: Container[str] = ()) -> Trial | None:
-        """The next trial, recorded as running; None where the plan has none.
+    def ask(self, running: Container[str] = ()) -> Trial | None:
+        """The next trial, stored as running; None if there is none.
 
-        `held`: lineages that run; what would train the same epochs beside them is not given yet.
+        `running`: lineages of running trials. Trials of the same lineage wait, because they can
+        reuse their epochs.
         """
 
     @abstractmethod
     def budgets(self, trial: Trial) -> frozenset[int]:
-        """Shorter numbers of epochs at which the plan has trials of the same lineage."""
+        """Smaller numbers of epochs of planned trials of the same lineage."""
 
     @abstractmethod
     def _reopen(self, trial: Trial) -> None:
-        """Plan a trial again, as it was."""
+        """Plan the same trial again."""
 
     def records(self) -> list[TrialRecord]:
-        """The phase's trials so far."""
+        """The trials of the phase so far."""
         return [r for r in self.store.trials() if r.trial.phase == self.phase]
 
     def report(self, epoch: Epoch) -> bool:
-        """Record an epoch's score; whether the trial goes on."""
+        """Store the score of an epoch; returns whether the trial continues."""
         self.store.report(self._running[epoch.trial], epoch)
         return True
 
     def tell(self, result: Result) -> TrialRecord:
-        """Record how a trial ended; one that was stopped, or may be retried, is planned again."""
-        told = self.store.tell(self._running.pop(result.trial), result)
-        if self._again(told):
-            self._reopen(told.trial)
-        return told
+        """Store the result of a trial; an interrupted one, or one with retries left, is planned again."""
+        ended = self.store.tell(self._running.pop(result.trial), result)
+        if self._to_retry(ended):
+            self._reopen(ended.trial)
+        return ended
 
     def note_plan(self) -> None:
-        """Note how many trials are planned, for whoever looks at the study."""
+        """Store the number of planned trials, for lists of studies."""
         self.store.note_plan(self.phase, self.total)
 
     def _begin(self, planned: Trial, space: Space | None = None) -> Trial:
-        """The trial with the number under which it is recorded as running."""
+        """Store a planned trial as running; returns it with its number."""
         trial = self.store.begin_trial(planned, space)
         self._running[trial.number] = trial
         return trial
 
-    def _again(self, ended: TrialRecord) -> bool:
-        """Whether a trial that ended is to be run again; counts the failures of its place."""
+    def _to_retry(self, ended: TrialRecord) -> bool:
+        """Whether to run an ended trial again; counts the failures of the planned trial."""
         status = ended.result.status if ended.result else Status.INTERRUPTED
         self._failures[ended.place] += status.failed
         retry = status.failed and self._failures[ended.place] <= self._retries

@@ -1,4 +1,4 @@
-"""`Plan`: what a study will do, arm by arm: trials, epochs, the time that a measured step says."""
+"""`Plan`: the trials and epochs of a study, and its time estimate."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["CONFIGURATIONS", "Plan", "mean_epochs", "without"]
 
 CONFIGURATIONS = 3
-"""Of each arm in the confirmation: the baseline, and tuned for two budgets."""
+"""Configurations of each arm in the confirmation: the baseline, and tuned for two numbers of epochs."""
 
 
 def without(sweep: Sweep, same: Mapping[str, str]) -> Sweep:
-    """The sweep without the normalizations that do what another one does."""
+    """The sweep without the normalizations that are equivalent to another one."""
     space = sweep.search.space.without("normalization", same)
     if sweep.compare == "normalization" and len(space.choices("normalization")) < 2:
         alike = ", ".join(same)
         raise SweepError(
-            f"search.space.normalization: {alike} does on this data what {next(iter(same.values()))} "
-            "does; legal: at least two that differ"
+            f"search.space.normalization: must have at least two normalizations that differ on this data; "
+            f"{alike} is equivalent to {next(iter(same.values()))}"
         )
     search = sweep.search.model_copy(update={"space": space})
     return sweep.model_copy(update={"search": search})
@@ -36,21 +36,21 @@ def without(sweep: Sweep, same: Mapping[str, str]) -> Sweep:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study will do, as far as it is known before its first trial."""
+    """What a study will run, as far as it is known before its first trial."""
 
     sweep: Sweep
-    """With the arms that are to run."""
+    """The sweep with the arms to run."""
     data: DataFacts | None = None
     findings: Findings | None = None
-    """What was found out about normalizations, network and device; None: nobody looked."""
+    """Results of the preflight for normalizations, network and device; None: not run."""
     seconds: float | None = None
     """Estimated wall time of the search; None: not estimated."""
     confirm_seconds: float = 0.0
-    """The same of its confirmation, if no two configurations of an arm are the same."""
+    """Estimated wall time of the confirmation, if no two configurations of an arm are equal."""
 
 
 def mean_epochs(sweep: Sweep) -> float:
-    """Epochs that a trial trains on average, if the space is tried evenly."""
+    """Mean number of epochs of a trial, if the space is sampled uniformly."""
     dimension = sweep.search.space["epochs"]
     if sweep.search.sampler == "grid":
         return _mean_epochs_of_grid(sweep, len(dimension.grid() or ()))
@@ -66,7 +66,7 @@ def mean_epochs(sweep: Sweep) -> float:
 
 
 def _mean_epochs_of_grid(sweep: Sweep, budgets: int) -> float:
-    """Of points that differ in their epochs alone the longest is trained, and holds the others."""
+    """Of points that differ only in epochs, only the one with most epochs is trained: it has the others."""
     trials = sweep.trials_per_arm
     points = min(len(sweep.search.space.points({sweep.compare: arm})) for arm in sweep.arms)
     untouched = math.comb(points - budgets, trials) / math.comb(points, trials)

@@ -1,10 +1,10 @@
-"""Choosing an arm's next parameters from that arm's trials alone.
+"""Samplers and pruners that choose the parameters of an arm only from the trials of that arm.
 
-A sampler that saw all arms' trials would rank them together and leave the weakest arm untuned.
-Each arm therefore has an Optuna study of its own, in memory, that is filled from the record;
-the sampler is seeded anew for each trial, so that a study that was interrupted and resumed
-asks for what it would have asked for in one go. Of an arm with very many trials it is filled with
-the best and the latest, so that a trial costs no more than the thousandth.
+A sampler for all arms would rank their trials together and leave the weakest arm untuned. Each arm
+therefore has its own Optuna study in memory, which is filled with the stored trials. The sampler
+gets a new seed for each trial, so that an interrupted and resumed study chooses the same parameters
+as an uninterrupted one. If an arm has very many trials, its study gets only the best and the latest
+ones, so that the cost of a trial does not grow further.
 """
 
 from __future__ import annotations
@@ -34,40 +34,40 @@ Params = dict[str, Scalar]
 
 
 LATEST, STEP, BEST = 1000, 100, 100
-"""An arm's sampler and pruner look at its latest trials, from 1000 on so many at a time fewer, and at
-the best of those before."""
+"""An arm's sampler and pruner use its latest trials and the best of the earlier ones. Beyond `LATEST`
+trials, `STEP` at a time are left out."""
 
 
 class Advisor(Protocol):
-    """Chooses parameters for the trials of one arm, and says which may stop early."""
+    """Chooses parameters for the trials of one arm, and decides which ones are pruned."""
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
-        """What was tried at which slot; before all else."""
+        """Set the parameters of the stored trials by slot; called first."""
         ...
 
     def planned(self, slot: int) -> Params | None:
-        """The parameters of the arm's `slot`-th trial, where they are fixed from the start."""
+        """The parameters of the arm's `slot`-th trial, if they are known from the start."""
         ...
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
-        """Parameters of the arm's `slot`-th trial; `fixed` ones are taken as given."""
+        """Choose the parameters of the arm's `slot`-th trial, except `fixed` ones."""
         ...
 
     def report(self, slot: int, epoch: int, value: float) -> bool:
-        """Whether the trial goes on after this value."""
+        """Report a value; returns whether the trial continues."""
         ...
 
     def tell(self, slot: int, value: float | None, state: TrialState) -> None:
-        """How a trial that was chosen here ended."""
+        """Add the result of a trial from `choose`."""
         ...
 
     def learn(self, trial: Trial, result: Result) -> None:
-        """A trial that ended before this process began."""
+        """Add a trial that ended before this process started."""
         ...
 
 
 def make_advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
-    """The advisor of an arm that has `trials` trials in all."""
+    """The advisor of an arm with `trials` trials in total."""
     space, compare = sweep.search.space, sweep.compare
     if sweep.search.sampler == "grid":
         return _Planned(_grid(space, compare, arm, sweep.seed), sweep, arm)
@@ -81,7 +81,7 @@ class _Adaptive:
 
     def __init__(self, sweep: Sweep, arm: Scalar, trials: int) -> None:
         self._sweep, self._arm, self._metric = sweep, arm, metric(sweep.metric)
-        # TPE's usual 10 random trials would leave an arm of 10 untuned.
+        # TPE's default of 10 random trials would leave an arm with 10 trials untuned.
         self._startup = max(4, min(trials, LATEST) // 4)
         self._past: list[FrozenTrial] = []
         self._study: optuna.Study | None = None
@@ -89,14 +89,14 @@ class _Adaptive:
         self._asked: dict[int, optuna.Trial] = {}
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
-        """It is learned from its trials."""
+        """Nothing to do: `learn` adds the trials."""
 
     def planned(self, slot: int) -> Params | None:
-        """They depend on what is known when it is asked."""
+        """None: they depend on the results so far."""
         return None
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
-        """Ask the arm's study."""
+        """Ask the study of the arm."""
         study = self._filled()
         study.sampler = self._sampler(slot)
         if fixed:
@@ -115,7 +115,7 @@ class _Adaptive:
         return not trial.should_prune()
 
     def tell(self, slot: int, value: float | None, state: TrialState) -> None:
-        """Tell the arm's study."""
+        """Tell the study of the arm."""
         trial = self._asked.pop(slot)
         values = value if state == TrialState.COMPLETE else None
         told = trial.study.tell(trial, values, state=state)
@@ -124,9 +124,9 @@ class _Adaptive:
             self._study.add_trial(told)
 
     def learn(self, trial: Trial, result: Result) -> None:
-        """Take the trial up, without the parameter that makes it the arm's.
+        """Add the trial without the parameter that defines its arm.
 
-        Its distributions are today's: the limit of epochs may have been raised since.
+        It gets the distributions of the current sweep: the limit of epochs may have been raised since.
         """
         value, state = outcome(result, self._metric)
         params = {k: v for k, v in trial.params.items() if k != self._sweep.compare}
@@ -144,7 +144,7 @@ class _Adaptive:
         )
 
     def _filled(self) -> optuna.Study:
-        """The arm's study with its past; another one where more trials are to be left out."""
+        """The study of the arm with its trials; a new one if more trials are to be left out."""
         left_out = _left_out(len(self._past))
         if self._study is None or left_out != self._left_out:
             self._study, self._left_out = _memory_study(self._sweep), left_out
@@ -165,12 +165,12 @@ class _Adaptive:
 
 
 def _left_out(past: int) -> int:
-    """How many of the earliest trials are left out: it depends on their number alone."""
+    """Number of the earliest trials that are left out."""
     return max(0, math.ceil((past - LATEST) / STEP) * STEP)
 
 
 def _remembered(past: Sequence[FrozenTrial], left_out: int, by: Metric) -> list[FrozenTrial]:
-    """The best of those left out, and the others."""
+    """The best of the trials that are left out, and all others."""
     complete = [t for t in past[:left_out] if t.state == TrialState.COMPLETE]
     best = sorted(complete, key=lambda trial: by.sign * (trial.value or 0.0), reverse=True)[:BEST]
     return [*best, *past[left_out:]]
@@ -181,14 +181,14 @@ class _Points(Protocol):
 
 
 class _Planned:
-    """Points that are fixed from the start; only the pruner looks at other trials."""
+    """A fixed sequence of points; only the pruner uses other trials."""
 
     def __init__(self, points: _Points, sweep: Sweep, arm: Scalar) -> None:
         self._points, self._compare = points, sweep.compare
         self._pruner = _Adaptive(sweep, arm, 1)
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
-        """A grid that has grown gives what is new to the slots that are free."""
+        """Assign the new points of a grid that was extended to the free slots."""
         if isinstance(self._points, list):
             old = {frozenset(params.items()) for params in taken.values()}
             new = iter([point for point in self._points if frozenset(point.items()) not in old])
@@ -196,11 +196,11 @@ class _Planned:
             self._points = [dict(taken[slot]) if slot in taken else next(new) for slot in slots]
 
     def planned(self, slot: int) -> Params | None:
-        """The slot's point."""
+        """The point of the slot."""
         return self._points[slot]
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
-        """The slot's point."""
+        """The point of the slot."""
         chosen = {**self._points[slot], **fixed}
         own = {k: v for k, v in chosen.items() if k != self._compare}
         self._pruner.choose(slot, own)
@@ -211,18 +211,18 @@ class _Planned:
         return self._pruner.report(slot, epoch, value)
 
     def tell(self, slot: int, value: float | None, state: TrialState) -> None:
-        """Let the pruner know."""
+        """Tell the pruner."""
         self._pruner.tell(slot, value, state)
 
     def learn(self, trial: Trial, result: Result) -> None:
-        """Let the pruner know."""
+        """Tell the pruner."""
         self._pruner.learn(trial, result)
 
 
 def _grid(space: Space, compare: str, arm: Scalar, seed: int) -> list[Params]:
-    """All points of an arm in an order drawn with the seed, so that a part of them is spread.
+    """All points of an arm in random order, so that any part of them covers the grid.
 
-    Of points that differ in their epochs alone the longest comes first: it holds the others.
+    Of points that differ only in epochs, the one with most epochs comes first: it has the others.
     """
     points = space.points({compare: arm})
     order = np.random.default_rng(_seed(seed, 0)).permutation(len(points))
@@ -267,12 +267,12 @@ def _memory_study(sweep: Sweep) -> optuna.Study:
 
 
 def _seed(seed: int, slot: int) -> int:
-    # The same for all arms, which are thereby tried at the same points until they adapt.
+    # The same for all arms: they are tried at the same points until their samplers adapt.
     return int(np.random.SeedSequence([seed, slot]).generate_state(1)[0])
 
 
 def suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:
-    """Let a trial of Optuna's draw (or take up) the value of a parameter."""
+    """Suggest the value of a parameter with an Optuna trial."""
     match distribution(dimension):
         case CategoricalDistribution(choices=choices):
             return trial.suggest_categorical(dimension.name, choices)  # type: ignore[return-value]

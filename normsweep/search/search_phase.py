@@ -1,4 +1,4 @@
-"""`Search`: what is tried next, from what came of the trials before."""
+"""`Search`: the trials of the search, chosen by a sampler within each arm."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["Search"]
 
 
 class Search(Phase):
-    """The search of a study: its arms get the same number of trials, each tuned from its own trials.
+    """The search of a study: all arms get the same number of trials, and each is tuned separately.
 
-    A trial's place is its arm and slot; a place whose trial was interrupted is filled again, with
-    the same parameters, before any new one.
+    A planned trial is a slot of an arm. The slot of an interrupted trial is used again, with the
+    same parameters, before any new one.
     """
 
     phase = SEARCH
 
     def __init__(self, store: StudyStore, sweep: Sweep, data: DataKey) -> None:
-        """`sweep` has the arms that are to run, `data` is what they are trained on."""
+        """`sweep` has the arms to run, `data` identifies the data to train them on."""
         super().__init__(store, sweep.execution.retries)
         self.sweep, self._data = sweep, data
         self.trials_per_arm = sweep.trials_per_arm
@@ -38,37 +38,37 @@ class Search(Phase):
         self._open: dict[str, set[int]] = {
             str(arm): set(range(self.trials_per_arm)) for arm in sweep.arms
         }
-        self._again_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
+        self._retries_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
         self.extendable = sweep.search.sampler == "grid"
         self.total = self.trials_per_arm * len(self._open)
         store.repair()
-        self._take_up()
+        self._resume()
 
     @property
     def left(self) -> int:
-        """Trials that are not recorded yet and do not run."""
+        """Number of planned trials that are neither stored nor running."""
         return sum(len(slots) for slots in self._open.values())
 
-    def ask(self, held: Container[str] = ()) -> Trial | None:
-        """The next trial, recorded as running; None where the plan has none."""
-        found = self._next(held)
+    def ask(self, running: Container[str] = ()) -> Trial | None:
+        """The next trial, stored as running; None if there is none."""
+        found = self._next(running)
         if found is None:
             return None
         arm, slot = found
         self._open[arm].discard(slot)
-        fixed = self._again_with.pop((arm, slot), None) or self._longest(slot)
+        fixed = self._retries_with.pop((arm, slot), None) or self._longest(slot)
         chosen = self._advisors[arm].choose(slot, self._without_arm(fixed))
         return self._begin(self._resolved(chosen, slot), self.sweep.search.space)
 
     def budgets(self, trial: Trial) -> frozenset[int]:
-        """Of a grid, its numbers of epochs below the trial's."""
+        """The numbers of epochs in a grid that are smaller than the trial's; otherwise empty."""
         if not self.extendable:
             return frozenset()
         points = self.sweep.search.space["epochs"].grid() or ()
         return frozenset(int(n) for n in points if int(n) < trial.epochs)
 
     def report(self, epoch: Epoch) -> bool:
-        """Record an epoch's score; whether the trial goes on."""
+        """Store the score of an epoch; returns whether the trial continues or is pruned."""
         trial = self._running[epoch.trial]
         super().report(epoch)
         if self.sweep.search.pruner == "none":
@@ -78,19 +78,19 @@ class Search(Phase):
         )
 
     def tell(self, result: Result) -> TrialRecord:
-        """Record how a trial ended; one that was stopped, or may be retried, is planned again."""
-        told = super().tell(result)
-        self._advisors[told.trial.arm].tell(
-            told.trial.slot, *outcome(result, metric(told.trial.metric))
+        """Store the result of a trial; an interrupted one, or one with retries left, is planned again."""
+        ended = super().tell(result)
+        self._advisors[ended.trial.arm].tell(
+            ended.trial.slot, *outcome(result, metric(ended.trial.metric))
         )
-        return told
+        return ended
 
-    def _next(self, held: Container[str]) -> tuple[str, int] | None:
-        """The arm that lacks most, and its first slot that need not wait for one that runs."""
+    def _next(self, running: Container[str]) -> tuple[str, int] | None:
+        """The arm with most trials left, and its first slot that does not wait for a running trial."""
         for arm in sorted(self._open, key=lambda name: -len(self._open[name])):
             for slot in sorted(self._open[arm]):
-                params = self._again_with.get((arm, slot)) or self._advisors[arm].planned(slot)
-                if params is None or self._resolved(params, slot).lineage not in held:
+                params = self._retries_with.get((arm, slot)) or self._advisors[arm].planned(slot)
+                if params is None or self._resolved(params, slot).lineage not in running:
                     return arm, slot
         return None
 
@@ -99,7 +99,7 @@ class Search(Phase):
 
     def _reopen(self, trial: Trial) -> None:
         self._open[trial.arm].add(trial.slot)
-        self._again_with[trial.arm, trial.slot] = trial.params
+        self._retries_with[trial.arm, trial.slot] = trial.params
 
     def _longest(self, slot: int) -> Mapping[str, Scalar]:
         every = self.sweep.search.longest_every
@@ -108,17 +108,17 @@ class Search(Phase):
     def _without_arm(self, params: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
         return {name: value for name, value in params.items() if name != self.sweep.compare}
 
-    def _take_up(self) -> None:
-        """Fill the plan and the advisors with what is recorded."""
+    def _resume(self) -> None:
+        """Update slots and advisors from the stored trials."""
         ended = [r for r in self.records() if r.result and r.trial.arm in self._advisors]
         for arm, advisor in self._advisors.items():
             advisor.settle({r.trial.slot: r.trial.params for r in ended if r.trial.arm == arm})
-        for taken in ended:
-            arm = taken.trial.arm
-            if self._again(taken):
-                self._again_with[arm, taken.trial.slot] = taken.trial.params
+        for record in ended:
+            arm = record.trial.arm
+            if self._to_retry(record):
+                self._retries_with[arm, record.trial.slot] = record.trial.params
                 continue
-            self._open[arm].discard(taken.trial.slot)
-            self._again_with.pop((arm, taken.trial.slot), None)
-            if taken.result is not None:
-                self._advisors[arm].learn(taken.trial, taken.result)
+            self._open[arm].discard(record.trial.slot)
+            self._retries_with.pop((arm, record.trial.slot), None)
+            if record.result is not None:
+                self._advisors[arm].learn(record.trial, record.result)

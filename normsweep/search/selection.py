@@ -1,4 +1,4 @@
-"""Which configurations are confirmed: the sweep's baseline, and each arm's best by validation."""
+"""The configurations to confirm: the baseline, and each arm's best by validation score."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["chosen_configurations"]
 
 
 def chosen_configurations(sweep: Sweep, records: Sequence[TrialRecord]) -> list[Configuration]:
-    """Every arm's configurations, in the order of the arms.
+    """The configurations of all arms, in the order of the arms.
 
     Args:
-        sweep: with the arms that ran.
+        sweep: the sweep with the arms that were run.
         records: the trials of the search.
     """
     return [c for arm in sweep.arms for c in _of_arm(sweep, arm, records)]
@@ -40,7 +40,7 @@ def _of_arm(sweep: Sweep, arm: Scalar, records: Sequence[TrialRecord]) -> Iterat
 
 
 def _baseline(sweep: Sweep, arm: Scalar) -> dict[str, Scalar]:
-    """What the sweep declares; parameters that its space fixes are taken, searched ones are not."""
+    """The declared baseline, with the parameters that the space fixes, but not the searched ones."""
     declared, space = sweep.confirm.baseline, sweep.search.space
     params: dict[str, Scalar] = {
         "normalization": declared.normalization or space.choices("normalization")[0],
@@ -58,10 +58,9 @@ def _baseline(sweep: Sweep, arm: Scalar) -> dict[str, Scalar]:
 def _tuned(
     name: str, arm: str, records: Sequence[TrialRecord], epoch: int, epochs: int
 ) -> Configuration | None:
-    """The best of the trials whose curves reach `epoch`, or the last epoch that any of them has.
+    """The best of the trials whose curves reach `epoch`, or the last epoch that any curve reaches.
 
-    Of equals the one with fewer epochs, then the earlier one. A trial that diverged is not chosen,
-    even where that was later.
+    Ties: the trial with fewer epochs, then the earlier one. A trial that diverged later is not chosen.
     """
     usable = [r for r in records if _usable(r)]
     if not usable:

@@ -1,6 +1,6 @@
-"""Optuna's dashboard: `python -m normsweep.store.dashboard HOST PORT`, a process of its own.
+"""Serve Optuna's dashboard: `python -m normsweep.store.dashboard HOST PORT`, in its own process.
 
-The storage comes by OPTUNA_STORAGE: an address on a command line is seen by all of the machine.
+The storage is passed in OPTUNA_STORAGE: command lines are visible to all users of the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["check_installed", "main", "study_page"]
 
 
 def main() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process is terminated."""
     from optuna_dashboard import run_server  # pyright: ignore[reportMissingImports]
 
     host, port = sys.argv[1], int(sys.argv[2])
@@ -30,17 +30,17 @@ if __name__ == "__main__":
 
 
 def check_installed() -> None:
-    """Make sure that the dashboard is there.
+    """Check that the dashboard is installed.
 
     Raises:
-        UserError: it is not installed.
+        UserError: it is not.
     """
     if find_spec("optuna_dashboard") is None:
         raise UserError(
-            "--optuna: optuna-dashboard is not installed; legal: after pip install normsweep[dashboard]"
+            "--optuna: optuna-dashboard is not installed; run pip install normsweep[dashboard]"
         )
 
 
 def study_page(study: StudyStore | None) -> str:
-    """Where the dashboard shows a study, or all of them, below its address."""
+    """The path of a study's page in the dashboard; of the list of studies if None."""
     return "dashboard/" if study is None else f"dashboard/studies/{study.key}"

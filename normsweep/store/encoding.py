@@ -1,6 +1,6 @@
-"""What is stored: the attributes of Optuna's studies and trials, and how they are read back.
+"""The stored format: attributes of Optuna's studies and trials, encoded and decoded.
 
-All names of attributes, all JSON in them, and Optuna's distributions, states and values are here.
+All names of attributes, their JSON, and Optuna's distributions, states and values are defined here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from optuna.trial import TrialState
 from normsweep.errors import StoreError
 from normsweep.parts.metrics import Metric
 from normsweep.store.optuna_tables import Row
-from normsweep.sweep.problems import illegal_values
+from normsweep.sweep.problems import illegal_values, shown
 from normsweep.sweep.recorded import from_plain
 from normsweep.sweep.space import Choice, Dimension, Range, Space
 from normsweep.sweep.study_record import (
@@ -71,33 +71,33 @@ UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, 
 
 @contextmanager
 def readable(study: str) -> Iterator[None]:
-    """Within, what cannot be read of a study's record is a mistake that is told.
+    """A context in which errors of decoding a study are raised as `StoreError`.
 
     Raises:
-        StoreError: it cannot be read.
+        StoreError: the study cannot be read.
     """
     try:
         yield
     except UNREADABLE as error:
         why = reason(error, kind=True, most=100)
         raise StoreError(
-            f"study {study}: its record cannot be read ({why}); legal: a study that normsweep "
-            "made, in the version that made it"
+            f"study {shown(study)} cannot be read ({why}); it must have been created by normsweep, in this "
+            "or an earlier version"
         ) from None
 
 
 @dataclass(frozen=True)
 class Attribute(Generic[T]):
-    """An attribute of a study: its name, and how its value is stored."""
+    """An attribute of a study: its key, and how its value is encoded."""
 
     key: str
     missing: T
-    """Its value where the study has no such attribute."""
+    """The value if the study has no such attribute."""
     load: Callable[[Any], T]
     dump: Callable[[T], Any]
 
     def of(self, attrs: Mapping[str, Any]) -> T:
-        """Its value in a study that has these attributes."""
+        """The decoded value in a study with these attributes."""
         return self.load(attrs[self.key]) if self.key in attrs else self.missing
 
 
@@ -129,9 +129,9 @@ def _by_arm(key: str, kind: type[P]) -> Attribute[Mapping[str, P]]:
 
 ID = _raw("normsweep:id", "")
 QUESTION = _raw("question", "")
-"""For whoever looks at the study with Optuna's own tools."""
+"""For users who open the study with Optuna's tools."""
 SWEEP = _table("normsweep:sweep")
-"""By dotted key; those of another version may be others than ours."""
+"""By dotted key; other versions may have other keys."""
 DATA: Attribute[DataFacts | None] = Attribute(
     "normsweep:data",
     None,
@@ -154,9 +154,9 @@ HEAD = tuple(
     attribute.key
     for attribute in (ID, SWEEP, DATA, SAME, THREADS, PLANNED, ANALYSES, DIAGNOSES, MODELS)
 )
-"""Attributes of a study of which its `StudyRecord` is made, but for the trials."""
+"""Attributes of a study that make up its `StudyRecord`, without the trials."""
 RUN = "normsweep:run:"
-"""Before a trial's number, among the study's attributes: a finished trial's cannot be written."""
+"""Prefix of study attributes, before a trial's number: attributes of finished trials are read-only."""
 
 ARM, SLOT, TRIAL, RESULT = "normsweep:arm", "normsweep:slot", "normsweep:trial", "normsweep:result"
 READ = (TRIAL, RESULT)
@@ -173,15 +173,15 @@ STATES = {
 
 
 def study_head(name: str, attrs: Mapping[str, Any]) -> StudyRecord:
-    """What is recorded of a study as a whole, without its trials.
+    """Decode a study from its attributes, without its trials.
 
     Raises:
-        ValueError, KeyError, TypeError: normsweep did not write it.
+        ValueError, KeyError, TypeError: the attributes were not written by normsweep.
     """
     identity, keys = ID.of(attrs), SWEEP.of(attrs)
-    if not re.fullmatch("[0-9a-f]*", identity):  # MLflow is asked with it
+    if not re.fullmatch("[0-9a-f]*", identity):  # it is part of queries to MLflow
         raise ValueError("no id")
-    if any(illegal_values(keys)):  # they drive terminals
+    if any(illegal_values(keys)):  # control characters can manipulate a terminal
         raise ValueError("control characters")
     return StudyRecord(
         name=name,
@@ -198,18 +198,18 @@ def study_head(name: str, attrs: Mapping[str, Any]) -> StudyRecord:
 
 
 def trial_attributes(trial: Trial) -> dict[str, Any]:
-    """A trial that begins; of one of the search the arm and slot, too, for Optuna's own tools."""
-    place = {ARM: trial.arm, SLOT: trial.slot} if trial.phase == SEARCH else {}
-    return {**place, TRIAL: trial.to_json()}
+    """Attributes of a new trial; in the search also arm and slot, for Optuna's tools."""
+    for_tools = {ARM: trial.arm, SLOT: trial.slot} if trial.phase == SEARCH else {}
+    return {**for_tools, TRIAL: trial.to_json()}
 
 
 def result_attributes(result: Result) -> dict[str, Any]:
-    """How a trial ended."""
+    """Attributes of a trial that has ended."""
     return {RESULT: result.to_json()}
 
 
 def trial_record(row: Row) -> TrialRecord | None:
-    """One trial of the database as a record, or None where it never came to a `Trial`."""
+    """Decode a trial; None if the process was killed before it stored the `Trial`."""
     attrs = row.attrs
     if TRIAL not in attrs:
         return None
@@ -225,9 +225,9 @@ def trial_record(row: Row) -> TrialRecord | None:
 def distributions(
     trial: Trial, space: Space, epochs_listed: bool = False
 ) -> dict[str, BaseDistribution]:
-    """By parameter of a trial, the distribution that Optuna records.
+    """The distribution of each parameter of a trial, as Optuna stores it.
 
-    `epochs_listed`: whether the study has the numbers of epochs as a list.
+    `epochs_listed`: whether the study stores the numbers of epochs as a list.
     """
     return {
         each.name: distribution(each if epochs_listed else _growing(each))
@@ -236,7 +236,7 @@ def distributions(
 
 
 def _growing(dimension: Dimension) -> Dimension:
-    """A parameter as the record has it: Optuna lets no list grow, as the list of epochs may."""
+    """A list of epochs as a range: it may grow, which Optuna does not allow for a list."""
     if dimension.name != "epochs" or not isinstance(dimension, Choice):
         return dimension
     low, high = (int(end) for end in (min(dimension.values), max(dimension.values)))  # type: ignore[type-var]
@@ -244,27 +244,27 @@ def _growing(dimension: Dimension) -> Dimension:
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """The distribution that Optuna has for a parameter."""
+    """The distribution of a parameter."""
     if isinstance(dimension, Choice):
         return CategoricalDistribution(dimension.values)
     if dimension.integer:
         step = int(dimension.step or 1)
         return IntDistribution(int(dimension.low), int(dimension.high), dimension.log, step)
     high = dimension.high
-    if dimension.step is not None:  # Optuna cuts a range to whole steps, and warns
+    if dimension.step is not None:  # otherwise Optuna cuts the range to whole steps, with a warning
         steps = math.floor((dimension.high - dimension.low) / dimension.step + 1e-9)
         high = dimension.low + steps * dimension.step
     return FloatDistribution(dimension.low, high, dimension.log, dimension.step)
 
 
 def value_of(epoch: Epoch, by: Metric) -> float:
-    """An epoch's score as Optuna takes it, which refuses NaN."""
+    """An epoch's score for Optuna, which rejects NaN."""
     return epoch.value if math.isfinite(epoch.value) else by.worst
 
 
 def outcome(result: Result, by: Metric) -> tuple[float | None, TrialState]:
-    """A result as Optuna knows outcomes: value and state."""
+    """A result as Optuna's value and state."""
     state = STATES[result.status]
-    if state == TrialState.PRUNED and result.curve:  # as Optuna has it
+    if state == TrialState.PRUNED and result.curve:  # Optuna's convention for pruned trials
         return value_of(result.curve[-1], by), state
     return (result.score if state == TrialState.COMPLETE else None), state

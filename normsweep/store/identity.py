@@ -1,4 +1,4 @@
-"""The identity of a database of studies, by which runs in a shared MLflow are known as its own."""
+"""The identity of a storage, which marks its runs in a shared MLflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from normsweep.store.locks import lock_database
 
 __all__ = ["known_storage_id", "storage_id"]
 
-# A table of our own beside Optuna's: it outlives every study, and no list of studies shows it.
+# A separate table next to Optuna's: it outlives every study, and no list of studies shows it.
 TABLE = Table(
     "normsweep_storage",
     MetaData(),
@@ -26,20 +26,20 @@ ONLY = 1
 
 
 def storage_id(url: str) -> str:
-    """The identity of a database that is there, made once; empty if it cannot be stored in it.
+    """The identity of an existing storage, created once; empty if it cannot be stored.
 
-    Runs without it are written all the same, and are never orphaned.
+    Runs without it are logged normally, and are never cleaned up as orphaned.
     """
     engine = create_engine(url, poolclass=NullPool)
     try:
         with lock_database(url):
             return _read(engine) or _make(engine)
-    except SQLAlchemyError:  # no right to make a table
+    except SQLAlchemyError:  # no permission to create a table
         return ""
 
 
 def known_storage_id(url: str) -> str:
-    """The identity that a database has, with nothing made; empty if it has none yet."""
+    """The identity of a storage; empty if it has none yet."""
     return _read(create_engine(url, poolclass=NullPool))
 
 

@@ -1,7 +1,7 @@
-"""Locks: one process runs a study, and one at a time makes a database's tables.
+"""Locks: only one process runs a study, and only one at a time creates the tables of a database.
 
-On SQLite a lock is a file in the folder `.locks` beside the database, on PostgreSQL an advisory lock:
-the system takes both back from a process that ends, however it ends.
+For SQLite, a lock is a file in the folder `.locks` next to the database; for PostgreSQL, an advisory
+lock. Both are released by the system if a process ends in any way.
 """
 
 from __future__ import annotations
@@ -33,40 +33,40 @@ __all__ = [
     "make_folder",
 ]
 
-LOOK = 10.0
-"""Seconds between looks at whether a server still holds the lock for us."""
+CHECK_INTERVAL = 10.0
+"""Seconds between checks whether the server still has our lock."""
 
 
 FOLDER = ".locks"
-"""Beside a SQLite file. Its files stay when a lock is released, so that all lock the same one."""
+"""Next to a SQLite file. Lock files are kept when released, so that all processes lock the same file."""
 
 
 MODE = 0o664
-"""Of its files: the group that shares a database shares the locks."""
+"""Mode of lock files: a group that shares a database shares the locks."""
 
 
 SETUP = 0x6E6F726D
-"""The advisory lock under which a server's tables are made."""
+"""Key of the advisory lock for creating tables."""
 
 
 class StudyLock:
-    """The right to run a study, which one process has."""
+    """The lock of a study, which only one process has."""
 
     def check(self) -> None:
-        """Make sure that it is still ours; a lock that was lost with its connection is taken anew.
+        """Check that the lock is still ours; acquire it again if its connection was lost.
 
         Raises:
-            StudyStopped: another process has taken the study over meanwhile.
+            StudyStopped: another process has locked the study meanwhile.
         """
 
 
 @contextmanager
 def lock_study(url: str, study: str) -> Iterator[StudyLock]:
-    """Lock a study while entered.
+    """A context in which a study is locked.
 
     Raises:
-        StudyLocked: another process runs the study: which, and since when.
-        StoreError: the lock cannot be taken for another reason, or the address is none.
+        StudyLocked: another process runs the study; the message says which, and since when.
+        StoreError: the lock cannot be acquired for another reason, or the URL is invalid.
     """
     check_address("--storage", url)
     parsed = parsed_url(url)
@@ -85,7 +85,7 @@ def lock_study(url: str, study: str) -> Iterator[StudyLock]:
 
 
 def locked_by(url: str, study: str) -> str:
-    """Which process runs a study now, and since when; empty if none does, or it cannot be told."""
+    """The process that runs a study, and since when; empty if there is none, or it is unknown."""
     parsed = parsed_url(url)
     file = sqlite_file(parsed)
     if file is not None:
@@ -101,7 +101,7 @@ def locked_by(url: str, study: str) -> str:
 
 
 def forget_lock(url: str, study: str) -> None:
-    """Remove the files of the lock of a study that is deleted; whoever deletes it has the lock."""
+    """Delete the lock files of a deleted study; the caller has the lock."""
     file = sqlite_file(parsed_url(url))
     if file is not None:
         lock = _lock_file(file, study)
@@ -112,10 +112,10 @@ def forget_lock(url: str, study: str) -> None:
 
 @contextmanager
 def lock_database(url: str, making: bool = True) -> Iterator[None]:
-    """One process at a time in here, for a database: two that make its tables at once crash.
+    """A context for only one process at a time: two that create the tables at once would crash.
 
-    Without `making`, a file beside which nobody has made any is entered with nothing written.
-    A lock that cannot be taken is no error here: what is wrong is reported where the database is opened.
+    With `making=False`, no lock file is created if there is none. A lock that cannot be acquired is
+    not an error here: the cause is reported when the database is opened.
     """
     parsed = parsed_url(url)
     file = sqlite_file(parsed)
@@ -136,15 +136,17 @@ def lock_database(url: str, making: bool = True) -> Iterator[None]:
 
 
 def make_folder(file: Path, url: str) -> None:
-    """Make the folder of a SQLite file.
+    """Create the folder of a SQLite file.
 
     Raises:
-        StoreError: it cannot be made.
+        StoreError: it cannot be created.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"--storage: cannot make the folder of {url}: {error.strerror}") from None
+        raise StoreError(
+            f"--storage: cannot create the folder of {url}: {error.strerror}"
+        ) from None
 
 
 def _new_lock(path: Path) -> FileLock:
@@ -152,12 +154,12 @@ def _new_lock(path: Path) -> FileLock:
 
 
 def _lock_file(file: Path, study: str = "") -> Path:
-    """The lock of a database's study; without one, that of the database."""
+    """The lock file of a study; if empty, that of the database."""
     return file.parent / FOLDER / ".".join(filter(None, (file.name, study, "lock")))
 
 
 def _owner_file(lock: Path) -> Path:
-    """Who has a lock, in words; beside the lock, which Windows lets nobody else read."""
+    """The file with the name of the owner: on Windows others cannot read the lock file itself."""
     return lock.with_suffix(".owner")
 
 
@@ -177,11 +179,11 @@ def _file_lock(file: Path, url: str, study: str) -> Iterator[None]:
         raise _locked(study, _owner(owner)) from None
     except OSError as error:
         raise StoreError(
-            f"--storage: cannot lock {path} beside {masked(url)}: {error.strerror or error}; it must be "
-            "a file of yours, on a file system that has locks"
+            f"--storage: cannot lock {path} next to {masked(url)}: {error.strerror or error}; the file "
+            "must be yours, on a file system that supports locks"
         ) from None
     try:
-        with suppress(OSError):  # on a full disk the owner has no name
+        with suppress(OSError):  # on a full disk, the owner is not written
             _write_owner(owner)
         yield
     finally:
@@ -191,14 +193,14 @@ def _file_lock(file: Path, url: str, study: str) -> Iterator[None]:
 
 
 def _write_owner(path: Path) -> None:
-    """Write our name into a new file: no link is followed, since what it leads to would be emptied."""
+    """Write our name into a new file; never through a link, whose target would be overwritten."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "w") as file:
         file.write(_ourselves())
 
 
 def _owner(path: Path) -> str:
-    """Who has a lock; one who has just taken it may not have written it yet."""
+    """The owner of a lock; waits for one that has not written its name yet."""
     for _ in range(10):
         with suppress(OSError):
             if name := path.read_text().strip():
@@ -210,11 +212,11 @@ def _owner(path: Path) -> str:
 def _file_owner(lock: Path) -> str:
     with suppress(OSError):
         name = _owner_file(lock).read_text().strip()
-        if not name:  # nobody's, and not to be taken where a driver might want it now
+        if not name:  # not locked; acquiring it to check could block a starting process
             return ""
         try:
             with _new_lock(lock).acquire(blocking=False):
-                return ""  # whoever left the name is gone
+                return ""  # the process that wrote the name is gone
         except Timeout:
             return name
     return ""
@@ -232,31 +234,31 @@ def _server_alone(url: URL) -> Iterator[None]:
         connection.commit()
         yield
     finally:
-        with suppress(SQLAlchemyError):  # it may have gone meanwhile, and the lock with it
+        with suppress(SQLAlchemyError):  # the connection may be lost, and the lock with it
             connection.close()
 
 
 class _AdvisoryLock(StudyLock):
-    """An advisory lock of PostgreSQL's; who holds it is the name of its connection."""
+    """An advisory lock of PostgreSQL; the name of its connection says who has it."""
 
     def __init__(self, url: URL, study: str) -> None:
         self._study, self._key = study, _key(study)
-        # The server notices a driver whose machine is gone by keep-alives, within half a minute.
+        # With keep-alives the server notices within half a minute that a client's machine is gone.
         alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         name = {"application_name": f"normsweep {_ourselves()}"[:63]}
         self._backend = 0
-        """The server's own number of the connection that holds, or held, the lock."""
+        """The server's process id of the connection that has, or had, the lock."""
         self._connection: Connection | None = None
-        self._looked = time.monotonic()
-        # What is wrong with the server or its driver is told when it is opened.
+        self._checked = time.monotonic()
+        # Errors of the server or its driver are reported when the database is opened.
         with suppress(SQLAlchemyError, ImportError, TypeError):
             self._engine = create_engine(url, poolclass=NullPool, connect_args={**alive, **name})
             self._take()
 
     def check(self) -> None:
-        if time.monotonic() - self._looked < LOOK:
+        if time.monotonic() - self._checked < CHECK_INTERVAL:
             return
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
         try:
             if self._connection is not None:
                 self._connection.execute(text("SELECT 1"))
@@ -267,9 +269,9 @@ class _AdvisoryLock(StudyLock):
         try:
             self._take()
         except StoreError as error:
-            raise StudyStopped(f"{error} (the connection that held it was lost)") from None
+            raise StudyStopped(f"{error} (the connection with the lock was lost)") from None
         except SQLAlchemyError:
-            return  # the server is away; the record's own connection waits for it
+            return  # the server is unreachable; the storage's connection waits for it
 
     def release(self) -> None:
         if self._connection is not None:
@@ -287,7 +289,7 @@ class _AdvisoryLock(StudyLock):
         other = connection.execute(text(HOLDER), _halves(self._key)).one_or_none()
         connection.close()
         if other is not None and other.pid == self._backend:
-            return  # our own lost connection, which the server has not missed yet
+            return  # our own lost connection, which the server still considers open
         raise _locked(
             self._study, other.application_name.removeprefix("normsweep ") if other else ""
         )
@@ -310,7 +312,7 @@ def _halves(key: int) -> dict[str, int]:
 
 
 def _key(study: str) -> int:
-    """A study's own number: 63 bits, the sign left out, so that its halves are as pg_locks has them."""
+    """The key of a study's lock: 63 bits without sign, so that its halves are as in pg_locks."""
     return int.from_bytes(hashlib.sha256(study.encode()).digest()[:8]) >> 1
 
 
@@ -320,6 +322,6 @@ def _ourselves() -> str:
 
 def _locked(study: str, owner: str) -> StudyLocked:
     return StudyLocked(
-        f"study {study}: is being run by {owner or 'another process'}; wait until it ends, stop "
-        "it, or choose another --study-name"
+        f"study {study} is locked by {owner or 'another process'}, which runs it; wait until it ends, "
+        "stop it, or use another --study-name"
     )

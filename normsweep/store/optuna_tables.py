@@ -1,8 +1,8 @@
-"""`StudyTables`: a study in Optuna's database: all SQL, and what is private in Optuna.
+"""`StudyTables`: a study in Optuna's database. All SQL and all uses of Optuna's private API are here.
 
-Optuna's own `Study` reads all trials before it asks for one, and takes eight transactions to begin
-a trial whose parameters are known. Here it is one, and trials are read by two of their attributes. A
-study has an attribute for each trial that MLflow has, so that attributes are read by name.
+Optuna's `Study` reads all trials before it asks for one, and takes eight transactions to start a
+trial with known parameters. Here it takes one, and only two attributes of each trial are read. A
+study has an attribute for each trial that is logged to MLflow, so attributes are read by name.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ R = TypeVar("R")
 
 
 PATIENCE = 60.0
-"""Seconds that a study waits for a database server that went away."""
+"""Seconds that a study waits for a lost database server."""
 
 
 PAUSE = 0.2
@@ -75,12 +75,12 @@ REPEATED = (
     "set_trial_system_attr",
     "set_trial_user_attr",
 )
-"""What may be done twice. A second new trial is one too many, and is closed as such."""
+"""Methods that are safe to repeat. An extra new trial is closed as failed."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A trial in the database: its state, and those of its attributes that were asked for, as JSON."""
+    """A trial in the database: its state and its requested attributes, as JSON."""
 
     number: int
     state: TrialState
@@ -88,27 +88,27 @@ class Row:
 
 
 class StudyTables:
-    """One of Optuna's studies in its tables. A study of ours is one of them, or more."""
+    """An Optuna study in its tables. A study of normsweep consists of one or more of them."""
 
     def __init__(self, storage: optuna.storages.RDBStorage, name: str) -> None:
-        """`name` is that of a study that is there."""
+        """`name`: an existing study."""
         self.name = name
         self._storage, self._id = storage, storage.get_study_id_from_name(name)
-        self._begun: dict[int, int] = {}
-        """Of the trials that run: Optuna's key of each, by number."""
+        self._running: dict[int, int] = {}
+        """Optuna's ids of the running trials, by number."""
 
     @property
     def key(self) -> int:
-        """The database's own number of the study."""
+        """The id of the study in the database."""
         return self._id
 
     def attrs(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Some of the study's attributes, as far as it has them."""
+        """The study's attributes with these keys; missing ones are left out."""
         found = self._select(ATTRIBUTES + "AND key IN :keys", keys=list(keys))
         return {key: json.loads(value) for key, value in found}
 
     def attrs_after(self, prefix: str) -> dict[str, Any]:
-        """The study's attributes that begin so, by what follows; no `%` and no `_` may be in it."""
+        """The study's attributes with a prefix (without `%` and `_`), by the rest of their keys."""
         found = self._select(ATTRIBUTES + "AND key LIKE :pattern", pattern=f"{prefix}%")
         return {key.removeprefix(prefix): json.loads(value) for key, value in found}
 
@@ -122,7 +122,7 @@ class StudyTables:
         distributions: Mapping[str, BaseDistribution],
         attrs: Callable[[int], Mapping[str, Any]],
     ) -> int:
-        """Record a trial as running, with the attributes that its number makes; the number."""
+        """Store a trial as running, with the attributes `attrs(number)`; returns its number."""
         expected = len(self)
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
@@ -132,7 +132,7 @@ class StudyTables:
         )
         key = self._storage.create_new_trial(self._id, template)
         ((number,),) = self._select("SELECT number FROM trials WHERE trial_id = :key", key=key)
-        self._begun[number] = key
+        self._running[number] = key
         if number != expected:
             self._close_lost(range(expected, number))
             for name, value in attrs(number).items():
@@ -140,21 +140,21 @@ class StudyTables:
         return number
 
     def set_attr(self, number: int, key: str, value: Any) -> None:
-        """Write an attribute of a trial that runs."""
+        """Write an attribute of a running trial."""
         self._storage.set_trial_user_attr(self._key(number), key, value)
 
     def report(self, number: int, step: int, value: float) -> None:
-        """Write a value of a trial that runs."""
+        """Write an intermediate value of a running trial."""
         self._storage.set_trial_intermediate_value(self._key(number), step, value)
 
     def tell(self, number: int, value: float | None, state: TrialState) -> None:
         """End a trial."""
         values = None if value is None else [value]
         self._storage.set_trial_state_values(self._key(number), state, values)
-        self._begun.pop(number, None)
+        self._running.pop(number, None)
 
     def unfinished(self, attrs: Iterable[str]) -> list[Row]:
-        """The trials that wait or run, with some of their attributes."""
+        """The waiting and running trials, with some of their attributes."""
         return self.trials(attrs, "AND t.state IN ('WAITING', 'RUNNING')")
 
     def trials(self, attrs: Iterable[str], where: str = "", first: int = 0) -> list[Row]:
@@ -168,7 +168,7 @@ class StudyTables:
         return [Row(number, *found[number]) for number in sorted(found)]
 
     def lists(self, name: str) -> bool:
-        """Whether a parameter is on record as one of a list, which may not change any more."""
+        """Whether a parameter is stored as a choice from a list, which cannot change."""
         found = self._select(FIRST_VALUE, name=name)
         return bool(found) and isinstance(
             json_to_distribution(found[0][0]), CategoricalDistribution
@@ -179,14 +179,14 @@ class StudyTables:
         return int(count)
 
     def _close_lost(self, numbers: Iterable[int]) -> None:
-        """End trials that were written, but whose writing was not confirmed, and so was repeated."""
+        """End trials whose write succeeded without a confirmation, and was therefore repeated."""
         for number in numbers:
             self.tell(number, None, TrialState.FAIL)
 
     def _key(self, number: int) -> int:
-        if number not in self._begun:
+        if number not in self._running:
             return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        return self._begun[number]
+        return self._running[number]
 
     def _select(self, statement: str, **values: Any) -> list[Any]:
         given = {"study": self._id, **values} if ":study" in statement else values
@@ -213,7 +213,7 @@ def _selected(
 
 
 class Patient(optuna.storages.RDBStorage):
-    """Does again what a lost connection broke off; there is one driver a study, so nobody came between."""
+    """Repeats calls that failed because of a lost connection; only one process writes to a study."""
 
     def set_trial_state_values(
         self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
@@ -221,7 +221,7 @@ class Patient(optuna.storages.RDBStorage):
         attempts = count()
 
         def attempt() -> bool:
-            # The first one may have been carried out, and its answer lost.
+            # The first attempt may have succeeded, with its response lost.
             if next(attempts) and self.get_trial(trial_id).state == state:
                 return True
             return optuna.storages.RDBStorage.set_trial_state_values(self, trial_id, state, values)
@@ -230,7 +230,7 @@ class Patient(optuna.storages.RDBStorage):
 
 
 def patiently(attempt: Callable[[], R]) -> R:
-    """What `attempt` returns, tried again while it fails for a connection that was lost."""
+    """The result of `attempt`, which is repeated if the connection to the database is lost."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

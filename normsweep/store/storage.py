@@ -1,4 +1,4 @@
-"""The database: opened, and its studies found, made and deleted."""
+"""Optuna's database: open it; find, create and delete studies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from normsweep.store.encoding import ID, QUESTION, SWEEP
 from normsweep.store.locks import lock_database, make_folder
 from normsweep.store.optuna_tables import PATIENCE, Patient, StudyTables, names_with
 from normsweep.store.study_store import StudyStore
-from normsweep.sweep.problems import shown
+from normsweep.sweep.problems import nearest, shown
 from normsweep.sweep.recorded import GROWING, changes, to_plain
 from normsweep.sweep.schema import Sweep, is_name
 from normsweep.sweep.study_record import StudyRecord
@@ -29,7 +29,6 @@ from normsweep.text import masked, reason
 from normsweep.urls import check_address, parsed_url, sqlite_file
 
 __all__ = [
-    "begun_study",
     "delete_study",
     "load_study",
     "open_storage",
@@ -37,41 +36,42 @@ __all__ = [
     "quiet",
     "read_studies",
     "read_study",
+    "stored_study",
     "study_names",
 ]
 
 SQLITE_TIMEOUT = 20.0
-"""Seconds that a write waits for another process's."""
+"""Seconds that a write waits for one of another process."""
 
 
 def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
-    """Optuna's storage at an SQLAlchemy URL; its tables are made where `create`.
+    """Optuna's storage at an SQLAlchemy URL; `create`: create the database and its tables if missing.
 
     Raises:
-        StoreError: the URL is none, or the database cannot be opened.
+        StoreError: the URL is invalid, or the database cannot be opened.
     """
     check_address("--storage", url)
     parsed = parsed_url(url)
     if parsed is None:
         raise StoreError(
-            f"--storage: received {masked(url)!r}; legal: a database URL, as sqlite:///mlruns/optuna.db or "
-            "postgresql+psycopg://user@host/database"
+            "--storage: must be a database URL, such as sqlite:///mlruns/optuna.db or "
+            f"postgresql+psycopg://user@host/database, got {masked(url)!r}"
         )
     file = sqlite_file(parsed)
     if file is not None and not file.exists():
         if not create:
-            raise _nothing(url)
+            raise _no_database(url)
         make_folder(file, url)
     arguments: dict[str, Any] = {"timeout": SQLITE_TIMEOUT} if file is not None else {}
     options = {"connect_args": arguments, "pool_pre_ping": file is None}
     kind = Patient if file is None else optuna.storages.RDBStorage
-    # Optuna marks its version when a database is opened to be read, too: not while it is being made.
+    # Optuna writes its version even when it opens a database to read: not while another creates it.
     try:
         with lock_database(url, making=create):
             tables = _tables(url)
             if not tables and not create:
-                raise _nothing(url)
-            _refuse_others(url, tables)
+                raise _no_database(url)
+            _refuse_foreign_database(url, tables)
             storage = kind(url, engine_kwargs=options, skip_table_creation=not create)
     except (OptunaError, SQLAlchemyError, ImportError, RuntimeError) as error:
         why = reason(error.__cause__ or error, url)
@@ -82,7 +82,7 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
 
 
 def _patiently(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
-    """Connect, waiting for a server that is being restarted."""
+    """Connect to a server; wait if it is being restarted."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -93,10 +93,10 @@ def _patiently(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
             time.sleep(1.0)
 
 
-def _nothing(url: str) -> StoreError:
+def _no_database(url: str) -> StoreError:
     return StoreError(
-        f"--storage: received {masked(url)}, where there is no database; legal: the storage of a "
-        "study that was run (python -m normsweep.study makes one)"
+        f"--storage: no database at {masked(url)}; pass the storage of an existing study, or run a "
+        "study first (python -m normsweep.study)"
     )
 
 
@@ -108,25 +108,25 @@ def _tables(url: str) -> set[str]:
         engine.dispose()
 
 
-def _refuse_others(url: str, tables: set[str]) -> None:
-    """Raise where the database is MLflow's: the two cannot share one (both keep `alembic_version`)."""
+def _refuse_foreign_database(url: str, tables: set[str]) -> None:
+    """Raise for a database of MLflow (both use the table `alembic_version`) or of other software."""
     if "experiments" in tables and "studies" not in tables:
         raise StoreError(
-            f"--storage: received {masked(url)}, which is MLflow's database; legal: one of its own, "
-            "as sqlite:///mlruns/optuna.db"
+            f"--storage: {masked(url)} is MLflow's database; use a separate one, such as "
+            "sqlite:///mlruns/optuna.db"
         )
     if tables and "studies" not in tables:
         raise StoreError(
-            f"--storage: received {masked(url)}, a database of something else (tables "
-            f"{', '.join(sorted(tables)[:3])}, …); legal: an empty one or Optuna's"
+            f"--storage: must be an empty database or Optuna's; {masked(url)} has other tables "
+            f"({', '.join(sorted(tables)[:3])}, …)"
         )
 
 
 def open_study(storage_url: str, name: str, sweep: Sweep) -> StudyStore:
-    """The study of a sweep, made where there is none.
+    """The study of a sweep, created if there is none.
 
     Raises:
-        StoreError: the database cannot be opened, or the name is taken by a study of another kind.
+        StoreError: the database cannot be opened, or normsweep did not create the study of this name.
         SweepError: the study was begun with another sweep; the differences are named.
     """
     storage = open_storage(storage_url, create=True)
@@ -141,8 +141,8 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> StudyStore:
         _refuse_changes(tables, sweep)
     elif len(tables):
         raise StoreError(
-            f"--study-name: received {name}, which {masked(storage_url)} holds as a "
-            "study that normsweep did not make; legal: another name"
+            f"--study-name: study {shown(name)} in {masked(storage_url)} was not created by normsweep; "
+            "use another name"
         )
     else:
         made.set_metric_names([f"val_{sweep.metric}"])
@@ -153,7 +153,7 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> StudyStore:
 
 
 def read_study(storage_url: str, name: str | None) -> StudyRecord:
-    """A study's record; with no name, that of the only study there is.
+    """A study as plain data; if `name` is None, the only study in the database.
 
     Raises:
         StoreError: there is no such study.
@@ -162,19 +162,23 @@ def read_study(storage_url: str, name: str | None) -> StudyRecord:
 
 
 def load_study(storage_url: str, name: str | None) -> StudyStore:
-    """A study that is there; with no name, the only one there is.
+    """The store of an existing study; if `name` is None, the only study in the database.
 
     Raises:
         StoreError: there is no such study.
     """
     storage = open_storage(storage_url, create=False)
     names = _names(storage)
-    where, held = masked(storage_url), ", ".join(names) or "no study of normsweep"
-    if name is None and len(names) != 1:
-        raise StoreError(f"--study-name: missing; {where} holds {held}")
+    where, available = masked(storage_url), ", ".join(names) or "none"
+    if name is None and not names:
+        raise StoreError(f"--study-name: no study in {where}")
+    if name is None and len(names) > 1:
+        raise StoreError(f"--study-name: required, {where} has several; available: {available}")
     chosen = name if name is not None else names[0]
     if chosen not in names:
-        raise StoreError(f"--study-name: received {shown(chosen)}; {where} holds {held}")
+        raise StoreError(
+            f"--study-name: no study {shown(chosen)} in {where}{nearest(chosen, names)}; available: {available}"
+        )
     return _store(StudyTables(storage, chosen))
 
 
@@ -184,10 +188,10 @@ def study_names(storage_url: str) -> list[str]:
 
 
 def read_studies(storage_url: str) -> Iterator[StudyRecord]:
-    """The records of normsweep's studies in a database, by name.
+    """normsweep's studies in a database as plain data, sorted by name.
 
     Raises:
-        StoreError: the database cannot be opened, or a record cannot be read.
+        StoreError: the database cannot be opened, or a study cannot be read.
     """
     storage = open_storage(storage_url, create=False)
     for name in _names(storage):
@@ -195,7 +199,7 @@ def read_studies(storage_url: str) -> Iterator[StudyRecord]:
 
 
 def delete_study(storage_url: str, name: str) -> None:
-    """Delete a study with all of its trials.
+    """Delete a study with its trials.
 
     Raises:
         StoreError: there is no such study.
@@ -204,18 +208,18 @@ def delete_study(storage_url: str, name: str) -> None:
     optuna.delete_study(study_name=name, storage=open_storage(storage_url, create=False))
 
 
-def begun_study(storage_url: str, name: str) -> StudyRecord | None:
-    """A study that has data and arms already, without its trials; None where there is none yet."""
+def stored_study(storage_url: str, name: str) -> StudyRecord | None:
+    """A study without its trials; None if there is none, or its data and arms are not yet fixed."""
     try:
-        begun = load_study(storage_url, name).record(trials=False)
-    except StoreError:  # what is wrong with the storage is told when it is opened
+        stored = load_study(storage_url, name).record(trials=False)
+    except StoreError:  # errors of the storage are reported when it is opened
         return None
-    return begun if begun.begun else None
+    return stored if stored.begun else None
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within, Optuna neither logs what is no error nor warns of what it calls experimental."""
+    """A context in which Optuna logs only errors, and does not warn of experimental features."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -227,35 +231,35 @@ def quiet() -> Iterator[None]:
 
 
 def _store(tables: StudyTables) -> StudyStore:
-    """A study whose phases all are in one of Optuna's."""
+    """A study with all of its phases in one Optuna study."""
     return StudyStore({SEARCH: tables})
 
 
 def _names(storage: optuna.storages.RDBStorage) -> list[str]:
     ours = names_with(storage, SWEEP.key)
-    return sorted(name for name in ours if is_name(name))  # folders and a lock file have it
+    return sorted(name for name in ours if is_name(name))  # folders and a lock file are named so
 
 
 def _write_sweep(tables: StudyTables, sweep: Sweep) -> None:
     plain, was = to_plain(sweep), SWEEP.of(tables.attrs([SWEEP.key]))
-    for key in GROWING:  # a smaller number asks for nothing, and takes nothing back
+    for key in GROWING:  # a smaller number has no effect
         plain[key] = max(plain[key], was.get(key, 0))
     if plain != was:
         tables.set_attr_of_study(SWEEP.key, SWEEP.dump(plain))
 
 
 def _refuse_changes(tables: StudyTables, sweep: Sweep) -> None:
-    """Raise where a study that was begun cannot go on with a sweep."""
+    """Raise if a study cannot be resumed with a sweep."""
     before = _store(tables).record(trials=False)
     was, is_ = before.sweep.model.name, sweep.model.name
     if "@" in was and "@" in is_ and was != is_ and before.begun:
         raise SweepError(
-            f"study {before.name}: was begun with a network of another configuration ({was}), "
-            f"received {is_}; legal: the same network, or another study name"
+            f"study {shown(before.name)} was created with a different network ({was} -> {is_}); use the same "
+            "network, or another study name"
         )
-    if not before.begun and before.sweep.metric == sweep.metric:  # it never came to a trial
+    if not before.begun and before.sweep.metric == sweep.metric:  # no trial was started
         return
-    keys = SWEEP.of(tables.attrs([SWEEP.key]))  # with those that only another version has
+    keys = SWEEP.of(tables.attrs([SWEEP.key]))  # including keys of other versions
     changed = changes(keys, sweep, more_epochs=not tables.lists("epochs"))
     if changed:
         raise SweepError(

@@ -1,4 +1,4 @@
-"""`StudyStore`: a study in its database, as the one process that runs it writes and reads it."""
+"""`StudyStore`: reads and writes a study in its database, for the one process that runs it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from normsweep.parts.metrics import metric
 from normsweep.store import encoding
 from normsweep.store.encoding import Attribute, readable
 from normsweep.store.optuna_tables import StudyTables
+from normsweep.sweep.problems import shown
 from normsweep.sweep.space import Space
 from normsweep.sweep.study_record import (
     Analysis,
@@ -37,36 +38,35 @@ T = TypeVar("T")
 
 
 def _stopping(method: Callable[P, R]) -> Callable[P, R]:
-    """A method whose database errors mean that the study cannot go on."""
+    """The method with errors of the database raised as `StudyStopped`."""
 
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(*args, **kwargs)
         except (OptunaError, SQLAlchemyError) as error:
-            cause = error.__cause__ or error  # Optuna's own message says nothing of it
+            cause = error.__cause__ or error  # Optuna's message does not name the cause
             why = reason(cause, kind=True)
             raise StudyStopped(
-                f"the record (--storage) cannot be written: {why}; mend that, and run the same "
-                "command again"
+                f"--storage: the study cannot be written: {why}; fix this and run the command again"
             ) from error
 
     return wrapped
 
 
 class StudyStore:
-    """What is written of a study, and read back; every method raises `StudyStopped` where it cannot be.
+    """Reads and writes a study; every method raises `StudyStopped` for an error of the database.
 
-    A trial's number is the study's own, whatever Optuna counts it as.
+    The number of a trial is the study's own, independent of Optuna's number.
     """
 
     def __init__(self, studies: Mapping[str, StudyTables]) -> None:
-        """`studies` are Optuna's, by phase. Phases without one of their own are in that of the search,
-        which has the attributes of the study and is the one that is listed, locked and deleted."""
+        """`studies`: Optuna's studies by phase. A phase without one is stored in that of the search,
+        which has the attributes of the study, and is the one that is listed, locked and deleted."""
         self._studies = dict(studies)
         self._parent = studies[SEARCH]
         self._ended: dict[str, list[TrialRecord | None]] = {phase: [] for phase in studies}
-        """By phase the first trials, as far as all have ended: they are not read again."""
+        """By phase the first trials up to the first running one; they are not read again."""
 
     @property
     def name(self) -> str:
@@ -75,15 +75,15 @@ class StudyStore:
 
     @property
     def key(self) -> int:
-        """The database's own number of the study."""
+        """The id of the study in the database."""
         return self._parent.key
 
     @_stopping
     def record(self, trials: bool = True) -> StudyRecord:
-        """All that is recorded of the study; the head alone where its trials are not wanted.
+        """The study as plain data; with `trials=False` without its trials.
 
         Raises:
-            StoreError: normsweep did not write it.
+            StoreError: the study was not written by normsweep.
         """
         with readable(self.name):
             head = encoding.study_head(self.name, self._parent.attrs(encoding.HEAD))
@@ -91,30 +91,30 @@ class StudyStore:
 
     @_stopping
     def trials(self) -> tuple[TrialRecord, ...]:
-        """All trials that were resolved, by number; those that run still have no result."""
+        """All trials in the order of their numbers; running ones have no result."""
         with readable(self.name):
             runs = self._parent.attrs_after(encoding.RUN)
             found = [record for phase in self._studies for record in self._trials_of(phase)]
         return tuple(replace(r, run_id=runs.get(str(r.trial.number), "")) for r in found)
 
     def check_data(self, data: DataFacts) -> None:
-        """Make sure that a study that was begun goes on with the data that it was begun on.
+        """Check that a study is resumed with the data that it was created with.
 
         Raises:
-            SweepError: the data is another.
+            SweepError: the data differs.
         """
         before = self._read(encoding.DATA)
         if before is not None and before.digest != data.digest:
             raise SweepError(
-                f"study {self.name}: was begun on {before.name} ({before.source}, digest "
-                f"{before.digest[:12]}), received {data.name} ({data.source}, digest "
-                f"{data.digest[:12]}); legal: the same data, or another --study-name"
+                f"study {shown(self.name)} was created with different data: {before.name} ({before.source}, "
+                f"digest {before.digest[:12]}) -> {data.name} ({data.source}, digest {data.digest[:12]}); "
+                "use the same data, or pass --study-name to start a new study"
             )
 
     def begin_study(
         self, data: DataFacts, same: Mapping[str, str], threads: int | None = None
     ) -> None:
-        """Record the data, the normalizations that are alike on it and the threads, before any trial."""
+        """Store the data, the normalizations that are equivalent on it and the threads, before any trial."""
         if self._read(encoding.DATA) is None:
             self._write(encoding.THREADS, threads)
             self._write(encoding.SAME, same)
@@ -122,9 +122,9 @@ class StudyStore:
 
     @_stopping
     def begin_trial(self, trial: Trial, space: Space | None = None) -> Trial:
-        """Record a trial as running; the trial with its number.
+        """Store a trial as running; returns it with its number.
 
-        `space`: of the parameters that Optuna is to show; None: it shows none.
+        `space`: the search space of its parameters, for Optuna's tools; None: they show no parameters.
         """
         listed = space is not None and self._epochs_listed
         distributions = encoding.distributions(trial, space, listed) if space else {}
@@ -137,13 +137,13 @@ class StudyStore:
 
     @_stopping
     def report(self, trial: Trial, epoch: Epoch) -> None:
-        """Record the score of a trial at an epoch."""
+        """Store the score of a trial at an epoch."""
         value = encoding.value_of(epoch, metric(trial.metric))
         self._of(trial).report(trial.number, epoch.epoch, value)
 
     @_stopping
     def tell(self, trial: Trial, result: Result) -> TrialRecord:
-        """Record how a trial ended."""
+        """Store how a trial ended."""
         for key, value in encoding.result_attributes(result).items():
             self._of(trial).set_attr(trial.number, key, value)
         self._of(trial).tell(trial.number, *encoding.outcome(result, metric(trial.metric)))
@@ -151,9 +151,9 @@ class StudyStore:
 
     @_stopping
     def repair(self) -> None:
-        """Close what a killed process left: trials that wait or run become interrupted ones.
+        """Mark the unfinished trials of a killed process as interrupted.
 
-        One process runs a study, so whatever runs when it starts is nobody's.
+        Only one process runs a study, so no other process can be running them.
         """
         for tables in self._studies.values():
             for row in tables.unfinished(encoding.READ):
@@ -165,25 +165,25 @@ class StudyStore:
 
     @_stopping
     def note_run(self, trial: int, run_id: str) -> None:
-        """Note that an MLflow run holds all of a trial."""
+        """Store the id of a trial's MLflow run, which is complete."""
         self._parent.set_attr_of_study(f"{encoding.RUN}{trial}", run_id)
 
     def note_plan(self, phase: str, trials: int) -> None:
-        """Note how many trials a phase has, for whoever looks at the study."""
+        """Store the number of planned trials of a phase, for lists of studies."""
         before = self._read(encoding.PLANNED)
         if before.get(phase) != trials:
             self._write(encoding.PLANNED, {**before, phase: trials})
 
     def note_model(self, arm: str, model: LoggedModel) -> None:
-        """Note the model that was logged for an arm."""
+        """Store which model was logged for an arm."""
         self._write(encoding.MODELS, {**self._read(encoding.MODELS), arm: model})
 
     def note_diagnosis(self, arm: str, diagnosis: Diagnosis) -> None:
-        """Note what an arm's network looks like at initialization and after an epoch."""
+        """Store the diagnosis of an arm's network at initialization and after an epoch."""
         self._write(encoding.DIAGNOSES, {**self._read(encoding.DIAGNOSES), arm: diagnosis})
 
     def note_analysis(self, analysis: Analysis) -> tuple[Analysis, ...]:
-        """All analyses, with this one, which counts where there is anything new in it."""
+        """Store an analysis unless nothing is new in it; returns all analyses."""
         before = self._read(encoding.ANALYSES)
         if before and (analysis.seen == before[-1].seen or analysis.seeds < before[-1].seeds):
             return before
@@ -192,7 +192,7 @@ class StudyStore:
 
     @functools.cached_property
     def _epochs_listed(self) -> bool:
-        """Whether the numbers of epochs are on record as a list, as they once were."""
+        """Whether the numbers of epochs are stored as a list, as older versions did."""
         return self._parent.lists("epochs")
 
     def _of(self, trial: Trial) -> StudyTables:

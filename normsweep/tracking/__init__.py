@@ -2,5 +2,5 @@
 
 from normsweep.tracking.settings import mlflow_settings
 
-with mlflow_settings():  # it decides about telemetry when it is imported
-    import mlflow  # noqa: F401  (before its submodules, as it wants to be)
+with mlflow_settings():  # telemetry is enabled or disabled when MLflow is imported
+    import mlflow  # noqa: F401  (must be imported before its submodules)

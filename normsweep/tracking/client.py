@@ -1,4 +1,4 @@
-"""Finding a study in MLflow's store as it is, with nothing made there."""
+"""Open MLflow's tracking store, and create its tables."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ __all__ = ["failure", "make_tables", "opened", "ready_store", "remote"]
 
 
 def remote(uri: str) -> bool:
-    """Whether a tracking URI is a server's, which keeps artifacts itself, and not a database's."""
+    """Whether a tracking URI is a server, which stores artifacts itself, and not a database."""
     return uri.startswith(("http://", "https://", "databricks"))
 
 
 @mlflow_settings()
 def opened(uri: str) -> MlflowClient:
-    """A client of a store that is there.
+    """A client of an existing store.
 
     Raises:
-        StoreError: it is not, or cannot be opened.
+        StoreError: the store does not exist or cannot be opened.
     """
     check_address("--tracking-uri", uri)
     file = sqlite_file(parsed_url(uri))
     if file is not None and not file.exists():
         raise StoreError(
-            f"--tracking-uri: received {masked(uri)}, where there is no store; legal: that of a study "
-            "that was run (python -m normsweep.study makes one)"
+            f"--tracking-uri: no store at {masked(uri)}; pass the tracking URI of an existing study, or "
+            "run a study first (python -m normsweep.study)"
         )
     try:
         client = MlflowClient(tracking_uri=placed(uri))
@@ -47,16 +47,16 @@ def opened(uri: str) -> MlflowClient:
 
 
 def make_tables(uri: str) -> None:
-    """Make a new SQLite file with MLflow's tables; nothing where there is one, or on a server.
+    """Create a SQLite file with MLflow's tables; does nothing if it exists, or for a server.
 
-    MLflow migrates a new file in dozens of steps, and one that was killed between two of them can
-    never be opened again: so the file gets its name last.
+    MLflow migrates a new file in dozens of steps. If it is killed between two of them, the file can
+    never be opened again; therefore it gets its name last.
     """
     file = sqlite_file(parsed_url(uri))
     if file is None or file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    # By its whole path: MLflow keeps what it has opened, and a program may change its folder.
+    # An absolute path: MLflow caches opened stores, and a program may change its folder.
     work = Path(f"{file.absolute()}.making")
     for left in work.parent.glob(f"{work.name}*"):
         left.unlink()
@@ -65,7 +65,7 @@ def make_tables(uri: str) -> None:
 
 
 def ready_store(uri: str) -> None:
-    """Make a store's tables where it has none, and import what opens it, which takes a second.
+    """Create the tables of a store if there are none, and import MLflow, which takes a second.
 
     Raises:
         StoreError: the store cannot be opened.
@@ -76,7 +76,7 @@ def ready_store(uri: str) -> None:
 
 @contextlib.contextmanager
 def _opening(uri: str) -> Iterator[None]:
-    """Alone in a store that has its tables; what fails is a `StoreError`."""
+    """A context with the store locked and its tables created; errors are raised as `StoreError`."""
     check_address("--tracking-uri", uri)
     try:
         with mlflow_settings(), lock_database(uri):
@@ -90,5 +90,5 @@ def _opening(uri: str) -> Iterator[None]:
 
 
 def failure(error: Exception, uri: str) -> str:
-    """What MLflow raised, in a line without passwords; with its kind, where that is no error of MLflow's."""
+    """MLflow's error in a line without passwords; with its class unless it is an `MlflowException`."""
     return reason(error, uri, kind=not isinstance(error, MlflowException))

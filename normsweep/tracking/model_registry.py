@@ -1,4 +1,4 @@
-"""The best model of each arm in MLflow's registry: one registered model a study, an alias an arm."""
+"""The best model of each arm in MLflow's registry: a registered model per study, an alias per arm."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ __all__ = [
 ]
 
 OWNER = "normsweep.study"
-"""The tag by which a registered model is known as a study's."""
+"""The tag with the name of a registered model's study."""
 
 
 ID = "normsweep.study_id"
-"""The tag that tells studies of one name apart."""
+"""The tag with the id of the study, which distinguishes studies of the same name."""
 
 
 STORAGE = "normsweep.storage_id"
-"""The tag that names the database of the study: another one's runs and models are not ours to delete."""
+"""The tag with the identity of the storage: runs and models of another storage are never deleted."""
 
 
 ARM, MODEL = "normsweep.arm", "normsweep.model_id"
 
 
 def registered_as_ours(client: MlflowClient, study: str, study_id: str) -> bool | None:
-    """Whether the registered model of a study's name is the study's; None where there is none."""
+    """Whether the registered model of a study's name belongs to the study; None if there is none."""
     found = client.search_registered_models(f"name = '{study}'", max_results=1)
     if not found:
         return None
@@ -61,12 +61,12 @@ def register(
     model_id: str,
     run_id: str,
 ) -> bool:
-    """Have an alias of the study's registered model mean a logged model; once, however often asked.
+    """Set an alias of the study's registered model to a logged model, unless it is already.
 
-    `own` are the tags by which the registered model is known as the study's.
+    `own`: the tags that mark the registered model as the study's.
 
     Returns:
-        False where a registered model of that name is somebody else's: it is left alone.
+        False if a registered model of that name belongs to somebody else; it is not changed.
     """
     ours = registered_as_ours(client, study, own[ID])
     if ours is False:
@@ -85,22 +85,22 @@ def register(
             tags={ARM: arm, MODEL: model_id},
             description=f"arm: {arm}",
             model_id=model_id,
-            await_creation_for=0,  # it is ready at once, and a server of nonsense never is
+            await_creation_for=0,  # it is ready at once; a broken server would never report it
         )
         version = str(made.version)
-    if _meant(client, study, alias) != version:
+    if _aliased(client, study, alias) != version:
         client.set_registered_model_alias(study, alias, version)
     return True
 
 
 def _version(client: MlflowClient, study: str, model_id: str) -> str | None:
-    """The version that holds a logged model, where it was registered before."""
+    """The version of a logged model, if it is already registered."""
     versions = client.search_model_versions(f"name = '{study}'", max_results=1000)
-    # By a tag of ours: databases do not keep a version's own `model_id`.
+    # By our own tag: databases do not store the `model_id` of a version.
     return next((str(v.version) for v in versions if v.tags.get(MODEL) == model_id), None)
 
 
-def _meant(client: MlflowClient, study: str, alias: str) -> str | None:
+def _aliased(client: MlflowClient, study: str, alias: str) -> str | None:
     try:
         return str(client.get_model_version_by_alias(study, alias).version)
     except MlflowException:
@@ -109,10 +109,10 @@ def _meant(client: MlflowClient, study: str, alias: str) -> str | None:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model in MLflow's format, as it travels from where trials run."""
+    """A model in MLflow's format, as files that a worker can send."""
 
     files: Mapping[str, bytes]
-    """By their paths within the model's folder."""
+    """Contents by path in the model's folder."""
     val_accuracy: float
     """Accuracy of the saved model on the raw images of the validation split."""
 
@@ -126,10 +126,10 @@ class SavedModel:
 
 @mlflow_settings()
 def save_model(engine: KerasEngine, trial: Trial, state: ModelState) -> SavedModel:
-    """The trained network, its normalization in front, with signature and input example.
+    """Save the trained network with its preprocessing, a signature and an input example.
 
-    The model is made of Keras's own layers and takes images as the dataset has them, in their
-    own dtype, so `mlflow.pyfunc.load_model` needs nothing of normsweep.
+    The model consists of Keras's own layers, and takes images with the values and dtype of the
+    dataset, so `mlflow.pyfunc.load_model` does not need normsweep.
     """
     import keras
     from mlflow.keras import save_model as save_keras_model
@@ -151,7 +151,7 @@ def save_model(engine: KerasEngine, trial: Trial, state: ModelState) -> SavedMod
             str(folder),
             signature=signature,
             input_example=np.array(images[:2]),
-            # Inferring them would take seconds and import everything.
+            # Given, because inferring them would take seconds and import everything.
             pip_requirements=[f"{name}=={version(name)}" for name in ("keras", backend, "numpy")],
         )
         paths = [path for path in folder.rglob("*") if path.is_file()]

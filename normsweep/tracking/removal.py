@@ -1,6 +1,6 @@
-"""What MLflow holds of a study, and its removal.
+"""What is logged of a study in MLflow, and its deletion.
 
-Several databases of studies may log to one MLflow: a run or a registered model carries the identity of its own.
+Several storages may log to one MLflow; runs and registered models are tagged with the identity of theirs.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ STUDY = "normsweep.study"
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a store has of one study."""
+    """What a store has logged of one study."""
 
     study: str
     study_id: str
     experiments: tuple[str, ...] = ()
-    """Ids of the experiments that hold its runs."""
+    """Ids of the experiments with its runs."""
     whole: tuple[str, ...] = ()
-    """Those of them that hold nothing else."""
+    """Those of them without other runs."""
     runs: tuple[Run, ...] = ()
     models: tuple[Any, ...] = ()
     """MLflow's logged models."""
     registered: bool = False
-    """Whether the registered model of its name is its own."""
+    """Whether the registered model of its name belongs to it."""
     storage_id: str = ""
-    """The identity of the study's database; empty where the runs do not say it."""
+    """The identity of its storage; empty if the runs have no such tag."""
 
     @property
     def running(self) -> bool:
-        """Whether a run is still being written."""
+        """Whether any of its runs is running."""
         return any(run.info.status == RunStatus.to_string(RunStatus.RUNNING) for run in self.runs)
 
     def __bool__(self) -> bool:
@@ -55,7 +55,7 @@ class Holdings:
 
 @mlflow_settings()
 def holdings(client: MlflowClient, study: str, study_id: str) -> Holdings:
-    """What a store has of a study; runs of another one of the same name are not its."""
+    """What is logged of a study, without runs of another study of the same name."""
     found = client.get_experiment_by_name(study)
     registered = registered_as_ours(client, study, study_id) is True
     if found is None:
@@ -68,7 +68,7 @@ def holdings(client: MlflowClient, study: str, study_id: str) -> Holdings:
 
 @mlflow_settings()
 def all_holdings(client: MlflowClient) -> list[Holdings]:
-    """What a store has of each study that ever wrote to it, registered models left out."""
+    """What is logged of every study, without registered models."""
     ids = [e.experiment_id for e in _pages(client.search_experiments)]
     runs = list(_runs(client, ids)) if ids else []
     counts: dict[str, int] = {}
@@ -86,7 +86,7 @@ def all_holdings(client: MlflowClient) -> list[Holdings]:
 
 @mlflow_settings()
 def registered_studies(client: MlflowClient) -> list[Holdings]:
-    """The studies that have a registered model; its versions are not looked at."""
+    """The studies with a registered model."""
     return [
         Holdings(
             model.name,
@@ -114,11 +114,11 @@ def _held(
 
 @mlflow_settings()
 def remove(client: MlflowClient, held: Holdings) -> bool:
-    """Remove all of it, artifacts too.
+    """Delete everything, including artifacts.
 
     Returns:
-        Whether it is gone for good. A server marks runs as deleted, under a name that is free
-        again; `mlflow gc` beside its database removes them.
+        Whether it is deleted permanently. A server marks runs as deleted, with the experiment
+        renamed; `mlflow gc` next to its database deletes them.
     """
     store: Any = client._tracking_client.store
     if held.registered:
@@ -135,7 +135,7 @@ def remove(client: MlflowClient, held: Holdings) -> bool:
     for experiment in held.whole:
         client.rename_experiment(experiment, f"{held.study} (deleted {time.time_ns()})")
         client.delete_experiment(experiment)
-    # As `mlflow gc` does it, which has no way to be told "these and no others" where there are none.
+    # As in `mlflow gc`, which cannot be limited to these ids if the list is empty.
     hard: list[tuple[str, Iterable[str]]] = [
         ("_hard_delete_logged_model", (m.model_id for m in held.models)),
         ("_hard_delete_run", (run.info.run_id for run in held.runs)),
@@ -150,7 +150,7 @@ def remove(client: MlflowClient, held: Holdings) -> bool:
 
 
 def _delete_artifacts(uri: str, client: MlflowClient) -> None:
-    """Delete the artifacts, and the folder above that was theirs alone; what is gone is no mistake."""
+    """Delete artifacts and, if empty, the folder above; missing ones are ignored."""
     with contextlib.suppress(MlflowException, OSError):
         get_artifact_repository(uri, tracking_uri=client.tracking_uri).delete_artifacts()
     if uri.startswith("file:"):
@@ -163,7 +163,7 @@ def _runs(client: MlflowClient, experiments: list[str]) -> Iterator[Run]:
 
 
 def _pages(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
-    """All that a search of MLflow's finds, page by page."""
+    """All results of a search in MLflow, page by page."""
     token = None
     while True:
         found = search(**asked, page_token=token)

@@ -1,4 +1,4 @@
-"""What a run shows: its name, parameters, tags and metrics, as MLflow's entities."""
+"""The name, parameters, tags and metrics of a run, as MLflow's entities."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 
 
 def run_name(trial: Trial) -> str:
-    """Number and arm first: the runs' table shows about 18 characters."""
+    """The name of a run: number and arm first, because the table of runs shows about 18 characters."""
     head = f"{trial.number:03d} {trial.arm}"
     if trial.phase == CONFIRM:
         return f"{head} {trial.configuration} seed {trial.seed}"
@@ -43,7 +43,7 @@ def run_name(trial: Trial) -> str:
 
 
 def params(trial: Trial) -> list[Param]:
-    """The sampled parameters, and what else decides the curve."""
+    """The searched parameters, and everything else that determines the curve."""
     content = {
         "normalization": trial.normalization,
         "optimizer": trial.optimizer,
@@ -77,7 +77,7 @@ def trial_tags(trial: Trial, study: str) -> dict[str, str]:
 
 
 def machine_tags(result: Result) -> list[RunTag]:
-    """Tags that are known when a trial has ended; `normsweep.complete` marks a whole run."""
+    """Tags that are known when a trial has ended; `normsweep.complete` marks a complete run."""
     tags = {f"normsweep.{key}": value for key, value in result.machine.items()}
     tags["normsweep.status"] = result.status.value
     if result.reused:
@@ -90,7 +90,7 @@ def machine_tags(result: Result) -> list[RunTag]:
 
 
 def epoch_metrics(epoch: Epoch, metric: str) -> list[Metric]:
-    """The curves, from step 1, by the trials' metric too; what stands before the slash is the chart's section."""
+    """Metrics of an epoch, from step 1; the part before the slash is the section of the chart."""
     values = {
         "train/loss": epoch.train_loss,
         "train/accuracy": epoch.train_accuracy,
@@ -104,7 +104,7 @@ def epoch_metrics(epoch: Epoch, metric: str) -> list[Metric]:
 
 
 def _by_metric(epoch: Epoch, metric: str, val: str, test: str) -> dict[str, float]:
-    """An epoch's values of a metric other than the accuracy, which every epoch has."""
+    """An epoch's values of the metric, unless it is accuracy, which every epoch has."""
     if metric == "accuracy":
         return {}
     tested = {} if epoch.tested is None else {test + metric: epoch.tested.value}
@@ -112,7 +112,7 @@ def _by_metric(epoch: Epoch, metric: str, val: str, test: str) -> dict[str, floa
 
 
 def final_metrics(record: TrialRecord) -> list[Metric]:
-    """One value a run, at step 0: the score, and what the last epoch gave."""
+    """Metrics with one value per run, at step 0: the score, and those of the last epoch."""
     result = record.result
     assert result is not None
     values = {"final/seconds": result.seconds, "final/epochs": float(len(result.curve))}
@@ -133,14 +133,14 @@ def final_metrics(record: TrialRecord) -> list[Metric]:
 
 
 def verdict_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """The gaps of one question, by arm, under names that MLflow takes."""
+    """The gaps of one question by arm, with names that MLflow accepts."""
     return {f"gap/{re.sub(r'[^A-Za-z0-9_. -]', '_', v.arm)}": v.gap.value for v in verdicts}
 
 
 def metrics(values: dict[str, float], step: int) -> list[Metric]:
-    """MLflow's metrics of plain values at one step."""
+    """Values at one step as MLflow's metrics."""
     now = int(time.time() * 1000)
-    # MLflow keeps NaN, and turns infinity into the largest float.
+    # MLflow stores NaN, but replaces infinity by the largest float.
     return [
         Metric(name, value if math.isfinite(value) else math.nan, now, step)
         for name, value in values.items()
@@ -151,7 +151,7 @@ def _dataset(data: DataFacts) -> DatasetInput:
     shape = {"train": data.train_images, "test": data.test_images, "classes": data.classes}
     dataset = Dataset(
         name=data.name,
-        digest=data.digest[:12],  # the whole one is in the source; the runs' table shows this
+        digest=data.digest[:12],  # shown in the table of runs; the complete digest is in the source
         source_type="normsweep",
         source=json.dumps({"source": data.source, "sha256": data.digest}),
         profile=json.dumps(shape),

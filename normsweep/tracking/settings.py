@@ -1,4 +1,4 @@
-"""How MLflow behaves in our calls, and only there."""
+"""Settings of MLflow that apply only in our calls."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["mlflow_settings"]
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # What failed is logged later, so no request is repeated here: one that a server had taken, and
-    # was too slow to answer, would make a second run that nobody ends.
+    # Failed requests are made again later, so MLflow does not retry: if a slow server had accepted
+    # the first request, a retry would create a second run that never ends.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-"""Variables that MLflow reads with each request; what the user has set holds."""
+"""Variables that MLflow reads with each request; those that the user has set are kept."""
 
 
 LEVELS = {
     "mlflow": logging.WARNING,
-    # It logs every database error with its traceback, which is raised as well, and reported in a line.
+    # It logs every database error with its traceback; the error is also raised, and reported by us.
     "mlflow.store.db.utils": logging.CRITICAL,
 }
 
@@ -36,10 +36,10 @@ _added: list[str] = []
 
 @contextmanager
 def mlflow_settings() -> Iterator[None]:
-    """Our settings of MLflow while entered, the process's own afterwards.
+    """A context with our settings of MLflow; afterwards those of the process are restored.
 
-    Environment and log levels are the process's, so of several threads the first sets them and the last
-    puts them back.
+    Environment and log levels are shared by all threads: the first one to enter sets them, the last one
+    to exit restores them.
     """
     global _inside
     with _lock:
@@ -52,7 +52,7 @@ def mlflow_settings() -> Iterator[None]:
         with _lock:
             _inside -= 1
             if not _inside:
-                _put_back()
+                _restore()
 
 
 def _set() -> None:
@@ -64,7 +64,7 @@ def _set() -> None:
         logger.setLevel(level)
 
 
-def _put_back() -> None:
+def _restore() -> None:
     for name in _added:
         os.environ.pop(name, None)
     for name, level in _levels.items():

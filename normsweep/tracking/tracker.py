@@ -1,4 +1,4 @@
-"""`Tracker`: one MLflow experiment a study, one flat run a trial, epochs in batches."""
+"""`Tracker`: an MLflow experiment per study, a flat run per trial, epochs in batches."""
 
 from __future__ import annotations
 
@@ -51,27 +51,27 @@ ENDS = {
 
 
 BATCH = 1000
-"""Metrics that MLflow takes at once."""
+"""Metrics that MLflow accepts in one request."""
 
 
 @dataclass(frozen=True)
 class TrackedStudy:
-    """What MLflow is told of a study; its tags and colours are those of every run."""
+    """What is logged of a study with every run."""
 
     name: str
-    """The experiment's name, too."""
+    """Name of the study and of its experiment."""
     id: str
-    """The study's own, by which its runs are told from others of that name."""
+    """Id of the study, which distinguishes its runs from those of another study of that name."""
     storage_id: str = ""
-    """The identity of the database that holds the study; `gc` cleans up runs of its own storage alone."""
+    """Identity of the study's storage; `gc` cleans up only runs of its own storage."""
     metric: str = "accuracy"
-    """What the study's trials are scored by."""
+    """Metric of the study."""
     colours: Mapping[str, str] = field(default_factory=dict)
-    """In which MLflow's pages draw each arm's runs, as #rrggbb."""
+    """Color of each arm's runs in the MLflow UI, as #rrggbb."""
     tags: Mapping[str, str] = field(default_factory=dict)
-    """What every run is tagged with, beside what its trial says."""
+    """Tags of every run, in addition to those of its trial."""
     sweep_file: Path | None = None
-    """Kept with every run."""
+    """Logged as an artifact of every run."""
 
     @classmethod
     def of(
@@ -81,23 +81,23 @@ class TrackedStudy:
         tags: Mapping[str, str],
         sweep_file: Path | None = None,
     ) -> TrackedStudy:
-        """What is to be told of a recorded study."""
+        """What to log of a stored study."""
         colours = of_arms(record.arms, str(record.sweep.reference))
         metric = record.sweep.metric
         return cls(record.name, record.id, storage_id, metric, colours, tags, sweep_file)
 
     @property
     def own_tags(self) -> dict[str, str]:
-        """The tags by which a run, or a registered model, is known as this study's."""
+        """The tags that mark a run, or a registered model, as this study's."""
         storage = {STORAGE: self.storage_id} if self.storage_id else {}
         return {ID: self.id, **storage}
 
 
 def outage(method: Callable[P, R]) -> Callable[P, R]:
-    """A method of which every failure is an outage of MLflow's.
+    """The method with every exception raised as `TrackingFailed`.
 
-    Whatever it raises: a server that answers nonsense makes MLflow's client fail in ways of its own
-    (KeyError, AttributeError, ParseError), and its rollback raises SQLAlchemy's errors where the connection is lost.
+    If a server sends invalid responses, MLflow's client fails in many ways (KeyError, AttributeError,
+    ParseError), and its rollback raises SQLAlchemy's errors if the connection is lost.
     """
 
     @functools.wraps(method)
@@ -109,31 +109,31 @@ def outage(method: Callable[P, R]) -> Callable[P, R]:
             raise
         except Exception as error:
             uri = cast("Tracker", args[0]).uri
-            # MLflow's words may hold the whole address.
+            # MLflow's message may contain the whole URI.
             raise TrackingFailed(f"{masked(uri)}: {failure(error, uri)}") from None
 
     return wrapped
 
 
 class Tracker:
-    """Writes a study's trials to MLflow; whatever fails raises `TrackingFailed`."""
+    """Logs the trials of a study to MLflow; every failure raises `TrackingFailed`."""
 
     def __init__(
         self, uri: str, study: TrackedStudy, artifacts: Path, mlflow_page: str | None = None
     ) -> None:
-        """Open the experiment of a study, made if there is none.
+        """Open the experiment of a study; create it if there is none.
 
         Args:
-            uri: MLflow's tracking URI.
-            study: what is written of the study with every run.
+            uri: MLflow tracking URI.
+            study: what is logged of the study with every run.
             artifacts: folder for artifacts if the store is a local database.
-            mlflow_page: address at which browsers open MLflow, if it is not the URI.
+            mlflow_page: address of MLflow in a browser, if not the URI.
 
         Raises:
             StoreError: the store cannot be opened.
         """
         self.address = (mlflow_page or (uri if remote(uri) else "")).rstrip("/")
-        """Where browsers open MLflow; empty if its server is yet to be started."""
+        """Address of MLflow in a browser; empty if there is no server."""
         self.uri, self._study = uri, study
         self._tags = {**_source_tags(), **study.tags, **study.own_tags}
         with _opening(uri):
@@ -142,12 +142,12 @@ class Tracker:
 
     @outage
     def start(self, trial: Trial, data: DataFacts) -> str:
-        """Begin the run of a trial; its id."""
+        """Start the run of a trial; returns its id."""
         tags = {**self._tags, **runs.trial_tags(trial, self._study.name)}
         if trial.arm in self._study.colours:
             tags["mlflow.runColor"] = self._study.colours[trial.arm]
         run = self._client.create_run(self.experiment_id, run_name=runs.run_name(trial), tags=tags)
-        run_id = run.info.run_id
+        run_id = _given(run.info.run_id)
         try:
             self._client.log_batch(run_id, params=runs.params(trial))
             self._client.log_inputs(run_id, [_dataset(data)])
@@ -161,7 +161,7 @@ class Tracker:
 
     @outage
     def epochs(self, run_id: str, epochs: Sequence[Epoch]) -> None:
-        """Write epochs of one trial, in as few batches as MLflow takes."""
+        """Log epochs of one trial, in as few requests as possible."""
         metrics = [m for epoch in epochs for m in runs.epoch_metrics(epoch, self._study.metric)]
         for start in range(0, len(metrics), BATCH):
             part = metrics[start : start + BATCH]
@@ -169,7 +169,7 @@ class Tracker:
 
     @outage
     def finish(self, run_id: str, record: TrialRecord) -> None:
-        """Write the final values and end the run."""
+        """Log the final values and end the run."""
         result = record.result
         assert result is not None
         tags = runs.machine_tags(result)
@@ -178,9 +178,9 @@ class Tracker:
 
     @outage
     def log(self, record: TrialRecord, data: DataFacts) -> str:
-        """Log a trial that has ended, whole; the run's id.
+        """Log a complete trial; returns the id of its run.
 
-        A run that holds all of it already is taken as it is; pieces of one are closed as KILLED.
+        If there is a complete run already, it is used; incomplete ones are ended as KILLED.
         """
         result = record.result
         assert result is not None
@@ -193,7 +193,7 @@ class Tracker:
                 run.data.tags.get("normsweep.complete") and run.info.status == ENDS[result.status]
             )
             if whole or result.status is Status.INTERRUPTED:
-                return run.info.run_id
+                return _given(run.info.run_id)
         run_id = self.start(record.trial, data)
         self.epochs(run_id, result.curve)
         self.finish(run_id, record)
@@ -201,36 +201,36 @@ class Tracker:
 
     @outage
     def kill(self, run_id: str) -> None:
-        """Close a run that will not be whole."""
+        """End a run that will not be completed."""
         tag = [RunTag("normsweep.status", Status.INTERRUPTED.value)]
         self._client.log_batch(run_id, tags=tag)
         self._client.set_terminated(run_id, "KILLED")
 
     @outage
     def not_best(self, run_id: str) -> None:
-        """Take the mark of an arm's best trial from a run."""
+        """Remove the tag of an arm's best trial from a run."""
         self._client.set_tag(run_id, "normsweep.best_of_arm", "false")
 
     @outage
     def note(self, text: str) -> None:
-        """The experiment's description, in Markdown."""
+        """Set the note of the experiment, in Markdown."""
         self._tag_experiment("mlflow.note.content", text)
 
     @outage
     def prepare_views(self, params: Sequence[str], maximize: bool = True) -> None:
-        """Write the views in which the pages show the study; `params` are those that are searched.
+        """Write the prepared views of the study; `params`: names of the searched parameters.
 
-        `maximize`: whether the highest score is the best.
+        `maximize`: whether higher is better.
         """
         for key, text in views(params, self._study.metric, maximize).items():
             self._tag_experiment(f"{VIEW}{key}", text)
 
     @outage
     def register(self, arm: str, alias: str, model_id: str, run_id: str) -> bool:
-        """Have an alias of the study's registered model mean a model that was logged.
+        """Set an alias of the study's registered model to a logged model.
 
         Returns:
-            False where a registered model of the study's name is somebody else's.
+            False if a registered model of the study's name belongs to somebody else.
         """
         return register(
             self._client, self._study.name, self._study.own_tags, arm, alias, model_id, run_id
@@ -238,9 +238,9 @@ class Tracker:
 
     @outage
     def report(self, folder: Path, metrics: Mapping[str, float]) -> str:
-        """Keep a report's files with the study, as the artifacts of a run of their own; its id.
+        """Log the files of a report as artifacts of a separate run; returns its id.
 
-        There is one such run a study; what it held before is written over.
+        There is one such run per study; earlier files are overwritten.
         """
         own = f"tags.`normsweep.study_id` = '{self._study.id}'"
         query = f"{own} and tags.`normsweep.phase` = 'report'"
@@ -252,7 +252,7 @@ class Tracker:
             if found
             else client.create_run(self.experiment_id, run_name="report", tags=tags)
         )
-        run_id = run.info.run_id
+        run_id = _given(run.info.run_id)
         values = runs.metrics(dict(metrics), 0)
         try:
             client.log_batch(run_id, metrics=values)
@@ -265,16 +265,16 @@ class Tracker:
         return run_id
 
     def artifact_page(self, run_id: str, path: str) -> str:
-        """Where the MLflow UI shows a run's artifact, below its address."""
+        """The path of a run's artifact in the MLflow UI."""
         return run_page(self.experiment_id, run_id, f"artifacts/{path}")
 
     def artifact_file(self, run_id: str, path: str) -> str:
-        """Where MLflow's server has a run's artifact itself, below its address."""
+        """The path at which MLflow's server returns a run's artifact."""
         return f"get-artifact?path={path}&run_uuid={run_id}"
 
     @outage
     def log_model(self, folder: Path, record: TrialRecord, name: str) -> str:
-        """Log a model that `save_model` wrote as the outcome of its trial's run; the model's id."""
+        """Log a model from `save_model` as an output of its trial's run; returns its id."""
         client, trial = self._client, record.trial
         tags = {"normsweep.study": self._study.name, "normsweep.arm": trial.arm}
         model = client.create_logged_model(
@@ -292,19 +292,19 @@ class Tracker:
         )
         client.log_outputs(record.run_id, [output])
         client.set_tag(record.run_id, "normsweep.best_of_arm", "true")
-        return model.model_id
+        return _given(model.model_id)
 
     @property
     def page(self) -> str:
-        """Where the MLflow UI shows the runs, below its address."""
+        """The path of the study's runs in the MLflow UI."""
         return self.view_page(TRIALS_VIEW)
 
     def view_page(self, key: str) -> str:
-        """Where it shows them in a prepared view."""
+        """The path of a prepared view in the MLflow UI."""
         return page(self.experiment_id, key)
 
     def run_page(self, run_id: str) -> str:
-        """Where the MLflow UI shows a run, below its address."""
+        """The path of a run in the MLflow UI."""
         return run_page(self.experiment_id, run_id)
 
     def _experiment(self, name: str, artifacts: Path) -> str:
@@ -319,8 +319,8 @@ class Tracker:
                     raise
         if found.lifecycle_stage != "active":
             raise StoreError(
-                f"--tracking-uri: the experiment {name} in {masked(self.uri)} is deleted; legal: "
-                "restore it (mlflow experiments restore), or another --study-name"
+                f"--tracking-uri: the experiment {name} in {masked(self.uri)} is deleted; restore it "
+                "(mlflow experiments restore), or use another --study-name"
             )
         return found.experiment_id
 
@@ -331,3 +331,10 @@ class Tracker:
         own = f"tags.`normsweep.study_id` = '{self._study.id}'"
         query = f"{own} and tags.`normsweep.trial` = '{trial}'"
         return self._client.search_runs([self.experiment_id], query)
+
+
+def _given(key: str) -> str:
+    """The id that MLflow gave to what it made: an answer without one is read as an empty text."""
+    if not key:
+        raise ValueError("it answered without an id")
+    return key

@@ -1,8 +1,8 @@
-"""Prepared views of a study's runs in MLflow's own pages.
+"""Prepared views of a study's runs in the MLflow UI.
 
-A view is an experiment's tag, from which the runs' page takes its filter, order, columns and charts.
-It is read from the pages' own source and documented nowhere: tests/test_pages.py opens each
-view in a browser, and fails where it is no longer honoured.
+A view is a tag of the experiment, from which the UI takes filter, order, columns and charts. Its format
+is not documented, but taken from the source of the UI: tests/test_pages.py opens each view in a browser,
+and fails if it no longer works.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 TAG = "mlflow.sharedViewState."
-"""Before a view's key, the name of its tag."""
+"""Prefix of a view's tag, before its key."""
 
 
 TRIALS_VIEW, ARMS_VIEW, CONFIRM_VIEW = "trials", "arms", "confirmed"
@@ -42,16 +42,16 @@ ARM, CONFIGURATION = "normsweep.arm", "normsweep.configuration"
 
 
 EVERYONES = "Default"
-"""The experiment that every store has."""
+"""The default experiment of every store."""
 
 
 def views(params: Sequence[str], metric: str, maximize: bool = True) -> Mapping[str, str]:
-    """Every view by its key, as its tag's text.
+    """The views as texts of tags, by key.
 
     Args:
-        params: the parameters that were searched, as runs have them.
-        metric: what trials are scored by.
-        maximize: whether the highest score is the best.
+        params: names of the searched parameters in the runs.
+        metric: metric of the study.
+        maximize: whether higher is better.
     """
     score, val = f"final/val_{metric}", f"val/{metric}"
     own = [name for name in params if name not in ("epochs", "learning_rate")]
@@ -86,13 +86,13 @@ def views(params: Sequence[str], metric: str, maximize: bool = True) -> Mapping[
 
 
 def page(experiment: str, key: str = "") -> str:
-    """Where the pages show an experiment's runs, below their address; in a prepared view by its key."""
+    """The path of an experiment's runs in the MLflow UI; `key`: in a prepared view."""
     view = f"viewStateShareKey={key}&compareRunsMode=CHART&" if key else ""
     return f"#/experiments/{experiment}/runs?{view}workflowType=machine_learning"
 
 
 def run_page(experiment: str, run: str, tab: str = "") -> str:
-    """Where they show a run, and what of it."""
+    """The path of a run in the MLflow UI; `tab`: one of its tabs."""
     place = f"{run}/{tab}" if tab else run
     return f"#/experiments/{experiment}/runs/{place}?workflowType=machine_learning"
 
@@ -103,13 +103,13 @@ def _view(
     charts: Sequence[Mapping[str, Any]],
     by: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Runs of a phase, with charts; averaged over those that share the tags `by`."""
+    """A view of the runs of a phase with charts; averaged over runs with equal tags `by`."""
     section = "normsweep"
     return {
         "searchFilter": f"tags.`normsweep.phase` = '{phase}'",
         "selectedColumns": list(columns),
-        "runsHiddenMode": "SHOW_ALL",  # else charts show the first ten
-        "isAccordionReordered": True,  # else sections are sorted, and generated ones come first
+        "runsHiddenMode": "SHOW_ALL",  # otherwise charts show the first ten
+        "isAccordionReordered": True,  # otherwise sections are sorted, with generated ones first
         "groupBy": _means(by),
         "compareRunSections": [
             {
@@ -187,7 +187,7 @@ def _metric(name: str) -> str:
 
 @mlflow_settings()
 def find_page(uri: str, study: str | None) -> str:
-    """Where MLflow's pages show a study, below their address; with no name, the only one there is.
+    """The path of a study in the MLflow UI; if `study` is None, that of the only one or the list.
 
     Raises:
         StoreError: there is no such study, or the store cannot be opened.
@@ -197,8 +197,8 @@ def find_page(uri: str, study: str | None) -> str:
     if study is None:
         return _page(*found.values()) if len(found) == 1 else "#/experiments"
     if study not in found:
-        names = ", ".join(sorted(found)) or "no study"
-        raise StoreError(f"--study-name: received {study}; {masked(uri)} holds {names}")
+        names = ", ".join(sorted(found)) or "none"
+        raise StoreError(f"--study-name: no study {study} in {masked(uri)}; available: {names}")
     return _page(found[study])
 
 

@@ -47,7 +47,7 @@ def test_a_plan_says_what_was_found(planned):
         "0123456789ab"
     ) in lines
     assert "model     lenet, 1,256,080 parameters" in lines
-    assert "note      minmax does on this data what unit does: run once, as unit" in lines
+    assert "note      minmax is equivalent to unit on this data: run once, as unit" in lines
     assert lines[-2:] == [
         "device    cpu, 2 threads",
         "time      about 13 min for the search and up to 3.4 h for its confirmation, from one "
@@ -64,7 +64,7 @@ def test_a_plan_says_what_was_found(planned):
         ),
         pytest.param(
             ["search.trials=1000", "search.sampler=grid", "search.space.learning_rate=[0.1, 0.01]"],
-            "note      the grid has 48 points an arm: 96 trials in all", id="small-grid",
+            "note      the grid has 48 points per arm: 96 trials in total", id="small-grid",
         ),
         pytest.param(
             ["search.pruner=median"],

@@ -65,12 +65,12 @@ def test_what_is_wrong_is_told_on_standard_error_where_all_else_is_not(capsys):
     with screen(console, quiet=True), make_display(console) as display:
         print_table(pd.DataFrame({"arm": ["unit"]}), "a table")
         say("a line")
-        display.note("MLflow did not take trial 3")
-        warn("MLflow lacks trial 3")
+        display.note("trial 3 could not be logged to MLflow")
+        warn("not yet logged to MLflow: trial 3")
     assert console.file.getvalue() == ""
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "MLflow did not take trial 3\nMLflow lacks trial 3\n"
+    assert err == "trial 3 could not be logged to MLflow\nnot yet logged to MLflow: trial 3\n"
 
 
 def test_how_a_command_ends_is_in_its_log_file_without_passwords(tmp_path, capsys):

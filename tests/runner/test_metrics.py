@@ -152,8 +152,8 @@ def test_a_test_set_that_lacks_a_class_is_refused_where_the_metric_needs_it(tmp_
     with pytest.raises(DataError) as caught:
         place(tmp_path, f"data.dataset={tmp_path}/own.npz", "metric=roc_auc")
     (line,) = caught.value.lines
-    assert "received roc_auc, which needs test images of every class" in line
-    assert "has none of class no; legal: accuracy, log_loss, or a test set" in line
+    assert "metric: roc_auc needs test images of every class" in line
+    assert "has none of class no; use accuracy or log_loss, or a test set" in line
 
 
 def test_an_unknown_metric_is_told_with_the_nearest(tmp_path):

@@ -119,11 +119,9 @@ def test_of_a_grid_over_epochs_the_longest_is_trained_and_holds_the_others(grid)
         if epochs < 6:
             assert (record.result.origin, record.result.reused) == (longest.trial.number, epochs)
             assert record.result.seconds < 0.1
-            assert f"from the record of trial {longest.trial.number}" in said
+            assert f"reused from trial {longest.trial.number}" in said
     assert [r.result.reused for r in records.values() if r.trial.epochs == 6] == [0, 0]
-    assert "of 50 epochs 36 were trained: 14 are taken over" in said, (
-        "2 × 13, and the confirmation's"
-    )
+    assert "trained 36 of 50 epochs; 14 were reused" in said, "2 × 13, and the confirmation's"
 
 
 def test_mlflow_has_every_run_whole_and_says_where_it_is_from(grid):
@@ -162,7 +160,7 @@ def test_a_higher_limit_goes_on_where_the_lower_one_ended(grid, tmp_path):
         assert record.result is not None
         assert (record.result.origin, record.result.reused) == (records[arm, 6].trial.number, 6)
         assert curve(record.result) == curve(uninterrupted[arm, 9].result)
-        assert "epochs 1 to 6 from trial" in said
+        assert "epochs 1 to 6 reused from trial" in said
     confirmed = {(r.trial.arm, r.trial.seed): r for r in afresh.records("confirm")}
     longer = [r for r in place.records("confirm") if r.trial.epochs == 9]
     assert {(r.trial.arm, r.trial.seed) for r in longer} == confirmed.keys()
@@ -235,7 +233,7 @@ def test_a_state_from_other_settings_is_not_gone_on_from_and_that_is_said(tmp_pa
     recorded = machine()
     monkeypatch.setattr(engine, "machine", lambda: {**recorded, "onednn": "0"})
     said = place.run("search.trials=6", "search.space.epochs=[1,2,3]", phase="search")
-    assert "trained from its first epoch, as the checkpoint of trial" in said
+    assert "trained from epoch 1, because the checkpoint of trial" in said
     assert f"onednn {recorded['onednn']}, now 0" in said
     records = by_epochs(place.records())
     for arm in ("none", "unit"):

@@ -98,7 +98,7 @@ def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, time
         assert sorted(process.returncode for process in ended) == [0, 2], said
         assert "Traceback" not in said
         winner = next(process for process in ended if process.returncode == 0)
-        assert f"study same: is being run by process {winner.pid} on " in said
+        assert f"study same is locked by process {winner.pid} on " in said
 
 
 @pytest.mark.slow

@@ -184,7 +184,7 @@ def test_arms_that_do_the_same_are_run_once_and_said(place):
         "model={ name = 'mlp', options = { units = 8 } }", "search.space.epochs=1",
         "--executor", "inline",
     )  # fmt: skip
-    assert "minmax does on this data what unit does: run once, as unit" in said
+    assert "minmax is equivalent to unit on this data: run once, as unit" in said
     records = place.records()
     assert Counter(r.trial.arm for r in records) == {"unit": 2, "none": 2}
     export = [sys.executable, "-m", "normsweep.export", "arms", "--storage", place.storage]

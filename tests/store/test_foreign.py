@@ -52,8 +52,8 @@ def test_a_name_that_could_lead_elsewhere_is_no_study_of_ours(url, plain, capsys
     for name, (app, arguments) in itertools.product(NAMES, COMMANDS.values()):
         assert run(app, [*arguments, "--storage", url, "--study-name", name]) == 2
         said = capsys.readouterr().err
-        assert said.startswith("normsweep: --study-name: received ")
-        assert said.endswith("sqlite:///optuna.db holds no study of normsweep\n")
+        assert said.startswith("normsweep: --study-name: no study ")
+        assert said.endswith(" in sqlite:///optuna.db; available: none\n")
     assert run(main.app, ["list", "studies", "--storage", url]) == 0
     assert capsys.readouterr().out == ""
     assert sorted(Path().rglob("*")) == before
@@ -79,14 +79,14 @@ def test_a_record_that_is_none_is_one_line(url, plain, capsys, damage):
     for app, arguments in COMMANDS.values():
         assert run(app, [*arguments, "--storage", url]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("normsweep: study odd: its record cannot be read (")
+        assert line.startswith('normsweep: study "odd" cannot be read (')
         assert line.isprintable()
 
 
 def test_an_id_that_is_more_than_one_is_not_put_into_a_query(url, plain, capsys):
     made(url, "odd", sweep=json.dumps(plain), id="' OR '1' = '1")
     assert run(main.app, ["sync", "--storage", url]) == 2
-    assert "its record cannot be read (ValueError: no id)" in capsys.readouterr().err
+    assert "cannot be read (ValueError: no id)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["garbage", "{}", '{"data": {}}', "[]"])
@@ -96,7 +96,7 @@ def test_trials_that_are_none_are_one_line(url, plain, capsys, content):
     trial.set_user_attr("normsweep:trial", content)
     assert run(export.app, ["trials", "--storage", url]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("normsweep: study odd: its record cannot be read (")
+    assert line.startswith('normsweep: study "odd" cannot be read (')
 
 
 def test_a_study_without_a_trial_has_no_report_yet(url, sweep_file, parts, capsys):

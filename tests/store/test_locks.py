@@ -56,7 +56,7 @@ def disconnect_all(url: str) -> None:
 
 def test_a_study_has_one_driver_at_a_time(url):
     with lock_study(url, "tested"):
-        with pytest.raises(StoreError, match="is being run by process"), lock_study(url, "tested"):
+        with pytest.raises(StoreError, match="is locked by process"), lock_study(url, "tested"):
             pass
         with lock_study(url, "other"):
             pass
@@ -92,7 +92,7 @@ def test_a_killed_driver_holds_nothing(url):
 
 
 def test_a_lock_that_went_with_its_connection_is_taken_anew(postgresql_url, monkeypatch):
-    monkeypatch.setattr("normsweep.store.locks.LOOK", 0.0)
+    monkeypatch.setattr("normsweep.store.locks.CHECK_INTERVAL", 0.0)
     with lock_study(postgresql_url, "tested") as lock:
         disconnect_all(postgresql_url)
         lock.check()
@@ -101,7 +101,7 @@ def test_a_lock_that_went_with_its_connection_is_taken_anew(postgresql_url, monk
 
 
 def test_a_study_that_another_took_over_meanwhile_is_left_to_it(postgresql_url, monkeypatch):
-    monkeypatch.setattr("normsweep.store.locks.LOOK", 0.0)
+    monkeypatch.setattr("normsweep.store.locks.CHECK_INTERVAL", 0.0)
     with lock_study(postgresql_url, "tested") as lock:
         disconnect_all(postgresql_url)
         with lock_study(postgresql_url, "tested"), pytest.raises(StudyStopped, match="was lost"):

@@ -17,21 +17,20 @@ PROGRAM = """
 import json, logging, os, sys, warnings
 # What these change when they are imported is theirs. MLflow's telemetry is not asked for.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-import mlflow, mlflow.store.tracking.sqlalchemy_store, optuna, pandas, sqlalchemy, alembic
+import mlflow, mlflow.store.tracking.sqlalchemy_store, optuna, pandas, sklearn.datasets, sqlalchemy, alembic
 from mlflow import MlflowClient
 
 os.environ.update(json.loads(sys.argv[1]))
 logging.getLogger("mlflow").setLevel(logging.DEBUG)
 
-# helper-owned so far: what the executor sets for the backend
-OTHERS = ("CUDA_", "KERAS_", "NPROC", "OMP_", "PJRT_", "TF_", "XLA_", "JAX_")
-
 def process():
     loggers = ("", "mlflow", "mlflow.store.db.utils", "alembic", "sqlalchemy", "py.warnings")
     return {
-        "environment": {k: v for k, v in os.environ.items() if not k.startswith(OTHERS)},
+        "environment": dict(os.environ),
         "levels": {name: logging.getLogger(name).level for name in loggers},
         "handlers": {name: len(logging.getLogger(name).handlers) for name in loggers},
+        "filters": [str(f) for f in warnings.filters],
+        "optuna": optuna.logging.get_verbosity(),
         "folder": os.getcwd(),
         "tracking": mlflow.get_tracking_uri(),
         "excepthook": repr(sys.excepthook),
@@ -44,19 +43,23 @@ SWEEP = {
         "normalization": ["none", "unit"], "learning_rate": [0.01], "optimizer": ["sgd"], "epochs": [2]}},
     "confirm": {"seeds": 2, "baseline": {"epochs": 2}},
 }
+def check(when):
+    now = process()
+    assert now == before, (when, {key: (before[key], now[key]) for key in now if now[key] != before[key]})
+
 before = process()
 import normsweep
-assert process() == before, "import"
+check("import")
 study = normsweep.run(SWEEP, executor="inline", quiet=True)
-assert process() == before, ("run", before, process())
+check("run")
 study = normsweep.load("tidy")
-assert process() == before, "load"
+check("load")
 len(study.trials()), study.verdict(), study.report()
-assert process() == before, "tables"
+check("tables")
 try:
     normsweep.run(SWEEP, executor="inline", quiet=True, study_name="other", tracking_uri="http://127.0.0.1:9")
 except normsweep.errors.StoreError:
-    assert process() == before, "a run that fails"
+    check("a run that fails")
 else:
     raise AssertionError("no server is there")
 """
