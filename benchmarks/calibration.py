@@ -19,11 +19,11 @@ from scipy.special import betaincinv
 from benchmarks.planted import Bits, Noise, draw
 from benchmarks.scenarios import MARGIN, SCENARIOS, Scenario
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.verdicts import Comparison, Rules, Verdict, Word, judge
+from normsweep.analysis.verdicts import Comparison, Rules, Verdict, judge
 
 SEEDS = (5, 10, 20)
 LOOKS = " → ".join(map(str, SEEDS)) + " in looks"
-RULES = Rules(margin=MARGIN, alpha=0.05, look=1, arms=1, chance=0.1)
+RULES = Rules(margin=MARGIN, alpha=0.05, analysis=1, arms=1, chance=0.1)
 
 CHUNK = 50
 """Replicates per job. Each job has its own random stream, so that results do not depend on `processes`."""
@@ -137,14 +137,16 @@ def _outcomes(scenario: Scenario, rules: Rules, arm: Bits, reference: Bits) -> I
     comparison = Comparison("", "arm", "reference", len(scenario.gaps), scenario.fixed_at)
 
     def judged(seeds: int, look: int) -> Verdict:
-        return judge(comparison, replace(rules, look=look), arm[:seeds], reference[:seeds], (0, 0))
+        return judge(
+            comparison, replace(rules, analysis=look), arm[:seeds], reference[:seeds], (0, 0)
+        )
 
     at_once = {seeds: judged(seeds, 1) for seeds in SEEDS}
     for seeds, verdict in at_once.items():
         yield _outcome(str(seeds), scenario, verdict)
     last = at_once[SEEDS[0]]
     for look, seeds in enumerate(SEEDS[1:], start=2):
-        last = last if last.word is Word.CATCHES_UP else judged(seeds, look)
+        last = last if last.catches_up else judged(seeds, look)
     yield _outcome(LOOKS, scenario, last)
 
 
@@ -152,8 +154,8 @@ def _outcome(seeds: str, scenario: Scenario, verdict: Verdict) -> Outcome:
     low, up = verdict.epoch_low or inf, verdict.epoch or inf
     return Outcome(
         seeds=seeds,
-        catches_up=verdict.word is Word.CATCHES_UP,
-        does_not=verdict.word is Word.DOES_NOT,
+        catches_up=verdict.catches_up,
+        does_not=verdict.falls_short,
         covers=_contains(verdict.gap, scenario.truth),
         seeds_only_covers=_contains(verdict.on_these_images, scenario.truth),
         parity_covers=all(low <= epoch <= up for epoch in scenario.parity),

@@ -33,7 +33,7 @@ from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.search.search_phase import Search
 from normsweep.shell import run
 from normsweep.store.locks import StudyLock
-from normsweep.store.storage import open_study
+from normsweep.store.storage import open_study, quiet
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
@@ -156,6 +156,7 @@ def servers(work: Path) -> Iterator[dict[str, tuple[str, str]]]:
         server.cleanup()
 
 
+@quiet()
 def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) -> Cost:
     name = f"cost-{uuid.uuid4().hex[:8]}"
     (work / "cost.toml").write_text(SWEEP)

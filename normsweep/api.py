@@ -99,7 +99,7 @@ def run(
     from normsweep.parts import models
     from normsweep.parts.catalog import read_sweep
     from normsweep.runner.session import Settings, run_study
-    from normsweep.urls import placed
+    from normsweep.urls import absolute_url
 
     _check_choices(executor, n_jobs, device, phase)
     options = {
@@ -137,7 +137,7 @@ def run(
             "again, or log the rest with normsweep sync",
             stacklevel=2,
         )
-    return Study(read.name, placed(run_settings.storage))
+    return Study(read.name, absolute_url(run_settings.storage))
 
 
 def load(study_name: str | None = None, storage: str | None = None) -> Study:
@@ -154,10 +154,10 @@ def load(study_name: str | None = None, storage: str | None = None) -> Study:
         StoreError: the study does not exist.
     """
     from normsweep.store.storage import load_study
-    from normsweep.urls import placed
+    from normsweep.urls import absolute_url
 
     url = _chosen(storage, "OPTUNA_STORAGE", STORAGE)
-    return Study(load_study(url, study_name).name, placed(url))
+    return Study(load_study(url, study_name).name, absolute_url(url))
 
 
 @dataclass(frozen=True)
@@ -305,14 +305,14 @@ def _registered(data: Any, model: Build | None) -> Iterator[None]:
     with ExitStack() as stack:
         if data is not None:
             found = Dataset.of(data, models.OWN, "data in memory")
-            stack.enter_context(datasets.registry.lent(models.OWN, lambda data_dir: found))
+            stack.enter_context(datasets.registry.temporarily(models.OWN, lambda data_dir: found))
         if model is not None:
             if not callable(model):
                 raise SweepError(
                     "model: must be a function build(input_shape, classes) that returns a new "
                     f"keras.Model at each call, got {type(model).__name__}"
                 )
-            stack.enter_context(models.registry.lent(models.OWN, model))
+            stack.enter_context(models.registry.temporarily(models.OWN, model))
         yield
 
 

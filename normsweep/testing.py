@@ -179,7 +179,9 @@ def check_dataset(function: Function, *, data_dir: Path | None = None) -> None:
     digests = []
     for _ in range(2):
         try:
-            digests.append(datasets.made(Part("checked", function, own=True), data_dir).digest)
+            digests.append(
+                datasets.made(Part("checked", function, temporary=True), data_dir).digest
+            )
         except DataError as error:
             raise AssertionError(str(error)) from None
     _require(

@@ -1,4 +1,4 @@
-"""Text for people: what is safe to print, secrets masked, counts, lists and durations."""
+"""Text for output: escaping, masking of secrets, counts, lists and durations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that nobody sees: controls but tab and newline, those that turn text round, halves."""
+"""Invisible characters: controls except tab and newline, bidirectional controls, surrogates."""
 
 
 COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -30,8 +30,8 @@ COLOUR = re.compile("\x1b\\[[0-9;]*m")
 STARS = "***"
 
 
-# From the first colon to the last @, since a password may hold / ? # : and, wrongly spelt, an @ too.
-# One with blanks in it ends at the next @, if what follows the colon is no port.
+# From the first colon to the last @, because a password may contain / ? # : and, unescaped, an @ too.
+# A password with spaces ends at the next @, if what follows the colon is not a port.
 PASSWORD = re.compile(r"://([^:/\s]*):(?!@[^@\s]*(?:\s|$))(?:\S*@|(?!\d+(?:\W|$))[^@\n]*@)")
 
 
@@ -41,7 +41,7 @@ LONE_TOKEN = re.compile(r"(https?://)[^:@/\s]+@", re.IGNORECASE)
 LONG = r"\w*(?:passw|passphrase|secret|token|apikey|api_key|credential|signature|odbc_connect)\w*"
 
 
-SHORT = r"(?:\w*[_-])?(?:key|sslkey|sig|auth|pass|pwd)"  # elsewhere they are words of any program
+SHORT = r"(?:\w*[_-])?(?:key|sslkey|sig|auth|pass|pwd)"  # ambiguous outside of a query
 
 
 FIELD = re.compile(rf"(\b{LONG}=|[?&]{SHORT}=)('[^']*'|[^&\s'\"]+)", re.IGNORECASE)
@@ -56,13 +56,13 @@ NAMES = re.compile(
 
 
 def printable(text: str) -> str:
-    """The text with escapes for characters that would drive a terminal; colours are left out."""
+    """Escape the characters that would control a terminal; remove colours."""
     plain = COLOUR.sub("", text.replace("\r\n", "\n"))
     return UNSEEN.sub(lambda found: _escape(found.group()), plain)
 
 
 def one_line(text: str) -> str:
-    """The same, its line breaks escaped too."""
+    """The same, with line breaks escaped too."""
     return printable(text).replace("\n", "\\n")
 
 
@@ -71,9 +71,9 @@ def _escape(character: str) -> str:
 
 
 def masked(text: str, *addresses: str) -> str:
-    """The text with *** for the passwords and tokens of the URLs and connection strings in it.
+    """Replace passwords and tokens in URLs and connection strings by ***.
 
-    Where it is about these `addresses`, their passwords do not stand alone in it either.
+    The passwords of `addresses` are replaced everywhere in the text.
     """
     for password in (found for address in addresses for found in _passwords(address)):
         text = text.replace(password, STARS)
@@ -83,13 +83,13 @@ def masked(text: str, *addresses: str) -> str:
 
 
 def reason(error: object, *addresses: str, kind: bool = False, most: int = 300) -> str:
-    """What an error of foreign code says, or its text: one line, without passwords, not too long.
+    """The message of an exception of other code: one line, masked, cut to `most` characters.
 
     Args:
-        error: the exception, or what it said.
-        addresses: what it is about, as for `masked`.
-        kind: begin with the exception's class, as where a plug-in raises `KeyError: 3`.
-        most: characters.
+        error: the exception, or its message.
+        addresses: URLs whose passwords are masked, as in `masked`.
+        kind: begin with the class of the exception, such as `KeyError: 3`.
+        most: largest number of characters.
     """
     name = type(error).__name__ if isinstance(error, BaseException) else ""
     said = masked(" ".join(str(error).split()), *addresses)
@@ -97,17 +97,16 @@ def reason(error: object, *addresses: str, kind: bool = False, most: int = 300) 
 
 
 def _passwords(address: str) -> set[str]:
-    """As it is written there and as it is meant; what is shorter may be a part of any word."""
+    """The password of an address, quoted and unquoted; short ones could be part of any word."""
     written = re.findall(r"://[^:/]*:(.*)@", address, re.DOTALL)
     return {each for text in written for each in (text, unquote(text)) if len(each) > 3}
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment for processes that train: no address of a store, no password, no token.
+    """The environment of workers: without addresses of stores, passwords and tokens.
 
-    A rule of what is left out, by name and by value. One of what is kept would have to list all
-    that a backend, its drivers and its cluster read, and a variable that was missing there would
-    change devices or bits.
+    Variables are excluded by name and by value. A list of variables to keep would have to name all
+    that a backend, its drivers and its cluster read; a missing one could change devices or results.
     """
     return {
         name: value
@@ -117,7 +116,7 @@ def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: `45 s`, `12 min`, `3.4 h`."""
+    """Seconds with a unit: `45 s`, `12 min`, `3.4 h`."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
@@ -129,12 +128,12 @@ def counted(number: int, noun: str) -> str:
 
 
 def opening(text: str) -> str:
-    """The text with a capital at its beginning."""
+    """The text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 
 def quoted(arm: str) -> str:
-    """An arm's name in a sentence: an arm may be called none."""
+    """The name of an arm in quotation marks, because an arm may be called none."""
     return f"“{arm}”"
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = [
     "STORAGE",
     "TRACKING",
+    "absolute_url",
     "check_address",
     "parsed_url",
-    "placed",
     "sqlite_file",
     "storage_option",
     "tracking_address",
@@ -103,7 +103,7 @@ def sqlite_file(url: URL | None) -> Path | None:
     return Path(str(url.database))
 
 
-def placed(url: str) -> str:
+def absolute_url(url: str) -> str:
     """The URL with the absolute path of its SQLite file.
 
     For MLflow, equal relative URLs are the same database, even if the current folder has changed.

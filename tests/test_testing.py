@@ -182,9 +182,9 @@ def random_arrays(folder):
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (lambda folder: arrays(), "returns dict; legal"),
-        (lambda folder: folder / "mine.npz", "fails: TypeError: unsupported operand"),
-        (lambda folder: (arrays(), ""), "returns the source ''"),
+        (lambda folder: arrays(), "returned dict; expected"),
+        (lambda folder: folder / "mine.npz", "failed: TypeError: unsupported operand"),
+        (lambda folder: (arrays(), ""), "returned the source ''"),
         (lambda folder: (arrays(labels=5), "here"), "y_test"),
         (lambda folder: ({"x_train": np.zeros(3)}, "here"), "the four arrays"),
         (random_arrays, "two calls return different data"),

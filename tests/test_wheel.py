@@ -130,7 +130,7 @@ def test_a_package_that_takes_a_name_is_told(place, tmp_path):
     assert said.startswith(
         'normsweep: the plug-in "example_parts.schemes" of the package example-parts '
     )
-    assert 'the normalization "unit" is already registered' in said
+    assert 'normalization "unit": already registered' in said
 
 
 @pytest.mark.slow

@@ -1,1 +1,1 @@
-"""What a study's trials say: pure functions of its record."""
+"""Statistical analysis of a study: pure functions of its `StudyRecord`."""

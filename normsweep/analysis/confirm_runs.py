@@ -1,4 +1,4 @@
-"""What a confirmation left: how its runs did, by configuration, seed, epoch and test image."""
+"""The results of the confirmation runs, by configuration, seed, epoch and test image."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from normsweep.sweep.trial import Result, Status, Tested
 __all__ = ["Confirmed", "Curve", "Runs", "Speed", "confirmed", "curves", "speeds"]
 
 Values = NDArray[Any]
-"""(seeds, epochs, images), of which the mean over the images is the metric: for the accuracy 0 and 1,
-else float32, the metric plus each image's influence on it."""
+"""(seeds, epochs, images), whose mean over the images is the metric: 0 and 1 for the accuracy, otherwise
+float32, the metric plus the influence of each image."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of one configuration of one arm, in the order of the seeds; None where one failed."""
+    """The runs of one configuration of one arm, in the order of the seeds; None for a failed run."""
 
     configuration: Configuration
     results: tuple[Result | None, ...]
 
     def tested(self, slot: int) -> int:
-        """Epochs after which a seed's run was tested."""
+        """Number of epochs after which the run of a seed was evaluated on the test images."""
         result = self.results[slot]
         return 0 if result is None else sum(e.tested is not None for e in result.curve)
 
     def diverged(self, horizon: int) -> int:
-        """Seeds that diverged before the horizon."""
+        """Number of seeds that diverged before the horizon."""
         return sum(
             result is not None and result.status is Status.DIVERGED and self.tested(slot) < horizon
             for slot, result in enumerate(self.results)
@@ -44,11 +44,11 @@ class Runs:
 
     @property
     def failed(self) -> int:
-        """Seeds without a run that trained or diverged."""
+        """Number of seeds whose run failed."""
         return sum(result is None for result in self.results)
 
     def values(self, slots: Sequence[int], epochs: int) -> Values:
-        """What the first epochs left of these seeds."""
+        """The values of these seeds for the first epochs."""
         return np.stack([_values(self.results[slot], epochs) for slot in slots])
 
 
@@ -60,16 +60,16 @@ class Confirmed:
     images: int
     chance: float
     epochs: int
-    """Epochs of a run: the longest budget."""
+    """Epochs of a run."""
     metric: Metric = ACCURACY
 
     def pairs(
         self, arm: tuple[str, str], reference: tuple[str, str], horizon: int
     ) -> tuple[Values, Values, tuple[int, int]]:
-        """Values of arm and reference for the seeds that both trained on to the horizon.
+        """Values of arm and reference for the seeds with which both reached the horizon.
 
         Returns:
-            Both (seeds, epochs, images), and how many seeds of each diverged before.
+            Both (seeds, epochs, images), and how many seeds of each diverged earlier.
         """
         none = np.zeros((0, self.epochs, self.images), np.uint8)
         if arm not in self.runs or reference not in self.runs:
@@ -84,26 +84,26 @@ class Confirmed:
 
 @dataclass(frozen=True)
 class Curve:
-    """The metric on the test images after each epoch, of one configuration of an arm."""
+    """The metric on the test images after each epoch, for one configuration of an arm."""
 
     arm: str
     configuration: str
     epochs: tuple[Estimate, ...]
-    """The mean with its two-way interval, from the first epoch on."""
+    """Mean and two-way interval of each epoch."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What it took a configuration of an arm to come to the level of the reference's baseline."""
+    """The effort that a configuration of an arm needs to reach the baseline of the reference."""
 
     arm: str
     configuration: str
     epochs: int | None
-    """The first one whose mean on the test images is at the level; None where no epoch's is."""
+    """The first epoch whose mean on the test images reaches that level; None if there is none."""
     seconds: float
-    """Wall time of so many epochs, or NaN."""
+    """Wall time of these epochs; NaN if there are none."""
     tuning_seconds: float
-    """Of the arm's whole search; nothing for the baseline."""
+    """Wall time of the search of the arm; 0 for the baseline."""
     tuning_epochs: int
 
 
@@ -111,7 +111,7 @@ def confirmed(analysis: Analysis, records: Sequence[TrialRecord]) -> Confirmed:
     """The runs of an analysis.
 
     Raises:
-        ValueError: they were tested on different images.
+        ValueError: they were evaluated on different images.
     """
     results = {r.trial.number: r.result for r in records if r.result is not None}
     runs = {
@@ -121,7 +121,9 @@ def confirmed(analysis: Analysis, records: Sequence[TrialRecord]) -> Confirmed:
     known = [result for r in runs.values() for result in r.results if result is not None]
     digests = {result.test_digest for result in known}
     if len(digests) > 1:
-        raise ValueError(f"the runs were tested on different images: {', '.join(sorted(digests))}")
+        raise ValueError(
+            f"expected runs with the same test images, got digests {', '.join(sorted(digests))}"
+        )
     tested = [e.tested.images for result in known for e in result.curve[:1] if e.tested]
     epochs = max((int(c.params["epochs"]) for c in analysis.configurations), default=0)
     chance = known[0].chance if known else float("nan")
@@ -131,9 +133,9 @@ def confirmed(analysis: Analysis, records: Sequence[TrialRecord]) -> Confirmed:
 
 
 def curves(found: Confirmed, confidence: float) -> tuple[Curve, ...]:
-    """One a configuration of an arm, where any seed came to the last epoch.
+    """The curve of each configuration of which any seed reached the last epoch.
 
-    Seeds that diverged or failed before are left out of all epochs.
+    Seeds that diverged or failed earlier are excluded from all epochs.
     """
     made = (_curve(runs, found.epochs, (1 - confidence) / 2) for runs in found.runs.values())
     return tuple(curve for curve in made if curve.epochs)
@@ -155,9 +157,9 @@ def speeds(
     reference: str,
     baseline_epochs: int,
 ) -> tuple[Speed, ...]:
-    """Epochs and seconds to the level that the reference's baseline has at the baseline's epochs.
+    """Epochs and seconds until the level of the reference's baseline at its last epoch is reached.
 
-    An estimate without a test, by the curves that are `drawn`. `searched` are the search's trials.
+    A point estimate without a test, from the curves `drawn`. `searched` are the trials of the search.
     """
     sign = found.metric.sign
     upward = {(c.arm, c.configuration): [sign * e.value for e in c.epochs] for c in drawn}
@@ -186,7 +188,7 @@ def _speed(
 
 
 def _epoch_seconds(runs: Runs) -> float:
-    """Median wall time of an epoch: the first one's compiling and a busy machine left out."""
+    """Median wall time of an epoch, which ignores compilation and a busy machine."""
     seconds = [e.seconds for result in runs.results if result is not None for e in result.curve]
     return float(np.median(seconds)) if seconds else math.nan
 
@@ -201,7 +203,7 @@ def _values(result: Result | None, epochs: int) -> Values:
 
 
 def _weighed(tested: Tested) -> Values:
-    """The metric plus each image's influence; the metric alone where no influence is known."""
+    """The metric plus the influence of each image; the metric only if influences are unknown."""
     if not tested.influence:
         return np.full(tested.images, tested.value, np.float32)
     return (tested.value + restored(tested.influence, tested.largest)).astype(np.float32)

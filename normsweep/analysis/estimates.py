@@ -1,4 +1,4 @@
-"""A mean over seeds and test images with an interval that holds for new ones of both."""
+"""Confidence intervals of a mean over seeds and test images, for new seeds and new images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POWER = 0.84
 
 
 IMAGES = "images"
-"""In place of a number of seeds: test images are what is missing."""
+"""Returned by `more_seeds` if more test images are needed, not more seeds."""
 
 
 STEPS = (5, 10, 20)
@@ -34,7 +34,7 @@ STEPS = (5, 10, 20)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval; `n` is the number of seeds. Bounds nobody can know are NaN."""
+    """A value with its interval; `n` is the number of seeds. Unknown bounds are NaN."""
 
     value: float
     low: float
@@ -42,17 +42,17 @@ class Estimate:
     n: int
 
     def times(self, sign: int) -> Estimate:
-        """The estimate of the value's negative for −1, itself for 1."""
+        """The estimate multiplied by `sign`, 1 or −1."""
         return self if sign > 0 else Estimate(-self.value, -self.high, -self.low, self.n)
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What a seeds × images table says about its mean.
+    """Mean of a seeds × images table and its variance components.
 
-    `v_seeds` and `v_images` are the parts of the mean's variance that more seeds and more images
-    lower; the residual is in `v_seeds`. `dof` are Satterthwaite's degrees of freedom of their sum.
-    All three are NaN for fewer than two seeds or two images.
+    `v_seeds` and `v_images` are the parts of the variance of the mean that decrease with more seeds
+    and more images; the residual is in `v_seeds`. `dof` is the Satterthwaite degrees of freedom of
+    their sum. All three are NaN for fewer than two seeds or two images.
     """
 
     mean: float
@@ -76,15 +76,16 @@ class Moments:
 def moments(table: NDArray[Any], scale: int = 1) -> Moments:
     """Two-way analysis of variance, without replication, of a (seeds, images) table.
 
-    The table is bool, integer or float of shape (n, M): bits of correctness, another metric with each
-    image's influence on it, or differences of these; `scale` divides it, so that a mean of bits can stay a sum. With MS the mean squares,
-    `v_seeds` = Var(seed means)/n and `v_images` = max(MS_images − MS_residual, 0)/(n·M).
+    The table is bool, integer or float of shape (n, M): correctness bits, another metric plus the
+    influence of each image, or differences of these. It is divided by `scale`, so that a mean of bits
+    can be passed as a sum. With mean squares MS, `v_seeds` = Var(seed means)/n and
+    `v_images` = max(MS_images − MS_residual, 0)/(n·M).
 
-    Raises ValueError where the table has not two axes.
+    Raises ValueError if the table does not have two axes.
     Reference: Searle, Casella & McCulloch, Variance Components, 1992, chapter 4.
     """
     if table.ndim != 2:
-        raise ValueError(f"a table of seeds × images has 2 axes, not {table.ndim}")
+        raise ValueError(f"expected a table (seeds, images) with 2 axes, got {table.ndim}")
     n, images = table.shape
     if n == 0 or images == 0:
         return Moments(math.nan, (math.nan,) * n, math.nan, math.nan, math.nan, images)
@@ -98,20 +99,20 @@ def moments(table: NDArray[Any], scale: int = 1) -> Moments:
 def interval(m: Moments, tail: float) -> Estimate:
     """The mean ± t·√(v_seeds + v_images): for new seeds and new images.
 
-    Either bound is missed with probability `tail` (0.025: the ordinary 95 % interval).
+    Each bound has error probability `tail` (0.025: the usual 95 % interval).
     """
     return _around(m, m.variance, m.dof, tail)
 
 
 def seeds_only(m: Moments, tail: float) -> Estimate:
-    """The mean ± t·√v_seeds with n − 1 degrees of freedom: new seeds on exactly these images."""
+    """The mean ± t·√v_seeds with n − 1 degrees of freedom: for new seeds on the same images."""
     return _around(m, m.v_seeds, m.n - 1, tail)
 
 
 def satterthwaite(*parts: tuple[float, float]) -> float:
     """Degrees of freedom of a sum of (variance, degrees of freedom) parts: V²/Σ(Vₖ²/νₖ).
 
-    Parts that are all zero have no spread to weigh; the fewest degrees of freedom stand for them.
+    If all parts are zero, the smallest degrees of freedom.
     Reference: Satterthwaite, Biometrics Bulletin 2(6), 1946.
     """
     total = sum(variance for variance, _ in parts)
@@ -119,19 +120,19 @@ def satterthwaite(*parts: tuple[float, float]) -> float:
         return math.nan
     if total == 0:
         return min(dof for _, dof in parts)
-    # By shares, since the squares of tiny variances are zero in floating point.
+    # By shares, because squares of tiny variances underflow to zero.
     return 1 / sum((variance / total) ** 2 / dof for variance, dof in parts)
 
 
 def _parts(table: NDArray[Any], seed_means: NDArray[np.float64]) -> tuple[float, float]:
-    """Variance of the mean that is due to seeds (with the residual), and to images."""
+    """Variance of the mean due to seeds (with the residual), and due to images."""
     n, images = table.shape
     if n < 2 or images < 2:
         return math.nan, math.nan
     mean = seed_means.mean()
     of_seeds = images * float(np.square(seed_means - mean).sum())
     of_images = n * float(np.square(table.sum(axis=0, dtype=np.float64) / n - mean).sum())
-    # Sums of the bits as they are: a copy as floats would be eight times their size.
+    # Sums without a copy as floats, which would be eight times as large as the bits.
     squares = np.einsum("ij,ij->", table, table, dtype=np.float64, casting="unsafe")
     total = float(squares) - n * images * float(mean) ** 2
     residual = max(total - of_seeds - of_images, 0.0)
@@ -147,21 +148,21 @@ def _around(m: Moments, variance: float, dof: float, tail: float) -> Estimate:
 
 
 def smallest_margin(m: Moments) -> float:
-    """The margin under which no number of seeds confirms equality on a test set of this size.
+    """The smallest equivalence margin that this number of test images can confirm, with any seeds.
 
     2.8 standard errors of the images: 1.96 for the 95 % interval and 0.84 for a power of 80 %.
-    NaN where the images' variance is not known.
+    NaN if the variance of the images is unknown.
     """
     return 2.8 * math.sqrt(m.v_images)
 
 
 def more_seeds(m: Moments, margin: float, tail: float) -> str:
-    """How many more seeds decide with a power of 80 % whether the mean is above −margin.
+    """The number of further seeds that decide with a power of 80 % whether the mean is above −margin.
 
-    `tail` is the one-sided level of the look at which they will be read, and the mean found so far
-    is taken for the true one. "5", "10", "20" or a multiple of ten; "more than N" past 20 and three
-    times the seeds there are; "images" where the images' variance alone is already too large, and
-    so many seeds would do if it were not.
+    `tail` is the one-sided level of the next analysis; the observed mean is taken as the true one.
+    "5", "10", "20" or a multiple of ten; "more than N" beyond 20 and three times the present seeds;
+    "images" if the variance of the images is too large by itself, and the seeds would otherwise be
+    few enough.
     """
     most = max(STEPS[-1], 3 * m.n)
     needed = ((m.mean + margin) / (POWER - float(ndtri(tail)))) ** 2
@@ -172,7 +173,7 @@ def more_seeds(m: Moments, margin: float, tail: float) -> str:
 
 
 def _further(m: Moments, allowed: float) -> float:
-    """Seeds beyond those there are, for a variance of the seeds' part of at most `allowed`."""
+    """Further seeds until the seeds' part of the variance is at most `allowed`."""
     return m.n * m.v_seeds / allowed - m.n if allowed > 0 else math.inf
 
 

@@ -1,4 +1,4 @@
-"""`Evidence`: all that a study found; sentences, tables, figures and pages are made of it."""
+"""`Evidence`: all results of a study, from which text, tables, figures and pages are made."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ __all__ = ["Evidence", "evidence"]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a study found; what its confirmation found is empty before the first analysis."""
+    """The results of a study; those of the confirmation are empty before the first analysis."""
 
     record: StudyRecord
     verdicts: tuple[Verdict, ...]
-    """Question by question, an arm after the other."""
+    """Ordered by question, then by arm."""
     curves: tuple[Curve, ...]
     speeds: tuple[Speed, ...]
     arms: tuple[ArmSummary, ...]
     tuning: tuple[TuningCurve, ...]
     warnings: tuple[str, ...]
-    """What holds for the study as a whole."""
+    """Warnings about the study as a whole."""
 
     @property
     def metric(self) -> Metric:
-        """What trials are compared by."""
+        """The metric of the study."""
         return metric(self.record.sweep.metric)
 
     @property
     def reference(self) -> str:
-        """The arm that the others are held against."""
+        """The arm that the others are compared with."""
         return str(self.record.sweep.reference)
 
     @property
     def analysis(self) -> Analysis:
-        """The latest one, whose runs are the ones that count."""
+        """The latest analysis."""
         return latest(self.record)
 
     @property
     def diagnoses(self) -> dict[str, Diagnosis]:
-        """Those that there are, in the order of the arms."""
+        """The diagnoses by arm, in the order of the arms."""
         known = self.record.diagnoses
         return {arm: known[arm] for arm in self.record.arms if arm in known}
 
     @property
     def longest(self) -> int | None:
-        """Epochs of a run of the confirmation, as the latest analysis had them; None before the first."""
+        """Epochs of a confirmation run in the latest analysis; None before the first analysis."""
         epochs = (int(c.params["epochs"]) for c in self.analysis.configurations)
         return max(epochs, default=None)
 
     @property
     def primary(self) -> tuple[Verdict, ...]:
-        """The verdicts on the sweep's own question."""
+        """The verdicts on the primary question."""
         return tuple(verdict for verdict in self.verdicts if verdict.primary)
 
 
 def latest(record: StudyRecord) -> Analysis:
-    """The latest analysis; one of no seeds before the first."""
+    """The latest analysis; before the first one, an analysis without seeds."""
     return record.analyses[-1] if record.analyses else Analysis(0, ())
 
 
 def evidence(record: StudyRecord) -> Evidence:
-    """Everything, from the record of a study.
+    """Analyse a study.
 
     Raises:
-        ValueError: the confirmation's runs were tested on different images.
+        ValueError: the confirmation runs were evaluated on different images.
     """
     sweep, arms, searched = record.sweep, record.arms, record.searched
     found = confirmed(latest(record), record.trials)

@@ -1,4 +1,4 @@
-"""Every question of a confirmation, asked of every arm, with the warnings that qualify the answers."""
+"""The verdicts on all questions of a confirmation for all arms, with their warnings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from normsweep.sweep.trial import Status
 
 __all__ = ["general_warnings", "verdicts"]
 
-PUT = {
+CONFIGURATIONS = {
     "more_epochs": (BASELINE, BASELINE),
     "equal_epochs": (BASELINE, BASELINE),
     "tuned_rate": (TUNED_SHORT, BASELINE),
@@ -34,17 +34,17 @@ PUT = {
 }
 """For each question, the configurations of arm and reference."""
 SHORT = ("tuned_rate", "both_tuned_short")
-"""Questions that end at the baseline's epochs."""
+"""Questions whose horizon is the epochs of the baseline."""
 EDGE = 0.05
-"""Share of the (logarithmic) range of learning rates that counts as its edge."""
+"""Share of the (logarithmic) range of learning rates at each end that counts as its edge."""
 FEW = 20
-"""Test images of a class below which its share in a metric is known only roughly."""
+"""Number of test images of a class below which its share in a metric is imprecise."""
 
 
 def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
-    """Every question put to every arm but the reference, question by question, with its warnings.
+    """The verdict on each question for each arm but the reference, ordered by question.
 
-    `found` are the runs of the latest analysis. None before the first.
+    `found` are the runs of the latest analysis. Empty before the first analysis.
     """
     if not record.analyses:
         return ()
@@ -57,12 +57,12 @@ def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
 
 
 def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
-    # An analysis of fewer seeds than a verdict needs gave none, and so cost none.
+    # An analysis with too few seeds for a verdict does not count as an interim analysis.
     decided = sum(analysis.seeds >= LEAST_SEEDS for analysis in record.analyses)
     return Rules(
         margin=record.sweep.confirm.margin,
         alpha=1 - record.sweep.confirm.confidence,
-        look=max(decided, 1),
+        analysis=max(decided, 1),
         arms=arms,
         chance=found.chance,
         metric=metric(record.sweep.metric),
@@ -70,7 +70,7 @@ def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
 
 
 def _judged(question: str, arm: str, sweep: Sweep, found: Confirmed, rules: Rules) -> Verdict:
-    reference, (of_arm, of_reference) = str(sweep.reference), PUT[question]
+    reference, (of_arm, of_reference) = str(sweep.reference), CONFIGURATIONS[question]
     short = min(sweep.confirm.baseline.epochs, found.epochs)
     comparison = Comparison(
         question,
@@ -86,7 +86,7 @@ def _judged(question: str, arm: str, sweep: Sweep, found: Confirmed, rules: Rule
 
 
 def general_warnings(record: StudyRecord) -> tuple[str, ...]:
-    """What holds for every verdict of a study."""
+    """Warnings about all verdicts of a study."""
     return tuple(_of_study(record))
 
 
@@ -113,20 +113,20 @@ def _pruned(arm: str, records: Sequence[TrialRecord]) -> bool:
 def _of_metric(by: Metric, test_counts: Sequence[int]) -> Iterator[str]:
     if by is not ACCURACY and by.influence is None:
         yield (
-            f"intervals are for new seeds on exactly these test images: of {by.label} no image's share "
-            "is known"
+            f"intervals are for new seeds on the same test images: the influence of an image on {by.label} "
+            "is unknown"
         )
     few = [f"{images} of class {k}" for k, images in enumerate(test_counts) if images < FEW]
     if by.every_class and few:
-        more = f" and of {len(few) - 3} more classes" if len(few) > 3 else ""
+        more = f" and {len(few) - 3} more classes" if len(few) > 3 else ""
         yield (
-            f"few test images ({', '.join(few[:3])}{more}): {by.label} weighs every class alike, and "
-            "its intervals are rough"
+            f"few test images ({', '.join(few[:3])}{more}): {by.label} weights all classes equally, so "
+            "its intervals are imprecise"
         )
 
 
 def _warnings(sweep: Sweep, found: Confirmed, verdict: Verdict) -> Iterator[str]:
-    """What holds for one verdict."""
+    """Warnings about one verdict."""
     yield from _of_configurations(sweep, found, verdict)
     yield from _of_seeds(found, verdict)
     yield from _of_levels(found, verdict)
@@ -137,7 +137,7 @@ def _of_configurations(sweep: Sweep, found: Confirmed, verdict: Verdict) -> Iter
     for arm, name in _sides(verdict):
         runs = found.runs.get((arm, name))
         if runs is None:
-            yield f"no search trial of {arm} trained, so none could be chosen"
+            yield f"no search trial of {arm} completed, so none could be selected"
             continue
         configuration = runs.configuration
         tuned = name != BASELINE and sweep.compare != "learning_rate"
@@ -146,16 +146,16 @@ def _of_configurations(sweep: Sweep, found: Confirmed, verdict: Verdict) -> Iter
         budget = found.epochs if name == TUNED_LONG else sweep.confirm.baseline.epochs
         wanted, at = min(budget, found.epochs), configuration.selected_at
         if at is not None and at < wanted:
-            yield f"no search trial of {arm} trained for {wanted} epochs: tuned at epoch {at}"
+            yield f"no search trial of {arm} reached epoch {wanted}: selected at epoch {at}"
 
 
 def _of_seeds(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     for (arm, name), diverged in zip(_sides(verdict), verdict.diverged, strict=True):
         runs = found.runs.get((arm, name))
         if diverged:
-            yield f"{_seeds(diverged, arm, 'diverged')} left out of the gap"
+            yield f"{_seeds(diverged, arm, 'diverged')} excluded from the gap"
         if runs is not None and runs.failed:
-            yield f"{_seeds(runs.failed, arm, 'failed')} left out"
+            yield f"{_seeds(runs.failed, arm, 'failed')} excluded"
 
 
 def _seeds(count: int, arm: str, ended: str) -> str:
@@ -173,7 +173,7 @@ def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
             f"{by.scale * verdict.margin_needed:.3g} or more"
         )
     if abs(by.best - verdict.reference_value) > abs(by.best - found.chance) / 2:
-        yield f"{verdict.reference} itself is nearer to guessing than to being right"
+        yield f"{verdict.reference} itself is closer to chance than to the best possible value"
 
 
 def _of_tuning(found: Confirmed, verdict: Verdict) -> Iterator[str]:
@@ -183,13 +183,13 @@ def _of_tuning(found: Confirmed, verdict: Verdict) -> Iterator[str]:
         tuned, baseline = (_mean(found, arm, n, verdict.horizon) for n in (name, BASELINE))
         if verdict.metric.sign * (tuned - baseline) < -verdict.margin:
             yield (
-                f"{arm} is worse after tuning than with the baseline ({tuned:.4f} against "
+                f"{arm} is worse after tuning than with the baseline ({tuned:.4f} vs. "
                 f"{baseline:.4f} after epoch {verdict.horizon}): more search trials may help"
             )
 
 
 def _mean(found: Confirmed, arm: str, name: str, epoch: int) -> float:
-    """Mean of the metric on the test images at an epoch, over the seeds that came to it; NaN without any."""
+    """Mean of the metric on the test images at an epoch, over the seeds that reached it; NaN if none did."""
     runs = found.runs.get((arm, name))
     results = [r for r in runs.results if r is not None] if runs else []
     tested = [r.curve[epoch - 1].tested for r in results if len(r.curve) >= epoch]
@@ -198,7 +198,7 @@ def _mean(found: Confirmed, arm: str, name: str, epoch: int) -> float:
 
 
 def _sides(verdict: Verdict) -> tuple[tuple[str, str], tuple[str, str]]:
-    of_arm, of_reference = PUT[verdict.question]
+    of_arm, of_reference = CONFIGURATIONS[verdict.question]
     return (verdict.arm, of_arm), (verdict.reference, of_reference)
 
 
@@ -213,5 +213,5 @@ def _at_edge(sweep: Sweep, configuration: Configuration) -> bool:
     if rates.high <= rates.low:
         return False
     scale = math.log if rates.log else float
-    place = (scale(rate) - scale(rates.low)) / (scale(rates.high) - scale(rates.low))
-    return not EDGE <= place <= 1 - EDGE
+    position = (scale(rate) - scale(rates.low)) / (scale(rates.high) - scale(rates.low))
+    return not EDGE <= position <= 1 - EDGE

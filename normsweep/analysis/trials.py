@@ -1,4 +1,4 @@
-"""What the search's trials say: the best of each arm, how they ended, what an effort of tuning gives."""
+"""The trials of the search: the best of each arm, their outcomes, and score by tuning effort."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """How an arm's trials of the search ended, and what they cost."""
+    """Outcomes and cost of the search trials of an arm."""
 
     arm: str
     metric: Metric
     trials: int
-    """That ended, interrupted ones left out; of a trial that was tried again, the last attempt."""
+    """Trials that ended, without interrupted ones; of a retried trial the last attempt."""
     complete: int
     diverged: int
     pruned: int
     failed: int
     retried: int
-    """Attempts that failed and were made again."""
+    """Failed attempts that were retried."""
     best: float
-    """Validation score of the best complete trial, NaN without one; so are the next three."""
+    """Validation score of the best complete trial, NaN if there is none, as the next two."""
     median: float
-    """Of the complete and the diverged trials."""
+    """Median score of the complete and diverged trials."""
     best_learning_rate: float
     best_epochs: int | None
     seconds: float
@@ -60,10 +60,10 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class TuningCurve:
-    """An arm's validation score against the number of trials, from one trial on.
+    """Validation score of an arm by the number of trials k = 1, 2, ….
 
-    Kind `expected best`: the expected best of so many trials, with a band (NaN where it is unknown);
-    `best so far`: of the first so many trials, without one.
+    Kind `expected best`: the expected best of k trials, with a band (NaN if unknown);
+    `best so far`: the best of the first k trials, without a band.
     """
 
     arm: str
@@ -75,41 +75,41 @@ class TuningCurve:
 
 @dataclass(frozen=True)
 class Progress:
-    """A trial with a score at the time at which it ended."""
+    """The score of a trial and the time at which it ended."""
 
     arm: str
     trial: int
     hours: float
-    """Since the first trial began."""
+    """Hours since the start of the first trial."""
     done: int
-    """Trials of the arm so far, this one included."""
+    """Number of trials of the arm up to this one."""
     score: float
     best: float
-    """Of the arm so far."""
+    """Best score of the arm so far."""
 
 
 def metric_of(records: Sequence[TrialRecord]) -> Metric:
-    """That of all trials of a study; the accuracy without any trial."""
+    """The metric of the trials of a study; the accuracy if there are no trials."""
     return metric(records[0].trial.metric) if records else ACCURACY
 
 
 def scored(records: Iterable[TrialRecord]) -> list[tuple[Trial, Result]]:
-    """The trials with a score, diverged ones among them, in their order."""
+    """The trials with a score, including diverged ones, in the same order."""
     known = ((r.trial, r.result) for r in records if r.result is not None)
     return [(trial, result) for trial, result in known if result.status.scored]
 
 
 def rank(record: TrialRecord) -> tuple[float, int, int]:
-    """Higher for a better score; of equals for fewer epochs, then for an earlier trial."""
+    """Sort key: higher for a better score, then for fewer epochs, then for an earlier trial."""
     assert record.result is not None
     sign = metric(record.trial.metric).sign
     return sign * record.result.score, -record.trial.epochs, -record.trial.number
 
 
 def best_of_arms(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
-    """Each arm's best complete trial: best score on validation after its last epoch.
+    """The best complete trial of each arm by the validation score after its last epoch.
 
-    Of equals the one with fewer epochs, then the earlier one.
+    Ties go to fewer epochs, then to the earlier trial.
     """
     best: dict[str, TrialRecord] = {}
     for record in records:
@@ -122,13 +122,13 @@ def best_of_arms(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
 
 
 def settled(records: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The trials that count: the last at each place of the plan, interrupted and running ones not."""
+    """The last attempt of each planned trial, without interrupted and running ones."""
     ended = [r for r in records if r.result and r.result.status is not Status.INTERRUPTED]
-    return list({record.place: record for record in ended}.values())
+    return list({record.planned: record for record in ended}.values())
 
 
 def arm_summaries(records: Sequence[TrialRecord], arms: Sequence[str]) -> tuple[ArmSummary, ...]:
-    """One an arm, from the trials of the search."""
+    """The summary of each arm, from the trials of the search."""
     best, by = best_of_arms(records), metric_of(records)
     return tuple(
         _summary(arm, [r for r in records if r.trial.arm == arm], best.get(arm), by) for arm in arms
@@ -162,10 +162,10 @@ def _summary(
 def tuning_curves(
     records: Sequence[TrialRecord], arms: Sequence[str], sampler: str, seed: int
 ) -> tuple[TuningCurve, ...]:
-    """One for each arm whose trials have scores.
+    """The tuning curve of each arm whose trials have scores.
 
-    The expected best of so many trials where the sampler drew them independently (`random`); the
-    best so far where it learned from the ones before. `seed` is the one of the band.
+    The expected best if the sampler draws trials independently (`random`); the best so far if it
+    learns from earlier trials. `seed` is used for the band.
     """
     by = metric_of(records)
     curves = []
@@ -195,9 +195,9 @@ def _so_far(arm: str, scores: Floats, by: Metric) -> TuningCurve:
 
 
 def progress(records: Sequence[TrialRecord]) -> tuple[Progress, ...]:
-    """The search's trials with a score, by the time at which they ended."""
+    """The search trials with a score, in the order in which they ended."""
     by, ended = metric_of(records), scored(records)
-    begun = min((result.started for _, result in ended), default=0.0)
+    start = min((result.started for _, result in ended), default=0.0)
     ended.sort(key=lambda pair: pair[1].started + pair[1].seconds)
     done: Counter[str] = Counter()
     best: dict[str, float] = {}
@@ -206,34 +206,34 @@ def progress(records: Sequence[TrialRecord]) -> tuple[Progress, ...]:
         arm, score = trial.arm, result.score
         done[arm] += 1
         best[arm] = max(best.get(arm, score), score, key=lambda value: by.sign * value)
-        hours = (result.started + result.seconds - begun) / 3600
+        hours = (result.started + result.seconds - start) / 3600
         steps.append(Progress(arm, trial.number, hours, done[arm], score, best[arm]))
     return tuple(steps)
 
 
 def expected_best(scores: ArrayLike, k: int) -> float:
-    """The mean, over all sets of k of the n trials, of the highest score in the set.
+    """The expected highest score of k trials: the mean over all sets of k of the n trials.
 
-    Σ x₍ᵢ₎·C(i−1, k−1)/C(n, k) over the scores x₍₁₎ ≤ … ≤ x₍ₙ₎: unbiased where the trials are
-    independent draws of one distribution, as random search makes them.
+    Σ x₍ᵢ₎·C(i−1, k−1)/C(n, k) over the scores x₍₁₎ ≤ … ≤ x₍ₙ₎: unbiased if the trials are
+    independent draws from one distribution, as in random search.
 
-    `scores` are (n,) finite floats; a diverged trial counts with the score of a guess.
-    Raises ValueError for scores that are not, and for a k outside 1 … n.
+    `scores` are (n,) finite floats; the score of a diverged trial is chance.
+    Raises ValueError for other scores, and for k outside 1 … n.
     Reference: Tang et al., Showing Your Work Doesn't Always Work, ACL 2020.
     """
     ordered = _ordered(scores)
     if not 1 <= k <= len(ordered):
-        raise ValueError(f"the best of k of {len(ordered)} trials needs a k from 1 on, not {k}")
+        raise ValueError(f"k: must be from 1 to {len(ordered)}, the number of trials, got {k}")
     return float(_weights(len(ordered), [k])[0] @ ordered)
 
 
 def expected_best_band(
     scores: ArrayLike, rng: np.random.Generator, confidence: float = 0.95, draws: int = 2000
 ) -> Floats:
-    """The bounds of `expected_best` for k = 1 … n, an (n, 2) array: percentile bootstrap of trials.
+    """Bounds of `expected_best` for k = 1 … n, (n, 2), by a percentile bootstrap of the trials.
 
-    NaN where k > n/4: a resample of n trials repeats its highest, so that the bootstrap of a
-    maximum fails as k nears n, and it is somewhat narrow already at n/4.
+    NaN for k > n/4: a resample of n trials repeats its highest score, so the bootstrap of a maximum
+    fails as k approaches n, and is somewhat narrow already at n/4.
 
     `scores` are as in `expected_best`; `draws` is the number of resamples.
     Reference: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapters 7.4 and 13.
@@ -251,10 +251,10 @@ def expected_best_band(
 
 
 def best_so_far(scores: ArrayLike) -> Floats:
-    """The highest of the first 1, 2, … n scores, (n,) in the order of the trials.
+    """The running maximum of the scores, (n,) in the order of the trials.
 
-    Trials of an adaptive sampler are not exchangeable, and this is all that they say. A NaN is a
-    trial without a score, and adds nothing.
+    Trials of an adaptive sampler are not exchangeable, so no expectation is estimated. NaN, for a
+    trial without a score, is ignored.
     """
     return np.fmax.accumulate(np.asarray(scores, np.float64))
 
@@ -262,11 +262,11 @@ def best_so_far(scores: ArrayLike) -> Floats:
 def _ordered(scores: ArrayLike) -> Floats:
     values = np.sort(np.asarray(scores, np.float64))
     if values.ndim != 1 or not np.isfinite(values).all():
-        raise ValueError("scores are finite numbers in one row")
+        raise ValueError("scores: expected finite numbers of shape (n,)")
     return values
 
 
 def _weights(n: int, ks: Sequence[int]) -> Floats:
-    """What each of n ordered scores counts for the best of k, (len(ks), n)."""
-    # Whole numbers of any size, divided at the end: binomials of hundreds overflow floats.
+    """Weight of each of the n ordered scores in the expected best of k, (len(ks), n)."""
+    # Integers of any size, divided at the end: binomials of hundreds overflow floats.
     return np.array([[math.comb(i, k - 1) / math.comb(n, k) for i in range(n)] for k in ks])

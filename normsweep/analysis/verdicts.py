@@ -1,4 +1,4 @@
-"""The verdict on one question about one arm: catches up, does not, or not enough evidence."""
+"""The verdict on one question for one arm: catches up, does not, or not enough evidence."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ __all__ = [
     "LEAST_SEEDS",
     "Comparison",
     "Missing",
+    "Outcome",
     "Rules",
     "Verdict",
-    "Word",
     "judge",
     "primary_verdicts",
     "without_repeats",
 ]
 
 LEAST_SEEDS = 5
-"""Seed pairs under which no verdict is given."""
+"""Smallest number of seed pairs for a verdict."""
 
 
 def judge(
     comparison: Comparison, rules: Rules, arm: Values, reference: Values, diverged: tuple[int, int]
 ) -> Verdict:
-    """Hold an arm against its reference.
+    """Compare an arm with its reference.
 
     `arm` and `reference` are (seeds, epochs, images), bool or integers 0 and 1 or, for another metric
-    than the accuracy, floats whose mean over the images it is: paired by seed, only seeds of which both
-    trained to the horizon, in the same order of images. `diverged` counts the other seeds of arm and
-    reference, which the text of the verdict then names. Where lower is better, all that follows holds
-    of the values' negatives.
+    than the accuracy, floats whose mean over the images is the metric. They are paired by seed, have
+    the images in the same order, and only the seeds with which both reached the horizon. `diverged`
+    counts the diverged seeds of arm and reference, which the text of the verdict mentions. If lower is
+    better, values are negated first.
 
-    The arm catches up where its smoothed gap stays above −margin from some epoch to the horizon; it
-    does not where the gap at the horizon is under −margin; both at the one-sided level
-    `rules.tail`. There is no verdict under 5 seeds, nor where the reference is not clearly better
-    than chance: its mean has to have a lower bound above chance + 2·margin, so that an arm
-    that merely guesses is always under the margin and can never pass.
+    The arm catches up if its smoothed gap stays above −margin from some epoch to the horizon; it does
+    not if the gap at the horizon is below −margin; both at the one-sided level `rules.tail`. There is
+    no verdict with fewer than 5 seeds, nor if the reference is not clearly better than chance: the
+    lower bound of its mean must be above chance + 2·margin, so that an arm at chance is always below
+    the margin and cannot pass.
 
-    Raises ValueError where seeds or images of the two differ, or an epoch asked for is not there.
+    Raises ValueError if seeds or images differ, or a compared epoch does not exist.
     """
     pairs = Pairs(_upward(arm, rules), _upward(reference, rules), comparison.fixed_at)
     _check_epochs(comparison, pairs)
@@ -77,9 +77,9 @@ def _verdict(
 ) -> Verdict:
     m, (low, up) = pairs.gap(comparison.horizon), epochs
     gap = interval(m, rules.tail)
-    word = Word.NOT_ENOUGH if lack.reason else _word(gap, up, rules.margin)
-    if word is Word.NOT_ENOUGH and not lack.reason:
-        lack = _further(more_seeds(m, rules.margin, rules.tail_at(rules.look + 1)))
+    outcome = Outcome.NOT_ENOUGH if lack.reason else _outcome(gap, up, rules.margin)
+    if outcome is Outcome.NOT_ENOUGH and not lack.reason:
+        lack = _further(more_seeds(m, rules.margin, rules.tail_at(rules.analysis + 1)))
     value, reference_value = (
         pairs.means(comparison.horizon) if pairs.seeds else (math.nan, math.nan)
     )
@@ -88,7 +88,7 @@ def _verdict(
         question=comparison.question,
         arm=comparison.arm,
         reference=comparison.reference,
-        word=word,
+        outcome=outcome,
         epoch=up,
         epoch_low=low,
         horizon=comparison.horizon,
@@ -99,7 +99,7 @@ def _verdict(
         margin=rules.margin,
         confidence=1 - rules.alpha,
         tail=rules.tail,
-        look=rules.look,
+        analysis=rules.analysis,
         comparisons=rules.arms,
         missing=lack.missing,
         more_seeds=lack.more_seeds,
@@ -121,21 +121,21 @@ def _check_epochs(comparison: Comparison, pairs: Pairs) -> None:
     }
     for name, (epoch, values) in needed.items():
         if not 1 <= epoch <= values.shape[1]:
-            raise ValueError(f"{name}: epoch {epoch} is not among its {values.shape[1]} epochs")
+            raise ValueError(f"{name}: expected an epoch from 1 to {values.shape[1]}, got {epoch}")
 
 
 def _barrier(comparison: Comparison, rules: Rules, pairs: Pairs, diverged: tuple[int, int]) -> Lack:
-    """Why no verdict can be given at all, or nothing."""
+    """Why there cannot be a verdict; `Missing.NOTHING` if there can."""
     if pairs.seeds < LEAST_SEEDS:
         can = "can be compared" + _lost(comparison, diverged)
         reason = f"at least {LEAST_SEEDS} seeds are needed, {pairs.seeds} {can}"
         return Lack(Missing.TOO_FEW_SEEDS, reason)
-    stands = at(pairs.reference, pairs.reference_epoch(comparison.horizon))
-    level, sign = interval(moments(stands), rules.tail), rules.metric.sign
+    of_reference = at(pairs.reference, pairs.reference_epoch(comparison.horizon))
+    level, sign = interval(moments(of_reference), rules.tail), rules.metric.sign
     if not level.low > sign * rules.chance + 2 * rules.margin:
         reason = (
-            f"{comparison.reference}, which it is held against, is not clearly better than guessing"
-            f" ({rules.metric.label} {sign * level.value:.4f}, guessing {rules.chance:.4f})"
+            f"the reference {comparison.reference} is not clearly better than chance"
+            f" ({rules.metric.label} {sign * level.value:.4f}, chance {rules.chance:.4f})"
         )
         return Lack(Missing.REFERENCE_AT_CHANCE, reason)
     return Lack(Missing.NOTHING)
@@ -144,13 +144,13 @@ def _barrier(comparison: Comparison, rules: Rules, pairs: Pairs, diverged: tuple
 def _lost(comparison: Comparison, diverged: tuple[int, int]) -> str:
     names = (comparison.arm, comparison.reference)
     lost = [f"{name} {count}" for name, count in zip(names, diverged, strict=True) if count]
-    return f" (seeds that diverged: {', '.join(lost)})" if lost else ""
+    return f" (diverged seeds: {', '.join(lost)})" if lost else ""
 
 
-def _word(gap: Estimate, up: int | None, margin: float) -> Word:
+def _outcome(gap: Estimate, up: int | None, margin: float) -> Outcome:
     if up is not None:
-        return Word.CATCHES_UP
-    return Word.DOES_NOT if gap.high < -margin else Word.NOT_ENOUGH
+        return Outcome.CATCHES_UP
+    return Outcome.DOES_NOT if gap.high < -margin else Outcome.NOT_ENOUGH
 
 
 def _further(seeds: str) -> Lack:
@@ -162,8 +162,8 @@ def _further(seeds: str) -> Lack:
     return Lack(Missing.MORE_SEEDS, f"{seeds} further seeds would be needed", seeds)
 
 
-class Word(StrEnum):
-    """The three verdicts."""
+class Outcome(StrEnum):
+    """The outcome of a verdict."""
 
     CATCHES_UP = "catches up"
     DOES_NOT = "does not catch up"
@@ -171,7 +171,7 @@ class Word(StrEnum):
 
 
 class Missing(StrEnum):
-    """What a verdict lacks to be decided."""
+    """What is missing for a decision."""
 
     NOTHING = "nothing"
     MORE_SEEDS = "more seeds"
@@ -182,7 +182,7 @@ class Missing(StrEnum):
 
 @dataclass(frozen=True)
 class Lack:
-    """What a verdict lacks, in words, and how many more seeds."""
+    """What is missing for a decision, why, and how many more seeds are needed."""
 
     missing: Missing
     reason: str = ""
@@ -191,11 +191,11 @@ class Lack:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Which arm is held against which, up to which epoch (the horizon, counted from 1).
+    """A comparison of an arm with the reference up to an epoch (the horizon, counted from 1).
 
-    `fixed_at` is the epoch at which the reference stands; None: the same epoch as the arm's.
-    `primary` says that the sweep declared the question as its own; `baseline_epochs` at which epoch
-    the baseline is read, if there is one.
+    `fixed_at` is the epoch of the reference; None: the same epoch as that of the arm. `primary`:
+    whether it is the primary question of the sweep; `baseline_epochs`: the epoch at which the baseline
+    is evaluated, if there is one.
     """
 
     question: str
@@ -209,51 +209,54 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Rules:
-    """What a verdict is held to.
+    """The parameters of a verdict.
 
-    `margin` and `chance` are in the metric's unit. `alpha` is 1 − confidence; `look` counts from 1
-    the times that this study's seeds were judged; `arms` are those held against the reference.
-    Raises ValueError for a look or a number of arms under 1.
+    `margin` and `chance` are in the unit of the metric. `alpha` is 1 − confidence; `analysis` is the
+    number of this analysis, from 1; `arms` is the number of arms compared with the reference.
+    Raises ValueError if `analysis` or `arms` is below 1.
     """
 
     margin: float
     alpha: float
-    look: int
+    analysis: int
     arms: int
     chance: float
     metric: Metric = ACCURACY
 
     def __post_init__(self) -> None:
-        if self.look < 1 or self.arms < 1:
-            raise ValueError(f"look and arms count from 1, not {self.look} and {self.arms}")
+        if self.analysis < 1 or self.arms < 1:
+            raise ValueError(
+                f"analysis, arms: must be at least 1, got {self.analysis} and {self.arms}"
+            )
 
     @property
     def tail(self) -> float:
-        """The one-sided level: half of alpha at the first look, half again at each further one."""
-        return self.tail_at(self.look)
+        """The one-sided level: half of alpha at the first analysis, halved at each further one."""
+        return self.tail_at(self.analysis)
 
-    def tail_at(self, look: int) -> float:
-        """The one-sided level of a look. All looks together stay under alpha."""
-        return self.alpha / 2**look / self.arms
+    def tail_at(self, analysis: int) -> float:
+        """The one-sided level of an analysis; all analyses together stay below alpha."""
+        return self.alpha / 2**analysis / self.arms
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer to one question for one arm: a word with all that it stands on.
+    """The answer to one question for one arm: the outcome and its evidence.
 
-    `epoch` and `epoch_low` are N_up and N_low of `parity`, both None where no verdict is given.
-    `gap` is arm − reference at the horizon, smoothed, for new seeds and images;
-    `on_these_images` the same for new seeds alone. `value` and `reference_value` are the means whose
-    difference the gap is. All are in the metric's own unit and direction. `diverged` counts the seeds of arm and reference that are left out.
-    `missing` and `reason` say why the evidence is not enough; the reason is empty otherwise. `more_seeds`
-    is as in `estimates.more_seeds`, empty where more seeds are not the matter. `margin_needed` is the
-    smallest margin that these images can confirm. `warnings` change how the verdict is read.
+    `epoch` and `epoch_low` are N_up and N_low of `parity`, both None without a decision. `gap` is
+    arm − reference at the horizon, smoothed, for new seeds and images; `on_these_images` the same for
+    new seeds only. `value` and `reference_value` are the means whose difference is the gap. All are in
+    the unit and direction of the metric. `diverged` counts the excluded seeds of arm and reference.
+    `missing` and `reason` say why there is not enough evidence; the reason is empty otherwise.
+    `more_seeds` is as in `estimates.more_seeds`, and empty if more seeds are not needed.
+    `margin_needed` is the smallest margin that these images can confirm. `warnings` qualify the
+    verdict.
     """
 
     question: str
     arm: str
     reference: str
-    word: Word
+    outcome: Outcome
     epoch: int | None
     epoch_low: int | None
     horizon: int
@@ -264,7 +267,7 @@ class Verdict:
     margin: float
     confidence: float
     tail: float
-    look: int
+    analysis: int
     comparisons: int
     missing: Missing
     more_seeds: str
@@ -280,12 +283,12 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """The verdict in a sentence's words, with the divergences that qualify it."""
-        return f"{self.word}: {self.reason}" if self.undecided else f"{self.word} {self.when}"
+        """The verdict as part of a sentence, with divergences that qualify it."""
+        return f"{self.outcome}: {self.reason}" if self.undecided else f"{self.outcome} {self.when}"
 
     @property
     def when(self) -> str:
-        """At which epoch, or within how many; empty where it is undecided."""
+        """At which epoch, or within how many; empty if it is undecided."""
         if self.catches_up:
             return f"at epoch {self.epoch}{_where_it_trains(self)}"
         epochs = "epoch" if self.horizon == 1 else "epochs"
@@ -293,34 +296,34 @@ class Verdict:
 
     @property
     def catches_up(self) -> bool:
-        """Whether the arm was found to catch up."""
-        return self.word is Word.CATCHES_UP
+        """Whether the arm catches up."""
+        return self.outcome is Outcome.CATCHES_UP
 
     @property
     def falls_short(self) -> bool:
-        """Whether the arm was found not to catch up."""
-        return self.word is Word.DOES_NOT
+        """Whether the arm does not catch up."""
+        return self.outcome is Outcome.DOES_NOT
 
     @property
     def undecided(self) -> bool:
-        """Whether the evidence is not enough."""
-        return self.word is Word.NOT_ENOUGH
+        """Whether there is not enough evidence."""
+        return self.outcome is Outcome.NOT_ENOUGH
 
     @property
     def further_seeds(self) -> int | None:
-        """How many more seeds would decide; None where seeds do not, or too many would be needed."""
+        """Number of further seeds that are needed; None if seeds do not help or too many are needed."""
         return int(self.more_seeds) if self.more_seeds.isdigit() else None
 
     @property
     def level(self) -> float:
-        """The confidence level of its intervals: above the declared one with several arms and at later looks."""
+        """The confidence level of its intervals: higher with several arms and in later analyses."""
         return 1 - 2 * self.tail
 
     @property
     def method(self) -> str:
-        """How the interval was computed, and its one-sided level."""
+        """The method of the interval, and its one-sided level."""
         if self.metric is not ACCURACY and self.metric.influence is None:
-            return f"Student's t over seeds alone, one-sided level {self.tail:.3g}"
+            return f"Student's t over seeds only, one-sided level {self.tail:.3g}"
         return (
             "two-way analysis of variance over seeds and test images, Student's t with Satterthwaite's "
             f"degrees of freedom, one-sided level {self.tail:.3g}"
@@ -328,7 +331,7 @@ class Verdict:
 
 
 def _where_it_trains(verdict: Verdict) -> str:
-    """The divergences behind a verdict. Seeds of which only the reference trained are not paired."""
+    """The divergences behind a verdict; seeds with which one of the two diverged are not paired."""
     arm, reference = verdict.diverged
     if arm and reference:
         return (
@@ -344,9 +347,9 @@ def _where_it_trains(verdict: Verdict) -> str:
 
 
 def without_repeats(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Without the questions that say the same as another: the baseline trains as long as it goes.
+    """The verdicts without redundant questions, which arise if the baseline has the most epochs.
 
-    Of two such questions the one at the longest budget stays, or the primary one.
+    Of two equal questions the one with the most epochs is kept, or the primary one.
     """
     repeated = set()
     for short, long in (("tuned_rate", "tuned_rate_longest"), ("both_tuned_short", "both_tuned")):
@@ -357,6 +360,6 @@ def without_repeats(verdicts: Sequence[Verdict]) -> list[Verdict]:
 
 
 def primary_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Those of the question that the sweep declared as its own, else of the first one."""
+    """The verdicts on the primary question; if there is none, on the first question."""
     marked = [v for v in verdicts if v.primary]
     return marked or [v for v in verdicts if v.question == verdicts[0].question]

@@ -127,7 +127,7 @@ def _parts(sweep: str | None) -> list[str]:
         lines.append(f"{registry.kind}s")
         for part in registry:
             takes = f" (options: {', '.join(part.options)})" if part.options else ""
-            origin = f" [{part.module}]" if part.foreign else ""
+            origin = f" [{part.module}]" if part.custom else ""
             lines.append(f"  {part.name:20}{part.summary}{takes}{origin}")
     return lines
 

@@ -53,8 +53,8 @@ class _Board:
     def _count(self, record: TrialRecord) -> None:
         self.best = best_of_arms([*self.best.values(), record])
         for counted in settled([record]):
-            if counted.place not in self._places:
-                self._places.add(counted.place)
+            if counted.planned not in self._places:
+                self._places.add(counted.planned)
                 self.of_arm[counted.trial.arm] += 1
                 self.done += 1
 

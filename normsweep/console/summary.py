@@ -92,7 +92,7 @@ def print_verdict(found: Evidence, left: int) -> None:
     say(
         f"  gap: arm − {found.reference} in {unit_of_gaps(found.metric)}, with its interval for new "
         f"seeds and new images; {first.images} test images, margin "
-        f"{points(first.margin, sign=False, by=found.metric)}, analysis {first.look}; {first.method}"
+        f"{points(first.margin, sign=False, by=found.metric)}, analysis {first.analysis}; {first.method}"
     )
     for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
         say(f"  warning: {warning}")

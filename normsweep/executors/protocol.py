@@ -132,7 +132,7 @@ class WorkerOptions:
     awaits_reply: bool = False
     """Whether a trial waits for `reply` after each epoch."""
     parts: bytes = b""
-    """Custom components, as packed by `carried_parts`."""
+    """Custom components, as packed by `pickled_components`."""
 
 
 @dataclass(frozen=True)

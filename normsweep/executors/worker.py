@@ -29,7 +29,7 @@ from normsweep.executors.protocol import (
     answer,
     make_engine,
 )
-from normsweep.parts.catalog import take_parts
+from normsweep.parts.catalog import register_components
 from normsweep.sweep.trial import Epoch, Result, Status
 from normsweep.text import reason
 from normsweep.training.engine import Engine, Finished
@@ -61,7 +61,7 @@ def main() -> None:
 def _unpack(parts: bytes) -> UserError | None:
     """Register the custom components sent by the driver; the error if that fails."""
     try:
-        take_parts(parts)
+        register_components(parts)
     except UserError as error:
         return error
     return None

@@ -1,4 +1,4 @@
-"""What a trial is made of: normalizations, datasets, models, optimizers and metrics, each by its name.
+"""The components of a trial: registries of normalizations, datasets, models, optimizers and metrics.
 
 Importing this package imports no Keras: a component imports what it needs when it is called.
 """

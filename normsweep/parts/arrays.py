@@ -1,4 +1,4 @@
-"""Frames, lists, images and labels as people have them, as checked arrays."""
+"""Conversion of data frames, lists and iterables of images to NumPy arrays."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
 
-LEGAL = (
-    "legal: (x_train, y_train, x_test, y_test), a mapping of these names, or two finite iterables "
-    "of (image, label), one to train and one to test"
+EXPECTED = (
+    "expected (x_train, y_train, x_test, y_test), a mapping of these names, or two finite iterables "
+    "of (image, label), for training and for testing"
 )
 
 
 def four_arrays(data: Any) -> Arrays:
-    """The arrays of what `Dataset.of` takes, not yet checked.
+    """Convert the data that `Dataset.of` accepts to arrays, which are not yet checked.
 
     Raises:
-        DataError: it has none of the forms, or cannot be made an array of numbers.
+        DataError: the data has none of the accepted forms, or cannot be converted.
     """
     if isinstance(data, Mapping):
         parts = {key: data[key] for key in ARRAYS if key in data}
     elif not isinstance(data, Sequence) or isinstance(data, str) or len(data) not in (2, 4):
-        raise DataError(f"data: received {_described(data)}; {LEGAL}")
+        raise DataError(f"data: {EXPECTED}; got {_described(data)}")
     elif len(data) == 4:
         parts = dict(zip(ARRAYS, data, strict=True))
     else:
@@ -48,7 +48,7 @@ def four_arrays(data: Any) -> Arrays:
 
 
 def machine_memory() -> float:
-    """Bytes of memory of this machine; infinite where the system does not say."""
+    """Memory of this machine in bytes; infinite if it is unknown."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
@@ -56,11 +56,11 @@ def machine_memory() -> float:
 
 
 def _pair(part: str, given: Any) -> tuple[Any, Any]:
-    """Features and labels of one part: two columns as they are, or pairs that are told one by one."""
+    """Images and labels of one split: two arrays, or an iterable of pairs."""
     if isinstance(given, tuple | list) and len(given) == 2 and _is_column(given[1]):
         return given[0], given[1]
     if not isinstance(given, Iterable) and not hasattr(given, "__getitem__"):
-        raise DataError(f"data: received {_described(given)} to {part}; {LEGAL}")
+        raise DataError(f"data: {EXPECTED}; got {_described(given)} for {part}")
     return _collected(part, given)
 
 
@@ -70,7 +70,7 @@ def _is_column(labels: Any) -> bool:
 
 
 def _collected(part: str, pairs: Iterable[Any]) -> tuple[Array, Array]:
-    """Images and labels of an iterable, which is read once and has to end."""
+    """Images and labels of a finite iterable, which is read once."""
     images: list[Array] = []
     labels: list[Any] = []
     taken, most = 0, machine_memory()
@@ -79,48 +79,48 @@ def _collected(part: str, pairs: Iterable[Any]) -> tuple[Array, Array]:
             image, label = pair
         except (TypeError, ValueError):
             raise DataError(
-                f"data: item {number} to {part} is {_described(pair)}; legal: (image, label)"
+                f"data: item {number} of {part}: expected (image, label), got {_described(pair)}"
             ) from None
         images.append(np.array(image))
         labels.append(label.item() if isinstance(label, np.generic | np.ndarray) else label)
         taken += images[-1].nbytes
         if images[-1].shape != images[0].shape:
             raise DataError(
-                f"data: image {number} to {part} has shape {images[-1].shape}; legal: "
-                f"{images[0].shape}, as the first"
+                f"data: image {number} of {part}: expected shape {images[0].shape}, as of the first image, "
+                f"got {images[-1].shape}"
             )
-        if 2 * taken > most:  # what is stacked below is a second copy
+        if 2 * taken > most:  # np.stack makes a second copy
             raise DataError(
-                f"data: {number + 1:,} images to {part} take half of this machine's memory, with "
-                "no end yet; legal: an iterable that ends"
+                f"data: {part}: expected a finite iterable that fits into memory, but {number + 1:,} images "
+                "take half of the memory of this machine"
             )
     if not images:
-        raise DataError(f"data: received no image to {part}; legal: at least one")
+        raise DataError(f"data: {part}: expected at least one image, got none")
     return np.stack(images), np.array(labels)
 
 
 def _aligned(train: Any, test: Any) -> dict[str, Any]:
-    """Two frames with their columns in one order."""
+    """The test frame with its columns in the order of the training frame."""
     if not (_is_frame(train) and _is_frame(test)):
         return {}
     if set(train.columns) != set(test.columns):
         odd = sorted(map(str, set(train.columns) ^ set(test.columns)))
         raise DataError(
-            f"data: x_train and x_test do not share the columns {', '.join(odd[:5])}; legal: the "
-            "same columns in both"
+            "data: expected the same columns in x_train and x_test; only one of them has "
+            f"{', '.join(odd[:5])}"
         )
     return {"x_test": test[list(train.columns)]}
 
 
 def _array(key: str, value: Any) -> Array:
-    """The value as an array; a frame's cells as numbers, labels as whole numbers or texts."""
+    """Convert a value to an array: features to numbers, labels to integers or strings."""
     if _is_frame(value) and key.startswith("x"):
         return _features(key, value)
     try:
         array = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
     except Exception as error:
         raise DataError(
-            f"data: {key} is {_described(value)}, which is no array ({error}); {LEGAL}"
+            f"data: {key}: {_described(value)} cannot be converted to an array ({error}); {EXPECTED}"
         ) from None
     if key.startswith("y") and array.dtype.kind in "OT":
         return _labels(key, array)
@@ -131,36 +131,33 @@ def _features(key: str, frame: Any) -> Array:
     other = [str(name) for name, kind in frame.dtypes.items() if kind.kind not in "iufb"]
     if other:
         raise DataError(
-            f"data: {key} has the columns {', '.join(other[:5])}, which hold no numbers; legal: "
-            "numbers: encode them, or leave them out"
+            f"data: {key}: expected numeric columns, got {', '.join(other[:5])}; encode or drop them"
         )
     truths = {name: "uint8" for name, kind in frame.dtypes.items() if kind.kind == "b"}
     if frame.isna().to_numpy().any():
         holes = [str(name) for name, empty in frame.isna().any().items() if empty]
         raise DataError(
-            f"data: {key} has missing values in {', '.join(holes[:5])}; legal: numbers: fill them, "
-            "or drop their rows"
+            f"data: {key}: expected no missing values, got some in {', '.join(holes[:5])}; fill them or "
+            "drop the rows"
         )
     return frame.astype(truths).astype(_common(frame)).to_numpy()
 
 
 def _common(frame: Any) -> np.dtype[Any]:
-    """The one type that holds every column; pandas's own, which allow for holes, as NumPy's."""
+    """The common NumPy dtype of all columns; pandas's nullable dtypes count as NumPy's."""
     kinds = [getattr(kind, "numpy_dtype", kind) for kind in frame.dtypes]
     return np.result_type(*(np.uint8 if kind.kind == "b" else kind for kind in kinds))
 
 
 def _labels(key: str, labels: Array) -> Array:
-    """Labels held as objects, as pandas has texts: as texts or whole numbers."""
+    """Convert labels of dtype object, as of pandas, to strings or integers."""
     flat = labels.reshape(-1).tolist()
     if all(isinstance(label, str) for label in flat):
         return labels.astype(str)
     if all(isinstance(label, int) for label in flat):
         return labels.astype(np.int64)
     odd = next(label for label in flat if not isinstance(label, str) or label is None)
-    raise DataError(
-        f"data: {key} holds {_described(odd)} among its labels; legal: whole numbers, or texts"
-    )
+    raise DataError(f"data: {key}: expected integers or strings as labels, got {_described(odd)}")
 
 
 def _is_frame(value: Any) -> bool:
@@ -176,10 +173,10 @@ def _described(value: Any) -> str:
 
 
 def class_numbers(y_train: Array, y_test: Array) -> tuple[Array, Array, tuple[str, ...]]:
-    """Both as (n,) int64 from 0 on, and the owner's names of the classes in that order.
+    """Both as (n,) int64 from 0, and the original names of the classes in that order.
 
-    Whole numbers or texts, (n,) or (n, 1), that `label_problems` found nothing wrong with; sorted,
-    they are the classes. Labels that are 0, 1, 2, … already have no other names: the names are empty.
+    The labels are integers or strings, (n,) or (n, 1), that passed `label_problems`; their sorted
+    values are the classes. The names are empty if the labels are 0, 1, 2, … already.
     """
     names = np.unique(y_train)
     if names.dtype.kind != "U" and np.array_equal(names, np.arange(len(names))):
@@ -189,22 +186,21 @@ def class_numbers(y_train: Array, y_test: Array) -> tuple[Array, Array, tuple[st
 
 
 def label_problems(y_train: Array, y_test: Array) -> list[str]:
-    """What is wrong with labels whose types and shapes are legal."""
+    """Errors in labels of valid types and shapes."""
     if (y_train.dtype.kind == "U") != (y_test.dtype.kind == "U"):
-        return [
-            f"y_test has labels of {_kind(y_test)}; legal: {_kind(y_train)}, as those of y_train"
-        ]
+        return [f"y_test: expected {_kind(y_train)}, as in y_train, got {_kind(y_test)}"]
     names, counts = np.unique(y_train, return_counts=True)
     if len(names) < 2:
-        return ["y_train has one class; legal: at least two"]
+        return ["y_train: expected at least two classes, got one"]
     if counts.min() < 2:
         lonely = names[counts.argmin()]
         return [
-            f"y_train has one image of class {lonely}; legal: at least two, one of them to validate"
+            f"y_train: expected at least two images of each class, one of them for validation, got one "
+            f"of class {lonely}"
         ]
     unknown = np.setdiff1d(y_test, names)
     if len(unknown):
-        return [f"y_test has the label {unknown[0]}; legal: {_listed(names)}, as in y_train"]
+        return [f"y_test: expected the labels of y_train ({_listed(names)}), got {unknown[0]}"]
     return []
 
 
@@ -213,7 +209,7 @@ def _flat(labels: Array) -> Array:
 
 
 def _kind(labels: Array) -> str:
-    return "text" if labels.dtype.kind == "U" else "whole numbers"
+    return "strings" if labels.dtype.kind == "U" else "integers"
 
 
 def _listed(names: Array) -> str:

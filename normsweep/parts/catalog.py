@@ -1,4 +1,4 @@
-"""All registries; a sweep read against them, a trial made of them."""
+"""All registries: read a sweep with the registered names, build trials from it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ REGISTRIES: tuple[Registry, ...] = (
     datasets.registry,
     metrics.registry,
 )
-"""Every kind of part, in the order in which people are told of them."""
+"""The registry of each kind of component, in the order in which they are listed."""
 
 
 def resolve_trial(
     sweep: Sweep, data: DataKey, params: Mapping[str, Scalar], number: int, slot: int
 ) -> Trial:
-    """The trial of a sweep at these parameters; each goes to the part that takes it."""
+    """The trial of a sweep with these parameters, each assigned to the component that takes it."""
     model = sweep.model
     of_optimizer = optimizers.registry[str(params["optimizer"])].options
     of_model = models.registry[model.name].options
@@ -57,7 +57,7 @@ def resolve_trial(
 
 
 def is_trained(model: str) -> bool:
-    """Whether a model is a network that is trained; the synthetic one's curves come from a formula."""
+    """Whether a model is trained; the curves of the synthetic one come from a formula."""
     return model != models.SYNTHETIC
 
 
@@ -66,7 +66,7 @@ def _only(params: Mapping[str, Scalar], names: tuple[str, ...]) -> dict[str, Sca
 
 
 def catalog() -> Catalog:
-    """The registered names and their options, as sweep files may use them."""
+    """The registered names and options that sweep files can use."""
     return Catalog(
         normalizations=normalizations.registry.options(),
         optimizers=optimizers.registry.options(),
@@ -82,12 +82,12 @@ def read_sweep(
     options: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Sweep:
-    """A sweep, read and validated, with its plug-ins loaded: `Draft.read` says what is what.
+    """Read and validate a sweep and load its plug-ins; arguments as of `Draft.read`.
 
-    Plug-ins that are installed are loaded where it names what nothing else has.
+    Installed plug-ins are loaded if the sweep uses a name that is not registered otherwise.
 
     Raises:
-        SweepError: one line for each mistake.
+        SweepError: one line for each error.
     """
     draft = Draft.read(source, overrides, options or {}, settings or {})
     folders = (draft.folder, Path())
@@ -105,56 +105,57 @@ def read_sweep(
 
 
 def load_plugins(names: Sequence[str], needed: Iterable[tuple[Registry, str]] = ()) -> None:
-    """Import modules of plug-ins, from the environment or the current folder, for a recorded study.
+    """Import modules of plug-ins for a stored study, from the environment or the current folder.
 
     Args:
-        names: the modules. A record names code that a database might have changed: none is
-            imported for its sake alone.
-        needed: parts that have to be known; installed plug-ins are loaded where one is not.
+        names: the modules, as given by the user: the names in a database are not trusted.
+        needed: components that the study uses; installed plug-ins are loaded if one is missing.
 
     Raises:
-        SweepError: one line for each that cannot be had.
+        SweepError: one line for each module or component that is not available.
     """
     problems = plugin_problems(list(names), (Path(),), REGISTRIES)
     lines = [f"--{problem.key}: {problem.message}" for problem in problems]
     wanted = [(registry, name.partition("@")[0]) for registry, name in needed]
     if not lines and any(name not in registry for registry, name in wanted):
         load_installed()
-        lines = [_lacking(reg.kind, name) for reg, name in wanted if name not in reg]
+        lines = [_missing(reg.kind, name) for reg, name in wanted if name not in reg]
     if lines:
         raise SweepError(lines)
 
 
-def _lacking(kind: str, name: str) -> str:
+def _missing(kind: str, name: str) -> str:
     if name == models.OWN:
         return (
-            "model: was handed to normsweep.run, and is in no module; legal: normsweep.run with it"
+            "model: was passed to normsweep.run and is in no module; pass it to normsweep.run again"
         )
-    return f"{kind}: received {shown(name)}, which is not registered here; legal: --plugins MODULE that has it"
+    return (
+        f"{kind}: {shown(name)} is not registered; pass --plugins MODULE with the module that does"
+    )
 
 
 def load_installed() -> None:
     """Load the plug-ins that installed packages offer.
 
     Raises:
-        SweepError: one line for each that cannot be loaded.
+        SweepError: one line for each plug-in that cannot be loaded.
     """
     installed_plugins(REGISTRIES)
 
 
-def carried_parts() -> bytes:
-    """What trials need of parts that are not normsweep's own, for `take_parts` where they run.
+def pickled_components() -> bytes:
+    """The custom components that trials need, pickled for `register_components` in a worker.
 
     Raises:
-        SweepError: a function holds what cannot be sent to another process.
+        SweepError: a component cannot be pickled.
     """
     return plugins.packed([r for r in REGISTRIES if r is not datasets.registry])
 
 
-def take_parts(content: bytes) -> None:
-    """Register what `carried_parts` gave.
+def register_components(content: bytes) -> None:
+    """Register the components that `pickled_components` returned.
 
     Raises:
-        SweepError: a part cannot be had here.
+        SweepError: a component is not available here.
     """
     plugins.unpack(content, REGISTRIES)

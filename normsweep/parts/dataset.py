@@ -1,4 +1,4 @@
-"""`Dataset`: four arrays that passed every check, their digest, and how they travel to workers."""
+"""`Dataset`: four checked arrays, their digest, and how they are shared with workers."""
 
 from __future__ import annotations
 
@@ -30,46 +30,46 @@ Array = np.ndarray[Any, Any]
 class Dataset:
     """Images or a table, and labels.
 
-    x_train and x_test are (n, height, width, channels) or (n, features) in their own dtype, y_train
+    x_train and x_test are (n, height, width, channels) or (n, features) in their original dtype, y_train
     and y_test (n,) int64 from 0 to `classes` - 1.
     """
 
     name: str
     source: str
-    """Where the arrays came from, for people."""
+    """The origin of the arrays, as text."""
     x_train: Array
     y_train: Array
     x_test: Array
     y_test: Array
     sample_shape: tuple[int, ...]
-    """The shape of one image as its owner has it: without a channel axis that we added."""
+    """The original shape of one image, without the channel axis that normsweep may add."""
     labels: tuple[str, ...] = ()
-    """Their owner's names of the classes 0, 1, 2, …; empty where these numbers are their names."""
+    """The original names of the classes 0, 1, 2, …; empty if these numbers are the names."""
 
     @classmethod
     def of(cls, data: Any, name: str = "data", source: str = "arrays in memory") -> Dataset:
-        """The dataset of data in memory: the one way in for it.
+        """Make a dataset of data in memory.
 
         Args:
             data: `(x_train, y_train, x_test, y_test)`, `((x_train, y_train), (x_test, y_test))` or a
                 mapping of these names, of NumPy arrays, pandas frames and series, or lists; or two
-                finite iterables of (image, label), one to train and one to test. Images are
+                finite iterables of (image, label), for training and for testing. Images are
                 (n, height, width) or (n, height, width, channels), a table is (n, features); 8 to 64
-                bits, whole or real. Labels are whole numbers or texts, (n,).
-            name: what tables and pages call it.
-            source: where it came from, for people.
+                bits, integer or float. Labels are integers or strings, (n,).
+            name: its name in tables and reports.
+            source: its origin, as text.
 
         Raises:
-            DataError: one line for each thing that is wrong with it.
+            DataError: one line for each error.
         """
         return data if isinstance(data, Dataset) else cls.checked(name, source, four_arrays(data))
 
     @classmethod
     def checked(cls, name: str, source: str, arrays: Arrays) -> Dataset:
-        """The dataset of four raw arrays.
+        """Check four raw arrays and make a dataset of them.
 
         Raises:
-            DataError: one line for each thing that is wrong with them.
+            DataError: one line for each error.
         """
         problems = [f"data {source}: {problem}" for problem in _problems(arrays)]
         if problems:
@@ -93,12 +93,12 @@ class Dataset:
 
     @property
     def counts(self) -> Array:
-        """How many training images each class has, (classes,)."""
+        """Number of training images by class, (classes,)."""
         return np.bincount(self.y_train)
 
     @property
     def test_counts(self) -> Array:
-        """How many test images each class has, (classes,)."""
+        """Number of test images by class, (classes,)."""
         return np.bincount(self.y_test, minlength=self.classes)
 
     @property
@@ -108,28 +108,28 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over names, dtypes, shapes and bytes of the four arrays, hexadecimal."""
+        """SHA-256 of names, dtypes, shapes and bytes of the four arrays, hexadecimal."""
         return self._digest(ARRAYS)
 
     @property
     def test_digest(self) -> str:
-        """SHA-256 over the test images and labels alone, hexadecimal."""
+        """SHA-256 of the test images and labels only, hexadecimal."""
         return self._digest(("x_test", "y_test"))
 
     def subset(self, size: int, seed: int) -> Dataset:
-        """`size` training images with each class's share kept; the test set stays whole.
+        """A stratified subset of `size` training images; the test set is unchanged.
 
         Raises:
-            DataError: there are not so many images, or too few for every class.
+            DataError: there are fewer images, or a class would have too few.
         """
         if size == len(self.x_train):
             return self
         everything = len(self.x_train)
-        # A stratified draw leaves out one image of each class, if it leaves out any.
+        # A stratified split needs at least one image of each class on both sides.
         if not self.classes <= size <= everything - self.classes:
             raise DataError(
-                f"data.train_size: received {size}; legal: from {self.classes} (one image a class) "
-                f"to {everything - self.classes}, or {everything} (all of {self.source})"
+                f"data.train_size: must be from {self.classes} (one image per class) to "
+                f"{everything - self.classes}, or {everything} (all of {self.source}), got {size}"
             )
         from sklearn.model_selection import train_test_split
 
@@ -139,18 +139,18 @@ class Dataset:
         kept.sort()
         counts = np.bincount(self.y_train[kept], minlength=self.classes)
         if counts.min() < 2 <= size // self.classes:
-            # What is even can be cut that far; here a class is much smaller than the others.
+            # Balanced classes could be cut to this size; here one is much smaller than the others.
             raise DataError(
-                f"data.train_size: received {size}, which leaves {counts.min()} of the "
-                f"{np.bincount(self.y_train)[counts.argmin()]} images of class {counts.argmin()}; "
-                "legal: a size that leaves two, one of them to validate"
+                "data.train_size: must leave at least two images of each class, one of them for "
+                f"validation; {size} leaves {counts.min()} of the "
+                f"{np.bincount(self.y_train)[counts.argmin()]} images of class {counts.argmin()}"
             )
         return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
 
     def save(self, root: Path) -> str:
-        """Write the arrays below `root`, in a folder named by their digest; return the digest.
+        """Write the arrays into a folder of `root` that is named by their digest; return the digest.
 
-        The folder appears whole or not at all, and one that is there is left as it is.
+        The folder is created atomically, and an existing one is not changed.
         """
         digest = self.digest
         folder = root / digest
@@ -170,7 +170,7 @@ class Dataset:
             (work / "about.json").write_text(json.dumps(about))
             os.rename(work, folder)
         except OSError:
-            if not folder.is_dir():  # as it is where another process was faster
+            if not folder.is_dir():  # otherwise another process has created it meanwhile
                 raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -186,7 +186,7 @@ class Dataset:
 
     @classmethod
     def open(cls, root: Path, digest: str) -> Dataset:
-        """The dataset that `save` wrote, its arrays mapped into memory and not copied."""
+        """Open a dataset that `save` wrote; its arrays are memory-mapped."""
         folder = root / digest
         about = json.loads((folder / "about.json").read_text())
         arrays = {key: np.load(folder / f"{key}.npy", mmap_mode="r") for key in ARRAYS}
@@ -207,18 +207,20 @@ def _with_channels(images: Array) -> Array:
 def _problems(arrays: Arrays) -> list[str]:
     missing = [key for key in ARRAYS if key not in arrays]
     if missing:
-        received = ", ".join(sorted(arrays)) or "no array"
-        return [f"received {received}; legal: the four arrays {', '.join(ARRAYS)}"]
+        found = ", ".join(sorted(arrays)) or "no array"
+        return [f"expected the four arrays {', '.join(ARRAYS)}; got {found}"]
     problems = [p for part in ("train", "test") for p in _split_problems(arrays, part)]
     if problems:
         return problems
     x_train, x_test = arrays["x_train"], arrays["x_test"]
     if x_train.shape[1:] != x_test.shape[1:]:
         problems.append(
-            f"x_test has images of {x_test.shape[1:]}; legal: {x_train.shape[1:]}, as in x_train"
+            f"x_test: expected images of shape {x_train.shape[1:]}, as in x_train, got {x_test.shape[1:]}"
         )
     if x_train.dtype != x_test.dtype:
-        problems.append(f"x_test has dtype {x_test.dtype}; legal: {x_train.dtype}, as in x_train")
+        problems.append(
+            f"x_test: expected dtype {x_train.dtype}, as in x_train, got {x_test.dtype}"
+        )
     return problems + label_problems(arrays["y_train"], arrays["y_test"])
 
 
@@ -226,28 +228,30 @@ def _split_problems(arrays: Arrays, part: str) -> list[str]:
     x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
     problems = []
     if x.dtype.name not in DTYPES:
-        problems.append(f"x_{part} has dtype {x.dtype}; legal: {', '.join(DTYPES)}")
+        problems.append(f"x_{part}: expected dtype {', '.join(DTYPES)}; got {x.dtype}")
     elif x.ndim not in (2, 3, 4) or 0 in x.shape[1:]:
         problems.append(
-            f"x_{part} has shape {x.shape}; legal: (n, height, width), (n, height, width, channels) "
-            "or, for a table, (n, features)"
+            f"x_{part}: expected shape (n, height, width), (n, height, width, channels) or, for a table, "
+            f"(n, features); got {x.shape}"
         )
     elif not len(x):
-        problems.append(f"x_{part} is empty; legal: at least one image")
+        problems.append(f"x_{part}: expected at least one image, got none")
     elif x.dtype.kind == "f" and (bad := _not_finite(x)):
         problems.append(
-            f"x_{part} has values that are NaN, infinite or beyond float32 ({bad} of them); "
-            "legal: finite numbers"
+            f"x_{part}: expected finite numbers, got {bad} values that are NaN, infinite or beyond "
+            "float32"
         )
     if y.dtype.kind not in "iubU":
-        problems.append(f"y_{part} has dtype {y.dtype}; legal: integers or texts, one an image")
-    elif y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
-        hint = "; for one-hot labels take .argmax(axis=1)" if y.ndim == 2 else ""
         problems.append(
-            f"y_{part} has shape {y.shape}; legal: (n,), one class number an image{hint}"
+            f"y_{part}: expected integers or strings, one per image, got dtype {y.dtype}"
         )
+    elif y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
+        hint = "; convert one-hot labels with .argmax(axis=1)" if y.ndim == 2 else ""
+        problems.append(f"y_{part}: expected shape (n,), one label per image, got {y.shape}{hint}")
     elif x.ndim and len(x) != len(y):
-        problems.append(f"y_{part} has {len(y)} labels for {len(x)} images; legal: one an image")
+        problems.append(
+            f"y_{part}: expected one label per image, got {len(y)} labels for {len(x)} images"
+        )
     return problems
 
 

@@ -1,8 +1,7 @@
-"""Datasets: each function finds its four arrays, or says where it looked.
+"""Datasets: each function loads its four arrays, or says where it looked.
 
-A function takes the folder of `--data-dir` (a `pathlib.Path`, or None) and returns the arrays by name with a
-text that says where they came from, or a `Dataset`; it raises `DataError` where they cannot be had. The
-arrays are x_train and x_test, (n, height, width), (n, height, width, channels) or (n, features), raw, and
+A function takes the folder of `--data-dir` (a `pathlib.Path`, or None) and returns the arrays by name and
+their origin (a string), or a `Dataset`; it raises `DataError` if they are not available. The arrays are x_train and x_test, (n, height, width), (n, height, width, channels) or (n, features), raw, and
 y_train and y_test, (n,).
 """
 
@@ -33,9 +32,9 @@ register = registry.register
 
 Found = tuple[Arrays, str]
 GIB = 2**30
-LEGAL = (
-    "legal: (arrays, source), a mapping of x_train, y_train, x_test, y_test and a text that says where "
-    "they came from, or a Dataset"
+EXPECTED = (
+    "expected (arrays, source), a mapping of x_train, y_train, x_test, y_test and their origin as a "
+    "string, or a Dataset"
 )
 
 
@@ -68,10 +67,10 @@ def digits(data_dir: Path | None) -> Found:
 
 
 def load_first(names: Sequence[str], data_dir: Path | None) -> Dataset:
-    """The first of several datasets that can be had.
+    """The first of several datasets that is available.
 
     Raises:
-        DataError: none can be had, or the first one found is not what it should be.
+        DataError: none is available, or the first one found is invalid.
     """
     missing: list[str] = []
     for name in names:
@@ -83,10 +82,10 @@ def load_first(names: Sequence[str], data_dir: Path | None) -> Dataset:
 
 
 def load(name: str, data_dir: Path | None = None) -> Dataset:
-    """A registered dataset, or that of an `.npz` path, checked.
+    """Load and check a registered dataset or an `.npz` file.
 
     Raises:
-        DataError: it cannot be had, or its arrays are not what they should be.
+        DataError: it is not available, or its arrays are invalid.
     """
     if name not in registry:
         arrays, source = _npz(name, data_dir)
@@ -95,34 +94,34 @@ def load(name: str, data_dir: Path | None = None) -> Dataset:
 
 
 class _Missing(DataError):
-    """The data is nowhere to be had, as against data that is there and wrong."""
+    """The data was not found; other errors are about data that was found."""
 
 
 def made(part: Part, data_dir: Path | None) -> Dataset:
-    """The dataset of a registered function, checked.
+    """Load and check the dataset of a registered function.
 
     Raises:
-        DataError: the arrays are not what they should be, or another's function fails.
+        DataError: the arrays are invalid, or a custom function failed.
     """
     try:
         found = part.function(data_dir)
     except NormsweepError:
         raise
     except Exception as error:
-        if not part.foreign:
+        if not part.custom:
             raise
         why = reason(error, kind=True)
-        raise DataError(f"data {part.name}: {part.module} fails: {why}; {LEGAL}") from None
+        raise DataError(f"data {part.name}: {part.module} failed: {why}; {EXPECTED}") from None
     if isinstance(found, Dataset):
         return found
     if wrong := _unfit(found):
-        raise DataError(f"data {part.name}: {part.module} returns {wrong}; {LEGAL}")
+        raise DataError(f"data {part.name}: {part.module} returned {wrong}; {EXPECTED}")
     arrays, source = found
     return Dataset.of(arrays, part.name, source)
 
 
 def _unfit(found: Any) -> str:
-    """What a function of a dataset returned, where that is no arrays with their source."""
+    """What is wrong with the return value of a dataset function; empty if nothing is."""
     if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Mapping)):
         return type(found).__name__
     source = found[1]
@@ -133,56 +132,56 @@ def _npz(name: str, data_dir: Path | None) -> Found:
     try:
         candidates = [Path(name).expanduser()]
     except RuntimeError as error:
-        raise DataError(f"data {name}: {error}; legal: a path of an .npz file") from None
+        raise DataError(f"data {name}: expected the path of an .npz file ({error})") from None
     if data_dir is not None and not candidates[0].is_absolute():
         candidates.append(data_dir / name)
     for path in candidates:
         if path.is_file():
             return read_npz(path), str(path)
     looked = " or at ".join(map(str, candidates))
-    raise _Missing(f"data {name}: received a path, but no file is at {looked}; legal: an .npz file")
+    raise _Missing(f"data {name}: no such file; expected an .npz file at {looked}")
 
 
 def read_npz(path: Path) -> Arrays:
-    """The four usual arrays of an `.npz` file; others in it are left alone. Never unpickles.
+    """The four arrays of an `.npz` file; others are ignored, and nothing is unpickled.
 
     Raises:
-        DataError: the file is corrupt, or holds pickled objects.
+        DataError: the file is corrupt or contains pickled objects.
     """
-    legal = f"legal: an .npz of the arrays {', '.join(ARRAYS)}"
+    needed = f"expected an .npz file with the arrays {', '.join(ARRAYS)}"
     if not zipfile.is_zipfile(path):  # NumPy would take it for a pickle
-        raise DataError(f"data {path}: received no .npz archive, or one cut short; {legal}")
+        raise DataError(f"data {path}: {needed}; this is no .npz file, or a truncated one")
     try:
         _refuse_too_large(path)
         with np.load(path, allow_pickle=False) as archive:
             return {key: np.asarray(archive[key]) for key in ARRAYS if key in archive.files}
     except DataError:
         raise
-    except Exception as error:  # zipfile, zlib and NumPy each have their own for a damaged archive
+    except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged file
         if "Object arrays" in str(error):
             raise DataError(
-                f"data {path}: holds pickled objects, never loaded; legal: arrays of numbers"
+                f"data {path}: expected arrays of numbers; pickled objects are never loaded"
             ) from None
         why = reason(error, kind=True)
-        raise DataError(f"data {path}: received a damaged archive: {why}; {legal}") from None
+        raise DataError(f"data {path}: {needed}; this one is damaged: {why}") from None
 
 
 def _refuse_too_large(path: Path) -> None:
-    """Raise where the arrays would not fit: a few bytes of a file may stand for all of a memory."""
+    """Raise if the arrays do not fit into memory, however small the compressed file is."""
     with zipfile.ZipFile(path) as archive:
         sizes = {member.filename: member.file_size for member in archive.infolist()}
     unpacked = sum(sizes.get(f"{key}.npy", sizes.get(key, 0)) for key in ARRAYS)
     if unpacked > machine_memory():
         raise DataError(
-            f"data {path}: holds arrays of {unpacked / GIB:.1f} GiB; legal: at most the "
-            f"{machine_memory() / GIB:.1f} GiB of this machine's memory"
+            f"data {path}: must fit into the {machine_memory() / GIB:.1f} GiB of memory of this machine, "
+            f"got arrays of {unpacked / GIB:.1f} GiB"
         )
 
 
 def _keras_dataset(
     name: str, data_dir: Path | None, cache: Callable[[Path], Arrays | None]
 ) -> Found:
-    """From `--data-dir`, else from Keras's cache, else by Keras's download."""
+    """Load from `--data-dir`, from Keras's cache or by Keras's download, in that order."""
     path = data_dir / f"{name}.npz" if data_dir else None
     if path and path.is_file():
         return read_npz(path), str(path)
@@ -196,9 +195,9 @@ def _keras_dataset(
         return arrays, f"Keras's download of {name}"
     looked = f"no {path}" if path else "no --data-dir (or NORMSWEEP_DATA) was given"
     raise _Missing(
-        f"data {name}: cannot be had: {looked}; nothing in Keras's cache {folder}; "
-        f"Keras's download failed ({failure}); legal: --data-dir with {name}.npz, "
-        'or dataset = "digits", which needs no network'
+        f"data {name}: not found: {looked}; not in Keras's cache {folder}; "
+        f"Keras's download failed ({failure}); pass --data-dir with a folder that has {name}.npz, "
+        'or use dataset = "digits", which needs no network'
     )
 
 
@@ -229,14 +228,14 @@ def _read_idx(path: Path) -> np.ndarray[Any, Any]:
         return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise DataError(
-            f"data {path}: corrupt IDX file: {error}; remove it to download it anew"
+            f"data {path}: corrupt IDX file: {error}; delete it to download it again"
         ) from None
 
 
 def _download(name: str) -> str:
-    """Fill Keras's cache, with Keras's own progress bar; what went wrong, or nothing.
+    """Download into Keras's cache, with Keras's progress bar; return the error, or an empty string.
 
-    In a process of its own, since TensorFlow, which it imports, is not needed here otherwise.
+    Runs in a separate process, because this one does not need TensorFlow otherwise.
     """
     code = f"import keras; keras.datasets.{name}.load_data()"
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)

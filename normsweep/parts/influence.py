@@ -1,11 +1,11 @@
-"""How much each image weighs in a metric, from which the images' part of its variance comes.
+"""The influence of each image on a metric, for the images' part of its variance.
 
-The influence of image i on a metric T of n images is the slope of T in that image's weight: T of new
-images varies as the mean of n influences does (Hampel, Journal of the American Statistical Association
-69, 1974). A table of T + influence, seeds by images, therefore stands for the metric as a table of
-correctness bits stands for the accuracy, and goes through the same analysis of variance.
+The influence of image i on a metric T of n images is the derivative of T by the weight of that image:
+over new images, T varies as the mean of n influences does (Hampel, Journal of the American Statistical
+Association 69, 1974). A table of T + influence, seeds by images, is therefore to the metric what a
+table of correctness bits is to the accuracy, and the same analysis of variance applies.
 
-Every function takes labels (n,) int64 and probabilities (n, classes), and returns (n,) float64 of
+Each function takes labels (n,) int64 and probabilities (n, classes), and returns (n,) float64 with
 mean 0.
 """
 
@@ -19,11 +19,11 @@ __all__ = ["balanced_accuracy", "f1_macro", "log_loss", "quantized", "restored",
 
 Array = np.ndarray[Any, Any]
 LEVELS = 127
-"""Of a sign, on a square-root scale."""
+"""Quantization levels for each sign, on a square-root scale."""
 
 
 def log_loss(labels: Array, probabilities: Array) -> Array:
-    """−ln of the probability of the right class, less its mean."""
+    """−ln of the probability of the true class, minus its mean."""
     least = np.finfo(np.float32).eps
     given = probabilities[np.arange(len(labels)), labels].astype(np.float32)
     losses = -np.log(np.clip(given, least, 1 - least).astype(np.float64))
@@ -31,7 +31,7 @@ def log_loss(labels: Array, probabilities: Array) -> Array:
 
 
 def balanced_accuracy(labels: Array, probabilities: Array) -> Array:
-    """Right or not, less the class's share, by the class's weight: a ratio's influence, by the class."""
+    """Correct (1) or not (0) minus the recall of the class, times the weight of the class."""
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     counts = np.bincount(labels, minlength=probabilities.shape[1])
     shares = np.bincount(labels, right, minlength=len(counts)) / np.maximum(counts, 1)
@@ -40,9 +40,9 @@ def balanced_accuracy(labels: Array, probabilities: Array) -> Array:
 
 
 def f1_macro(labels: Array, probabilities: Array) -> Array:
-    """Of F = 2·E[yp] / (E[y] + E[p]), class by class: (2yp − F·(y + p)) / (E[y] + E[p]).
+    """The influence on F = 2·E[yp] / (E[y] + E[p]) of each class: (2yp − F·(y + p)) / (E[y] + E[p]).
 
-    y and p say whether the image is of the class and is taken for it. The delta method of Takahashi,
+    y and p are 1 if the image is of the class, and if it is predicted. The delta method of Takahashi,
     Yamamoto, Kuchiba & Koyama, Applied Intelligence 52, 2022.
     """
     classes = np.arange(probabilities.shape[1])
@@ -50,16 +50,16 @@ def f1_macro(labels: Array, probabilities: Array) -> Array:
     p = (probabilities.argmax(axis=1)[:, None] == classes).astype(np.float64)
     both, either = y * p, y + p
     base = either.mean(axis=0)
-    base[base == 0] = 1.0  # no image of the class, and none taken for it: F1 counts 0
+    base[base == 0] = 1.0  # no image of the class, and none predicted: F1 is 0
     f1 = 2 * both.mean(axis=0) / base
     return ((2 * both - f1 * either) / base).mean(axis=1)
 
 
 def roc_auc(labels: Array, probabilities: Array) -> Array:
-    """Placement values: an image's share of the images on the other side that it is ranked right with.
+    """Placement values: the share of the images of the other side that are ranked correctly with it.
 
     DeLong, DeLong & Clarke-Pearson, Biometrics 44, 1988, by the midranks of Sun & Xu, IEEE Signal
-    Processing Letters 21, 2014; of more than two classes the mean of each against the rest.
+    Processing Letters 21, 2014; for more than two classes the mean of one-vs-rest values.
     """
     classes = probabilities.shape[1]
     if classes == 2:
@@ -68,11 +68,10 @@ def roc_auc(labels: Array, probabilities: Array) -> Array:
 
 
 def quantized(influences: Array) -> tuple[bytes, float]:
-    """Influences (n,) as a byte each, and the largest magnitude.
+    """Quantize influences (n,) to one byte each; return the bytes and the largest magnitude.
 
-    On a square-root scale of 127 steps to each side: a value v is off by no more than
-    √(|v|·largest)/127 and the largest by 0.8 % of itself. That adds under a hundredth to the width of
-    an interval.
+    The scale is the square root with 127 steps for each sign: the error of a value v is at most
+    √(|v|·largest)/127, and 0.8 % for the largest. This widens an interval by less than 1 %.
     """
     largest = float(np.abs(influences).max(initial=0.0))
     if largest == 0:
@@ -82,7 +81,7 @@ def quantized(influences: Array) -> tuple[bytes, float]:
 
 
 def restored(codes: bytes, largest: float) -> Array:
-    """(n,) float64 of mean 0, from what `quantized` gave."""
+    """The influences that `quantized` encoded, (n,) float64 with mean 0."""
     steps = np.frombuffer(codes, np.int8) / LEVELS
     influences = np.sign(steps) * steps**2 * largest
     return influences - influences.mean()
@@ -103,5 +102,5 @@ def _placements(positive: Array, scores: Array) -> Array:
 
 
 def _small(counts: Array) -> Array:
-    """What makes the variance of a class's few images unbiased: the square root of n / (n − 1)."""
+    """√(n / (n − 1)), which makes the variance of a class of n images unbiased."""
     return np.sqrt(counts / np.maximum(counts - 1, 1))

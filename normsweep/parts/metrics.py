@@ -1,8 +1,8 @@
-"""Metrics: what trials are compared by, in the search, the margin and the verdict.
+"""Metrics: the objective of the search, and the unit of margin and verdict.
 
 A metric takes labels (n,) int64 from 0 and probabilities (n, classes) float32, and returns a float.
-With it is registered which way is better, between what its values lie, and what a guess reaches that
-looks at no image; for the intervals, how much each image weighs in it (`normsweep.parts.influence`).
+It is registered with its direction, its range and its chance level; for the intervals, also with the
+influence of each image (`normsweep.parts.influence`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from normsweep.errors import SweepError
 from normsweep.parts import influence
 from normsweep.parts.registry import Registry
+from normsweep.sweep.problems import unknown
 
 __all__ = ["ACCURACY", "Metric", "metric", "register", "registry"]
 
@@ -25,9 +26,9 @@ registry = Registry("metric")
 Array = np.ndarray[Any, Any]
 Function = TypeVar("Function", bound=Callable[[Array, Array], float])
 EVEN = 1.2
-"""Classes are taken for even where the largest has up to this many times an even share."""
+"""Classes count as balanced if the largest has at most this many times an equal share."""
 LEAST = float(np.finfo(np.float32).eps)
-"""Probability below which the log loss counts no lower."""
+"""Smallest probability in the log loss; smaller ones are clipped to it."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,13 @@ class Metric:
     """A registered metric.
 
     Attributes:
-        name: as sweeps name it.
+        name: its name in sweep files.
         function: takes labels (n,) int64 and probabilities (n, classes) float32, and returns a number.
-        direction: as Optuna has it.
-        range: the least and the largest value; infinite where there is none.
-        chance: from numbers of images (classes,), the best that a guess reaches which looks at no image.
-        influence: as in `normsweep.parts.influence`; None: intervals are for new seeds alone.
-        every_class: whether it is only defined where each class has an image.
+        direction: as in Optuna.
+        range: the smallest and the largest value, possibly infinite.
+        chance: from numbers of images (classes,), the best value without looking at an image.
+        influence: as in `normsweep.parts.influence`; if None, intervals are for new seeds only.
+        every_class: whether it is defined only if each class has an image.
     """
 
     name: str
@@ -59,55 +60,57 @@ class Metric:
 
     @property
     def percent(self) -> bool:
-        """Whether values are shares, shown in percent, and their differences in percentage points."""
+        """Whether values are shares: shown in percent, their differences in percentage points."""
         return self.range == (0, 1)
 
     @property
     def scale(self) -> int:
-        """By how much a difference is multiplied where people read it."""
+        """Factor of a difference in reports."""
         return 100 if self.percent else 1
 
     @property
     def unit(self) -> str:
-        """Of a difference, where people read it."""
+        """Unit of a difference in reports."""
         return "percentage points" if self.percent else UNITS.get(self.name, "")
 
     def amount(self, difference: float) -> str:
-        """A difference with its unit, in a few digits."""
+        """A difference with three significant digits and its unit."""
         return f"{self.scale * difference:.3g} {self.unit}".strip()
 
     @property
     def sign(self) -> int:
-        """1 where higher is better, −1 where lower is: times this, higher is always better."""
+        """1 if higher is better, −1 if lower is; the product with it is always better if higher."""
         return 1 if self.direction == "maximize" else -1
 
     @property
     def best(self) -> float:
-        """The best value that there is."""
+        """The best possible value."""
         return self.range[1] if self.sign > 0 else self.range[0]
 
     @property
     def worst(self) -> float:
-        """The worst value that there is."""
+        """The worst possible value."""
         return self.range[0] if self.sign > 0 else self.range[1]
 
     def of(self, labels: Array, probabilities: Array) -> float:
-        """Its value on images.
+        """The value of the metric on images.
 
         Args:
             labels: (n,) int64.
             probabilities: (n, classes) float32, finite.
 
         Raises:
-            ValueError: the function gave what is no finite number.
+            ValueError: the value is not finite.
         """
         value = float(self.function(labels, probabilities))
         if not math.isfinite(value):
-            raise ValueError(f"the metric {self.name} gave {value} on finite probabilities")
+            raise ValueError(
+                f"metric {self.name}: expected a finite number, got {value} for finite probabilities"
+            )
         return value
 
     def guessing(self, counts: Sequence[int] | Array) -> float:
-        """What guessing reaches on classes of so many images each."""
+        """Chance level for classes of `counts` images."""
         return float(self.chance(np.asarray(counts, np.float64)))
 
 
@@ -124,10 +127,10 @@ def register(
     influence: Callable[[Array, Array], Array] | None = None,
     every_class: bool = False,
 ) -> Callable[[Function], Function]:
-    """A decorator that makes a function known as the metric `name`; arguments as fields of `Metric`.
+    """Decorator that registers a function as the metric `name`; arguments as of `Metric`.
 
     Raises:
-        ValueError: the name is taken by another function.
+        ValueError: another function has this name.
     """
 
     def decorate(function: Function) -> Function:
@@ -138,29 +141,28 @@ def register(
 
 
 def metric(name: str) -> Metric:
-    """The metric of a name.
+    """The registered metric of a name.
 
     Raises:
         SweepError: there is none.
     """
     if name not in registry:
-        legal = ", ".join(part.name for part in registry)
-        raise SweepError(f"metric: received {name}, which is not registered here; legal: {legal}")
+        raise SweepError(f"metric: {unknown('metric', name, [part.name for part in registry])}")
     return registry[name].details
 
 
 def _accuracy_of_guessing(counts: Array) -> float:
-    """The share of the largest class; where classes are about even, one class's even share.
+    """The share of the largest class, or an equal share if the classes are about balanced.
 
-    Always the largest is what such a guess would be, and a network that has collapsed to it is no
-    better. Up to `EVEN` a larger share is taken for chance in the drawing of the sample.
+    The best guess is always the largest class, and so is the prediction of a collapsed network.
+    A share up to `EVEN` times an equal one is attributed to sampling.
     """
     share, even = float(counts.max() / counts.sum()), 1 / len(counts)
     return even if share <= EVEN * even else share
 
 
 def _one_class(counts: Array) -> float:
-    # Of the macro F1 too: guessing classes by their shares reaches it, and no other guess more.
+    # For macro F1 too: guessing classes by their shares reaches it, and no guess is better.
     return 1 / len(counts)
 
 
@@ -175,7 +177,7 @@ def _entropy(counts: Array) -> float:
 
 @register("accuracy", direction="maximize", range=(0, 1), chance=_accuracy_of_guessing)
 def accuracy(labels: Array, probabilities: Array) -> float:
-    """Share of the images whose likeliest class is theirs."""
+    """Share of correctly classified images."""
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
@@ -188,7 +190,7 @@ def accuracy(labels: Array, probabilities: Array) -> float:
     every_class=True,
 )
 def balanced_accuracy(labels: Array, probabilities: Array) -> float:
-    """Mean over the classes of each one's share of right images."""
+    """Mean of the recall over the classes."""
     from sklearn.metrics import recall_score
 
     classes = np.arange(probabilities.shape[1])
@@ -222,7 +224,7 @@ def f1_macro(labels: Array, probabilities: Array) -> float:
     every_class=True,
 )
 def roc_auc(labels: Array, probabilities: Array) -> float:
-    """Area under the ROC curve; of more than two classes the mean of each against the rest."""
+    """Area under the ROC curve; for more than two classes the mean of one-vs-rest areas."""
     from sklearn.metrics import roc_auc_score
 
     if probabilities.shape[1] == 2:
@@ -239,7 +241,7 @@ def roc_auc(labels: Array, probabilities: Array) -> float:
     influence=influence.log_loss,
 )
 def log_loss(labels: Array, probabilities: Array) -> float:
-    """Mean of −ln of the probability given to the right class, in nats; at least 1.2e-7 each."""
+    """Mean of −ln of the probability of the true class, clipped at 1.2e-7, in nats."""
     from sklearn.metrics import log_loss
 
     classes = np.arange(probabilities.shape[1])
@@ -247,4 +249,4 @@ def log_loss(labels: Array, probabilities: Array) -> float:
 
 
 ACCURACY = metric("accuracy")
-"""What is compared by where a sweep names no metric."""
+"""The default metric."""

@@ -1,8 +1,9 @@
-"""Models: each takes the shape of an image, or (features,) of a table, and the number of classes, and returns a Keras model.
+"""Models: functions of the input shape and the number of classes that return a Keras model.
 
-The model is not compiled, and ends in a softmax over the classes, in float32 where the precision of the
-others is mixed: a softmax in bfloat16 or float16 would round away what the loss needs. The keyword-only arguments of
-the function are the options that `[model.options]` and `[search.space]` may set.
+The input shape is (height, width, channels), or (features,) for a table. The model is not compiled, and
+ends in a softmax over the classes in float32, also with mixed precision: the loss needs more digits than
+bfloat16 or float16 have. The keyword-only arguments of the function are the options that
+`[model.options]` and `[search.space]` can set.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ registry = Registry("model")
 register = registry.register
 
 SYNTHETIC = "synthetic"
-"""The one model that is not trained: its learning curves are drawn from a formula."""
+"""The only model that is not trained: its learning curves come from a formula."""
 OWN = "own"
-"""A network that Python code hands over; a study knows it as `own@` and its configuration's digest."""
+"""A model passed from Python; its name in a study is `own@` and the digest of its configuration."""
 
 
 @register("lenet")
@@ -30,7 +31,7 @@ def lenet(input_shape: tuple[int, ...], classes: int) -> Any:
     from keras import layers
 
     if len(input_shape) != 3:
-        raise ValueError("its convolutions are for images; legal for a table: mlp")
+        raise ValueError("lenet has convolutions for images; use mlp for a table")
 
     return keras.Sequential(
         [
@@ -48,7 +49,7 @@ def lenet(input_shape: tuple[int, ...], classes: int) -> Any:
 
 @register("mlp")
 def mlp(input_shape: tuple[int, ...], classes: int, *, units: int = 128, layers: int = 2) -> Any:
-    """Fully connected network, for images and tables: `layers` hidden layers of `units` ReLUs each."""
+    """Fully connected network for images and tables: `layers` hidden layers of `units` ReLUs."""
     import keras
 
     hidden = [keras.layers.Dense(units, activation="relu") for _ in range(layers)]
@@ -75,7 +76,7 @@ def synthetic(
     noise: float = 0.001,
     seconds: float = 0.0,
 ) -> Any:
-    """No training: learning curves drawn from a stated family with planted truths.
+    """No training: learning curves from a formula with a known optimum.
 
     With x = log10(learning_rate / best_learning_rate) / width, a trial's validation accuracy
     after epoch e is
@@ -83,7 +84,7 @@ def synthetic(
         chance + (ceiling · exp(-x²) - chance) · (1 - exp(-speed · exp(-x²) · e)) + noise · N(0, 1)
 
     with the noise drawn from (seed, configuration, epoch). Above the learning rate
-    `diverge_above` the first epoch's loss is NaN. Options that are tables have one value an arm
-    and `default` for the others. `seconds` is slept in every epoch. Never imports Keras.
+    `diverge_above` the loss of the first epoch is NaN. Options that are tables have one value per arm
+    and `default` for the others. Each epoch sleeps for `seconds`. Never imports Keras.
     """
-    raise TypeError("the synthetic model is not built; normsweep.training draws its curves")
+    raise TypeError("the synthetic model cannot be built; normsweep.training computes its curves")

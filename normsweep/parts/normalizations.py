@@ -1,10 +1,9 @@
-"""Normalization schemes: each fits itself to the training split and returns built-in Keras layers.
+"""Normalizations: functions that fit to the training split and return built-in Keras layers.
 
-A scheme takes the training images as stored, (n, height, width, channels) of any numeric dtype, or
-a table (n, features), and returns the layers that follow a cast to float32. The layers become the preprocessing
-of the saved model, which therefore takes raw pixels and loads without normsweep. A zero scale counts
-as 1. Features of a table have each their own unit: what is taken over all pixels of images is taken
-over each feature by itself.
+A normalization takes the raw training images, (n, height, width, channels) of any numeric dtype, or a
+table (n, features), and returns the layers that follow a cast to float32. The layers become the
+preprocessing of the saved model, which therefore takes raw pixels and loads without normsweep. A zero
+scale counts as 1. Statistics are over all pixels of images, but over each feature of a table.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ Layers = list[Any]
 Images = np.ndarray[Any, Any]
 
 IMAGES_ONLY = ("symmetric", "pixel_standardize", "sample_standardize", "l2")
-"""What makes no sense for a table: it has no range of a type, no pixels, and rows in mixed units."""
+"""Normalizations that are undefined for a table, whose features have different units."""
 
 ZCA_LIMIT = 4096
-"""Features above which whitening is refused: its matrix has the square of that many entries."""
+"""Largest number of features for whitening, whose matrix is (features, features)."""
 
 
 @register("none")
 def none(train: Images) -> Layers:
-    """Raw pixels, as stored."""
+    """Raw pixels."""
     return []
 
 
 @register("unit")
 def unit(train: Images) -> Layers:
-    """Divided by the largest value of the type: /255 for 8 bits, into [0, 1].
+    """Division by the largest value of the type, for 8 bits by 255, into [0, 1].
 
-    Of types other than uint8 and uint16, and of each feature of a table, by the training split's largest
-    magnitude: no more is known of their range.
+    Other types than uint8 and uint16, and each feature of a table, are divided by the largest magnitude
+    in the training split, because their range is unknown.
     """
     if _is_table(train):
         return _by_feature(scale=np.abs(train.astype(np.float64)).max(axis=0))
@@ -51,7 +50,7 @@ def unit(train: Images) -> Layers:
 
 @register("symmetric")
 def symmetric(train: Images) -> Layers:
-    """The range of the type mapped to [-1, 1]; it begins at 0 where no pixel is negative."""
+    """The range of the type mapped to [-1, 1]; the range starts at 0 if no pixel is negative."""
     _refuse_table("symmetric", train)
     if train.min() < 0:
         return unit(train)
@@ -60,7 +59,7 @@ def symmetric(train: Images) -> Layers:
 
 @register("center")
 def center(train: Images) -> Layers:
-    """The mean over all pixels of the training split subtracted, the scale left alone."""
+    """Subtraction of the mean over all pixels of the training split, without scaling."""
     if _is_table(train):
         return _by_feature(center=train.mean(axis=0, dtype=np.float64))
     return [_affine(offset=-_moments(train)[0])]
@@ -84,7 +83,7 @@ def pixel_standardize(train: Images) -> Layers:
     axes: Any = tuple(range(1, train.ndim))
     mean = train.mean(axis=0, dtype=np.float64)
     variance = train.var(axis=0, dtype=np.float64)
-    # Rounding leaves a constant pixel of 0.1 a variance near 1e-34, not 0.
+    # By rounding, a constant pixel of 0.1 has a variance near 1e-34, not 0.
     variance[train.min(axis=0) == train.max(axis=0)] = 1.0
     return [layers.Normalization(axis=axes, mean=mean, variance=variance)]
 
@@ -95,7 +94,7 @@ def sample_standardize(train: Images) -> Layers:
     _refuse_table("sample_standardize", train)
     import keras
 
-    # A constant image is 0 / √ε: ε is far below the data's variance and far above rounding.
+    # A constant image is 0 / √ε: ε is far below the variance of the data and far above rounding.
     epsilon = 1e-6 * _moments(train)[1] ** 2
     axes: Any = tuple(range(1, train.ndim))
     return [keras.layers.LayerNormalization(axis=axes, epsilon=epsilon, center=False, scale=False)]
@@ -103,7 +102,7 @@ def sample_standardize(train: Images) -> Layers:
 
 @register("minmax")
 def minmax(train: Images) -> Layers:
-    """The smallest and largest value of the training split (of a table, of each feature) to 0 and 1."""
+    """The smallest and largest value of the training split (of each feature of a table) to 0 and 1."""
     if _is_table(train):
         least = train.min(axis=0).astype(np.float64)
         return _by_feature(least, train.max(axis=0) - least)
@@ -117,7 +116,7 @@ def robust(train: Images) -> Layers:
     if _is_table(train):
         low, median, high = np.percentile(train.astype(np.float64), [25, 50, 75], axis=0)
         return _by_feature(median, high - low)
-    # Over all pixels of an image set with a black ground the three quartiles are 0.
+    # Over all pixels of images with a black background the three quartiles are 0.
     values = train[train != 0]
     if not values.size:
         return []
@@ -132,7 +131,7 @@ def l2(train: Images) -> Layers:
     _refuse_table("l2", train)
     import keras
 
-    # Flat, since Keras normalizes over one axis; an all-zero image stays zero.
+    # Flat, because Keras normalizes over one axis; an all-zero image stays zero.
     shape = train.shape[1:]
     return [
         keras.layers.Flatten(),
@@ -145,8 +144,8 @@ def l2(train: Images) -> Layers:
 def zca(train: Images) -> Layers:
     """ZCA whitening: the covariance of the pixels made the identity (Bell & Sejnowski 1997).
 
-    The eigenvalues are raised by a tenth of their mean, so that directions without signal are
-    not blown up to the scale of the others.
+    A tenth of their mean is added to the eigenvalues, so that directions without signal are not
+    amplified to the scale of the others.
 
     Raises:
         DataError: an image has more than 4,096 features.
@@ -157,8 +156,8 @@ def zca(train: Images) -> Layers:
     features = int(np.prod(shape))
     if features > ZCA_LIMIT:
         raise DataError(
-            f"normalization zca: received images of {features:,} features; legal: at most "
-            f"{ZCA_LIMIT:,}; leave zca out of search.space.normalization"
+            f"normalization zca: must have at most {ZCA_LIMIT:,} features, got images of {features:,}; "
+            "remove zca from search.space.normalization"
         )
     mean, matrix = _whitening(train.reshape(len(train), features))
     whiten = keras.layers.Dense(features, trainable=False, name="whiten")
@@ -169,7 +168,7 @@ def zca(train: Images) -> Layers:
 
 @register("batch_norm")
 def batch_norm(train: Images) -> Layers:
-    """A BatchNormalization layer on raw pixels or features, learned with the rest of the network."""
+    """A BatchNormalization layer on raw pixels or features, trained with the rest of the network."""
     import keras
 
     return [keras.layers.BatchNormalization()]
@@ -186,20 +185,20 @@ def _is_table(train: Images) -> bool:
 
 
 def _refuse_table(name: str, train: Images) -> None:
-    """Raise for a table, with what there is for it."""
+    """Raise for a table; the message lists the normalizations for tables."""
     if _is_table(train):
-        legal = ", ".join(part.name for part in registry if part.name not in IMAGES_ONLY)
+        available = ", ".join(part.name for part in registry if part.name not in IMAGES_ONLY)
         raise DataError(
-            f"normalization {name}: is for images, received a table of {train.shape[1]:,} features; "
-            f"legal: {legal}"
+            f"normalization {name}: expected images, got a table of {train.shape[1]:,} features; "
+            f"available for tables: {available}"
         )
 
 
 def _by_feature(center: Images | None = None, scale: Images | None = None) -> Layers:
     """(x − center) / scale, both (features,); a zero scale counts as 1.
 
-    In two layers: a feature whose mean is far larger than its deviation would lose its digits to
-    x / scale − center / scale.
+    In two layers: x / scale − center / scale would lose the digits of a feature whose mean is far
+    larger than its standard deviation.
     """
     import keras
 
@@ -212,13 +211,13 @@ def _by_feature(center: Images | None = None, scale: Images | None = None) -> La
 
 
 def _deviations(train: Images) -> Images:
-    """Of each feature; 0 where it is constant: rounding leaves a constant 0.1 one near 1e-17."""
+    """Standard deviation of each feature; exactly 0 if it is constant, in spite of rounding."""
     constant = train.min(axis=0) == train.max(axis=0)
     return np.where(constant, 0.0, train.std(axis=0, dtype=np.float64))
 
 
 def _full_scale(train: Images) -> float:
-    """255 or 65535 for 8 and 16 bits; for other types the training split's largest magnitude."""
+    """255 or 65535 for 8 and 16 bits; for other types the largest magnitude in the training split."""
     if train.dtype in (np.uint8, np.uint16):
         return float(np.iinfo(train.dtype).max)
     return max(-float(train.min()), float(train.max())) or 1.0

@@ -1,6 +1,7 @@
-"""Optimizers: each takes the learning rate and returns an unbuilt Keras optimizer, at its defaults otherwise.
+"""Optimizers: functions of the learning rate that return an unbuilt Keras optimizer.
 
-The keyword-only arguments of the function are the options that `[search.space]` may set.
+The keyword-only arguments of the function are the options that `[search.space]` can set; all other
+settings are Keras's defaults.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ SETTINGS = {"sgd": ("momentum",), "adamw": ("weight_decay",)}
 
 
 def settings(optimizer: str, options: Mapping[str, Any]) -> dict[str, float]:
-    """The options that are variables of the optimizer: trials that differ in them share a compiled step.
+    """The options that are variables of the optimizer, so that trials with other values share a graph.
 
-    One that is 0 is none: the optimizer then does without its variables.
+    An option that is 0 is left out: the optimizer then has no variables for it.
     """
     names = SETTINGS.get(optimizer, ())
     return {name: float(options[name]) for name in names if options.get(name)}
@@ -30,7 +31,7 @@ def settings(optimizer: str, options: Mapping[str, Any]) -> dict[str, float]:
 
 @register("sgd")
 def sgd(learning_rate: float, *, momentum: float = 0.0, nesterov: bool = False) -> Any:
-    """Stochastic gradient descent, with momentum where it is given."""
+    """Stochastic gradient descent, optionally with momentum."""
     import keras
 
     if not momentum:
@@ -40,7 +41,7 @@ def sgd(learning_rate: float, *, momentum: float = 0.0, nesterov: bool = False) 
 
 @register("rmsprop")
 def rmsprop(learning_rate: float) -> Any:
-    """RMSprop at Keras's defaults."""
+    """RMSprop with Keras's defaults."""
     import keras
 
     return keras.optimizers.RMSprop(learning_rate)
@@ -48,7 +49,7 @@ def rmsprop(learning_rate: float) -> Any:
 
 @register("adagrad")
 def adagrad(learning_rate: float) -> Any:
-    """Adagrad at Keras's defaults."""
+    """Adagrad with Keras's defaults."""
     import keras
 
     return keras.optimizers.Adagrad(learning_rate)
@@ -56,7 +57,7 @@ def adagrad(learning_rate: float) -> Any:
 
 @register("adam")
 def adam(learning_rate: float) -> Any:
-    """Adam at Keras's defaults."""
+    """Adam with Keras's defaults."""
     import keras
 
     return keras.optimizers.Adam(learning_rate)
@@ -73,7 +74,7 @@ def adamw(learning_rate: float, *, weight_decay: float = 0.004) -> Any:
 
 @register("nadam")
 def nadam(learning_rate: float) -> Any:
-    """Adam with Nesterov momentum at Keras's defaults."""
+    """Adam with Nesterov momentum, with Keras's defaults."""
     import keras
 
     return keras.optimizers.Nadam(learning_rate)
@@ -81,7 +82,7 @@ def nadam(learning_rate: float) -> Any:
 
 @functools.cache
 def _with_settings() -> dict[str, Any]:
-    """Keras's optimizers with a setting as a variable; they compute what Keras's own do, bit for bit."""
+    """Keras's optimizers with an option as a variable; results are equal bit for bit."""
     import keras
     from keras import ops
 

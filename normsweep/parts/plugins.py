@@ -1,7 +1,7 @@
-"""Plug-ins: modules that register parts of their own when they are imported.
+"""Plug-ins: modules that register custom components when they are imported.
 
-A sweep names them under `plugins`; installed packages offer theirs as entry points of the group
-`normsweep.parts`. To import a module is to run it.
+A sweep names them under `plugins`; installed packages declare entry points of the group
+`normsweep.parts`. Importing a module runs its code.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from types import ModuleType
 
 from normsweep.errors import SweepError
 from normsweep.parts.registry import Part, Registry
-from normsweep.sweep.problems import Problem, shown
+from normsweep.sweep.problems import Problem, expected, shown
 from normsweep.text import reason
 
 __all__ = ["GROUP", "installed_plugins", "packed", "plugin_problems", "unpack"]
 
 GROUP = "normsweep.parts"
-"""The group of entry points."""
+"""The entry point group."""
 
 
 MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
@@ -39,55 +39,53 @@ LONGEST = 200
 
 
 PACKING = threading.Lock()
-"""Held while modules are marked for being pickled whole: the marks are the whole process's."""
+"""Locked while modules are registered to be pickled by value, which affects the whole process."""
 
 
 Registries = Sequence[Registry]
 
 
-LEGAL = "the names of modules, as my_module or my_package.parts"
+NAMES = "names of modules, such as my_module or my_package.parts"
 
 
-LEGAL_PLACE = (
-    "legal: a module in the sweep's folder, in the current one, or installed with this Python"
-)
+SEARCHED = "expected a module in the folder of the sweep, in the current folder, or installed"
 
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
 
-OWN_NAME = "legal: a name that no other module has"
+RENAME = "give it a name that no other module has"
 
 
 def plugin_problems(
     names: object, folders: Iterable[Path], registries: Registries
 ) -> Iterator[Problem]:
-    """Import the modules that a sweep names; every one that cannot be had is a problem.
+    """Import the modules that a sweep names; yields a problem for each one that fails.
 
     Args:
-        names: what the sweep has under `plugins`: a module's name, or a list of them.
-        folders: where modules may lie beside those of the environment.
-        registries: where they register.
+        names: the value of `plugins`: the name of a module, or a list of names.
+        folders: searched for modules in addition to the environment.
+        registries: the registries that the modules add components to.
     """
     listed = [names] if isinstance(names, str) else names
     if not isinstance(listed, list | tuple):
-        yield Problem("plugins", f"received {shown(names)}; legal: {LEGAL}")
+        yield Problem("plugins", expected(NAMES, names))
         return
-    places = [str(folder.resolve()) for folder in folders]
-    if listed:  # at the end: nothing there takes the place of a module that is installed
-        sys.path += [place for place in dict.fromkeys(places) if place not in sys.path]
+    paths = [str(folder.resolve()) for folder in folders]
+    if listed:  # at the end, so that they do not shadow installed modules
+        sys.path += [path for path in dict.fromkeys(paths) if path not in sys.path]
     for name in listed:
         if not isinstance(name, str) or len(name) > LONGEST or not MODULE.fullmatch(name):
-            yield Problem("plugins", f"received {shown(name)}; legal: {LEGAL}")
-        elif wrong := _shadowed(name, places) or _imported(name, registries):
-            yield Problem("plugins", f"received {shown(name)}, which {wrong}")
+            yield Problem("plugins", expected(NAMES, name))
+        elif wrong := _shadowed(name, paths) or _imported(name, registries):
+            yield Problem("plugins", f"{shown(name)} {wrong}")
 
 
 def installed_plugins(registries: Registries) -> None:
-    """Import what installed packages offer.
+    """Import the plug-ins of installed packages.
 
     Raises:
-        SweepError: a line for each one that cannot be had.
+        SweepError: one line for each plug-in that fails.
     """
     from importlib.metadata import entry_points
 
@@ -103,7 +101,7 @@ def installed_plugins(registries: Registries) -> None:
 
 @contextlib.contextmanager
 def _quiet_tensorflow() -> Iterator[None]:
-    """TensorFlow, which many plug-ins import, says here as little as in workers."""
+    """Suppress the log of TensorFlow, which many plug-ins import, as workers do."""
     before = os.environ.get(LOG_LEVEL)
     os.environ.setdefault(LOG_LEVEL, "3")
     try:
@@ -114,14 +112,14 @@ def _quiet_tensorflow() -> Iterator[None]:
 
 
 def _imported(name: str, registries: Registries) -> str:
-    """Import a module that is to register parts; what is wrong with it, or nothing."""
+    """Import a module that registers components; return what is wrong, or an empty string."""
     before = _count(registries)
     try:
         with _quiet_tensorflow():
             importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or f"{name}.".startswith(f"{error.name}."):
-            return f"is not there; {LEGAL_PLACE}"
+            return f"was not found; {SEARCHED}"
         return _failed(error)
     except (Exception, SystemExit) as error:
         return _failed(error)
@@ -134,33 +132,33 @@ def _imported(name: str, registries: Registries) -> str:
     if registered or _count(registries) != before:
         return ""
     return (
-        "registers no part; legal: a module with a function decorated as "
+        "registers no component; decorate a function of it with a register function, such as "
         "@normsweep.parts.normalizations.register(NAME)"
     )
 
 
 def _failed(error: BaseException) -> str:
     why = reason(error, kind=True)
-    return f"fails on import: {why}; legal: a module that can be imported, with names of its own"
+    return f"cannot be imported: {why}"
 
 
-def _shadowed(name: str, places: Sequence[str]) -> str:
-    """Whether another module of that name would be taken for the one in the sweep's folders."""
+def _shadowed(name: str, paths: Sequence[str]) -> str:
+    """Whether another module of that name would be imported instead of the one in the folders."""
     head = name.partition(".")[0]
     if head in sys.builtin_module_names:
-        return f"Python itself has; {OWN_NAME}"
-    wanted = _file(lambda: PathFinder.find_spec(head, list(places)))
+        return f"is the name of a module of Python; {RENAME}"
+    wanted = _file(lambda: PathFinder.find_spec(head, list(paths)))
     taken = _file(lambda: importlib.util.find_spec(head))
     if wanted and taken and Path(wanted).resolve() != Path(taken).resolve():
-        return f"would be {taken}, and not {wanted}; {OWN_NAME}"
+        return f"would be imported from {taken} instead of {wanted}; {RENAME}"
     return ""
 
 
 def _file(find: Callable[[], object]) -> str | None:
-    """Where a module's code lies, as a finder says; None where there is none, or no file."""
+    """The file of a module by its finder; None if there is none."""
     try:
         origin = getattr(find(), "origin", None)
-    except (ImportError, ValueError):  # a module that was made by hand
+    except (ImportError, ValueError):  # a module that was created in code
         return None
     return origin if origin and Path(origin).is_file() else None
 
@@ -170,25 +168,23 @@ def _count(registries: Registries) -> int:
 
 
 def packed(registries: Sequence[Registry]) -> bytes:
-    """The foreign parts of registries; empty where there are none.
+    """Pickle the custom components of registries; empty if there are none.
 
     Raises:
-        SweepError: a function holds what cannot be sent to another process.
+        SweepError: a component cannot be pickled.
     """
-    foreign = [
-        (registry.kind, part) for registry in registries for part in registry if part.foreign
-    ]
-    if not foreign:
+    custom = [(registry.kind, part) for registry in registries for part in registry if part.custom]
+    if not custom:
         return b""
-    with _whole(_local_modules()):
-        return pickle.dumps([(kind, part.name, _packed(kind, part)) for kind, part in foreign])
+    with _pickled_by_value(_local_modules()):
+        return pickle.dumps([(kind, part.name, _packed(kind, part)) for kind, part in custom])
 
 
 def unpack(content: bytes, registries: Sequence[Registry]) -> None:
-    """Register the parts that `packed` packed.
+    """Register the components that `packed` pickled.
 
     Raises:
-        SweepError: a part cannot be had here.
+        SweepError: a component cannot be unpickled here.
     """
     by_kind = {registry.kind: registry for registry in registries}
     for kind, name, part in pickle.loads(content) if content else ():
@@ -197,8 +193,8 @@ def unpack(content: bytes, registries: Sequence[Registry]) -> None:
             by_kind[kind].register(name, details)(function)
         except Exception as error:
             raise SweepError(
-                f"{kind} {shown(name)}: cannot be had where trials run: {reason(error, kind=True)}; legal: a "
-                "part whose packages are installed there too"
+                f"{kind} {shown(name)}: cannot be loaded in a worker: {reason(error, kind=True)}; install the "
+                "packages that it needs there too"
             ) from None
 
 
@@ -209,14 +205,14 @@ def _packed(kind: str, part: Part) -> bytes:
         return cloudpickle.dumps((part.function, part.details))
     except Exception as error:
         raise SweepError(
-            f"{kind} {shown(part.name)}: cannot be sent to another process: {reason(error, kind=True)}; legal: a "
-            "function that holds no open file, lock or the like, or the executor inline"
+            f"{kind} {shown(part.name)}: cannot be pickled for a worker: {reason(error, kind=True)}; use no "
+            "open file, lock or similar in it, or pass --executor inline"
         ) from None
 
 
 @contextlib.contextmanager
-def _whole(modules: Sequence[ModuleType]) -> Iterator[None]:
-    """Have what these modules define pickled itself, and not by its name."""
+def _pickled_by_value(modules: Sequence[ModuleType]) -> Iterator[None]:
+    """Pickle the code of these modules by value, not by name."""
     import cloudpickle
 
     with PACKING:
@@ -232,7 +228,7 @@ def _whole(modules: Sequence[ModuleType]) -> Iterator[None]:
 
 
 def _local_modules() -> list[ModuleType]:
-    """Modules that are no part of an installed package, of Python or of normsweep."""
+    """Modules that belong neither to an installed package nor to Python or normsweep."""
     return [
         module
         for name, module in list(sys.modules.items())
@@ -245,14 +241,14 @@ def _local_modules() -> list[ModuleType]:
 
 
 def _root(name: str, file: Path) -> Path:
-    """The folder from which a module's outermost package is imported."""
+    """The folder that contains the top-level package of a module."""
     levels = name.count(".") + (file.stem == "__init__")
     return file.parents[min(levels, len(file.parents) - 1)]
 
 
 @functools.cache
 def _installed(root: Path) -> bool:
-    """Whether packages are installed in a folder, wherever it is, or Python itself."""
+    """Whether a folder contains installed packages or Python's standard library."""
     python = {Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib")}
     named = root.name in ("site-packages", "dist-packages")
     of_python = any(folder in python for folder in (root.resolve(), *root.resolve().parents))

@@ -1,4 +1,4 @@
-"""A registry: names on one side, decorated functions on the other."""
+"""A registry of decorated functions by name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class NameTaken(ValueError):
-    """A name is registered already, for another function."""
+    """Another function is already registered with this name."""
 
     def __init__(self, kind: str, part: Part) -> None:
-        super().__init__(f'the {kind} "{part.name}" is already registered by {part.module}')
+        super().__init__(
+            f'{kind} "{part.name}": already registered by {part.module}; choose another name'
+        )
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ class Part:
     name: str
     function: Callable[..., Any]
     details: Any = None
-    """What its kind has to know of it beside; pickled with it."""
-    own: bool = False
-    """Whether it is the user's own whatever its module: lent for a while."""
+    """Further data of its kind, such as a `Metric`; pickled with it."""
+    temporary: bool = False
+    """Whether it is custom regardless of its module, because it is registered temporarily."""
 
     @property
     def summary(self) -> str:
@@ -46,40 +48,42 @@ class Part:
 
     @property
     def module(self) -> str:
-        """The module that it comes from."""
+        """The module that defines the function."""
         return str(getattr(self.function, "__module__", None) or "an unknown module")
 
     @property
-    def foreign(self) -> bool:
-        """Whether it comes from elsewhere than normsweep itself."""
-        return self.own or not self.module.startswith("normsweep.")
+    def custom(self) -> bool:
+        """Whether it is a custom component, not one of normsweep."""
+        return self.temporary or not self.module.startswith("normsweep.")
 
 
 class Registry:
-    """Parts of one kind by name.
+    """Components of one kind by name.
 
-    A name may be followed by `@` and the digest of what the part made: it is the same part.
+    A name may be followed by `@` and a digest, which is ignored in a look-up.
     """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._parts: dict[str, Part] = {}
-        # Each thread has its own: two studies at once may lend different functions by one name.
-        self._lent: ContextVar[Mapping[str, Part]] = ContextVar(kind, default=MappingProxyType({}))
+        # One per thread: two studies in parallel may use one name for different functions.
+        self._temporary: ContextVar[Mapping[str, Part]] = ContextVar(
+            kind, default=MappingProxyType({})
+        )
 
     def register(self, name: str, details: Any = None) -> Callable[[F], F]:
-        """A decorator that makes a function known as `name`, with what its kind knows of it beside.
+        """Decorator that registers a function as `name`, with the `details` of its kind.
 
-        Defined again in the same place, as a notebook's cell or a reloaded module does, it takes
-        the place of what it was before.
+        A function that is defined again, by a notebook cell or a reloaded module, replaces the
+        earlier one.
 
         Raises:
-            NameTaken: the name is that of another function.
+            NameTaken: another function has this name.
         """
 
         def decorate(function: F) -> F:
             known = self._known.get(name)
-            if known is not None and _place(known.function) != _place(function):
+            if known is not None and _origin(known.function) != _origin(function):
                 raise NameTaken(self.kind, known)
             self._parts[name] = Part(name, function, details)
             return function
@@ -87,13 +91,15 @@ class Registry:
         return decorate
 
     @contextmanager
-    def lent(self, name: str, function: Callable[..., Any]) -> Iterator[None]:
-        """Know a function as `name` for a while, in this thread alone."""
-        before = self._lent.set({**self._lent.get(), name: Part(name, function, own=True)})
+    def temporarily(self, name: str, function: Callable[..., Any]) -> Iterator[None]:
+        """Context manager that registers a function as `name` in this thread only."""
+        before = self._temporary.set(
+            {**self._temporary.get(), name: Part(name, function, temporary=True)}
+        )
         try:
             yield
         finally:
-            self._lent.reset(before)
+            self._temporary.reset(before)
 
     def __getitem__(self, name: str) -> Part:
         return self._known[name.partition("@")[0]]
@@ -105,15 +111,15 @@ class Registry:
         return iter(self._known.values())
 
     def options(self) -> Mapping[str, tuple[str, ...]]:
-        """Each name with the options that it takes."""
+        """The names of the components, each with its options."""
         return {name: part.options for name, part in self._known.items()}
 
     @property
     def _known(self) -> Mapping[str, Part]:
-        return {**self._parts, **self._lent.get()}
+        return {**self._parts, **self._temporary.get()}
 
 
-def _place(function: Callable[..., Any]) -> tuple[object, ...]:
-    """Where a function is defined; one without a name of its own is nowhere but in itself."""
+def _origin(function: Callable[..., Any]) -> tuple[object, ...]:
+    """Module and name of a function; a lambda or local function is identified by its id."""
     name = getattr(function, "__qualname__", "")
     return (getattr(function, "__module__", ""), name) if name.isidentifier() else (id(function),)

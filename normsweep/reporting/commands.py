@@ -97,7 +97,7 @@ class Commands:
     def _read(self) -> str:
         """The options of what reads the study's scores: a plug-in's metric has to be known."""
         name = self.record.sweep.metric
-        known = name in metrics.registry and not metrics.registry[name].foreign
+        known = name in metrics.registry and not metrics.registry[name].custom
         return storage_option(self.storage) + ("" if known else _plugins(self.record))
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.verdicts import Missing, Verdict, Word, without_repeats
+from normsweep.analysis.verdicts import Missing, Outcome, Verdict, without_repeats
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.reporting.words import between, percent, points, question_of
 from normsweep.text import counted, opening, quoted
@@ -27,9 +27,9 @@ __all__ = [
 
 NO_BREAK = "\u00a0"
 KINDS = {
-    Word.CATCHES_UP: ("yes", "✓"),
-    Word.DOES_NOT: ("no", "✕"),
-    Word.NOT_ENOUGH: ("open", "?"),
+    Outcome.CATCHES_UP: ("yes", "✓"),
+    Outcome.DOES_NOT: ("no", "✕"),
+    Outcome.NOT_ENOUGH: ("open", "?"),
 }
 CELLS = [
     "question", "arm", "verdict", "gap", "interval", "on_these_images", "seeds", "images", "margin",
@@ -94,13 +94,13 @@ def verdict_tables(
 
 
 def _printed(verdict: Verdict, command: str, seeds: int) -> PrintedVerdict:
-    kind, glyph = KINDS[verdict.word]
+    kind, glyph = KINDS[verdict.outcome]
     by, gap = verdict.metric, verdict.gap.value
     return PrintedVerdict(
         arm=verdict.arm,
         kind=kind,
         glyph=glyph,
-        word=verdict.word.value,
+        word=verdict.outcome.value,
         when=_when(verdict),
         gap=points(gap, by=by) if math.isfinite(gap) else "not known",
         level=f"{level_words(verdict)} interval",
@@ -139,7 +139,7 @@ def _evidence(verdict: Verdict) -> tuple[str, ...]:
     ]
     seeds, images = counted(verdict.seeds, "seed"), counted(verdict.images, "image")
     margin = points(verdict.margin, sign=False, by=verdict.metric)
-    lines = ((seeds, images), (f"margin {margin}", f"analysis {verdict.look}"))
+    lines = ((seeds, images), (f"margin {margin}", f"analysis {verdict.analysis}"))
     return *(", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines), *lost
 
 
@@ -201,7 +201,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         f"{verdict.seeds}",
         f"{verdict.images}",
         points(verdict.margin, sign=False, by=by).partition(" ")[0],
-        f"{verdict.look}",
+        f"{verdict.analysis}",
     )
 
 
@@ -219,9 +219,9 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 def _line(verdict: Verdict) -> tuple[str, ...]:
     answer = verdict.text
     if verdict.missing is Missing.MORE_IMAGES:
-        answer = f"{verdict.word}: more test images"
+        answer = f"{verdict.outcome}: more test images"
     elif verdict.missing is Missing.MORE_SEEDS:
-        answer = f"{verdict.word}: {verdict.more_seeds} more seeds"
+        answer = f"{verdict.outcome}: {verdict.more_seeds} more seeds"
     gap = points(verdict.gap.value, by=verdict.metric).partition(" ")[0]
     interval = _interval(verdict.gap, verdict.metric)
     interval = f" ({interval})" if interval else ""

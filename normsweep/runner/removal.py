@@ -18,7 +18,13 @@ from normsweep.store.storage import delete_study, read_studies, read_study
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import counted, reason
 from normsweep.tracking.client import opened
-from normsweep.tracking.removal import Holdings, all_holdings, holdings, registered_studies, remove
+from normsweep.tracking.removal import (
+    LoggedStudy,
+    logged_studies,
+    logged_study,
+    registered_studies,
+    remove,
+)
 from normsweep.urls import parsed_url, sqlite_file
 
 __all__ = ["Deletion", "orphans", "study_deletion"]
@@ -40,7 +46,7 @@ class Deletion:
     """The study to delete from the storage; empty if none."""
     trials: int = 0
     client: Any = None
-    logged: tuple[Holdings, ...] = ()
+    logged: tuple[LoggedStudy, ...] = ()
     """What to delete from MLflow."""
     paths: tuple[Path, ...] = field(default=())
 
@@ -92,10 +98,10 @@ def study_deletion(name: str, storage: str, tracking_uri: str, root: Path) -> De
     """
     record = read_study(storage, name)
     client = _client(tracking_uri)
-    held = holdings(client, name, record.id) if client is not None else None
+    logged = logged_study(client, name, record.id) if client is not None else None
     folders = (checkpoint_folder(root, name, record.id), root / "reports" / name)
     paths = tuple(path for path in folders if path.exists())
-    return Deletion(storage, name, len(record.trials), client, (held,) if held else (), paths)
+    return Deletion(storage, name, len(record.trials), client, (logged,) if logged else (), paths)
 
 
 def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], None]) -> Deletion:
@@ -109,9 +115,9 @@ def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], No
     """
     client = _client(tracking_uri)
     # MLflow first: a study that starts meanwhile is in its database before it has a run.
-    found = [] if client is None else [*all_holdings(client), *registered_studies(client)]
+    found = [] if client is None else [*logged_studies(client), *registered_studies(client)]
     studies = list(read_studies(storage))
-    held = _ours(found, known_storage_id(storage), studies, say)
+    logged = _ours(found, known_storage_id(storage), studies, say)
     states = {checkpoint_folder(root, record.name, record.id) for record in studies}
     digests = {record.data.digest for record in studies if record.data is not None}
     paths = [
@@ -126,26 +132,28 @@ def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], No
         *_inside(root, "*.db.making*"),
     ]
     old = [path for path in paths if time.time() - path.lstat().st_mtime > YOUNG]
-    return Deletion(storage, client=client, logged=tuple(held), paths=tuple(sorted(set(old))))
+    return Deletion(storage, client=client, logged=tuple(logged), paths=tuple(sorted(set(old))))
 
 
 def _ours(
-    found: Iterable[Holdings],
+    found: Iterable[LoggedStudy],
     storage_id: str,
     studies: Iterable[StudyRecord],
     say: Callable[[str], None],
-) -> list[Holdings]:
+) -> list[LoggedStudy]:
     """What MLflow has of deleted studies of this storage."""
     known = {(study.name, key) for study in studies for key in (study.id, "")}
-    gone = [held for held in found if (held.study, held.study_id) not in known]
-    unknown = sorted({held.study for held in gone if not held.storage_id})
+    gone = [logged for logged in found if (logged.study, logged.study_id) not in known]
+    unknown = sorted({logged.study for logged in gone if not logged.storage_id})
     if unknown:
         say(
             f"kept in MLflow: {', '.join(unknown)}: not in this storage, and logged by an older version, "
             "which did not log the storage; if no other storage has them, delete them in MLflow"
         )
     return [
-        held for held in gone if storage_id and held.storage_id == storage_id and not held.running
+        logged
+        for logged in gone
+        if storage_id and logged.storage_id == storage_id and not logged.running
     ]
 
 
@@ -155,15 +163,15 @@ def _client(uri: str) -> Any:
     return None if file is not None and not file.exists() else opened(uri)
 
 
-def _lines(held: Holdings) -> Iterable[str]:
-    if held.runs or held.whole:
-        kept = "" if held.whole else "; its experiment has other runs and is kept"
+def _lines(logged: LoggedStudy) -> Iterable[str]:
+    if logged.runs or logged.whole:
+        kept = "" if logged.whole else "; its experiment has other runs and is kept"
         yield (
-            f"in MLflow, of {held.study}: {counted(len(held.runs), 'run')}, "
-            f"{counted(len(held.models), 'logged model')}, their artifacts{kept}"
+            f"in MLflow, of {logged.study}: {counted(len(logged.runs), 'run')}, "
+            f"{counted(len(logged.models), 'logged model')}, their artifacts{kept}"
         )
-    if held.registered:
-        yield f"in MLflow, the registered model {held.study} with all of its versions"
+    if logged.registered:
+        yield f"in MLflow, the registered model {logged.study} with all of its versions"
 
 
 def _inside(folder: Path, pattern: str = "*") -> Iterable[Path]:

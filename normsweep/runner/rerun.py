@@ -13,7 +13,7 @@ from normsweep.errors import StoreError
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import datasets
-from normsweep.parts.catalog import carried_parts, is_trained
+from normsweep.parts.catalog import is_trained, pickled_components
 from normsweep.runner.interrupts import Signals
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
@@ -119,7 +119,7 @@ def _options(
         device or ("cpu" if machine.get("device", "").startswith("CPU") else "auto"),
         int(threads) if threads.isdigit() else study.threads or 1,
         trained=is_trained(trial.model),
-        parts=carried_parts(),
+        parts=pickled_components(),
     )
 
 

@@ -18,7 +18,7 @@ from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Executor, WorkerOptions
 from normsweep.executors.ray_connection import TrialResources
 from normsweep.executors.ray_executor import Cluster
-from normsweep.parts.catalog import carried_parts, is_trained
+from normsweep.parts.catalog import is_trained, pickled_components
 from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import (
@@ -188,7 +188,7 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
         limits.trial_memory,
         trained=is_trained(sweep.model.name),
         awaits_reply=sweep.search.pruner != "none",
-        parts=b"" if settings.executor == "inline" else carried_parts(),
+        parts=b"" if settings.executor == "inline" else pickled_components(),
     )
     if settings.executor == "inline":
         return Inline(options)

@@ -79,6 +79,6 @@ class Phase(ABC):
     def _to_retry(self, ended: TrialRecord) -> bool:
         """Whether to run an ended trial again; counts the failures of the planned trial."""
         status = ended.result.status if ended.result else Status.INTERRUPTED
-        self._failures[ended.place] += status.failed
-        retry = status.failed and self._failures[ended.place] <= self._retries
+        self._failures[ended.planned] += status.failed
+        retry = status.failed and self._failures[ended.planned] <= self._retries
         return retry or status is Status.INTERRUPTED

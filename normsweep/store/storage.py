@@ -127,7 +127,7 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> StudyStore:
 
     Raises:
         StoreError: the database cannot be opened, or normsweep did not create the study of this name.
-        SweepError: the study was begun with another sweep; the differences are named.
+        SweepError: the study was created with a different sweep; lists the differences.
     """
     storage = open_storage(storage_url, create=True)
     made = optuna.create_study(
@@ -264,8 +264,8 @@ def _refuse_changes(tables: StudyTables, sweep: Sweep) -> None:
     if changed:
         raise SweepError(
             [
-                f"study {before.name}: was begun with another sweep; legal: the same, more "
-                "trials, seeds or epochs, other limits under [execution], or another --study-name:",
+                f"study {shown(before.name)} was created with a different sweep; pass --study-name to "
+                "start a new study, or restore:",
                 *changed,
             ]
         )

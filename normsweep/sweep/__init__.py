@@ -1,1 +1,1 @@
-"""What is asked: the sweep file as typed values, and the values that travel between the parts."""
+"""The sweep file as typed values, and the data classes that all other packages share."""

@@ -1,4 +1,4 @@
-"""Which names are legal in a sweep file, and the rules that hold between its keys."""
+"""Which names a sweep file may use, and the rules between its keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AfterValidator, ValidationInfo
 
-from normsweep.sweep.problems import Problem, nearest, one_of, refusal, shown
+from normsweep.sweep.problems import (
+    Problem,
+    must_be,
+    one_of,
+    refusal,
+    shown,
+    unknown,
+)
 from normsweep.sweep.space import Choice, Dimension, Space
 
 if TYPE_CHECKING:
@@ -28,12 +35,12 @@ __all__ = [
 NEEDED = ("normalization", "learning_rate", "optimizer", "epochs")
 TRIAL = (*NEEDED, "batch_size")
 MOST = 1_000_000
-"""Trials of a search, or points of a grid: all of them are held in memory."""
+"""Largest number of trials, or of points of a grid: all of them are in memory."""
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """Registered names, handed in by whoever knows the parts, each with the names of its options."""
+    """Names of the registered components, each with the names of its options."""
 
     normalizations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optimizers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -44,20 +51,20 @@ class Catalog:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a sweep file is validated with; a `Sweep` that is made in Python has none."""
+    """Context in which pydantic validates a sweep file; a `Sweep` built in Python has none."""
 
     catalog: Catalog
-    legal: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By section, its keys that are legal: the rules between keys hold beside other mistakes."""
+    valid: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Valid keys by section, so that rules between keys are checked even if other keys have errors."""
 
 
 def registered(kind: str) -> AfterValidator:
-    """A name has to be among those of a kind."""
+    """A validator: the name is one of the registered components of a kind."""
 
     def check(name: str, info: ValidationInfo) -> str:
         reading: Reading | None = info.context
-        if reading and name not in (legal := getattr(reading.catalog, kind)):
-            raise refusal(one_of(name, legal))
+        if reading and name not in (names := getattr(reading.catalog, kind)):
+            raise refusal(unknown(kind.removesuffix("s"), name, names))
         return name
 
     return AfterValidator(check)
@@ -65,7 +72,7 @@ def registered(kind: str) -> AfterValidator:
 
 @AfterValidator
 def known_dataset(given: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
-    """Datasets have to be registered, or archives."""
+    """A validator: each dataset is registered or an `.npz` file."""
     reading: Reading | None = info.context
     names = (given,) if isinstance(given, str) else given
     if reading and (wrong := [*_unknown_datasets(names, reading.catalog)]):
@@ -76,26 +83,22 @@ def known_dataset(given: str | tuple[str, ...], info: ValidationInfo) -> str | t
 def _unknown_datasets(names: tuple[str, ...], catalog: Catalog) -> Iterator[str]:
     for name in names:
         if "://" in name:
-            yield "received an address; legal: a name, or a path ending in .npz"
+            yield "expected a name or a path ending in .npz, got an address"
         elif name not in catalog.datasets and not name.endswith(".npz"):
-            yield one_of(name, [*catalog.datasets, "a path ending in .npz"])
+            yield unknown("dataset", name, [*catalog.datasets, "a path ending in .npz"])
 
 
 @AfterValidator
 def known_options(given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-    """A model's options have to be ones that it takes."""
+    """A validator: the model accepts each option."""
     reading: Reading | None = info.context
     model = str(info.data.get("name"))
     if reading and model in reading.catalog.models:
-        legal = reading.catalog.models[model]
-        takes = ", ".join(legal) or "none"
+        options = reading.catalog.models[model]
         wrong = [
-            Problem(
-                f"model.options.{name}",
-                f"received an unknown option; legal for {model}: {takes}{nearest(name, legal)}",
-            )
+            Problem(f"model.options.{name}", unknown(f"option of {model}", name, options))
             for name in given
-            if name not in legal
+            if name not in options
         ]
         if wrong:
             raise refusal(*wrong)
@@ -103,11 +106,11 @@ def known_options(given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str
 
 
 def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iterator[Problem]:
-    """Every mistake between keys, as far as the keys that a rule needs are legal themselves.
+    """Every violated rule between keys; a rule is skipped if one of its keys is invalid itself.
 
     Args:
-        sweep: the sweep with its legal fields; the others are not there.
-        raw: the file as TOML gave it.
+        sweep: the sweep with its valid fields only.
+        raw: the parsed TOML.
         catalog: the registered names.
     """
     model, search = getattr(sweep, "model", None), getattr(sweep, "search", None)
@@ -116,7 +119,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
         return
     declared = raw["search"]["space"]
     yield from (
-        Problem(f"search.space.{name}", "missing; legal: a value, a list or a range")
+        Problem(f"search.space.{name}", "required key is missing: a value, a list or a range")
         for name in NEEDED
         if name not in declared
     )
@@ -127,7 +130,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
         if getattr(search, "longest_every", None) is not None:
             yield Problem(
                 "search.longest_every",
-                'received with sampler = "grid", which tries all epochs; legal: another sampler',
+                'must not be set with sampler = "grid", which tries all epochs',
             )
     confirm = getattr(sweep, "confirm", None)
     yield from _confirm(confirm, space)
@@ -137,17 +140,17 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
 def _parameters(space: Space, model: Model | None, catalog: Catalog) -> Iterator[Problem]:
     model_options = catalog.models.get(getattr(model, "name", ""), ())
     optimizer_options = {option for options in catalog.optimizers.values() for option in options}
-    legal = [*TRIAL, *sorted(optimizer_options), *model_options]
+    names = [*TRIAL, *sorted(optimizer_options), *model_options]
     for dimension in space:
         key = f"search.space.{dimension.name}"
-        if dimension.name not in legal:
-            yield Problem(key, one_of(dimension.name, legal))
+        if dimension.name not in names:
+            yield Problem(key, unknown("parameter", dimension.name, names))
         elif dimension.name in optimizer_options:
             yield from _optimizer_option(dimension, space, catalog)
         if dimension.name in TRIAL and dimension.when:
             yield Problem(
                 f"{key}.when",
-                f"received a condition; legal: none, every trial needs {dimension.name}",
+                f"must not be set, because every trial needs {dimension.name}",
             )
     for name, registered in (
         ("normalization", catalog.normalizations),
@@ -165,11 +168,11 @@ def _registered(name: str, space: Space, registered: Mapping[str, Any]) -> Itera
     key = f"search.space.{name}"
     dimension = space[name]
     if not isinstance(dimension, Choice):
-        yield Problem(key, f"received a range; legal: a list of {', '.join(registered)}")
+        yield Problem(key, f"expected a list of {', '.join(registered)}; got a range")
         return
     for value in dimension.values:
         if value not in registered:
-            yield Problem(key, one_of(value, registered))
+            yield Problem(key, unknown(name, value, registered))
 
 
 def _optimizer_option(dimension: Dimension, space: Space, catalog: Catalog) -> Iterator[Problem]:
@@ -185,13 +188,12 @@ def _optimizer_option(dimension: Dimension, space: Space, catalog: Catalog) -> I
         takes = [name for name, options in catalog.optimizers.items() if dimension.name in options]
         yield Problem(
             f"search.space.{dimension.name}",
-            f"received for {', '.join(refuse)}, which does not take it; "
-            f"legal: when = {{ optimizer = {shown(takes)} }}",
+            f"must have when = {{ optimizer = {shown(takes)} }}; not an option of {', '.join(refuse)}",
         )
 
 
 def _positive(dimension: Dimension, *, integer: bool) -> Iterator[Problem]:
-    kind = "whole numbers from 1 up" if integer else "numbers above 0"
+    kind = "integers of at least 1" if integer else "numbers above 0"
     ends = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
     whole = not integer or (
         dimension.integer
@@ -200,15 +202,15 @@ def _positive(dimension: Dimension, *, integer: bool) -> Iterator[Problem]:
     )
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in ends)
     if not whole or not numbers:
-        yield Problem(f"search.space.{dimension.name}", f"received {shown(ends)}; legal: {kind}")
+        yield Problem(f"search.space.{dimension.name}", must_be(kind, ends))
 
 
 def _arms(sweep: Sweep, space: Space, declared: Mapping[str, Any]) -> Iterator[Problem]:
     compare, reference = getattr(sweep, "compare", None), getattr(sweep, "reference", None)
     lists = [d.name for d in space if isinstance(d, Choice) and not d.when]
-    told = compare in NEEDED and compare not in declared
-    told |= compare in ("normalization", "optimizer") and compare not in lists
-    if compare is None or told or (compare in declared and compare not in space):
+    reported = compare in NEEDED and compare not in declared
+    reported |= compare in ("normalization", "optimizer") and compare not in lists
+    if compare is None or reported or (compare in declared and compare not in space):
         return
     if compare not in lists:
         yield Problem("compare", one_of(compare, lists))
@@ -216,18 +218,16 @@ def _arms(sweep: Sweep, space: Space, declared: Mapping[str, Any]) -> Iterator[P
     if compare == "epochs":
         yield Problem(
             "compare",
-            "received 'epochs'; legal: another parameter, since every curve holds its shorter ones",
+            "must be another parameter than epochs: a curve contains the shorter ones",
         )
         return
     arms = space.choices(compare)
     if len(arms) < 2:
         yield Problem(
-            f"search.space.{compare}", "received one value; legal: at least two to compare"
+            f"search.space.{compare}", "must have at least two values to compare, got one"
         )
     if reference is not None and str(reference) not in map(str, arms):
-        legal = ", ".join(map(shown, arms))
-        hint = nearest(reference, map(str, arms)) if isinstance(reference, str) else ""
-        yield Problem("reference", f"received {shown(reference)}; legal: {legal}{hint}")
+        yield Problem("reference", one_of(reference, arms))
 
 
 def _grid(space: Space) -> Iterator[Problem]:
@@ -235,27 +235,26 @@ def _grid(space: Space) -> Iterator[Problem]:
         if dimension.count is None:
             yield Problem(
                 f"search.space.{dimension.name}",
-                'received a range of real numbers with sampler = "grid"; legal: a step, a list, or '
-                'sampler = "tpe"',
+                'must have a step or be a list with sampler = "grid", got a range of real numbers',
             )
     points = math.prod(dimension.count or 1 for dimension in space)
     if points > MOST:
         many = f"{points:,}" if points < 10**15 else "more than 10^15"
         yield Problem(
             "search.space",
-            f'received {many} points with sampler = "grid"; legal: at most {MOST:,}',
+            f'must have at most {MOST:,} points with sampler = "grid", got {many}',
         )
 
 
 def _compared(compare: str, confirm: Confirm | None, catalog: Catalog) -> Iterator[Problem]:
-    """The baseline has to take what is compared: its arms would be one and the same without."""
+    """The baseline's optimizer must have the compared option, or all arms would be the same."""
     optimizer = getattr(getattr(confirm, "baseline", None), "optimizer", None)
     takes = [name for name, options in catalog.optimizers.items() if compare in options]
     if takes and optimizer in catalog.optimizers and optimizer not in takes:
         yield Problem(
             "confirm.baseline.optimizer",
-            f"received {shown(optimizer)}, which does not take {compare}, by which the arms differ; "
-            f"legal: {', '.join(takes)}",
+            f"must be an optimizer with the compared option {compare} ({', '.join(takes)}), "
+            f"got {shown(optimizer)}",
         )
 
 
@@ -268,5 +267,5 @@ def _confirm(confirm: Confirm | None, space: Space) -> Iterator[Problem]:
     if given and isinstance(longest, int) and epochs is not None and epochs > longest:
         yield Problem(
             "confirm.baseline.epochs",
-            f"received {epochs}; legal: at most the confirmation's {longest} epochs",
+            must_be(f"at most {longest}, the epochs of the confirmation", epochs),
         )

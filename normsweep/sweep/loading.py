@@ -1,4 +1,4 @@
-"""TOML → `Sweep`, or one `SweepError` that names every mistake in the file at once."""
+"""TOML → `Sweep`, or one `SweepError` that lists all errors in the file."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from normsweep.sweep.problems import (
     DEEPEST,
     Problem,
     cut,
+    expected,
     illegal_values,
     nearest,
     problems_of,
@@ -41,14 +42,14 @@ def shipped_sweeps() -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Draft:
-    """A sweep as it was given, its overrides applied, before the names of its parts are looked up."""
+    """A sweep with its overrides applied, not yet validated."""
 
     raw: dict[str, Any]
     source: str
-    """What mistakes are told of: the file, or `sweep` where it came from Python."""
+    """What error messages begin with: the file, or `sweep` if it came from Python."""
     folder: Path
     changed: Mapping[str, str]
-    """Keys that were set otherwise than it has them, and by what: `--set`, or `set` in Python."""
+    """Overridden keys, each with how it was set: `--set`, or `set` in Python."""
     options: Mapping[str, str]
     problems: tuple[Problem, ...]
 
@@ -63,28 +64,28 @@ class Draft:
         """Read a sweep.
 
         Args:
-            source: path of a TOML file; where there is none, a shipped sweep of that name; or a sweep
-                itself, as a table that TOML could hold.
-            overrides: `dotted.key=value` each; a TOML value, or a bare word for a string.
-            options: keys that came by an option of their own, with its name.
+            source: path of a TOML file or name of a shipped sweep; or the sweep itself, as a `Sweep`
+                or a dictionary.
+            overrides: `dotted.key=value` each; the value is TOML, or a string without quotes.
+            options: keys that were set by a command-line option, with its name.
             settings: further overrides, by dotted key.
 
         Raises:
             SweepError: it cannot be read.
         """
-        raw, told, folder = _tables(source)
+        raw, name, folder = _tables(source)
         problems: list[Problem] = []
         changed = {_override(raw, text, problems): OPTION for text in overrides}
         for key, value in (settings or {}).items():
             _set(raw, key, _as_toml(value), problems, key)
             changed[key] = "set"
-        return cls(raw, told, folder, changed, options or {}, tuple(problems))
+        return cls(raw, name, folder, changed, options or {}, tuple(problems))
 
     def sweep(self, catalog: Catalog) -> Sweep:
-        """The sweep, validated.
+        """Validate the sweep.
 
         Raises:
-            SweepError: one line for each mistake: file, key, what was received, what is legal.
+            SweepError: one line for each error, which begins with the file and the key.
         """
         sweep, found = _validated(self.raw, catalog)
         if problems := [*self.problems, *found]:
@@ -92,7 +93,7 @@ class Draft:
         return sweep
 
     def refused(self, problems: Iterable[Problem]) -> SweepError:
-        """The error that names these mistakes."""
+        """The exception that lists these problems."""
         return SweepError([self._line(problem) for problem in problems])
 
     def _line(self, problem: Problem) -> str:
@@ -108,23 +109,23 @@ def load_sweep(
     overrides: Sequence[str] = (),
     options: Mapping[str, str] | None = None,
 ) -> Sweep:
-    """Read and validate a sweep whose parts are known: as `Draft.read` and `Draft.sweep`.
+    """Read and validate a sweep, as `Draft.read` and `Draft.sweep` do.
 
     Raises:
-        SweepError: one line for each mistake.
+        SweepError: one line for each error.
     """
     return Draft.read(source, overrides, options).sweep(catalog)
 
 
 def find_sweep(source: str | Path) -> Path:
-    """The file that `source` names: a path, or a shipped sweep."""
+    """The file of a sweep, given by its path or as the name of a shipped one."""
     path = Path(source)
     try:
         if path.is_file():
             return path
     except OSError as error:
         raise SweepError(
-            f"{str(source)[:60]}…: {error.strerror}; legal: the path of a file"
+            f"{str(source)[:60]}…: expected the path of a file ({error.strerror})"
         ) from None
     shipped = shipped_sweeps()
     named = path.parent in (Path("."), Path("sweeps")) and path.suffix in ("", ".toml")
@@ -132,20 +133,20 @@ def find_sweep(source: str | Path) -> Path:
         return shipped[path.stem]
     hint = nearest(path.stem, shipped)
     raise SweepError(
-        f"{source}: received no such file; legal: a path, or one of {', '.join(shipped)}{hint}"
+        f"{source}: no such file{hint}; expected a path, or one of {', '.join(shipped)}"
     )
 
 
 def _tables(source: str | Path | Sweep | Mapping[str, Any]) -> tuple[dict[str, Any], str, Path]:
-    """A sweep as TOML's tables, what mistakes in it are told of, and the folder that it lies in."""
+    """A sweep as TOML tables, its name in error messages, and its folder."""
     if isinstance(source, str | Path):
         path = find_sweep(source)
         return _read(path), str(path), path.parent
     given = as_file(source) if isinstance(source, Sweep) else source
     if not isinstance(given, Mapping):
         raise SweepError(
-            f"sweep: received {type(given).__name__}; legal: a path, the name of a shipped sweep, "
-            "a Sweep or a table (dict)"
+            "sweep: expected a path, the name of a shipped sweep, a Sweep or a dict, "
+            f"got {type(given).__name__}"
         )
     return _as_toml(given), "sweep", Path()
 
@@ -156,15 +157,13 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise SweepError(f"{path}: cannot be read: {error}") from None
     except (ValueError, RecursionError) as error:  # a number too long, tables too deep
-        raise SweepError(f"{path}: not TOML: {error}") from None
+        raise SweepError(f"{path}: not valid TOML: {error}") from None
 
 
 def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
     key, separator, value = (part.strip() for part in text.partition("="))
     if not separator or not all(key.split(".")):
-        problems.append(
-            Problem(OPTION, f"received {shown(text)}; legal: KEY=VALUE with a dotted key")
-        )
+        problems.append(Problem(OPTION, expected("KEY=VALUE with a dotted key", text)))
         return ""
     _set(raw, key, _toml_value(value), problems, text)
     return key
@@ -178,7 +177,8 @@ def _set(raw: dict[str, Any], key: str, value: Any, problems: list[Problem], giv
         if not isinstance(table, dict):
             problems.append(
                 Problem(
-                    key, f"received {shown(given)}; legal: a key of a table; {cut(name)} is none"
+                    key,
+                    f"expected a key of a table, but {cut(name)} is no table, got {shown(given)}",
                 )
             )
             return
@@ -186,7 +186,7 @@ def _set(raw: dict[str, Any], key: str, value: Any, problems: list[Problem], giv
 
 
 def _as_toml(value: Any, deepest: int = DEEPEST) -> Any:
-    """A copy of a value from Python, with TOML's tables and lists; what is too deep stays as it is."""
+    """A copy of a Python value with dictionaries and lists only; too deep values are not converted."""
     match value:
         case Mapping() if not deepest:
             return dict(value)
@@ -208,24 +208,24 @@ def _toml_value(text: str) -> Any:
 
 
 def _validated(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Sweep, list[Problem]]:
-    """The sweep that `raw` describes, as far as it is legal, and every mistake."""
-    if illegal := list(illegal_values(raw)):  # the other rules count on there being none
+    """The sweep that `raw` describes, as far as it is valid, and all problems."""
+    if illegal := list(illegal_values(raw)):  # the other rules assume that there are none
         return Sweep.model_construct(), illegal
     reading, problems = Reading(catalog), list[Problem]()
     try:
         sweep = Sweep.model_validate(raw, context=reading)
     except ValidationError as error:
         problems += problems_of(error, Sweep, raw)
-        sweep = _legal(Sweep, reading)
+        sweep = _valid_part(Sweep, reading)
     problems += cross_checks(sweep, raw, catalog)
     return sweep, problems
 
 
-def _legal(kind: type[S], reading: Reading) -> S:
-    """A section with the fields that are legal."""
-    values = dict(reading.legal.get(kind.__name__, {}))
+def _valid_part(kind: type[S], reading: Reading) -> S:
+    """A section with its valid fields only."""
+    values = dict(reading.valid.get(kind.__name__, {}))
     for name, field in kind.model_fields.items():
         inner = inner_section(field)
-        if inner and name not in values and inner.__name__ in reading.legal:
-            values[name] = _legal(inner, reading)
+        if inner and name not in values and inner.__name__ in reading.valid:
+            values[name] = _valid_part(inner, reading)
     return kind.model_construct(**values)

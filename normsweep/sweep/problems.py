@@ -1,4 +1,4 @@
-"""A mistake in a sweep file: where it is, what was received, what is legal, the nearest name."""
+"""Errors in a sweep file: the key, what was expected, what was found, the closest valid name."""
 
 from __future__ import annotations
 
@@ -14,15 +14,28 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from normsweep.text import UNSEEN, one_line
 
-__all__ = ["Problem", "illegal_values", "nearest", "one_of", "problems_of", "refusal", "shown"]
+__all__ = [
+    "Problem",
+    "cut",
+    "expected",
+    "illegal_values",
+    "must_be",
+    "nearest",
+    "one_of",
+    "problems_of",
+    "refusal",
+    "shown",
+    "unknown",
+    "unknown_key",
+]
 
 DEEPEST = 8
-"""Tables and lists within one another that are looked into; a sweep has six."""
+"""Levels of nested tables and lists that are checked; a sweep has six."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake at a dotted `key` of a sweep file."""
+    """One error, at a dotted `key` of a sweep file."""
 
     key: str
     message: str
@@ -37,13 +50,13 @@ class Problem:
 
 
 def cut(text: str) -> str:
-    """A name that fits a line, escaped where it would break it."""
+    """A name cut to fit on a line, with control characters escaped."""
     text = one_line(text)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def shown(value: Any, deepest: int = DEEPEST) -> str:
-    """A received value as TOML would spell it, cut to fit a line."""
+    """A value as TOML spells it, cut to fit on a line."""
     inner = deepest - 1
     match value:
         case bool():
@@ -62,48 +75,71 @@ def shown(value: Any, deepest: int = DEEPEST) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def nearest(name: str, legal: Iterable[str]) -> str:
-    """`; did you mean "x"?` for the legal name most like `name`, or nothing."""
-    close = difflib.get_close_matches(name, list(legal), n=1, cutoff=0.6)
-    return f"; did you mean {shown(close[0])}?" if close else ""
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """` (did you mean "x"?)` for the valid name closest to `name`; empty if none is close."""
+    close = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.6)
+    return f" (did you mean {shown(close[0])}?)" if close else ""
 
 
-def one_of(received: Any, legal: Iterable[str]) -> str:
-    """The message for a name that is not among the legal ones."""
-    names = list(legal)
-    hint = nearest(received, names) if isinstance(received, str) else ""
-    return f"received {shown(received)}; legal: {', '.join(names)}{hint}"
+def expected(what: str, received: Any) -> str:
+    """The message for a value of another type or form than `what`."""
+    return f"expected {what}, got {shown(received)}"
+
+
+def must_be(rule: str, received: Any) -> str:
+    """The message for a value that breaks a `rule`, such as `at least 1`."""
+    return f"must be {rule}, got {shown(received)}"
+
+
+def one_of(received: Any, valid: Iterable[Any]) -> str:
+    """The message for a value that is none of the `valid` ones."""
+    values = list(valid)
+    hint = nearest(received, map(str, values)) if isinstance(received, str) else ""
+    return f"must be one of {', '.join(map(shown, values))}; got {shown(received)}{hint}"
+
+
+def unknown(kind: str, name: Any, available: Iterable[str]) -> str:
+    """The message for a `name` that no optimizer, model or other `kind` of component has."""
+    names = list(available)
+    hint = nearest(name, names) if isinstance(name, str) else ""
+    return f"unknown {kind} {shown(name)}{hint}; available: {', '.join(names) or 'none'}"
+
+
+def unknown_key(key: str, available: Iterable[str]) -> str:
+    """The message for a `key` that its table does not have."""
+    keys = list(available)
+    return f"unknown key{nearest(key, keys)}; available: {', '.join(keys)}"
 
 
 LARGEST = 2**63
-"""As TOML has it; beyond, a number fits no float and no database."""
+"""The limit of TOML's integers; databases and floats hold no larger ones."""
 
 
 def illegal_values(raw: Any, key: str = "", deepest: int = DEEPEST) -> Iterator[Problem]:
-    """What no key may hold: characters that nobody sees, numbers beyond 64 bits, tables without end."""
+    """Values that no key may have: control characters, integers over 64 bits, tables nested too deep."""
     match raw:
         case dict() | list() if not deepest:
-            yield Problem(key, "received tables within too many tables; legal: four")
+            yield Problem(key, "must not nest tables deeper than four levels")
         case dict():
             for name, value in raw.items():
                 inner = f"{key}.{name}" if key else name
                 if UNSEEN.search(name):
-                    yield Problem(inner, f"received the key {shown(name)}; legal: {SEEN}")
+                    yield Problem(inner, expected(f"a key {PRINTABLE}", name))
                 yield from illegal_values(value, inner, deepest - 1)
         case list():
             for item in raw:
                 yield from illegal_values(item, key, deepest - 1)
         case str() if UNSEEN.search(raw):
-            yield Problem(key, f"received {shown(raw)}; legal: {SEEN}")
+            yield Problem(key, expected(f"text {PRINTABLE}", raw))
         case int() if not -LARGEST <= raw < LARGEST:
-            yield Problem(key, f"received {shown(raw)}; legal: a whole number of 64 bits")
+            yield Problem(key, expected("a 64-bit integer", raw))
 
 
-SEEN = "a text without control characters"
+PRINTABLE = "without control characters"
 
 
 def refusal(*problems: Problem | str) -> PydanticCustomError:
-    """What a validator raises to tell of mistakes in words of its own; a text is of the key at hand."""
+    """The exception that a validator raises for these errors; a plain text is about the key itself."""
     found = [Problem("", each) if isinstance(each, str) else each for each in problems]
     said = "; ".join(each.message for each in found)
     return PydanticCustomError("problems", "{said}", {"said": said, "problems": found})
@@ -112,7 +148,7 @@ def refusal(*problems: Problem | str) -> PydanticCustomError:
 def problems_of(
     error: ValidationError, model: type[BaseModel], raw: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """A problem for each key that pydantic refused of a table that was to be a `model`."""
+    """A problem for each key of a table that pydantic could not validate as a `model`."""
     refused: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for item in error.errors(include_url=False):
         refused.setdefault(_path(item["loc"], model), []).append(item)
@@ -125,7 +161,7 @@ def problems_of(
 
 
 def _path(loc: Sequence[int | str], model: type[BaseModel]) -> tuple[str, ...]:
-    """Of pydantic's place of an error what are keys: it goes on with the types that it tried."""
+    """The keys in the location that pydantic gives an error; the types it tried come after them."""
     kind = model
     for depth, name in enumerate(map(str, loc), start=1):
         field = kind.model_fields.get(name)
@@ -143,18 +179,19 @@ def _message(
     match items[0]["type"]:
         case "missing":
             meaning = _section(path, model).model_fields[path[-1]].description
-            return f"missing; legal: {meaning or _table(path)}"
+            return f"required key is missing: {meaning or _table(path)}"
         case "extra_forbidden":
-            legal = _section(path, model).model_fields
-            return f"received an unknown key; legal: {', '.join(legal)}{nearest(path[-1], legal)}"
+            return unknown_key(path[-1], _section(path, model).model_fields)
+        case "literal_error":
+            return one_of(reduce(getitem, path, raw), _literals(items[0]))
         case _:
-            value = reduce(getitem, path, raw)
-            legal = " or ".join(dict.fromkeys(_legal(item, value, path) for item in items))
-            return f"received {shown(value)}; legal: {legal}"
+            first, *others = dict.fromkeys(_rule(item, path) for item in items)
+            rule = " or ".join([first, *(other.removeprefix("expected ") for other in others)])
+            return f"{rule}, got {shown(reduce(getitem, path, raw))}"
 
 
 def _section(path: Sequence[str], model: type[BaseModel]) -> type[BaseModel]:
-    """The table that a key stands in."""
+    """The table that a key belongs to."""
     for name in path[:-1]:
         model = cast(type[BaseModel], model.model_fields[name].annotation)
     return model
@@ -164,12 +201,40 @@ def _table(path: Sequence[str]) -> str:
     return f"a table [{'.'.join(path)}]"
 
 
-def _legal(item: ErrorDetails, raw: Any, path: Sequence[str]) -> str:
-    """What would have been legal, in words, for one of pydantic's errors."""
+def _literals(item: ErrorDetails) -> list[str]:
+    names = item.get("ctx", {})["expected"].replace(" or ", ", ").split(", ")
+    return [name.strip("'") for name in names]
+
+
+def _rule(item: ErrorDetails, path: Sequence[str]) -> str:
+    """The rule that a value breaks, by one of pydantic's errors."""
     context = item.get("ctx", {})
     match item["type"]:
+        case "greater_than":
+            return f"must be above {_limit(context['gt'])}"
+        case "greater_than_equal":
+            return f"must be at least {_limit(context['ge'])}"
+        case "less_than_equal":
+            return f"must be at most {_limit(context['le'])}"
+        case "less_than":
+            return f"must be below {_limit(context['lt'])}"
+        case "string_too_long":
+            return f"must have at most {context['max_length']} characters"
+        case "string_pattern_mismatch":
+            return "must be letters, digits, '.', '_' and '-', the first one a letter or digit"
+        case _:
+            return f"expected {_kind(item, path)}"
+
+
+def _limit(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _kind(item: ErrorDetails, path: Sequence[str]) -> str:
+    """The type or form that a value should have had."""
+    match item["type"]:
         case "int_type" | "int_from_float":
-            return "a whole number"
+            return "an integer"
         case "float_type":
             return "a number"
         case "string_type":
@@ -177,9 +242,9 @@ def _legal(item: ErrorDetails, raw: Any, path: Sequence[str]) -> str:
         case "bool_type":
             return "true or false"
         case "string_too_short":
-            return "a string that is not empty"
+            return "a non-empty string"
         case "too_short":
-            return "a list that is not empty"
+            return "a non-empty list"
         case "tuple_type":
             return "a list"
         case "model_type":
@@ -188,22 +253,5 @@ def _legal(item: ErrorDetails, raw: Any, path: Sequence[str]) -> str:
             return "a table"
         case "finite_number":
             return "a finite number"
-        case "string_pattern_mismatch":
-            return "letters, digits, '.', '_' and '-', beginning with a letter or digit"
-        case "string_too_long":
-            return f"at most {context['max_length']} characters"
-        case "literal_error":
-            names = [
-                part.strip("'") for part in context["expected"].replace(" or ", ", ").split(", ")
-            ]
-            return ", ".join(names) + (nearest(raw, names) if isinstance(raw, str) else "")
-        case "greater_than":
-            return f"above {context['gt']}"
-        case "greater_than_equal":
-            return f"at least {context['ge']}"
-        case "less_than_equal":
-            return f"at most {context['le']}"
-        case "less_than":
-            return f"below {context['lt']}"
         case _:
-            return item["msg"].replace("Input should be ", "").replace("String should", "to")
+            return item["msg"].replace("Input should be ", "")

@@ -1,8 +1,8 @@
-"""A `Sweep` as dotted keys, the way a study's record holds it, and back; what may change of it.
+"""A `Sweep` as dotted keys, as a study stores it, and back; which keys may change.
 
     {"name": "mnist", "data.dataset": "mnist", "search.space.learning_rate.low": 1e-05, ...}
 
-Nothing is looked up in registries here: a record can be read without the parts that it names.
+No registry is used: a study can be read without the custom components that it names.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["GROWING", "as_file", "changes", "from_plain", "to_plain"]
 S = TypeVar("S", bound=Section)
 
 GROWING = ("search.trials", "confirm.seeds")
-"""What may grow, and does not shrink: a smaller number asks for nothing, and takes nothing back."""
+"""Keys that may grow; a smaller number has no effect."""
 EPOCHS = ("search.space.epochs", "search.space.epochs.high", "confirm.epochs")
-"""What may grow with the limit of epochs, and not shrink."""
+"""Keys that may grow together with the limit of epochs, but not shrink."""
 FREE = (
     "question",
     "plugins",
@@ -48,21 +48,21 @@ ADDED = {
     "execution.checkpoint_every": 30.0,
     "execution.retries": 1,
 }
-"""Keys that sweeps had not from the beginning, and what a record without them means."""
+"""Keys that older studies lack, with the values that they imply."""
 
 
 def to_plain(sweep: Sweep) -> dict[str, Any]:
-    """The sweep as plain values by dotted key, for the record and for comparison."""
+    """The sweep as plain values by dotted key, for storage and comparison."""
     return dict(_flat("", {name: _plain(getattr(sweep, name)) for name in Sweep.model_fields}))
 
 
 def from_plain(keys: Mapping[str, Any]) -> Sweep:
-    """The sweep that `to_plain` wrote, in this version or an older one; its values are not checked.
+    """The sweep that `to_plain` of this or an older version returned; values are not validated.
 
-    What has its default counts as not given, as `as_file` needs it.
+    A key with its default value counts as not set, as `as_file` needs it.
 
     Raises:
-        KeyError, TypeError, ValueError: the record is damaged.
+        KeyError, TypeError, ValueError: the keys are damaged.
     """
     whole = {**ADDED, **keys}
     whole[f"search.space.{whole['compare']}"]  # without it there are no arms
@@ -70,31 +70,35 @@ def from_plain(keys: Mapping[str, Any]) -> Sweep:
 
 
 def as_file(sweep: Sweep) -> dict[str, Any]:
-    """What was given, as the tables of a sweep file."""
+    """The keys that were set, as the tables of a sweep file."""
     return _given(sweep)
 
 
 def changes(before: Sweep | Mapping[str, Any], now: Sweep, more_epochs: bool = True) -> list[str]:
-    """A line for each key of a sweep that may not change in the life of a study, and did.
+    """A line `  KEY: BEFORE -> NOW` for each changed key that must stay the same in a study.
 
     Args:
-        before: the sweep that the study was begun with, or its keys.
-        now: the sweep that it is to go on with.
-        more_epochs: whether the study's own record allows for more epochs, too.
+        before: the sweep that the study was created with, or its keys.
+        now: the sweep to resume it with.
+        more_epochs: whether the stored trials allow more epochs.
     """
     was = to_plain(before) if isinstance(before, Sweep) else {**ADDED, **before}
     is_ = to_plain(now)
     growing = more_epochs and _more_epochs(was, is_)
     free = GROWING + FREE + (EPOCHS if growing else ())
     return [
-        f"  {key}: was {shown(was.get(key, 'not there'))}, is {shown(is_.get(key, 'not there'))}"
+        f"  {key}: {_shown(was, key)} -> {_shown(is_, key)}"
         for key in sorted(was.keys() | is_.keys())
         if key not in free and was.get(key) != is_.get(key)
     ]
 
 
+def _shown(keys: Mapping[str, Any], key: str) -> str:
+    return "(not set)" if keys.get(key) is None else shown(keys[key])
+
+
 def _more_epochs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a sweep has all numbers of epochs that it had, and no shorter confirmation."""
+    """Whether a sweep keeps all numbers of epochs, and its confirmation is not shorter."""
     listed = [set(plain.get("search.space.epochs") or ()) for plain in (before, now)]
     longest = [_longest(plain) for plain in (before, now)]
     confirmed = [
@@ -109,7 +113,7 @@ def _longest(plain: Mapping[str, Any]) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON holds it, with sections and space as tables."""
+    """A value as JSON, with sections and the space as objects."""
     match value:
         case Section():
             return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
@@ -165,7 +169,7 @@ OPTIONS = "model.options"
 
 
 def _options(keys: Mapping[str, Any]) -> dict[str, Any]:
-    """The network's options; one may have a value for each arm, whose names can have dots."""
+    """The options of the model; one may have a value for each arm, and names of arms can have dots."""
     options: dict[str, Any] = {}
     for path, value in _below(f"{OPTIONS}.", keys).items():
         name, dot, arm = path.partition(".")

@@ -1,4 +1,4 @@
-"""`Sweep`: a sweep file, validated. Every field is a key of the file."""
+"""`Sweep`: a validated sweep file. Each field is a key of the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from normsweep.sweep.checks import MOST, Reading, known_dataset, known_options, registered
-from normsweep.sweep.problems import Problem, refusal, shown
+from normsweep.sweep.problems import Problem, expected, refusal
 from normsweep.sweep.space import Scalar, Space
 from normsweep.sweep.space_parsing import parse_space
 
@@ -38,17 +38,17 @@ __all__ = [
     "seconds",
 ]
 
-DURATION = "seconds as a number above 0, or a text such as 45s, 90m, 1h30m or 2d"
+DURATION = "a number of seconds, or a duration such as 45s, 90m, 1h30m or 2d"
 UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 WRITTEN = re.compile("".join(rf"(?:{NUMBER}{unit})?" for unit in UNITS))
 
 
 def seconds(value: Any) -> Any:
-    """The seconds of a text; what is no text is left as it is.
+    """The seconds of a duration such as `1h30m`; other types are returned unchanged.
 
     Raises:
-        PydanticCustomError: the text is no length of time.
+        PydanticCustomError: the string is no duration.
     """
     if not isinstance(value, str):
         return value
@@ -76,11 +76,11 @@ Question = Literal[
     "both_tuned",
 ]
 QUESTIONS: tuple[str, ...] = get_args(Question)
-"""What a confirmation answers, in the report's order."""
+"""The questions that a confirmation answers, in the order of the report."""
 
 
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
-"""A list of TOML's or Python's."""
+"""A TOML list of strings, or a Python sequence."""
 
 
 class Section(BaseModel):
@@ -91,30 +91,30 @@ class Section(BaseModel):
         extra="forbid",
         strict=True,
         use_attribute_docstrings=True,
-        defer_build=True,  # what reads no file needs no validator
+        defer_build=True,  # validators are built only if a file is read
     )
 
     @field_validator("*")
     @classmethod
-    def _note(cls, value: Any, info: ValidationInfo) -> Any:
-        """What is legal is kept, where a file is read: the rules between keys are told of, too."""
+    def _store_valid(cls, value: Any, info: ValidationInfo) -> Any:
+        """Store each valid value, so that the rules between keys are checked despite other errors."""
         reading: Reading | None = info.context
         if reading:
-            reading.legal.setdefault(cls.__name__, {})[str(info.field_name)] = value
+            reading.valid.setdefault(cls.__name__, {})[str(info.field_name)] = value
         return value
 
 
 class Data(Section):
-    """`[data]`: which images."""
+    """`[data]`: the dataset."""
 
     dataset: Annotated[
         Annotated[str, Field(min_length=1)] | Annotated[Texts, Field(min_length=1)], known_dataset
     ]
-    """A registered name or the path of an `.npz`; of a list, the first that can be had."""
+    """A registered name or the path of an `.npz`; of a list, the first that is available."""
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the training images held out for validation, the same share of each class."""
+    """Share of the training images held out for validation, stratified by class."""
     train_size: Annotated[int, Field(ge=10)] | None = None
-    """Number of training images, validation included: a subset with each class's share kept."""
+    """Number of training images, validation included: a subset stratified by class."""
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -123,35 +123,35 @@ class Data(Section):
 
 
 class Model(Section):
-    """`[model]`: which network."""
+    """`[model]`: the network."""
 
     name: Annotated[str, registered("models")] = "lenet"
     """A registered model."""
     precision: Precision = "float32"
-    """Keras's dtype policy of the network; normalization, weights and loss are float32 in all."""
+    """Keras's dtype policy of the network; preprocessing, weights and loss are always float32."""
     batch_size: Count = 128
-    """Images in a batch, unless the space searches it."""
+    """Images in a batch, unless the search space has a `batch_size`."""
     options: Annotated[Mapping[str, Scalar | Mapping[str, float]], known_options] = Field(
         default_factory=dict
     )
-    """Keyword arguments of the model's function."""
+    """Keyword arguments of the function that builds the model."""
 
 
 class Search(Section):
-    """`[search]`: how the space is searched."""
+    """`[search]`: the search."""
 
     trials: Annotated[int, Field(ge=1, le=MOST)]
-    """Trials in total over the study's life, all arms together."""
+    """Total number of trials of the study, all arms together."""
     sampler: Literal["tpe", "random", "grid", "qmc"] = "tpe"
-    """How an arm's next parameters are chosen, from that arm's trials alone."""
+    """Sampler of the parameters; it sees the trials of the same arm only."""
     pruner: Literal["none", "median", "halving"] = "none"
-    """Whether a trial may be stopped early, compared with its own arm alone."""
+    """Pruner; it compares a trial with the same arm only."""
     longest_every: Count | None = None
-    """With N, every Nth trial of an arm trains for the longest number of epochs."""
+    """If set to N, every Nth trial of an arm trains for the largest number of epochs."""
     timeout: Seconds | None = None
-    """Seconds after which no new trial is started; also as `90m`, `1h30m`."""
+    """Seconds after which no new trial is started; also `90m`, `1h30m`."""
     space: Space
-    """The parameters: lists, ranges, fixed values."""
+    """The parameters: lists, ranges or fixed values."""
 
     @field_validator("space", mode="plain")
     @classmethod
@@ -159,82 +159,82 @@ class Search(Section):
         if isinstance(raw, Space):
             return raw
         if not isinstance(raw, Mapping):
-            raise refusal(f"received {shown(raw)}; legal: a table [search.space]")
+            raise refusal(expected("a table [search.space]", raw))
         problems: list[Problem] = []
-        space = cls._note(parse_space(raw, problems), info)  # as far as it is legal
+        space = cls._store_valid(parse_space(raw, problems), info)  # the valid parameters
         if problems:
             raise refusal(*problems)
         return space
 
 
 class Baseline(Section):
-    """`[confirm.baseline]`: the configuration that a user would try first."""
+    """`[confirm.baseline]`: the default configuration, which a user would try first."""
 
     optimizer: Annotated[str, registered("optimizers")] = "adam"
     """A registered optimizer."""
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001
     """Its learning rate."""
     epochs: Count = 4
-    """Passes over the training split."""
+    """Number of epochs."""
     normalization: Annotated[str, registered("normalizations")] | None = None
-    """A registered normalization, where another parameter is compared; the space's first without."""
+    """A registered normalization, if another parameter is compared; default: the first in the space."""
 
 
 class Confirm(Section):
-    """`[confirm]`: what is declared before the search, so that the search cannot bend it."""
+    """`[confirm]`: the confirmation, fixed before the search starts."""
 
     seeds: Annotated[int, Field(ge=2, le=10_000)] = 10
-    """Fresh seeds on which each arm's configurations are trained again."""
+    """Number of new seeds with which each arm's configurations are trained again."""
     epochs: Count | None = None
-    """Epochs of each confirmation run; the space's longest where it is not given."""
+    """Epochs of each confirmation run; default: the largest number of epochs in the space."""
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.002
-    """Difference in the metric (absolute, in its unit) that is small enough not to matter."""
+    """Equivalence margin: the largest difference in the metric (absolute) that does not matter."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Confidence level of the intervals."""
     primary: Question = "both_tuned"
-    """The question whose verdict is the study's; the others are reported as secondary."""
+    """The primary question, whose verdict is the verdict of the study; the others are secondary."""
     baseline: Baseline = Field(default_factory=Baseline)
-    """The configuration that every arm's tuned ones are held against."""
+    """The configuration that the tuned ones of each arm are compared with."""
 
 
 class Execution(Section):
-    """`[execution]`: the machine's side; of these only the threads can change a curve."""
+    """`[execution]`: resources and limits; of these only the threads can change a curve."""
 
     threads: Count | None = None
-    """Threads of a worker: all cores for one worker, 1 for more; fixed for the study's life."""
+    """Threads of a worker: by default all cores for one worker, 1 for several; fixed for a study."""
     trial_timeout: Seconds | None = None
-    """Seconds after which a trial is stopped and recorded as timed out; also as `90m`, `1h30m`."""
+    """Seconds after which a trial is stopped as timed out; also `90m`, `1h30m`."""
     trial_memory: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """GiB of memory beyond which a worker is stopped and its trial recorded as crashed."""
+    """Memory limit of a worker in GiB; beyond it the worker is stopped and its trial has crashed."""
     num_cpus: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    """CPUs of a node that a trial takes on a Ray cluster: one a thread where it is not given."""
+    """CPUs of a trial on a Ray cluster; default: one per thread."""
     num_gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """GPUs, or a part of one, that it takes there: one where the cluster has any."""
+    """GPUs of a trial on a Ray cluster, or a fraction; default: 1 if the cluster has any."""
     checkpoints: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 2.0
-    """GiB on disk, for the search and for the confirmation, for states that trials can go on from."""
+    """Disk space in GiB for checkpoints, for the search and for the confirmation each."""
     checkpoint_every: Seconds = 30.0
-    """Seconds after which a trial's state is kept at the end of an epoch, to go on from."""
+    """Seconds between checkpoints of a trial, which are written at the end of an epoch."""
     retries: Annotated[int, Field(ge=0)] = 1
-    """How often a trial that crashed or timed out is tried again, with the same seed."""
+    """Number of times that a crashed or timed out trial is tried again, with the same seed."""
 
 
 class Sweep(Section):
-    """One question, and how it is to be answered."""
+    """A sweep: the question and how to answer it."""
 
     name: Name
     """Name of the Optuna study and the MLflow experiment."""
     question: Annotated[str, Field(max_length=1000)] = ""
-    """The question in words, for the tables and the tracking store."""
+    """The question in words, for tables and MLflow."""
     compare: str = "normalization"
     """The parameter whose values are the arms."""
     reference: Scalar
-    """The arm that the others are held against."""
+    """The arm that the others are compared with."""
     metric: Annotated[str, registered("metrics")] = "accuracy"
-    """A registered metric: what is searched by, and what margin and verdict are in."""
+    """A registered metric: the objective of the search, and the unit of margin and verdict."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Fixes the split, the initial weights, the order of batches and the sampler."""
+    """Seed of the split, the initial weights, the order of batches and the sampler."""
     plugins: str | Texts = ()
-    """Modules that register parts of their own, in the sweep's folder or installed."""
+    """Modules that register custom components, installed or in the folder of the sweep."""
     data: Data
     model: Model = Field(default_factory=Model)
     search: Search
@@ -243,12 +243,12 @@ class Sweep(Section):
 
     @property
     def arms(self) -> tuple[Scalar, ...]:
-        """The values compared, in the file's order."""
+        """The compared values, in the order of the file."""
         return self.search.space.choices(self.compare)
 
     @property
     def trials_per_arm(self) -> int:
-        """Trials of each arm: the total, shared out and rounded up; at most the points of a grid."""
+        """Trials of each arm: an equal share of the total, rounded up; at most the points of a grid."""
         share = math.ceil(self.search.trials / len(self.arms))
         if self.search.sampler != "grid":
             return share
@@ -257,36 +257,36 @@ class Sweep(Section):
 
     @property
     def total_trials(self) -> int:
-        """Trials in all, after rounding up."""
+        """Total number of trials, after rounding up."""
         return self.trials_per_arm * len(self.arms)
 
     @property
     def confirm_epochs(self) -> int:
-        """Epochs of a run of the confirmation."""
+        """Epochs of a confirmation run."""
         return self.confirm.epochs or self.longest
 
     @property
     def baseline_epochs(self) -> int:
-        """The epoch at which the baseline is read."""
+        """The epoch at which the baseline is evaluated."""
         return min(self.confirm.baseline.epochs, self.confirm_epochs)
 
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
-        """The confirmation's seeds: fresh ones, the first of them the same however many there are."""
+        """The seeds of the confirmation; more seeds keep the first ones."""
         return tuple(self.seed + 1 + i for i in range(self.confirm.seeds))
 
     @property
     def longest(self) -> int:
-        """The longest number of epochs in the space."""
+        """The largest number of epochs in the space."""
         return int(self.search.space["epochs"].largest)
 
 
 def is_name(text: str) -> bool:
-    """Whether a study may be called so: folders and a lock file have its name."""
+    """Whether a study can have this name, which folders and a lock file get too."""
     return len(text) <= LONGEST_NAME and re.fullmatch(NAME, text) is not None
 
 
 def inner_section(field: FieldInfo) -> type[Section] | None:
-    """The section that a key is, where it is a table of keys."""
+    """The class of a key that is a section itself; None for other keys."""
     kind = field.annotation
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None

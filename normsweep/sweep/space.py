@@ -1,4 +1,4 @@
-"""The search space: each parameter a list of choices or a range, some under a condition."""
+"""The search space: each parameter is a list of choices or a range, with or without conditions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Scalar = bool | int | float | str
 
 @dataclass(frozen=True)
 class Condition:
-    """A parameter is searched only where `parent` has one of `values`."""
+    """A parameter is active only if `parent` has one of `values`."""
 
     parent: str
     values: tuple[Scalar, ...]
@@ -29,12 +29,12 @@ class Choice:
     when: tuple[Condition, ...] = ()
 
     def from_unit(self, u: float) -> Scalar:
-        """The value at `u` in [0, 1): equal shares in the order of the list."""
+        """The value at `u` in [0, 1): each value of the list has an equal share."""
         return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
 
     @property
     def count(self) -> int:
-        """How many values there are."""
+        """The number of values."""
         return len(self.values)
 
     def grid(self) -> tuple[Scalar, ...]:
@@ -43,7 +43,7 @@ class Choice:
 
     @property
     def largest(self) -> Scalar:
-        """The largest value, where the values are numbers."""
+        """The largest value, if the values are numbers."""
         return max(self.values)  # type: ignore[type-var]
 
 
@@ -60,7 +60,7 @@ class Range:
     when: tuple[Condition, ...] = ()
 
     def from_unit(self, u: float) -> Scalar:
-        """The value at `u` in [0, 1): uniform, or uniform in the logarithm where `log`."""
+        """The value at `u` in [0, 1): uniform, or uniform in the logarithm if `log`."""
         if self.integer or self.step is not None:
             return self._stepped(u)
         if self.log:
@@ -77,7 +77,7 @@ class Range:
 
     @property
     def count(self) -> int | None:
-        """How many values there are, where they are finitely many."""
+        """The number of values; None if there are infinitely many."""
         return self._count if self.integer or self.step is not None else None
 
     @property
@@ -89,7 +89,7 @@ class Range:
         return int(value) if self.integer else value
 
     def grid(self) -> tuple[Scalar, ...] | None:
-        """All values where there are finitely many, else None."""
+        """All values; None if there are infinitely many."""
         return None if self.count is None else tuple(map(self._point, range(self.count)))
 
     @property
@@ -104,7 +104,7 @@ Dimension = Choice | Range
 
 @dataclass(frozen=True)
 class Space:
-    """The parameters of a sweep, those with a condition after the ones they depend on."""
+    """The parameters of a sweep; those with a condition come after the ones they depend on."""
 
     dimensions: tuple[Dimension, ...]
 
@@ -124,27 +124,27 @@ class Space:
         return dimension.values
 
     def without(self, name: str, dropped: Container[object]) -> Space:
-        """The same space where the list `name` lacks the `dropped` values."""
+        """The space without the `dropped` values of the parameter `name`."""
         kept = tuple(value for value in self.choices(name) if value not in dropped)
         return Space(
             tuple(replace(d, values=kept) if d.name == name else d for d in self.dimensions)  # type: ignore[call-arg]
         )
 
     def active(self, chosen: Mapping[str, Scalar]) -> Iterator[Dimension]:
-        """The parameters whose conditions hold; `chosen` may grow while this is read."""
+        """The parameters whose conditions are met; `chosen` may grow during the iteration."""
         for dimension in self:
             if all(chosen.get(c.parent) in c.values for c in dimension.when):
                 yield dimension
 
     def only_active(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """Those of the values whose conditions hold."""
+        """The values of the active parameters."""
         chosen: dict[str, Scalar] = {}
         for dimension in self.active(chosen):
             chosen[dimension.name] = values[dimension.name]
         return chosen
 
     def points(self, fixed: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
-        """All points of the grid with the `fixed` parameters as given, each once."""
+        """All distinct points of the grid at the values of the `fixed` parameters."""
         axes = [(fixed[d.name],) if d.name in fixed else d.grid() or () for d in self]
         names = [dimension.name for dimension in self]
         points = (

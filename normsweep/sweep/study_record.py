@@ -1,4 +1,4 @@
-"""What a study's record holds: its trials, and what was confirmed and analysed."""
+"""A study as plain data: its trials, configurations, analyses and diagnoses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 BASELINE, TUNED_SHORT, TUNED_LONG = "baseline", "tuned_short", "tuned_long"
-"""The sweep's own; tuned at the baseline's epochs; tuned at the longest budget."""
+"""The baseline; tuned at the epochs of the baseline; tuned at the largest number of epochs."""
 
 
 @dataclass(frozen=True)
@@ -36,37 +36,37 @@ class Configuration:
     arm: str
     name: str
     params: Mapping[str, Scalar]
-    """As a search trial's; `epochs` are those of the confirmation."""
+    """Parameters as of a search trial; `epochs` are those of the confirmation."""
     trial: int | None = None
-    """The search trial that it was taken from; None for the baseline."""
+    """The search trial with these parameters; None for the baseline."""
     selected_at: int | None = None
-    """The epoch at which the search's validation curves were read."""
+    """The epoch whose validation metric selected it."""
     among: int = 0
-    """Trials of the arm that reached that epoch, and so could have been chosen."""
+    """Number of trials of the arm that reached that epoch, among which it was selected."""
     runs: tuple[int | None, ...] = ()
-    """In an analysis: its trials in the confirmation, seed by seed; None for one that failed."""
+    """In an analysis: its confirmation trials, in the order of the seeds; None for a failed one."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A verdict that was given: on how many seeds, for which configurations."""
+    """An interim or final analysis: its number of seeds and its configurations."""
 
     seeds: int
     configurations: tuple[Configuration, ...]
 
     @property
     def seen(self) -> tuple[object, ...]:
-        """What it was made of: the same runs again are no further analysis."""
+        """What identifies the analysis: with the same runs it is the same analysis."""
         runs = tuple((c.arm, c.name, c.runs) for c in self.configurations)
         return self.seeds, runs
 
     def to_plain(self) -> dict[str, Any]:
-        """As values that JSON holds; `from_plain` gives it back."""
+        """Encode as JSON values; `from_plain` decodes it."""
         return asdict(self)
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> Analysis:
-        """The analysis that `to_plain` wrote."""
+        """Decode what `to_plain` returned."""
         configurations = tuple(
             Configuration(**{**c, "runs": tuple(c["runs"])}) for c in content["configurations"]
         )
@@ -75,50 +75,50 @@ class Analysis:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the study's database holds it."""
+    """A trial as its study stores it."""
 
     trial: Trial
     result: Result | None
-    """None while the trial runs."""
+    """None as long as the trial runs."""
     run_id: str = ""
-    """The MLflow run that holds all of it; empty if it is not yet logged."""
+    """Its complete MLflow run; empty if it is not yet logged."""
 
     @property
-    def place(self) -> tuple[str, str, int, str]:
-        """What of the plan it fills: a trial that is tried again fills the same place."""
+    def planned(self) -> tuple[str, str, int, str]:
+        """The planned trial that this is an attempt at; a retry has the same."""
         trial = self.trial
         return trial.phase, trial.arm, trial.slot, trial.configuration
 
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What the record says of the data."""
+    """The data of a study."""
 
     name: str
     source: str
-    """Where it came from, in words or as a path."""
+    """Origin: a description or a path."""
     digest: str
-    """SHA-256 over the arrays, hexadecimal: as in `DataKey`."""
+    """SHA-256 of the arrays, hexadecimal, as in `DataKey`."""
     train_images: int
     """Validation included."""
     test_images: int
     classes: int
     labels: tuple[str, ...] = ()
-    """The classes' names, where they have any."""
+    """Names of the classes; empty if they have none."""
     class_counts: tuple[int, ...] = ()
-    """Training images by class; empty in older records, as are those of the test images."""
+    """Training images by class; empty in older studies, as is `test_class_counts`."""
     test_class_counts: tuple[int, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
-        """As values that JSON holds; `from_plain` gives it back."""
+        """Encode as JSON values; `from_plain` decodes it."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> DataFacts:
-        """The facts that `to_plain` wrote.
+        """Decode what `to_plain` returned.
 
         Raises:
-            KeyError, TypeError, ValueError: they are not whole.
+            KeyError, TypeError, ValueError: they are incomplete.
         """
         return cls(
             name=str(content["name"]),
@@ -135,23 +135,23 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class Stage:
-    """An arm's network at one moment of its training."""
+    """The network of an arm at one step of its training."""
 
     input_mean: float
     input_std: float
-    """Mean and standard deviation of all values that the network's first layer is fed."""
+    """Mean and standard deviation of all inputs of the first layer."""
     condition_number: float
-    """Largest eigenvalue of the inputs' covariance by the smallest that is not zero."""
+    """Largest divided by smallest non-zero eigenvalue of the inputs' covariance."""
     loss: float
-    """Mean cross-entropy as a step of training meets it."""
+    """Mean cross-entropy in training mode."""
     dead_relus: float
-    """Share of the ReLU units that are zero for every image, at every place; NaN without ReLUs."""
+    """Share of ReLU units that are zero for every image at every position; NaN without ReLUs."""
     gradients: tuple[tuple[str, float], ...]
-    """Euclidean norm of the loss's gradient, by layer from the first to the last."""
+    """Euclidean norm of the gradient of the loss by layer, from first to last."""
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> Stage:
-        """The stage that `Diagnosis.to_plain` wrote."""
+        """Decode what `Diagnosis.to_plain` returned."""
         gradients = tuple((str(layer), float(norm)) for layer, norm in content["gradients"])
         numbers = {f.name: float(content[f.name]) for f in fields(cls) if f.name != "gradients"}
         return cls(gradients=gradients, **numbers)
@@ -159,24 +159,24 @@ class Stage:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """An arm before training and after one epoch; None where that epoch diverged."""
+    """The network of an arm before training and after epoch 1; None if that epoch diverged."""
 
     initialization: Stage
     after_epoch_1: Stage | None
 
     @property
     def stages(self) -> dict[str, Stage]:
-        """Those that there are, by name, the earlier one first."""
+        """The stages by name, in the order of training."""
         known = {"initialization": self.initialization, "after epoch 1": self.after_epoch_1}
         return {name: stage for name, stage in known.items() if stage is not None}
 
     def to_plain(self) -> dict[str, Any]:
-        """As values that JSON holds, non-finite numbers as strings; `from_plain` gives it back."""
+        """Encode as JSON values, with non-finite numbers as strings; `from_plain` decodes it."""
         return _finite(asdict(self))
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> Diagnosis:
-        """The diagnosis that `to_plain` wrote."""
+        """Decode what `to_plain` returned."""
         after = content["after_epoch_1"]
         return cls(
             Stage.from_plain(content["initialization"]),
@@ -191,66 +191,66 @@ class LoggedModel:
     trial: int
     """The number of the trial that trained it."""
     model_id: str
-    """The model's own in MLflow."""
+    """Its id in MLflow."""
 
     def to_plain(self) -> dict[str, Any]:
-        """As values that JSON holds; `from_plain` gives it back."""
+        """Encode as JSON values; `from_plain` decodes it."""
         return asdict(self)
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> LoggedModel:
-        """The model that `to_plain` wrote."""
+        """Decode what `to_plain` returned."""
         return cls(int(content["trial"]), str(content["model_id"]))
 
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study as its database holds it."""
+    """A study as its storage has it."""
 
     name: str
     id: str
-    """Its own for ever: a study that is deleted and made again under its name has another."""
+    """Unique: a study that is deleted and created again with the same name has another id."""
     sweep: Sweep
     data: DataFacts | None = None
-    """None until the first command has loaded it."""
+    """None until the data was loaded once."""
     same: Mapping[str, str] = field(default_factory=dict)
-    """Normalizations not run because another does the same on this data: the other one's name."""
+    """Normalizations that are not run, each with the one that it is equivalent to on this data."""
     threads: int | None = None
-    """Threads of a worker, on which the bits of every trial depend; None in older records."""
+    """Threads of a worker, which determine the exact bits of a curve; None in older studies."""
     planned: Mapping[str, int] = field(default_factory=dict)
-    """By phase, how many trials it has; as far as a command has come to it."""
+    """Number of planned trials by phase; a phase that was not started is missing."""
     trials: tuple[TrialRecord, ...] = ()
-    """By number."""
+    """In the order of their numbers."""
     analyses: tuple[Analysis, ...] = ()
-    """The verdicts that were given, oldest first."""
+    """The analyses, oldest first."""
     diagnoses: Mapping[str, Diagnosis] = field(default_factory=dict)
     """By arm."""
     models: Mapping[str, LoggedModel] = field(default_factory=dict)
-    """By arm, its best model, where one was logged."""
+    """The best logged model by arm."""
 
     @property
     def begun(self) -> bool:
-        """Whether data and arms are settled."""
+        """Whether data and arms are fixed."""
         return self.data is not None
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """The arms that run, in the sweep's order."""
+        """The arms that are run, in the order of the sweep."""
         return tuple(str(arm) for arm in self.sweep.arms if arm not in self.same)
 
     @property
     def searched(self) -> tuple[TrialRecord, ...]:
-        """The search's trials."""
+        """The trials of the search."""
         return tuple(r for r in self.trials if r.trial.phase == SEARCH)
 
     @property
     def confirmed(self) -> tuple[TrialRecord, ...]:
-        """The confirmation's trials."""
+        """The trials of the confirmation."""
         return tuple(r for r in self.trials if r.trial.phase == CONFIRM)
 
     @property
     def scored(self) -> bool:
-        """Whether a trial of the search has a score."""
+        """Whether any trial of the search has a score."""
         return any(r.result is not None and r.result.status.scored for r in self.searched)
 
 

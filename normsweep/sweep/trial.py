@@ -1,4 +1,4 @@
-"""The values that travel: `Trial` out, `Epoch` and `Result` back."""
+"""What the driver sends to a worker (`Trial`) and gets back (`Epoch`, `Result`)."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ class Status(StrEnum):
     CRASHED = "crashed"
     TIMED_OUT = "timed out"
     INTERRUPTED = "interrupted"
-    """Stopped from outside; run again when the study is resumed."""
+    """Stopped by the user; run again when the study is resumed."""
 
     @property
     def scored(self) -> bool:
-        """Whether the trial has a score that may be compared."""
+        """Whether the trial has a score."""
         return self in (Status.COMPLETE, Status.DIVERGED)
 
     @property
     def failed(self) -> bool:
-        """Whether the trial came to no end of its own, though nobody stopped it."""
+        """Whether the trial failed: it crashed or timed out."""
         return self in (Status.CRASHED, Status.TIMED_OUT)
 
 
 @dataclass(frozen=True)
 class DataKey:
-    """Which data, exactly."""
+    """The identity of the data and of its split."""
 
     name: str
     digest: str
@@ -66,14 +66,14 @@ class DataKey:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training, fully resolved: the same `Trial` on the same machine gives the same curve."""
+    """A training with all its parameters: the same `Trial` on the same machine has the same curve."""
 
     number: int
     """The trial's number in its study."""
     arm: str
     """The value of the compared parameter."""
     slot: int
-    """Its place among its arm's trials, from 0."""
+    """Index among the trials of its arm, from 0: a slot of the search, a seed of the confirmation."""
     seed: int
     data: DataKey
     model: str
@@ -85,26 +85,26 @@ class Trial:
     batch_size: int
     epochs: int
     params: Mapping[str, Scalar] = field(default_factory=dict)
-    """The sampled parameters, as Optuna and MLflow show them."""
+    """The sampled parameters, as in Optuna and MLflow."""
     phase: str = SEARCH
-    """A trial of the confirmation, and no other, is tested on the test images after each epoch."""
+    """Only trials of the confirmation are evaluated on the test images, after each epoch."""
     configuration: str = ""
-    """In the confirmation: which of its arm's configurations this is, more than one where alike."""
+    """In the confirmation: the name of the configuration, or of several that are equal."""
     precision: str = "float32"
     """Keras's dtype policy of the network."""
     metric: str = "accuracy"
-    """A registered metric: what each epoch is scored by."""
+    """The registered metric that scores each epoch."""
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over all that decides the curve; neither number, arm, the data's name nor device."""
+        """SHA-256 of all fields that determine the curve, and of the data's digest."""
         return _digest(self._deciding())
 
     @property
     def lineage(self) -> str:
-        """The same over all but the number of epochs: of two that share it one begins as the other.
+        """The same without the number of epochs: the longer of two such trials starts as the shorter.
 
-        The learning rate is constant, so that a curve does not depend on where it is to end.
+        The learning rate is constant, so a curve does not depend on the number of epochs.
         """
         content = self._deciding()
         del content["epochs"]
@@ -112,56 +112,56 @@ class Trial:
 
     def _deciding(self) -> dict[str, Any]:
         content = {name: getattr(self, name) for name in DECIDING}
-        if self.metric == "accuracy":  # as before there were others
+        if self.metric == "accuracy":  # as in versions without other metrics
             del content["metric"]
         return {**content, "data": {k: v for k, v in vars(self.data).items() if k != "name"}}
 
     def to_json(self) -> str:
-        """As JSON; `from_json` gives it back."""
+        """Encode as JSON; `from_json` decodes it."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Trial:
-        """The trial that `to_json` wrote."""
+        """Decode what `to_json` returned."""
         content = json.loads(text)
         return cls(**{**content, "data": DataKey(**content["data"])})
 
 
 NOT_DECIDING = ("number", "arm", "slot", "params", "phase", "configuration")
 DECIDING = tuple(f.name for f in fields(Trial) if f.name not in NOT_DECIDING)
-"""Fields of a trial that decide its curve."""
+"""Fields of a trial that determine its curve."""
 
 
 @dataclass(frozen=True)
 class Tested:
-    """Which test images a model got right, in the dataset's order; how it did by another metric."""
+    """A model on the test images: which ones it classified correctly, and its score by the metric."""
 
-    __test__ = False  # no class of tests
+    __test__ = False  # not a test class for pytest
 
     images: int
     bits: bytes
-    """One bit an image, the first in the highest bit of the first byte, as `numpy.packbits` does."""
+    """One bit per image in the dataset's order, packed as by `numpy.packbits`; 1: correct."""
     score: float | None = None
-    """The trial's metric on the test images; None where that is the accuracy."""
+    """The trial's metric on the test images; None if the metric is the accuracy."""
     influence: bytes = b""
-    """A byte an image, as `normsweep.parts.influence.quantized` gives: its weight in the score."""
+    """One byte per image, its influence on the score, as by `normsweep.parts.influence.quantized`."""
     largest: float = 0.0
-    """The largest magnitude of these weights."""
+    """The largest absolute influence."""
 
     @property
     def accuracy(self) -> float:
-        """Share of the images that it got right."""
+        """Share of correctly classified images."""
         return int.from_bytes(self.bits).bit_count() / self.images
 
     @property
     def value(self) -> float:
-        """The trial's metric."""
+        """The score by the trial's metric."""
         return self.accuracy if self.score is None else self.score
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of a trial gave; epochs are counted from 1."""
+    """The outcome of one epoch of a trial; epochs are counted from 1."""
 
     trial: int
     epoch: int
@@ -172,13 +172,13 @@ class Epoch:
     seconds: float
     """Wall time of training and validation."""
     tested: Tested | None = None
-    """In the confirmation only, and nothing is selected by it."""
+    """In the confirmation only; nothing is selected by it."""
     score: float | None = None
-    """The trial's metric on the validation images; None where that is the accuracy."""
+    """The trial's metric on the validation images; None if the metric is the accuracy."""
 
     @property
     def value(self) -> float:
-        """The trial's metric on the validation images: what is searched by."""
+        """The trial's metric on the validation images: the objective of the search."""
         return self.val_accuracy if self.score is None else self.score
 
     @property
@@ -189,31 +189,31 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Result:
-    """How a trial went: its status, its curve, where it ran."""
+    """The result of a trial: its status, its curve, where it ran."""
 
     trial: int
     status: Status
     curve: tuple[Epoch, ...] = ()
     chance: float = math.nan
-    """What guessing reaches by the trial's metric, or NaN where the trial never started."""
+    """Chance level by the trial's metric; NaN if the trial did not start."""
     seconds: float = 0.0
-    """Wall time of the whole trial, set-up included."""
+    """Wall time of the trial, set-up included."""
     started: float = 0.0
     """Unix time at which it started."""
     machine: Mapping[str, str] = field(default_factory=dict)
-    """Device, threads, backend, versions; the digest of the model's configuration."""
+    """Device, threads, backend and versions; the digest of the model's configuration."""
     error: str = ""
-    """Why it failed, where it did."""
+    """Why it failed; empty if it did not."""
     test_digest: str = ""
-    """SHA-256 of the test images and labels, where the trial was tested on them."""
+    """SHA-256 of the test images and labels, if the trial was evaluated on them."""
     origin: int | None = None
-    """The trial of the record that its curve begins with, where there is one: nothing is trained twice."""
+    """The earlier trial whose epochs were reused as the start of the curve; None if there is none."""
     reused: int = 0
-    """Epochs taken over from that trial; their `seconds` are those they took there."""
+    """Number of reused epochs; their `seconds` were measured in that trial."""
 
     @property
     def score(self) -> float:
-        """The metric on validation after the last epoch; chance where diverged; NaN without a score."""
+        """Validation metric after the last epoch; chance if diverged; NaN if there is no score."""
         if self.status is Status.DIVERGED:
             return self.chance
         if self.status is Status.COMPLETE and self.curve:
@@ -221,7 +221,7 @@ class Result:
         return math.nan
 
     def to_json(self) -> str:
-        """As JSON (about 2 KB for 20 epochs), non-finite numbers as strings."""
+        """Encode as JSON (about 2 KB for 20 epochs), with non-finite numbers as strings."""
         content = asdict(replace(self, curve=()))
         content["curve"] = [
             [e.epoch, *map(_plain, (e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy)),
@@ -234,7 +234,7 @@ class Result:
 
     @classmethod
     def from_json(cls, text: str) -> Result:
-        """The result that `to_json` wrote."""
+        """Decode what `to_json` returned."""
         content = json.loads(text)
         trial = content["trial"]
         tested = _unpacked(content.pop("tested", None), len(content["curve"]))
@@ -258,12 +258,12 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _plain(value: float) -> float | str:
-    # Nine digits give a float32 back exactly; JSON has no NaN and no infinity.
+    # Nine digits preserve a float32 exactly; JSON has neither NaN nor infinity.
     return float(f"{value:.9g}") if math.isfinite(value) else str(value)
 
 
 def _packed(tested: list[Tested]) -> dict[str, Any] | None:
-    """The bits of all epochs together, compressed: most images are right in every epoch."""
+    """The bits of all epochs together, compressed: most images are correct in every epoch."""
     if not tested:
         return None
     content: dict[str, Any] = {
@@ -278,7 +278,7 @@ def _packed(tested: list[Tested]) -> dict[str, Any] | None:
 
 
 def _unpacked(content: Mapping[str, Any] | None, epochs: int) -> dict[int, Tested]:
-    """What `_packed` packed, by epoch from 0; no more than the epochs' own, whatever is there."""
+    """Decode what `_packed` returned, by epoch from 0; at most `epochs` entries."""
     if content is None:
         return {}
     images = int(content["images"])
@@ -296,7 +296,7 @@ def _deflated(parts: Iterable[bytes]) -> str:
 
 
 def _inflated(text: str, size: int, most: int) -> list[bytes]:
-    """Parts of so many bytes, at most so many of them."""
+    """At most `most` parts of `size` bytes."""
     stream = zlib.decompressobj()
     joined = stream.decompress(base64.b64decode(text), max_length=max(most * size, 1))
     return [joined[i * size : (i + 1) * size] for i in range(len(joined) // size)]

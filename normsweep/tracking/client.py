@@ -13,7 +13,7 @@ from normsweep.errors import StoreError
 from normsweep.store.locks import lock_database
 from normsweep.text import masked, reason
 from normsweep.tracking.settings import mlflow_settings
-from normsweep.urls import check_address, parsed_url, placed, sqlite_file
+from normsweep.urls import absolute_url, check_address, parsed_url, sqlite_file
 
 __all__ = ["failure", "make_tables", "opened", "ready_store", "remote"]
 
@@ -38,7 +38,7 @@ def opened(uri: str) -> MlflowClient:
             "run a study first (python -m normsweep.study)"
         )
     try:
-        client = MlflowClient(tracking_uri=placed(uri))
+        client = MlflowClient(tracking_uri=absolute_url(uri))
         client.search_experiments(max_results=1)
     except Exception as error:
         why = failure(error, uri)
@@ -71,7 +71,7 @@ def ready_store(uri: str) -> None:
         StoreError: the store cannot be opened.
     """
     with _opening(uri):
-        MlflowClient(tracking_uri=placed(uri))
+        MlflowClient(tracking_uri=absolute_url(uri))
 
 
 @contextlib.contextmanager

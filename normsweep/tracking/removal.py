@@ -21,13 +21,13 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from normsweep.tracking.model_registry import ID, OWNER, STORAGE, registered_as_ours
 from normsweep.tracking.settings import mlflow_settings
 
-__all__ = ["Holdings", "all_holdings", "holdings", "registered_studies", "remove"]
+__all__ = ["LoggedStudy", "logged_studies", "logged_study", "registered_studies", "remove"]
 
 STUDY = "normsweep.study"
 
 
 @dataclass(frozen=True)
-class Holdings:
+class LoggedStudy:
     """What a store has logged of one study."""
 
     study: str
@@ -54,20 +54,20 @@ class Holdings:
 
 
 @mlflow_settings()
-def holdings(client: MlflowClient, study: str, study_id: str) -> Holdings:
+def logged_study(client: MlflowClient, study: str, study_id: str) -> LoggedStudy:
     """What is logged of a study, without runs of another study of the same name."""
     found = client.get_experiment_by_name(study)
     registered = registered_as_ours(client, study, study_id) is True
     if found is None:
-        return Holdings(study, study_id, registered=registered)
+        return LoggedStudy(study, study_id, registered=registered)
     runs = list(_runs(client, [found.experiment_id]))
     own = [run for run in runs if run.data.tags.get(ID) == study_id]
-    held = _held(client, study, study_id, own, {found.experiment_id: len(runs)})
-    return replace(held, registered=registered)
+    logged = _logged(client, study, study_id, own, {found.experiment_id: len(runs)})
+    return replace(logged, registered=registered)
 
 
 @mlflow_settings()
-def all_holdings(client: MlflowClient) -> list[Holdings]:
+def logged_studies(client: MlflowClient) -> list[LoggedStudy]:
     """What is logged of every study, without registered models."""
     ids = [e.experiment_id for e in _pages(client.search_experiments)]
     runs = list(_runs(client, ids)) if ids else []
@@ -79,16 +79,16 @@ def all_holdings(client: MlflowClient) -> list[Holdings]:
         if STUDY in tags and ID in tags:
             own.setdefault((tags[STUDY], tags[ID], tags.get(STORAGE, "")), []).append(run)
     return [
-        replace(_held(client, study, key, each, counts), storage_id=storage)
+        replace(_logged(client, study, key, each, counts), storage_id=storage)
         for (study, key, storage), each in own.items()
     ]
 
 
 @mlflow_settings()
-def registered_studies(client: MlflowClient) -> list[Holdings]:
+def registered_studies(client: MlflowClient) -> list[LoggedStudy]:
     """The studies with a registered model."""
     return [
-        Holdings(
+        LoggedStudy(
             model.name,
             model.tags.get(ID, ""),
             registered=True,
@@ -99,21 +99,21 @@ def registered_studies(client: MlflowClient) -> list[Holdings]:
     ]
 
 
-def _held(
+def _logged(
     client: MlflowClient, study: str, study_id: str, own: list[Run], counts: dict[str, int]
-) -> Holdings:
+) -> LoggedStudy:
     experiments = {run.info.experiment_id for run in own}
     whole = {e for e in counts if counts[e] == sum(run.info.experiment_id == e for run in own)}
     ids = {run.info.run_id for run in own}
     logged = _pages(client.search_logged_models, experiment_ids=sorted(experiments)) if own else ()
     models = tuple(m for m in logged if m.source_run_id in ids)
-    return Holdings(
+    return LoggedStudy(
         study, study_id, tuple(sorted(experiments)), tuple(sorted(whole)), tuple(own), models
     )
 
 
 @mlflow_settings()
-def remove(client: MlflowClient, held: Holdings) -> bool:
+def remove(client: MlflowClient, logged: LoggedStudy) -> bool:
     """Delete everything, including artifacts.
 
     Returns:
@@ -121,25 +121,25 @@ def remove(client: MlflowClient, held: Holdings) -> bool:
         renamed; `mlflow gc` next to its database deletes them.
     """
     store: Any = client._tracking_client.store
-    if held.registered:
-        client.delete_registered_model(held.study)
-    for experiment in held.whole:  # a deleted one keeps its name, and cannot be renamed
+    if logged.registered:
+        client.delete_registered_model(logged.study)
+    for experiment in logged.whole:  # a deleted one keeps its name, and cannot be renamed
         if client.get_experiment(experiment).lifecycle_stage != "active":
             client.restore_experiment(experiment)
-    for model in held.models:
+    for model in logged.models:
         _delete_artifacts(model.artifact_location, client)
         client.delete_logged_model(model.model_id)
-    for run in held.runs:
+    for run in logged.runs:
         _delete_artifacts(run.info.artifact_uri or "", client)
         client.delete_run(run.info.run_id)
-    for experiment in held.whole:
-        client.rename_experiment(experiment, f"{held.study} (deleted {time.time_ns()})")
+    for experiment in logged.whole:
+        client.rename_experiment(experiment, f"{logged.study} (deleted {time.time_ns()})")
         client.delete_experiment(experiment)
     # As in `mlflow gc`, which cannot be limited to these ids if the list is empty.
     hard: list[tuple[str, Iterable[str]]] = [
-        ("_hard_delete_logged_model", (m.model_id for m in held.models)),
-        ("_hard_delete_run", (run.info.run_id for run in held.runs)),
-        ("_hard_delete_experiment", held.whole),
+        ("_hard_delete_logged_model", (m.model_id for m in logged.models)),
+        ("_hard_delete_run", (run.info.run_id for run in logged.runs)),
+        ("_hard_delete_experiment", logged.whole),
     ]
     if not all(hasattr(store, name) for name, _ in hard):
         return False

@@ -19,7 +19,7 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 
 from normsweep.errors import StoreError, TrackingFailed
-from normsweep.palette import of_arms
+from normsweep.palette import arm_colours
 from normsweep.sweep.study_record import DataFacts, StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Status, Trial
 from normsweep.text import masked
@@ -30,7 +30,7 @@ from normsweep.tracking.runs import _dataset, _source_tags
 from normsweep.tracking.settings import mlflow_settings
 from normsweep.tracking.views import TAG as VIEW
 from normsweep.tracking.views import TRIALS_VIEW, page, run_page, views
-from normsweep.urls import placed
+from normsweep.urls import absolute_url
 
 __all__ = ["TrackedStudy", "Tracker"]
 
@@ -82,7 +82,7 @@ class TrackedStudy:
         sweep_file: Path | None = None,
     ) -> TrackedStudy:
         """What to log of a stored study."""
-        colours = of_arms(record.arms, str(record.sweep.reference))
+        colours = arm_colours(record.arms, str(record.sweep.reference))
         metric = record.sweep.metric
         return cls(record.name, record.id, storage_id, metric, colours, tags, sweep_file)
 
@@ -137,7 +137,7 @@ class Tracker:
         self.uri, self._study = uri, study
         self._tags = {**_source_tags(), **study.tags, **study.own_tags}
         with _opening(uri):
-            self._client = MlflowClient(tracking_uri=placed(uri))
+            self._client = MlflowClient(tracking_uri=absolute_url(uri))
             self.experiment_id = self._experiment(study.name, artifacts)
 
     @outage

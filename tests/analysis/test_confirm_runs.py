@@ -79,7 +79,7 @@ def test_runs_that_were_tested_on_different_images_are_refused(planted):
     made = planted()
     first, *rest = made.records
     other = replace(first, result=replace(first.result, test_digest="u" * 64))
-    with pytest.raises(ValueError, match="tested on different images"):
+    with pytest.raises(ValueError, match="expected runs with the same test images"):
         confirmed(made.look, [other, *rest])
 
 

@@ -11,7 +11,7 @@ import pytest
 from normsweep.analysis.estimates import interval, moments
 from normsweep.analysis.evidence import evidence
 from normsweep.analysis.trials import arm_summaries, progress, tuning_curves
-from normsweep.analysis.verdicts import Comparison, Rules, Word, judge
+from normsweep.analysis.verdicts import Comparison, Outcome, Rules, judge
 from normsweep.parts import metrics
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import metric
@@ -22,7 +22,7 @@ from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TrialRecord
 from normsweep.sweep.trial import Tested
 
 LOSS = metric("log_loss")
-RULES = Rules(margin=0.02, alpha=0.05, look=1, arms=1, chance=math.log(10), metric=LOSS)
+RULES = Rules(margin=0.02, alpha=0.05, analysis=1, arms=1, chance=math.log(10), metric=LOSS)
 
 
 @metrics.register(
@@ -48,12 +48,12 @@ def judged(arm: float, reference: float, rules: Rules = RULES):
 
 @pytest.mark.parametrize(
     ("level", "word"),
-    [(0.1, Word.CATCHES_UP), (0.2, Word.CATCHES_UP), (0.3, Word.DOES_NOT)],
+    [(0.1, Outcome.CATCHES_UP), (0.2, Outcome.CATCHES_UP), (0.3, Outcome.DOES_NOT)],
     ids=["lower", "level", "higher"],
 )
 def test_a_lower_loss_is_the_better_one(level, word):
     verdict = judged(level, 0.2)
-    assert verdict.word is word
+    assert verdict.outcome is word
     assert verdict.gap.value == pytest.approx(level - 0.2, abs=0.02)
     assert verdict.gap.low < verdict.gap.value < verdict.gap.high
     assert (verdict.value, verdict.reference_value) == (
@@ -64,9 +64,9 @@ def test_a_lower_loss_is_the_better_one(level, word):
 
 def test_a_loss_near_that_of_a_guess_gives_no_verdict():
     guessing = judged(2.25, 2.28)
-    assert guessing.word is Word.NOT_ENOUGH
-    assert "not clearly better than guessing (log loss 2." in guessing.reason
-    assert "guessing 2.3026" in guessing.reason
+    assert guessing.outcome is Outcome.NOT_ENOUGH
+    assert "not clearly better than chance (log loss 2." in guessing.reason
+    assert "chance 2.3026" in guessing.reason
 
 
 def test_the_interval_of_a_gap_in_losses_covers_new_seeds_and_new_images():
@@ -125,7 +125,7 @@ def test_where_lower_is_better_the_same_levels_are_judged_the_other_way(planted,
     made = sweep('metric="log_loss"')
     found = evidence(recorded(made, records, [look]))
     tuned = next(v for v in found.verdicts if v.question == "both_tuned")
-    assert tuned.word is Word.CATCHES_UP  # 0.89 nats are less than 0.93
+    assert tuned.outcome is Outcome.CATCHES_UP  # 0.89 nats are less than 0.93
     assert tuned.gap.value < 0
     assert tuned.value < tuned.reference_value
     speed = {(each.arm, each.configuration): each.epochs for each in found.speeds}
@@ -140,8 +140,8 @@ def test_without_influences_the_interval_is_that_of_the_seeds_and_says_so(plante
     found = evidence(recorded(made, records, [look]))
     first = found.verdicts[0]
     assert first.gap == first.on_these_images
-    assert first.method.startswith("Student's t over seeds alone")
-    assert "exactly these test images" in found.warnings[0]
+    assert first.method.startswith("Student's t over seeds only")
+    assert "on the same test images" in found.warnings[0]
 
 
 def test_few_test_images_of_a_class_are_said_where_every_class_counts_alike(
@@ -151,7 +151,7 @@ def test_few_test_images_of_a_class_are_said_where_every_class_counts_alike(
     made = sweep('metric="balanced_accuracy"')
     counts = [500, 495, 5]
     found = evidence(recorded(made, records, [look], 3, counts))
-    assert found.warnings[0].startswith("few test images (5 of class 2): balanced accuracy weighs")
+    assert found.warnings[0].startswith("few test images (5 of class 2): balanced accuracy weights")
     usual = evidence(recorded(sweep(), classes=3, test_counts=counts))
     assert not usual.warnings
 

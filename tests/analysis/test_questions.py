@@ -139,7 +139,7 @@ def test_under_five_pairs_there_is_no_verdict_and_the_diverged_are_named(judged)
     found = rows(judged(seeds=5, diverged={("none", BASELINE): {1: 2}}))
     assert found.loc["more_epochs", "none"]["verdict"] == (
         "not enough evidence: at least 5 seeds are needed, 4 can be compared "
-        "(seeds that diverged: none 1)"
+        "(diverged seeds: none 1)"
     )
     assert found.loc["both_tuned", "none"]["seeds"] == 5
 

@@ -8,9 +8,9 @@ import pytest
 
 from normsweep.analysis.estimates import interval, moments, seeds_only
 from normsweep.analysis.parity import Pairs
-from normsweep.analysis.verdicts import Comparison, Missing, Rules, Verdict, Word, judge
+from normsweep.analysis.verdicts import Comparison, Missing, Outcome, Rules, Verdict, judge
 
-RULES = Rules(margin=0.02, alpha=0.05, look=1, arms=1, chance=0.1)
+RULES = Rules(margin=0.02, alpha=0.05, analysis=1, arms=1, chance=0.1)
 EPOCHS = 6
 
 
@@ -40,7 +40,7 @@ def judged(curve, reference=0.9, rules=RULES, diverged=(0, 0), fixed_at=None, **
 
 def test_an_arm_that_rises_to_the_reference_catches_up():
     verdict = judged([0.5, 0.9, 0.9, 0.9, 0.9, 0.9])
-    assert verdict.word is Word.CATCHES_UP
+    assert verdict.outcome is Outcome.CATCHES_UP
     assert (verdict.epoch_low, verdict.epoch) == (2, 4)
     assert verdict.text == "catches up at epoch 4"
     assert verdict.gap.low > -RULES.margin
@@ -49,7 +49,7 @@ def test_an_arm_that_rises_to_the_reference_catches_up():
 
 def test_an_arm_under_the_margin_does_not():
     verdict = judged([0.5, 0.8, 0.8, 0.8, 0.8, 0.8])
-    assert verdict.word is Word.DOES_NOT
+    assert verdict.outcome is Outcome.DOES_NOT
     assert (verdict.epoch_low, verdict.epoch) == (None, None)
     assert verdict.text == "does not catch up within 6 epochs"
     assert verdict.gap.high < -RULES.margin
@@ -58,7 +58,7 @@ def test_an_arm_under_the_margin_does_not():
 
 def test_an_arm_near_the_margin_is_undecided_and_seeds_are_named():
     verdict = judged([0.885] * EPOCHS, seeds=5, images=400)
-    assert verdict.word is Word.NOT_ENOUGH
+    assert verdict.outcome is Outcome.NOT_ENOUGH
     assert verdict.epoch is None
     assert verdict.gap.low <= -RULES.margin <= verdict.gap.high
     assert verdict.more_seeds in {"5", "10", "20", "more than 20"}
@@ -99,7 +99,12 @@ def test_the_verdict_holds_what_it_stands_on():
     assert verdict.on_these_images == seeds_only(m, 0.025)
     assert (verdict.question, verdict.arm, verdict.reference) == ("both_tuned", "none", "unit")
     assert (verdict.seeds, verdict.images, verdict.horizon) == (8, 1000, 6)
-    assert (verdict.margin, verdict.tail, verdict.look, verdict.comparisons) == (0.02, 0.025, 1, 1)
+    assert (verdict.margin, verdict.tail, verdict.analysis, verdict.comparisons) == (
+        0.02,
+        0.025,
+        1,
+        1,
+    )
     assert verdict.diverged == (1, 0)
     assert (verdict.confidence, verdict.level) == (0.95, 0.95)
     assert (verdict.primary, verdict.baseline_epochs, verdict.warnings) == (False, None, ())
@@ -110,17 +115,17 @@ def test_the_verdict_holds_what_it_stands_on():
 
 
 def test_each_look_halves_the_level():
-    tails = [replace(RULES, look=look).tail for look in (1, 2, 3)]
+    tails = [replace(RULES, analysis=look).tail for look in (1, 2, 3)]
     assert tails == [0.025, 0.0125, 0.00625]
-    first, second = (judged([0.89] * 3, rules=replace(RULES, look=look)) for look in (1, 2))
+    first, second = (judged([0.89] * 3, rules=replace(RULES, analysis=look)) for look in (1, 2))
     assert second.gap.low < first.gap.low
     assert second.gap.high > first.gap.high
-    assert (second.look, second.tail) == (2, 0.0125)
+    assert (second.analysis, second.tail) == (2, 0.0125)
 
 
 def test_many_arms_divide_the_level():
     assert replace(RULES, arms=5).tail == pytest.approx(0.005)
-    assert replace(RULES, arms=5, look=2).tail == pytest.approx(0.0025)
+    assert replace(RULES, arms=5, analysis=2).tail == pytest.approx(0.0025)
     verdict = judged([0.89] * 3, rules=replace(RULES, arms=5))
     assert verdict.comparisons == 5
     assert verdict.gap.low < judged([0.89] * 3).gap.low
@@ -128,14 +133,14 @@ def test_many_arms_divide_the_level():
 
 def test_a_stricter_level_can_undo_a_verdict():
     curve = [0.8928] * EPOCHS
-    assert judged(curve, seeds=5).word is Word.CATCHES_UP
-    strict = replace(RULES, look=4, arms=8)
-    assert judged(curve, seeds=5, rules=strict).word is Word.NOT_ENOUGH
+    assert judged(curve, seeds=5).outcome is Outcome.CATCHES_UP
+    strict = replace(RULES, analysis=4, arms=8)
+    assert judged(curve, seeds=5, rules=strict).outcome is Outcome.NOT_ENOUGH
 
 
-@pytest.mark.parametrize("rules", [{"look": 0}, {"arms": 0}])
+@pytest.mark.parametrize("rules", [{"analysis": 0}, {"arms": 0}])
 def test_looks_and_arms_count_from_one(rules):
-    with pytest.raises(ValueError, match="count from 1"):
+    with pytest.raises(ValueError, match="analysis, arms: must be at least 1"):
         replace(RULES, **rules)
 
 
@@ -143,8 +148,8 @@ def test_the_reference_fixed_at_its_epoch_stays_there():
     rising = [0.5, 0.6, 0.8, 0.9, 0.95, 0.97]
     same = judged([0.8] * 6, reference=rising)
     fixed = judged([0.8] * 6, reference=rising, fixed_at=3)
-    assert same.word is Word.DOES_NOT
-    assert fixed.word is Word.CATCHES_UP
+    assert same.outcome is Outcome.DOES_NOT
+    assert fixed.outcome is Outcome.CATCHES_UP
     assert fixed.epoch is not None
     assert fixed.epoch <= 4  # a single epoch stands against a single one at the third
     assert fixed.reference_value == pytest.approx(0.8, abs=0.01)
@@ -158,7 +163,7 @@ def test_an_arm_that_is_the_reference_is_never_behind_its_own_epoch(horizon):
         Comparison("more_epochs", "same", "unit", horizon, 3), RULES, both, both, (0, 0)
     )
     assert verdict.gap.value >= 0
-    assert verdict.word is Word.CATCHES_UP
+    assert verdict.outcome is Outcome.CATCHES_UP
 
 
 def test_a_reference_fixed_at_its_epoch_may_have_fewer_epochs_than_the_arm():
@@ -167,9 +172,9 @@ def test_a_reference_fixed_at_its_epoch_may_have_fewer_epochs_than_the_arm():
 
 
 def test_curves_that_cross_are_judged_at_the_end():
-    assert judged([0.95] * 5 + [0.8] * 5).word is Word.DOES_NOT
+    assert judged([0.95] * 5 + [0.8] * 5).outcome is Outcome.DOES_NOT
     back = judged([0.95] * 5 + [0.7] * 3 + [0.95] * 5)
-    assert back.word is Word.CATCHES_UP
+    assert back.outcome is Outcome.CATCHES_UP
     assert back.epoch == 11
 
 
@@ -197,7 +202,7 @@ def test_divergences_leave_the_other_verdicts_as_they_read():
 @pytest.mark.parametrize("seeds", [0, 1, 2, 4])
 def test_under_five_seeds_there_is_no_verdict_however_clear(seeds):
     verdict = judged([0.2] * 3, seeds=seeds)
-    assert verdict.word is Word.NOT_ENOUGH
+    assert verdict.outcome is Outcome.NOT_ENOUGH
     assert verdict.missing is Missing.TOO_FEW_SEEDS
     assert verdict.reason == f"at least 5 seeds are needed, {seeds} can be compared"
     assert (verdict.epoch, verdict.epoch_low, verdict.more_seeds) == (None, None, "")
@@ -208,31 +213,31 @@ def test_under_five_seeds_there_is_no_verdict_however_clear(seeds):
 
 def test_where_seeds_are_lacking_the_diverged_are_named():
     verdict = judged([0.9] * 3, seeds=3, diverged=(6, 1))
-    assert verdict.reason.endswith("3 can be compared (seeds that diverged: none 6, unit 1)")
+    assert verdict.reason.endswith("3 can be compared (diverged seeds: none 6, unit 1)")
 
 
 def test_a_reference_near_chance_gives_no_verdict():
     verdict = judged([0.1] * 3, reference=0.12)
-    assert verdict.word is Word.NOT_ENOUGH
+    assert verdict.outcome is Outcome.NOT_ENOUGH
     assert verdict.missing is Missing.REFERENCE_AT_CHANCE
-    assert verdict.reason.startswith("unit, which it is held against, is not clearly better than")
+    assert verdict.reason.startswith("the reference unit is not clearly better than chance")
     assert verdict.epoch is None
-    assert "guessing 0.1000" in verdict.text
+    assert "chance 0.1000" in verdict.text
     clear = judged([0.2] * 3, reference=0.2)
-    assert clear.word is Word.CATCHES_UP
+    assert clear.outcome is Outcome.CATCHES_UP
 
 
 def test_an_arm_that_guesses_never_catches_up():
     """However near the reference is to chance."""
     for rng, reference in enumerate(np.linspace(0.1, 0.25, 31)):
         verdict = judged([0.1] * 4, reference=float(reference), rng=rng)
-        assert verdict.word is not Word.CATCHES_UP
+        assert verdict.outcome is not Outcome.CATCHES_UP
 
 
 def test_chance_is_looked_at_where_the_reference_stands():
     rising = [0.1, 0.1, 0.9, 0.9]
-    assert judged([0.9] * 4, reference=rising).word is Word.CATCHES_UP
-    assert judged([0.9] * 4, reference=rising, fixed_at=1).word is Word.NOT_ENOUGH
+    assert judged([0.9] * 4, reference=rising).outcome is Outcome.CATCHES_UP
+    assert judged([0.9] * 4, reference=rising, fixed_at=1).outcome is Outcome.NOT_ENOUGH
 
 
 def test_identical_arms_catch_up_at_the_first_epoch():
@@ -249,9 +254,12 @@ def test_a_single_epoch_reads_as_one():
 def test_an_epoch_that_is_not_there_is_refused():
     short = bits([0.9] * 3)
     for comparison, name in [
-        (Comparison("q", "none", "unit", 4), "none: epoch 4 is not among its 3 epochs"),
-        (Comparison("q", "none", "unit", 0), "none: epoch 0"),
-        (Comparison("q", "none", "unit", 3, fixed_at=4), "unit: epoch 4"),
+        (Comparison("q", "none", "unit", 4), "none: expected an epoch from 1 to 3, got 4"),
+        (Comparison("q", "none", "unit", 0), "none: expected an epoch from 1 to 3, got 0"),
+        (
+            Comparison("q", "none", "unit", 3, fixed_at=4),
+            "unit: expected an epoch from 1 to 3, got 4",
+        ),
     ]:
         with pytest.raises(ValueError, match=name):
             judge(comparison, RULES, short, short, (0, 0))
@@ -264,10 +272,10 @@ def test_the_reference_is_held_to_the_two_way_interval():
     assert m.v_seeds == 0
     assert interval(m, 0.025).low > 0.2
     verdict = judge(Comparison("q", "none", "unit", 1), RULES, reference, reference, (0, 0))
-    assert verdict.word is Word.CATCHES_UP
+    assert verdict.outcome is Outcome.CATCHES_UP
     strict = replace(RULES, chance=0.2)
     verdict = judge(Comparison("q", "none", "unit", 1), strict, reference, reference, (0, 0))
-    assert verdict.word is Word.NOT_ENOUGH
+    assert verdict.outcome is Outcome.NOT_ENOUGH
 
 
 def test_a_whole_question_on_ten_thousand_images_takes_no_time():

@@ -70,7 +70,7 @@ def test_pruned_trials_are_said(said, record):
 
 def test_an_arm_that_no_trial_of_trained_is_said(said, planted):
     levels = {key: values for key, values in planted().levels.items() if key != TUNED_RAW}
-    line = "no search trial of none trained, so none could be chosen"
+    line = "no search trial of none completed, so none could be selected"
     assert said(levels=levels) == only(line, "tuned_rate_longest", "both_tuned")
 
 
@@ -117,7 +117,7 @@ def test_a_baseline_at_the_edge_is_declared_and_not_found(said):
     ],
 )
 def test_tuning_that_came_to_fewer_epochs_is_said(said, name, at, wanted, questions):
-    line = f"no search trial of none trained for {wanted} epochs: tuned at epoch {at}"
+    line = f"no search trial of none reached epoch {wanted}: selected at epoch {at}"
     assert said(selected_at={("none", name): at}) == only(line, *questions)
 
 
@@ -127,23 +127,23 @@ def test_tuning_for_a_baseline_longer_than_the_confirmation_is_held_to_its_end(s
     long = {("none", TUNED_LONG): 3, ("unit", TUNED_LONG): 3}
     default = {"confirm.baseline.epochs": 4}  # not given, and so legal
     warned = said("confirm.epochs=3", levels=levels, selected_at=short | long, default=default)
-    line = "no search trial of none trained for 3 epochs: tuned at epoch 2"
+    line = "no search trial of none reached epoch 3: selected at epoch 2"
     assert warned == only(line, "tuned_rate", "both_tuned_short")
 
 
 def test_seeds_that_diverged_are_said_where_they_are_left_out(said):
     diverged = {("none", TUNED_LONG): {0: 5, 1: 2}, ("unit", TUNED_SHORT): {3: 4}}
-    line = "2 seeds of none diverged and are left out of the gap"
+    line = "2 seeds of none diverged and are excluded from the gap"
     assert said(seeds=8, diverged=diverged) == only(line, "tuned_rate_longest", "both_tuned")
     (one,) = said(seeds=8, diverged={("unit", TUNED_LONG): {0: 6}})["both_tuned"]
-    assert one == "1 seed of unit diverged and is left out of the gap"
+    assert one == "1 seed of unit diverged and is excluded from the gap"
 
 
 def test_seeds_that_failed_are_said(said):
-    line = "2 seeds of unit failed and are left out"
+    line = "2 seeds of unit failed and are excluded"
     assert said(seeds=8, failed={("unit", TUNED_SHORT): [1, 2]}) == only(line, "both_tuned_short")
     (one,) = said(seeds=8, failed={("unit", TUNED_SHORT): [1]})["both_tuned_short"]
-    assert one == "1 seed of unit failed and is left out"
+    assert one == "1 seed of unit failed and is excluded"
 
 
 def test_a_margin_that_the_images_cannot_confirm_is_said(said):
@@ -157,7 +157,7 @@ def test_a_margin_that_the_images_cannot_confirm_is_said(said):
 
 def test_a_reference_near_guessing_is_said(said, planted):
     levels = {key: [v / 2 for v in values] for key, values in planted().levels.items()}
-    line = "unit itself is nearer to guessing than to being right"
+    line = "unit itself is closer to chance than to the best possible value"
     assert said(levels=levels) == only(line, *QUESTIONS)
 
 
@@ -167,9 +167,7 @@ def test_an_arm_that_tuning_made_worse_is_said(said, planted):
     assert {q for q, lines in warned.items() if lines} == {"tuned_rate_longest", "both_tuned"}
     for question in ("tuned_rate_longest", "both_tuned"):
         (line,) = warned[question]
-        assert line.startswith(
-            "none is worse after tuning than with the baseline (0.7900 against 0.86"
-        )
+        assert line.startswith("none is worse after tuning than with the baseline (0.7900 vs. 0.86")
 
 
 def test_tuning_is_held_against_the_baseline_at_the_questions_own_epoch(said, planted):

@@ -220,24 +220,24 @@ def test_addresses_come_from_the_environment(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "line"),
     [
-        ({"sweep": "nope"}, "nope: received no such file; legal: a path, or one of"),
-        ({"sweep": 5}, "sweep: received int; legal: a path, the name of a shipped sweep"),
-        ({"sweep": {**SWEEP, "nme": 1}}, "sweep: nme: received an unknown key; legal: name"),
-        ({"sweep": {**SWEEP, 3: 1}}, "sweep: 3: received an unknown key"),
-        ({"n_trials": 0}, "n_trials: received 0; legal: at least 1"),
-        ({"n_trials": "x"}, "n_trials: received \"x\"; legal: a whole number"),
-        ({"study_name": "a b"}, 'study_name: received "a b"; legal: letters'),
-        ({"seed": -1}, "seed: received -1; legal: at least 0"),
+        ({"sweep": "nope"}, "nope: no such file; expected a path, or one of"),
+        ({"sweep": 5}, "sweep: expected a path, the name of a shipped sweep, a Sweep or a dict, got int"),
+        ({"sweep": {**SWEEP, "nme": 1}}, 'sweep: nme: unknown key (did you mean "name"?); available: name'),
+        ({"sweep": {**SWEEP, 3: 1}}, "sweep: 3: unknown key"),
+        ({"n_trials": 0}, "n_trials: must be at least 1, got 0"),
+        ({"n_trials": "x"}, 'n_trials: expected an integer, got "x"'),
+        ({"study_name": "a b"}, 'study_name: must be letters'),
+        ({"seed": -1}, "seed: must be at least 0, got -1"),
         ({"executor": "dask"}, "executor: must be one of processes, inline, ray, got 'dask'"),
         ({"n_jobs": 0}, "n_jobs: must be an integer of at least 1, got 0"),
         ({"n_jobs": 2, "executor": "inline"}, "n_jobs: must be 1 with executor 'inline', got 2"),
         ({"device": "tpu"}, "device: must be one of auto, cpu, gpu, got 'tpu'"),
         ({"phase": "both"}, "phase: must be one of search, confirm, all, got 'both'"),
-        ({"set": {"confirm.seeds": 1}}, "set: confirm.seeds: received 1; legal: at least 2"),
-        ({"data": "mnist"}, "data: received"),
-        ({"data": (1, 2, 3)}, "data: received"),
+        ({"set": {"confirm.seeds": 1}}, "set: confirm.seeds: must be at least 2, got 1"),
+        ({"data": "mnist"}, "data: expected (x_train, y_train, x_test, y_test)"),
+        ({"data": (1, 2, 3)}, "data: expected (x_train, y_train, x_test, y_test)"),
         ({"model": "lenet"}, "model: must be a function build(input_shape, classes)"),
-        ({"plugins": ["os; rm"]}, 'plugins: received "os; rm"; legal: the names of modules'),
+        ({"plugins": ["os; rm"]}, 'plugins: expected names of modules'),
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),
 )  # fmt: skip
@@ -278,7 +278,7 @@ def test_a_function_that_cannot_travel_is_told(tmp_path, monkeypatch, table):
         with lock:
             return build(shape, classes)
 
-    with pytest.raises(SweepError, match='model "own": cannot be sent to another process'):
+    with pytest.raises(SweepError, match='model "own": cannot be pickled for a worker'):
         normsweep.run(SWEEP, data=table, model=build_with_lock, quiet=True)
 
 

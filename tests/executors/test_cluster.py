@@ -16,7 +16,7 @@ from normsweep.executors.protocol import Executor, WorkerOptions
 from normsweep.executors.ray_actor import Supervisor, SupervisorOptions
 from normsweep.executors.ray_connection import TrialResources
 from normsweep.executors.ray_executor import Cluster
-from normsweep.parts.catalog import carried_parts
+from normsweep.parts.catalog import pickled_components
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
 from tests.runner.survival import Survivor
@@ -75,7 +75,7 @@ def folder_of(engine: Engine) -> str:
 
 def test_a_node_that_can_start_no_worker_says_so(trial, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    options = WorkerOptions(tmp_path, "cpu", 1, trained=False, parts=carried_parts())
+    options = WorkerOptions(tmp_path, "cpu", 1, trained=False, parts=pickled_components())
     supervisor = Supervisor(SupervisorOptions(options, {}, 0.0))
     try:
         supervisor._executor.close()  # as where its worker was killed

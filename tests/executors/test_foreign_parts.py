@@ -17,7 +17,7 @@ from normsweep.executors.protocol import Executor, WorkerOptions
 from normsweep.executors.ray_connection import TrialResources
 from normsweep.executors.ray_executor import Cluster
 from normsweep.parts import models, normalizations, optimizers, plugins
-from normsweep.parts.catalog import REGISTRIES, carried_parts
+from normsweep.parts.catalog import REGISTRIES, pickled_components
 from normsweep.parts.metrics import Metric
 from normsweep.parts.registry import Registry
 from normsweep.sweep.trial import DataKey, Result, Status, Trial
@@ -60,11 +60,11 @@ def slow(learning_rate):
 def lent():
     """The three, registered while they are packed; `content` is what travels."""
     with (
-        normalizations.registry.lent("halved", halved),
-        models.registry.lent("narrow", narrow),
-        optimizers.registry.lent("slow", slow),
+        normalizations.registry.temporarily("halved", halved),
+        models.registry.temporarily("narrow", narrow),
+        optimizers.registry.temporarily("slow", slow),
     ):
-        yield carried_parts()
+        yield pickled_components()
 
 
 @pytest.fixture
@@ -125,12 +125,12 @@ def test_what_is_not_installed_there_is_told_to_the_first_caller_and_the_trial(
     monkeypatch.syspath_prepend(tmp_path / "site-packages")
     import only_here  # pyright: ignore[reportMissingImports]
 
-    with normalizations.registry.lent("only_here", only_here.part):
-        content = carried_parts()
+    with normalizations.registry.temporarily("only_here", only_here.part):
+        content = pickled_components()
     there = Processes(WorkerOptions(digits_root, "cpu", 1, parts=content, trained=False))
     try:
         with pytest.raises(
-            SweepError, match='normalization "only_here": cannot be had where trial'
+            SweepError, match='normalization "only_here": cannot be loaded in a worker'
         ):
             there.call(print)
         there.submit(trial)
@@ -155,9 +155,9 @@ def test_what_a_metric_is_registered_with_travels_with_it():
 
 def test_without_parts_of_ones_own_nothing_travels(monkeypatch):
     for registry in REGISTRIES:  # other tests of this process register some
-        ours = {part.name: part for part in registry if not part.foreign}
+        ours = {part.name: part for part in registry if not part.custom}
         monkeypatch.setattr(registry, "_parts", ours)
-    assert carried_parts() == b""
+    assert pickled_components() == b""
 
 
 def test_a_function_of_a_module_beside_the_script_travels_whole(tmp_path: Path):
@@ -166,17 +166,17 @@ def test_a_function_of_a_module_beside_the_script_travels_whole(tmp_path: Path):
     )
     (tmp_path / "script.py").write_text(
         "import sys\nimport beside\n"
-        "from normsweep.parts import normalizations\nfrom normsweep.parts.catalog import carried_parts\n"
+        "from normsweep.parts import normalizations\nfrom normsweep.parts.catalog import pickled_components\n"
         "normalizations.register('tripled')(beside.tripled)\n"
         "@normalizations.register('of_the_script')\n"
         "def of_the_script(train):\n    return beside.tripled(train)\n"
-        "sys.stdout.buffer.write(carried_parts())\n"
+        "sys.stdout.buffer.write(pickled_components())\n"
     )
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True)
     assert done.returncode == 0, done.stderr
     reads = (
-        "import sys; from normsweep.parts import normalizations; from normsweep.parts.catalog import take_parts\n"
-        "take_parts(sys.stdin.buffer.read())\n"
+        "import sys; from normsweep.parts import normalizations; from normsweep.parts.catalog import register_components\n"
+        "register_components(sys.stdin.buffer.read())\n"
         "print([normalizations.registry[n].function(2) for n in ('tripled', 'of_the_script')])"
     )
     there = subprocess.run([sys.executable, "-c", reads], cwd="/", input=done.stdout, capture_output=True)  # fmt: skip

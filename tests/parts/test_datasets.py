@@ -110,7 +110,7 @@ def test_a_corrupt_idx_file_is_one_line_that_names_it(fashion_cache, damage):
         datasets.load("fashion_mnist")
     (line,) = caught.value.lines
     assert line.startswith(f"data {path}: corrupt IDX file: ")
-    assert "remove it to download it anew" in line
+    assert "delete it to download it again" in line
 
 
 def test_the_first_dataset_that_can_be_had_is_taken(tmp_path):
@@ -121,7 +121,7 @@ def test_the_first_dataset_that_can_be_had_is_taken(tmp_path):
 
 def test_a_dataset_that_is_there_and_wrong_is_not_passed_over(tmp_path):
     np.savez(tmp_path / "own.npz", **{**tiny(), "y_train": np.zeros(8, int)})
-    with pytest.raises(DataError, match="y_train has one class"):
+    with pytest.raises(DataError, match="y_train: expected at least two classes"):
         datasets.load_first(["own.npz", "digits"], tmp_path)
 
 
@@ -129,11 +129,11 @@ def test_where_nothing_can_be_had_every_place_is_told(keras_home, tmp_path):
     with pytest.raises(DataError) as caught:
         datasets.load_first(["own.npz", "mnist"], tmp_path)
     own, mnist = caught.value.lines
-    assert own.startswith("data own.npz: received a path, but no file is at own.npz")
-    assert mnist.startswith(f"data mnist: cannot be had: no {tmp_path / 'mnist.npz'}; ")
-    assert f"nothing in Keras's cache {keras_home / 'datasets'}; " in mnist
+    assert own.startswith("data own.npz: no such file; expected an .npz file at own.npz")
+    assert mnist.startswith(f"data mnist: not found: no {tmp_path / 'mnist.npz'}; ")
+    assert f"not in Keras's cache {keras_home / 'datasets'}; " in mnist
     assert "Keras's download failed (" in mnist
-    assert 'legal: --data-dir with mnist.npz, or dataset = "digits", which needs no net' in mnist
+    assert 'pass --data-dir with a folder that has mnist.npz, or use dataset = "digits"' in mnist
 
 
 def test_the_real_mnist_has_the_published_pixels():

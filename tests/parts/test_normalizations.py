@@ -261,8 +261,8 @@ def test_zca_refuses_images_of_more_than_4096_features():
     with pytest.raises(DataError) as caught:
         fit_preprocessing("zca", np.zeros((2, 65, 64, 1), np.uint8))
     assert caught.value.lines == (
-        "normalization zca: received images of 4,160 features; legal: at most 4,096; leave zca "
-        "out of search.space.normalization",
+        "normalization zca: must have at most 4,096 features, got images of 4,160; remove zca from "
+        "search.space.normalization",
     )
 
 
@@ -318,8 +318,8 @@ def test_what_makes_no_sense_for_a_table_says_what_does(name):
     with pytest.raises(DataError) as caught:
         fit_preprocessing(name, features())
     (line,) = caught.value.lines
-    assert line.startswith(f"normalization {name}: is for images, received a table of 5 features")
-    assert line.endswith(f"legal: {', '.join(TABLES)}")
+    assert line.startswith(f"normalization {name}: expected images, got a table of 5 features")
+    assert line.endswith(f"available for tables: {', '.join(TABLES)}")
 
 
 @pytest.mark.parametrize(("kind", "largest"), [("uint8", 255), ("uint16", 65535), ("float32", 6.5)])

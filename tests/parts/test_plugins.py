@@ -138,7 +138,7 @@ class TestNames:
 
     def test_without_the_plug_in_they_are_unknown(self, plugged, capsys):
         lines = told(capsys, main.app, "check", str(plugged), "--set", "plugins=[]")
-        assert any('model.name: received "narrow"; legal: lenet' in line for line in lines)
+        assert any('model.name: unknown model "narrow"; available: lenet' in line for line in lines)
 
     def test_an_option_names_plug_ins_of_the_current_folder(self, apart, plugged, capsys):
         (apart / "more_parts.py").write_text(
@@ -169,21 +169,24 @@ BROKEN = {
 @pytest.mark.parametrize(
     ("plugin", "line"),
     [
-        ("broken_fails", 'received "broken_fails", which fails on import: ZeroDivisionError: '),
-        ("broken_exits", "fails on import: SystemExit: 3"),
-        ("broken_wants", "fails on import: ModuleNotFoundError: No module named 'nothing_of_that"),
-        ("broken_syntax", "fails on import: SyntaxError"),
-        ("broken_silent", "registers no part; legal: a module with a function decorated as"),
-        ("broken_taken", 'the model "lenet" is already registered by normsweep.parts.models'),
-        ("not_there", "which is not there; legal: a module in the sweep's folder"),
-        ("not_there.inside", "which is not there; legal: a module in the sweep's folder"),
-        ("calendar", "and not {folder}/calendar.py; legal: a name that no other module has"),
-        ("os; rm -rf x", "legal: the names of modules"),
-        ("../broken_fails", "legal: the names of modules"),
-        ("/broken_fails.py", "legal: the names of modules"),
-        ("broken_fails\n", "legal: the names of modules"),
-        ("", "legal: the names of modules"),
-        ("a" * 300, "legal: the names of modules"),
+        ("broken_fails", '"broken_fails" cannot be imported: ZeroDivisionError: '),
+        ("broken_exits", "cannot be imported: SystemExit: 3"),
+        (
+            "broken_wants",
+            "cannot be imported: ModuleNotFoundError: No module named 'nothing_of_that",
+        ),
+        ("broken_syntax", "cannot be imported: SyntaxError"),
+        ("broken_silent", "registers no component; decorate a function of it"),
+        ("broken_taken", 'model "lenet": already registered by normsweep.parts.models'),
+        ("not_there", "was not found; expected a module in the folder of the sweep"),
+        ("not_there.inside", "was not found; expected a module in the folder of the sweep"),
+        ("calendar", "instead of {folder}/calendar.py; give it a name that no other module has"),
+        ("os; rm -rf x", "expected names of modules"),
+        ("../broken_fails", "expected names of modules"),
+        ("/broken_fails.py", "expected names of modules"),
+        ("broken_fails\n", "expected names of modules"),
+        ("", "expected names of modules"),
+        ("a" * 300, "expected names of modules"),
     ],
     ids=lambda value: value.strip()[:16] or "empty",
 )
@@ -203,8 +206,7 @@ def test_a_plug_in_that_cannot_be_had_is_one_line(apart, plugged, capsys, comman
 @pytest.mark.usefixtures("apart")
 def test_what_are_no_names_is_told(plugged, capsys, given):
     (said,) = told(capsys, main.app, "check", str(plugged), "--set", f"plugins={given}")
-    assert said.startswith("normsweep: --set: plugins: received ")
-    assert "legal: the names of modules" in said
+    assert said.startswith("normsweep: --set: plugins: expected names of modules")
 
 
 def test_a_sweeps_folder_is_not_looked_into_without_plug_ins(tmp_path, sweep_file):
@@ -222,14 +224,14 @@ def test_a_function_defined_again_in_its_place_replaces_what_it_was():
     assert registry["mine"].function() == "second"
     space = {"__name__": "another"}
     exec("def mine(): ...", space)
-    with pytest.raises(NameTaken, match='the thing "mine" is already registered by __main__'):
+    with pytest.raises(NameTaken, match='thing "mine": already registered by __main__'):
         registry.register("mine")(space["mine"])
 
 
 def test_a_digest_after_a_name_is_the_same_part_and_a_loan_ends():
     registry = Registry("thing")
     registry.register("mine")(len)
-    with registry.lent("mine", max), registry.lent("other", min):
+    with registry.temporarily("mine", max), registry.temporarily("other", min):
         assert registry["mine@0123abcd"].function is max
         assert "other" in registry
     assert registry["mine"].function is len
@@ -240,7 +242,7 @@ def test_what_one_thread_is_lent_no_other_thread_has():
     registry, both = Registry("thing"), threading.Barrier(2, timeout=30)
 
     def lend(function):
-        with registry.lent("own", function):
+        with registry.temporarily("own", function):
             both.wait()
             found = registry["own"].function, [part.function for part in registry]
             both.wait()

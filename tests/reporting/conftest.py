@@ -14,7 +14,7 @@ from normsweep.analysis.confirm_runs import Curve, Speed
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.trials import TuningCurve, arm_summaries
-from normsweep.analysis.verdicts import Missing, Verdict, Word
+from normsweep.analysis.verdicts import Missing, Outcome, Verdict
 from normsweep.parts.catalog import catalog
 from normsweep.parts.metrics import ACCURACY
 from normsweep.sweep.loading import load_sweep
@@ -42,16 +42,16 @@ HORIZONS = {
     "both_tuned": 8,
 }
 ANSWERS: tuple[dict[str, Any], ...] = (
-    {"word": Word.CATCHES_UP, "epoch": 6, "gap": -0.0005},
-    {"word": Word.DOES_NOT, "gap": -0.0062},
+    {"outcome": Outcome.CATCHES_UP, "epoch": 6, "gap": -0.0005},
+    {"outcome": Outcome.DOES_NOT, "gap": -0.0062},
     {
-        "word": Word.NOT_ENOUGH,
+        "outcome": Outcome.NOT_ENOUGH,
         "gap": -0.002,
         "missing": Missing.MORE_SEEDS,
         "more_seeds": "10",
         "reason": "about 10 more seeds would decide",
     },
-    {"word": Word.CATCHES_UP, "epoch": 6, "gap": 0.001, "seeds": 8, "diverged": (2, 0)},
+    {"outcome": Outcome.CATCHES_UP, "epoch": 6, "gap": 0.001, "seeds": 8, "diverged": (2, 0)},
 )
 WARNINGS = ("its best rate lies at the edge", "few trials")
 
@@ -60,11 +60,11 @@ def make_verdict(gap: float = -0.0005, **changed: Any) -> Verdict:
     """A verdict on accuracies after 5 seeds and 10,000 images."""
     epoch = changed.get("epoch")
     content: dict[str, Any] = {
-        "question": "both_tuned", "arm": "none", "reference": "unit", "word": Word.DOES_NOT,
+        "question": "both_tuned", "arm": "none", "reference": "unit", "outcome": Outcome.DOES_NOT,
         "epoch": None, "epoch_low": epoch and epoch - 1, "horizon": 8,
         "gap": Estimate(gap, gap - 0.0015, gap + 0.0015, 5),
         "on_these_images": Estimate(gap, gap - 0.0007, gap + 0.0007, 5),
-        "seeds": 5, "images": 10_000, "margin": 0.002, "confidence": 0.95, "tail": 0.025, "look": 1,
+        "seeds": 5, "images": 10_000, "margin": 0.002, "confidence": 0.95, "tail": 0.025, "analysis": 1,
         "comparisons": 1, "missing": Missing.NOTHING, "more_seeds": "", "reason": "",
         "diverged": (0, 0), "value": 0.985, "reference_value": 0.985 - gap, "margin_needed": 0.001,
         "metric": ACCURACY, "primary": False, "baseline_epochs": 4, "warnings": (),

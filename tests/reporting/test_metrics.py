@@ -7,7 +7,7 @@ import pytest
 
 from normsweep.analysis.confirm_runs import Curve
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.verdicts import Verdict, Word
+from normsweep.analysis.verdicts import Outcome, Verdict
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.figures.accuracy import draw_accuracy
@@ -66,7 +66,7 @@ def test_a_higher_loss_is_behind(one):
     )
     assert "behind “unit” after 5 epochs (95 % interval 0.08 to 0.12 nats;" in sentence
     assert "equivalence margin of 0.03 nats" in sentence
-    open_ = one(word=Word.NOT_ENOUGH, reason="more", gap=Estimate(0.1, -0.02, 0.12, 5))
+    open_ = one(outcome=Outcome.NOT_ENOUGH, reason="more", gap=Estimate(0.1, -0.02, 0.12, 5))
     undecided = answer_sentence(open_, "normalization", "unit")
     assert "anywhere from 0.12 nats behind to 0.02 nats ahead of “unit”" in undecided
 

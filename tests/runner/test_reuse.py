@@ -21,7 +21,7 @@ from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import PhaseName, Result, Status
-from normsweep.training import engine
+from normsweep.training import keras_engine
 from normsweep.training.reproducibility import machine
 from tests import forkserver, shared
 
@@ -175,8 +175,8 @@ def test_fewer_epochs_are_refused(grid):
     place, _ = grid
     with pytest.raises(SweepError) as refused:
         place.run("search.space.epochs=[1,2]")
-    assert "search.space.epochs: was [1, 2, 4, 6" in str(refused.value)
-    assert "legal: the same, more trials, seeds or epochs, other limits" in str(refused.value)
+    assert "search.space.epochs: [1, 2, 4, 6" in str(refused.value)
+    assert "pass --study-name to start a new study, or restore:" in str(refused.value)
 
 
 LONG = """
@@ -231,7 +231,7 @@ def test_a_state_from_other_settings_is_not_gone_on_from_and_that_is_said(tmp_pa
     place = Place(tmp_path, SWEEP.replace("[1, 2, 4, 6]", "2"))
     place.run("search.trials=2", phase="search")
     recorded = machine()
-    monkeypatch.setattr(engine, "machine", lambda: {**recorded, "onednn": "0"})
+    monkeypatch.setattr(keras_engine, "machine", lambda: {**recorded, "onednn": "0"})
     said = place.run("search.trials=6", "search.space.epochs=[1,2,3]", phase="search")
     assert "trained from epoch 1, because the checkpoint of trial" in said
     assert f"onednn {recorded['onednn']}, now 0" in said

@@ -141,8 +141,8 @@ def test_a_study_runs_says_when_it_is_done_and_goes_on_with_more_trials(bare):
 def test_a_sweep_changed_since_is_refused_with_the_difference(place):
     place.run("--n-trials", "3")
     said = place.run("--seed", "5", status=2)
-    assert "was begun with another sweep" in said
-    assert "seed: was 0, is 5" in said
+    assert "was created with a different sweep" in said
+    assert "seed: 0 -> 5" in said
     assert place.complete() == 3
 
 

@@ -341,7 +341,7 @@ def test_a_record_from_before_a_key_was_there_goes_on(url, sweep):
         del content[key]
     study.set_user_attr("normsweep:sweep", json.dumps(content))
     assert read_study(url, "confirmed").sweep.confirm.primary == "both_tuned"
-    with pytest.raises(SweepError, match='confirm.primary: was "both_tuned", is "more_epochs"'):
+    with pytest.raises(SweepError, match='confirm.primary: "both_tuned" -> "more_epochs"'):
         confirmation(url, sweep("confirm.primary=more_epochs"))
     made = confirmation(url, sweep())
     assert made.left == 9

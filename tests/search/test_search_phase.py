@@ -270,9 +270,7 @@ def test_a_list_of_epochs_that_was_recorded_as_one_goes_on_and_stays(url, sweep)
     while trial := search.ask():
         train(search, trial)
     assert len(search.records()) == search.total
-    with pytest.raises(
-        SweepError, match=r"search.space.epochs: was \[1, 3, 2\], is \[1, 3, 2, 8\]"
-    ):
+    with pytest.raises(SweepError, match=r"search.space.epochs: \[1, 3, 2\] -> \[1, 3, 2, 8\]"):
         opened(url, sweep(*NESTED[:-1], "search.space.epochs=[1,3,2,8]"))
 
 

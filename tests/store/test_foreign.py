@@ -77,7 +77,7 @@ def test_a_record_that_is_none_is_one_line(url, plain, capsys, damage):
     sweep = broken(plain, CHANGES[damage]) if damage in CHANGES else damage
     made(url, "odd", sweep=sweep, id="abc")
     for app, arguments in COMMANDS.values():
-        assert run(app, [*arguments, "--storage", url]) == 2
+        assert run(app, [*arguments, "--storage", url, "--study-name", "odd"]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith('normsweep: study "odd" cannot be read (')
         assert line.isprintable()
@@ -85,7 +85,7 @@ def test_a_record_that_is_none_is_one_line(url, plain, capsys, damage):
 
 def test_an_id_that_is_more_than_one_is_not_put_into_a_query(url, plain, capsys):
     made(url, "odd", sweep=json.dumps(plain), id="' OR '1' = '1")
-    assert run(main.app, ["sync", "--storage", url]) == 2
+    assert run(main.app, ["sync", "--storage", url, "--study-name", "odd"]) == 2
     assert "cannot be read (ValueError: no id)" in capsys.readouterr().err
 
 

@@ -28,11 +28,11 @@ from tests.shared import place_stores
 @pytest.mark.parametrize(
     ("change", "key"),
     [
-        ("seed=9", "seed: was 0, is 9"),
-        ("search.space.learning_rate.high=1.0", "search.space.learning_rate.high: was 0.1, is 1.0"),
-        ("search.sampler=random", 'search.sampler: was "tpe", is "random"'),
-        ("model.name=mlp", 'model.name: was "lenet", is "mlp"'),
-        ("confirm.margin=0.05", "confirm.margin: was 0.002, is 0.05"),
+        ("seed=9", "seed: 0 -> 9"),
+        ("search.space.learning_rate.high=1.0", "search.space.learning_rate.high: 0.1 -> 1.0"),
+        ("search.sampler=random", 'search.sampler: "tpe" -> "random"'),
+        ("model.name=mlp", 'model.name: "lenet" -> "mlp"'),
+        ("confirm.margin=0.05", "confirm.margin: 0.002 -> 0.05"),
         ("data.train_size=500", "data.train_size"),
     ],
 )

@@ -154,14 +154,14 @@ def test_of_two_overrides_the_last_one_holds(sweep_file, parts):
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("seed", '--set: received "seed"; legal: KEY=VALUE with a dotted key'),
-        ("=3", '--set: received "=3"; legal: KEY=VALUE with a dotted key'),
-        ("search..trials=3", '--set: received "search..trials=3"; legal: KEY=VALUE with a dotted key'),
-        ("name.x=3", '--set: name.x: received "name.x=3"; legal: a key of a table; name is none'),
-        ("seed=-1", "--set: seed: received -1; legal: at least 0"),
-        ("search.trials=many", '--set: search.trials: received "many"; legal: a whole number'),
+        ("seed", '--set: expected KEY=VALUE with a dotted key, got "seed"'),
+        ("=3", '--set: expected KEY=VALUE with a dotted key, got "=3"'),
+        ("search..trials=3", '--set: expected KEY=VALUE with a dotted key, got "search..trials=3"'),
+        ("name.x=3", '--set: name.x: expected a key of a table, but name is no table, got "name.x=3"'),
+        ("seed=-1", "--set: seed: must be at least 0, got -1"),
+        ("search.trials=many", '--set: search.trials: expected an integer, got "many"'),
         ("confirm.baseline.epochs=13",
-         "--set: confirm.baseline.epochs: received 13; legal: at most the confirmation's 12 epochs"),
+         "--set: confirm.baseline.epochs: must be at most 12, the epochs of the confirmation, got 13"),
     ],
 )  # fmt: skip
 def test_a_wrong_override_is_told_as_the_options(sweep_file, parts, override, line):
@@ -193,10 +193,10 @@ def test_a_grid_takes_lists_and_steps(sweep_file, parts, key, value):
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
-        (["search.sampler=grid"], "search.space.learning_rate: received a range of real numbers"),
+        (["search.sampler=grid"], "search.space.learning_rate: must have a step or be a list"),
         (
             ["search.sampler=grid", "search.space.learning_rate=0.1", "search.longest_every=2"],
-            'search.longest_every: received with sampler = "grid"',
+            'search.longest_every: must not be set with sampler = "grid"',
         ),
     ],
     ids=["real-range", "longest-every"],
@@ -232,7 +232,8 @@ def test_a_file_that_is_not_there_is_told_with_the_shipped_ones(source):
     with pytest.raises(SweepError) as caught:
         find_sweep(source)
     (line,) = caught.value.lines
-    assert line.startswith(f"{source}: received no such file; legal: a path, or one of ")
+    assert line.startswith(f"{source}: no such file")
+    assert "; expected a path, or one of " in line
     assert "quickstart" in line
 
 

@@ -1,3 +1,4 @@
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,83 +10,85 @@ from normsweep.sweep.checks import Catalog
 from normsweep.sweep.loading import load_sweep
 
 MISSING = object()
+RULE = re.compile(r": (low )?(expected|must|required key is missing: |unknown .*; available: )")
+"""How a message begins: with what was expected."""
 
 # id, the key edited, its value as TOML (or MISSING), the key that is named, what the line says
 CASES: list[tuple[str, str, Any, str, str]] = [
-    ("name-missing", "name", MISSING, "name", "missing; legal: Name of the Optuna study"),
-    ("name-number", "name", "3", "name", "received 3; legal: a string"),
-    ("name-space", "name", '"a b"', "name", 'received "a b"; legal: letters, digits'),
-    ("name-empty", "name", '""', "name", "legal: a string that is not empty"),
-    ("name-absolute", "name", '"/tmp/up"', "name", 'received "/tmp/up"; legal: letters'),
-    ("name-dots", "name", '".."', "name", 'received ".."; legal: letters'),
-    ("name-hidden", "name", '".ssh"', "name", 'received ".ssh"; legal: letters'),
-    ("name-backslash", "name", "'a\\\\b'", "name", "legal: letters"),
-    ("name-option", "name", '"--help"', "name", 'received "--help"; legal: letters'),
-    ("name-quote", "name", "\"a'b\"", "name", "legal: letters"),
-    ("name-other-script", "name", '"é"', "name", "legal: letters"),
-    ("name-long", "name", f'"{"a" * 101}"', "name", "legal: at most 100 characters"),
-    ("name-path", "name", '"../up"', "name", 'received "../up"; legal: letters'),
-    ("question-long", "question", f'"{"a" * 1001}"', "question", "legal: at most 1000 characters"),
-    ("question-number", "question", "3", "question", "received 3; legal: a string"),
-    ("compare-number", "compare", "3", "compare", "received 3; legal: a string"),
+    ("name-missing", "name", MISSING, "name", "required key is missing: Name of the Optuna study"),
+    ("name-number", "name", "3", "name", "expected a string, got 3"),
+    ("name-space", "name", '"a b"', "name", 'first one a letter or digit, got "a b"'),
+    ("name-empty", "name", '""', "name", "expected a non-empty string"),
+    ("name-absolute", "name", '"/tmp/up"', "name", 'first one a letter or digit, got "/tmp/up"'),
+    ("name-dots", "name", '".."', "name", 'first one a letter or digit, got ".."'),
+    ("name-hidden", "name", '".ssh"', "name", 'first one a letter or digit, got ".ssh"'),
+    ("name-backslash", "name", "'a\\\\b'", "name", "must be letters, digits"),
+    ("name-option", "name", '"--help"', "name", 'first one a letter or digit, got "--help"'),
+    ("name-quote", "name", "\"a'b\"", "name", "must be letters, digits"),
+    ("name-other-script", "name", '"é"', "name", "must be letters, digits"),
+    ("name-long", "name", f'"{"a" * 101}"', "name", "must have at most 100 characters"),
+    ("name-path", "name", '"../up"', "name", 'first one a letter or digit, got "../up"'),
+    ("question-long", "question", f'"{"a" * 1001}"', "question", "must have at most 1000 characters"),
+    ("question-number", "question", "3", "question", "expected a string, got 3"),
+    ("compare-number", "compare", "3", "compare", "expected a string, got 3"),
     ("compare-typo", "compare", '"optimiser"', "compare", 'did you mean "optimizer"?'),
-    ("compare-range", "compare", '"epochs"', "compare", "legal: normalization, optimizer"),
-    ("reference-missing", "reference", MISSING, "reference", "missing; legal: The arm that"),
+    ("compare-range", "compare", '"epochs"', "compare", 'must be one of "normalization", "optimizer"'),
+    ("reference-missing", "reference", MISSING, "reference", "required key is missing: The arm that"),
     ("reference-typo", "reference", '"unt"', "reference", 'did you mean "unit"?'),
-    ("reference-no-arm", "reference", '"zca"', "reference", 'legal: "none", "unit"'),
-    ("reference-list", "reference", '["unit"]', "reference", 'received ["unit"]; legal: true'),
-    ("seed-negative", "seed", "-1", "seed", "received -1; legal: at least 0"),
-    ("seed-real", "seed", "1.5", "seed", "received 1.5; legal: a whole number"),
-    ("seed-boolean", "seed", "true", "seed", "received true; legal: a whole number"),
-    ("seed-large", "seed", "2147483648", "seed", "legal: below 2147483648"),
-    ("unknown-key", "sede", "1", "sede", 'received an unknown key; legal: name, question'),
+    ("reference-no-arm", "reference", '"zca"', "reference", 'must be one of "none", "unit"'),
+    ("reference-list", "reference", '["unit"]', "reference", 'a string, got ["unit"]'),
+    ("seed-negative", "seed", "-1", "seed", "must be at least 0, got -1"),
+    ("seed-real", "seed", "1.5", "seed", "expected an integer, got 1.5"),
+    ("seed-boolean", "seed", "true", "seed", "expected an integer, got true"),
+    ("seed-large", "seed", "2147483648", "seed", "must be below 2147483648"),
+    ("unknown-key", "sede", "1", "sede", '(did you mean "seed"?); available: name, question'),
     ("unknown-table", "confrim", "{ seeds = 3 }", "confrim", 'did you mean "confirm"?'),
-    ("data-missing", "data", MISSING, "data", "missing; legal: a table [data]"),
-    ("data-no-table", "data", '"digits"', "data", 'received "digits"; legal: a table [data]'),
-    ("dataset-missing", "data.dataset", MISSING, "data.dataset", "missing; legal: A registered"),
-    ("dataset-number", "data.dataset", "3", "data.dataset", "legal: a string or a list"),
-    ("dataset-empty", "data.dataset", "[]", "data.dataset", "a list that is not empty"),
+    ("data-missing", "data", MISSING, "data", "required key is missing: a table [data]"),
+    ("data-no-table", "data", '"digits"', "data", 'expected a table [data], got "digits"'),
+    ("dataset-missing", "data.dataset", MISSING, "data.dataset", "required key is missing: A registered"),
+    ("dataset-number", "data.dataset", "3", "data.dataset", "expected a string or a list"),
+    ("dataset-empty", "data.dataset", "[]", "data.dataset", "a non-empty list"),
     ("dataset-typo", "data.dataset", '"minst"', "data.dataset", 'did you mean "mnist"?'),
-    ("dataset-url", "data.dataset", '"http://me:pw@h/x.npz"', "data.dataset", "received an address"),
+    ("dataset-url", "data.dataset", '"http://me:pw@h/x.npz"', "data.dataset", "npz, got an address"),
     ("dataset-csv", "data.dataset", '"x.csv"', "data.dataset", "a path ending in .npz"),
-    ("second-dataset", "data.dataset", '["digits", "minst"]', "data.dataset", 'received "minst"'),
-    ("split-zero", "data.validation_split", "0", "data.validation_split", "legal: above 0"),
-    ("split-one", "data.validation_split", "1.0", "data.validation_split", "legal: below 1"),
-    ("split-text", "data.validation_split", '"a"', "data.validation_split", "legal: a number"),
-    ("split-nan", "data.validation_split", "nan", "data.validation_split", "received nan"),
-    ("train-size", "data.train_size", "9", "data.train_size", "legal: at least 10"),
+    ("second-dataset", "data.dataset", '["digits", "minst"]', "data.dataset", 'unknown dataset "minst"'),
+    ("split-zero", "data.validation_split", "0", "data.validation_split", "must be above 0"),
+    ("split-one", "data.validation_split", "1.0", "data.validation_split", "must be below 1"),
+    ("split-text", "data.validation_split", '"a"', "data.validation_split", "expected a number"),
+    ("split-nan", "data.validation_split", "nan", "data.validation_split", "got nan"),
+    ("train-size", "data.train_size", "9", "data.train_size", "must be at least 10"),
     ("data-key", "data.trainsize", "50", "data.trainsize", 'did you mean "train_size"?'),
-    ("model-path", "model.name", '"../lenet"', "model.name", 'received "../lenet"; legal: lenet'),
-    ("model-module", "model.name", '"os.system"', "model.name", 'received "os.system"; legal'),
-    ("plug-ins", "plug-ins", '["os"]', "plug-ins", "received an unknown key; legal: name, question"),
+    ("model-path", "model.name", '"../lenet"', "model.name", 'unknown model "../lenet" (did you mean "lenet"?); available: lenet'),
+    ("model-module", "model.name", '"os.system"', "model.name", 'unknown model "os.system"; available'),
+    ("plug-ins", "plug-ins", '["os"]', "plug-ins", "unknown key (did you mean \"plugins\"?); avail"),
     ("model-typo", "model.name", '"lenett"', "model.name", 'did you mean "lenet"?'),
-    ("model-no-table", "model", '"lenet"', "model", "legal: a table [model]"),
-    ("batch-zero", "model.batch_size", "0", "model.batch_size", "legal: at least 1"),
-    ("batch-real", "model.batch_size", "12.5", "model.batch_size", "legal: a whole number"),
-    ("option-of-none", "model.options.units", "3", "model.options.units", "legal for lenet: none"),
+    ("model-no-table", "model", '"lenet"', "model", "expected a table [model]"),
+    ("batch-zero", "model.batch_size", "0", "model.batch_size", "must be at least 1"),
+    ("batch-real", "model.batch_size", "12.5", "model.batch_size", "expected an integer"),
+    ("option-of-none", "model.options.units", "3", "model.options.units", 'lenet "units"; available: none'),
     ("option-list", "model.options.units", "[1]", "model.options.units", "or a table"),
-    ("options-number", "model.options", "3", "model.options", "received 3; legal: a table"),
-    ("search-missing", "search", MISSING, "search", "missing; legal: a table [search]"),
-    ("trials-missing", "search.trials", MISSING, "search.trials", "missing; legal: Trials in"),
-    ("trials-zero", "search.trials", "0", "search.trials", "received 0; legal: at least 1"),
-    ("trials-many", "search.trials", "1000001", "search.trials", "legal: at most 1000000"),
-    ("seeds-many", "confirm.seeds", "10001", "confirm.seeds", "legal: at most 10000"),
-    ("trials-text", "search.trials", '"many"', "search.trials", "legal: a whole number"),
+    ("options-number", "model.options", "3", "model.options", "expected a table, got 3"),
+    ("search-missing", "search", MISSING, "search", "required key is missing: a table [search]"),
+    ("trials-missing", "search.trials", MISSING, "search.trials", "required key is missing: Total"),
+    ("trials-zero", "search.trials", "0", "search.trials", "must be at least 1, got 0"),
+    ("trials-many", "search.trials", "1000001", "search.trials", "must be at most 1000000"),
+    ("seeds-many", "confirm.seeds", "10001", "confirm.seeds", "must be at most 10000"),
+    ("trials-text", "search.trials", '"many"', "search.trials", "expected an integer"),
     ("sampler-typo", "search.sampler", '"tpee"', "search.sampler", 'did you mean "tpe"?'),
-    ("pruner", "search.pruner", '"best"', "search.pruner", "legal: none, median, halving"),
-    ("longest", "search.longest_every", "0", "search.longest_every", "legal: at least 1"),
-    ("timeout-past", "search.timeout", "-1", "search.timeout", "received -1; legal: above 0"),
-    ("timeout-inf", "search.timeout", "inf", "search.timeout", "legal: a finite number"),
-    ("space-missing", "search.space", MISSING, "search.space", "missing; legal: The parameters"),
-    ("space-no-table", "search.space", "3", "search.space", "legal: a table [search.space]"),
-    ("seeds-one", "confirm.seeds", "1", "confirm.seeds", "received 1; legal: at least 2"),
-    ("confirm-epochs", "confirm.epochs", "0", "confirm.epochs", "legal: at least 1"),
-    ("margin-zero", "confirm.margin", "0", "confirm.margin", "legal: above 0"),
-    ("margin-percent", "confirm.margin", "2", "confirm.margin", "received 2; legal: below 1"),
-    ("confidence", "confirm.confidence", "95", "confirm.confidence", "legal: below 1"),
-    ("confidence-low", "confirm.confidence", "0.5", "confirm.confidence", "legal: above 0.5"),
+    ("pruner", "search.pruner", '"best"', "search.pruner", 'must be one of "none", "median", "halving"'),
+    ("longest", "search.longest_every", "0", "search.longest_every", "must be at least 1"),
+    ("timeout-past", "search.timeout", "-1", "search.timeout", "must be above 0, got -1"),
+    ("timeout-inf", "search.timeout", "inf", "search.timeout", "expected a finite number"),
+    ("space-missing", "search.space", MISSING, "search.space", "required key is missing: The parameters"),
+    ("space-no-table", "search.space", "3", "search.space", "expected a table [search.space]"),
+    ("seeds-one", "confirm.seeds", "1", "confirm.seeds", "must be at least 2, got 1"),
+    ("confirm-epochs", "confirm.epochs", "0", "confirm.epochs", "must be at least 1"),
+    ("margin-zero", "confirm.margin", "0", "confirm.margin", "must be above 0"),
+    ("margin-percent", "confirm.margin", "2", "confirm.margin", "must be below 1, got 2"),
+    ("confidence", "confirm.confidence", "95", "confirm.confidence", "must be below 1"),
+    ("confidence-low", "confirm.confidence", "0.5", "confirm.confidence", "must be above 0.5"),
     ("primary-typo", "confirm.primary", '"both_tunde"', "confirm.primary", 'mean "both_tuned"?'),
-    ("primary-number", "confirm.primary", "3", "confirm.primary", "legal: more_epochs, equal_ep"),
+    ("primary-number", "confirm.primary", "3", "confirm.primary", 'must be one of "more_epochs", "equal_ep'),
     (
         "baseline-normalization", "confirm.baseline.normalization", '"unti"',
         "confirm.baseline.normalization", 'did you mean "unit"?',
@@ -96,11 +99,11 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ),
     (
         "baseline-rate", "confirm.baseline.learning_rate", "nan", "confirm.baseline.learning_rate",
-        "legal: a finite number",
+        "expected a finite number",
     ),
     (
         "baseline-epochs", "confirm.baseline.epochs", "13", "confirm.baseline.epochs",
-        "received 13; legal: at most the confirmation's 12 epochs",
+        "must be at most 12, the epochs of the confirmation, got 13",
     ),
     (
         "baseline-key", "confirm.baseline.epoch", "3", "confirm.baseline.epoch",
@@ -108,34 +111,34 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ),
     (
         "trial-timeout", "execution.trial_timeout", "0", "execution.trial_timeout",
-        "received 0; legal: above 0",
+        "must be above 0, got 0",
     ),
 ]  # fmt: skip
 
 # The same below search.space: id, the parameter, its value, where (below search.space), what.
 SPACE: list[tuple[str, str, Any, str, str]] = [
-    ("no-normalization", "normalization", MISSING, "normalization", "missing; legal: a value"),
-    ("no-optimizer", "optimizer", MISSING, "optimizer", "missing; legal: a value"),
-    ("no-learning-rate", "learning_rate", MISSING, "learning_rate", "missing; legal: a value"),
-    ("no-epochs", "epochs", MISSING, "epochs", "missing; legal: a value"),
+    ("no-normalization", "normalization", MISSING, "normalization", "required key is missing: a value"),
+    ("no-optimizer", "optimizer", MISSING, "optimizer", "required key is missing: a value"),
+    ("no-learning-rate", "learning_rate", MISSING, "learning_rate", "required key is missing: a value"),
+    ("no-epochs", "epochs", MISSING, "epochs", "required key is missing: a value"),
     ("empty-list", "normalization", "[]", "normalization", "a list of at least one value"),
     ("twice", "normalization", '["none", "unit", "unit"]', "normalization", '"unit" twice'),
-    ("one-arm", "normalization", '["unit"]', "normalization", "at least two to compare"),
+    ("one-arm", "normalization", '["unit"]', "normalization", "at least two values to compare"),
     ("range-of-names", "normalization", "{ low = 1, high = 2 }", "normalization", "a list of none"),
     (
         "normalization-typo", "normalization", '["none", "unit", "standardise"]', "normalization",
-        'received "standardise"; legal: none, unit, symmetric',
+        '"standardise" (did you mean "standardize"?); available: none, unit',
     ),
     ("optimizer-typo", "optimizer", '["sgd", "adamm"]', "optimizer", 'did you mean "adam"?'),
-    ("optimizer-number", "optimizer", "[1]", "optimizer", "received 1; legal: sgd, rmsprop"),
-    ("rate-text", "learning_rate", '"fast"', "learning_rate", "legal: numbers above 0"),
-    ("rate-zero", "learning_rate", "0", "learning_rate", "legal: numbers above 0"),
-    ("rate-negative", "learning_rate", "[-0.1]", "learning_rate", "legal: numbers above 0"),
-    ("mixed", "learning_rate", '[0.1, "x"]', "learning_rate", "legal: values of one type"),
-    ("nan-choice", "learning_rate", "[0.1, nan]", "learning_rate", "legal: finite numbers"),
-    ("nested", "learning_rate", "[[0.1]]", "learning_rate", "strings, numbers and booleans"),
-    ("date", "learning_rate", "2020-01-01", "learning_rate", "strings, numbers and booleans"),
-    ("empty-table", "learning_rate", "{}", "learning_rate", "legal: a value, a list of values"),
+    ("optimizer-number", "optimizer", "[1]", "optimizer", "unknown optimizer 1; available: sgd, rmsprop"),
+    ("rate-text", "learning_rate", '"fast"', "learning_rate", "must be numbers above 0"),
+    ("rate-zero", "learning_rate", "0", "learning_rate", "must be numbers above 0"),
+    ("rate-negative", "learning_rate", "[-0.1]", "learning_rate", "must be numbers above 0"),
+    ("mixed", "learning_rate", '[0.1, "x"]', "learning_rate", "expected values of one type"),
+    ("nan-choice", "learning_rate", "[0.1, nan]", "learning_rate", "expected finite numbers"),
+    ("nested", "learning_rate", "[[0.1]]", "learning_rate", "strings, numbers or booleans"),
+    ("date", "learning_rate", "2020-01-01", "learning_rate", "strings, numbers or booleans"),
+    ("empty-table", "learning_rate", "{}", "learning_rate", "expected a value, a list of values"),
     ("no-high", "learning_rate", "{ low = 1e-4 }", "learning_rate", "a table { low, high,"),
     ("no-low", "learning_rate", "{ high = 1e-4 }", "learning_rate", "a table { low, high,"),
     (
@@ -148,58 +151,58 @@ SPACE: list[tuple[str, str, Any, str, str]] = [
     ),
     (
         "low-above-high", "learning_rate", "{ low = 0.1, high = 1e-4 }", "learning_rate",
-        "low = 0.1 above high = 0.0001; legal: low ≤ high",
+        "low must be at most high, got low = 0.1 and high = 0.0001",
     ),
     (
         "log-of-zero", "learning_rate", "{ low = 0.0, high = 1, log = true }", "learning_rate.low",
-        "received 0.0 with log = true; legal: above 0",
+        "must be above 0 with log = true, got 0.0",
     ),
     (
         "log-text", "learning_rate", '{ low = 1e-4, high = 1, log = "yes" }', "learning_rate.log",
-        'received "yes"; legal: true, false',
+        'expected true or false, got "yes"',
     ),
     (
         "log-and-step", "learning_rate", "{ low = 0.1, high = 1, log = true, step = 0.1 }",
-        "learning_rate.step", "legal: one of the two",
+        "learning_rate.step", "must not be set with log = true",
     ),
     (
         "step-zero", "learning_rate", "{ low = 0.1, high = 1, step = 0 }", "learning_rate.step",
-        "received 0; legal: above 0",
+        "must be above 0, got 0",
     ),
     (
         "infinite-end", "learning_rate", "{ low = 0.1, high = inf }", "learning_rate.high",
-        "received inf; legal: a finite number",
+        "expected a finite number, got inf",
     ),
     (
         "log-of-list", "learning_rate", "{ choices = [0.1], log = true }", "learning_rate.log",
-        "legal: with a range",
+        "must be used with a range",
     ),
     (
         "list-and-range", "learning_rate", "{ choices = [0.1], low = 1, high = 2 }",
-        "learning_rate", "legal: a value, a list of values",
+        "learning_rate", "expected a value, a list of values",
     ),
-    ("epochs-zero", "epochs", "0", "epochs", "legal: whole numbers from 1 up"),
-    ("epochs-real", "epochs", "[1, 2.5]", "epochs", "legal: whole numbers from 1 up"),
-    ("epochs-real-end", "epochs", "{ low = 1, high = 9.5 }", "epochs", "whole numbers from 1"),
+    ("epochs-zero", "epochs", "0", "epochs", "must be integers of at least 1"),
+    ("epochs-real", "epochs", "[1, 2.5]", "epochs", "must be integers of at least 1"),
+    ("epochs-real-end", "epochs", "{ low = 1, high = 9.5 }", "epochs", "integers of at least 1"),
     ("epochs-step", "epochs", "{ low = 1, high = 9, step = 1.5 }", "epochs.step", "an integer"),
     (
         "epochs-condition", "epochs", '{ value = 4, when = { optimizer = "sgd" } }', "epochs.when",
-        "legal: none, every trial needs epochs",
+        "must not be set, because every trial needs epochs",
     ),
-    ("batch", "batch_size", "[32, 0]", "batch_size", "legal: whole numbers from 1 up"),
+    ("batch", "batch_size", "[32, 0]", "batch_size", "must be integers of at least 1"),
     ("unknown", "momentun", "0.9", "momentun", 'did you mean "momentum"?'),
-    ("option-of-other-model", "units", "[8, 16]", "units", 'received "units"; legal: normaliz'),
+    ("option-of-other-model", "units", "[8, 16]", "units", 'unknown parameter "units"; available: normaliz'),
     (
         "option-without-condition", "momentum", "0.9", "momentum",
-        'received for adam, which does not take it; legal: when = { optimizer = ["sgd"] }',
+        'must have when = { optimizer = ["sgd"] }; not an option of adam',
     ),
     (
         "option-of-other", "momentum", '{ value = 0.9, when = { optimizer = "adam" } }', "momentum",
-        "received for adam, which does not take it",
+        "not an option of adam",
     ),
     (
         "condition-value", "momentum", '{ value = 0.9, when = { optimizer = "sdg" } }',
-        "momentum.when.optimizer", 'received "sdg"; legal: "sgd", "adam"',
+        "momentum.when.optimizer", 'must be one of "sgd", "adam"; got "sdg"',
     ),
     (
         "condition-parent", "momentum", '{ value = 0.9, when = { optimiser = "sgd" } }',
@@ -207,19 +210,19 @@ SPACE: list[tuple[str, str, Any, str, str]] = [
     ),
     (
         "condition-on-range", "momentum", "{ value = 0.9, when = { epochs = 3 } }",
-        "momentum.when.epochs", "legal: a parameter that is a list",
+        "momentum.when.epochs", "expected a parameter that is a list",
     ),
     (
         "condition-on-itself", "momentum", "{ value = 0.9, when = { momentum = 0.9 } }",
-        "momentum.when.momentum", "legal: normalization, optimizer",
+        "momentum.when.momentum", 'must be one of "normalization", "optimizer"',
     ),
     (
         "condition-empty", "momentum", "{ value = 0.9, when = { optimizer = [] } }",
-        "momentum.when.optimizer", 'received []; legal: some of "sgd", "adam"',
+        "momentum.when.optimizer", 'expected one or more of "sgd", "adam"; got []',
     ),
     (
         "condition-no-table", "momentum", '{ value = 0.9, when = "sgd" }', "momentum.when",
-        'received "sgd"; legal: a table',
+        'got "sgd"',
     ),
 ]  # fmt: skip
 
@@ -258,23 +261,23 @@ def mistakes(path: Path, parts: Catalog, key: str, value: Any) -> tuple[str, ...
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "named", "told"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+    ("key", "value", "named", "text"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
-def test_one_mistake_is_one_line(sweep_file, parts, key, value, named, told):
+def test_one_mistake_is_one_line(sweep_file, parts, key, value, named, text):
     (line,) = mistakes(sweep_file, parts, key, value)
     assert line.startswith(f"{sweep_file}: {named}: ")
-    assert told in line
-    assert "legal" in line
+    assert text in line
+    assert RULE.search(line)
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "named", "told"), [c[1:] for c in SPACE], ids=[c[0] for c in SPACE]
+    ("key", "value", "named", "text"), [c[1:] for c in SPACE], ids=[c[0] for c in SPACE]
 )
-def test_one_mistake_in_the_space_is_one_line(sweep_file, parts, key, value, named, told):
+def test_one_mistake_in_the_space_is_one_line(sweep_file, parts, key, value, named, text):
     (line,) = mistakes(sweep_file, parts, f"search.space.{key}", value)
     assert line.startswith(f"{sweep_file}: search.space.{named}: ")
-    assert told in line
-    assert "legal" in line
+    assert text in line
+    assert RULE.search(line)
 
 
 BESIDE = {
@@ -302,20 +305,22 @@ def test_a_mistake_hides_no_other(sweep_file, parts, key, value):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("toml", "text"),
     [
-        pytest.param("name = ", "not TOML: Invalid value", id="no-value"),
-        pytest.param("name = 'a'\nname = 'b'", "not TOML: Cannot overwrite a value", id="twice"),
-        pytest.param("[data", "not TOML: Expected ']'", id="open-bracket"),
-        pytest.param("name: base", "not TOML", id="yaml"),
+        pytest.param("name = ", "not valid TOML: Invalid value", id="no-value"),
+        pytest.param(
+            "name = 'a'\nname = 'b'", "not valid TOML: Cannot overwrite a value", id="twice"
+        ),
+        pytest.param("[data", "not valid TOML: Expected ']'", id="open-bracket"),
+        pytest.param("name: base", "not valid TOML", id="yaml"),
     ],
 )
-def test_what_is_not_toml_is_told_with_its_place(sweep_file, parts, text, told):
-    sweep_file.write_text(text)
+def test_what_is_not_toml_is_told_with_its_place(sweep_file, parts, toml, text):
+    sweep_file.write_text(toml)
     with pytest.raises(SweepError) as caught:
         load_sweep(sweep_file, parts)
     (line,) = caught.value.lines
-    assert line.startswith(f"{sweep_file}: {told}")
+    assert line.startswith(f"{sweep_file}: {text}")
     assert "line 1" in line or "line 2" in line or "end of document" in line
 
 
@@ -410,8 +415,8 @@ def test_characters_that_nobody_sees_are_refused_and_not_repeated(
     with pytest.raises(SweepError) as caught:
         load_sweep(path, parts)
     (said,) = caught.value.lines
-    assert said.startswith(f"{path}: {named}: received ")
-    assert said.endswith("; legal: a text without control characters")
+    assert said.startswith(f"{path}: {named}: expected ")
+    assert " without control characters, got " in said
     assert said.isprintable()
 
 
@@ -432,27 +437,27 @@ def test_a_question_may_be_of_any_script_and_several_lines(sweep_file, parts):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("toml", "text"),
     [
-        pytest.param("seed = 1" + "0" * 5000, "not TOML: ", id="digits"),
-        pytest.param("seed = 9223372036854775808", "seed: received 9223372036854775808", id="65-bits"),
+        pytest.param("seed = 1" + "0" * 5000, "not valid TOML: ", id="digits"),
+        pytest.param("seed = 9223372036854775808", "seed: expected a 64-bit integer, got 9223372036854775808", id="65-bits"),
         pytest.param(
             f"search.space.learning_rate = {{ low = 1{'0' * 400}, high = 1 }}",
-            "search.space.learning_rate.low: received 1000", id="beyond-floats",
+            "search.space.learning_rate.low: expected a 64-bit integer, got 1000", id="beyond-floats",
         ),
-        pytest.param("a = " + "[" * 9999, "not TOML: ", id="nested-lists"),
-        pytest.param("a = " + "{a=" * 9999, "not TOML: ", id="nested-tables"),
-        pytest.param("question." + ".".join("a" * 9999) + " = 1", "tables within too", id="dots"),
+        pytest.param("a = " + "[" * 9999, "not valid TOML: ", id="nested-lists"),
+        pytest.param("a = " + "{a=" * 9999, "not valid TOML: ", id="nested-tables"),
+        pytest.param("question." + ".".join("a" * 9999) + " = 1", "must not nest tables", id="dots"),
     ],
 )  # fmt: skip
-def test_what_is_beyond_all_measure_is_one_line(tmp_path, parts, text, told):
+def test_what_is_beyond_all_measure_is_one_line(tmp_path, parts, toml, text):
     path = tmp_path / "bad.toml"
-    path.write_text(text)
+    path.write_text(toml)
     with pytest.raises(SweepError) as caught:
         load_sweep(path, parts)
     (line,) = caught.value.lines
     assert line.startswith(f"{path}: ")
-    assert told in line
+    assert text in line
     assert len(line) < 300
 
 
@@ -470,4 +475,4 @@ def test_a_grid_that_no_memory_holds_is_not_laid_out(sweep_file, parts):
             sweep_file, parts, [*overrides, "search.space.epochs={ low = 1, high = 1000000000000 }"]
         )
     (line,) = caught.value.lines
-    assert "received 4,000,000,000,000 points" in line
+    assert 'must have at most 1,000,000 points with sampler = "grid", got 4,000,000,000,000' in line

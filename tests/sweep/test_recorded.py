@@ -185,15 +185,15 @@ def base(sweep_file, parts):
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("seed=9", "  seed: was 0, is 9"),
-        ("search.space.learning_rate.high=1.0", "  search.space.learning_rate.high: was 0.1, is 1.0"),
-        ("search.sampler=random", '  search.sampler: was "tpe", is "random"'),
-        ("data.train_size=500", "  data.train_size: was None, is 500"),
-        ("search.space.batch_size=[32]", '  search.space.batch_size: was "not there", is [32]'),
-        ("search.space.epochs.high=8", "  search.space.epochs.high: was 12, is 8"),
-        ("search.space.epochs.low=2", "  search.space.epochs.low: was 1, is 2"),
-        ("confirm.epochs=3", "  confirm.epochs: was None, is 3"),
-        ("execution.threads=2", "  execution.threads: was None, is 2"),
+        ("seed=9", "  seed: 0 -> 9"),
+        ("search.space.learning_rate.high=1.0", "  search.space.learning_rate.high: 0.1 -> 1.0"),
+        ("search.sampler=random", '  search.sampler: "tpe" -> "random"'),
+        ("data.train_size=500", "  data.train_size: (not set) -> 500"),
+        ("search.space.batch_size=[32]", '  search.space.batch_size: (not set) -> [32]'),
+        ("search.space.epochs.high=8", "  search.space.epochs.high: 12 -> 8"),
+        ("search.space.epochs.low=2", "  search.space.epochs.low: 1 -> 2"),
+        ("confirm.epochs=3", "  confirm.epochs: (not set) -> 3"),
+        ("execution.threads=2", "  execution.threads: (not set) -> 2"),
     ],
 )  # fmt: skip
 def test_a_key_that_decides_what_is_found_may_not_change(base, override, line):
@@ -215,18 +215,18 @@ def test_more_of_the_same_and_other_limits_are_no_change(base, override):
 
 def test_more_epochs_are_a_change_where_the_record_lists_them(base):
     more = base("search.space.epochs.high=20")
-    assert changes(base(), more, more_epochs=False) == ["  search.space.epochs.high: was 12, is 20"]
+    assert changes(base(), more, more_epochs=False) == ["  search.space.epochs.high: 12 -> 20"]
     listed, longer = (base(f"search.space.epochs={e}") for e in ("[1, 2]", "[1, 2, 8]"))
     assert changes(listed, longer) == []
-    assert changes(longer, listed) == ["  search.space.epochs: was [1, 2, 8], is [1, 2]"]
+    assert changes(longer, listed) == ["  search.space.epochs: [1, 2, 8] -> [1, 2]"]
 
 
 def test_all_changes_are_told_at_once_by_key(base):
     lines = changes(base(), base("seed=9", "confirm.margin=0.05", "confirm.seeds=20"))
-    assert lines == ["  confirm.margin: was 0.002, is 0.05", "  seed: was 0, is 9"]
+    assert lines == ["  confirm.margin: 0.002 -> 0.05", "  seed: 0 -> 9"]
 
 
 def test_a_key_of_a_later_version_is_a_change(base):
     later = {**to_plain(base()), "search.prior": 3}
     assert from_plain(later) == base()
-    assert changes(later, base()) == ['  search.prior: was 3, is "not there"']
+    assert changes(later, base()) == ["  search.prior: 3 -> (not set)"]

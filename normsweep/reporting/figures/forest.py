@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.verdicts import Verdict, Word
+from normsweep.analysis.verdicts import Outcome, Verdict
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.canvas import beside, new_figure, place
 from normsweep.reporting.figures.forest_rows import ROW, ForestGroup, forest_groups, reach
@@ -22,8 +22,8 @@ from normsweep.reporting.words import between, epoch_words, points
 
 __all__ = ["draw_forest"]
 
-GLYPHS = {Word.CATCHES_UP: "✓", Word.DOES_NOT: "✕", Word.NOT_ENOUGH: "?"}
-SHAPES = {Word.CATCHES_UP: "o", Word.DOES_NOT: "s", Word.NOT_ENOUGH: "D"}
+GLYPHS = {Outcome.CATCHES_UP: "✓", Outcome.DOES_NOT: "✕", Outcome.NOT_ENOUGH: "?"}
+SHAPES = {Outcome.CATCHES_UP: "o", Outcome.DOES_NOT: "s", Outcome.NOT_ENOUGH: "D"}
 DASHES: Any = [(0, (2, 2)), "solid"]
 """Of the margin, and of no gap."""
 NUMBERS, LONGER, WORDS = 1.75, 0.45, 1.85
@@ -123,7 +123,7 @@ def _draw_gap(axes: Axes, row: Verdict, y: float, colour: str) -> None:
     beyond = "<" if gap < low else ">" if gap > high else ""
     hollow = row.undecided and not beyond
     axes.plot(
-        [min(max(gap, low), high)], [y], beyond or SHAPES[row.word], markersize=6.5,
+        [min(max(gap, low), high)], [y], beyond or SHAPES[row.outcome], markersize=6.5,
         markerfacecolor=PAPER if hollow else colour, markeredgewidth=1.5 if hollow else 0.8,
         markeredgecolor=colour if hollow else PAPER, clip_on=False, zorder=4,
         label=f"{row.question} {row.arm}",
@@ -131,7 +131,7 @@ def _draw_gap(axes: Axes, row: Verdict, y: float, colour: str) -> None:
 
 
 def _describe(axes: Axes, row: Verdict, y: float, style: Style, left: float, right: float) -> None:
-    answer = f"{GLYPHS[row.word]} {epoch_words(row)}"
+    answer = f"{GLYPHS[row.outcome]} {epoch_words(row)}"
     gap = points(row.gap.value, by=row.metric).partition(" ")[0]
     if style.narrow:
         up = y - ROW + 0.06
