@@ -1,1 +1,1 @@
-"""Measurements that a person runs: `make bench`, `make gpu-check`."""
+"""Benchmarks, run manually: `make bench`, `make gpu-check`."""

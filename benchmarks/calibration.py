@@ -1,6 +1,6 @@
-"""How often the verdict is right, on arms whose true gap is known: the table of docs/method.md.
+"""How often the verdict is right for arms with a known true gap: the table in docs/method.md.
 
-Every replicate draws new images and new seeds, and their bits are judged as a study's are.
+Every replicate draws new images and new seeds, and is evaluated like a study.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ LOOKS = " → ".join(map(str, SEEDS)) + " in looks"
 RULES = Rules(margin=MARGIN, alpha=0.05, analysis=1, arms=1, chance=0.1)
 
 CHUNK = 50
-"""Replicates of one job. Each job has a stream of its own, so that processes change no number."""
+"""Replicates per job. Each job has its own random stream, so that results do not depend on `processes`."""
 
 app = App(
     name="python -m benchmarks.calibration",
-    help="Judge arms whose true gap is known, and print how often the verdict is right.",
+    help="Simulate arms with a known true gap, and print how often the verdict is right.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -39,7 +39,7 @@ app = App(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one judgement came to, against the truth."""
+    """A verdict compared with the truth."""
 
     seeds: str
     catches_up: bool
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """Shares of the replicates of a scenario, judged with one number of seeds.
+    """Fractions of the replicates of a scenario, evaluated with one number of seeds.
 
     `at_most` is the upper 99 % bound of `catches_up` (Clopper & Pearson, Biometrika 26(4), 1934).
     """
@@ -68,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Job:
-    """Some replicates of a scenario."""
+    """A batch of replicates of a scenario."""
 
     scenario: Scenario
     rules: Rules
@@ -77,13 +77,13 @@ class Job:
     entropy: tuple[int, ...]
 
     def run(self) -> list[Outcome]:
-        """All judgements of all its replicates."""
+        """The outcomes of all replicates."""
         rng = np.random.default_rng(self.entropy)
         gaps = [MARGIN * gap for gap in self.scenario.gaps]
         found: list[Outcome] = []
         for _ in range(self.replicates):
             bits = draw(gaps, max(SEEDS), self.noise, rng)
-            found += _judgements(self.scenario, self.rules, *bits)
+            found += _outcomes(self.scenario, self.rules, *bits)
         return found
 
 
@@ -132,8 +132,8 @@ def markdown(found: Iterator[Row]) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def _judgements(scenario: Scenario, rules: Rules, arm: Bits, reference: Bits) -> Iterator[Outcome]:
-    """With each number of seeds at the first look, then in looks until the arm catches up."""
+def _outcomes(scenario: Scenario, rules: Rules, arm: Bits, reference: Bits) -> Iterator[Outcome]:
+    """With each number of seeds at once, then in interim analyses until the arm catches up."""
     comparison = Comparison("", "arm", "reference", len(scenario.gaps), scenario.fixed_at)
 
     def judged(seeds: int, look: int) -> Verdict:
@@ -156,13 +156,13 @@ def _outcome(seeds: str, scenario: Scenario, verdict: Verdict) -> Outcome:
         seeds=seeds,
         catches_up=verdict.catches_up,
         does_not=verdict.falls_short,
-        covers=_holds(verdict.gap, scenario.truth),
-        seeds_only_covers=_holds(verdict.on_these_images, scenario.truth),
+        covers=_contains(verdict.gap, scenario.truth),
+        seeds_only_covers=_contains(verdict.on_these_images, scenario.truth),
         parity_covers=all(low <= epoch <= up for epoch in scenario.parity),
     )
 
 
-def _holds(estimate: Estimate, truth: float) -> bool:
+def _contains(estimate: Estimate, truth: float) -> bool:
     return estimate.low <= truth <= estimate.high
 
 
@@ -188,12 +188,12 @@ def _row(scenario: Scenario, outcomes: list[Outcome]) -> Row:
 def calibration(
     *,
     replicates: Annotated[int, Parameter(help="Simulated studies of each kind.")] = 2000,
-    seed: Annotated[int, Parameter(help="Another one draws other studies.")] = 0,
-    arms: Annotated[int, Parameter(help="Comparisons that share the level.")] = 1,
-    only: Annotated[str, Parameter(help="True gaps with these words in their name.")] = "",
-    processes: Annotated[int, Parameter(help="How many run at once.")] = 1,
+    seed: Annotated[int, Parameter(help="Random seed.")] = 0,
+    arms: Annotated[int, Parameter(help="Number of comparisons that share the level.")] = 1,
+    only: Annotated[str, Parameter(help="Only scenarios whose name contains this text.")] = "",
+    processes: Annotated[int, Parameter(help="Number of processes.")] = 1,
 ) -> int:
-    """Simulate and print the table."""
+    """Run the simulation and print the table."""
     chosen = [scenario for scenario in SCENARIOS if only in scenario.name]
     found = rows(replicates, seed, chosen, arms=arms, processes=processes)
     for line in markdown(found):

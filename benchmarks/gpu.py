@@ -1,11 +1,11 @@
-"""How many epochs a second a GPU trains: one trial, and 4 and 16 side by side on it.
+"""Epochs per second on a GPU: of one trial, and of 4 and 16 in parallel.
 
     python -m benchmarks.gpu
 
-LeNet in float32, batches of 128, through the worker processes that a study uses: on MNIST where
-NORMSWEEP_DATA names a folder with mnist.npz, else on the small digits, which hardly fill a GPU. The
-backend is the one that is installed, or that KERAS_BACKEND names. Every worker has trained a trial
-before it is measured, so that neither imports nor compiling count. Exit status 2 where there is no GPU.
+LeNet in float32, batches of 128, in the worker processes of a study: on MNIST if NORMSWEEP_DATA is a
+folder with mnist.npz, otherwise on the small digits dataset, which uses little of a GPU. The backend is
+set by KERAS_BACKEND. Every worker trains a trial before the measurement, so that imports and compilation
+are excluded. Exit status 2 if there is no GPU.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 app = App(
     name="python -m benchmarks.gpu",
-    help="Measure epochs a second of one trial and of several side by side on a GPU.",
+    help="Measure epochs per second of one trial and of several in parallel on a GPU.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -42,30 +42,31 @@ app = App(
 @app.default
 def gpu(
     *,
-    side_by_side: Annotated[
-        tuple[int, ...], Parameter(consume_multiple=True, help="Numbers of trials at once.")
+    n_jobs: Annotated[
+        tuple[int, ...], Parameter(consume_multiple=True, help="Numbers of parallel trials.")
     ] = (1, 4, 16),
     epochs: Annotated[int, Parameter(help="Epochs of each trial.")] = 5,
-    repeats: Annotated[int, Parameter(help="Measurements of each number.")] = 3,
+    repeats: Annotated[int, Parameter(help="Measurements for each number.")] = 3,
     precision: Annotated[
-        Literal["float32", "mixed_bfloat16", "mixed_float16"], Parameter(help="Of the network.")
+        Literal["float32", "mixed_bfloat16", "mixed_float16"],
+        Parameter(help="Precision of the network."),
     ] = "float32",
-    images: Annotated[int | None, Parameter(help="Of the data, so many; all by default.")] = None,
+    images: Annotated[int | None, Parameter(help="Number of images; default: all.")] = None,
     device: Annotated[Literal["gpu", "cpu"], Parameter(help="Where the trials run.")] = "gpu",
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
     ] = None,
 ) -> int:
-    """Measure each number of trials, one number after another, and print the table."""
+    """Measure each number of parallel trials and print the table."""
     from normsweep.parts import datasets
 
     for name, value in {
-        "side-by-side": min(side_by_side),
+        "n-jobs": min(n_jobs),
         "epochs": epochs,
         "repeats": repeats,
     }.items():
         if value < 1:
-            raise SweepError(f"--{name}: received {value}; legal: 1 or more")
+            raise SweepError(f"--{name}: must be at least 1, got {value}")
     folder = os.environ.get("NORMSWEEP_DATA")
     dataset = datasets.load("mnist", Path(folder)) if folder else datasets.load("digits")
     if images is not None:
@@ -74,13 +75,13 @@ def gpu(
     with tempfile.TemporaryDirectory() as work:
         root = Path(work)
         trial = replace(lenet_trial(saved(dataset, root), epochs), precision=precision)
-        for jobs in side_by_side:
+        for jobs in n_jobs:
             rates, result = _rates(root, trial, device, jobs, repeats)
-            what = "1 trial" if jobs == 1 else f"{jobs} trials side by side"
+            what = "1 trial" if jobs == 1 else f"{jobs} trials in parallel"
             rows.append(Row(what, Measure("epochs/s", rates)))
     where = f"{result.machine['device']}, {result.machine['backend']}"
     trained = round(len(dataset.x_train) * (1 - trial.data.validation_split))
-    title = f"LeNet on {dataset.name}, {trained:,} images an epoch, {precision}: {where}"
+    title = f"LeNet on {dataset.name}, {trained:,} images per epoch, {precision}: {where}"
     write(title, "gpu", rows, output)
     return 0
 
@@ -88,10 +89,10 @@ def gpu(
 def _rates(
     root: Path, trial: Trial, device: Literal["gpu", "cpu"], jobs: int, repeats: int
 ) -> tuple[tuple[float, ...], Result]:
-    """Epochs a second of so many trials at once, all together, and the last result.
+    """Total epochs per second of `jobs` parallel trials, and the last result.
 
     Raises:
-        DeviceError: there is no such device.
+        DeviceError: the device is not available.
         StudyStopped: a trial failed.
     """
     from normsweep.executors.processes import Processes

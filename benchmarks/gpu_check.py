@@ -1,8 +1,8 @@
-"""Does a GPU train here, and how fast beside the CPU? `make gpu-check`.
+"""Check that training on a GPU works, and compare its speed with the CPU: `make gpu-check`.
 
-One short LeNet trial on each, through the worker process that a study uses: on MNIST where
-NORMSWEEP_DATA names a folder with mnist.npz, else on the small digits, which hardly fill a GPU.
-KERAS_BACKEND=jax checks JAX. Exit status 2 where there is no GPU.
+One short LeNet trial on each, in a worker process as in a study: on MNIST if NORMSWEEP_DATA is a folder
+with mnist.npz, otherwise on the small digits dataset, which uses little of a GPU. KERAS_BACKEND=jax
+checks JAX. Exit status 2 if there is no GPU.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def gpu_check(
     from normsweep.parts import datasets
 
     if epochs < 2:
-        raise SweepError(f"--epochs: received {epochs}; legal: 2 or more, as the first is left out")
+        raise SweepError(
+            f"--epochs: must be at least 2, as the first epoch is excluded, got {epochs}"
+        )
     folder = os.environ.get("NORMSWEEP_DATA")
     dataset = datasets.load("mnist", Path(folder)) if folder else datasets.load("digits")
     with tempfile.TemporaryDirectory() as work:
@@ -59,11 +61,11 @@ def gpu_check(
 
 
 def _train(trial: Trial, device: Literal["gpu", "cpu"], root: Path) -> Result:
-    """The trial in a worker of its own.
+    """Train the trial in a new worker.
 
     Raises:
-        DeviceError: there is no such device.
-        StudyStopped: the trial failed, or ran elsewhere than it was told to.
+        DeviceError: the device is not available.
+        StudyStopped: the trial failed or ran on another device.
     """
     from normsweep.executors.processes import Processes
     from normsweep.executors.protocol import WorkerOptions
@@ -80,12 +82,14 @@ def _train(trial: Trial, device: Literal["gpu", "cpu"], root: Path) -> Result:
     if result.status != "complete":
         raise StudyStopped(f"the trial on the {device} ended as {result.status}: {result.error}")
     if not result.machine["device"].startswith(f"{device.upper()}: "):
-        raise StudyStopped(f"the trial for the {device} ran on {result.machine['device']}")
+        raise StudyStopped(
+            f"the trial requested the {device} but ran on {result.machine['device']}"
+        )
     return result
 
 
 def _table(results: list[Result]) -> pd.DataFrame:
-    """A row a trial; the later epochs by their median, the ratio to the GPU's."""
+    """One row per trial: first epoch, median of the later ones, and their ratio to the GPU's."""
     import pandas as pd
 
     seconds = [statistics.median(epoch.seconds for epoch in r.curve[1:]) for r in results]
@@ -93,7 +97,7 @@ def _table(results: list[Result]) -> pd.DataFrame:
         {
             "device": [r.machine["device"] for r in results],
             "first epoch, s": [r.curve[0].seconds for r in results],
-            "later ones, s": seconds,
+            "later epochs, s": seconds,
             "ratio": [s / seconds[0] for s in seconds],
         }
     )

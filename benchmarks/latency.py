@@ -1,4 +1,4 @@
-"""How soon the commands answer: `--help`, `check`, and the first training step of a study."""
+"""Latency of the commands: `--help`, `check`, and the first training step of a study."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ learning_rate = 0.001
 optimizer = "adam"
 epochs = 1
 """
-"""One step of 128 images an epoch, and the 32 others for validation."""
+"""One step of 128 images per epoch; the other 32 are for validation."""
 
 app = App(
     name="python -m benchmarks.latency",
-    help="Time --help, check and the first training step.",
+    help="Measure the latency of --help, check and the first training step.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -43,7 +43,7 @@ app = App(
 @app.default
 def latency(
     *,
-    repeats: Annotated[int, Parameter(help="Measurements of each, in turn.")] = 5,
+    repeats: Annotated[int, Parameter(help="Measurements of each, alternately.")] = 5,
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
     ] = None,
@@ -68,15 +68,18 @@ def latency(
         Row("--help", Measure("s", tuple(found["--help"])), Goal(0.5)),
         Row("check quickstart", Measure("s", tuple(found["check"])), Goal(0.8)),
         Row("import tensorflow", Measure("s", tuple(found["import tensorflow"]))),
-        Row("command to the end of the first step", Measure("s", tuple(found["first step"]))),
+        Row(
+            "from the command to the end of the first step",
+            Measure("s", tuple(found["first step"])),
+        ),
         Row("first step, beyond import tensorflow", Measure("s", tuple(beyond)), Goal(3)),
     ]
-    write("how soon the commands answer", "latency", rows, output)
+    write("latency of the commands", "latency", rows, output)
     return 0
 
 
 def _first_step(folder: Path) -> float:
-    """From the command to the end of the first trial, which is one step and a little validation."""
+    """Seconds from the command to the end of the first trial, which is one step and a short validation."""
     from normsweep.store.storage import read_study
 
     name = f"s{time.monotonic_ns()}"

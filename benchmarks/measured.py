@@ -1,4 +1,4 @@
-"""What a benchmark measured: values with their spread beside their goal, printed and written down."""
+"""The measurements of a benchmark, with range and goal: printed as a table and saved as JSON."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["Goal", "Measure", "Row", "read", "write"]
 
 @dataclass(frozen=True)
 class Measure:
-    """The repeated measurements of one thing."""
+    """Repeated measurements of one quantity."""
 
     unit: str
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """Their median."""
+        """The median of the measurements."""
         return statistics.median(self.values)
 
 
 @dataclass(frozen=True)
 class Goal:
-    """The most that a measure's median should be, in its unit."""
+    """The maximum for the median of a measure, in its unit."""
 
     at_most: float
 
@@ -41,30 +41,30 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None without one."""
+        """Whether the goal is met; None if there is no goal."""
         return None if self.goal is None else self.measure.median <= self.goal.at_most
 
     def cells(self) -> list[str]:
-        """What, median, range, goal, whether it is met."""
+        """The cells of the table: name, median, range, goal, whether it is met."""
         values, unit = self.measure.values, self.measure.unit
         spread = f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else ""
         goal = "" if self.goal is None else f"at most {number(self.goal.at_most)} {unit}"
         met = {None: "", True: "yes", False: "no"}[self.met]
-        return [self.what, f"{number(self.measure.median)} {unit}", spread, goal, met]
+        return [self.what, f"{number(self.measure.median)} {unit}".strip(), spread, goal, met]
 
 
 HEAD = ["", "median", "range", "goal", "met"]
 
 
 def number(value: float) -> str:
-    """Three digits, and no exponent."""
+    """Format a number with three significant digits and no exponent."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.4f}"
 
 
 def write(title: str, name: str, rows: Sequence[Row], folder: Path | None) -> None:
-    """Print the table; with a folder, write `NAME.json` there as well."""
+    """Print the table; with a folder, also write `NAME.json` there."""
     import pandas as pd
     from rich.console import Console
 
@@ -82,7 +82,7 @@ def write(title: str, name: str, rows: Sequence[Row], folder: Path | None) -> No
 
 
 def read(path: Path) -> tuple[str, str, list[Row]]:
-    """Title, command and rows of a file that `write` wrote."""
+    """Title, command and rows from a file written by `write`."""
     content = json.loads(path.read_text())
     rows = [
         Row(

@@ -1,10 +1,10 @@
-"""What people do today: the plain Keras script inside Optuna's `study.optimize`, logged to MLflow.
+"""The opponent of the benchmarks: a plain Keras script inside Optuna's `study.optimize`, logged to MLflow.
 
     python -m benchmarks.opponent DATA.npz --trials trials.json
 
 The model, the float32 arrays, the one-hot labels and `model.fit` are those of
-examples/original_script.py; every trial builds and compiles a model of its own. Optuna and MLflow keep
-their records in SQLite, as normsweep's do, and nothing of normsweep is imported.
+examples/original_script.py; every trial builds and compiles a new model. Optuna and MLflow use SQLite, as
+in normsweep, and normsweep is not imported.
 """
 
 import argparse
@@ -24,7 +24,7 @@ parser = argparse.ArgumentParser(description="Plain Optuna, Keras and MLflow.")
 parser.add_argument("data", help="an .npz of x_train, y_train, x_test, y_test")
 parser.add_argument("--trials", type=Path, required=True, help="a JSON list of configurations")
 parser.add_argument("--precision", default="float32", help="Keras's dtype policy")
-parser.add_argument("--output", type=Path, help="a JSON file for what the trials gave")
+parser.add_argument("--output", type=Path, help="a JSON file for the results of the trials")
 arguments = parser.parse_args()
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)

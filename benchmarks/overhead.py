@@ -1,9 +1,9 @@
-"""What a trial costs beside its training, and what it leaves in the worker's memory.
+"""The overhead of a trial besides its training, and the growth of the worker's memory.
 
-A real study of LeNet on so few digits that an epoch is one step. What lies between the starts of two
-trials, less the epochs' own seconds, is everything else: ask, reset, log, tell. Trials of few and of many
-epochs are drawn at random within the study; what a further epoch costs is the slope of a line through all of
-them (Theil-Sen: the median over pairs).
+A real study of LeNet on so few digits that an epoch is one step. The time between the starts of two
+trials, minus the epochs' own time, is the overhead: asking for a trial, resetting the model, storing and
+logging. Trials of few and of many epochs are drawn at random; the overhead of an additional epoch is the
+slope of a line through all of them (Theil-Sen: the median over pairs).
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ optimizer = ["sgd", "adam"]
 epochs = [4, 12]
 """
 FEW = 4
-"""Epochs of the trials that the goal is for."""
+"""Epochs of the trials that the goal applies to."""
 BUILT, BEFORE, AFTER = 40, 75, 125
-"""Trials until every core has been built; around the hundredth."""
+"""Number of trials after which every model is compiled; a window around the hundredth trial."""
 SWEEP_FILE = "overhead.toml"
 
 app = App(
     name="python -m benchmarks.overhead",
-    help="Time everything but training in a study, and follow its worker's memory.",
+    help="Measure the overhead of trials and the growth of the worker's memory.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -57,7 +57,7 @@ app = App(
 @app.default
 def overhead(
     *,
-    trials: Annotated[int, Parameter(help="Trials over which memory is followed.")] = 200,
+    trials: Annotated[int, Parameter(help="Trials over which memory is measured.")] = 200,
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
     ] = None,
@@ -74,22 +74,25 @@ def overhead(
     first, last = marks[BUILT - 1], marks[-1]
     grown = (last.worker - first.worker) / 2**20 / (last.trials - first.trials)
     rows = [
+        Row(f"overhead of a trial with {FEW} epochs", Measure("ms", tuple(hundredth)), Goal(100)),
         Row(
-            f"all but training, trials of {FEW} epochs", Measure("ms", tuple(hundredth)), Goal(100)
-        ),
-        Row(
-            "each further epoch (95 % interval of the slope)",
+            "overhead of an additional epoch (95 % interval of the slope)",
             Measure("ms", (slope.low_slope, slope.slope, slope.high_slope)),
             Goal(15),
         ),
-        Row("memory of the worker", Measure("MiB a trial", (grown,)), Goal(0.2)),
+        Row("memory of the worker", Measure("MiB per trial", (grown,)), Goal(0.2)),
     ]
-    write("a trial beside its training, around the hundredth", "overhead", rows, output)
+    write(
+        "overhead of a trial besides its training, around the hundredth trial",
+        "overhead",
+        rows,
+        output,
+    )
     return 0
 
 
 def _study(folder: Path, trials: int) -> tuple[list[Mark], list[Result]]:
-    """Its marks, and its trials' results in the order of their starts."""
+    """The study's marks, and its trials' results in the order of their starts."""
     from normsweep.store.storage import read_study
 
     (folder / SWEEP_FILE).write_text(SWEEP)

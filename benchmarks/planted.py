@@ -1,9 +1,9 @@
-"""Two arms whose true gap is known: bits of correctness with noise like that of LeNet on MNIST.
+"""Simulated predictions of two arms with a known true gap, with noise like that of LeNet on MNIST.
 
-Most test images are told correctly by every network. Of the others, drawn anew each time, a network
-is right about one where a standard normal number, the sum of the effects in `Noise`, is under a
-limit set by the arm's accuracy. So an accuracy over new images, seeds and epochs is exact by
-construction, and both arms err on many of the same images.
+Most test images are classified correctly by every network. For each of the others, drawn anew in
+each replicate, a standard normal number, the sum of the effects in `Noise`, is compared with a
+threshold set by the arm's accuracy. The expected accuracy over new images, seeds and epochs is exact
+by construction, and both arms make errors on many of the same images.
 """
 
 from __future__ import annotations
@@ -22,49 +22,49 @@ Bits = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Noise:
-    """Where correctness varies. The shares are of the variance on a hard image, and less than 1.
+    """The sources of variation, as fractions of the variance on a hard image.
 
-    As they are set, in points of accuracy on one test set: epoch jitter 0.15, seed deviation 0.08,
+    The defaults give, in percentage points of accuracy on one test set: epoch jitter 0.15, seed deviation 0.08,
     paired difference 0.24 for one epoch and 0.16 for a mean of three; the images' standard error of
     the gap is 0.055. Two networks of one arm share 62 % of their errors, of two arms 48 %.
     """
 
     images: int = 10_000
-    """In the test set."""
+    """Number of test images."""
 
     accuracy: float = 0.989
-    """Of the reference, at every epoch."""
+    """Accuracy of the reference, at every epoch."""
 
     hard: float = 0.04
-    """Share of the images that any network ever gets wrong."""
+    """Fraction of the images that a network may classify incorrectly."""
 
     image: float = 0.45
-    """How hard an image is, to both arms alike."""
+    """Difficulty of an image, common to both arms."""
 
     image_of_arm: float = 0.25
-    """How hard it is to one arm in particular."""
+    """Difficulty of an image for one arm."""
 
     seed: float = 0.0028
-    """How good a seed's network is."""
+    """Quality of a seed's network."""
 
     epoch: float = 0.0108
-    """How good it is at one epoch."""
+    """Quality of a seed's network at one epoch."""
 
     image_of_seed: float = 0.15
-    """How hard an image is to one seed's network at all epochs. The rest is new at each epoch."""
+    """Difficulty of an image for one seed's network at all epochs."""
 
     @property
     def rest(self) -> float:
-        """What one seed's network does with one image at one epoch."""
+        """The remaining variance: one seed's network, one image, one epoch."""
         return 1 - sum((self.image, self.image_of_arm, self.seed, self.epoch, self.image_of_seed))
 
 
 def draw(
     gaps: Sequence[float], seeds: int, noise: Noise, rng: np.random.Generator
 ) -> tuple[Bits, Bits]:
-    """New images and new seeds: bits of the arm and of the reference, (seeds, epochs, images).
+    """Draw new images and seeds: correctness of the arm and the reference, (seeds, epochs, images).
 
-    `gaps` are the true arm − reference at each epoch, as fractions.
+    `gaps` are the true differences arm − reference at each epoch, as fractions.
     """
     hard = int(rng.binomial(noise.images, noise.hard))
     image = _normal(rng, noise.image, 1, 1, hard)

@@ -1,4 +1,4 @@
-"""The quickstart's search beside the opponent's: whole commands that train the same configurations."""
+"""The quickstart's search compared with the opponent's: complete commands, the same configurations."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from normsweep.sweep.study_record import TrialRecord
 
 GOALS = {"float32": 1 / 1.5, "mixed_bfloat16": 1 / 2.5}
-"""Of the opponent's time in float32."""
+"""As fractions of the opponent's time in float32."""
 
 app = App(
     name="python -m benchmarks.quickstart",
-    help="Time the quickstart's search and the opponent's, whole commands.",
+    help="Measure the quickstart's search and the opponent, as complete commands.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -33,16 +33,16 @@ app = App(
 @app.default
 def quickstart(
     *,
-    repeats: Annotated[int, Parameter(help="Runs of each command, in turn.")] = 3,
+    repeats: Annotated[int, Parameter(help="Runs of each command, alternately.")] = 3,
     trials: Annotated[int, Parameter(help="Trials of the search.")] = 30,
     precision: Annotated[
-        tuple[str, ...], Parameter(consume_multiple=True, help="Beside float32.")
+        tuple[str, ...], Parameter(consume_multiple=True, help="Precisions besides float32.")
     ] = (),
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
     ] = None,
 ) -> int:
-    """Run all and print the table."""
+    """Run all commands and print the table."""
     found: dict[tuple[str, str], list[float]] = {}
     measured = precisions(["float32", *precision] if precision else [])
     for _ in range(repeats):
@@ -59,14 +59,16 @@ def quickstart(
     for each in measured:
         pairs = zip(found["normsweep", each], found["opponent", "float32"], strict=True)
         ratios = Measure("×", tuple(a / b for a, b in pairs))
-        what = f"normsweep in {each} to the opponent in float32"
+        what = f"normsweep in {each} relative to the opponent in float32"
         rows.append(Row(what, ratios, Goal(GOALS[each])))
-    write(f"the quickstart's search, {trials} trials, whole commands", "quickstart", rows, output)
+    write(
+        f"the quickstart's search, {trials} trials, complete commands", "quickstart", rows, output
+    )
     return 0
 
 
 def search(folder: Path, trials: int, precision: str) -> tuple[float, list[dict[str, object]]]:
-    """Seconds of normsweep's search, and the configurations that it trained."""
+    """Seconds of normsweep's search, and its configurations."""
     from normsweep.store.storage import read_study
 
     options = [
@@ -83,7 +85,7 @@ def search(folder: Path, trials: int, precision: str) -> tuple[float, list[dict[
 
 
 def opponent(folder: Path, planned: list[dict[str, object]], precision: str) -> float:
-    """Seconds of the opponent's training of the same."""
+    """Seconds of the opponent with the same configurations."""
     import numpy as np
 
     from normsweep.parts import datasets
@@ -98,7 +100,7 @@ def opponent(folder: Path, planned: list[dict[str, object]], precision: str) -> 
 
 
 def configuration(record: TrialRecord) -> dict[str, object]:
-    """What the opponent is told of a trial."""
+    """A trial's configuration for the opponent."""
     trial = record.trial
     return {
         "normalization": trial.normalization,

@@ -1,7 +1,7 @@
-"""A study of ten thousand trials: what a trial costs the driver early and late, memory, reading back.
+"""A study of ten thousand trials: time per trial early and late, memory, and reading the study.
 
-The real command runs on SQLite, with the model that is not trained, so that all that is measured is
-normsweep, Optuna and MLflow. Then the study is resumed, every table is exported, the report written.
+The command runs on SQLite with the synthetic model, so that only normsweep, Optuna and MLflow are
+measured. Then the study is resumed, every table is exported, and the report is written.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ seeds = 3
 """
 
 EARLY, WINDOW, WINDOWS = 1000, 50, 10
-"""The early trials; a window's trials; windows at either place."""
+"""Position of the early trials; trials per window; windows at either position."""
 TABLES = ("best", "trials", "epochs", "arms", "verdict")
 
 app = App(
     name="python -m benchmarks.scale",
-    help="Run a study of very many trials, resume it, export it, and print what that takes.",
+    help="Measure a study of very many trials: run, resume, export and report.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -61,7 +61,7 @@ def scale(
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
     ] = None,
 ) -> int:
-    """Measure all of it and print the table."""
+    """Run all measurements and print the table."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         (folder / "scale.toml").write_text(SWEEP)
@@ -73,7 +73,7 @@ def scale(
             *_cost(marks),
             *_memory(marks),
             Row(
-                "resume: to the first new trial, beyond that of a study of 3",
+                "resume: to the first new trial, beyond that of a study with 3",
                 Measure("s", (resumed[0].seconds - small[0].seconds,)),
                 Goal(15),
             ),
@@ -84,43 +84,43 @@ def scale(
 
 
 def _study(folder: Path, trials: int, name: str, phase: str) -> list[Mark]:
-    """Run a study up to so many trials of its search; a mark for each."""
+    """Run a study up to `trials` trials of its search; a mark for each."""
     options = ["--study-name", name, "--n-trials", str(trials), "--phase", phase]
     return followed(folder, ["-m", "normsweep.study", "scale.toml", *options], trials)
 
 
 def _cost(marks: Sequence[Mark]) -> Iterator[Row]:
-    """Milliseconds a trial around the thousandth and at the end, and their ratio.
+    """Milliseconds per trial around the thousandth and at the end, and their ratio.
 
-    By the clock, and of the driver's processor time, which falls less on what else the machine does.
+    In wall time and in the driver's CPU time, which depends less on other load.
     """
-    places = EARLY + WINDOW * WINDOWS // 2, len(marks)
-    for clock, name in (("processor", "processor time"), ("seconds", "time")):
-        early, late = (_windows(marks, last, clock) for last in places)
+    positions = EARLY + WINDOW * WINDOWS // 2, len(marks)
+    for clock, name in (("processor", "CPU time"), ("seconds", "wall time")):
+        early, late = (_windows(marks, last, clock) for last in positions)
         yield Row(f"{name} of a trial, around the {EARLY:,}th", Measure("ms", early))
         yield Row(f"{name} of a trial, at the end", Measure("ms", late))
         ratio = statistics.median(late) / statistics.median(early)
-        yield Row(f"{name}, the end's to the early one's", Measure("×", (ratio,)), Goal(2))
+        yield Row(f"{name}, ratio of the last to the early trials", Measure("×", (ratio,)), Goal(2))
 
 
 def _windows(marks: Sequence[Mark], last: int, clock: str) -> tuple[float, ...]:
-    """Milliseconds a trial in each of the windows that end with the trial `last`."""
+    """Milliseconds per trial in each of the windows up to the trial `last`."""
     ends = range(last - WINDOW * WINDOWS, last + 1, WINDOW)
     times = [getattr(marks[end - 1], clock) for end in ends]
     return tuple((b - a) / WINDOW * 1000 for a, b in pairwise(times))
 
 
 def _memory(marks: Sequence[Mark]) -> Iterator[Row]:
-    """MiB that a trial adds, from the thousandth to the last."""
+    """Growth of memory in MiB per trial, from the thousandth to the last."""
     early, late = marks[EARLY - 1], marks[-1]
     for name in ("driver", "worker"):
         grown = (getattr(late, name) - getattr(early, name)) / 2**20
         added = grown / (late.trials - early.trials)
-        yield Row(f"memory of the {name}", Measure("MiB a trial", (added,)), Goal(0.2))
+        yield Row(f"memory of the {name}", Measure("MiB per trial", (added,)), Goal(0.2))
 
 
 def _reading(folder: Path) -> Iterator[Row]:
-    """Seconds of whole commands."""
+    """Seconds of the complete commands."""
     for table in TABLES:
         command = ["-m", "normsweep.export", table, "--study-name", "scale", "-o", f"{table}.csv"]
         yield Row(f"export {table}", Measure("s", (seconds(folder, command),)), Goal(15))

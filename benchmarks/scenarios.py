@@ -1,4 +1,4 @@
-"""True gaps between an arm and its reference, epoch by epoch, and what a right answer is for each."""
+"""Scenarios: true gaps between an arm and its reference by epoch, and the right verdict for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EPOCHS = 10
 
 @dataclass(frozen=True)
 class Scenario:
-    """True gaps at each epoch, in margins; `fixed_at` is the epoch where the reference stands."""
+    """True gaps at each epoch, in units of the margin; `fixed_at` is the epoch of a fixed reference."""
 
     name: str
     gaps: tuple[float, ...]
@@ -24,17 +24,17 @@ class Scenario:
 
     @property
     def truth(self) -> float:
-        """What the verdict's gap estimates, as a fraction: the mean of the last epochs."""
+        """The true value of the verdict's gap, as a fraction: the mean of the last epochs."""
         return MARGIN * self._smoothed()[-1]
 
     @property
     def parity(self) -> tuple[float, float]:
-        """From which epoch on the gap stays above −margin: by each epoch, and smoothed."""
+        """The epoch from which the gap stays above −margin: unsmoothed and smoothed."""
         return _from(self.gaps), _from(self._smoothed())
 
     @property
     def level(self) -> bool:
-        """Whether "catches up" is right."""
+        """Whether "catches up" is the right verdict."""
         return self.parity[1] < inf
 
     def _smoothed(self) -> list[float]:

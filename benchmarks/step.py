@@ -1,8 +1,8 @@
-"""One training step by normsweep's engine beside one by plain `fit`, in the same process.
+"""One training step by normsweep's engine and by plain `fit`, in the same process.
 
-Both train LeNet with Adam in batches of 128 on the same float32 images, two epochs in turn, after two
-that compile. A step is the second epoch's time by its batches, so that nothing counts that either does
-once a training; the validation is in both.
+Both train LeNet with Adam in batches of 128 on the same float32 images, two epochs at a time, alternately,
+after two epochs for compilation. The time of a step is the second epoch's time divided by its batches,
+which excludes what is done once per training; both include the validation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BATCH = 128
 
 app = App(
     name="python -m benchmarks.step",
-    help="Time one training step by normsweep's engine and by plain fit.",
+    help="Measure one training step by normsweep's engine and by plain fit.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -42,10 +42,10 @@ app = App(
 @app.default
 def step(
     *,
-    repeats: Annotated[int, Parameter(help="Epochs of each, in turn.")] = 7,
-    images: Annotated[int, Parameter(help="Images of MNIST to train on.")] = 6400,
+    repeats: Annotated[int, Parameter(help="Measurements of each, alternately.")] = 7,
+    images: Annotated[int, Parameter(help="Number of training images of MNIST.")] = 6400,
     precision: Annotated[
-        tuple[str, ...], Parameter(consume_multiple=True, help="Those that are measured.")
+        tuple[str, ...], Parameter(consume_multiple=True, help="Precisions to measure.")
     ] = (),
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
@@ -73,9 +73,9 @@ def step(
 
 
 def precisions(asked: Sequence[str]) -> list[str]:
-    """Those asked for; of none, float32, and bfloat16 where the processor computes in it.
+    """The requested precisions; default: float32, and bfloat16 if the CPU supports it natively.
 
-    Where it does not, a step in bfloat16 takes some ten times as long as one in float32.
+    Otherwise a step in bfloat16 takes about ten times as long as one in float32.
     """
     cpu = Path("/proc/cpuinfo")
     flags = cpu.read_text() if cpu.exists() else ""
@@ -83,18 +83,18 @@ def precisions(asked: Sequence[str]) -> list[str]:
 
 
 Found = dict[tuple[str, str], list[float]]
-"""Seconds a step, by name and precision."""
+"""Seconds per step, by name and precision."""
 GRAPH = "normsweep, normalized in the graph"
 MANY = 20
-"""Steps that `fit` may put into one execution."""
+"""Value of `steps_per_execution` for `fit`."""
 
 
 def step_seconds(
     measured: Sequence[str], images: int, repeats: int, validation: int = BATCH, test: int = 0
 ) -> Found:
-    """By the engine and by plain `fit`, in each precision, measured in turn.
+    """Steps of the engine and of plain `fit`, in each precision, measured alternately.
 
-    With test images the engine's trials are those of a confirmation, tested after each epoch.
+    With `test` images the engine's trials are those of a confirmation, tested after each epoch.
     """
     from normsweep.parts import datasets
     from normsweep.sweep.trial import CONFIRM, SEARCH
@@ -131,7 +131,9 @@ def step_seconds(
 
 def _ratio(found: Found, one: tuple[str, str], other: tuple[str, str], goal: Goal | None) -> Row:
     ratios = tuple(a / b for a, b in zip(found[one], found[other], strict=True))
-    return Row(f"a step, {' in '.join(one)} to {' in '.join(other)}", Measure("×", ratios), goal)
+    return Row(
+        f"a step, {' in '.join(one)} relative to {' in '.join(other)}", Measure("×", ratios), goal
+    )
 
 
 def _engine_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
@@ -148,7 +150,7 @@ def _engine_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
 
 
 def _graph_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
-    """The engine's loop with a network that takes images as they are stored and normalizes each batch."""
+    """The engine's loop with a network that takes raw images and normalizes each batch."""
     from normsweep.parts.dataset import Dataset
     from normsweep.training.compiled_network import compile_model
     from normsweep.training.epochs import train_epochs
@@ -158,10 +160,10 @@ def _graph_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
     images = split(stored, trial.data.validation_split, trial.seed)
     inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
     preprocessing = replace(inputs.preprocessing, fixed=False)
-    core = compile_model(trial, replace(inputs, preprocessing=preprocessing, split=images))
+    compiled = compile_model(trial, replace(inputs, preprocessing=preprocessing, split=images))
 
     def measure() -> float:
-        _, second = train_epochs(core.model, trial, images)
+        _, second = train_epochs(compiled.model, trial, images)
         return second.seconds
 
     return measure

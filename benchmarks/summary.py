@@ -1,7 +1,7 @@
-"""The benchmarks' results as a table and a figure: `python -m benchmarks.summary FOLDER`.
+"""Tables and a figure of the benchmarks' results: `python -m benchmarks.summary FOLDER`.
 
-FOLDER holds what each benchmark wrote with `-o FOLDER`. The table goes to standard output, the figure,
-of every value that has a goal, to `-o`.
+FOLDER has the files that the benchmarks wrote with `-o FOLDER`. The tables are printed; the figure, of
+all values with a goal, is written to `-o`.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ app = App(
 
 @app.default
 def summary(
-    folder: Annotated[Path, Parameter(help="Where the benchmarks wrote their results.")],
+    folder: Annotated[Path, Parameter(help="Folder with the benchmarks' results.")],
     /,
     *,
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="An SVG file for the figure.")
     ] = None,
 ) -> int:
-    """Print the table, and draw the figure.
+    """Print the tables and draw the figure.
 
     Raises:
-        UserError: no benchmark has written anything there.
+        UserError: the folder has no results.
     """
     found = [read(folder / f"{name}.json") for name in ORDER if (folder / f"{name}.json").exists()]
     if not found:
-        raise UserError(f"{folder}: received a folder without results; legal: what -o was given")
+        raise UserError(f"{folder}: has no results; run a benchmark with -o {folder} first")
     for title, command, rows in found:
         print("\n".join(markdown(title, command, rows)) + "\n")
     if output is not None:
@@ -53,7 +53,7 @@ def summary(
 
 
 def markdown(title: str, command: str, rows: Sequence[Row]) -> Iterator[str]:
-    """A section with its command and its table."""
+    """A section with the command and the table."""
     yield f"## {title[0].upper()}{title[1:]}\n\n`{command}`\n"
     yield f"| {' | '.join(HEAD)} |"
     yield "|" + "---|" * len(HEAD)
@@ -62,7 +62,7 @@ def markdown(title: str, command: str, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def draw(rows: Sequence[Row], file: Path) -> None:
-    """Every value as a share of the most that it should be: median, lowest to highest, the goal at 1."""
+    """Draw every value relative to its goal: median and range, with the goal at 1."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -82,7 +82,9 @@ def draw(rows: Sequence[Row], file: Path) -> None:
     axes.axvline(1, color="#555555", linewidth=1)
     axes.set_xscale("log")
     axes.set_yticks(range(len(rows)), [row.what for row in reversed(rows)])
-    axes.set_xlabel("share of the goal, log scale (median, lowest to highest; squares miss it)")
+    axes.set_xlabel(
+        "value relative to the goal, log scale (median and range; squares miss the goal)"
+    )
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.grid(axis="x", color="#dddddd")

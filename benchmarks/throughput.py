@@ -1,8 +1,8 @@
-"""Trials a second with four worker processes beside one: `make bench`.
+"""Trials per second with four worker processes and with one: `make bench`.
 
-Two kinds of trials. LeNet on real images takes all of a core, so that the number of cores is the
-limit. The synthetic model only waits, so that the executor and its pipes are. One worker has one
-thread, as each of four has: the bits are the same, and the ratio is that of side by side.
+Two kinds of trials: LeNet on real images occupies a core, so that the number of cores is the limit; the
+synthetic model only waits, so that the executor and its pipes are. Every worker has one thread, so that
+the results are the same and the ratio only shows the effect of parallel trials.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WORKERS = (1, 4)
 
 app = App(
     name="python -m benchmarks.throughput",
-    help="Time trials in four worker processes beside the same ones in one.",
+    help="Measure trials per second in four worker processes and in one.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -42,12 +42,12 @@ app = App(
 
 @app.default
 def throughput(
-    dataset: Annotated[str, Parameter(help="What LeNet is trained on.")] = "digits",
+    dataset: Annotated[str, Parameter(help="Dataset for LeNet.")] = "digits",
     *,
     data_dir: Annotated[
         Path | None, Parameter(env_var="NORMSWEEP_DATA", help="Folder with mnist.npz.")
     ] = None,
-    images: Annotated[int | None, Parameter(help="Of them, so many; all by default.")] = None,
+    images: Annotated[int | None, Parameter(help="Number of images; default: all.")] = None,
     repeats: Annotated[int, Parameter(help="Pairs of measurements.")] = 5,
     trials: Annotated[int, Parameter(help="Trials in each measurement.")] = 8,
     epochs: Annotated[int, Parameter(help="Epochs of each trial.")] = 4,
@@ -66,14 +66,14 @@ def throughput(
         }
         for name, trial in kinds.items():
             measured = _measured(root, data, trial, repeats, trials)
-            _print(measured, f"{name}, {epochs} epochs, {threads()} cores: trials a second")
+            _print(measured, f"{name}, {epochs} epochs, {threads()} cores: trials per second")
     return 0
 
 
 def _measured(
     root: Path, data: DataKey, trial: Trial, repeats: int, trials: int
 ) -> dict[int, list[float]]:
-    """Trials a second of as many workers, in turn; all workers are there and have trained before."""
+    """Trials per second by number of workers, measured alternately after a warm-up."""
     options = WorkerOptions(root, "cpu", 1, trained=is_trained(trial.model))
     with (
         closing(Processes(options, WORKERS[0])) as one,
@@ -91,7 +91,7 @@ def _measured(
 
 
 def _seconds(executor: Processes, trial: Trial, count: int) -> float:
-    """Wall time of so many trials, no slot ever free while there is one to run."""
+    """Wall time of `count` trials, with all slots in use."""
     left = [replace(trial, number=n, seed=n) for n in range(count)]
     running, began = 0, time.perf_counter()
     while left or running:
@@ -107,7 +107,7 @@ def _seconds(executor: Processes, trial: Trial, count: int) -> float:
 
 
 def _print(measured: dict[int, list[float]], title: str) -> None:
-    """Median, lowest and highest of each, and of the ratio within a pair."""
+    """Print the median and range of each, and of the ratio within a pair."""
     import pandas as pd
     from rich.console import Console
 

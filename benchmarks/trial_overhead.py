@@ -1,8 +1,8 @@
-"""A trial by normsweep's engine beside the same one by plain Keras: `make bench`.
+"""A trial by normsweep's engine and the same one by plain Keras: `make bench`.
 
-Both train the same LeNet on the same normalized digits for the same number of epochs, in turn,
-in one process, at another learning rate each time. The engine puts its one compiled network back
-to its first state; plain Keras, as people write it, builds, compiles and fits a fresh model.
+Both train the same LeNet on the same normalized digits for the same number of epochs, alternately, in
+one process, with a different learning rate each time. The engine resets its compiled model; plain Keras
+builds, compiles and fits a new one.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from normsweep.training.preprocessing import Split
 
 Train = Callable[[int], None]
-"""Trains the trial of a number."""
+"""Trains the trial with the given number."""
 
 app = App(
     name="python -m benchmarks.trial_overhead",
-    help="Time trials by normsweep's engine beside the same ones by plain Keras, on digits.",
+    help="Measure trials by normsweep's engine and by plain Keras, on digits.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -116,7 +116,7 @@ def _learning_rate(number: int) -> float:
 
 
 def _seconds(train: Train, numbers: Any) -> float:
-    """Wall time of some trials, one after another."""
+    """Wall time of the trials, one after another."""
     started = time.perf_counter()
     for number in numbers:
         train(number)
@@ -124,7 +124,7 @@ def _seconds(train: Train, numbers: Any) -> float:
 
 
 def _print(first: dict[str, float], measured: dict[str, list[float]], title: str) -> None:
-    """Median, fastest and slowest measurement of each, and of the ratio within a pair."""
+    """Print the median and range of each, and of the ratio within a pair."""
     import pandas as pd
     from rich.console import Console
 

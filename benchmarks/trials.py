@@ -1,4 +1,4 @@
-"""What the benchmarks train: LeNet with Adam on a dataset written for the engine."""
+"""The trials of the benchmarks: LeNet with Adam on a saved dataset."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NORMALIZATION = "unit"
 
 
 def saved(dataset: Dataset, root: Path) -> DataKey:
-    """Write a dataset where engines find it; its key."""
+    """Save a dataset in an engine's data folder; returns its key."""
     return DataKey(dataset.name, dataset.save(root), validation_split=0.2)
 
 
 def lenet_trial(
     data: DataKey, epochs: int, *, seed: int = 0, learning_rate: float = 0.001
 ) -> Trial:
-    """LeNet on normalized images, Adam, batches of 128."""
+    """A trial of LeNet on normalized images with Adam, batches of 128."""
     return Trial(
         number=seed,
         arm=NORMALIZATION,
@@ -40,5 +40,5 @@ def lenet_trial(
 
 
 def threads() -> int:
-    """The processor's cores that this process may use."""
+    """Number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,11 +1,11 @@
-"""What a verdict on more epochs costs, beside one training per number of epochs.
+"""The compute of a verdict on more epochs, compared with one training per number of epochs.
 
-`sweeps/mnist_epochs.toml` as it is asks for epochs 1 to 20 of each scheme on every seed. How many epochs
-either way trains is counted; what an epoch takes is measured, in turn, in one process, in MNIST's proportions
-of images to train on, to validate with (both) and to test with (normsweep's confirmation). A small version
-of the same question, fewer images, epochs and seeds, is then run whole by both commands, and the
-accuracies that they give after each number of epochs are held against one another. They start from other
-weights and batches, and so agree no closer than two seeds do, which is given beside.
+`sweeps/mnist_epochs.toml` compares epochs 1 to 20 of each normalization on every seed. The number of epochs
+that both ways train is counted; the time of an epoch is measured, alternately, in one process, with MNIST's
+proportions of training, validation and (for normsweep's confirmation) test images. A small version of the
+same question, with fewer images, epochs and seeds, is then run completely by both commands, and their
+accuracies after each number of epochs are compared. Initial weights and batches differ, so the accuracies
+agree no better than those of two seeds, which are reported as well.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from normsweep.shell import run
 
 GOAL = Goal(1 / 8)
 IMAGES = 6144
-"""To train on in an epoch that is measured: MNIST's proportions are 48,000 to 12,000 to 10,000."""
+"""Training images of a measured epoch; MNIST's proportions are 48,000 : 12,000 : 10,000."""
 Curves = Mapping[tuple[str, int], list[float]]
-"""Validation accuracies on each seed, by scheme and number of epochs."""
+"""Validation accuracies of all seeds, by normalization and number of epochs."""
 
 app = App(
     name="python -m benchmarks.verdict",
-    help="Count, measure and try what a verdict on more epochs costs.",
+    help="Measure the compute of a verdict on more epochs, compared with the opponent.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -48,12 +48,12 @@ def verdict(
     images: Annotated[int, Parameter(help="Images of the small version.")] = 2000,
     epochs: Annotated[int, Parameter(help="Longest training of the small version.")] = 6,
     seeds: Annotated[int, Parameter(help="Seeds of the small version.")] = 2,
-    repeats: Annotated[int, Parameter(help="Epochs that are measured of either.")] = 5,
+    repeats: Annotated[int, Parameter(help="Measured epochs of each, alternately.")] = 5,
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
     ] = None,
 ) -> int:
-    """Measure all of it and print the table."""
+    """Run all measurements and print the table."""
     from normsweep.parts.catalog import catalog
     from normsweep.sweep.loading import load_sweep
     from normsweep.training.reproducibility import environment
@@ -61,7 +61,7 @@ def verdict(
     sweep = load_sweep("mnist_epochs", catalog())
     schemes, budgets = len(sweep.arms), range(1, sweep.longest + 1)
     theirs = schemes * sweep.confirm.seeds * sum(budgets)
-    ours = epochs_of("mnist_epochs") + schemes  # an epoch of each is looked into
+    ours = epochs_of("mnist_epochs") + schemes  # the diagnosis trains one epoch per arm
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         small, own = _ours(folder, images, epochs, seeds)
@@ -78,19 +78,21 @@ def verdict(
             "epochs to train, normsweep: search, confirmation, diagnosis",
             Measure("epochs", (ours,)),
         ),
-        Row("compute, normsweep to the opponent", Measure("×", ratios), GOAL),
+        Row("compute, normsweep relative to the opponent", Measure("×", ratios), GOAL),
         Row(f"small version ({epochs} epochs), opponent", Measure("s", (opponent,))),
         Row(f"small version ({epochs} epochs), normsweep", Measure("s", (small,))),
-        Row("its whole commands, normsweep to the opponent", Measure("×", (small / opponent,))),
-        Row("its accuracies, between the two commands", Measure("apart", tuple(apart))),
-        Row("its accuracies, between two seeds", Measure("apart", tuple(spread))),
+        Row("small version, normsweep relative to the opponent", Measure("×", (small / opponent,))),
+        Row(
+            "small version, difference in accuracy between the commands", Measure("", tuple(apart))
+        ),
+        Row("small version, difference in accuracy between seeds", Measure("", tuple(spread))),
     ]
-    write("compute to the verdict of mnist_epochs", "verdict", rows, output)
+    write("compute for the verdict of mnist_epochs", "verdict", rows, output)
     return 0
 
 
 def epochs_of(name: str) -> int:
-    """Epochs that a sweep of one configuration trains, in its search and its confirmation."""
+    """Epochs that a sweep with one configuration trains, in its search and its confirmation."""
     from normsweep.parts.catalog import catalog
     from normsweep.search.confirm_phase import planned
     from normsweep.search.selection import chosen_configurations
@@ -126,7 +128,7 @@ def _ours(folder: Path, images: int, epochs: int, seeds: int) -> tuple[float, Cu
 
 
 def _theirs(folder: Path, images: int, epochs: int, seeds: int) -> tuple[float, Curves]:
-    """Seconds of the opponent's command: a training for each scheme, number of epochs and seed."""
+    """Seconds of the opponent's command, with one training per normalization, number of epochs and seed."""
     import numpy as np
 
     from normsweep.parts import datasets

@@ -1,7 +1,7 @@
-"""The pages of the site that are made from the code, so that they say what the code does.
+"""Pages of the site that are generated from the code.
 
-`index.md` is the README; `reference/` has the keys of a sweep from the types that read it, the commands from
-their own help, the parts from the registries, the Python API from its docstrings, and the examples.
+`index.md` is the README; `reference/` has the keys of a sweep from the schema, the commands from their
+help, the components from the registries, the Python API from its docstrings, and the examples.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ EXAMPLES = ROOT / "examples"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made."""
+    """Add the generated pages."""
     for name, make in PAGES.items():
         files.append(File.generated(config, name, content=make()))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links to examples lead to their page; in the repository they lead to the files."""
+    """Point links to example files, as they are in the repository, to the page of examples."""
     return re.sub(
         r"\]\(\.\./examples/(?:[^)]*/)?([\w.]+)\)",
         lambda link: f"](reference/examples.md#{_anchor(link[1])})",
@@ -46,36 +46,36 @@ def _anchor(file: str) -> str:
 
 
 def home() -> str:
-    """The README, as the page that one lands on."""
+    """The README as the start page."""
     text = (ROOT / "README.md").read_text()
     return text.replace("](docs/", "](").replace("](examples/", "](../examples/")
 
 
 def sweep_keys() -> str:
-    """Every key of a sweep file: its type, what it is without, what it says."""
+    """Every key of a sweep file: its type, default and meaning."""
     from normsweep.sweep.schema import Sweep
     from normsweep.sweep.space_parsing import KEYS
 
     lines = [
-        "# The keys of a sweep",
+        "# Sweep keys",
         "",
-        "Made from the types that a sweep file is read by. [Sweep files](../sweep-files.md) says how they "
+        "Generated from the schema of sweep files. [Sweep files](../sweep-files.md) explains how the keys "
         "work together.",
         *_section("", Sweep),
-        *["", "## A parameter of the space", ""],
-        "A value, a list of values, or a table of these keys:",
+        *["", "## Parameters of the search space", ""],
+        "A value, a list of values, or a table with these keys:",
         *["", "| key | |", "|---|---|", *(f"| `{key}` | {_cell(KEYS[key])} |" for key in KEYS)],
     ]
     return "\n".join(lines) + "\n"
 
 
 def _section(name: str, section: type[Section]) -> Iterator[str]:
-    """A table of its keys, then those of the sections in it."""
+    """A table of the section's keys, followed by its subsections."""
     fields = section.model_fields
     inner = {key: kind for key, field in fields.items() if (kind := inner_section(field))}
     if name:
         yield from ("", f"## `[{name}]`", "", _words(section).partition(": ")[2].capitalize())
-    yield from ("", "| key | legal | without it | |", "|---|---|---|---|")
+    yield from ("", "| key | type | default | |", "|---|---|---|---|")
     for key, field in fields.items():
         if key not in inner:
             meaning = field.description or _words(field.annotation)
@@ -95,24 +95,24 @@ def _legal(field: FieldInfo) -> str:
 
 
 TYPES = {
-    "string": "text",
-    "integer": "whole number",
+    "string": "string",
+    "integer": "integer",
     "number": "number",
     "boolean": "true or false",
     "array": "list",
     "object": "table",
 }
 BOUNDS = {
-    "minimum": "from {}",
-    "exclusiveMinimum": "above {}",
-    "maximum": "to {}",
-    "exclusiveMaximum": "below {}",
+    "minimum": "≥ {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "≤ {}",
+    "exclusiveMaximum": "< {}",
     "maxLength": "of at most {} characters",
 }
 
 
 def _values(schema: Mapping[str, Any]) -> str:
-    """What a JSON schema allows, in words."""
+    """The values that a JSON schema allows, as text."""
     if "anyOf" in schema:
         kinds = [each for each in schema["anyOf"] if each.get("type") != "null"]
         return ", ".join(dict.fromkeys(map(_values, kinds)))
@@ -137,18 +137,21 @@ def commands() -> str:
     text = re.sub(r"## Table of Contents\n.*?(?=\*\*Commands)", "", text, flags=re.S)
     text = re.sub(r" \*\[default: (?:\(\)|True|False)\]\*", "", text)
     text = re.sub(r"^### ", "## ", text, flags=re.M)
-    modules = "`python -m normsweep.study`, `.export` and `.report` are the same as `normsweep study` and so on."
+    modules = (
+        "`python -m normsweep.study`, `.export` and `.report` are equivalent to `normsweep study`, "
+        "`export` and `report`."
+    )
     return text.replace("# normsweep\n", f"# Commands\n\n{modules}\n", 1)
 
 
 def parts() -> str:
-    """What is registered, by kind."""
+    """The registered components, by kind."""
     from normsweep.parts.catalog import REGISTRIES
 
     lines = [
-        "# The parts",
+        "# Components",
         "",
-        "What `normsweep list parts` prints; [your own](../plugins.md) join them.",
+        "The output of `normsweep list parts`. [Custom components](../plugins.md) can be added.",
     ]
     for registry in REGISTRIES:
         lines += ["", f"## {registry.kind.capitalize()}s", "", "| | | options |", "|---|---|---|"]
@@ -159,14 +162,14 @@ def parts() -> str:
 
 
 def python_api() -> str:
-    """Signatures and docstrings of what is public."""
+    """Signatures and docstrings of the public API."""
     import normsweep
     from normsweep import errors, testing
     from normsweep.parts import datasets, influence, metrics, models, normalizations, optimizers
     from normsweep.parts.dataset import Dataset
     from normsweep.parts.metrics import Metric
 
-    lines = ["# Python API", "", "[From Python](../python.md) says how it is used."]
+    lines = ["# Python API", "", "[From Python](../python.md) explains how to use it."]
     for name in ("run", "load", "Study", "Answer"):
         lines += _documented(f"normsweep.{name}", getattr(normsweep, name))
     lines += _documented("normsweep.parts.Dataset", Dataset)
@@ -197,14 +200,14 @@ def _documented(name: str, each: Any, level: str = "##") -> Iterator[str]:
 
 
 class _Written(str):
-    """An annotation as it is written, without quotes."""
+    """An annotation as written in the source, without quotes."""
 
     __slots__ = ()
     __repr__ = str.__str__
 
 
 def _signature(name: str, each: Callable[..., Any]) -> str:
-    """The call, an argument a line where it is long."""
+    """The signature, with one argument per line if it is long."""
     signature = inspect.signature(each)
     kinds = inspect.Parameter
     given = [
@@ -231,7 +234,7 @@ def _written(annotation: Any) -> Any:
 
 
 def _block(text: str) -> Iterator[str]:
-    """A docstring: its first paragraph as text, the rest as it is laid out."""
+    """A docstring: its first paragraph as text, the rest preformatted."""
     head, _, rest = text.partition("\n\n")
     yield from (" ".join(head.split()), "")
     if rest.strip():
@@ -240,7 +243,7 @@ def _block(text: str) -> Iterator[str]:
 
 def examples() -> str:
     """The files of `examples/`: scripts, notebooks as their cells, the package as its files."""
-    lines = ["# Examples", "", "The files of `examples/`, as they are in the repository."]
+    lines = ["# Examples", "", "The files of `examples/` in the repository."]
     for path in sorted(EXAMPLES.glob("*.py")):
         lines += [
             "",
@@ -270,7 +273,7 @@ LANGUAGES = {".py": "python", ".toml": "toml"}
 
 
 def _cells(path: Path) -> Iterator[str]:
-    """A notebook's cells; the headings of its text are one level down."""
+    """A notebook's cells, with headings two levels lower."""
     for cell in json.loads(path.read_text())["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "code":
@@ -296,4 +299,4 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/parts.md": parts,
     "reference/examples.md": examples,
 }
-"""Pages of the site that no file has, and what makes them."""
+"""The generated pages, and the functions that generate them."""

@@ -1,4 +1,4 @@
-"""normsweep from Python: `run` a study, `load` one that exists, look at it as data frames."""
+"""The Python API: `run` a study or `load` one, and get its results as data frames."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Study", "load", "run"]
 
 Build = Callable[..., Any]
-"""`build(input_shape, classes)` returns an uncompiled `keras.Model` that ends in a softmax."""
+"""`build(input_shape, classes)` returns an uncompiled `keras.Model` with softmax outputs."""
 
 
 def run(
@@ -52,48 +52,48 @@ def run(
     quiet: bool = False,
     console: Console | None = None,
 ) -> Study:
-    """Run a study, or continue it by its name, as `python -m normsweep.study` does.
+    """Run or resume a study, as `python -m normsweep.study` does.
 
     Args:
-        sweep: the path of a sweep file, the name of a shipped one, a dict with the tables of one, or the
-            `Sweep` that was read from one.
-        data: `(x_train, y_train, x_test, y_test)`, in place of the sweep's dataset: x (n, features),
-            (n, height, width) or (n, height, width, channels), whole or real numbers as they are
-            before any normalization; y (n,) whole numbers or texts. Arrays, frames, lists, or
-            iterables of (image, label): `normsweep.parts.Dataset.of` says which, and may make it.
-        model: `build(input_shape, classes)`, in place of the sweep's network: an uncompiled
-            `keras.Model` that takes (batch, *input_shape) float32 and ends in a softmax over the
-            classes. Keyword-only arguments are options that `model.options` and the space may set.
-        study_name: the sweep's name where it is not given.
-        storage: URL of Optuna's database; `OPTUNA_STORAGE`, else `mlruns/optuna.db`.
-        tracking_uri: of MLflow; `MLFLOW_TRACKING_URI`, else `mlruns/mlflow.db`.
-        mlflow_page: where browsers open MLflow, if not at the tracking URI.
-        n_trials: trials in total over the study's life.
-        timeout: seconds, or a text as `90m`, after which this call starts no trial of the search; the
-            confirmation has no limit.
-        seed: of split, initial weights, order of batches and sampler.
-        data_dir: folder with mnist.npz and the like; `NORMSWEEP_DATA` where it is not given.
-        executor: where trials run: processes of their own, this one, or a Ray cluster.
-        n_jobs: trials side by side.
-        ray_address: of a cluster; `RAY_ADDRESS`, else one of this machine.
-        device: `auto` takes a GPU where there is one.
+        sweep: path of a sweep file, name of a shipped sweep, dict with the tables of a sweep file, or
+            a `Sweep`.
+        data: `(x_train, y_train, x_test, y_test)`, replaces the sweep's dataset: x (n, features),
+            (n, height, width) or (n, height, width, channels), unnormalized integers or floats; y (n,)
+            integers or strings. Arrays, data frames, lists, or iterables of (image, label), as
+            accepted by `normsweep.parts.Dataset.of`, or a `Dataset`.
+        model: `build(input_shape, classes)`, replaces the sweep's model: returns an uncompiled
+            `keras.Model` that takes (batch, *input_shape) float32 and has softmax outputs over the
+            classes. Keyword-only arguments can be set by `model.options` and the search space.
+        study_name: name of the study; default: the sweep's name.
+        storage: URL of Optuna's database; default: `OPTUNA_STORAGE` or `mlruns/optuna.db`.
+        tracking_uri: MLflow's tracking URI; default: `MLFLOW_TRACKING_URI` or `mlruns/mlflow.db`.
+        mlflow_page: address of MLflow's web page, if it is not the tracking URI.
+        n_trials: total number of trials of the search, including earlier calls.
+        timeout: seconds, or a string like `90m`, after which this call starts no trial of the search;
+            the confirmation has no limit.
+        seed: for the split, initial weights, batch order and sampler.
+        data_dir: folder with mnist.npz and the like; default: `NORMSWEEP_DATA`.
+        executor: where trials run: in worker processes, in this process, or on a Ray cluster.
+        n_jobs: number of parallel trials.
+        ray_address: Ray cluster; default: `RAY_ADDRESS`, or a new cluster on this machine.
+        device: `auto` uses a GPU if there is one.
         phase: the search, its confirmation on fresh seeds, or both.
-        set: further keys of the sweep by dotted name, as `{"confirm.seeds": 5}`.
-        plugins: modules that register parts, in place of those that the sweep names.
+        set: further keys of the sweep by dotted name, for example `{"confirm.seeds": 5}`.
+        plugins: modules with custom components, replaces the sweep's plugins.
         quiet: print nothing.
-        console: where progress and tables are printed; standard output where it is not given.
+        console: where progress and tables are printed; default: standard output.
 
     Returns:
-        The study; every trial is in the stores, and the same call continues it.
+        The study; every trial is stored, and the same call resumes it.
 
     Raises:
-        UserError: a mistake that the caller can mend, as `SweepError` or `DataError`: a line each,
-            with what was received and what is legal.
-        Interrupted: a KeyboardInterrupt; everything so far is recorded.
-        StudyStopped: the study cannot go on; everything so far is recorded.
+        UserError: an error that the caller can fix, for example `SweepError` or `DataError`; one line
+            per problem, with what was expected and what was found.
+        Interrupted: a KeyboardInterrupt; all results so far are stored.
+        StudyStopped: the study cannot continue; all results so far are stored.
 
     Warns:
-        UserWarning: no trial has a score, or MLflow lacks a part of what is recorded.
+        UserWarning: no trial has a score, or not everything is logged to MLflow.
     """
     from normsweep.console.screen import make_console, screen
     from normsweep.parts import models
@@ -111,12 +111,12 @@ def run(
     }
     given = {key: value for key, (_, value) in options.items() if value is not None}
     names = {key: options[key][0] for key in given}
-    own = {"data.dataset": data, "model.name": model}
-    handed_over = {key: models.OWN for key, value in own.items() if value is not None}
-    with _lent(data, model):
-        settings = {**(set or {}), **handed_over, **given}
+    custom = {"data.dataset": data, "model.name": model}
+    in_memory = {key: models.OWN for key, value in custom.items() if value is not None}
+    with _registered(data, model):
+        settings = {**(set or {}), **in_memory, **given}
         read = read_sweep(sweep, options=names, settings=settings)
-        place = Settings(
+        run_settings = Settings(
             storage=_chosen(storage, "OPTUNA_STORAGE", STORAGE),
             tracking_uri=_chosen(tracking_uri, "MLFLOW_TRACKING_URI", TRACKING),
             mlflow_page=mlflow_page or os.environ.get("NORMSWEEP_MLFLOW_PAGE"),
@@ -126,32 +126,32 @@ def run(
             device=device,
             phase=phase,
             data_dir=_data_dir(data_dir),
-            sweep_file=_file(sweep),
+            sweep_file=_sweep_file(sweep),
             overrides=tuple(f"{key}={value}" for key, value in settings.items()),
         )
         with screen(console or make_console(quiet)) as shown:
-            whole = run_study(read, place, shown)
-    if not whole:
+            finished = run_study(read, run_settings, shown)
+    if not finished:
         warnings.warn(
-            f"study {read.name}: no trial has a score, or MLflow lacks a part of what is recorded; "
-            "the same call, or normsweep sync, delivers it",
+            f"study {read.name}: no trial has a score, or not everything is logged to MLflow; call run "
+            "again, or log the rest with normsweep sync",
             stacklevel=2,
         )
-    return Study(read.name, absolute_url(place.storage))
+    return Study(read.name, absolute_url(run_settings.storage))
 
 
 def load(study_name: str | None = None, storage: str | None = None) -> Study:
-    """A study that exists, to look at; `run` continues it.
+    """Load an existing study; `run` resumes it.
 
     Args:
-        study_name: its name; not needed where there is one only.
-        storage: URL of Optuna's database; `OPTUNA_STORAGE`, else `mlruns/optuna.db`.
+        study_name: name of the study; optional if the storage has only one.
+        storage: URL of Optuna's database; default: `OPTUNA_STORAGE` or `mlruns/optuna.db`.
 
     Returns:
-        The study, with whatever trials it has.
+        The study, with the trials it has so far.
 
     Raises:
-        StoreError: there is no such study.
+        StoreError: the study does not exist.
     """
     from normsweep.store.storage import load_study
     from normsweep.urls import absolute_url
@@ -162,12 +162,12 @@ def load(study_name: str | None = None, storage: str | None = None) -> Study:
 
 @dataclass(frozen=True)
 class Study:
-    """A study in its database, read anew at each call; in a notebook it shows itself.
+    """A study in its storage, read at each call; in a notebook it is displayed as tables.
 
-    Each of its methods raises a `StoreError` where the study is there no longer.
+    All methods raise a `StoreError` if the study no longer exists.
 
     Attributes:
-        name: the study's.
+        name: name of the study.
         storage: URL of Optuna's database.
     """
 
@@ -175,42 +175,42 @@ class Study:
     storage: str = field(default=STORAGE, repr=False)
 
     def best(self, top: int | None = None) -> pd.DataFrame:
-        """Each arm's best trial of the search, or the `top` best of all; columns: docs/columns.md.
+        """Each arm's best trial of the search, or the `top` best trials; columns: docs/columns.md.
 
         Raises:
             SweepError: `top` is below 1.
         """
         if top is not None and top < 1:
-            raise SweepError(f"top: received {top}; legal: a number from 1 up")
+            raise SweepError(f"top: must be at least 1, got {top}")
         return self._table("best", top)
 
     def trials(self) -> pd.DataFrame:
-        """One row a trial, those of the confirmation too."""
+        """One row per trial, including those of the confirmation."""
         return self._table("trials")
 
     def epochs(self) -> pd.DataFrame:
-        """One row an epoch of a trial."""
+        """One row per trial and epoch."""
         return self._table("epochs")
 
     def arms(self) -> pd.DataFrame:
-        """One row an arm: how its trials of the search ended."""
+        """One row per arm: how its trials of the search ended."""
         return self._table("arms")
 
     def verdict(self) -> Answer:
-        """What the confirmation decided.
+        """The results of the confirmation.
 
         Raises:
-            StoreError: there was none yet.
+            StoreError: the study has no confirmation yet.
         """
         from normsweep.reporting.tables import confirmed_evidence
 
         return Answer(confirmed_evidence(self._read(), self.storage))
 
     def report(self, folder: str | Path | None = None) -> Path:
-        """Write the report, one page with its figures and tables; the page's path.
+        """Write the report, a page with figures and tables; returns the page's path.
 
         Args:
-            folder: `mlruns/reports/STUDY` where it is not given.
+            folder: default: `mlruns/reports/STUDY`.
 
         Raises:
             StoreError: the study has no trial yet.
@@ -252,31 +252,31 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a confirmation decided: the answer in a sentence, and every question's verdict.
+    """The results of a confirmation: the answer in a sentence, and the verdict of every question.
 
     Attributes:
-        evidence: all that the study found; its `verdicts` are those of `normsweep.analysis.verdicts`.
+        evidence: all results of the study; its `verdicts` are those of `normsweep.analysis.verdicts`.
     """
 
     evidence: Evidence = field(repr=False)
 
     @property
     def sentence(self) -> str:
-        """The primary question's answer."""
+        """The answer to the primary question."""
         from normsweep.reporting.answer import study_answer
 
         return study_answer(self.evidence)
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row a question and arm; columns: docs/columns.md."""
+        """One row per question and arm; columns: docs/columns.md."""
         from normsweep.reporting.evidence_tables import verdict_table
 
         return verdict_table(self.evidence.verdicts, self.evidence.metric)
 
     @property
     def lines(self) -> pd.DataFrame:
-        """The same for people: all columns are text."""
+        """The same, formatted as text for display."""
         from normsweep.reporting.verdict_text import verdict_lines
 
         return verdict_lines(self.evidence.verdicts)
@@ -297,8 +297,8 @@ class Answer:
 
 
 @contextmanager
-def _lent(data: Any, model: Build | None) -> Iterator[None]:
-    """Data and network under names of the registries, while a study runs."""
+def _registered(data: Any, model: Build | None) -> Iterator[None]:
+    """Register the data and the model while a study runs."""
     from normsweep.parts import datasets, models
     from normsweep.parts.dataset import Dataset
 
@@ -309,31 +309,29 @@ def _lent(data: Any, model: Build | None) -> Iterator[None]:
         if model is not None:
             if not callable(model):
                 raise SweepError(
-                    f"model: received {type(model).__name__}; legal: a function build(input_shape, "
-                    "classes) that returns a keras.Model, which is built anew for every trial"
+                    "model: must be a function build(input_shape, classes) that returns a new "
+                    f"keras.Model at each call, got {type(model).__name__}"
                 )
             stack.enter_context(models.registry.temporarily(models.OWN, model))
         yield
 
 
 def _check_choices(executor: str, n_jobs: int | None, device: str, phase: str) -> None:
-    """Raise a line for each argument that is none of its legal values."""
-    legal = {
+    """Raise an error with a line for each argument that has no legal value."""
+    choices = {
         "executor": (executor, ("processes", "inline", "ray")),
         "device": (device, ("auto", "cpu", "gpu")),
         "phase": (phase, ("search", "confirm", "all")),
     }
     problems = [
-        f"{name}: received {value!r}; legal: {', '.join(values)}"
-        for name, (value, values) in legal.items()
+        f"{name}: must be one of {', '.join(values)}, got {value!r}"
+        for name, (value, values) in choices.items()
         if value not in values
     ]
-    counted = n_jobs is None or (isinstance(n_jobs, int) and n_jobs >= 1)
-    if not counted or (n_jobs != 1 and n_jobs is not None and executor == "inline"):
-        problems.append(
-            f"n_jobs: received {n_jobs!r} with executor {executor!r}; legal: a number from 1 up, and 1 "
-            "with inline"
-        )
+    if n_jobs is not None and not (isinstance(n_jobs, int) and n_jobs >= 1):
+        problems.append(f"n_jobs: must be an integer of at least 1, got {n_jobs!r}")
+    elif n_jobs not in (None, 1) and executor == "inline":
+        problems.append(f"n_jobs: must be 1 with executor 'inline', got {n_jobs}")
     if problems:
         raise SweepError(problems)
 
@@ -347,8 +345,8 @@ def _data_dir(given: str | Path | None) -> Path | None:
     return Path(folder) if folder else None
 
 
-def _file(sweep: Sweep | Mapping[str, Any] | str | Path) -> Path | None:
-    """The sweep's file, which is kept with every run."""
+def _sweep_file(sweep: Sweep | Mapping[str, Any] | str | Path) -> Path | None:
+    """The path of the sweep file, which is logged with every run."""
     from normsweep.sweep.loading import find_sweep
 
     return find_sweep(sweep) if isinstance(sweep, str | Path) else None

@@ -1,6 +1,7 @@
-"""Process trees: whatever a process started is known by a mark in its environment, and ends with it.
+"""Process trees: all processes that descend from one, found by an environment variable.
 
-A tree's processes are found although the one that started them has ended, on every system alike.
+Unlike parent process IDs, the variable is inherited and so still identifies a process after its
+parent has ended, on every platform.
 """
 
 from __future__ import annotations
@@ -11,44 +12,47 @@ from contextlib import suppress
 
 import psutil
 
-__all__ = ["end_trees", "marked"]
+__all__ = ["kill_trees", "new_tree"]
 
-MARK = "NORMSWEEP_TREE"
-"""Environment variable that holds a tree's mark; children inherit it."""
+VARIABLE = "NORMSWEEP_TREE"
+"""Environment variable with the ID of a process tree; child processes inherit it."""
 
 
 ROUNDS = 5
-"""How often a tree is looked through: a process may start another while it is ended."""
+"""Repetitions, as a process may start another one before it is killed."""
 
 
-def marked() -> dict[str, str]:
-    """Environment of the first process of a new tree: its mark is the one value."""
-    return {MARK: uuid.uuid4().hex}
+def new_tree() -> dict[str, str]:
+    """Environment variable of the first process of a new tree, with a new ID."""
+    return {VARIABLE: uuid.uuid4().hex}
 
 
-def end_trees(environments: Iterable[dict[str, str]], grace: float = 0.0) -> None:
-    """Kill all processes of trees.
+def kill_trees(environments: Iterable[dict[str, str]], grace: float = 0.0) -> None:
+    """Kill all processes of the given trees.
 
     Args:
-        environments: as `marked` made them, of the trees.
-        grace: seconds that they have to end by themselves, after they were asked to.
+        environments: return values of `new_tree`.
+        grace: seconds between SIGTERM and SIGKILL; 0: no SIGTERM.
     """
-    marks = {environment[MARK] for environment in environments}
+    trees = {environment[VARIABLE] for environment in environments}
     if grace:
-        psutil.wait_procs(_each(marks, psutil.Process.terminate), grace)
+        psutil.wait_procs(_signal(trees, psutil.Process.terminate), grace)
     for _ in range(ROUNDS):
-        left = _each(marks, psutil.Process.kill)
-        if not left:
+        remaining = _signal(trees, psutil.Process.kill)
+        if not remaining:
             return
-        psutil.wait_procs(left, timeout=0.5)
+        psutil.wait_procs(remaining, timeout=0.5)
 
 
-def _each(marks: set[str], end: Callable[[psutil.Process], None]) -> list[psutil.Process]:
-    """The processes of trees that still run, each told to end."""
+def _signal(trees: set[str], send: Callable[[psutil.Process], None]) -> list[psutil.Process]:
+    """Send a signal to all running processes of the trees; those that received it."""
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):  # gone, or somebody else's
-            if process.environ().get(MARK) in marks and process.status() != psutil.STATUS_ZOMBIE:
-                end(process)
+        with suppress(psutil.Error, OSError):  # ended, or owned by another user
+            if (
+                process.environ().get(VARIABLE) in trees
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
+                send(process)
                 found.append(process)
     return found

@@ -1,12 +1,12 @@
-"""What a part must do to work in a study: for the tests of whoever writes one.
+"""Checks that a custom component works in a study, for use in its tests.
 
     from normsweep.testing import check_normalization
 
     def test_my_scheme():
         check_normalization(my_scheme)
 
-Each check takes the function that is registered, and raises an AssertionError that says what is
-wrong and what is needed. They need nothing but this machine's CPU, and seconds.
+Each check takes the registered function, and raises an AssertionError that says what is wrong and
+what is expected. A check takes seconds on a CPU.
 """
 
 from __future__ import annotations
@@ -46,31 +46,31 @@ STEPS = 4
 def check_normalization(
     function: Function, *, shapes: Sequence[tuple[int, ...]] | None = None
 ) -> None:
-    """A normalization is fitted to the images it is given, and made of Keras's own layers.
+    """Check that a normalization is fitted to the given images and consists of built-in Keras layers.
 
-    Its outputs are finite float32 of the shape of the images, for images of 8 and 16 bits and real
-    numbers, with constant ones among them or nothing else; they depend on no other image of a batch;
-    and the saved layers do the same where they are loaded without normsweep.
+    Its outputs must be finite float32 values of the images' shape, for 8-bit, 16-bit and float images,
+    including constant ones; must not depend on the other images of a batch; and must be the same
+    when the saved layers are loaded without normsweep.
 
     Args:
         function: takes the training split, raw (n, height, width, channels) or (n, features), and
             returns a list of layers.
-        shapes: of the training splits to try; grey and colour images where it is not given.
+        shapes: of the training splits to try; by default grayscale and color images.
 
     Raises:
-        AssertionError: it does not.
+        AssertionError: a check failed.
     """
     for shape in shapes or SHAPES:
         for dtype in ("uint8", "uint16", "float32"):
             train = _images(shape, dtype, seed=0)
-            _check_front(function, train, _images(shape, dtype, seed=1))
+            _check_preprocessing(function, train, _images(shape, dtype, seed=1))
         for value in (0, 7):
             constant = np.full(shape, value, np.uint8)
             outputs = _outputs(_fitted(function, constant), constant)
-            _need(
+            _require(
                 bool(np.isfinite(outputs).all()),
-                f"it gives values that are not finite where all images are the constant {value}",
-                "a zero scale that counts as 1",
+                f"its outputs are not finite if all images are the constant {value}",
+                "a scale of 0 to be replaced by 1",
             )
 
 
@@ -82,20 +82,20 @@ def check_model(
     options: Mapping[str, Any] | None = None,
     precisions: Sequence[str] = ("float32",),
 ) -> None:
-    """A model's function builds a new network at each call, an uncompiled one that ends in a softmax.
+    """Check that a model's function builds a new uncompiled network with softmax outputs at each call.
 
-    The same seed gives the same weights, another seed others; the configuration, by which a network
-    is known, is the same at each call.
+    The same seed must give the same weights, and another seed different ones; the configuration,
+    which identifies a network, must be the same at each call.
 
     Args:
         function: `build(input_shape, classes, *, …)`.
         input_shapes: of one image (height, width, channels), or one row of a table (features,).
         classes: numbers of classes to try.
         options: keyword arguments to try it with.
-        precisions: what `model.precision` may be for it: Keras's dtype policies.
+        precisions: values of `model.precision` to try: Keras's dtype policies.
 
     Raises:
-        AssertionError: it does not.
+        AssertionError: a check failed.
     """
     for policy in precisions:
         for shape in input_shapes:
@@ -106,73 +106,75 @@ def check_model(
 
 
 def check_optimizer(function: Function, *, options: Mapping[str, Any] | None = None) -> None:
-    """An optimizer's function gives a new Keras optimizer with the learning rate it is told.
+    """Check that an optimizer's function returns a new Keras optimizer with the given learning rate.
 
-    Two trainings from the same weights give the same bits, and so does a third one with the first
-    one's optimizer, its variables and learning rate put back, as trials do that share a compiled step.
+    Two trainings from the same weights must give the same results bit for bit, and so must a third
+    one that reuses the first optimizer with its variables and learning rate reset, as trials do.
 
     Args:
         function: `make(learning_rate, *, …)`.
         options: keyword arguments to try it with.
 
     Raises:
-        AssertionError: it does not.
+        AssertionError: a check failed.
     """
     import keras
 
     first, second = (function(0.05, **(options or {})) for _ in range(2))
     for made in (first, second):
-        _need(
+        _require(
             isinstance(made, keras.optimizers.Optimizer),
             f"it returns {type(made).__name__}",
             "a keras.optimizers.Optimizer",
         )
-    _need(first is not second, "it returns one optimizer for all calls", "a new one at each call")
-    told = float(np.asarray(keras.ops.convert_to_numpy(first.learning_rate)))
-    _need(
-        bool(np.isclose(told, 0.05)),
-        f"told a learning rate of 0.05 it has {told:g}",
-        "the learning rate that it is told",
+    _require(
+        first is not second, "it returns one optimizer for all calls", "a new one at each call"
+    )
+    rate = float(np.asarray(keras.ops.convert_to_numpy(first.learning_rate)))
+    _require(
+        bool(np.isclose(rate, 0.05)),
+        f"called with a learning rate of 0.05, it has {rate:g}",
+        "the given learning rate",
     )
     try:
         first.learning_rate = 0.05
     except TypeError:
         raise AssertionError(
-            "its learning rate cannot be set; needed: a number, and no schedule"
+            "its learning rate cannot be set; expected a number, not a schedule"
         ) from None
     network = _small_network()
     weights = [np.array(variable) for variable in network.variables]
-    blank, one = _trained(network, weights, first, None)
+    initial, one = _trained(network, weights, first, None)
     _, two = _trained(network, weights, second, None)
-    _need(
+    _require(
         all(np.isfinite(w).all() for w in one),
         "weights are not finite after a few steps",
-        "numbers",
+        "finite weights",
     )
-    _need(
+    _require(
         not all(np.array_equal(a, b) for a, b in zip(one, weights, strict=True)),
-        "weights stay as they were",
-        "an optimizer that moves them",
+        "it does not change the weights",
+        "an optimizer that does",
     )
-    _need(_same(one, two), "two trainings of the same end in other bits", "the same bits")
-    _, three = _trained(network, weights, first, blank)
-    _need(
+    _require(_same(one, two), "two identical trainings give different weights", "the same bits")
+    _, three = _trained(network, weights, first, initial)
+    _require(
         _same(one, three),
-        "with its variables put back it trains otherwise: it keeps something outside of them",
+        "after its variables are reset it trains differently, so it has state outside of them",
         "all state in Keras variables",
     )
 
 
 def check_dataset(function: Function, *, data_dir: Path | None = None) -> None:
-    """A dataset's function gives four arrays that fit together, with where they came from, each time the same.
+    """Check that a dataset's function returns four valid arrays and their source, the same at each call.
 
     Args:
-        function: takes the folder of `--data-dir`, or None, and returns (arrays by name, source), or a
+        function: takes the folder of `--data-dir`, or None, and returns (arrays by name, source) or a
             `Dataset`.
         data_dir: that folder.
 
     Raises:
-        AssertionError: it does not.
+        AssertionError: a check failed.
     """
     digests = []
     for _ in range(2):
@@ -182,7 +184,9 @@ def check_dataset(function: Function, *, data_dir: Path | None = None) -> None:
             )
         except DataError as error:
             raise AssertionError(str(error)) from None
-    _need(digests[0] == digests[1], "two calls give other data", "the same data at each call")
+    _require(
+        digests[0] == digests[1], "two calls return different data", "the same data at each call"
+    )
 
 
 def check_metric(
@@ -191,48 +195,52 @@ def check_metric(
     direction: Literal["maximize", "minimize"] = "maximize",
     classes: int = 3,
 ) -> None:
-    """A metric's function gives a finite number, better for better probabilities, whatever the order.
+    """Check that a metric's function returns a finite number that is better for better probabilities.
+
+    The value must not depend on the order of the images.
 
     Args:
         function: takes labels (n,) int64 and probabilities (n, classes) float32.
-        direction: as it is registered with.
+        direction: the registered direction.
         classes: number of classes to try it with.
 
     Raises:
-        AssertionError: it does not.
+        AssertionError: a check failed.
     """
     rng = np.random.default_rng(0)
     labels = np.arange(40 * classes) % classes
-    right = np.eye(classes, dtype=np.float32)[labels]
-    guess = np.full_like(right, 1 / classes) + rng.normal(0, 1e-3, right.shape).astype(np.float32)
-    good, poor = (_probabilities(share * right + (1 - share) * guess) for share in (0.9, 0.1))
-    wrong = np.roll(right, 1, axis=1)
-    given = {"perfect": right, "good": good, "poor": poor, "wrong": wrong}
+    perfect = np.eye(classes, dtype=np.float32)[labels]
+    guess = np.full_like(perfect, 1 / classes) + rng.normal(0, 1e-3, perfect.shape).astype(
+        np.float32
+    )
+    good, poor = (_probabilities(share * perfect + (1 - share) * guess) for share in (0.9, 0.1))
+    wrong = np.roll(perfect, 1, axis=1)
+    given = {"perfect": perfect, "good": good, "poor": poor, "wrong": wrong}
     values = {name: _value(function, labels, p) for name, p in given.items()}
     larger = direction == "maximize"
     sign = 1 if larger else -1
     for better, worse in (("perfect", "wrong"), ("good", "wrong"), ("perfect", "poor")):
-        _need(
+        _require(
             sign * values[better] >= sign * values[worse]
             and (better != "perfect" or worse != "wrong" or values[better] != values[worse]),
             f"{better} probabilities give {values[better]:g}, {worse} ones {values[worse]:g}",
-            f"{'larger' if larger else 'smaller'} values for better ones",
+            f"{'larger' if larger else 'smaller'} values for better probabilities",
         )
     order = rng.permutation(len(labels))
-    _need(
+    _require(
         bool(np.isclose(_value(function, labels[order], good[order]), values["good"])),
         "the order of the images changes its value",
-        "a value for the images, whatever their order",
+        "a value that does not depend on it",
     )
 
 
-def _need(fine: bool, found: str, legal: str) -> None:
-    if not fine:
-        raise AssertionError(f"{found}; needed: {legal}")
+def _require(valid: bool, found: str, expected: str) -> None:
+    if not valid:
+        raise AssertionError(f"{found}; expected {expected}")
 
 
 def _images(shape: tuple[int, ...], dtype: str, seed: int) -> Array:
-    """Random ones; the first is constant, the second zero, and so is one place in all of them."""
+    """Random images; the first is constant, the second zero, and so is one pixel of all of them."""
     rng = np.random.default_rng(seed)
     real = dtype == "float32"
     top = 0 if real else np.iinfo(dtype).max
@@ -242,81 +250,86 @@ def _images(shape: tuple[int, ...], dtype: str, seed: int) -> Array:
     return made.astype(dtype)
 
 
-def _check_front(function: Function, train: Array, others: Array) -> None:
-    kind = f"images {train.shape[1:]} of {train.dtype}"
+def _check_preprocessing(function: Function, train: Array, others: Array) -> None:
+    kind = f"{train.dtype} images of shape {train.shape[1:]}"
     before = train.copy()
     preprocessing = _fitted(function, train)
-    _need(np.array_equal(train, before), "it changes the images it is given", "to leave them alone")
+    _require(np.array_equal(train, before), "it changes the given images", "them to stay unchanged")
     outputs = _outputs(preprocessing, others)
-    _need(
+    _require(
         outputs.shape == others.shape and outputs.dtype == np.float32,
-        f"{kind} become {outputs.dtype} {outputs.shape[1:]}",
-        f"float32 {others.shape[1:]}",
+        f"{kind} become {outputs.dtype} of shape {outputs.shape[1:]}",
+        f"float32 of shape {others.shape[1:]}",
     )
-    _need(bool(np.isfinite(outputs).all()), f"{kind} become values that are not finite", "numbers")
-    _need(
+    _require(
+        bool(np.isfinite(outputs).all()),
+        f"{kind} become values that are not finite",
+        "finite values",
+    )
+    _require(
         _close(_outputs(_fitted(function, train), others), outputs),
-        f"fitted to the same {kind} twice, it gives other values",
-        "the same values: no random state of its own",
+        f"fitted twice to the same {kind}, it gives different outputs",
+        "the same outputs, without a random state of its own",
     )
     alone = np.concatenate([_outputs(preprocessing, others[i : i + 1]) for i in range(4)])
-    _need(
+    _require(
         _close(alone, outputs[:4]),
-        f"{kind} become other values in another batch",
-        "statistics of the training split alone, fixed when the layers are made",
+        f"the outputs of {kind} depend on the rest of the batch",
+        "statistics of the training split only, fixed when the layers are created",
     )
-    _need(
+    _require(
         _close(_reloaded(preprocessing, others), outputs),
-        f"{kind} become other values where the saved layers are loaded",
-        "layers that keep all they need when they are saved",
+        f"the outputs of {kind} differ after the layers are saved and loaded",
+        "layers whose whole state is saved",
     )
 
 
 def _fitted(function: Function, train: Array) -> Preprocessing:
     made = function(train)
-    _need(
+    _require(
         isinstance(made, list | tuple),
         f"it returns {type(made).__name__}",
         "a list of Keras layers",
     )
     for layer in made:
         module = type(layer).__module__
-        _need(
+        _require(
             module.split(".")[0] == "keras",
             f"the layer {type(layer).__name__} comes from {module}",
-            "layers that come with Keras, so that the saved model loads anywhere",
+            "built-in Keras layers, so that the saved model can be loaded anywhere",
         )
     return preprocessing_of(tuple(made), train)
 
 
 def _outputs(preprocessing: Preprocessing, images: Array) -> Array:
+    """The outputs in inference."""
     import keras
 
-    return np.asarray(keras.ops.convert_to_numpy(_afterwards(preprocessing, images)))
+    return np.asarray(
+        keras.ops.convert_to_numpy(_model(preprocessing, images)(images, training=False))
+    )
 
 
-def _afterwards(preprocessing: Preprocessing, images: Array) -> Any:
-    """The layers' outputs as they are once the training is over."""
+def _model(preprocessing: Preprocessing, images: Array) -> Any:
     import keras
 
     inputs = keras.Input(images.shape[1:], dtype=images.dtype.name)
-    return keras.Model(inputs, preprocessing.attach(inputs))(images, training=False)
+    return keras.Model(inputs, preprocessing.attach(inputs))
 
 
 def _reloaded(preprocessing: Preprocessing, images: Array) -> Array:
-    """The outputs of the saved preprocessing, loaded as where neither its author's code nor normsweep is."""
+    """The outputs after saving and loading, without custom code."""
     import keras
 
-    inputs = keras.Input(images.shape[1:], dtype=images.dtype.name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "preprocessing.keras"
-        keras.Model(inputs, preprocessing.attach(inputs)).save(path)
+        _model(preprocessing, images).save(path)
         try:
             loaded: Any = keras.models.load_model(path, safe_mode=True)
         except Exception as error:
             raise AssertionError(
-                f"the saved layers cannot be loaded: {reason(error)}; needed: layers without code of "
-                "their own, as Lambda has"
+                f"the saved layers cannot be loaded: {reason(error)}; expected layers without custom "
+                "code, unlike Lambda"
             ) from None
     return np.asarray(keras.ops.convert_to_numpy(loaded(images, training=False)))
 
@@ -325,27 +338,27 @@ def _check_network(build: Callable[[], Any], shape: tuple[int, ...], classes: in
     with seeded(1):
         network = build()
     if wrong := network_problem(network, shape, classes):
-        raise AssertionError(f"for inputs {shape} and {classes} classes it returns {wrong}")
-    _need(not network.compiled, "the network is compiled", "one that is not")
+        raise AssertionError(f"built for inputs of {shape} and {classes} classes: {wrong}")
+    _require(not network.compiled, "the network is compiled", "an uncompiled one")
     with seeded(1):
         again = build()
     with seeded(2):
         other = build()
-    _need(network is not again, "it returns one network for all calls", "a new one at each call")
+    _require(network is not again, "it returns one network for all calls", "a new one at each call")
     weights = [[np.array(v) for v in n.trainable_variables] for n in (network, again, other)]
-    _need(
+    _require(
         _same(weights[0], weights[1]),
-        "the same seed of Keras's gives other weights",
+        "the same Keras seed gives different weights",
         "initializers that draw from Keras's global seed",
     )
-    _need(
+    _require(
         not weights[0] or not _same(weights[0], weights[2]),
-        "another seed of Keras's gives the same weights",
+        "different Keras seeds give the same weights",
         "initializers without a seed of their own",
     )
-    _need(
+    _require(
         model_digest(network) == model_digest(again) == model_digest(other),
-        "its configuration differs from call to call",
+        "its configuration differs between calls",
         "the same layers at each call",
     )
 
@@ -361,15 +374,15 @@ def _small_network() -> Any:
 
 
 def _trained(
-    network: Any, weights: list[Array], optimizer: Any, blank: list[Array] | None
+    network: Any, weights: list[Array], optimizer: Any, initial: list[Array] | None
 ) -> tuple[list[Array], list[Array]]:
-    """A few steps from given weights; the optimizer's variables before, the weights after."""
+    """Train a few steps; returns the optimizer's variables before and the weights after."""
     for variable, value in zip(network.variables, weights, strict=True):
         variable.assign(value)
     network.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=False)
     if not optimizer.built:
         optimizer.build(network.trainable_variables)
-    for variable, value in zip(optimizer.variables, blank or [], strict=False):
+    for variable, value in zip(optimizer.variables, initial or [], strict=False):
         variable.assign(value)
     optimizer.learning_rate = 0.05
     before = [np.array(variable) for variable in optimizer.variables]
@@ -383,12 +396,12 @@ def _trained(
 def _value(function: Function, labels: Array, probabilities: Array) -> float:
     kept = labels.copy(), probabilities.copy()
     value = function(labels, probabilities)
-    _need(
+    _require(
         np.array_equal(kept[0], labels) and np.array_equal(kept[1], probabilities),
-        "it changes the arrays it is given",
-        "to leave them alone",
+        "it changes the given arrays",
+        "them to stay unchanged",
     )
-    _need(
+    _require(
         np.ndim(value) == 0 and bool(np.isfinite(value)), f"it returns {value!r}", "a finite number"
     )
     return float(value)

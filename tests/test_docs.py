@@ -96,7 +96,7 @@ def keys(section: type[Section], prefix: str = "") -> Iterator[str]:
 
 def test_the_generated_reference_has_every_key_once_and_says_what_it_is():
     section, stated = "", {}
-    for line in hooks.sweep_keys().partition("## A parameter of the space")[0].splitlines():
+    for line in hooks.sweep_keys().partition("## Parameters of the search space")[0].splitlines():
         if line.startswith("## "):
             section = line.strip("#` []") + "."
         elif found := re.match(r"\| `(\w+)` \| (.+) \| .* \| (.+) \|$", line):

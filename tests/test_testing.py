@@ -75,14 +75,14 @@ def to_nan(train):
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (lambda train: keras.layers.Rescaling(1 / 255), "it returns Rescaling; needed: a list"),
+        (lambda train: keras.layers.Rescaling(1 / 255), "it returns Rescaling; expected a list"),
         (lambda train: [OwnLayer()], "the layer OwnLayer comes from"),
-        (lambda train: [Batchwise()], "statistics of the training split alone"),
-        (lambda train: [keras.layers.Lambda(lambda x: x)], "without code of their own"),
-        (lambda train: [keras.layers.Flatten()], "needed: float32"),
+        (lambda train: [Batchwise()], "statistics of the training split only"),
+        (lambda train: [keras.layers.Lambda(lambda x: x)], "expected layers without custom code"),
+        (lambda train: [keras.layers.Flatten()], "expected float32"),
         (lambda train: [keras.layers.Rescaling(next(COUNT) + 1.0)], "no random state of its own"),
-        (in_place, "it changes the images"),
-        (to_nan, "a zero scale that counts as 1"),
+        (in_place, "it changes the given images"),
+        (to_nan, "a scale of 0 to be replaced by 1"),
     ],
     ids=["no-list", "own-layer", "batch", "lambda", "shape", "random", "in-place", "constant"],
 )
@@ -112,14 +112,14 @@ ONE = {}
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (lambda s, n: "a network", "it returns str; legal: a keras.Model"),
-        (lambda s, n: network(s, n, last=None), "outputs are no probabilities"),
-        (lambda s, n: network(s, n, last="sigmoid"), "outputs are no probabilities"),
-        (lambda s, n: network(s, n + 1), "a network of outputs"),
-        (lambda s, n: network((s[0], s[1], 2), n), "a network of inputs"),
+        (lambda s, n: "a network", "expected an uncompiled keras.Model, got str"),
+        (lambda s, n: network(s, n, last=None), "expected outputs that are probabilities"),
+        (lambda s, n: network(s, n, last="sigmoid"), "expected outputs that are probabilities"),
+        (lambda s, n: network(s, n + 1), "expected outputs of shape"),
+        (lambda s, n: network((s[0], s[1], 2), n), "expected inputs of shape"),
         (lambda s, n: keras.Sequential([keras.layers.Dense(n)]), "begins with keras.Input"),
         (lambda s, n: network(s, n, seed=3), "without a seed of their own"),
-        (lambda s, n: network(s, n, units=next(COUNT) + 1), "needed: "),
+        (lambda s, n: network(s, n, units=next(COUNT) + 1), "; expected "),
         (lambda s, n: ONE.setdefault((s, n), network(s, n)), "one network for all calls"),
         (compiled, "the network is compiled"),
     ],
@@ -149,14 +149,17 @@ class Counting(keras.optimizers.SGD):
     ("broken", "said"),
     [
         (lambda rate: "adam", "it returns str"),
-        (lambda rate: keras.optimizers.SGD(0.01), "told a learning rate of 0.05 it has 0.01"),
+        (
+            lambda rate: keras.optimizers.SGD(0.01),
+            "called with a learning rate of 0.05, it has 0.01",
+        ),
         (
             lambda rate: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(rate, 9)),
-            "no schedule",
+            "not a schedule",
         ),
-        (Still, "weights stay as they were"),
+        (Still, "it does not change the weights"),
         (lambda rate, kept={}: kept.setdefault(0, keras.optimizers.SGD(rate)), "one optimizer"),
-        (Counting, "it keeps something outside"),
+        (Counting, "it has state outside"),
     ],
     ids=["text", "rate", "schedule", "still", "one", "state"],
 )
@@ -184,7 +187,7 @@ def random_arrays(folder):
         (lambda folder: (arrays(), ""), "returned the source ''"),
         (lambda folder: (arrays(labels=5), "here"), "y_test"),
         (lambda folder: ({"x_train": np.zeros(3)}, "here"), "the four arrays"),
-        (random_arrays, "two calls give other data"),
+        (random_arrays, "two calls return different data"),
     ],
     ids=["no-source", "fails", "empty-source", "labels", "arrays", "random"],
 )
@@ -207,12 +210,12 @@ def test_the_folder_of_data_is_handed_on(tmp_path: Path):
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        (log_loss, "larger values for better ones"),
+        (log_loss, "larger values for better probabilities"),
         (lambda labels, p: float(p[0, 0] + 2 * (p.argmax(1) == labels).mean()), "the order of"),
         (lambda labels, p: p.mean(axis=0), "a finite number"),
         (lambda labels, p: float(np.log((p.argmax(1) == labels).mean())), "a finite number"),
-        (lambda labels, p: float(p.sort(axis=1) or 0.0), "it changes the arrays"),
-        (lambda labels, p: 1.0, "larger values for better ones"),
+        (lambda labels, p: float(p.sort(axis=1) or 0.0), "it changes the given arrays"),
+        (lambda labels, p: 1.0, "larger values for better probabilities"),
     ],
     ids=["direction", "order", "array", "infinite", "in-place", "constant"],
 )

@@ -227,7 +227,7 @@ def _outcome_lines(outcome: Rerun) -> list[str]:
     was, now = outcome.recorded, outcome.now
     lines = [
         f"{key}: {old or '(none)'} -> {new or '(none)'}"
-        for key, (old, new) in outcome.elsewhere.items()
+        for key, (old, new) in outcome.machine_changes.items()
     ]
     if now.status != was.status:
         lines.append(f"status: {was.status.value} -> {now.status.value}")
@@ -239,7 +239,7 @@ def _outcome_lines(outcome: Rerun) -> list[str]:
     what = f"epoch {numbers}" if numbers else "number of epochs"
     why = (
         ""
-        if outcome.elsewhere or not now.machine
+        if outcome.machine_changes or not now.machine
         else ", although device, threads and versions are the same"
     )
     return [*lines, f"a different curve: {what} differs{why}"]

@@ -18,7 +18,7 @@ from typing import IO, Annotated
 from cyclopts import Parameter
 
 from normsweep.errors import Interrupted, StudyStopped, SweepError, UserError
-from normsweep.process_tree import end_trees, marked
+from normsweep.process_tree import kill_trees, new_tree
 from normsweep.shell import Storage, StudyName, TrackingUri
 from normsweep.text import masked, printable
 from normsweep.urls import STORAGE, TRACKING
@@ -202,7 +202,7 @@ def free_port(host: str, wanted: int | None) -> int:
 @contextmanager
 def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
     """A context with a running server; on exit, the server and all of its processes are stopped."""
-    tree = marked()
+    tree = new_tree()
     with tempfile.TemporaryFile() as log:
         # In its own session, so that Ctrl-C reaches only this process.
         process = subprocess.Popen(
@@ -216,7 +216,7 @@ def serving(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
         try:
             yield Server(process, log)
         finally:
-            end_trees([tree], STOP_TIMEOUT)
+            kill_trees([tree], STOP_TIMEOUT)
             process.wait()
 
 

@@ -1,1 +1,1 @@
-"""Where trials run: in this process, in worker processes, on a Ray cluster."""
+"""Executors: trials in this process, in worker processes or on a Ray cluster."""

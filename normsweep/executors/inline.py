@@ -27,23 +27,23 @@ __all__ = ["Inline"]
 
 
 class Inline:
-    """One trial at a time, an epoch at each poll; a time limit is kept between epochs only."""
+    """One trial at a time, one epoch per poll; a time limit is only checked between epochs."""
 
     slots = 1
     blocks = True
 
     def __init__(self, options: WorkerOptions) -> None:
-        """Set the backend's environment variables, where it is not imported yet; `close` puts them back.
+        """Set the backend's environment variables, unless it is already imported; `close` restores them.
 
         Raises:
-            SweepError: a limit of memory is wanted, and this process cannot be ended for its memory.
+            SweepError: a memory limit is set, which cannot be enforced on the process itself.
         """
         if options.trial_memory is not None:
             raise SweepError(
-                f"--executor: received inline with execution.trial_memory = {options.trial_memory:g}, "
-                "and inline cannot limit memory; legal: processes or ray, or no trial_memory"
+                f"--executor: inline cannot limit memory, got execution.trial_memory = "
+                f"{options.trial_memory:g}; use --executor processes or ray, or remove trial_memory"
             )
-        # Too late where the caller has imported the backend already: then its settings hold.
+        # If the caller has already imported the backend, its own settings stay in effect.
         needed = options.trained and "keras" not in sys.modules
         settings = environment(options.device, options.threads) if needed else {}
         self._before = {name: os.environ.get(name) for name in settings}
@@ -58,12 +58,12 @@ class Inline:
         self._cancelled: list[Finished] = []
 
     def provide(self, digest: str) -> None:
-        """It is here already."""
+        """Nothing to do: the data folder is local."""
 
     def submit(
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
     ) -> None:
-        """Take up a trial; it runs in `poll`."""
+        """Accept a trial; it runs in `poll`."""
         self._trial, self._curve, self._go_on = trial, [], None
         self._training = self._engine.train(trial, policy, start)
         self._started = time.time()
@@ -87,7 +87,7 @@ class Inline:
         return [event]
 
     def reply(self, trial: int, go_on: bool) -> None:
-        """Whether the trial goes on at the next poll."""
+        """Decide whether the trial continues at the next poll."""
         self._go_on = go_on
 
     def cancel(self, trial: int) -> None:
@@ -96,7 +96,7 @@ class Inline:
             self._cancelled.append(self._end(Status.INTERRUPTED, ""))
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run the function here."""
+        """Run the function in this process."""
         match answer(self._engine, Call(function, args, kwargs)):
             case Returned(value):
                 return value
@@ -104,7 +104,7 @@ class Inline:
                 raise error
 
     def close(self) -> None:
-        """Nothing is left running, and the environment is as it was."""
+        """Stop the trial and restore the environment."""
         self._trial = self._training = None
         for name, value in self._before.items():
             if value is None:

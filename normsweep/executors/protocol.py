@@ -1,4 +1,4 @@
-"""`Executor`: what runs trials, and the messages between it and its workers."""
+"""The `Executor` protocol, and the messages between an executor and its workers."""
 
 from __future__ import annotations
 
@@ -38,74 +38,74 @@ Event = Epoch | Snapshot | Finished
 
 
 class Executor(Protocol):
-    """Runs trials somewhere, at most `slots` at a time, and gives back what they report."""
+    """Runs up to `slots` trials at a time and returns what they report."""
 
     slots: int
     blocks: bool
-    """Whether `poll` itself trains, and so may outlast its timeout."""
+    """Whether `poll` itself trains and may therefore exceed its timeout."""
 
     def provide(self, digest: str) -> None:
-        """Bring a dataset of the driver's data folder to where trials run."""
+        """Make a dataset of the driver's data folder available to the workers."""
         ...
 
     def submit(
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
     ) -> None:
-        """Start a trial, where a slot is free.
+        """Start a trial; a slot must be free.
 
         Args:
             trial: what to train.
-            policy: which of the model's states are given back; None: none.
-            start: a state to go on from, where it is good on the machine that the trial comes to.
+            policy: which model states are returned; None: none.
+            start: a snapshot to resume from; ignored if it is not valid on the worker's machine.
         """
         ...
 
     def poll(self, timeout: float) -> list[Event]:
-        """What happened, waiting up to `timeout` seconds for the first; in order within a trial.
+        """New events, waiting up to `timeout` seconds for the first; in order within a trial.
 
-        Every submitted trial ends in exactly one `Finished`, whatever becomes of its process.
+        Every submitted trial yields exactly one `Finished`, even if its process is lost.
         """
         ...
 
     def reply(self, trial: int, go_on: bool) -> None:
-        """Whether a trial that has reported an epoch goes on; does nothing where no trial asks."""
+        """Tell a trial that reported an epoch whether to continue; no-op unless trials wait for replies."""
         ...
 
     def cancel(self, trial: int) -> None:
-        """Stop a trial; its `Finished`, as interrupted, comes with the next poll."""
+        """Stop a trial; the next poll returns its `Finished` with status interrupted."""
         ...
 
     def call(
         self, function: Callable[Concatenate[Any, P], R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
-        """Run `function(engine, …)` where trials run, and wait for what it returns.
+        """Run `function(engine, …)` in a worker and return its result.
 
-        The engine is the one that trains the study's trials. An interrupt ends the wait, and the
-        process that was at it.
+        The engine is the one that trains the study's trials. An interrupt ends the wait and kills
+        the worker process.
 
         Raises:
-            UserError: as the function raised it.
-            StudyStopped: the function failed otherwise, its process died, or it took too long.
+            UserError: raised by the function.
+            StudyStopped: the function raised another exception, its process died, or it timed out.
         """
         ...
 
     def close(self) -> None:
-        """End everything that still runs, and free what was held."""
+        """Stop all trials and release all resources."""
         ...
 
 
 def make_engine(data_root: Path, trained: bool) -> Engine:
-    """The engine of a study: Keras's where its model is trained, else that of the formula.
+    """The engine of a study: `KerasEngine` if its model is trained, `SyntheticEngine` otherwise.
 
     Args:
         data_root: folder of the datasets, by digest.
-        trained: as `parts.catalog.is_trained` says of the study's model.
+        trained: whether the model is trained, as `parts.catalog.is_trained` returns.
     """
     return KerasEngine(data_root) if trained else SyntheticEngine(data_root)
 
 
 def answer(engine: Engine, call: Call) -> Returned | Raised:
-    """What the called function returned, or raised: a mistake of the user's, or an accident."""
+    """Run a call; any exception that is not a `UserError` becomes a `StudyStopped`."""
     try:
         return Returned(call.function(engine, *call.args, **call.kwargs))
     except UserError as error:
@@ -116,23 +116,23 @@ def answer(engine: Engine, call: Call) -> Returned | Raised:
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """What trains trials, and within which limits; a worker process is sent it first."""
+    """Settings of a worker: the first message that it receives."""
 
     data_root: Path
     """Folder of the datasets, by digest."""
     device: Device
     threads: int
-    """Of the backend within one operation, in each worker."""
+    """Threads of the backend within one operation, in each worker."""
     trial_timeout: float | None = None
-    """Seconds after which a trial is stopped."""
+    """Seconds after which a trial is stopped; None: no limit."""
     trial_memory: float | None = None
-    """GiB of memory beyond which a worker is killed with its trial."""
+    """GiB of memory above which a worker and its trial are killed; None: no limit."""
     trained: bool = True
     """Whether the study's model is trained; if not, no backend is imported."""
-    asks: bool = False
+    awaits_reply: bool = False
     """Whether a trial waits for `reply` after each epoch."""
     parts: bytes = b""
-    """Of parts that are not normsweep's own, as `pickled_components` packs them."""
+    """Custom components, as packed by `pickled_components`."""
 
 
 @dataclass(frozen=True)
@@ -141,14 +141,14 @@ class Train:
 
     trial: Trial
     policy: CheckpointPolicy | None = None
-    """Which states to give back."""
+    """Which model states to return; None: none."""
     start: Snapshot | None = None
-    """Where to go on from."""
+    """The snapshot to resume from; None: train from the first epoch."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """Whether the trial that has reported an epoch goes on."""
+    """Whether the trial that reported an epoch continues."""
 
     go_on: bool
 
@@ -164,20 +164,20 @@ class Call:
 
 @dataclass(frozen=True)
 class Begun:
-    """The worker has taken up a trial: its clock starts here."""
+    """The worker has started a trial: its time limit begins now."""
 
     trial: int
 
 
 @dataclass(frozen=True)
 class Returned:
-    """What a call returned."""
+    """The return value of a call."""
 
     value: Any
 
 
 @dataclass(frozen=True)
 class Raised:
-    """What a call raised."""
+    """The exception that a call raised."""
 
     error: Exception

@@ -1,4 +1,4 @@
-"""`Supervisor`: what stands on a node of a cluster, with one worker process of its own."""
+"""`Supervisor`: the Ray actor on a node of a cluster, with one worker process."""
 
 from __future__ import annotations
 
@@ -13,69 +13,69 @@ from typing import Any
 from normsweep.errors import NormsweepError
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Event, Raised, Returned, WorkerOptions
-from normsweep.executors.worker_handle import Job, share
+from normsweep.executors.worker_handle import Job, gpu_share
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.engine import Finished
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 
-__all__ = ["Post", "Seat", "Supervisor"]
+__all__ = ["Supervisor", "SupervisorOptions", "SupervisorSlot"]
 
-NEWS = 1.0
-"""Seconds that a supervisor waits for news of its worker before it says that there are none."""
+POLL = 1.0
+"""Seconds that a supervisor waits for its worker's events before it returns none."""
 
 
 @dataclass(frozen=True)
-class Post:
-    """What a supervisor is told when it is started."""
+class SupervisorOptions:
+    """Settings of a supervisor."""
 
-    options: WorkerOptions
-    """Its folder of datasets is the driver's: a node has its own."""
+    worker: WorkerOptions
+    """Those of its worker; `data_root` is replaced by a folder of the node."""
     environment: Mapping[str, str]
-    """Of the backend, as the driver has it: the bits of every trial depend on it."""
+    """Environment variables of the backend, from the driver: results depend on them bit by bit."""
     gpus: float
-    """Of a GPU, or how many."""
+    """GPUs per trial, or a fraction of one."""
 
 
 class Supervisor:
-    """Keeps the limits of time and memory, and sees how a worker ends, where the worker is.
+    """Enforces the time and memory limits of a worker on its own node, and detects how it ends.
 
-    Its methods are called one at a time. They are those of an executor with one slot, but that
-    what a called function raises is returned.
+    Its methods are called one at a time. They are those of an executor with one slot, but `call`
+    returns an exception instead of raising it.
     """
 
-    def __init__(self, post: Post) -> None:
-        """Start the worker, so that its imports overlap with the data's journey."""
-        os.environ.update({**post.environment, **share(post.gpus)})
+    def __init__(self, options: SupervisorOptions) -> None:
+        """Start the worker, so that its imports overlap with the transfer of the data."""
+        os.environ.update({**options.environment, **gpu_share(options.gpus)})
         self._data = _private_folder()
         self._refused: list[Event] = []
-        self._executor = Processes(replace(post.options, data_root=self._data))
+        self._executor = Processes(replace(options.worker, data_root=self._data))
 
-    def take(self, dataset: Dataset) -> None:
-        """Keep a dataset where the worker maps it into memory, once a node."""
+    def provide(self, dataset: Dataset) -> None:
+        """Save a dataset on the node, from where workers map it into memory."""
         dataset.save(self._data)
 
     def submit(self, trial: Trial, policy: CheckpointPolicy | None, start: Snapshot | None) -> None:
         """Start a trial."""
         try:
             self._executor.submit(trial, policy, start)
-        except OSError as error:  # no process can be started here
-            why = f"no worker could be started: {error}"
+        except OSError as error:  # no process can be started on this node
+            why = f"the worker process could not be started: {error}"
             self._refused.append(Finished(Result(trial.number, Status.CRASHED, error=why)))
 
     def poll(self, timeout: float) -> list[Event]:
-        """What happened, waiting up to `timeout` seconds for the first."""
+        """New events, waiting up to `timeout` seconds for the first."""
         refused, self._refused = self._refused, []
         return refused or self._executor.poll(timeout)
 
     def reply(self, trial: int, go_on: bool) -> None:
-        """Whether the trial goes on."""
+        """Tell the trial whether to continue."""
         self._executor.reply(trial, go_on)
 
     def call(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Returned | Raised:
-        """What the function returned or raised in the worker."""
+        """Run a function in the worker."""
         try:
             return Returned(self._executor.call(function, *args, **kwargs))
         except NormsweepError as error:
@@ -83,7 +83,7 @@ class Supervisor:
 
 
 def _private_folder() -> Path:
-    """A folder for data that all supervisors of this user on this node share, and nobody else."""
+    """A data folder shared by all supervisors of this user on this node, and by nobody else."""
     folder = Path(tempfile.gettempdir()) / f"normsweep-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     about = folder.lstat()
@@ -93,47 +93,47 @@ def _private_folder() -> Path:
     return folder
 
 
-class Seat:
-    """What a supervisor was given, and what it was asked."""
+class SupervisorSlot:
+    """The driver's view of a supervisor: its trial and its pending requests."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """There is none."""
+        """Forget the supervisor."""
         self.actor: Any = None
         self.ready = False
-        """Whether it has been heard of."""
-        self.news: Any = None
-        """What it was asked for and has not said yet."""
-        self.taken: Any = None
-        """Whether it has begun its trial."""
+        """Whether it has answered a request yet."""
+        self.pending_poll: Any = None
+        """Ray's reference to its next events, if they were requested."""
+        self.submission: Any = None
+        """Ray's reference to the call that started its trial."""
         self.job: Job | None = None
         self.policy: CheckpointPolicy | None = None
         self.start: Snapshot | None = None
 
     @property
-    def free(self) -> bool:
-        """Whether a trial can be handed to it."""
+    def idle(self) -> bool:
+        """Whether it can accept a trial."""
         return self.ready and self.job is None
 
-    def take(self, job: Job, policy: CheckpointPolicy | None, start: Snapshot | None) -> None:
-        """Hand it a trial."""
+    def submit(self, job: Job, policy: CheckpointPolicy | None, start: Snapshot | None) -> None:
+        """Start a trial."""
         self.job, self.policy, self.start = job, policy, start
-        self.taken = self.actor.submit.remote(job.trial, policy, start)
+        self.submission = self.actor.submit.remote(job.trial, policy, start)
 
-    def answer(self, go_on: bool) -> None:
-        """Tell its trial, which has reported an epoch, whether it goes on."""
+    def reply(self, go_on: bool) -> None:
+        """Tell its trial, which reported an epoch, whether to continue."""
         if self.job is not None:
             self.actor.reply.remote(self.job.trial.number, go_on)
 
-    def ask_for_news(self) -> None:
-        """Ask, unless it was asked; a new one answers as soon as it stands."""
-        if self.news is None:
-            self.news = self.actor.poll.remote(NEWS if self.ready else 0.0)
+    def request_events(self) -> None:
+        """Request events unless a request is pending; a new supervisor answers once it is up."""
+        if self.pending_poll is None:
+            self.pending_poll = self.actor.poll.remote(POLL if self.ready else 0.0)
 
-    def note(self, event: Event) -> None:
-        """Keep what its trial reported, for the case that it is lost."""
+    def record(self, event: Event) -> None:
+        """Keep what its trial reported, in case the supervisor is lost."""
         if isinstance(event, Finished):
             self.job = self.start = None
         elif self.job is not None and isinstance(event, Epoch):

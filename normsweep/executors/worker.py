@@ -1,6 +1,6 @@
 """The worker process: `python -m normsweep.executors.worker`, messages on its standard streams.
 
-It ends when its standard input ends, so that no worker outlives its driver, however that dies.
+It exits when its standard input is closed, so that no worker outlives its driver.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Read the `WorkerOptions`, then work through what comes."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the driver decides what they stop
+    """Read the `WorkerOptions`, then process messages until standard input is closed."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # handled by the driver
         signal.signal(number, signal.SIG_IGN)
     outbox = _claim_stdout()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
     options: WorkerOptions = inbox.get()
     engine = make_engine(options.data_root, options.trained)
-    broken = _unpacked(options.parts) or _warm(engine)
+    broken = _unpack(options.parts) or _import_backend(engine)
     while True:
         match inbox.get():
             case Train() as job:
                 if broken is None:
-                    _train(engine, job, options.asks, inbox, outbox)
+                    _train(engine, job, options.awaits_reply, inbox, outbox)
                 else:
-                    _refuse(job, broken, outbox)
+                    _reject(job, broken, outbox)
             case Call() as job:
                 _send(outbox, Raised(broken) if broken else answer(engine, job))
 
 
-def _unpacked(parts: bytes) -> UserError | None:
-    """Take parts that came with the driver; what to tell where that fails."""
+def _unpack(parts: bytes) -> UserError | None:
+    """Register the custom components sent by the driver; the error if that fails."""
     try:
         register_components(parts)
     except UserError as error:
@@ -67,21 +67,21 @@ def _unpacked(parts: bytes) -> UserError | None:
     return None
 
 
-def _warm(engine: Engine) -> UserError | None:
-    """Import the backend; what to tell the first caller where that fails."""
+def _import_backend(engine: Engine) -> UserError | None:
+    """Import the backend; the error if that fails."""
     try:
         engine.warm()
     except Exception as error:
         backend = os.environ.get("KERAS_BACKEND")
         return UserError(
-            f"KERAS_BACKEND: received {backend}, which cannot be imported ({reason(error, kind=True)}); legal: "
-            "tensorflow, or jax where it is installed (pip install normsweep[jax])"
+            f"KERAS_BACKEND: {backend} cannot be imported ({reason(error, kind=True)}); use "
+            "tensorflow, or jax after pip install normsweep[jax]"
         )
     return None
 
 
 def _claim_stdout() -> BinaryIO:
-    """Standard output as the channel of messages; what is printed goes to standard error."""
+    """Reserve standard output for messages; printed output goes to standard error."""
     channel = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return channel
@@ -92,8 +92,8 @@ def _read(stream: BinaryIO, inbox: queue.SimpleQueue[Any]) -> None:
         try:
             inbox.put(pickle.load(stream))
         except EOFError:
-            _leave()
-        except BaseException:  # without this thread the worker would wait for ever
+            _exit_now()
+        except BaseException:  # without this thread the worker would hang
             traceback.print_exc()
             os._exit(1)
 
@@ -103,26 +103,26 @@ def _send(outbox: BinaryIO, message: Any) -> None:
         pickle.dump(message, outbox)
         outbox.flush()
     except BrokenPipeError:
-        _leave()
+        _exit_now()
 
 
-def _leave() -> None:
-    """End at once, with whatever this process started: the driver is gone."""
+def _exit_now() -> None:
+    """Exit at once and kill all child processes: the driver is gone."""
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             child.kill()
     os._exit(0)
 
 
-def _refuse(job: Train, broken: UserError, outbox: BinaryIO) -> None:
-    """A trial that this process cannot train; on a cluster another node may."""
+def _reject(job: Train, broken: UserError, outbox: BinaryIO) -> None:
+    """Report a trial that this process cannot train as crashed; on a cluster another node may."""
     number = job.trial.number
     _send(outbox, Begun(number))
     _send(outbox, Finished(Result(number, Status.CRASHED, started=time.time(), error=str(broken))))
 
 
 def _train(
-    engine: Engine, job: Train, asks: bool, inbox: queue.SimpleQueue[Any], outbox: BinaryIO
+    engine: Engine, job: Train, awaits_reply: bool, inbox: queue.SimpleQueue[Any], outbox: BinaryIO
 ) -> None:
     _send(outbox, Begun(job.trial.number))
     training = engine.train(job.trial, job.policy, job.start)
@@ -135,7 +135,7 @@ def _train(
             return
         _send(outbox, event)
         go_on = True
-        if asks and isinstance(event, Epoch):
+        if awaits_reply and isinstance(event, Epoch):
             reply: Reply = inbox.get()
             go_on = reply.go_on
 
@@ -143,6 +143,6 @@ def _train(
 if __name__ == "__main__":
     try:
         main()
-    except BaseException:  # an ordinary exit would abort over the thread that reads
+    except BaseException:  # a normal exit would abort because of the reading thread
         traceback.print_exc()
         os._exit(1)

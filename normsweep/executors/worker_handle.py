@@ -1,4 +1,4 @@
-"""A worker process as the driver sees it: its pipes, its job, how it ended."""
+"""`Worker`: a worker process as the driver sees it, and the GPUs of each worker."""
 
 from __future__ import annotations
 
@@ -17,41 +17,49 @@ from typing import IO, Any
 
 import psutil
 
-from normsweep.process_tree import end_trees, marked
+from normsweep.process_tree import kill_trees, new_tree
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.text import masked
 from normsweep.training.reproducibility import Device
 
-__all__ = ["Inbox", "Job", "Worker", "kill", "seats", "share"]
+__all__ = [
+    "Inbox",
+    "Job",
+    "Worker",
+    "gpu_share",
+    "kill_workers",
+    "visible_gpus",
+    "worker_environments",
+]
 
 Inbox = queue.SimpleQueue[tuple["Worker", Any]]
 
 
-SHARE = 0.9
-"""Of a GPU's memory for all workers on it together; the rest is the driver library's own."""
+USABLE = 0.9
+"""Fraction of a GPU's memory for all of its workers; the driver library needs the rest."""
 
 
 class Job:
-    """The trial that a worker is at."""
+    """The trial that a worker trains."""
 
     def __init__(self, trial: Trial, clock: float) -> None:
         self.trial = trial
         self.curve: list[Epoch] = []
         self.started = time.time()
         self.clock = clock
-        """Monotonic time from which it counts: when the worker has, or should have, taken it up."""
+        """Monotonic time at which its time limit begins: when the worker started it, or should have."""
 
 
 class Worker:
-    """A process, the thread that reads from it, and the file that takes what it prints."""
+    """A process, the thread that reads its messages, and the file with its printed output."""
 
     def __init__(self, env: dict[str, str], inbox: Inbox) -> None:
         self.job: Job | None = None
-        self.spoke = False
-        """Whether it has said anything yet: its imports take a while."""
-        self.tree = marked()
+        self.responded = False
+        """Whether it has sent a message yet: its imports take a while."""
+        self.tree = new_tree()
         self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the worker lives)
-        # A session of its own: Ctrl-C in the terminal is the driver's to handle.
+        # Its own session, so that Ctrl-C in the terminal only reaches the driver.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "normsweep.executors.worker"],
             stdin=subprocess.PIPE,
@@ -64,12 +72,12 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The process ID."""
         return self._process.pid
 
     @property
     def memory(self) -> int:
-        """Bytes of memory that the process holds; 0 where it is gone."""
+        """Resident memory of the process in bytes; 0 if it has ended."""
         try:
             return psutil.Process(self.pid).memory_info().rss
         except psutil.Error:
@@ -77,33 +85,33 @@ class Worker:
 
     @property
     def ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def send(self, message: Any) -> None:
-        """Write a message; that the process is gone is told by its last message, None."""
+        """Send a message; ignored if the process has ended, which the inbox reports as None."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError, ValueError):
             pickle.dump(message, self._process.stdin)
             self._process.stdin.flush()
 
     def kill(self) -> None:
-        """End the process and whatever it started, also where it has ended itself."""
-        kill([self])
+        """Kill the process and all processes it started, even if it has already ended."""
+        kill_workers([self])
 
-    def end(self) -> None:
-        """End the process alone."""
-        self._process.kill()  # does nothing where it has ended
+    def kill_process(self) -> None:
+        """Kill the process, but not its children."""
+        self._process.kill()  # no-op if it has ended
         self._process.wait()
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
-    def last_words(self) -> str:
-        """How the process ended, and the end of what it printed."""
+    def exit_report(self) -> str:
+        """How the process ended, and the last lines of its output."""
         try:
             code = self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:  # alive, but what it says cannot be read
+        except subprocess.TimeoutExpired:  # alive, but its messages cannot be read
             self.kill()
             code = self._process.wait()
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
@@ -117,68 +125,71 @@ class Worker:
             while True:
                 try:
                     inbox.put((self, pickle.load(stream)))
-                except Exception:  # the end of the stream, in the middle of a message or not
+                except Exception:  # the stream has ended, possibly within a message
                     inbox.put((self, None))
                     return
 
 
-def kill(workers: Iterable[Worker]) -> None:
-    """End worker processes and whatever they started, also of those that have ended themselves."""
+def kill_workers(workers: Iterable[Worker]) -> None:
+    """Kill worker processes and all processes they started, even if they have already ended."""
     workers = list(workers)
     for worker in workers:
-        worker.end()
+        worker.kill_process()
     if workers:
-        end_trees(worker.tree for worker in workers)
+        kill_trees(worker.tree for worker in workers)
 
 
-def seats(device: Device, jobs: int) -> list[dict[str, str]]:
-    """Environment variables of each of `jobs` workers: GPUs in turn, memory in equal parts.
+def worker_environments(device: Device, jobs: int) -> list[dict[str, str]]:
+    """Environment variables of each of `jobs` workers: GPUs in turn, their memory in equal parts.
 
-    Empty where no GPU is seen or wanted. Without a limit the first worker on a GPU could take all
-    of its memory.
+    Empty if there is no GPU or none is used. Without a limit the first worker on a GPU could take
+    all of its memory.
     """
     visible = [] if device == "cpu" else _gpus()
     if not visible or jobs == 1:
         return [{} for _ in range(jobs)]
     sharing = -(-jobs // len(visible))
-    own = [{"CUDA_VISIBLE_DEVICES": gpu} | _part(memory, 1 / sharing) for gpu, memory in visible]
+    own = [
+        {"CUDA_VISIBLE_DEVICES": gpu} | _memory_limit(memory, 1 / sharing)
+        for gpu, memory in visible
+    ]
     return [own[job % len(visible)] for job in range(jobs)]
 
 
-def share(gpus: float) -> dict[str, str]:
-    """Environment variables of a worker that was given a part of the first GPU that is visible."""
+def gpu_share(gpus: float) -> dict[str, str]:
+    """Environment variables of a worker that has a fraction of the first visible GPU."""
     visible = _gpus() if gpus else []
-    return _part(visible[0][1], gpus) if visible else {}
+    return _memory_limit(visible[0][1], gpus) if visible else {}
 
 
-def _part(memory: int, part: float) -> dict[str, str]:
-    """Keeping to a part of a GPU's memory, in MiB."""
-    if part >= 1:
+def _memory_limit(memory: int, fraction: float) -> dict[str, str]:
+    """Environment variables that limit a worker to a fraction of a GPU's memory, in MiB."""
+    if fraction >= 1:
         return {}
-    limits = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{SHARE * part:.3f}"}
+    limits = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{USABLE * fraction:.3f}"}
     if memory:
-        limits["NORMSWEEP_GPU_MEMORY_MIB"] = str(int(memory * SHARE * part))
+        limits["NORMSWEEP_GPU_MEMORY_MIB"] = str(int(memory * USABLE * fraction))
     return limits
 
 
 def _gpus() -> list[tuple[str, int]]:
-    """The NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves, each with its memory in MiB, 0 where none is told.
+    """The NVIDIA GPUs in CUDA_VISIBLE_DEVICES, each with its memory in MiB, 0 if unknown.
 
-    Asked of the driver's own tool: the driver process imports no backend.
+    From nvidia-smi, as the driver process imports no backend.
     """
     query = ["nvidia-smi", "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    return listed(done.stdout, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return visible_gpus(done.stdout, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
-def listed(table: str, visible: str | None) -> list[tuple[str, int]]:
-    """The GPUs of nvidia-smi's table that are visible, in the order of CUDA_VISIBLE_DEVICES."""
+def visible_gpus(table: str, visible: str | None) -> list[tuple[str, int]]:
+    """The visible GPUs of nvidia-smi's table, in the order of CUDA_VISIBLE_DEVICES."""
     lines = [[cell.strip() for cell in line.split(",")] for line in table.splitlines()]
-    rows = [line for line in lines if len(line) == 3]  # the others are complaints
-    # One whose memory is the machine's has none of its own to tell.
+    rows = [line for line in lines if len(line) == 3]  # other lines are warnings
+    # A GPU that shares the machine's memory reports none.
     memory = {name: int(row[2]) if row[2].isdecimal() else 0 for row in rows for name in row[:2]}
     names = [row[0] for row in rows] if visible is None else visible.split(",")
     return [(name.strip(), memory[name.strip()]) for name in names if name.strip() in memory]

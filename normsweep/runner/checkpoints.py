@@ -1,4 +1,4 @@
-"""What need not be trained, because the record or a kept state has it already."""
+"""Reuse of earlier training: curves of stored trials, and checkpoints to resume from."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import CONFIRM, Result, Status, Trial
 from normsweep.training.snapshot import ModelState, Snapshot
 
-__all__ = ["Checkpoints", "Curves", "states_of"]
+__all__ = ["Checkpoints", "Curves", "checkpoint_folder"]
 
-OURS = re.compile(r"[0-9a-f]{32}-(\d{6}|running)\.npz")
-"""A lineage's state after an epoch, or where its training stood last."""
+FILE_NAME = re.compile(r"[0-9a-f]{32}-(\d{6}|running)\.npz")
+"""A lineage's state after an epoch, or the last snapshot of its running trial."""
 
 
 GIB = 2**30
 
 
 class Curves:
-    """The longest curve of each lineage: of those that ended here, and of those on record before.
+    """The longest curve of each lineage, among trials of this run and stored ones.
 
-    With a constant learning rate a curve holds every shorter one of its lineage, bit for bit, where
-    it was trained on the same machine with the same threads and versions.
+    As the learning rate is constant, a curve contains every shorter one of its lineage, bit for bit,
+    if it was trained on the same machine with the same threads and versions.
     """
 
     def __init__(
         self, records: Iterable[TrialRecord], identity: Callable[[Trial], Mapping[str, str]]
     ) -> None:
-        """`identity` says what a trial's bits would depend on now; asked for what is older than this."""
+        """`identity` returns what a trial's results depend on now; only needed for stored trials."""
         self._identity = identity
         self._known: dict[str, Mapping[str, str]] = {}
         self._new: dict[str, TrialRecord] = {}
@@ -42,27 +42,29 @@ class Curves:
             _add(self._old, record)
 
     def add(self, record: TrialRecord) -> None:
-        """Take up a trial that has just ended here."""
+        """Add a trial that has ended in this run."""
         _add(self._new, record)
 
-    def answer(self, trial: Trial) -> Result | None:
-        """The result that the record holds of a trial, or None where it has to be trained."""
-        new = _answer(trial, self._new.get(trial.lineage))
+    def result(self, trial: Trial) -> Result | None:
+        """The result of a trial from an earlier curve, or None if it has to be trained."""
+        new = _reused(trial, self._new.get(trial.lineage))
         if new is not None:
             return new
-        old = _answer(trial, self._old.get(trial.lineage))
+        old = _reused(trial, self._old.get(trial.lineage))
         return old if old is not None and self._trusted(trial, old) else None
 
     def _trusted(self, trial: Trial, known: Result) -> bool:
-        """Whether an older curve is what would come out here and now."""
-        key = replace(trial, learning_rate=0.0).lineage  # what is asked for depends on no rate
+        """Whether training a stored curve again would give the same results."""
+        key = replace(
+            trial, learning_rate=0.0
+        ).lineage  # the identity does not depend on the learning rate
         if not self._known.get(key):
             self._known[key] = self._identity(trial)
         return dict(known.machine) == dict(self._known[key])
 
 
-def _answer(trial: Trial, record: TrialRecord | None) -> Result | None:
-    """What a record of the trial's lineage has of the trial, or None where it has not all of it."""
+def _reused(trial: Trial, record: TrialRecord | None) -> Result | None:
+    """The result of a trial from a record of its lineage, or None if that is not complete."""
     if record is None or record.result is None:
         return None
     curve = tuple(epoch for epoch in record.result.curve if epoch.epoch <= trial.epochs)
@@ -93,37 +95,40 @@ def _add(longest: dict[str, TrialRecord], record: TrialRecord) -> None:
 
 
 def _reach(result: Result) -> float:
-    """How many epochs a curve answers for: one that diverged, all that could follow."""
+    """Number of epochs that a curve covers; infinite if it diverged."""
     return float("inf") if not result.curve[-1].finite else len(result.curve)
 
 
-def states_of(root: Path, study: str, study_id: str) -> Path:
-    """The folder of a study's states: by its own number, as another storage may have one of its name."""
+def checkpoint_folder(root: Path, study: str, study_id: str) -> Path:
+    """The folder of a study's checkpoints; with its ID, as names are only unique within a storage."""
     return root / "checkpoints" / study / study_id[:12]
 
 
 class Checkpoints:
-    """One `.npz` a lineage and epoch; of one that runs, the last snapshot. The oldest go first."""
+    """One `.npz` file per lineage and epoch, and the last snapshot of running trials.
+
+    The oldest files are deleted if all together exceed the limit.
+    """
 
     def __init__(self, folder: Path, limit: float, every: float = 30.0) -> None:
-        """A folder of so many GiB, with a snapshot of what runs each `every` seconds."""
+        """A folder of at most `limit` GiB, with a snapshot of running trials every `every` seconds."""
         self._folder, self._limit, self.every = folder, limit * GIB, every
 
     @property
-    def wanted(self) -> bool:
-        """Whether any state may be kept."""
+    def enabled(self) -> bool:
+        """Whether any state may be saved."""
         return self._limit > 0
 
     def save(self, trial: Trial, snapshot: Snapshot) -> None:
-        """Keep the state after an epoch.
+        """Save the state after an epoch.
 
         Raises:
-            StudyStopped: it cannot be written: on a full disk the record is next.
+            StudyStopped: it cannot be written; on a full disk, writing results would fail next.
         """
         self._write(self._path(trial, f"{snapshot.epoch:06d}"), snapshot)
 
     def save_running(self, trial: Trial, snapshot: Snapshot) -> None:
-        """Keep where a trial stands that still runs, in the place of where it stood before.
+        """Save the state of a running trial, replacing its previous one.
 
         Raises:
             StudyStopped: it cannot be written.
@@ -131,19 +136,21 @@ class Checkpoints:
         self._write(self._path(trial, "running"), snapshot)
 
     def drop_running(self, trial: Trial) -> None:
-        """The trial has ended, or may not go on from where it was."""
+        """Delete the state of a running trial: it has ended, or must not resume."""
         with contextlib.suppress(OSError):
             self._path(trial, "running").unlink(missing_ok=True)
 
     def load(self, trial: Trial) -> ModelState | None:
-        """A trial's state after its last epoch, or None where it is not kept or cannot be read."""
+        """A trial's state after its last epoch, or None if it is not saved or cannot be read."""
         snapshot = _read(self._path(trial, f"{trial.epochs:06d}"))
         return snapshot.state if snapshot else None
 
     def start(self, trial: Trial) -> Snapshot | None:
-        """The furthest state of a trial's lineage that it can go on from."""
+        """The state of a trial's lineage with the most epochs that it can resume from, if any."""
         names = self._folder.glob(f"{trial.lineage[:32]}-[0-9]*.npz")
-        epochs = sorted((int(p.stem[-6:]) for p in names if OURS.fullmatch(p.name)), reverse=True)
+        epochs = sorted(
+            (int(p.stem[-6:]) for p in names if FILE_NAME.fullmatch(p.name)), reverse=True
+        )
         running = _read(self._path(trial, "running"))
         if running is not None and running.epoch >= trial.epochs:
             running = None
@@ -155,9 +162,9 @@ class Checkpoints:
         return running
 
     def keep_only(self, trials: Iterable[Trial]) -> None:
-        """Drop the last states of all other trials."""
+        """Delete the final states of all other trials."""
         kept = {self._path(trial, f"{trial.epochs:06d}") for trial in trials}
-        for path in self._ours():
+        for path in self._files():
             if path not in kept and not path.stem.endswith("running"):
                 path.unlink(missing_ok=True)
 
@@ -167,13 +174,12 @@ class Checkpoints:
             self._trim()
         except OSError as error:
             raise StudyStopped(
-                f"{path}: cannot be written: {error.strerror}; mend that, and run the same command "
-                "again"
+                f"{path}: cannot be written: {error.strerror}; fix this and run the command again"
             ) from None
 
     def _trim(self) -> None:
-        """Drop the oldest while all together are larger than the limit."""
-        found = [(path.stat(), path) for path in self._ours()]
+        """Delete the oldest files until the total size is within the limit."""
+        found = [(path.stat(), path) for path in self._files()]
         total = sum(about.st_size for about, _ in found)
         for about, path in sorted(found, key=lambda each: each[0].st_mtime_ns):
             if total <= self._limit:
@@ -181,9 +187,9 @@ class Checkpoints:
             path.unlink(missing_ok=True)
             total -= about.st_size
 
-    def _ours(self) -> list[Path]:
-        """Our own files: the folder may be a link to where others lie too."""
-        return [path for path in self._folder.glob("*.npz") if OURS.fullmatch(path.name)]
+    def _files(self) -> list[Path]:
+        """Checkpoint files only: the folder may be a link to one with other files."""
+        return [path for path in self._folder.glob("*.npz") if FILE_NAME.fullmatch(path.name)]
 
     def _path(self, trial: Trial, which: str) -> Path:
         return self._folder / f"{trial.lineage[:32]}-{which}.npz"

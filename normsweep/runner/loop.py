@@ -1,4 +1,4 @@
-"""The loop of a phase: ask, train, store, log."""
+"""The loop of a phase: ask for a trial, train it, store and log its result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from normsweep.analysis.trials import best_of_arms
 from normsweep.console.display import Display
@@ -24,80 +24,64 @@ from normsweep.text import masked, printable
 from normsweep.training.engine import Finished, identity
 from normsweep.training.snapshot import CheckpointPolicy, ModelState, Snapshot
 
-__all__ = ["run_phase"]
+__all__ = ["PhaseContext", "run_phase"]
 
 POLL = 0.5
-"""Maximum seconds of one wait for events."""
-
+"""Seconds that one wait for events lasts at most."""
 
 FAILURES = 10
-"""Equal failures in a row after which the study stops, instead of wasting its budget."""
+"""Consecutive failures of one kind after which the study stops, to save its budget."""
+
+
+@dataclass(frozen=True)
+class PhaseContext:
+    """What the loop of a phase works with."""
+
+    executor: Executor
+    logger: TrialLogger
+    """Logs trials to MLflow."""
+    checkpoints: Checkpoints
+    """States that trials can resume from, and the best state of each arm."""
+    display: Display
+    signals: Signals
+    """Allows interrupts between writes to the storage, but not within them."""
+    lock: StudyLock
 
 
 def run_phase(
-    phase: Phase,
-    executor: Executor,
-    delivery: TrialLogger,
-    checkpoints: Checkpoints,
-    display: Display,
-    signals: Signals,
-    lock: StudyLock,
-    where: Result,
-    timeout: float | None = None,
+    phase: Phase, context: PhaseContext, default: Result, timeout: float | None = None
 ) -> None:
     """Run the remaining trials of a phase and store their results.
 
     Args:
-        phase: schedules the trials and stores them.
-        executor: runs the trials.
-        delivery: logs the trials to MLflow.
-        checkpoints: checkpoints to resume trials from, and those of the best trials.
-        display: shows the progress.
-        signals: interrupts between writes, never within one.
-        lock: the lock of the study.
-        where: machine and chance level, for trials whose process was lost.
+        phase: the planned trials and the study's storage.
+        context: the executor, and what is notified of results.
+        default: machine and chance level of trials whose worker is lost before it reports them.
         timeout: seconds after which no new trial is started; None: no limit.
 
     Raises:
-        Interrupted: the study was stopped by a signal; running trials are stored as interrupted.
+        Interrupted: the study was interrupted; running trials are stored as interrupted.
         StudyStopped: ten trials in a row failed in the same way.
     """
-    loop = _Loop(phase, executor, delivery, checkpoints, display, signals, where)
-    deadline = None if timeout is None else time.monotonic() + timeout
+    loop = _Loop(phase, context, default)
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
     try:
-        while True:
-            started = (deadline is None or time.monotonic() < deadline) and loop.start_trial()
-            if not started and not loop.running:
-                return
-            # Poll between starts, too: many trials in a row may reuse stored results.
-            if loop.running and not (started and executor.blocks):
-                # A short poll is not interrupted: events that it has received would be lost.
-                with signals.waiting() if executor.blocks else nullcontext():
-                    events = executor.poll(0.0 if started else POLL)
-                loop.handle(events)
-            delivery.collect()
-            signals.check()
-            lock.check()
+        while loop.step(deadline):
+            context.logger.collect()
+            context.signals.check()
+            context.lock.check()
     except (Interrupted, StudyStopped, OSError):
-        with signals.closing():
+        with context.signals.closing():
             loop.interrupt()
         raise
 
 
 class _Loop:
-    def __init__(
-        self,
-        phase: Phase,
-        executor: Executor,
-        delivery: TrialLogger,
-        checkpoints: Checkpoints,
-        display: Display,
-        signals: Signals,
-        where: Result,
-    ) -> None:
-        self._phase, self._executor, self._delivery = phase, executor, delivery
-        self._signals, self._where = signals, where
-        self._checkpoints, self._display = checkpoints, display
+    def __init__(self, phase: Phase, context: PhaseContext, default: Result) -> None:
+        self._phase, self._default = phase, default
+        self._executor, self._signals = context.executor, context.signals
+        self._checkpoints = context.checkpoints
+        self._logger, self._display = context.logger, context.display
         self.running: dict[int, Trial] = {}
         self._starts: dict[int, Snapshot] = {}
         records = phase.records()
@@ -108,8 +92,21 @@ class _Loop:
         }
         self._failures: list[str] = []
 
-    def start_trial(self) -> bool:
-        """Start a trial, or reuse a stored result; returns False if no slot is free or no trial is left."""
+    def step(self, deadline: float) -> bool:
+        """Start a trial if a slot is free, and handle new events; returns whether the phase goes on."""
+        started = time.monotonic() < deadline and self._start_next()
+        if not started and not self.running:
+            return False
+        # Events are also handled between starts, as many reused trials may follow one another.
+        if self.running and not (started and self._executor.blocks):
+            # A short poll is not interruptible: the events that it has received would be lost.
+            with self._signals.waiting() if self._executor.blocks else nullcontext():
+                events = self._executor.poll(0.0 if started else POLL)
+            self._handle(events)
+        return True
+
+    def _start_next(self) -> bool:
+        """Start a trial or reuse its result; returns whether a slot was free and a trial left."""
         if len(self.running) >= self._executor.slots:
             return False
         trial = self._phase.ask({running.lineage for running in self.running.values()})
@@ -117,12 +114,12 @@ class _Loop:
             return False
         self.running[trial.number] = trial
         self._display.started(trial)
-        self._delivery.started(trial)
-        began = time.time()
-        if (known := self._curves.answer(trial)) is not None:
-            self._reuse(trial, replace(known, started=began, seconds=time.time() - began))
+        self._logger.started(trial)
+        started = time.time()
+        if (known := self._curves.result(trial)) is not None:
+            self._reuse(trial, replace(known, started=started, seconds=time.time() - started))
             return True
-        # A trial that timed out must not complete because it resumes from a checkpoint.
+        # A trial that timed out must not complete by resuming at each retry.
         slow = trial.lineage in self._too_slow
         start = None if slow else self._checkpoints.start(trial)
         if start is not None:
@@ -130,8 +127,7 @@ class _Loop:
         self._executor.submit(trial, self._policy(trial), start)
         return True
 
-    def handle(self, events: list[Event]) -> None:
-        """Store and show what happened."""
+    def _handle(self, events: list[Event]) -> None:
         for event in events:
             match event:
                 case Epoch():
@@ -142,22 +138,22 @@ class _Loop:
                     self._finished(event)
 
     def interrupt(self) -> None:
-        """Stop the running trials; each is stored with its epochs so far."""
+        """Stop running trials; each is stored with the epochs it has reported."""
         try:
             events: list[Event] = []
-            with suppress(OSError):  # workers may be gone with their cluster
+            with suppress(OSError):  # workers may be lost with their cluster
                 for number in list(self.running):
                     self._executor.cancel(number)
                 events = self._executor.poll(POLL)
-            self.handle(events)
-            for number in list(self.running):  # its result was lost at the signal
+            self._handle(events)
+            for number in list(self.running):  # its result was lost when the signal arrived
                 self._finished(Finished(Result(number, Status.INTERRUPTED)))
             self._phase.store.repair()
         finally:
-            self._delivery.abandon()
+            self._logger.abandon()
 
     def _reuse(self, trial: Trial, known: Result) -> None:
-        """Store a known result for a trial, as if it had been trained."""
+        """Store a known result as if the trial had been trained."""
         for epoch in known.curve:
             if not self._reported(epoch) and epoch.epoch < trial.epochs and epoch.finite:
                 curve = known.curve[: epoch.epoch]
@@ -169,9 +165,9 @@ class _Loop:
         self._executor.reply(epoch.trial, self._reported(epoch))
 
     def _reported(self, epoch: Epoch) -> bool:
-        """Store, log and show an epoch; returns whether its trial continues."""
+        """Report an epoch; returns whether its trial continues."""
         self._display.epoch(self.running[epoch.trial], epoch)
-        self._delivery.epoch(epoch)
+        self._logger.epoch(epoch)
         return self._phase.report(epoch)
 
     def _snapshot(self, snapshot: Snapshot) -> None:
@@ -188,19 +184,19 @@ class _Loop:
         if result.status is Status.TIMED_OUT:
             self._too_slow.add(trial.lineage)
         if not result.machine:
-            where = self._where
-            result = replace(result, machine=where.machine, chance=where.chance)
+            default = self._default
+            result = replace(result, machine=default.machine, chance=default.chance)
         record = self._phase.tell(result)
-        if event.result.machine:  # a result without a machine was lost with its worker
+        if event.result.machine:  # otherwise unknown, as the worker was lost
             self._curves.add(record)
-        self._keep(record, event.state)
-        self._delivery.finished(record)
+        self._save_final(record, event.state)
+        self._logger.finished(record)
         self._display.finished(record)
         self._count_failures(event.result)
 
     def _policy(self, trial: Trial) -> CheckpointPolicy:
-        """The checkpoint policy of a trial."""
-        if not self._checkpoints.wanted:
+        """Which states of a trial to save."""
+        if not self._checkpoints.enabled:
             return CheckpointPolicy()
         if self._phase.extendable:
             return CheckpointPolicy(-math.inf, self._phase.budgets(trial), self._checkpoints.every)
@@ -208,8 +204,8 @@ class _Loop:
         least = sign * best.result.score if best and best.result else -math.inf
         return CheckpointPolicy(least, every=self._checkpoints.every)
 
-    def _keep(self, record: TrialRecord, state: ModelState | None) -> None:
-        """Save the last state of a trial if needed; of an arm's best trials, only the current one is kept."""
+    def _save_final(self, record: TrialRecord, state: ModelState | None) -> None:
+        """Save a final state; without extensions only that of each arm's best trial is kept."""
         trial, result = record.trial, record.result
         assert result is not None
         if result.status not in (Status.CRASHED, Status.INTERRUPTED):
@@ -225,29 +221,28 @@ class _Loop:
             self._checkpoints.keep_only(r.trial for r in self._best.values())
 
     def _with_start(self, trial: Trial, result: Result) -> Result:
-        """The result with the epochs it reused; reports a trial that did not resume from its checkpoint."""
+        """The result with the epochs it resumed from; prints a note if it did not use its snapshot."""
         start = self._starts.pop(trial.number, None)
         if start is None or result.reused:
             return result
         before = start.so_far
-        taken = tuple(replace(e, trial=trial.number) for e in before.curve[: len(result.curve)])
-        if (
-            taken and result.curve[: len(taken)] == taken
-        ):  # its process was lost before it reported that
-            return replace(result, reused=len(taken), origin=before.trial)
+        resumed = tuple(replace(e, trial=trial.number) for e in before.curve[: len(result.curve)])
+        # Its worker was lost before it reported that it had resumed.
+        if resumed and result.curve[: len(resumed)] == resumed:
+            return replace(result, reused=len(resumed), origin=before.trial)
         if result.status.scored:
             was, now = before.machine, result.machine
-            other = [
+            changes = [
                 f"{key} {was.get(key)}, now {now[key]}" for key in now if was.get(key) != now[key]
             ]
             self._display.note(
                 f"trial {trial.number}: trained from epoch 1, because the checkpoint of trial "
-                f"{before.trial} is from {'; '.join(other) or 'another network'}"
+                f"{before.trial} is from {'; '.join(changes) or 'another network'}"
             )
         return result
 
     def _identity(self, trial: Trial) -> Mapping[str, str]:
-        """What determines the exact bits of the trial; empty if unknown: then it is trained."""
+        """What the trial's results depend on; empty if that is unknown, so that it is trained."""
         try:
             with self._signals.waiting():
                 return self._executor.call(identity, trial)
@@ -262,13 +257,13 @@ class _Loop:
         self._failures = [k for k in self._failures if k == kind] + [kind]
         if len(self._failures) >= FAILURES:
             raise StudyStopped(
-                f"{FAILURES} trials in a row {result.status.value}; the last one: "
+                f"{FAILURES} trials in a row {result.status.value}; the last error: "
                 f"{result.error.strip()[-600:]}"
             )
 
 
 def _kind(result: Result) -> str:
-    """The kind of a failure: how the trial ended, and the name of the error."""
+    """The kind of a failure: the trial's status and the name of the error."""
     lines = result.error.strip().splitlines() or [""]
     named = lines[-1] if result.status is Status.CRASHED else ""
     return f"{result.status} {named.partition(':')[0]}"

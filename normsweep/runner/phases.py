@@ -23,10 +23,10 @@ from normsweep.errors import NormsweepError, StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
 from normsweep.parts.catalog import is_trained
 from normsweep.reporting.commands import Commands
-from normsweep.runner.checkpoints import Checkpoints, states_of
+from normsweep.runner.checkpoints import Checkpoints, checkpoint_folder
 from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
-from normsweep.runner.loop import run_phase
+from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.runner.publishing import (
     BestModels,
     log_report,
@@ -162,22 +162,20 @@ class Running:
             display.begin(phase.records(), phase.total, arms)
             if isinstance(phase, Confirmation):
                 diagnose_arms(phase, self.data, self.executor, display, self.signals)
-            run_phase(
-                phase,
+            context = PhaseContext(
                 self.executor,
                 logger,
                 self._checkpoints(phase),
                 display,
                 self.signals,
                 self.lock,
-                self.where,
-                timeout,
             )
+            run_phase(phase, context, self.where, timeout)
             return self._log_rest(logger, display, phase)
 
     def _checkpoints(self, phase: Phase) -> Checkpoints:
         head = self.search.store.record(trials=False)
-        folder = states_of(self.root, head.name, head.id) / phase.phase
+        folder = checkpoint_folder(self.root, head.name, head.id) / phase.phase
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
 

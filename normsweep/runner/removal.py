@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.errors import NormsweepError, StudyStopped
-from normsweep.runner.checkpoints import states_of
+from normsweep.runner.checkpoints import checkpoint_folder
 from normsweep.store.identity import known_storage_id
 from normsweep.store.locks import forget_lock
 from normsweep.store.storage import delete_study, read_studies, read_study
@@ -99,7 +99,7 @@ def study_deletion(name: str, storage: str, tracking_uri: str, root: Path) -> De
     record = read_study(storage, name)
     client = _client(tracking_uri)
     logged = logged_study(client, name, record.id) if client is not None else None
-    folders = (states_of(root, name, record.id), root / "reports" / name)
+    folders = (checkpoint_folder(root, name, record.id), root / "reports" / name)
     paths = tuple(path for path in folders if path.exists())
     return Deletion(storage, name, len(record.trials), client, (logged,) if logged else (), paths)
 
@@ -118,7 +118,7 @@ def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], No
     found = [] if client is None else [*logged_studies(client), *registered_studies(client)]
     studies = list(read_studies(storage))
     logged = _ours(found, known_storage_id(storage), studies, say)
-    states = {states_of(root, record.name, record.id) for record in studies}
+    states = {checkpoint_folder(root, record.name, record.id) for record in studies}
     digests = {record.data.digest for record in studies if record.data is not None}
     paths = [
         *(

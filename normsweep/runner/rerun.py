@@ -1,11 +1,11 @@
-"""Training a trial again from its record alone, to see whether the same comes out."""
+"""Training a stored trial again, to check that it is reproducible."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,31 +23,33 @@ from normsweep.training.reproducibility import Device
 __all__ = ["Rerun", "rerun"]
 
 ENDED = (Status.COMPLETE, Status.DIVERGED, Status.PRUNED)
-"""How trials end whose curves are whole."""
+"""Statuses of trials with complete curves."""
 
 
 @dataclass(frozen=True)
 class Rerun:
-    """A trial as it is recorded, and as it came out now."""
+    """The stored result of a trial, and the one of training it again."""
 
     recorded: Result
     now: Result
 
     @property
     def differing(self) -> list[int]:
-        """The epochs of the record that came out otherwise, bit for bit, or not at all."""
+        """The stored epochs that differ, bit by bit, or are missing now."""
         was, now = _rows(self.recorded), _rows(self.now)
         return [epoch for epoch, row in was.items() if now.get(epoch) != row]
 
     @property
     def same(self) -> bool:
-        """Whether the curve is the record's; of one that was broken off, as far as it goes."""
-        whole = self.recorded.status in ENDED
-        return not self.differing and (not whole or len(self.now.curve) == len(self.recorded.curve))
+        """Whether the curves are equal; of an interrupted trial, as far as its stored curve goes."""
+        complete = self.recorded.status in ENDED
+        return not self.differing and (
+            not complete or len(self.now.curve) == len(self.recorded.curve)
+        )
 
     @property
-    def elsewhere(self) -> dict[str, tuple[str, str]]:
-        """What of the machine is other than it was: device, threads, versions, the network itself."""
+    def machine_changes(self) -> dict[str, tuple[str, str]]:
+        """Stored and current value of what differs: device, threads, versions, digests of the network."""
         was, now = self.recorded.machine, self.now.machine
         keys = sorted(was.keys() | now.keys()) if was and now else []
         return {k: (w, n) for k in keys if (w := was.get(k, "")) != (n := now.get(k, ""))}
@@ -59,60 +61,82 @@ def rerun(
     root: Path,
     data_dir: Path | None,
     device: Device | None,
-    say: Callable[[Epoch], None],
+    on_epoch: Callable[[Epoch], None],
 ) -> Rerun:
-    """Train a trial once more; nothing is recorded.
+    """Train a trial again; nothing is stored.
 
     Args:
-        study: the trial's own.
+        study: the study of the trial.
         record: the trial; it has ended.
-        root: where the study keeps its data.
-        data_dir: where the dataset is looked for, where it is not kept any more.
-        device: None: as the trial had it.
-        say: told each epoch.
+        root: the folder with the study's data.
+        data_dir: the folder with the dataset, if the study's copy has been deleted.
+        device: None: the device of the stored trial.
+        on_epoch: called with each epoch.
 
     Raises:
-        StoreError: the data is not the trial's.
-        DataError: it cannot be had.
+        StoreError: the dataset is not the one that the trial was trained on.
+        DataError: the dataset cannot be loaded.
         Interrupted: SIGINT or SIGTERM.
     """
     assert record.result is not None
     trial, machine = record.trial, record.result.machine
     if record.result.status is Status.PRUNED:
         trial = replace(trial, epochs=max(len(record.result.curve), 1))
-    for variable, key in (("KERAS_BACKEND", "backend"), ("TF_ENABLE_ONEDNN_OPTS", "onednn")):
-        if machine.get(key, "none") not in ("none", "default"):
-            os.environ.setdefault(variable, machine[key])
-    threads = (
-        int(machine["threads"]) if machine.get("threads", "").isdigit() else study.threads or 1
+    with (
+        _backend_variables(machine),
+        Signals() as signals,
+        _data(study, trial, root, data_dir) as folder,
+        closing(Processes(_options(study, trial, folder, device, machine))) as executor,
+    ):
+        executor.submit(trial)
+        return Rerun(record.result, _result(executor, signals, on_epoch))
+
+
+@contextmanager
+def _backend_variables(machine: Mapping[str, str]) -> Iterator[None]:
+    """Set the environment variables of the trial's backend, unless they are set, and remove them after."""
+    variables = {"KERAS_BACKEND": "backend", "TF_ENABLE_ONEDNN_OPTS": "onednn"}
+    missing = {
+        variable: machine[key]
+        for variable, key in variables.items()
+        if variable not in os.environ and machine.get(key, "none") not in ("none", "default")
+    }
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for variable in missing:
+            os.environ.pop(variable, None)
+
+
+def _options(
+    study: StudyRecord, trial: Trial, data: Path, device: Device | None, machine: Mapping[str, str]
+) -> WorkerOptions:
+    """Settings of a worker like that of the stored trial."""
+    threads = machine.get("threads", "")
+    return WorkerOptions(
+        data.absolute(),
+        device or ("cpu" if machine.get("device", "").startswith("CPU") else "auto"),
+        int(threads) if threads.isdigit() else study.threads or 1,
+        trained=is_trained(trial.model),
+        parts=pickled_components(),
     )
-    place = device or ("cpu" if machine.get("device", "").startswith("CPU") else "auto")
-    with Signals() as signals, _data(study, trial, root, data_dir) as folder:
-        trained, parts = is_trained(trial.model), pickled_components()
-        executor = Processes(
-            WorkerOptions(folder.absolute(), place, threads, trained=trained, parts=parts)
-        )
-        try:
-            executor.submit(trial)
-            return Rerun(record.result, _result(executor, signals, say))
-        finally:
-            executor.close()
 
 
-def _result(executor: Processes, signals: Signals, say: Callable[[Epoch], None]) -> Result:
+def _result(executor: Processes, signals: Signals, on_epoch: Callable[[Epoch], None]) -> Result:
     while True:
         with signals.waiting():
             events = executor.poll(0.5)
         for event in events:
             if isinstance(event, Epoch):
-                say(event)
+                on_epoch(event)
             elif isinstance(event, Finished):
                 return event.result
 
 
 @contextmanager
 def _data(study: StudyRecord, trial: Trial, root: Path, data_dir: Path | None) -> Iterator[Path]:
-    """A folder with the trial's data: the study's own, or one that is made for this."""
+    """A folder with the trial's dataset: the study's own, or a temporary one."""
     digest = trial.data.digest
     if (root / "data" / digest).is_dir():
         yield root / "data"
@@ -126,13 +150,14 @@ def _data(study: StudyRecord, trial: Trial, root: Path, data_dir: Path | None) -
         found = dataset.save(Path(work))
         if found != digest:
             raise StoreError(
-                f"trial {trial.number}: was trained on {trial.data.name} with digest {digest[:12]}, received "
-                f"{dataset.name} ({dataset.source}, digest {found[:12]}); legal: the same data"
+                f"trial {trial.number}: expected the dataset {trial.data.name} with digest "
+                f"{digest[:12]}, got {dataset.name} with digest {found[:12]} ({dataset.source}); pass "
+                "--data-dir with the data that the trial was trained on"
             )
         yield Path(work)
 
 
 def _rows(result: Result) -> Mapping[int, str]:
-    """By epoch all that is recorded of it but its seconds, as the record has it: nine digits."""
-    kept = Result.from_json(result.to_json())
-    return {e.epoch: repr(replace(e, trial=-1, seconds=0.0)) for e in kept.curve}
+    """By epoch its stored values without seconds, rounded to nine digits as in the storage."""
+    stored = Result.from_json(result.to_json())
+    return {e.epoch: repr(replace(e, trial=-1, seconds=0.0)) for e in stored.curve}

@@ -16,7 +16,7 @@ from normsweep.console.screen import warn
 from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Executor, WorkerOptions
-from normsweep.executors.ray_connection import Share
+from normsweep.executors.ray_connection import TrialResources
 from normsweep.executors.ray_executor import Cluster
 from normsweep.parts.catalog import is_trained, pickled_components
 from normsweep.parts.metrics import metric
@@ -187,14 +187,14 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
         limits.trial_timeout,
         limits.trial_memory,
         trained=is_trained(sweep.model.name),
-        asks=sweep.search.pruner != "none",
+        awaits_reply=sweep.search.pruner != "none",
         parts=b"" if settings.executor == "inline" else pickled_components(),
     )
     if settings.executor == "inline":
         return Inline(options)
     if settings.executor == "ray":
-        share = Share(limits.num_cpus or threads, limits.num_gpus)
-        return Cluster(options, address=settings.ray_address, jobs=settings.n_jobs, share=share)
+        each = TrialResources(limits.num_cpus or threads, limits.num_gpus)
+        return Cluster(options, address=settings.ray_address, jobs=settings.n_jobs, resources=each)
     return Processes(options, settings.n_jobs or 1)
 
 

@@ -1,1 +1,1 @@
-"""One trial in one process: `Engine.train(trial)` gives each epoch, then a result."""
+"""Trains a trial in one process: `Engine.train(trial)` yields each epoch and returns the result."""

@@ -1,7 +1,7 @@
 """One compiled model per architecture and optimizer, reset between trials.
 
-A fresh model for every trial would cost a second of tracing and about 10 MB that are never
-given back; a model that is put back to its first state gives the same bits as a fresh one.
+A new model for every trial would cost a second of tracing and leak about 10 MB; a model that is
+reset to its initial state gives the same results bit for bit.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ Weights = tuple[np.ndarray[Any, Any], ...]
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """A Keras model, compiled, and the optimizer's variables as they were just built."""
+    """A compiled Keras model, and the initial values of its optimizer's variables."""
 
     model: Any
-    blank_optimizer: Weights
+    initial_optimizer: Weights
     digest: str
     """SHA-256 of the model's configuration, hexadecimal."""
     optimizer_digest: str
-    """The same of the optimizer's, without what a reset sets."""
+    """SHA-256 of the optimizer's configuration, without the options that `reset` sets."""
 
     def reset(self, weights: Weights, learning_rate: float, settings: Mapping[str, float]) -> None:
-        """As if built anew: given initial weights, a blank optimizer, its learning rate and settings."""
+        """Reset the model to the given weights, and its optimizer to its initial state and these options."""
         for variable, value in zip(self.model.variables, weights, strict=True):
             variable.assign(value)
         for variable, value in zip(
-            self.model.optimizer.variables, self.blank_optimizer, strict=True
+            self.model.optimizer.variables, self.initial_optimizer, strict=True
         ):
             variable.assign(value)
         self.model.optimizer.learning_rate = learning_rate
@@ -57,9 +57,9 @@ class CompiledModel:
 
 
 def compile_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
-    """What trials must share, beside the shape of their images, to share a compiled model.
+    """What trials must have in common, besides the image shape, to share a compiled model.
 
-    Preprocessing that learns is a part of it, with what it was fitted to: the seed's training split.
+    This includes trainable preprocessing and the data it was fitted to: the seed's training split.
     """
     settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
     options = {k: v for k, v in trial.optimizer_options.items() if k not in settings}
@@ -77,45 +77,45 @@ def compile_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
 
 
 def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
-    """Build and compile the network of a trial; preprocessing that learns becomes a part of it."""
+    """Build and compile the network of a trial, including its preprocessing if that is trainable."""
     model = assemble(trial, inputs)
     optimizer = optimizers.registry[trial.optimizer].function(
         trial.learning_rate, **trial.optimizer_options
     )
-    # Keras's own choice would be XLA, which is about twice as slow as plain graphs on a CPU.
+    # By default Keras would choose XLA, which is about twice as slow as plain graphs on a CPU.
     model.compile(
         optimizer=optimizer,
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        jit_compile="auto" if _compiles_well() else False,
+        jit_compile="auto" if _xla_is_faster() else False,
     )
-    # In float16 Keras has put the optimizer into one that scales the loss.
+    # In float16 this is Keras's loss-scaling wrapper, not the optimizer itself.
     model.optimizer.build(model.trainable_variables)
-    blank = tuple(np.array(variable) for variable in model.optimizer.variables)
-    return CompiledModel(model, blank, model_digest(model), _optimizer_digest(trial, optimizer))
+    initial = tuple(np.array(variable) for variable in model.optimizer.variables)
+    return CompiledModel(model, initial, model_digest(model), _optimizer_digest(trial, optimizer))
 
 
 def initial_weights(trial: Trial, inputs: Inputs) -> Weights:
-    """The weights (and seed states) that the trial's seed gives a model that is just built."""
+    """The initial weights (and seed states) of a model built with the trial's seed."""
     with seeded(trial.seed):
         model = assemble(trial, inputs)
     return tuple(np.array(variable) for variable in model.variables)
 
 
 def model_digest(model: Any) -> str:
-    """SHA-256 of a model's configuration, the names of its layers counted from 0, hexadecimal."""
+    """SHA-256 of a model's configuration, its layers renumbered from 0, hexadecimal."""
     return config_digest(model.get_config())
 
 
 def build_network(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
-    """The network of a trial, not compiled, in the trial's precision."""
+    """The uncompiled network of a trial, in the trial's precision."""
     function = models.registry[trial.model].function
     with precision(trial.precision):
         return function(shape, classes, **trial.model_options)
 
 
 def assemble(trial: Trial, inputs: Inputs) -> Any:
-    """The network of a trial, not compiled, behind its preprocessing where that learns."""
+    """The uncompiled network of a trial, preceded by its preprocessing if that is trainable."""
     import keras
 
     network = build_network(trial, inputs.shape, inputs.classes)
@@ -123,18 +123,18 @@ def assemble(trial: Trial, inputs: Inputs) -> Any:
         return network
     preprocessing = fit_preprocessing(trial.normalization, inputs.split.x_train)
     raw = keras.Input(inputs.shape, dtype=inputs.dtype)
-    with precision(trial.precision):  # Keras scales the loss by the policy of the whole
+    with precision(trial.precision):  # loss scaling depends on the outer model's policy
         return keras.Model(raw, network(preprocessing.attach(raw)))
 
 
 def _optimizer_digest(trial: Trial, optimizer: Any) -> str:
     settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
-    left_out = {"learning_rate", *settings}
-    kept = {k: v for k, v in optimizer.get_config().items() if k not in left_out}
+    excluded = {"learning_rate", *settings}
+    kept = {k: v for k, v in optimizer.get_config().items() if k not in excluded}
     return config_digest({"class": type(optimizer).__name__, **kept})
 
 
-def _compiles_well() -> bool:
+def _xla_is_faster() -> bool:
     import keras
 
     return keras.backend.backend() == "jax" or bool(gpus())

@@ -1,7 +1,7 @@
-"""Why an arm trains as it does: its inputs, and its network before and after the first epoch.
+"""Diagnosis of an arm: its inputs, and its network before and after the first epoch.
 
-What matters of the inputs is from LeCun, Bottou, Orr and Müller, "Efficient BackProp" (1998): their
-mean, their scale, and the condition number of their covariance.
+The input statistics (mean, scale, condition number of the covariance) follow LeCun, Bottou, Orr and
+Müller, "Efficient BackProp" (1998).
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ __all__ = ["diagnose"]
 Array = np.ndarray[Any, Any]
 
 IMAGES = 2048
-"""Training images, the same of every arm, that a network is looked at with."""
+"""Number of training images of a diagnosis, the same ones for every arm."""
+
 STEP = 2.0**16
-"""Learning rate of the step that shows the gradient: large, so that rounding of weights is small."""
+"""Learning rate of the step that measures the gradient: large, so that rounding is negligible."""
 
 
 def diagnose(engine: KerasEngine, trial: Trial) -> Diagnosis:
-    """Look at an arm on 2,048 images of its training split.
+    """Diagnose an arm on 2,048 images of its training split.
 
-    Runs where trials run. The trial's epochs do not matter: one is trained.
+    Runs in a worker. One epoch is trained, whatever the trial's number of epochs.
     """
     inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
-    # One step of plain gradient descent moves the weights by the gradient, on every backend.
-    # In float32, whatever the trial's precision: a scaled loss would leave out what overflows.
+    # One step of plain gradient descent changes the weights by the gradient, on every backend.
+    # Always in float32: with loss scaling a step whose gradients overflow is skipped.
     probing = replace(
         trial, optimizer="sgd", optimizer_options={}, learning_rate=STEP, precision="float32"
     )
@@ -46,7 +47,7 @@ def diagnose(engine: KerasEngine, trial: Trial) -> Diagnosis:
     finished = _one_epoch(engine, replace(trial, epochs=1))
     if finished is None:
         return Diagnosis(before, None)
-    # The same compiled model may have been the one that trained, where the arm's optimizer is plain SGD.
+    # If the arm's optimizer is plain SGD, the training used the same compiled model.
     probe = engine.compiled(probing, inputs).model
     return Diagnosis(
         before, _stage(probe, ModelState(finished.model, ModelState.of(probe).optimizer), inputs)
@@ -63,10 +64,10 @@ def _one_epoch(engine: KerasEngine, trial: Trial) -> ModelState | None:
 
 
 def _stage(probe: Any, state: ModelState, inputs: Inputs) -> Stage:
-    """A network's stage in the state given; looking moves the probe, so it is put back between."""
+    """Measure a network in the given state; restored in between, as measuring changes the probe."""
     images, labels = _images(inputs)
     state.restore(probe)
-    fed, units = _run_through(probe, images)
+    fed, units = _forward(probe, images)
     state.restore(probe)
     loss, gradients = _step(probe, images, labels)
     return Stage(
@@ -80,13 +81,12 @@ def _stage(probe: Any, state: ModelState, inputs: Inputs) -> Stage:
 
 
 def _images(inputs: Inputs) -> tuple[Array, Array]:
-    spread = np.linspace(0, len(inputs.split.y_train) - 1, IMAGES).astype(int)
-    spread = np.unique(spread)
-    return inputs.split.x_train[spread], inputs.split.y_train[spread]
+    indices = np.unique(np.linspace(0, len(inputs.split.y_train) - 1, IMAGES).astype(int))
+    return inputs.split.x_train[indices], inputs.split.y_train[indices]
 
 
 def _step(probe: Any, images: Array, labels: Array) -> tuple[float, tuple[tuple[str, float], ...]]:
-    """The loss that a step meets, and the gradient's norm by layer: what plain descent moved."""
+    """The loss, and the gradient's norm by layer, from the weight changes of one SGD step."""
     layers = [layer for layer in _leaves(probe) if layer.trainable_variables]
     before = [[np.array(weight) for weight in layer.trainable_variables] for layer in layers]
     loss = float(probe.train_on_batch(images, labels, return_dict=True)["loss"])
@@ -101,7 +101,7 @@ def _step(probe: Any, images: Array, labels: Array) -> tuple[float, tuple[tuple[
 
 
 def _leaves(model: Any) -> Iterator[Any]:
-    """The layers in the order of the network, those of nested networks in their place."""
+    """The layers in the order of the network, including those of nested networks."""
     for layer in model.layers:
         if hasattr(layer, "layers"):
             yield from _leaves(layer)
@@ -110,7 +110,7 @@ def _leaves(model: Any) -> Iterator[Any]:
 
 
 def _renumbered(norms: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
-    """Names counted from 1 within the network: Keras counts them over the process."""
+    """Layers renumbered from 1 within the network: Keras numbers them per process."""
     kinds = [name.rstrip("0123456789").rstrip("_") for name, _ in norms]
     return tuple(
         (f"{kind}_{kinds[: i + 1].count(kind)}", norm)
@@ -118,8 +118,8 @@ def _renumbered(norms: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]
     )
 
 
-def _run_through(probe: Any, images: Array) -> tuple[Array, list[Array]]:
-    """What the network is fed when it trains, and what its ReLUs give, for the images."""
+def _forward(probe: Any, images: Array) -> tuple[Array, list[Array]]:
+    """The network's inputs during training, and the outputs of its ReLUs, for the images."""
     import keras
 
     network = _network(probe)
@@ -133,7 +133,7 @@ def _run_through(probe: Any, images: Array) -> tuple[Array, list[Array]]:
 
 
 def _network(probe: Any) -> Any:
-    """The network behind preprocessing that learns, or the whole of it."""
+    """The network behind trainable preprocessing; without such preprocessing, the whole model."""
     import keras
 
     nested = [layer for layer in probe.layers if isinstance(layer, keras.Model)]
@@ -152,21 +152,21 @@ def _call(model: Any, images: Any, *, training: bool) -> None:
 
 
 @contextmanager
-def _recording(layers: list[Any], taken: list[Array], *, before: bool = False) -> Iterator[None]:
-    """While entered, what the layers are fed (`before`) or give is added to `taken`."""
+def _recording(layers: list[Any], recorded: list[Array], *, before: bool = False) -> Iterator[None]:
+    """Record the layers' outputs, or with `before` their inputs, while the context is active."""
     import keras
 
-    def recorded(call: Any) -> Any:
+    def recording(call: Any) -> Any:
         def wrapped(x: Any, *args: Any, **kwargs: Any) -> Any:
             result = call(x, *args, **kwargs)
-            taken.append(np.asarray(keras.ops.convert_to_numpy(x if before else result)))
+            recorded.append(np.asarray(keras.ops.convert_to_numpy(x if before else result)))
             return result
 
         return wrapped
 
     originals = [layer.call for layer in layers]
     for layer, call in zip(layers, originals, strict=True):
-        layer.call = recorded(call)
+        layer.call = recording(call)
     try:
         yield
     finally:
@@ -175,20 +175,20 @@ def _recording(layers: list[Any], taken: list[Array], *, before: bool = False) -
 
 
 def _dead(outputs: list[Array]) -> float:
-    """Share of units (channels, of a convolution) that are zero throughout."""
+    """Fraction of units (channels, of a convolution) whose output is always zero."""
     dead = [np.all(o <= 0, axis=tuple(range(o.ndim - 1))) for o in outputs]
     return float(np.mean(np.concatenate(dead))) if dead else math.nan
 
 
 def _condition_number(images: Array) -> float:
-    """Of the covariance of the values; eigenvalues that are zero up to rounding are left out."""
+    """Condition number of the pixels' covariance, without eigenvalues that are zero up to rounding."""
     flat = images.reshape(len(images), -1).astype(np.float64)
     if not np.isfinite(flat).all():
         return math.nan
-    # The smaller of the two Gram matrices has the same eigenvalues that are not zero.
+    # Both Gram matrices have the same nonzero eigenvalues; the smaller one is faster.
     centred = flat - flat.mean(axis=0)
     wide = centred.shape[1] > len(centred)
     eigenvalues = np.linalg.eigvalsh(centred @ centred.T if wide else centred.T @ centred)
-    # Inputs are float32: what is below its rounding is none.
+    # Inputs are float32: smaller eigenvalues are rounding errors.
     kept = eigenvalues[eigenvalues > eigenvalues[-1] * np.finfo(np.float32).eps]
     return float(kept[-1] / kept[0]) if len(kept) else math.nan

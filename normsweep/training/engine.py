@@ -1,4 +1,4 @@
-"""`Engine`: trains one trial after another, each epoch by epoch, as `train` gives them."""
+"""`Engine`: trains one trial after another, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -22,85 +22,85 @@ __all__ = ["Engine", "Finished", "Run", "Training", "check_device", "identity", 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a training gives back: the result, and the model's state where it was asked for."""
+    """The end of a training: its result, and the model's state if it was requested."""
 
     result: Result
     state: ModelState | None = None
 
 
 Training = Generator[Epoch | Snapshot, bool | None, Finished]
-"""A training under way: gives epochs, takes whether to go on, returns what came of it."""
+"""A running training: yields epochs and snapshots, is sent whether to continue, returns the result."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trial that is ready to be trained."""
+    """A trial that is set up for training."""
 
     epochs: Iterator[Epoch]
-    """Each step of it trains an epoch; those that were trained before come first."""
+    """Trains an epoch per step; epochs of the snapshot it resumes from come first."""
     result: Result
-    """As of a trial that was interrupted before its first epoch: what holds for the whole of it."""
+    """The result before the first epoch: chance level, machine and digests, with status interrupted."""
     state: Callable[[], ModelState] | None = None
-    """The model's state at the moment; None where there is no model."""
+    """Returns the model's current state; None if there is no model."""
 
 
 class Engine(ABC):
     """Trains trials one after another in one process."""
 
     def __init__(self, data_root: Path) -> None:
-        """`data_root` holds the datasets by their digest, as `Dataset.save` writes them."""
+        """`data_root` is the folder of datasets by digest, as written by `Dataset.save`."""
         self.data_root = data_root
 
     @abstractmethod
     def start(self, trial: Trial, snapshot: Snapshot | None) -> Run:
-        """Set up a trial, to go on from a snapshot of its lineage where that is good here."""
+        """Set up a trial; resume from a snapshot of its lineage if that is valid on this machine."""
 
     @abstractmethod
     def identity(self, trial: Trial) -> dict[str, str]:
-        """What a trial's bits depend on here, beside the trial: machine, versions, network."""
+        """What determines the results besides the trial itself: machine, versions, network."""
 
     @abstractmethod
     def check_device(self, device: Device) -> dict[str, str]:
-        """Where trials are trained here: device, threads, versions.
+        """Check that the device is available; returns device, threads and versions.
 
         Raises:
-            DeviceError: the device that was asked for is not there.
+            DeviceError: the device is not available.
         """
 
     @abstractmethod
     def preflight(self, request: PreflightRequest) -> Findings:
-        """Try everything that trials are made of once, so that no trial meets a mistake first.
+        """Try every component of the trials once, to report errors before the first trial.
 
         Raises:
-            UserError: a device that is not there, a normalization that refuses the data, a network
-                that cannot be built for it.
+            UserError: the device is missing, a normalization does not accept the data, or a
+                network cannot be built for it.
         """
 
     @abstractmethod
     def warm(self) -> None:
-        """Do what takes seconds and needs no trial: import the backend."""
+        """Import the backend, which takes seconds, before the first trial."""
 
     def dataset(self, data: DataKey) -> Dataset:
-        """A dataset of the folder, mapped into memory."""
+        """A dataset from the folder, memory-mapped."""
         return Dataset.open(self.data_root, data.digest)
 
     def train(
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
     ) -> Training:
-        """Train a trial epoch by epoch; a failure is a status, not an exception.
+        """Train a trial epoch by epoch; a failure sets the status and raises no exception.
 
         Args:
             trial: what to train.
-            policy: which states to give back; None: none.
-            start: a state of the same lineage to go on from. Where it was trained otherwise (another
-                device, number of threads, version), the trial is trained from its first epoch.
+            policy: which states to return; None: none.
+            start: a snapshot of the same lineage to resume from. If it was trained differently
+                (device, threads, versions), the trial is trained from its first epoch.
 
         Yields:
             Each epoch as it ends, those of `start` first; send False to end the trial as pruned.
-            Snapshots between them, as far as they were asked for.
+            Also the snapshots that the policy requests.
 
         Returns:
-            The result, with the state where it was asked for.
+            The result, with the final state if the policy requests it.
         """
         policy, by = policy or CheckpointPolicy(), metric(trial.metric)
         started, clock = time.time(), time.perf_counter()
@@ -112,37 +112,37 @@ class Engine(ABC):
             status = yield from _epochs(trial, run, curve, CheckpointSchedule(policy, by))
             result = replace(result, status=status)
         except Exception as error:
-            result = replace(result, status=Status.CRASHED, error=_explained(error))
+            result = replace(result, status=Status.CRASHED, error=_traceback(error))
         result = replace(
             result,
             curve=tuple(curve),
-            reused=min(result.reused, len(curve)),  # pruned before the end of what it went on from
+            reused=min(result.reused, len(curve)),  # may be pruned within the resumed epochs
             started=started,
             seconds=time.perf_counter() - clock,
         )
-        wanted = result.status is Status.COMPLETE and policy.wants(by.sign * result.score)
-        return Finished(result, state() if wanted and state is not None else None)
+        keep = result.status is Status.COMPLETE and policy.keeps(by.sign * result.score)
+        return Finished(result, state() if keep and state is not None else None)
 
 
 def identity(engine: Engine, trial: Trial) -> Mapping[str, str]:
-    """`Engine.identity`, to be called where trials run: by the engine that is there."""
+    """`Engine.identity` as a function, for `Executor.call`."""
     return engine.identity(trial)
 
 
 def check_device(engine: Engine, device: Device) -> dict[str, str]:
-    """`Engine.check_device`, to be called where trials run: by the engine that is there."""
+    """`Engine.check_device` as a function, for `Executor.call`."""
     return engine.check_device(device)
 
 
 def preflight(engine: Engine, request: PreflightRequest) -> Findings:
-    """`Engine.preflight`, to be called where trials run: by the engine that is there."""
+    """`Engine.preflight` as a function, for `Executor.call`."""
     return engine.preflight(request)
 
 
 def _epochs(
     trial: Trial, run: Run, curve: list[Epoch], schedule: CheckpointSchedule
 ) -> Generator[Epoch | Snapshot, bool | None, Status]:
-    """Give the epochs and the snapshots that are due, adding to the curve; how the trial ended."""
+    """Yield epochs and due snapshots, extending the curve; returns the trial's status."""
     for epoch in run.epochs:
         curve.append(epoch)
         go_on = yield epoch
@@ -157,6 +157,6 @@ def _epochs(
     return Status.COMPLETE
 
 
-def _explained(error: Exception) -> str:
-    """The error, and where it was raised, on a few lines."""
+def _traceback(error: Exception) -> str:
+    """The last lines of the traceback."""
     return masked("".join(traceback.format_exception(error)[-4:]))[-2000:]

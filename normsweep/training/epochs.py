@@ -1,7 +1,7 @@
 """The loop over epochs and batches.
 
-Keras's `fit` sets up a data pipeline at each call, and shuffles every epoch alike once the global
-seed is set; with arrays in memory `train_on_batch` in an order of our own needs neither.
+Keras's `fit` sets up a data pipeline at each call and, once the global seed is set, shuffles every
+epoch the same way; with arrays in memory, `train_on_batch` with an explicit order avoids both.
 """
 
 from __future__ import annotations
@@ -22,26 +22,22 @@ from normsweep.training.preprocessing import Preprocessing, Split, batch_order
 
 __all__ = ["TestSet", "prepare_test", "tested", "train_epochs"]
 
-VALIDATION_BATCH = 512
-
+BATCH = 512
+"""Images per batch in evaluation."""
 
 LOG_LOSS = metric("log_loss")
 
-
 Array = np.ndarray[Any, Any]
-
-
-BATCH = 512
 
 
 def train_epochs(
     model: Any, trial: Trial, data: Split, test: TestSet | None = None, first: int = 1
 ) -> Iterator[Epoch]:
-    """Train a compiled model; training figures are means over the epoch's images as it went.
+    """Train a compiled model; training loss and accuracy are running means over the epoch's images.
 
-    An epoch ends at the first batch whose loss is not finite, without validation. With `test`, an
-    epoch also tells how the model does on the test images, which changes nothing else. `first` is the
-    epoch to begin with, where the model has those before it behind it.
+    An epoch ends at the first batch whose loss is not finite, without validation. With `test`, each
+    epoch is also evaluated on the test images, which changes nothing else. `first` is the first
+    epoch to train, if the model resumes from a snapshot.
     """
     by = metric(trial.metric)
     for epoch in range(first, trial.epochs + 1):
@@ -70,7 +66,7 @@ def _train(model: Any, trial: Trial, data: Split, epoch: int) -> tuple[float, fl
     sums, seen = np.zeros(2), 0
     for start in range(0, len(order), trial.batch_size):
         batch = order[start : start + trial.batch_size]
-        model.reset_metrics()  # not left to Keras: versions of it add up the batches before
+        model.reset_metrics()  # some versions of Keras accumulate metrics over train_on_batch calls
         logs = model.train_on_batch(data.x_train[batch], data.y_train[batch], return_dict=True)
         sums += len(batch) * np.array([logs["loss"], logs["accuracy"]], dtype=np.float64)
         seen += len(batch)
@@ -81,12 +77,12 @@ def _train(model: Any, trial: Trial, data: Split, epoch: int) -> tuple[float, fl
 
 
 def _validate(model: Any, data: Split, by: Metric) -> tuple[float, float, float | None]:
-    """Loss, accuracy, and the score by another metric, all from one pass over the validation images."""
+    """Loss, accuracy and, if the metric is not accuracy, the score, in one pass over the validation set."""
     if by is not ACCURACY:
         return _scored(model, data, by)
     sums = np.zeros(2)
-    for start in range(0, len(data.y_val), VALIDATION_BATCH):
-        part = slice(start, start + VALIDATION_BATCH)
+    for start in range(0, len(data.y_val), BATCH):
+        part = slice(start, start + BATCH)
         model.reset_metrics()
         logs = model.test_on_batch(data.x_val[part], data.y_val[part], return_dict=True)
         size = len(data.y_val[part])
@@ -96,10 +92,10 @@ def _validate(model: Any, data: Split, by: Metric) -> tuple[float, float, float 
 
 
 def _scored(model: Any, data: Split, by: Metric) -> tuple[float, float, float | None]:
-    """The loss is the cross-entropy alone, without what layers of the model may add to it."""
+    """Loss, accuracy and score from probabilities; the loss excludes regularization."""
     parts = [
-        model.predict_on_batch(data.x_val[start : start + VALIDATION_BATCH])
-        for start in range(0, len(data.y_val), VALIDATION_BATCH)
+        model.predict_on_batch(data.x_val[start : start + BATCH])
+        for start in range(0, len(data.y_val), BATCH)
     ]
     probabilities = np.concatenate(parts)
     if not np.isfinite(probabilities).all():
@@ -111,12 +107,12 @@ def _scored(model: Any, data: Split, by: Metric) -> tuple[float, float, float | 
 
 @dataclass(frozen=True)
 class TestSet:
-    """The test images as one arm's network is fed them, in the dataset's order."""
+    """The test images as inputs of one arm's network, in the dataset's order."""
 
-    __test__ = False  # no class of tests
+    __test__ = False  # for pytest
 
     x: Array
-    """(n, height, width, channels): normalized where the arm's preprocessing is fixed, else raw."""
+    """(n, height, width, channels): normalized if the arm's preprocessing is fixed, otherwise raw."""
     y: Array
     """(n,) int64."""
     digest: str
@@ -124,19 +120,19 @@ class TestSet:
 
 
 def prepare_test(dataset: Dataset, preprocessing: Preprocessing) -> TestSet:
-    """The test images of an arm whose preprocessing was fitted to a training split."""
+    """The test images of an arm, with its fitted preprocessing applied if that is fixed."""
     x = preprocessing.apply(dataset.x_test) if preprocessing.fixed else dataset.x_test
     return TestSet(x, dataset.y_test, dataset.test_digest)
 
 
 def tested(model: Any, test: TestSet, metric: Metric) -> Tested:
-    """Which of the test images a Keras model gets right, and how it does by another metric."""
+    """Which test images a Keras model classifies correctly, and its score if the metric is not accuracy."""
     parts = [model.predict_on_batch(test.x[i : i + BATCH]) for i in range(0, len(test.y), BATCH)]
     probabilities = np.concatenate(parts)
-    right = np.packbits(probabilities.argmax(axis=1) == test.y).tobytes()
+    correct = np.packbits(probabilities.argmax(axis=1) == test.y).tobytes()
     if metric is ACCURACY:
-        return Tested(len(test.y), right)
+        return Tested(len(test.y), correct)
     score = metric.of(test.y, probabilities)
     if metric.influence is None:
-        return Tested(len(test.y), right, score)
-    return Tested(len(test.y), right, score, *quantized(metric.influence(test.y, probabilities)))
+        return Tested(len(test.y), correct, score)
+    return Tested(len(test.y), correct, score, *quantized(metric.influence(test.y, probabilities)))

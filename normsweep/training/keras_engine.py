@@ -1,4 +1,4 @@
-"""`KerasEngine`: trains networks with Keras; keeps data, preprocessing and compiled models between trials."""
+"""`KerasEngine`: trains networks with Keras; caches data, preprocessing and compiled models."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from normsweep.training.preflight import (
     PreflightRequest,
     equivalents,
     median_step,
-    tried_network,
-    tried_networks,
+    try_network,
+    try_networks,
     try_optimizer,
 )
 from normsweep.training.preprocessing import Inputs, fit_preprocessing, prepare, split
@@ -42,33 +42,34 @@ __all__ = ["KerasEngine", "network_digest"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-INPUTS_KEPT = 2**30
-"""Bytes of normalized images that an engine keeps; the least recently used go first."""
-MODELS_KEPT = 12
-TESTS_KEPT = 4
+CACHED_INPUTS = 2**30
+"""Bytes of normalized images in the cache."""
+
+CACHED_MODELS = 12
+CACHED_TESTS = 4
 
 ArmKey = tuple[DataKey, int, str]
-"""Data, seed of the split, normalization."""
+"""Dataset, seed of the split, normalization."""
 
 
 class KerasEngine(Engine):
-    """Trains trials with Keras, reusing data, preprocessing and compiled models."""
+    """Trains trials with Keras, reusing data, preprocessing and compiled models between trials."""
 
     def __init__(self, data_root: Path) -> None:
         super().__init__(data_root)
-        self._inputs: Cache[ArmKey, Inputs] = Cache(INPUTS_KEPT, lambda inputs: inputs.nbytes)
-        self._models: Cache[tuple[object, ...], CompiledModel] = Cache(MODELS_KEPT)
-        self._weights: Cache[tuple[object, ...], Weights] = Cache(MODELS_KEPT)
-        self._tests: Cache[ArmKey, TestSet] = Cache(TESTS_KEPT)
+        self._inputs: Cache[ArmKey, Inputs] = Cache(CACHED_INPUTS, lambda inputs: inputs.nbytes)
+        self._models: Cache[tuple[object, ...], CompiledModel] = Cache(CACHED_MODELS)
+        self._weights: Cache[tuple[object, ...], Weights] = Cache(CACHED_MODELS)
+        self._tests: Cache[ArmKey, TestSet] = Cache(CACHED_TESTS)
 
     def warm(self) -> None:
-        """Import the backend, which takes seconds, before there is anything to train."""
+        """Import the backend, which takes seconds, before the first trial."""
         import keras  # noqa: F401
 
         limit_gpu_memory()
 
     def inputs(self, data: DataKey, seed: int, normalization: str) -> Inputs:
-        """The images of an arm as its network is fed them, from the seed's split."""
+        """The inputs of an arm's network, from the seed's split."""
 
         def make() -> Inputs:
             return prepare(self.dataset(data), data.validation_split, seed, normalization)
@@ -85,7 +86,7 @@ class KerasEngine(Engine):
         return compiled
 
     def deployable(self, trial: Trial, state: ModelState) -> tuple[Any, Dataset]:
-        """The trained network behind its normalization, taking images as the dataset has them.
+        """The trained network with its preprocessing, for raw images of the dataset.
 
         Returns:
             A Keras model of built-in layers, and the dataset it was trained on.
@@ -93,7 +94,7 @@ class KerasEngine(Engine):
         import keras
 
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
-        model = assemble(trial, inputs)  # without its optimizer, which may be one of our own
+        model = assemble(trial, inputs)  # without the optimizer, which may be custom
         state.restore_network(model)
         data = self.dataset(trial.data)
         raw: Any = keras.Input(data.sample_shape, dtype=data.x_train.dtype.name, name="images")
@@ -103,12 +104,12 @@ class KerasEngine(Engine):
         return keras.Model(raw, outputs, name=models.registry[trial.model].name), data
 
     def identity(self, trial: Trial) -> dict[str, str]:
-        """What a trial's bits depend on here, beside the trial: machine, versions, network."""
+        """What determines the results besides the trial itself: machine, versions, network."""
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
         return _identity(self.compiled(trial, inputs), inputs)
 
     def start(self, trial: Trial, snapshot: Snapshot | None) -> Run:
-        """A compiled model in the state that the trial starts, or goes on, from."""
+        """Set up the compiled model in its initial state, or in the snapshot's if that is valid here."""
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
         compiled = self.compiled(trial, inputs)
         test = self._test_set(trial, inputs) if trial.phase == CONFIRM else None
@@ -120,7 +121,7 @@ class KerasEngine(Engine):
             test_digest=test.digest if test else "",
         )
         before: tuple[Epoch, ...] = ()
-        if snapshot is not None and continues(trial, snapshot.so_far, result):
+        if snapshot is not None and can_resume(trial, snapshot.so_far, result):
             snapshot.state.restore(compiled.model)
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
@@ -128,19 +129,19 @@ class KerasEngine(Engine):
         return Run(chain(before, rest), result, functools.partial(ModelState.of, compiled.model))
 
     def check_device(self, device: Device) -> dict[str, str]:
-        """The backend's device, checked."""
+        """Check that the backend sees the device; returns device, threads and versions."""
         require(device)
         return dict(machine())
 
     def preflight(self, request: PreflightRequest) -> Findings:
-        """Fit every normalization, build every network and optimizer once; time a step if asked to."""
+        """Fit every normalization, build every network and optimizer once; time a step if requested."""
         trial = request.trials[0]
         dataset = self.dataset(trial.data)
         parts = split(dataset, trial.data.validation_split, trial.seed)
         require(request.device)
         fitted = {name: fit_preprocessing(name, parts.x_train) for name in request.normalizations}
         same = equivalents(fitted, parts.x_train)
-        network = tried_networks(request.trials, dataset)
+        network = try_networks(request.trials, dataset)
         for example in request.trials:
             try_optimizer(example)
         return Findings(
@@ -157,7 +158,7 @@ class KerasEngine(Engine):
         return median_step(self.compiled(trial, inputs).model, inputs.split, trial.batch_size)
 
     def _test_set(self, trial: Trial, inputs: Inputs) -> TestSet:
-        """The test images of an arm; only a trial of the confirmation comes here."""
+        """The test images of an arm; only used in the confirmation."""
 
         def make() -> TestSet:
             return prepare_test(self.dataset(trial.data), inputs.preprocessing)
@@ -169,29 +170,32 @@ def network_digest(engine: KerasEngine, trial: Trial) -> str:
     """SHA-256 of the configuration of a trial's network, hexadecimal.
 
     Raises:
-        SweepError: the network cannot be built, or has no configuration.
+        SweepError: the network cannot be built or is not valid.
     """
-    return model_digest(tried_network(trial, engine.dataset(trial.data)))
+    return model_digest(try_network(trial, engine.dataset(trial.data)))
 
 
-def continues(trial: Trial, before: Result, here: Result) -> bool:
-    """Whether a curve may begin with that of `before`, of the same lineage: as it would be here."""
-    if before.machine != here.machine:
+def can_resume(trial: Trial, before: Result, now: Result) -> bool:
+    """Whether a trial can resume from the curve of `before`, of the same lineage.
+
+    It can if training it again here would give the same curve bit for bit.
+    """
+    if before.machine != now.machine:
         return False
     tested = all(epoch.tested for epoch in before.curve)
-    return trial.phase != CONFIRM or (tested and before.test_digest == here.test_digest)
+    return trial.phase != CONFIRM or (tested and before.test_digest == now.test_digest)
 
 
 class Cache(Generic[K, V]):
-    """What was made for a key, up to a total size; the least recently used go first."""
+    """A least recently used cache with a maximum total size."""
 
     def __init__(self, limit: int, size: Callable[[V], int] = lambda value: 1) -> None:
-        """`size` is what a value counts, by default 1; the latest is kept whatever its size."""
+        """`size` returns the size of a value, by default 1; the latest value is always kept."""
         self._limit, self._size = limit, size
         self._values: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """The value of a key, made where it is not there."""
+        """The value of a key, created by `make` if it is not in the cache."""
         if key not in self._values:
             self._values[key] = make()
         self._values.move_to_end(key)
@@ -201,7 +205,7 @@ class Cache(Generic[K, V]):
 
 
 def _identity(compiled: CompiledModel, inputs: Inputs) -> dict[str, str]:
-    """What bits depend on beside a trial's settings: the machine, and what the names stand for."""
+    """What determines the results besides the trial: the machine, and digests of what its names mean."""
     return {
         **machine(),
         "model_digest": compiled.digest,

@@ -1,4 +1,4 @@
-"""Checks before the first trial: data, normalizations, network, a measured step."""
+"""Checks before the first trial: normalizations, networks, optimizers, the time of a step."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from normsweep.training.reproducibility import Device
 __all__ = [
     "Findings",
     "PreflightRequest",
+    "build_error",
     "equivalents",
     "median_step",
     "network_problem",
-    "refused",
-    "tried_network",
-    "tried_networks",
+    "try_network",
+    "try_networks",
     "try_optimizer",
 ]
 
 Array = np.ndarray[Any, Any]
 
-PROBE = 256
-"""Images that normalizations are compared by."""
+COMPARED = 256
+"""Number of images on which normalizations are compared."""
+
 ROWS = 4
-"""Images whose probabilities a network is asked for."""
+"""Number of random inputs on which a network's outputs are checked."""
 
 
 @dataclass(frozen=True)
 class PreflightRequest:
-    """What to look at: a trial like those to come, and the normalizations to compare."""
+    """What to check: example trials, and the normalizations to compare."""
 
     trials: tuple[Trial, ...]
-    """Such that each optimizer and each option is there at both ends of its range."""
+    """They cover each optimizer, and each option at both ends of its range."""
     normalizations: tuple[str, ...]
-    """In order of preference: of two that do the same, the first is kept."""
+    """In order of preference: of two equivalent ones, the first is kept."""
     device: Device
     measure: bool = False
     """Whether to time a training step."""
@@ -53,35 +54,37 @@ class PreflightRequest:
 
 @dataclass(frozen=True)
 class Findings:
-    """What came out."""
+    """The results of a preflight."""
 
     same: dict[str, str]
-    """Normalizations that do on this data what another one does: the other one's name."""
+    """By normalization the name of the one that it is equivalent to on this data, if any."""
     machine: dict[str, str]
     parameters: int = 0
     """Trainable parameters of the network."""
     train_images: int = 0
     val_images: int = 0
     seconds_per_step: float = 0.0
-    """Wall time of one training step, where it was measured."""
+    """Wall time of one training step; 0 if it was not measured."""
 
 
 def equivalents(fitted: Mapping[str, Preprocessing], images: Array) -> dict[str, str]:
-    """Which fixed preprocessing gives the outputs of an earlier one, up to rounding: the other's name.
+    """By normalization the name of an earlier one with the same outputs up to rounding, if any.
 
     Args:
-        fitted: by the normalization's name, in order of preference.
-        images: raw training images (n, ...), of which some are compared.
+        fitted: preprocessing by normalization, in order of preference; only fixed ones are compared.
+        images: raw training images (n, ...); a sample is compared.
     """
-    probe = images[np.linspace(0, len(images) - 1, PROBE).astype(int)]
+    probe = images[np.linspace(0, len(images) - 1, COMPARED).astype(int)]
     kept: dict[str, Array] = {}
     same: dict[str, str] = {}
     for name, preprocessing in fitted.items():
         if not preprocessing.fixed:
             continue
         outputs = preprocessing.apply(probe)
-        near = 1e-5 * float(np.abs(outputs).max() or 1.0)
-        twins = (k for k, other in kept.items() if np.allclose(outputs, other, rtol=0, atol=near))
+        tolerance = 1e-5 * float(np.abs(outputs).max() or 1.0)
+        twins = (
+            k for k, other in kept.items() if np.allclose(outputs, other, rtol=0, atol=tolerance)
+        )
         if (twin := next(twins, None)) is not None:
             same[name] = twin
         else:
@@ -93,56 +96,56 @@ def try_optimizer(trial: Trial) -> None:
     """Build a trial's optimizer.
 
     Raises:
-        SweepError: it cannot be built.
+        SweepError: the optimizer cannot be built.
     """
     try:
         optimizers.registry[trial.optimizer].function(
             trial.learning_rate, **trial.optimizer_options
         )
     except Exception as error:
-        raise refused("optimizer", trial.optimizer, trial.optimizer_options, "", error) from None
+        raise build_error("optimizer", trial.optimizer, trial.optimizer_options, error) from None
 
 
-def tried_networks(trials: Sequence[Trial], dataset: Dataset) -> Any:
-    """Build the network of each trial whose options differ; the first trial's.
+def try_networks(trials: Sequence[Trial], dataset: Dataset) -> Any:
+    """Build the networks of all trials, once per set of options; returns the first trial's.
 
     Raises:
-        SweepError: one cannot be built, or trained here.
+        SweepError: a network cannot be built or is not valid.
     """
-    differing = {str(sorted(t.model_options.items())): t for t in reversed(trials)}
-    networks = [tried_network(trial, dataset) for trial in reversed(differing.values())]
+    distinct = {str(sorted(t.model_options.items())): t for t in reversed(trials)}
+    networks = [try_network(trial, dataset) for trial in reversed(distinct.values())]
     return networks[0]
 
 
-def tried_network(trial: Trial, dataset: Dataset) -> Any:
-    """A trial's network, not compiled.
+def try_network(trial: Trial, dataset: Dataset) -> Any:
+    """Build a trial's uncompiled network.
 
     Raises:
-        SweepError: it cannot be built, or trained here.
+        SweepError: the network cannot be built or is not valid.
     """
     shape, classes = dataset.input_shape, dataset.classes
-    inputs = f" for inputs of {shape}"
+    purpose = f" for inputs of {shape}"
     try:
         network = build_network(trial, shape, classes)
         wrong = network_problem(network, shape, classes)
     except Exception as error:
-        raise refused("model", trial.model, trial.model_options, inputs, error) from None
+        raise build_error("model", trial.model, trial.model_options, error, purpose) from None
     if wrong:
-        raise SweepError(f"model {trial.model}: received{inputs} {wrong}")
+        raise SweepError(f"model {trial.model}: built{purpose}: {wrong}")
     return network
 
 
-def refused(
-    kind: str, name: str, options: Mapping[str, Any], what: str, error: Exception
+def build_error(
+    kind: str, name: str, options: Mapping[str, Any], error: Exception, purpose: str = ""
 ) -> SweepError:
-    """The mistake that a part cannot be built with its options."""
+    """The error that a component cannot be built with its options."""
     given = ", ".join(f"{key} = {value}" for key, value in options.items()) or "no options"
     why = reason(error, kind=True)
-    return SweepError(f"{kind} {name}: cannot be built{what} with {given}: {why}")
+    return SweepError(f"{kind} {name}: cannot be built{purpose} with {given}: {why}")
 
 
 def median_step(model: Any, data: Split, batch_size: int) -> float:
-    """Median wall time in seconds of a training step over up to ten steps, tracing left out."""
+    """Median wall time in seconds of up to ten training steps, after one for tracing."""
     x, y = data.x_train[:batch_size], data.y_train[:batch_size]
     model.train_on_batch(x, y)
     seconds: list[float] = []
@@ -154,36 +157,36 @@ def median_step(model: Any, data: Split, batch_size: int) -> float:
 
 
 def network_problem(network: Any, shape: tuple[int, ...], classes: int) -> str:
-    """What is wrong with a network for samples of a shape, with what is legal; empty where nothing.
+    """Why a network is not valid for samples of a shape; empty if it is.
 
     Args:
-        network: what a model's function returned.
-        shape: of one sample, without the axis of the batch.
+        network: the return value of a model's function.
+        shape: of one sample, without the batch axis.
         classes: the number of classes.
     """
     import keras
 
     if not isinstance(network, keras.Model):
-        return f"{type(network).__name__}; legal: a keras.Model, not compiled"
+        return f"expected an uncompiled keras.Model, got {type(network).__name__}"
     try:
         network.get_config()
     except NotImplementedError:
         return (
-            f"{type(network).__name__}, which has no get_config; legal: a Sequential or functional "
-            "keras.Model"
+            "expected a Sequential or functional keras.Model, got "
+            f"{type(network).__name__} without get_config"
         )
     if not network.built:
-        return "a network without an input; legal: one that begins with keras.Input(input_shape)"
-    if tuple(network.input_shape) != (None, *shape):
-        return f"a network of inputs {network.input_shape}; legal: {(None, *shape)}"
-    if tuple(network.output_shape) != (None, classes):
         return (
-            f"a network of outputs {network.output_shape}; legal: {(None, classes)}, a class each"
+            "expected a network that begins with keras.Input(input_shape), got one without an input"
         )
-    return _no_probabilities(network, shape)
+    if tuple(network.input_shape) != (None, *shape):
+        return f"expected inputs of shape {(None, *shape)}, got {network.input_shape}"
+    if tuple(network.output_shape) != (None, classes):
+        return f"expected outputs of shape {(None, classes)}, one per class, got {network.output_shape}"
+    return _output_problem(network, shape)
 
 
-def _no_probabilities(network: Any, shape: tuple[int, ...]) -> str:
+def _output_problem(network: Any, shape: tuple[int, ...]) -> str:
     import keras
 
     probe = np.random.default_rng(0).random((ROWS, *shape), dtype=np.float32)
@@ -191,6 +194,6 @@ def _no_probabilities(network: Any, shape: tuple[int, ...]) -> str:
     if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=0.02):
         return ""
     return (
-        f"a network whose outputs are no probabilities ({outputs[0, 0]:.3g} is one of them); legal: a "
-        'last layer with activation="softmax"'
+        f"expected outputs that are probabilities, got values like {outputs[0, 0]:.3g}; use "
+        'activation="softmax" in the last layer'
     )

@@ -1,4 +1,4 @@
-"""Splits, and the normalization fitted on the training split and applied once."""
+"""Training and validation splits, and preprocessing that is fitted on the training split."""
 
 from __future__ import annotations
 
@@ -29,21 +29,22 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 
 
-PART = 2048
+BATCH = 2048
+"""Images per batch when preprocessing is applied."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The layers between raw images and the network."""
+    """The layers that turn raw images into the network's inputs."""
 
     layers: tuple[Any, ...]
-    """A cast to float32, then the scheme's layers."""
+    """A cast to float32, then the normalization's layers."""
     fixed: bool
-    """Whether the layers do the same in training and afterwards, and learn nothing."""
+    """Whether the layers have no trainable weights and behave the same in training and inference."""
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of the layers and what they were fitted to, hexadecimal."""
+        """SHA-256 of the layers' configurations and variables, hexadecimal."""
         digest = hashlib.sha256()
         for layer in self.layers:
             config = {"class": type(layer).__name__, **layer.get_config()}
@@ -53,26 +54,26 @@ class Preprocessing:
         return digest.hexdigest()
 
     def attach(self, inputs: Any) -> Any:
-        """The preprocessing applied to a Keras tensor."""
+        """Apply the preprocessing to a Keras tensor."""
         for layer in self.layers:
             inputs = layer(inputs)
         return inputs
 
     def apply(self, images: Array) -> Array:
-        """The preprocessing applied to raw images (n, …), as float32 of the same shape."""
+        """Apply the preprocessing to raw images (n, …); returns float32 of the same shape."""
         import keras
 
         inputs = keras.Input(images.shape[1:], dtype=images.dtype.name)
         model = keras.Model(inputs, self.attach(inputs))
-        parts = [images[i : i + PART] for i in range(0, len(images), PART)]
+        parts = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
         return np.concatenate([model.predict_on_batch(part) for part in parts])
 
 
 def fit_preprocessing(normalization: str, train: Array) -> Preprocessing:
     """Fit a registered normalization to raw training images (n, height, width, channels).
 
-    Everything is float32, whatever the precision of the network: unit norm on raw pixels
-    overflows in float16.
+    Always in float32, whatever the precision of the network: unit norm on raw pixels overflows in
+    float16.
     """
     with precision("float32"):
         return preprocessing_of(
@@ -81,7 +82,7 @@ def fit_preprocessing(normalization: str, train: Array) -> Preprocessing:
 
 
 def preprocessing_of(fitted: tuple[Any, ...], train: Array) -> Preprocessing:
-    """The preprocessing of layers that were fitted to raw training images."""
+    """The preprocessing made of layers that were fitted to raw training images."""
     import keras
 
     with precision("float32"):
@@ -90,19 +91,19 @@ def preprocessing_of(fitted: tuple[Any, ...], train: Array) -> Preprocessing:
 
 
 def _is_fixed(layers: tuple[Any, ...], probe: Array) -> bool:
-    """Whether layers learn nothing and do in training what they do afterwards; builds them."""
-    afterwards = _through(layers, probe, training=False)
+    """Whether layers are not trainable and behave the same in training and inference; builds them."""
+    in_inference = _forward(layers, probe, training=False)
     if any(layer.trainable_variables for layer in layers):
         return False
     variables = [variable for layer in layers for variable in layer.variables]
     before = [np.array(variable) for variable in variables]
-    in_training = _through(layers, probe, training=True)
+    in_training = _forward(layers, probe, training=True)
     for variable, value in zip(variables, before, strict=True):
-        variable.assign(value)  # what the probe moved: running means, states of seeds
-    return np.array_equal(in_training, afterwards)
+        variable.assign(value)  # the probe changes running means and seed states
+    return np.array_equal(in_training, in_inference)
 
 
-def _through(layers: tuple[Any, ...], x: Any, *, training: bool) -> Array:
+def _forward(layers: tuple[Any, ...], x: Any, *, training: bool) -> Array:
     import keras
 
     for layer in layers:
@@ -117,13 +118,13 @@ def _call(layer: Any, x: Any, training: bool) -> Any:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The images of one arm: normalized where its preprocessing is fixed, raw where it learns."""
+    """The inputs of one arm's network: normalized if its preprocessing is fixed, otherwise raw."""
 
     normalization: str
     preprocessing: Preprocessing
     split: Split
     counts: tuple[int, ...]
-    """Of all the training images, how many are of each class."""
+    """Number of images of each class, over all training images of the dataset."""
 
     @property
     def classes(self) -> int:
@@ -137,19 +138,19 @@ class Inputs:
 
     @property
     def dtype(self) -> str:
-        """float32 where the preprocessing is fixed, the dataset's own dtype where it learns."""
+        """float32 if the preprocessing is fixed, otherwise the dataset's dtype."""
         return self.split.x_train.dtype.name
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the images."""
+        """Size of the images in bytes."""
         return self.split.x_train.nbytes + self.split.x_val.nbytes
 
 
 def prepare(dataset: Dataset, validation_split: float, seed: int, normalization: str) -> Inputs:
-    """Split the training images, fit the normalization to the training part, apply it to both.
+    """Split the training images, fit the normalization on the training split and apply it to both.
 
-    A fixed preprocessing is applied once, here, so that all fixed arms share one compiled network.
+    Fixed preprocessing is applied once, here, so that all fixed arms share one compiled model.
     """
     parts = split(dataset, validation_split, seed)
     preprocessing = fit_preprocessing(normalization, parts.x_train)
@@ -161,7 +162,7 @@ def prepare(dataset: Dataset, validation_split: float, seed: int, normalization:
 
 @dataclass(frozen=True)
 class Split:
-    """Raw images (n, height, width, channels) and labels (n,) int64."""
+    """Images (n, height, width, channels) and labels (n,) int64."""
 
     x_train: Array
     y_train: Array
@@ -170,12 +171,12 @@ class Split:
 
 
 def split(data: Dataset, validation_split: float, seed: int) -> Split:
-    """Hold out a share of the training images, drawn with the seed, with each class's share kept.
+    """A stratified split of the training images, drawn with the seed.
 
-    A class too small for its share has one image on the side where it would have none.
+    Each class has at least one image on both sides.
 
     Raises:
-        DataError: the share is too small, or too large, for an image of each class on both sides.
+        DataError: `validation_split` is too small or too large for that.
     """
     from sklearn.model_selection import train_test_split
 
@@ -188,8 +189,9 @@ def split(data: Dataset, validation_split: float, seed: int) -> Split:
         )
     except ValueError as error:
         raise DataError(
-            f"data.validation_split: received {validation_split} for {len(data.y_train)} training "
-            f"images of {data.classes} classes; legal: a share with an image of each class: {error}"
+            "data.validation_split: must leave an image of each class on both sides, got "
+            f"{validation_split} for {len(data.y_train)} training images of {data.classes} classes: "
+            f"{error}"
         ) from None
     train, val = _with_every_class(data.y_train, np.array(train), np.array(val))
     train.sort()
@@ -198,7 +200,7 @@ def split(data: Dataset, validation_split: float, seed: int) -> Split:
 
 
 def _with_every_class(labels: Array, train: Array, val: Array) -> tuple[Array, Array]:
-    """The two sides, the first image of a class that one of them lacks brought over from the other."""
+    """Move the first image of each class that one side lacks over from the other side."""
     classes = np.arange(labels.max() + 1)
     for label in np.setdiff1d(classes, labels[val]):
         moved = train[labels[train] == label][:1]
@@ -210,8 +212,8 @@ def _with_every_class(labels: Array, train: Array, val: Array) -> tuple[Array, A
 
 
 def batch_order(n: int, seed: int, epoch: int) -> Array:
-    """The order of `n` training images in an epoch (from 1): a permutation of its own for each.
+    """A permutation of `n` training images, different for each epoch (counted from 1).
 
-    Keras's own shuffling would repeat one order in every epoch once the global seed is set.
+    Keras's own shuffling repeats the same order in every epoch once the global seed is set.
     """
     return np.random.default_rng([seed, epoch]).permutation(n)

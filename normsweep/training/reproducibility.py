@@ -1,4 +1,4 @@
-"""What the bits of a curve depend on: device, threads, seed, precision; digests of what was built."""
+"""What makes results reproducible bit for bit: device, threads, seed, precision, digests."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ __all__ = [
 Device = Literal["auto", "cpu", "gpu"]
 
 SEEDING = threading.RLock()
-"""Held while the process's random states are ours: a study in another thread waits."""
+"""Lock of the process's global random states: studies in other threads wait."""
 
 
 def environment(device: Device, threads: int) -> dict[str, str]:
     """Environment variables to set before the backend is imported.
 
-    The bits of a training change with each of these (threads, oneDNN, op determinism), so they
-    are fixed here, for every executor, and recorded with every trial.
+    Results depend bit for bit on threads, oneDNN and op determinism, so these are fixed here for
+    every executor and stored with every trial.
     """
     variables = {
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # nvidia-smi's numbers, by which workers get theirs
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the numbering of nvidia-smi, used to assign GPUs to workers
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
-        "NPROC": str(threads),  # of XLA's pool on a CPU, for JAX
+        "NPROC": str(threads),  # threads of XLA's pool on a CPU, for JAX
         "OMP_NUM_THREADS": str(threads),
         "PJRT_NPROC": str(threads),
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
@@ -63,9 +63,9 @@ def environment(device: Device, threads: int) -> dict[str, str]:
 
 
 def limit_gpu_memory() -> None:
-    """Keep to this worker's part of a GPU that it shares, where NORMSWEEP_GPU_MEMORY_MIB says one.
+    """Limit this worker's GPU memory to NORMSWEEP_GPU_MEMORY_MIB, if that is set.
 
-    JAX takes its share from the environment; TensorFlow wants to be told before it uses the GPU.
+    JAX reads its limit from the environment; TensorFlow's must be set before it uses the GPU.
     """
     limit = os.environ.get("NORMSWEEP_GPU_MEMORY_MIB")
     if limit is None or _backend() != "tensorflow":
@@ -78,21 +78,21 @@ def limit_gpu_memory() -> None:
 
 
 def require(device: Device) -> None:
-    """Make sure that the device asked for is there.
+    """Check that the requested device is available.
 
     Raises:
-        DeviceError: `gpu` was asked for and the backend sees none.
+        DeviceError: `gpu` is requested and the backend sees none.
     """
     if device == "gpu" and not gpus():
         raise DeviceError(
-            f"--device: received gpu, but {_backend()} sees none; legal: auto or cpu, or a machine "
-            "with an NVIDIA GPU where `pip install normsweep[cuda]` was run (nvidia-smi lists it)"
+            f"--device: no GPU is visible to {_backend()}; use --device cpu, or check that nvidia-smi "
+            "lists one and run pip install normsweep[cuda]"
         )
 
 
 @functools.cache
 def machine() -> Mapping[str, str]:
-    """Where a trial runs: device and its name, threads, backend, versions."""
+    """The machine of a trial: device and its name, threads, backend, versions."""
     backend = _backend()
     return {
         "device": _device_name(),
@@ -106,7 +106,7 @@ def machine() -> Mapping[str, str]:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions that every trial depends on, trained or not."""
+    """Package versions that every trial depends on, even with the synthetic model."""
     packages = ("numpy", "normsweep")
     versions = {f"{name}_version": version(name) for name in packages}
     return {"python_version": platform.python_version(), **versions}
@@ -122,7 +122,7 @@ def gpus() -> list[str]:
     """The GPUs that the backend sees."""
     import keras
 
-    # Asked for GPUs by name, JAX raises where it has none.
+    # `list_devices("gpu")` raises an error in JAX if there is none.
     return [name for name in keras.distribution.list_devices() if name.startswith("gpu")]
 
 
@@ -156,7 +156,7 @@ def _cpu_name() -> str:
 
 
 def config_digest(config: Any) -> str:
-    """SHA-256 of a Keras configuration, the names in it counted from 0, hexadecimal."""
+    """SHA-256 of a Keras configuration, its layers renumbered from 0, hexadecimal."""
     names: dict[str, str] = {}
     _collect_names(config, names)
     return hashlib.sha256(json.dumps(_renamed(config, names), sort_keys=True).encode()).hexdigest()
@@ -185,7 +185,7 @@ def _renamed(config: Any, names: dict[str, str]) -> Any:
 
 @contextmanager
 def precision(policy: str) -> Iterator[None]:
-    """While entered, layers are made with this dtype policy of Keras's."""
+    """Use a Keras dtype policy for layers that are created while the context is active."""
     import keras
 
     before = keras.config.dtype_policy()
@@ -198,7 +198,7 @@ def precision(policy: str) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Keras's global seed set to `seed`; Python's and NumPy's global states put back after."""
+    """Set Keras's global seed; Python's and NumPy's global random states are restored afterwards."""
     import keras
 
     with SEEDING:

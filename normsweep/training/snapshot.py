@@ -1,4 +1,4 @@
-"""The state of a training, and when it is saved."""
+"""Snapshots of a training, and the policy that says when they are taken."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["CheckpointPolicy", "CheckpointSchedule", "ModelState", "Snapshot"]
 Array = np.ndarray[Any, Any]
 
 
-SHARE = 50
-"""Between two timed snapshots at least so many times what one took: they cost 2 % at most."""
+INTERVAL_FACTOR = 50
+"""Minimum time between timed snapshots, relative to the time of one: they cost at most 2 %."""
 
 
 @dataclass(frozen=True)
 class ModelState:
-    """Variables as arrays: the model's (seed states included), then the optimizer's."""
+    """The variables of a model (including seed states) and of its optimizer, as arrays."""
 
     model: tuple[Array, ...]
     optimizer: tuple[Array, ...]
@@ -40,23 +40,23 @@ class ModelState:
         )
 
     def restore(self, model: Any) -> None:
-        """Put the state back into a compiled model of the same architecture and optimizer."""
+        """Restore the state in a compiled model of the same architecture and optimizer."""
         self.restore_network(model)
         for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
             variable.assign(value)
 
     def restore_network(self, model: Any) -> None:
-        """Put the model's part back into one of the same architecture, compiled or not."""
+        """Restore only the model's variables, in a model that need not be compiled."""
         for variable, value in zip(model.variables, self.model, strict=True):
             variable.assign(value)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A training after an epoch: all that it takes to go on from there."""
+    """A training after an epoch: everything needed to resume from there."""
 
     so_far: Result
-    """The trial that was trained so, its curve up to the epoch, the machine."""
+    """The result up to this epoch: trial, curve, machine."""
     state: ModelState
 
     @property
@@ -65,7 +65,7 @@ class Snapshot:
         return len(self.so_far.curve)
 
     def save(self, path: Path) -> None:
-        """Write the snapshot to an `.npz` that appears whole or not at all."""
+        """Write the snapshot to an `.npz` file, atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {f"model_{i}": a for i, a in enumerate(self.state.model)}
         arrays |= {f"optimizer_{i}": a for i, a in enumerate(self.state.optimizer)}
@@ -76,16 +76,16 @@ class Snapshot:
         try:
             work.write_bytes(buffer.getbuffer())
             work.replace(path)
-        except OSError:  # half a file would keep a full disk full
+        except OSError:  # a partial file would occupy a full disk
             work.unlink(missing_ok=True)
             raise
 
     @classmethod
     def load(cls, path: Path) -> Snapshot:
-        """The snapshot that `save` wrote.
+        """Read a snapshot that `save` wrote.
 
         Raises:
-            OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile: it is no snapshot.
+            OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile: not a valid snapshot.
         """
         with np.load(path, allow_pickle=False) as archive:
             so_far = Result.from_json(archive["so_far"].tobytes().decode())
@@ -99,45 +99,45 @@ def _part(archive: Mapping[str, Array], name: str) -> tuple[Array, ...]:
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """What is wanted of a training's states. Scores are times the metric's sign: higher is better."""
+    """Which states of a training to save. Scores are multiplied by the metric's sign: higher is better."""
 
     final: float | None = None
-    """The state after the last epoch, where the score is at least this; None: not."""
+    """Save the state after the last epoch if its score is at least this; None: do not."""
     epochs: frozenset[int] = frozenset()
-    """Of these epochs the state after each that is the best so far, where it is above `final`."""
+    """Save the state after each of these epochs if its score is the best so far and above `final`."""
     every: float | None = None
-    """A state each so many seconds, from which a trial that is stopped can go on; None: none."""
+    """Save a state every so many seconds, from which a stopped trial can resume; None: never."""
 
     @classmethod
     def last(cls) -> CheckpointPolicy:
-        """The state after the last epoch, whatever the score."""
+        """Save the state after the last epoch, whatever the score."""
         return cls(final=-math.inf)
 
-    def wants(self, score: float) -> bool:
-        """Whether the last state is wanted."""
+    def keeps(self, score: float) -> bool:
+        """Whether to save the state after the last epoch, given its score."""
         return self.final is not None and score >= self.final
 
 
 class CheckpointSchedule:
-    """When, in the course of a training, a snapshot is due."""
+    """Decides during a training when a snapshot is due."""
 
     def __init__(self, policy: CheckpointPolicy, metric: Metric) -> None:
         self._policy, self._sign = policy, metric.sign
         self._best = -math.inf if policy.final is None else policy.final
-        self._begun = time.monotonic()
-        self._due = float("inf") if policy.every is None else self._begun + policy.every
+        self._started = time.monotonic()
+        self._due = float("inf") if policy.every is None else self._started + policy.every
 
     def due(self, epoch: Epoch) -> bool:
-        """Whether the state after this epoch is wanted."""
+        """Whether to take a snapshot after this epoch."""
         score = self._sign * epoch.value
         best = epoch.epoch in self._policy.epochs and score > self._best
         if best:
             self._best = score
-        self._begun = time.monotonic()
-        return best or self._begun >= self._due
+        self._started = time.monotonic()
+        return best or self._started >= self._due
 
     def taken(self) -> None:
-        """A snapshot has been handed over; the next is due the later the longer that took."""
+        """Schedule the next timed snapshot: the longer this one took, the later."""
         if self._policy.every is not None:
             now = time.monotonic()
-            self._due = now + max(self._policy.every, SHARE * (now - self._begun))
+            self._due = now + max(self._policy.every, INTERVAL_FACTOR * (now - self._started))

@@ -1,4 +1,4 @@
-"""`SyntheticEngine`: learning curves from a formula with planted truths, no training at all."""
+"""`SyntheticEngine`: learning curves from a formula with known true effects, without training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.sweep.trial import CONFIRM, Epoch, Result, Status, Tested, Trial
 from normsweep.training.engine import Engine, Run
-from normsweep.training.preflight import Findings, PreflightRequest, refused
+from normsweep.training.preflight import Findings, PreflightRequest, build_error
 from normsweep.training.preprocessing import split
 from normsweep.training.reproducibility import Device, package_versions
 from normsweep.training.snapshot import Snapshot
@@ -30,19 +30,19 @@ NO_MACHINE = {"device": "none (simulated)", "threads": "1", "backend": "none"}
 
 
 class SyntheticEngine(Engine):
-    """Answers trials of the synthetic model; never imports a backend."""
+    """Computes trials of the synthetic model; never imports a backend."""
 
     def warm(self) -> None:
-        """There is nothing to import."""
+        """Nothing to import."""
 
     def start(self, trial: Trial, snapshot: Snapshot | None) -> Run:
-        """The curve that the formula gives, always from its first epoch.
+        """Set up the trial's curve, always from its first epoch.
 
         Raises:
-            ValueError: the trial is one of another model.
+            ValueError: the trial has another model.
         """
         if trial.model != models.SYNTHETIC:
-            raise ValueError(f"the model {trial.model} is trained, and has no formula")
+            raise ValueError(f"expected the model synthetic, got {trial.model}, which is trained")
         data = self.dataset(trial.data)
         confirming = trial.phase == CONFIRM
         result = Result(
@@ -56,15 +56,15 @@ class SyntheticEngine(Engine):
         return Run(synthetic_curve(trial, data.classes, images), result)
 
     def identity(self, trial: Trial) -> dict[str, str]:
-        """Versions alone: no machine has a part in it."""
+        """Only versions, as results do not depend on the machine."""
         return {**NO_MACHINE, **package_versions()}
 
     def check_device(self, device: Device) -> dict[str, str]:
-        """Any will do: none is used."""
+        """Accept any device, as none is used."""
         return {**NO_MACHINE, **package_versions()}
 
     def preflight(self, request: PreflightRequest) -> Findings:
-        """Draw the first epoch of each trial; no two normalizations are found to be the same."""
+        """Compute the first epoch of each trial; normalizations are never reported as equivalent."""
         trial = request.trials[0]
         parts = split(self.dataset(trial.data), trial.data.validation_split, trial.seed)
         for example in request.trials:
@@ -80,18 +80,18 @@ class SyntheticEngine(Engine):
 def _try_curve(trial: Trial) -> None:
     try:
         float(trial.model_options.get("seconds", 0))
-        options = {**trial.model_options, "seconds": 0.0}  # checked, and not slept
+        options = {**trial.model_options, "seconds": 0.0}  # checked, but without waiting
         next(synthetic_curve(replace(trial, model_options=options), classes=2))
     except Exception as error:
-        raise refused("model", trial.model, trial.model_options, "", error) from None
+        raise build_error("model", trial.model, trial.model_options, error) from None
 
 
 def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterator[Epoch]:
-    """The epochs of a trial of the synthetic model; its docstring gives the formula.
+    """The epochs of a trial of the synthetic model; see its docstring for the formula.
 
-    With `test_images`, each epoch is tested on so many: an image whose difficulty, uniform in
-    [0, 1) and the same in every trial, is below the epoch's test accuracy is got right. A metric that is
-    better when higher has the accuracy's own value, one that is better when lower −ln of it.
+    With `test_images`, each epoch is tested on that many: an image is classified correctly if its
+    difficulty, uniform in [0, 1) and the same in every trial, is below the epoch's test accuracy. A
+    metric to be maximized equals the accuracy, one to be minimized −ln of it.
     """
     by = metric(trial.metric)
     options = _options(trial)
@@ -128,11 +128,11 @@ def _score(accuracy: float, by: Metric) -> float:
 
 def _tested(accuracy: float, images: int, by: Metric) -> Tested:
     difficulty = np.random.default_rng(images).random(images)
-    right = difficulty < accuracy
-    bits = np.packbits(right).tobytes()
+    correct = difficulty < accuracy
+    bits = np.packbits(correct).tobytes()
     if by is ACCURACY:
         return Tested(images, bits)
-    each = right if by.sign > 0 else 2 * difficulty * _score(accuracy, by)
+    each = correct if by.sign > 0 else 2 * difficulty * _score(accuracy, by)
     score = float(each.mean())
     if by.influence is None:
         return Tested(images, bits, score)
@@ -140,7 +140,7 @@ def _tested(accuracy: float, images: int, by: Metric) -> Tested:
 
 
 def _options(trial: Trial) -> Mapping[str, float]:
-    """The model's options with those of tables looked up for the trial's arm."""
+    """The model's options; those given as tables are looked up for the trial's arm."""
     signature = inspect.signature(models.registry[models.SYNTHETIC].function)
     defaults = {
         p.name: p.default for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY
@@ -158,6 +158,6 @@ def _of_arm(value: Any, arm: str, default: float) -> float:
 
 
 def _configuration_seed(trial: Trial) -> int:
-    """The configuration without its number of epochs, so that longer curves extend shorter ones."""
+    """A seed from the configuration without its epochs, so that longer curves extend shorter ones."""
     content = [trial.arm, trial.optimizer, dict(trial.optimizer_options), trial.learning_rate]
     return zlib.crc32(json.dumps(content, sort_keys=True).encode())

@@ -228,15 +228,15 @@ def test_addresses_come_from_the_environment(tmp_path, monkeypatch):
         ({"n_trials": "x"}, 'n_trials: expected an integer, got "x"'),
         ({"study_name": "a b"}, 'study_name: must be letters'),
         ({"seed": -1}, "seed: must be at least 0, got -1"),
-        ({"executor": "dask"}, "executor: received 'dask'; legal: processes, inline, ray"),
-        ({"n_jobs": 0}, "n_jobs: received 0 with executor 'processes'; legal: a number from 1"),
-        ({"n_jobs": 2, "executor": "inline"}, "n_jobs: received 2 with executor 'inline'"),
-        ({"device": "tpu"}, "device: received 'tpu'; legal: auto, cpu, gpu"),
-        ({"phase": "both"}, "phase: received 'both'; legal: search, confirm, all"),
+        ({"executor": "dask"}, "executor: must be one of processes, inline, ray, got 'dask'"),
+        ({"n_jobs": 0}, "n_jobs: must be an integer of at least 1, got 0"),
+        ({"n_jobs": 2, "executor": "inline"}, "n_jobs: must be 1 with executor 'inline', got 2"),
+        ({"device": "tpu"}, "device: must be one of auto, cpu, gpu, got 'tpu'"),
+        ({"phase": "both"}, "phase: must be one of search, confirm, all, got 'both'"),
         ({"set": {"confirm.seeds": 1}}, "set: confirm.seeds: must be at least 2, got 1"),
         ({"data": "mnist"}, "data: expected (x_train, y_train, x_test, y_test)"),
         ({"data": (1, 2, 3)}, "data: expected (x_train, y_train, x_test, y_test)"),
-        ({"model": "lenet"}, "model: received str; legal: a function build(input_shape, classes)"),
+        ({"model": "lenet"}, "model: must be a function build(input_shape, classes)"),
         ({"plugins": ["os; rm"]}, 'plugins: expected names of modules'),
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),
@@ -262,7 +262,10 @@ def test_a_build_that_makes_no_classifier_is_refused_before_any_trial(tmp_path, 
     def fails(shape, classes):
         return keras.layers.Reshape((3, 3))(keras.Input(shape))
 
-    for broken, said in ((logits, "no probabilities"), (fails, "cannot be built for inputs of")):
+    for broken, said in (
+        (logits, "outputs that are probabilities"),
+        (fails, "cannot be built for inputs of"),
+    ):
         with pytest.raises(SweepError, match=said):
             normsweep.run(SWEEP, data=table, model=broken, executor="inline", quiet=True)
 

@@ -13,8 +13,8 @@ import pytest
 from normsweep.errors import ClusterError
 from normsweep.executors.inline import Inline
 from normsweep.executors.protocol import Executor, WorkerOptions
-from normsweep.executors.ray_actor import Post, Supervisor
-from normsweep.executors.ray_connection import Share
+from normsweep.executors.ray_actor import Supervisor, SupervisorOptions
+from normsweep.executors.ray_connection import TrialResources
 from normsweep.executors.ray_executor import Cluster
 from normsweep.parts.catalog import pickled_components
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
@@ -76,7 +76,7 @@ def folder_of(engine: Engine) -> str:
 def test_a_node_that_can_start_no_worker_says_so(trial, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     options = WorkerOptions(tmp_path, "cpu", 1, trained=False, parts=pickled_components())
-    supervisor = Supervisor(Post(options, {}, 0.0))
+    supervisor = Supervisor(SupervisorOptions(options, {}, 0.0))
     try:
         supervisor._executor.close()  # as where its worker was killed
         monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
@@ -86,7 +86,7 @@ def test_a_node_that_can_start_no_worker_says_so(trial, monkeypatch, tmp_path):
         supervisor._executor.close()
     assert isinstance(event, Finished)
     assert (event.result.trial, event.result.status) == (5, Status.CRASHED)
-    assert "no worker could be started" in event.result.error
+    assert "the worker process could not be started" in event.result.error
 
 
 def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_again(
@@ -95,8 +95,8 @@ def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_
     nodes = make_cluster(2)
     real = replace(trial, model="mlp", model_options={"units": 8, "layers": 1}, epochs=20)
     trials = [replace(real, number=n, learning_rate=0.01 / (n + 1)) for n in range(2)]
-    place = {"address": nodes.address, "jobs": 2, "share": Share(1, None)}
-    executor = Cluster(WorkerOptions(digits_root, "cpu", 1, asks=True), **place)
+    place = {"address": nodes.address, "jobs": 2, "resources": TrialResources(1, None)}
+    executor = Cluster(WorkerOptions(digits_root, "cpu", 1, awaits_reply=True), **place)
     try:
         executor.provide(digits_key.digest)
         for one in trials:
@@ -105,7 +105,7 @@ def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_
         nodes.remove_node(nodes.worker_nodes.copy().pop(), allow_graceful=False)
         (lost,) = results(executor, 1).values()  # neither is answered: only a loss ends one
         assert lost.status is Status.CRASHED
-        assert "lost with its node" in lost.error
+        assert "its node or its Ray worker was lost" in lost.error
         assert len(lost.curve) == 3
         other = 1 - lost.trial
         executor.reply(other, True)
@@ -139,7 +139,9 @@ def test_a_study_whose_node_is_killed_ends_whole(tmp_path, make_cluster, record_
     study.assert_whole()
     study.assert_stopped()
     lost = [
-        r.result for r in study.records() if r.result and "lost with its node" in r.result.error
+        r.result
+        for r in study.records()
+        if r.result and "its node or its Ray worker was lost" in r.result.error
     ]
     record_property("trials_tried_again", len(lost))
     assert len(lost) == 1
@@ -153,7 +155,7 @@ def test_trials_wait_for_a_node_with_room_and_none_is_stuck(
         WorkerOptions(digits_root, "cpu", 1, trained=False),
         address=two_nodes.address,
         jobs=5,
-        share=Share(1, None),
+        resources=TrialResources(1, None),
     )
     try:
         executor.provide(digits_key.digest)
@@ -171,7 +173,7 @@ def test_workers_have_the_data_and_no_secret(digits_root, digits_key, two_nodes,
     executor = Cluster(
         WorkerOptions(digits_root, "cpu", 1, trained=False),
         address=two_nodes.address,
-        share=Share(1, None),
+        resources=TrialResources(1, None),
     )
     try:
         executor.provide(digits_key.digest)
@@ -189,12 +191,16 @@ def test_workers_have_the_data_and_no_secret(digits_root, digits_key, two_nodes,
 
 
 def test_a_trial_that_no_node_can_hold_is_refused(digits_root, two_nodes):
-    with pytest.raises(ClusterError, match=r"wants 8 CPUs .* its nodes have 1 CPUs and 0 GPUs"):
+    with pytest.raises(
+        ClusterError, match=r"no node .* has the 8 CPUs .* its nodes have 1 CPUs and 0 GPUs"
+    ):
         Cluster(
-            WorkerOptions(digits_root, "cpu", 1), address=two_nodes.address, share=Share(8, None)
+            WorkerOptions(digits_root, "cpu", 1),
+            address=two_nodes.address,
+            resources=TrialResources(8, None),
         )
 
 
 def test_a_cluster_that_is_not_there_is_told(digits_root):
-    with pytest.raises(ClusterError, match=r"--ray-address: received 127\.0\.0\.1:9"):
+    with pytest.raises(ClusterError, match=r"--ray-address: cannot connect to 127\.0\.0\.1:9"):
         Cluster(WorkerOptions(digits_root, "cpu", 1), address="127.0.0.1:9")

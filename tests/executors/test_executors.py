@@ -16,8 +16,8 @@ from normsweep.errors import DataError, StudyStopped, SweepError
 from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Event, Executor, Reply, WorkerOptions
-from normsweep.executors.ray_actor import Seat
-from normsweep.executors.ray_connection import Share
+from normsweep.executors.ray_actor import SupervisorSlot
+from normsweep.executors.ray_connection import TrialResources
 from normsweep.executors.ray_executor import Cluster
 from normsweep.executors.worker_handle import Worker
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
@@ -41,7 +41,7 @@ def make(request, digits_root: Path, digits_key: DataKey) -> Iterator[MakeExecut
             made.append(Processes(place))
         else:
             address = request.getfixturevalue("two_nodes").address
-            made.append(Cluster(place, address=address, jobs=1, share=Share(1, None)))
+            made.append(Cluster(place, address=address, jobs=1, resources=TrialResources(1, None)))
         made[-1].provide(digits_key.digest)
         return made[-1]
 
@@ -174,7 +174,7 @@ def test_a_trial_beyond_its_time_is_recorded_as_timed_out(make, trial):
 
 
 def test_a_trial_that_asks_waits_for_its_reply(make, trial):
-    executor = make(asks=True)
+    executor = make(awaits_reply=True)
     executor.submit(trial)
     until_first_epoch(executor)
     executor.reply(trial.number, False)
@@ -245,7 +245,7 @@ def test_a_call_that_hangs_ends_with_an_error_and_its_worker(make, monkeypatch):
         pytest.skip("in this process a call cannot be ended")
     assert executor.call(_late, 0.0) == "late"  # the worker is there
     for module in ("processes", "ray_executor"):
-        monkeypatch.setattr(f"normsweep.executors.{module}.CALL", 1.0)
+        monkeypatch.setattr(f"normsweep.executors.{module}.CALL_TIMEOUT", 1.0)
     began = time.monotonic()
     with pytest.raises(StudyStopped, match="within 1 s"):
         executor.call(_late, 60.0)
@@ -268,7 +268,7 @@ def test_an_interrupt_ends_a_call_whose_answer_nobody_gets_later(make):
 def test_a_trial_that_does_not_ask_is_sent_no_answer(make, trial, monkeypatch):
     sent: list[object] = []
     monkeypatch.setattr(Worker, "send", _recorded(Worker.send, sent))
-    monkeypatch.setattr(Seat, "answer", _recorded(Seat.answer, sent))
+    monkeypatch.setattr(SupervisorSlot, "reply", _recorded(SupervisorSlot.reply, sent))
     executor = make()
     executor.submit(slow(trial, 0.3, epochs=6))
     told: list[Event] = []
@@ -377,6 +377,7 @@ for name in environment("cpu", 1):
 
 def test_inline_says_that_it_cannot_limit_memory(digits_root):
     with pytest.raises(
-        SweepError, match="received inline with execution.trial_memory = 4, .* cannot limit"
+        SweepError,
+        match=r"--executor: inline cannot limit memory, got execution.trial_memory = 4; use",
     ):
         Inline(WorkerOptions(digits_root, "cpu", 1, trial_memory=4.0))

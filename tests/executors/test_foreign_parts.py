@@ -14,7 +14,7 @@ import pytest
 from normsweep.errors import SweepError
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Executor, WorkerOptions
-from normsweep.executors.ray_connection import Share
+from normsweep.executors.ray_connection import TrialResources
 from normsweep.executors.ray_executor import Cluster
 from normsweep.parts import models, normalizations, optimizers, plugins
 from normsweep.parts.catalog import REGISTRIES, pickled_components
@@ -106,7 +106,7 @@ def test_they_run_in_processes_and_on_a_cluster_and_in_a_worker_that_replaces_on
         second = result(there)
     finally:
         there.close()
-    cluster = Cluster(options, address=two_nodes.address, jobs=1, share=Share(1, None))
+    cluster = Cluster(options, address=two_nodes.address, jobs=1, resources=TrialResources(1, None))
     try:
         cluster.provide(trial.data.digest)
         cluster.submit(replace(trial, number=2))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from normsweep.executors.worker_handle import listed, seats
+from normsweep.executors.worker_handle import visible_gpus, worker_environments
 
 TABLE = """0, GPU-aaaa, 24000
 1, GPU-bbbb, 48000
@@ -23,7 +23,7 @@ TABLE = """0, GPU-aaaa, 24000
     ],
 )
 def test_the_gpus_are_those_that_are_visible(visible, expected):
-    assert listed(TABLE, visible) == expected
+    assert visible_gpus(TABLE, visible) == expected
 
 
 @pytest.fixture
@@ -43,18 +43,21 @@ def smi(monkeypatch, tmp_path) -> Callable[[str], None]:
 def test_a_gpu_that_tells_no_memory_is_shared_without_a_limit(smi):
     smi("0, GPU-aaaa, [N/A]\nUnable to determine the device handle\n")
     only = {"CUDA_VISIBLE_DEVICES": "0", "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.450"}
-    assert seats("auto", 2) == [only, only]
+    assert worker_environments("auto", 2) == [only, only]
 
 
 def test_workers_without_a_gpu_have_nothing_to_share():
-    assert seats("cpu", 3) == [{}, {}, {}]
+    assert worker_environments("cpu", 3) == [{}, {}, {}]
 
 
 def test_workers_take_the_gpus_in_turn_and_share_their_memory(smi):
     smi(TABLE)
-    four = seats("auto", 4)
+    four = worker_environments("auto", 4)
     assert [seat["CUDA_VISIBLE_DEVICES"] for seat in four] == ["0", "1", "0", "1"]
     assert [int(seat["NORMSWEEP_GPU_MEMORY_MIB"]) for seat in four] == [10800, 21600, 10800, 21600]
     assert all(seat["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.450" for seat in four)
-    assert seats("auto", 2) == [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
-    assert seats("auto", 1) == [{}]
+    assert worker_environments("auto", 2) == [
+        {"CUDA_VISIBLE_DEVICES": "0"},
+        {"CUDA_VISIBLE_DEVICES": "1"},
+    ]
+    assert worker_environments("auto", 1) == [{}]

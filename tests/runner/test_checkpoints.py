@@ -84,5 +84,5 @@ def test_the_oldest_states_are_dropped_beyond_the_limit(tmp_path, trial):
 def test_no_state_is_kept_where_none_may_be(tmp_path, trial):
     checkpoints = Checkpoints(tmp_path, 0)
     checkpoints.save(trial(), snapshot(trial(), 4))
-    assert not checkpoints.wanted
+    assert not checkpoints.enabled
     assert not list(tmp_path.iterdir())

@@ -60,7 +60,9 @@ def go_on(**options) -> None:
 def test_a_device_that_is_not_there_is_refused_when_the_search_is_done(searched, phase):
     before = read_study(searched, "placed").trials
     assert not [r for r in before if r.result is None]
-    with pytest.raises(DeviceError, match="--device: received gpu, but tensorflow sees none"):
+    with pytest.raises(
+        DeviceError, match="--device: no GPU is visible to tensorflow; use --device cpu"
+    ):
         go_on(phase=phase, device="gpu")
     assert read_study(searched, "placed").trials == before
 

@@ -23,7 +23,7 @@ from normsweep.executors.protocol import Event
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
-from normsweep.runner.loop import run_phase
+from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.search.search_phase import Search
 from normsweep.store.locks import StudyLock
 from normsweep.store.storage import open_study
@@ -129,7 +129,8 @@ def run_with(executor: Crashing, search: Search, tracker: Tracker, folder: Path)
         delivery = TrialLogger(search.store, tracker, DATA, display.note, background)
         where = Result(-1, Status.INTERRUPTED, chance=0.1, machine={"device": "none"})
         checkpoints = Checkpoints(folder, 1.0)
-        run_phase(search, executor, delivery, checkpoints, display, signals, StudyLock(), where)
+        context = PhaseContext(executor, delivery, checkpoints, display, signals, StudyLock())
+        run_phase(search, context, where)
     return console
 
 

@@ -284,7 +284,7 @@ def test_a_synthetic_curve_has_the_planted_ceiling_and_extends_shorter_ones(digi
 def test_the_synthetic_engine_trains_nothing_else(digits_root, trial):
     result = run(SyntheticEngine(digits_root), trial).result
     assert result.status is Status.CRASHED
-    assert "the model mlp is trained" in result.error
+    assert "expected the model synthetic, got mlp" in result.error
 
 
 def snapshots(engine: KerasEngine, trial: Trial, policy: CheckpointPolicy) -> list[Snapshot]:
