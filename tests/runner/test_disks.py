@@ -98,7 +98,9 @@ def test_a_disk_that_fills_up_stops_the_study_with_a_word(disk, trials):
     else:
         study.wait_for(lambda: bool(study.trials()), process)
     filled_until_end(Filler(disk), process)
-    assert_told(study, "cannot be read or written", "database or disk is full", "run the command again")
+    assert_told(
+        study, "cannot be read or written", "database or disk is full", "run the command again"
+    )
     assert_resumes(study)
 
 

@@ -96,33 +96,33 @@ def _pictures(found: Evidence) -> list[Picture]:
             "accuracy",
             f"{opening(measured)} after each epoch",
             f"Mean {measured} on the test images after single epochs, each with its own interval. The "
-            f"yellow band is what passes for equal with {reference}; a ring marks the epoch from which "
-            "an arm was found to stay in it or above, by means of three epochs. "
-            f"Triangles at the foot mark values below the axis.{turned}",
-            "There are no curves on test images yet, so there is no picture of them.",
+            f"yellow band is the equivalence margin around {reference}; a ring marks the epoch from which "
+            "an arm stays in it or above, in means of three epochs. "
+            f"Triangles at the lower edge are values below the axis.{turned}",
+            "There are no curves on test images yet.",
         ),
         Picture(
             "inputs",
-            "What the network is given, and how it begins",
+            "The inputs, and the network at the start",
             "Mean and spread of the input after normalization; how unevenly its directions are "
             "stretched (condition number; 1 is even); the loss, beside that of guessing; the share "
             "of ReLU units that never fire.",
-            "The inputs were not looked into, so there is no picture of them.",
+            "The inputs were not diagnosed.",
         ),
         Picture(
             "gradients",
-            "How strongly each layer is pulled",
-            "The norm of the gradient in each layer: the first push that the weights get. One step "
-            "up the axis is a factor of ten.",
-            "No gradients were measured, so there is no picture of them.",
+            "The gradient in each layer",
+            "The norm of the gradient in each layer, which determines the first steps. Each step "
+            "of the axis is a factor of ten.",
+            "No gradients were measured.",
         ),
         Picture(
             "learning_rate",
             f"{opening(measured)} against learning rate",
             f"Each mark is a trial of the search: its learning rate and its {measured} on validation "
             "images after its last epoch. Trials had different numbers of epochs. A cross is a trial "
-            f"whose loss was no longer a number; a triangle lies below the axis.{turned}",
-            "The search has no trials yet, so there is no picture of them.",
+            f"whose loss was no longer a number; a triangle is below the axis.{turned}",
+            "The search has no trials yet.",
         ),
         Picture(
             "tunability",
@@ -136,13 +136,13 @@ def _pictures(found: Evidence) -> list[Picture]:
             "forest",
             "All gaps together",
             f"{opening(measured)} minus that of {reference}. Thick: the interval that decides; thin: on exactly "
-            "these test images. Yellow passes for equal. Circle: catches up; square: does not; "
+            "these test images. Yellow: the equivalence margin. Circle: catches up; square: does not; "
             "hollow: not enough evidence; an arrow points at a gap beyond the axis.",
-            "There are no verdicts yet, so there is no picture of the gaps.",
+            "There are no verdicts yet.",
         ),
         Picture(
             "progress",
-            "The search as it went",
+            "The search over time",
             "A mark for each trial when it ended. Every arm gets the same number of trials.",
             "No trial has ended yet.",
         ),
