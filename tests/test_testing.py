@@ -80,7 +80,10 @@ def to_nan(train):
         (lambda train: [Batchwise()], "statistics of the training split only"),
         (lambda train: [keras.layers.Lambda(lambda x: x)], "expected layers without custom code"),
         (lambda train: [keras.layers.Flatten()], "expected float32"),
-        (lambda train: [keras.layers.Rescaling(next(COUNT) + 1.0)], "no random state of its own"),
+        (
+            lambda train: [keras.layers.Rescaling(next(COUNT) + 1.0)],
+            "without a random state of its own",
+        ),
         (in_place, "it changes the given images"),
         (to_nan, "a scale of 0 to be replaced by 1"),
     ],

@@ -72,7 +72,7 @@ def test_another_device_than_before_is_told_before_it_trains(searched, tmp_path,
     go_on(phase="confirm", quiet=False, console=said)
     shown = said.file.getvalue()  # type: ignore[attr-defined]
     assert "warning: --device: this command trains on CPU: " in shown
-    assert "and the study has 2 trials on GPU: NVIDIA H100;" in shown
+    assert "but the study has 2 trials on GPU: NVIDIA H100;" in shown
     assert shown.index("warning: --device") < shown.index("report: ")
 
 
