@@ -166,7 +166,7 @@ def test_the_landing_page_has_every_trial_best_first_its_curves_coloured_by_arm(
     strokes = lines.evaluate_all("all => all.map((line) => getComputedStyle(line).stroke)")
     assert set(strokes) == {"rgb(110, 119, 129)", "rgb(213, 94, 0)"}
     assert strokes.count("rgb(213, 94, 0)") == len(strokes) / 2
-    searched = {r.trial.number: r.result for r in seen.record[1] if r.trial.phase == SEARCH}
+    searched = {r.trial.number: r.result for r in seen.record.trials if r.trial.phase == SEARCH}
     listed = [int(name[:3]) for name in page.locator(".ag-row a").all_inner_texts()]
     scores = [result.score for result in map(searched.get, listed) if result]
     assert len(scores) == 8
@@ -276,12 +276,10 @@ def test_the_registered_models_take_raw_pixels(seen, monkeypatch):
 
 @pytest.mark.slow
 def test_the_command_of_mlflow_takes_raw_pixels_from_a_file(seen):
-    data = Dataset.open(seen.folder / "mlruns" / "data", seen.record[0].data["digest"])
+    data = Dataset.open(seen.folder / "mlruns" / "data", seen.record.data.digest)
     images = data.x_test[:3].reshape(-1, *data.sample_shape)
     (seen.folder / "images.json").write_text(json.dumps({"inputs": images.tolist()}))
-    command = (
-        f"mlflow models predict -m models:/seen@{seen.record[0].arms[0]} -i images.json -t json"
-    )
+    command = f"mlflow models predict -m models:/seen@{seen.record.arms[0]} -i images.json -t json"
     done = subprocess.run(
         [Path(sys.executable).with_name("mlflow"), *command.split()[1:], "--env-manager", "local"],
         cwd=seen.folder, env={**os.environ, "MLFLOW_TRACKING_URI": seen.tracking},

@@ -158,5 +158,6 @@ def _epochs(
 
 
 def _traceback(error: Exception) -> str:
-    """The last lines of the traceback."""
-    return masked("".join(traceback.format_exception(error)[-4:]))[-2000:]
+    """The head of the traceback, its last two frames and the exception."""
+    head, *frames = traceback.format_exception(error)
+    return masked("".join([head, *frames[-3:]]))[-2000:]

@@ -212,7 +212,7 @@ def test_a_search_without_confirmation_says_what_is_missing_and_how_to_get_it(fo
 def test_a_report_of_a_study_without_trials_is_still_a_page(nothing, tmp_path):
     page = Page(write_report(nothing, tmp_path).read_text(encoding="utf-8"))
     assert page.of("svg") == []
-    assert "there is no picture of them" in page.text
+    assert "No trial has ended yet." in page.text
     assert not {"nan", "None", "unknown"} & set(page.text.split())
 
 
