@@ -238,7 +238,7 @@ def test_a_real_network_is_tested_and_looked_into_with_its_baseline_where_nothin
     verdicts = place.verdicts()
     assert verdicts["verdict"].str.contains("at least 5 seeds are needed").all()
     assert verdicts["seeds"].tolist() == [2, 2, 0, 0, 0, 0]
-    assert "no search trial of none trained" in verdicts["warnings"].iloc[-1]
+    assert "no search trial of none completed" in verdicts["warnings"].iloc[-1]
 
 
 def test_a_confirmation_that_is_stopped_is_completed_by_the_same_command(tmp_path):

@@ -21,7 +21,7 @@ from normsweep.executors.protocol import WorkerOptions
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
-from normsweep.runner.loop import run_phase
+from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.search.search_phase import Search
 from normsweep.store.locks import StudyLock
 from normsweep.store.storage import open_study
@@ -121,7 +121,8 @@ def test_a_search_is_recorded_whole_all_the_same(
             Inline(WorkerOptions(digits_root, "cpu", 1, trained=False)),
             Checkpoints(tmp_path, 1.0),
         )
-        run_phase(search, executor, logger, checkpoints, display, signals, StudyLock(), where)
+        context = PhaseContext(executor, logger, checkpoints, display, signals, StudyLock())
+        run_phase(search, context, where)
         left = logger.log_rest(signals)
     records = search.records()
     assert [r.result.status for r in records if r.result] == [Status.COMPLETE] * 2
