@@ -78,7 +78,7 @@ class Commands:
         return self._line("normsweep ui", *self._named, stores=tracking_option(self.tracking))
 
     def sync(self) -> str:
-        """What logs to MLflow the trials that it lacks."""
+        """Logs to MLflow the trials that are not yet logged."""
         return self._line("normsweep sync", *self._named, stores=self._stores)
 
     def delete(self) -> str:

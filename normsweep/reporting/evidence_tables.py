@@ -40,7 +40,7 @@ COLUMNS = [
 def verdict_table(verdicts: Sequence[Verdict], by: Metric = ACCURACY) -> pd.DataFrame:
     """One row a question and arm.
 
-    Of another metric than the accuracy the two columns of means have its name, and it is told.
+    For metrics other than accuracy, the two columns of means are named after the metric.
     """
     table = pd.DataFrame([_verdict(v) for v in verdicts], columns=COLUMNS)
     if by is not ACCURACY:

@@ -88,7 +88,7 @@ def _inert(value: Any) -> Any:
 
 
 def _json(table: pd.DataFrame) -> str:
-    """A list of objects; missing and non-finite numbers are null, which JSON lacks."""
+    """A list of objects; missing and non-finite numbers, which JSON does not have, are null."""
     # pandas' own writer keeps 15 digits after the point, of 1e-5 no more than 11.
     records = table.astype(object).to_dict(orient="records")
     rows = [{name: _plain(value) for name, value in record.items()} for record in records]

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 ARMS = ["arm", "trials", "complete", "diverged", "failed", "median_val_{metric}", "seconds"]
-"""Of the table of arms, what is told of a study in brief."""
+"""Columns of the brief table of arms."""
 
 LEADING = ("normalization", "optimizer", "learning_rate", "epochs", "batch_size")
 OUTCOME = (

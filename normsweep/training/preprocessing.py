@@ -200,7 +200,7 @@ def split(data: Dataset, validation_split: float, seed: int) -> Split:
 
 
 def _with_every_class(labels: Array, train: Array, val: Array) -> tuple[Array, Array]:
-    """Move the first image of each class that one side lacks over from the other side."""
+    """Move the first image of each class that is missing on one side over from the other side."""
     classes = np.arange(labels.max() + 1)
     for label in np.setdiff1d(classes, labels[val]):
         moved = train[labels[train] == label][:1]
