@@ -30,7 +30,7 @@ LEFT, UNIT = 0.78, 0.002
 def draw_tunability(found: Evidence, style: Style) -> Figure | None:
     """The expected best score on validation after k trials, a panel per kind of estimate.
 
-    A band is drawn where there is one. None without curves.
+    Returns None without curves. Bands are drawn for the curves that have them.
     """
     panels = {
         kind: {curve.arm: curve for curve in found.tuning if curve.kind == kind} for kind in TITLES
