@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from rich.console import Console
 
 from normsweep.console.live_display import make_display
@@ -155,7 +156,11 @@ def test_the_curve_of_a_trial_whose_end_was_lost_is_no_answer_to_its_retry(
 
 
 class Gone(Crashing):
-    """One whose cluster goes while a trial runs."""
+    """One whose cluster goes while a trial runs, as soon as `ready` says so."""
+
+    def __init__(self, ready: Callable[[], bool] = lambda: True) -> None:
+        super().__init__("gone")
+        self._ready = ready
 
     def submit(
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
@@ -163,7 +168,7 @@ class Gone(Crashing):
         self._events.append(Epoch(trial.number, 1, 1.0, 0.5, 1.0, 0.5, 1.0))
 
     def poll(self, timeout: float) -> list[Event]:
-        if self._events:
+        if self._events or not self._ready():
             return super().poll(timeout)
         raise ConnectionError("the cluster is gone")
 
@@ -171,12 +176,29 @@ class Gone(Crashing):
         raise ConnectionError("the cluster is gone")
 
 
+def runs_of(tracker: Tracker) -> list[Run]:
+    return MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
+
+
 def test_what_ran_on_a_cluster_that_is_gone_is_recorded(search, tracker, tmp_path):
     with pytest.raises(ConnectionError):
-        run_with(Gone("gone"), search, tracker, tmp_path)
+        run_with(Gone(ready=lambda: bool(runs_of(tracker))), search, tracker, tmp_path)
     (record,) = search.records()
     assert record.result.status is Status.INTERRUPTED
-    (run,) = MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
+    (run,) = runs_of(tracker)
+    assert run.info.status == "KILLED"
+
+
+def test_a_trial_whose_cluster_goes_before_mlflow_has_its_run_is_logged_later(
+    search, tracker, tmp_path
+):
+    with pytest.raises(ConnectionError):
+        run_with(Gone(), search, tracker, tmp_path)
+    with Signals() as signals, Background() as background:
+        logger = TrialLogger(search.store, tracker, DATA, [].append, background)
+        assert logger.log_rest(signals) == []
+    (record,) = search.records()
+    (run,) = [run for run in runs_of(tracker) if run.info.run_id == record.run_id]
     assert run.info.status == "KILLED"
 
 
