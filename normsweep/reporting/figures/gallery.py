@@ -15,18 +15,16 @@ from matplotlib.figure import Figure as Drawn
 from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.figures import files
 from normsweep.reporting.figures.accuracy import accuracy
-from normsweep.reporting.figures.diagnostics import draw_inputs
+from normsweep.reporting.figures.diagnosis import gradients, inputs
 from normsweep.reporting.figures.figure import Drawer, Figure
 from normsweep.reporting.figures.forest import draw_forest
-from normsweep.reporting.figures.gradients import draw_gradients
-from normsweep.reporting.figures.learning_rate import draw_learning_rate
-from normsweep.reporting.figures.progress import draw_progress
 from normsweep.reporting.figures.saving import inline, save, svg_text
+from normsweep.reporting.figures.search import learning_rate, progress
 from normsweep.reporting.figures.style import NARROW
 from normsweep.reporting.figures.style import Style as InkStyle
 from normsweep.reporting.figures.theme import NARROW as SLIM
 from normsweep.reporting.figures.theme import Style
-from normsweep.reporting.figures.tunability import draw_tunability
+from normsweep.reporting.figures.tuning import budget, tunability
 from normsweep.text import opening
 
 __all__ = ["CHARTS", "Picture", "draw_figures", "draw_pictures"]
@@ -54,7 +52,15 @@ class Picture:
     """What belongs under `datasets` of all `specs`."""
 
 
-CHARTS: dict[str, Drawer] = {"accuracy": accuracy}
+CHARTS: dict[str, Drawer] = {
+    "accuracy": accuracy,
+    "inputs": inputs,
+    "gradients": gradients,
+    "learning_rate": learning_rate,
+    "tunability": tunability,
+    "budget": budget,
+    "progress": progress,
+}
 """The figures by name."""
 RATES = ("learning_rate",)
 """Those with an axis of learning rates, which may be linear."""
@@ -76,10 +82,7 @@ def draw_pictures(
     style = InkStyle(found.record.arms, found.reference, metric=found.metric)
     with _uncollected():
         charts = _charts(found, folder, links or {})
-        return {
-            picture.name: charts.get(picture.name) or _drawn(picture, draw, found, style, folder)
-            for picture, draw in zip(_pictures(found), DRAWERS, strict=True)
-        }
+        return {**charts, "forest": _drawn(_forest(found), draw_forest, found, style, folder)}
 
 
 def _charts(found: Evidence, folder: Path, links: Mapping[int, str]) -> dict[str, Picture]:
@@ -145,66 +148,14 @@ def _drawn(
 
 
 InkDrawer = Callable[[Evidence, InkStyle], Drawn | None]
-DRAWERS: tuple[InkDrawer, ...] = (
-    lambda found, style: None,
-    draw_inputs,
-    draw_gradients,
-    draw_learning_rate,
-    draw_tunability,
-    draw_forest,
-    draw_progress,
-)
 
 
-def _pictures(found: Evidence) -> list[Picture]:
-    """Names, titles and captions, in the order of `DRAWERS`."""
-    reference, measured = found.reference, found.metric.label
-    turned = "" if found.metric.sign > 0 else " Lower is better, and drawn higher up."
-    return [
-        Picture("accuracy", "", "", ""),
-        Picture(
-            "inputs",
-            "The inputs, and the network at the start",
-            "Mean and spread of the input after normalization; how unevenly its directions are "
-            "stretched (condition number; 1 is even); the loss, beside that of guessing; the share "
-            "of ReLU units that never fire.",
-            "The inputs were not diagnosed.",
-        ),
-        Picture(
-            "gradients",
-            "The gradient in each layer",
-            "The norm of the gradient in each layer, which determines the first steps. Each step "
-            "of the axis is a factor of ten.",
-            "No gradients were measured.",
-        ),
-        Picture(
-            "learning_rate",
-            f"{opening(measured)} against learning rate",
-            f"Each mark is a trial of the search: its learning rate and its {measured} on validation "
-            "images after its last epoch. Trials had different numbers of epochs. A cross is a trial "
-            f"whose loss was no longer a number; a triangle is below the axis.{turned}",
-            "The search has no trials yet.",
-        ),
-        Picture(
-            "tunability",
-            "How much tuning it takes",
-            "How good the best of so many trials of an arm is. These are validation scores of "
-            "selected trials: good for comparing the effort, too "
-            + ("high as an accuracy." if measured == "accuracy" else "good as an estimate."),
-            "There are too few trials for a curve of tuning effort.",
-        ),
-        Picture(
-            "forest",
-            "All gaps together",
-            f"{opening(measured)} minus that of {reference}. Thick: the interval that decides; thin: on exactly "
-            "these test images. Yellow: the equivalence margin. Circle: catches up; square: does not; "
-            "hollow: not enough evidence; an arrow points at a gap beyond the axis.",
-            "There are no verdicts yet.",
-        ),
-        Picture(
-            "progress",
-            "The search over time",
-            "A mark for each trial when it ended. Every arm gets the same number of trials.",
-            "No trial has ended yet.",
-        ),
-    ]
+def _forest(found: Evidence) -> Picture:
+    return Picture(
+        "forest",
+        "All gaps together",
+        f"{opening(found.metric.label)} minus that of {found.reference}. Thick: the interval that decides; "
+        "thin: on exactly these test images. Yellow: the equivalence margin. Circle: catches up; square: "
+        "does not; hollow: not enough evidence; an arrow points at a gap beyond the axis.",
+        "There are no verdicts yet.",
+    )

@@ -11,24 +11,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.trials import progress
-from normsweep.reporting.figures.diagnostics import draw_inputs
 from normsweep.reporting.figures.forest import draw_forest
 from normsweep.reporting.figures.forest_rows import forest_groups
-from normsweep.reporting.figures.gradients import draw_gradients
-from normsweep.reporting.figures.learning_rate import draw_learning_rate
-from normsweep.reporting.figures.progress import draw_progress
 from normsweep.reporting.figures.saving import svg_text
 from normsweep.reporting.figures.style import NARROW, WIDE, Style
-from normsweep.reporting.figures.tunability import draw_tunability
 
 DRAWERS = {
-    "learning_rate": draw_learning_rate,
     "forest": draw_forest,
-    "tunability": draw_tunability,
-    "inputs": draw_inputs,
-    "gradients": draw_gradients,
-    "progress": draw_progress,
 }
 every_figure = pytest.mark.parametrize("name", DRAWERS)
 
@@ -74,22 +63,6 @@ def test_a_catching_up_with_divergences_is_never_unqualified(found):
         )
 
 
-def test_learning_rate_draws_each_trial_once_and_diverged_ones_as_crosses(found):
-    made = found()
-    figure = draw_learning_rate(made, style())
-    trials = [
-        (r.trial.learning_rate, r.result)
-        for r in made.record.searched
-        if (r.trial.arm, r.trial.optimizer) == ("none", "sgd")
-    ]
-    shown, under, lost = (
-        line(figure, label)[0] for label in ("none", "_cut none", "_diverged none")
-    )
-    assert sorted([*shown, *under, *lost]) == sorted(rate for rate, _ in trials)
-    assert lost.tolist() == [rate for rate, result in trials if result.status == "diverged"]
-    assert line(figure, "none")[1].tolist() == [r.score for _, r in trials][: len(shown)]
-
-
 def test_forest_draws_gaps_and_both_intervals(found):
     made = found()
     figure = draw_forest(made, style())
@@ -121,48 +94,6 @@ def test_a_gap_beyond_the_axis_is_an_arrow_at_its_edge_and_its_number_is_printed
     axes = figure.axes[0]
     assert line(figure, "both_tuned none")[0].tolist() == [axes.get_xlim()[0]]
     assert any(text.startswith("−87.60") for text in texts(figure))
-
-
-def test_tunability_draws_estimates_and_bands(found):
-    made = found()
-    figure = draw_tunability(made, style())
-    for panel, kind in enumerate(("expected best", "best so far")):
-        curve = next(c for c in made.tuning if (c.arm, c.kind) == ("none", kind))
-        x, y = line(figure, "none", panel)
-        assert x.tolist() == list(range(1, 11))
-        assert y.tolist() == list(curve.scores)
-
-
-def test_gradients_draws_the_norms_by_layer(found):
-    made = found()
-    figure = draw_gradients(made, style())
-    after = made.diagnoses["none"].after_epoch_1
-    assert after is not None
-    x, y = line(figure, "none", 1)
-    assert x.tolist() == [0, 1, 2]
-    assert y.tolist() == [norm for _, norm in after.gradients]
-
-
-def test_inputs_draws_values_beside_the_loss_of_guessing(found):
-    figure = draw_inputs(found(), style())
-    loss = figure.axes[3]
-    drawn = {each.get_label(): each.get_xdata()[0] for each in loss.lines}
-    assert drawn["none"] == 2.5
-    assert drawn["_later none"] == 0.1
-    guides = next(each for each in loss.collections if each.get_label() == "_guide")
-    assert guides.get_segments()[0][0][0] == pytest.approx(math.log(10))
-    assert "2.5 → 0.1" in texts(figure)
-
-
-def test_progress_draws_a_mark_per_trial_and_a_large_one_for_each_new_best(found, trial_of_search):
-    made = found()
-    trials = tuple(trial_of_search(i, "none", s) for i, s in enumerate([0.9, 0.8, math.nan, 0.95]))
-    made = replace(made, record=replace(made.record, trials=trials))
-    figure = draw_progress(made, style())
-    hours = [step.hours for step in progress(trials)]
-    assert hours == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    assert line(figure, "none")[0].tolist() == hours
-    assert line(figure, "_best none")[0].tolist() == [hours[0], hours[3]]
 
 
 @every_figure
@@ -226,17 +157,6 @@ def test_missing_numbers_leave_gaps_and_no_error(found, name):
     assert isinstance(DRAWERS[name](missing, style()), Figure)
 
 
-def test_each_arm_has_one_look_in_all_figures(found):
-    arms = ("none", "unit", "standardize")
-    made, looks = found(arms), style(*arms)
-    for name in ("learning_rate", "tunability", "gradients"):
-        figure = DRAWERS[name](made, looks)
-        for arm in arms:
-            drawn = [each for axes in figure.axes for each in axes.lines if each.get_label() == arm]
-            assert {each.get_markerfacecolor() for each in drawn} == {looks.look(arm).colour}
-            assert {each.get_marker() for each in drawn} == {looks.look(arm).marker}
-
-
 def test_nine_arms_look_different_and_the_reference_stands_out():
     arms = tuple(f"arm {i}" for i in range(9))
     looks = [Style(arms, "arm 4").look(arm) for arm in arms]
@@ -250,13 +170,3 @@ def test_drawing_leaves_matplotlib_as_it_was(found):
     before = dict(matplotlib.rcParams)
     DRAWERS["forest"](found(), style())
     assert dict(matplotlib.rcParams) == before
-
-
-@pytest.mark.parametrize("name", ["learning_rate", "progress"])
-def test_thousands_of_trials_are_an_image_within_the_figure(found, name):
-    few = found()
-    many = replace(few, record=replace(few.record, trials=few.record.trials * 200))
-    few_text, many_text = (svg_text(DRAWERS[name](made, style())) for made in (few, many))
-    assert "<image" not in few_text
-    assert "<image" in many_text
-    assert len(many_text) < 300_000
