@@ -187,7 +187,7 @@ class _Efforts(_Curves):
             layers.append(side_title(f"validation {self.found.metric.label}", height))
         if not by_time or self.style.narrow:
             ends = self.ends(self.of(kind))
-            layers.append(end_labels(ends, self.arms, self.limits, (width, height), self.room))
+            layers += end_labels(ends, self.arms, self.limits, (width, height), self.room)
         title = TITLES[kind] if by_time else ""
         return alt.layer(
             *layers, *heading(title, width=width + self.room), width=width, height=height
@@ -282,7 +282,7 @@ class _Budgets(_Curves):
         rows = self.rows(_whole("epochs", int(self.data["epochs"].max()), "epochs"))
         layers = [
             *self.marks(rows, "zoom_budget", labels=True, marked="true"),
-            end_labels(ends, self.arms, self.limits, (width, height), room),
+            *end_labels(ends, self.arms, self.limits, (width, height), room),
             side_title(f"validation {by.label}", height),
         ]
         return alt.layer(*layers, width=width, height=height).add_params(HIDDEN)
