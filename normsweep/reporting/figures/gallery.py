@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from altair.utils.schemapi import debug_mode
-from matplotlib.figure import Figure as Drawn
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.figures import files
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.diagnosis import gradients, inputs
 from normsweep.reporting.figures.figure import Drawer, Figure
-from normsweep.reporting.figures.forest import draw_forest
-from normsweep.reporting.figures.saving import inline, save, svg_text
+from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.search import learning_rate, progress
-from normsweep.reporting.figures.style import NARROW
-from normsweep.reporting.figures.style import Style as InkStyle
-from normsweep.reporting.figures.theme import NARROW as SLIM
-from normsweep.reporting.figures.theme import Style
+from normsweep.reporting.figures.theme import NARROW, Style
 from normsweep.reporting.figures.tuning import budget, tunability
-from normsweep.text import opening
 
 __all__ = ["CHARTS", "Picture", "draw_figures", "draw_pictures"]
 
@@ -59,6 +53,7 @@ CHARTS: dict[str, Drawer] = {
     "learning_rate": learning_rate,
     "tunability": tunability,
     "budget": budget,
+    "forest": forest,
     "progress": progress,
 }
 """The figures by name."""
@@ -68,7 +63,7 @@ RATES = ("learning_rate",)
 
 def draw_figures(found: Evidence, style: Style | None = None) -> dict[str, Figure]:
     """All figures by name, as charts."""
-    with debug_mode(False):  # each part on its own would be validated
+    with debug_mode(False):
         return {name: draw(found, style or Style()) for name, draw in CHARTS.items()}
 
 
@@ -79,14 +74,12 @@ def draw_pictures(
 
     `links` has the addresses of the runs' pages in MLflow, by the trial's number.
     """
-    style = InkStyle(found.record.arms, found.reference, metric=found.metric)
-    with _uncollected():
-        charts = _charts(found, folder, links or {})
-        return {**charts, "forest": _drawn(_forest(found), draw_forest, found, style, folder)}
+    with _uncollected(), debug_mode(False):  # each part on its own would be validated
+        return _pictures(found, folder, links or {})
 
 
-def _charts(found: Evidence, folder: Path, links: Mapping[int, str]) -> dict[str, Picture]:
-    styles = {"wide": Style(links=links), "narrow": Style(SLIM, links=links)}
+def _pictures(found: Evidence, folder: Path, links: Mapping[int, str]) -> dict[str, Picture]:
+    styles = {"wide": Style(links=links), "narrow": Style(NARROW, links=links)}
     drawn = {key: draw_figures(found, style) for key, style in styles.items()}
     linear = {f"{key}-linear": replace(style, linear=True) for key, style in styles.items()}
     return {
@@ -130,32 +123,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _drawn(
-    picture: Picture, draw: InkDrawer, found: Evidence, style: InkStyle, folder: Path
-) -> Picture:
-    figure = draw(found, style)
-    slim = draw(found, replace(style, width=NARROW))
-    if figure is None or slim is None:
-        return picture
-    label = f"{picture.title}. {picture.caption}"
-    return replace(
-        picture,
-        wide=inline(save(figure, folder, picture.name), picture.name, label),
-        narrow=inline(svg_text(slim), f"{picture.name}-slim", label),
-    )
-
-
-InkDrawer = Callable[[Evidence, InkStyle], Drawn | None]
-
-
-def _forest(found: Evidence) -> Picture:
-    return Picture(
-        "forest",
-        "All gaps together",
-        f"{opening(found.metric.label)} minus that of {found.reference}. Thick: the interval that decides; "
-        "thin: on exactly these test images. Yellow: the equivalence margin. Circle: catches up; square: "
-        "does not; hollow: not enough evidence; an arrow points at a gap beyond the axis.",
-        "There are no verdicts yet.",
-    )
