@@ -101,7 +101,7 @@ def log_channel(limits: Sequence[float], labels: bool = True) -> dict[str, Any]:
 def under(base: Chart) -> Chart:
     """Triangles at the lower edge for what lies below it, so that nothing vanishes silently."""
     return base.transform_filter("datum.below").mark_point(
-        shape="triangle-down", size=55, filled=True, opacity=1
+        shape="triangle-down", size=55, filled=True, opacity=1, yOffset=-4
     )
 
 

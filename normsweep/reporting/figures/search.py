@@ -188,7 +188,7 @@ class _Rates:
             float(self.every["learning_rate"].max()),
         )
         if self.style.linear:
-            scale = alt.Scale(domain=[0.0, 1.04 * high], nice=False)
+            scale = alt.Scale(domain=[-0.02 * high, 1.04 * high], nice=False)
             channel = {"scale": scale, "axis": alt.Axis(tickCount=4, format="~f")}
         else:
             room = max((high / low) ** 0.04, 1.25)
