@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 DAY = 86_400.0
+LEAST_SAVED = 600.0
+"""Seconds that halving has to save to be proposed."""
 
 
 @dataclass(frozen=True)
@@ -175,12 +177,19 @@ def plan_lines(plan: Plan) -> list[str]:
         f"model     {sweep.model.name}" + (f", {parameters:,} parameters" if parameters else ""),
         f"arms      {len(sweep.arms)} by {sweep.compare}: {arms}; reference {sweep.reference}",
         f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {sweep.total_trials}, "
-        f"sampler {search.sampler}{pruner}",
+        f"{_sampler(sweep)}{pruner}",
         f"epochs    {_epochs(sweep)}",
         f"confirm   {_confirmation(sweep)}",
         *(f"note      {text}" for text in _notes(plan)),
         *_measured(plan),
     ]
+
+
+def _sampler(sweep: Sweep) -> str:
+    first = "" if sweep.rules == 1 else "the baseline first, then "
+    if sweep.sampler == "ladder":
+        return f"{first}a ladder of learning rates, the same in every arm"
+    return f"{first}sampler {sweep.sampler}"
 
 
 def _data(plan: Plan) -> str:
@@ -205,6 +214,8 @@ def _notes(plan: Plan) -> Iterator[str]:
         yield f"the grid has {sweep.trials_per_arm} points per arm: {total} trials in total"
     for name, kept in plan.findings.same.items() if plan.findings else ():
         yield f"{name} is equivalent to {kept} on this data: run once, as {kept}"
+    if sweep.search.longest_every and not sweep.samples_epochs:
+        yield "search.longest_every has no effect: every trial trains for the largest number of epochs"
     if "robust" in map(str, sweep.search.space.choices("normalization")):
         yield (
             "robust takes the median and quartiles of the non-zero pixels, of all rows of a table"
@@ -219,6 +230,11 @@ def _measured(plan: Plan) -> Iterator[str]:
         yield (
             f"time      about {duration(plan.seconds)} for the search and up to "
             f"{duration(plan.confirm_seconds)} for its confirmation, from one measured step"
+        )
+    if plan.halving_seconds is not None and plan.halving_seconds > LEAST_SAVED:
+        yield (
+            f"halving   search.pruner=halving would stop the worst trials of each arm early and save about "
+            f"{duration(plan.halving_seconds)} of the search, or allow more trials in the same time"
         )
 
 
@@ -244,6 +260,9 @@ def _epochs(sweep: Sweep) -> str:
     else:
         text = f"{dimension.low:g} to {dimension.high:g}"
     every = sweep.search.longest_every
-    return text + (
-        f"; one trial in {every} of each arm trains for {sweep.longest}" if every else ""
-    )
+    if sweep.samples_epochs:
+        rest = f"; one trial in {every} of each arm trains for {sweep.longest}" if every else ""
+        return f"{text}, sampled{rest}" if sweep.rules > 1 else text + rest
+    if dimension.count == 1:
+        return text
+    return f"{text}: every trial trains for {sweep.longest} and is read at every epoch"

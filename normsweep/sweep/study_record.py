@@ -45,6 +45,8 @@ class Configuration:
     """Number of trials of the arm that reached that epoch, among which it was selected."""
     runs: tuple[int | None, ...] = ()
     """In an analysis: its confirmation trials, in the order of the seeds; None for a failed one."""
+    of: int = 0
+    """Number of trials of the arm; 0 in older studies."""
 
 
 @dataclass(frozen=True)

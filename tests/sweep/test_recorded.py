@@ -17,6 +17,7 @@ WRITTEN = {
     "reference": 0.001,
     "metric": "accuracy",
     "seed": 3,
+    "rules": 1,
     "plugins": [],
     "data.dataset": ["mnist", "digits"],
     "data.validation_split": 0.25,
@@ -187,7 +188,7 @@ def base(sweep_file, parts):
     [
         ("seed=9", "  seed: 0 -> 9"),
         ("search.space.learning_rate.high=1.0", "  search.space.learning_rate.high: 0.1 -> 1.0"),
-        ("search.sampler=random", '  search.sampler: "tpe" -> "random"'),
+        ("search.sampler=random", '  search.sampler: "auto" -> "random"'),
         ("data.train_size=500", "  data.train_size: (not set) -> 500"),
         ("search.space.batch_size=[32]", '  search.space.batch_size: (not set) -> [32]'),
         ("search.space.epochs.high=8", "  search.space.epochs.high: 12 -> 8"),
