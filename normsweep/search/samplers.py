@@ -137,7 +137,9 @@ class _Adaptive:
     def _sampler(self, slot: int) -> optuna.samplers.BaseSampler:
         seed = seed_of(self._sweep.seed, slot)
         if self._sweep.sampler == "gp":
-            return optuna.samplers.GPSampler(seed=seed, n_startup_trials=self._startup)
+            return optuna.samplers.GPSampler(
+                seed=seed, n_startup_trials=self._startup, warn_independent_sampling=False
+            )
         if self._sweep.sampler != "tpe":
             return optuna.samplers.RandomSampler(seed=seed)
         conditional = any(dimension.when for dimension in self._sweep.search.space)

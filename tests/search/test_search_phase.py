@@ -6,6 +6,7 @@ import gzip
 import json
 from collections import Counter
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import optuna
@@ -22,6 +23,9 @@ from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from tests.search.searches import KEY, accuracy, opened, run_all, settings, train
 
 SAMPLED = "search.space.epochs.sample=true"
+GP = pytest.param(
+    "gp", marks=pytest.mark.skipif(find_spec("torch") is None, reason="sampler gp needs PyTorch")
+)
 
 
 @pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "qmc"])
@@ -38,7 +42,7 @@ def test_a_total_that_the_arms_do_not_divide_is_rounded_up(url, sweep):
 
 
 @pytest.mark.parametrize("more", [(), (SAMPLED, "search.longest_every=3")], ids=["read", "sampled"])
-@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "qmc"])
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "qmc", GP])
 def test_a_study_resumed_at_any_point_is_the_study_in_one_go(tmp_path, sweep, sampler, more):
     tested = sweep(f"search.sampler={sampler}", *more)
     whole = run_all(opened(f"sqlite:///{tmp_path}/whole.db", tested))
@@ -46,6 +50,14 @@ def test_a_study_resumed_at_any_point_is_the_study_in_one_go(tmp_path, sweep, sa
     for size in (1, 5, 2, 9, 100):
         parts += run_all(opened(f"sqlite:///{tmp_path}/parts.db", tested), size)
     assert settings(parts) == settings(whole)
+
+
+def test_a_gaussian_process_needs_pytorch(sweep):
+    if find_spec("torch") is None:
+        with pytest.raises(SweepError, match='search.sampler: "gp" needs PyTorch'):
+            sweep("search.sampler=gp")
+    else:
+        assert sweep("search.sampler=gp").sampler == "gp"
 
 
 def test_the_seed_changes_what_is_tried(tmp_path, sweep):
