@@ -18,8 +18,8 @@ from normsweep.search.plan import CONFIGURATIONS, Plan
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
-from normsweep.sweep.trial import CONFIRM, SEARCH
-from normsweep.text import duration
+from normsweep.sweep.trial import SEARCH
+from normsweep.text import counted, duration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ class Overview:
     status: str
     """running, new, stopped, searched or done."""
     trials: str
-    """Done and planned trials of the search, and of the confirmation if it has started."""
+    """Done and planned trials of the search, and of selection and confirmation if they have started."""
     best: str
     """The best validation score of the search, and its arm."""
     started: str
@@ -62,8 +62,8 @@ def overview(record: StudyRecord, running: bool, now: float) -> Overview:
         running: whether a process runs it now.
         now: Unix time.
     """
-    done = {phase: _done(record.trials, phase) for phase in (SEARCH, CONFIRM)}
     plan = {SEARCH: _planned(record), **record.planned}
+    done = {phase: _done(record.trials, phase) for phase in plan}
     started = [r.result.started for r in record.trials if r.result is not None and r.result.started]
     best = _best(record.searched)
     return Overview(
@@ -179,6 +179,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {sweep.total_trials}, "
         f"{_sampler(sweep)}{pruner}",
         f"epochs    {_epochs(sweep)}",
+        *([f"select    {_selection(sweep)}"] if sweep.selection_seeds else []),
         f"confirm   {_confirmation(sweep)}",
         *(f"note      {text}" for text in _notes(plan)),
         *_measured(plan),
@@ -227,8 +228,10 @@ def _measured(plan: Plan) -> Iterator[str]:
         machine = plan.findings.machine
         yield f"device    {machine['device']}, {machine['threads']} threads"
     if plan.seconds is not None:
+        most = plan.select_seconds
+        selection = f", up to {duration(most)} for the selection round" if most else ""
         yield (
-            f"time      about {duration(plan.seconds)} for the search and up to "
+            f"time      about {duration(plan.seconds)} for the search{selection} and up to "
             f"{duration(plan.confirm_seconds)} for its confirmation, from one measured step"
         )
     if plan.halving_seconds is not None and plan.halving_seconds > LEAST_SAVED:
@@ -236,6 +239,13 @@ def _measured(plan: Plan) -> Iterator[str]:
             f"halving   search.pruner=halving would stop the worst trials of each arm early and save about "
             f"{duration(plan.halving_seconds)} of the search, or allow more trials in the same time"
         )
+
+
+def _selection(sweep: Sweep) -> str:
+    return (
+        f"the {sweep.select.top} best trials of each arm for each of two numbers of epochs, and its "
+        f"baseline, × {counted(len(sweep.selection_seeds), 'further seed')}"
+    )
 
 
 def _confirmation(sweep: Sweep) -> str:

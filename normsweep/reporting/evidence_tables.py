@@ -130,7 +130,10 @@ def _label(configuration: Configuration) -> str:
 def _among(configuration: Configuration) -> str:
     """Of how many trials it is the best; studies of earlier versions do not tell."""
     among, of = configuration.among, configuration.of
-    return f", chosen among {among} of {counted(of, 'trial')}" if of else ""
+    seeds = (
+        f" on {counted(1 + configuration.reselected, 'seed')}" if configuration.reselected else ""
+    )
+    return f", chosen among {among} of {counted(of, 'trial')}{seeds}" if of else ""
 
 
 def speed_table(speeds: Sequence[Speed]) -> pd.DataFrame:

@@ -47,6 +47,8 @@ class Plan:
     """Estimated wall time of the search; None: not estimated."""
     confirm_seconds: float = 0.0
     """Estimated wall time of the confirmation, if no two configurations of an arm are equal."""
+    select_seconds: float = 0.0
+    """Estimated wall time of the selection round, if no trial is among the best for two numbers of epochs."""
     halving_seconds: float | None = None
     """What of the search's time halving would save; None: not estimated, or trials are pruned."""
 

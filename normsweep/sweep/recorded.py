@@ -45,6 +45,8 @@ ADDED = {
     "plugins": [],
     "metric": "accuracy",
     "model.precision": "float32",
+    "select.top": 3,
+    "select.seeds": None,
     "confirm.primary": "both_tuned",
     "confirm.baseline.normalization": None,
     "execution.threads": None,

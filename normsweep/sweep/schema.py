@@ -32,6 +32,7 @@ __all__ = [
     "Model",
     "Search",
     "Section",
+    "Select",
     "Sweep",
     "inner_section",
     "is_name",
@@ -61,6 +62,10 @@ def seconds(value: Any) -> Any:
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 LONGEST_NAME = 100
+MOST_SEEDS = 10_000
+"""Seeds of a confirmation."""
+RESELECTED = 8
+"""Trials of an arm from which on the best ones are selected again on further seeds."""
 FEW = 16
 """Trials of an arm from which on TPE is better than a ladder."""
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=f"^{NAME}$")]
@@ -170,6 +175,15 @@ class Search(Section):
         return space
 
 
+class Select(Section):
+    """`[select]`: the selection round, which trains each arm's best trials on further seeds."""
+
+    top: Count = 3
+    """Number of the best trials for each number of epochs that a question asks for; the baseline joins."""
+    seeds: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Number of further seeds, 0 for no selection round; default: 2 from 8 trials of an arm on."""
+
+
 class Baseline(Section):
     """`[confirm.baseline]`: the default configuration, which a user would try first."""
 
@@ -186,7 +200,7 @@ class Baseline(Section):
 class Confirm(Section):
     """`[confirm]`: the confirmation, fixed before the search starts."""
 
-    seeds: Annotated[int, Field(ge=2, le=10_000)] = 10
+    seeds: Annotated[int, Field(ge=2, le=MOST_SEEDS)] = 10
     """Number of new seeds with which each arm's configurations are trained again."""
     epochs: Count | None = None
     """Epochs of each confirmation run; default: the largest number of epochs in the space."""
@@ -243,6 +257,7 @@ class Sweep(Section):
     data: Data
     model: Model = Field(default_factory=Model)
     search: Search
+    select: Select = Field(default_factory=Select)
     confirm: Confirm = Field(default_factory=Confirm)
     execution: Execution = Field(default_factory=Execution)
 
@@ -319,6 +334,14 @@ class Sweep(Section):
     def confirm_seeds(self) -> tuple[int, ...]:
         """The seeds of the confirmation; more seeds keep the first ones."""
         return tuple(self.seed + 1 + i for i in range(self.confirm.seeds))
+
+    @property
+    def selection_seeds(self) -> tuple[int, ...]:
+        """The seeds of the selection round, none of them the search's or the confirmation's."""
+        seeds = self.select.seeds
+        if seeds is None:
+            seeds = 2 if self.rules > 1 and self.trials_per_arm >= RESELECTED else 0
+        return tuple(self.seed + 1 + MOST_SEEDS + i for i in range(seeds))
 
     @property
     def longest(self) -> int:

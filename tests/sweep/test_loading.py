@@ -101,7 +101,7 @@ def test_the_plain_form_names_every_key_and_parameter(full):
     assert plain["search.space.momentum.when.optimizer"] == ["sgd"]
     assert plain["confirm.baseline.learning_rate"] == 0.01
     raw = tomllib.loads(FULL)
-    assert {key.split(".")[0] for key in plain} == {*raw, "rules"}
+    assert {key.split(".")[0] for key in plain} == {*raw, "rules", "select"}
 
 
 def test_what_a_short_file_leaves_out_has_defaults(sweep_file, parts):

@@ -49,6 +49,8 @@ WRITTEN = {
     "search.space.momentum.when.optimizer": ["sgd"],
     "search.space.nesterov.values": [True, False],
     "search.space.nesterov.when.optimizer": ["sgd"],
+    "select.top": 3,
+    "select.seeds": None,
     "confirm.seeds": 4,
     "confirm.epochs": 30,
     "confirm.margin": 0.01,
