@@ -15,8 +15,8 @@ from normsweep.reporting.figures.theme import FONT, INK, PAPER
 
 __all__ = ["inline", "on_page", "save", "svg_text"]
 
-SCALE = 1.6
-"""Pixels of a PNG for one of the figure."""
+PNG_WIDTH = 1400.0
+"""Pixels of a PNG from left to right."""
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 UNUSED = (
@@ -28,12 +28,35 @@ VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
 def save(spec: dict[str, Any], folder: Path, name: str) -> str:
-    """Write `name.png` (white) and `name.svg` (transparent) into the folder; the SVG's text."""
+    """Write `name.svg`, `.png` (white) and `.pdf` into the folder; the SVG's text."""
     folder.mkdir(parents=True, exist_ok=True)
     text = svg_text(spec)
     (folder / f"{name}.svg").write_text(text, encoding="utf-8")
-    (folder / f"{name}.png").write_bytes(vl_convert.svg_to_png(_on_white(text), scale=SCALE))
+    (folder / f"{name}.png").write_bytes(_png(text))
+    (folder / f"{name}.pdf").write_bytes(_pdf(text))
     return text
+
+
+def _png(text: str) -> bytes:
+    paper = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
+    white = re.sub(r"(<svg\b[^>]*>)", rf"\1{paper}", text, count=1)
+    width = float(ElementTree.fromstring(text).get("width", PNG_WIDTH))
+    return vl_convert.svg_to_png(white, scale=PNG_WIDTH / width)
+
+
+def _pdf(text: str) -> bytes:
+    """With a pixel as a 96th of an inch; the resources of a page come in any order, and are sorted."""
+
+    def in_points(size: re.Match[str]) -> str:
+        return f'{size[1]}="{0.75 * float(size[2]):g}"'
+
+    head, rest = text.split(">", 1)
+    in_inches = re.sub(r'\b(width|height)="([\d.]+)"', in_points, head)
+    return re.sub(
+        rb"(?<=<<\n)(?: +/\w+ \d+ 0 R\n)+",
+        lambda lines: b"".join(sorted(lines[0].splitlines(keepends=True))),
+        vl_convert.svg_to_pdf(f"{in_inches}>{rest}"),
+    )
 
 
 def svg_text(spec: dict[str, Any]) -> str:
@@ -144,11 +167,6 @@ def inline(text: str, name: str, label: str) -> str:
 def on_page(spec: dict[str, Any]) -> dict[str, Any]:
     """The spec as a page draws it (as SVG): in the page's ink and font, on its paper."""
     return json.loads(_themed(json.dumps(spec)).replace(FONT, PAGE_FONT))
-
-
-def _on_white(text: str) -> str:
-    paper = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
-    return re.sub(r"(<svg\b[^>]*>)", rf"\1{paper}", text, count=1)
 
 
 def _renamed(key: str, value: str, name: str) -> str:
