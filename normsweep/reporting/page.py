@@ -15,6 +15,7 @@ from normsweep.errors import StoreError, UserError
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.evidence_tables import (
+    budget_table,
     configurations_table,
     curves_table,
     gradients_table,
@@ -97,12 +98,12 @@ def write_study_report(
 
 
 def write_report(found: Evidence, folder: Path, storage: str = STORAGE) -> Path:
-    """Write `index.html`, `figures/` (PNG and SVG) and `tables/` (CSV) into the folder.
+    """Write `index.html`, `figures/` (PNG, SVG and PDF) and `tables/` (CSV) into the folder.
 
     Returns the page's path. What is not known yet is left out, and the page says so. `storage` is
     the address of Optuna's database, for the commands. Raises OSError where the folder cannot be written.
     """
-    from normsweep.reporting.figures.gallery import draw_pictures  # matplotlib, only if needed
+    from normsweep.reporting.figures.gallery import draw_pictures  # Altair, only if needed
 
     folder.mkdir(parents=True, exist_ok=True)
     pictures = draw_pictures(found, folder / "figures")
@@ -122,6 +123,7 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
         "verdicts": verdict_table(found.verdicts, by),
         "learning_rates": learning_rates_table(searched),
         "tunability": tunability_table(found.tuning),
+        "budget": budget_table(searched, record.arms),
         "inputs": inputs_table(record.diagnoses, record.arms, classes),
         "gradients": gradients_table(record.diagnoses, record.arms),
         "progress": progress_table(searched),

@@ -116,7 +116,7 @@ def test_a_person_sees_question_answer_picture_and_the_four_parts(opened, file, 
         "4 Accuracy, or only speed?",
     ]
     shown = [each for each in page.locator("svg").all() if each.is_visible()]
-    assert len(shown) == 7
+    assert len(shown) == 8
     assert all((each.bounding_box() or {"width": 0})["width"] > 300 for each in shown)
     assert page.get_by_role("img", name="Accuracy after each epoch").count() == 1
 

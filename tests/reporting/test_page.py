@@ -220,10 +220,10 @@ def test_one_arm_beside_the_reference(found, tmp_path):
     assert write_report(found(("none", "unit")), tmp_path).is_file()
 
 
-def test_the_console_imports_no_matplotlib():
+def test_the_console_imports_no_altair():
     code = (
         "import sys, normsweep.reporting.page, normsweep.reporting.answer, "
-        "normsweep.console.display; sys.exit('matplotlib' in sys.modules)"
+        "normsweep.console.display; sys.exit('altair' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -17,6 +17,7 @@ __all__ = ["inline", "on_page", "save", "svg_text"]
 
 PNG_WIDTH = 1400.0
 """Pixels of a PNG from left to right."""
+TRIES = 30
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 UNUSED = (
@@ -27,14 +28,12 @@ PAGE_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Ari
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
-def save(spec: dict[str, Any], folder: Path, name: str) -> str:
-    """Write `name.svg`, `.png` (white) and `.pdf` into the folder; the SVG's text."""
+def save(text: str, folder: Path, name: str) -> None:
+    """Write an SVG from `svg_text` as `name.svg`, `.png` (white) and `.pdf` into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = svg_text(spec)
     (folder / f"{name}.svg").write_text(text, encoding="utf-8")
     (folder / f"{name}.png").write_bytes(_png(text))
     (folder / f"{name}.pdf").write_bytes(_pdf(text))
-    return text
 
 
 def _png(text: str) -> bytes:
@@ -45,17 +44,26 @@ def _png(text: str) -> bytes:
 
 
 def _pdf(text: str) -> bytes:
-    """With a pixel as a 96th of an inch; the resources of a page come in any order, and are sorted."""
+    """With a pixel as a 96th of an inch.
+
+    Fonts and resources come in any order: it is made again until the fonts are in that of their names,
+    and resources are sorted.
+    """
 
     def in_points(size: re.Match[str]) -> str:
         return f'{size[1]}="{0.75 * float(size[2]):g}"'
 
     head, rest = text.split(">", 1)
     in_inches = re.sub(r'\b(width|height)="([\d.]+)"', in_points, head)
+    made, fonts = b"", [b"?", b""]
+    for _ in range(TRIES):
+        if fonts != sorted(fonts):
+            made = vl_convert.svg_to_pdf(f"{in_inches}>{rest}")
+            fonts = re.findall(rb"/BaseFont /\w+\+(\S+)", made)
     return re.sub(
         rb"(?<=<<\n)(?: +/\w+ \d+ 0 R\n)+",
         lambda lines: b"".join(sorted(lines[0].splitlines(keepends=True))),
-        vl_convert.svg_to_pdf(f"{in_inches}>{rest}"),
+        made,
     )
 
 
@@ -143,7 +151,7 @@ def _hidden(part: dict[str, Any]) -> bool:
 
 
 def inline(text: str, name: str, label: str) -> str:
-    """An SVG from `save` as an element of a page.
+    """An SVG from `svg_text` as an element of a page.
 
     Its ink is the page's `currentColor`, its paper the page's `--figure-paper`; its identifiers
     begin with `name`, so that several figures can stand in one page. `label` is read aloud in place
