@@ -98,12 +98,12 @@ def write_study_report(
 
 
 def write_report(found: Evidence, folder: Path, storage: str = STORAGE) -> Path:
-    """Write `index.html`, `figures/` (PNG and SVG) and `tables/` (CSV) into the folder.
+    """Write `index.html`, `figures/` (PNG, SVG and PDF) and `tables/` (CSV) into the folder.
 
     Returns the page's path. What is not known yet is left out, and the page says so. `storage` is
     the address of Optuna's database, for the commands. Raises OSError where the folder cannot be written.
     """
-    from normsweep.reporting.figures.gallery import draw_pictures  # altair, only if needed
+    from normsweep.reporting.figures.gallery import draw_pictures  # Altair, only if needed
 
     folder.mkdir(parents=True, exist_ok=True)
     pictures = draw_pictures(found, folder / "figures")
