@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.verdicts import Missing, Outcome, Verdict, without_repeats
+from normsweep.analysis.outcomes import Side, side
+from normsweep.analysis.verdicts import Missing, Verdict, without_repeats
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.reporting.words import between, percent, points, question_of
 from normsweep.text import counted, opening, quoted
@@ -26,11 +27,7 @@ __all__ = [
 ]
 
 NO_BREAK = "\u00a0"
-KINDS = {
-    Outcome.CATCHES_UP: ("yes", "✓"),
-    Outcome.DOES_NOT: ("no", "✕"),
-    Outcome.NOT_ENOUGH: ("open", "?"),
-}
+GLYPHS = {Side.YES: "✓", Side.NO: "✕", Side.OPEN: "?"}
 CELLS = [
     "question", "arm", "verdict", "gap", "interval", "on_these_images", "seeds", "images", "margin",
     "look",
@@ -94,12 +91,12 @@ def verdict_tables(
 
 
 def _printed(verdict: Verdict, command: str, seeds: int) -> PrintedVerdict:
-    kind, glyph = KINDS[verdict.outcome]
+    kind = side(verdict.outcome)
     by, gap = verdict.metric, verdict.gap.value
     return PrintedVerdict(
         arm=verdict.arm,
         kind=kind,
-        glyph=glyph,
+        glyph=GLYPHS[kind],
         word=verdict.outcome.value,
         when=_when(verdict),
         gap=points(gap, by=by) if math.isfinite(gap) else "not known",

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.verdicts import Outcome, Verdict
+from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.canvas import beside, new_figure, place
 from normsweep.reporting.figures.forest_rows import ROW, ForestGroup, forest_groups, reach
