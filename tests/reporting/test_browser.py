@@ -263,7 +263,7 @@ def test_another_margin_is_read_afterwards(opened, file, found):
         "Read afterwards, with a margin of 1 percentage"
     )
     notes = page.locator(".afterwards").all_inner_texts()
-    told = [v for v in found(ARMS).verdicts]
+    told = found(ARMS).verdicts
     assert len(notes) == len(told)
     expected = [outcome(v.gap.low, v.gap.high, 0.01).value for v in told]
     assert [note.rpartition(": ")[2] for note in notes] == expected

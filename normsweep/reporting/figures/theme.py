@@ -146,7 +146,7 @@ class Arms:
         """A line's width: the reference's is thick."""
         widths = [thick if arm == self.reference else thin for arm in self.names]
         scale = alt.Scale(domain=list(self.names), range=widths)
-        return alt.StrokeWidth("arm:N", scale=scale, legend=None)
+        return alt.StrokeWidth("arm:O", scale=scale, legend=None)
 
     def _scale(self, part: int) -> alt.Scale:
         looks = [self.look(arm)[part] for arm in self.names]
