@@ -55,7 +55,11 @@ def _figure(picture: Picture) -> Json:
     """The specs of a figure; `table` is the name of the numbers that it saves, as CSV."""
     tables = {name: text for name, text in picture.datasets.items() if isinstance(text, str)}
     table = max(tables, key=lambda name: len(tables[name]))
-    return {"title": picture.title, "table": table, "specs": dict(picture.specs)}
+    specs = {
+        kind: {key: part for key, part in spec.items() if key != "$schema"}
+        for kind, spec in picture.specs.items()
+    }
+    return {"title": picture.title, "table": table, "specs": specs}
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Json]:
