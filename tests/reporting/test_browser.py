@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from normsweep.reporting.figures.theme import Style
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from normsweep.analysis.outcomes import outcome
 from normsweep.reporting.figures.gallery import CHARTS
+from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.page import write_report
 
 ARMS = ("none", "unit", "standardize", "zca")
@@ -188,7 +188,8 @@ def test_on_paper_the_trials_are_unfolded_and_the_theme_is_light(opened, file):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
     assert page.pdf(format="A4").startswith(b"%PDF")
-    assert page.locator("details[open]").count() == 1
+    assert page.locator("#reproduce details[open]").count() == 1
+    assert not page.locator("#controls").is_visible()
 
 
 def drawn(page: Page, name: str) -> Locator:
@@ -257,7 +258,7 @@ def test_another_margin_is_read_afterwards(opened, file, found):
     declared = page.locator("#reading").inner_text()
     assert "0.2 percentage points" in declared
     expect(page.locator(".afterwards").first).to_be_hidden()
-    slider = page.get_by_label("Margin")
+    slider = page.get_by_role("slider", name="Margin")
     slider.fill("50")
     expect(page.locator("#reading")).to_contain_text(
         "Read afterwards, with a margin of 1 percentage"
