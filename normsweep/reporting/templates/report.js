@@ -111,7 +111,7 @@ function menu(figure) {
   reset.className = "reset";
   bar.append(reset);
   if (!framed) {
-    const csv = button("CSV", () => save(new Blob([page.datasets[page.figures[figure.name].table]], { type: "text/csv" }), figure, "csv"));
+    const csv = button("CSV", () => save(new Blob([csvOf(figure)], { type: "text/csv" }), figure, "csv"));
     const svg = button("SVG", async () => save(new Blob([await svgOf(figure)], { type: "image/svg+xml" }), figure, "svg"));
     const png = button("PNG", async () => save(await pngOf(await svgOf(figure)), figure, "png"));
     [csv, svg, png].forEach((each) => each.setAttribute("aria-label", `Save ${each.textContent} of “${figure.title}”`));
@@ -133,6 +133,12 @@ function save(blob, figure, ending) {
   });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+// What a spreadsheet would run as a formula gets a quote before it, as in the tables beside the page.
+function csvOf(figure) {
+  const text = page.datasets[page.figures[figure.name].table];
+  return text.replace(/(^|,)("?)(?=[=+@\t]|-(?![\d.]))/gm, "$1$2'");
 }
 
 async function svgOf(figure) {
