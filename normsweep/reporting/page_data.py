@@ -71,6 +71,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Json]:
             "row": row_id(verdict.question, places[verdict.question]),
             "arm": verdict.arm,
             "primary": verdict.primary,
+            "outcome": verdict.outcome.value,
             "low": _finite(gap.low),
             "high": _finite(gap.high),
             "barred": verdict.missing in BARRED,

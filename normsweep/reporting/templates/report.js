@@ -2,7 +2,7 @@
 // The static figures of the page give way to views of Vega's, which these controls set. Whatever fails
 // leaves the static figures where they are.
 const page = JSON.parse(document.getElementById("page-data").textContent);
-const state = { hidden: [], measure: "score", along: "epochs", margin: page.margin.declared };
+const state = { hidden: [], measure: "score", along: "epochs", margin: page.margin.declared, outcomes: null };
 const views = new Map();
 const phone = matchMedia("screen and (max-width: 44rem)");
 // A frame without an origin, such as that of MLflow's artifacts, may neither save files nor open pages.
@@ -194,28 +194,28 @@ function readMargin() {
   if (!slider) return;
   const { declared, scale, unit, steps } = page.margin;
   const words = (value) => `${Number((scale * value).toFixed(6))} ${unit}`.trim();
-  const read = () => {
+  const move = () => {
     const margin = (slider.value / steps) * declared, other = margin !== declared;
-    state.margin = margin;
+    const read = page.verdicts.map((verdict) => (
+      verdict.barred ? verdict : outcomeOf(verdict.low, verdict.high, margin)));
+    Object.assign(state, { margin, outcomes: other ? read.map((each) => each.outcome) : null });
     slider.setAttribute("aria-valuetext", words(margin));
     byId("margin-value").textContent = words(margin);
-    const said = page.verdicts.map((verdict) => {
-      const row = byId(verdict.row), found = verdict.barred ? null : outcomeOf(verdict.low, verdict.high, margin);
-      const note = row.querySelector(".afterwards");
+    page.verdicts.forEach((verdict, i) => {
+      const note = byId(verdict.row).querySelector(".afterwards");
       note.hidden = !other;
-      note.dataset.side = found?.side ?? "open";
-      note.textContent = `read afterwards, with ${words(margin)}: ${found?.outcome ?? "no verdict with any margin"}`;
-      return verdict.primary && found ? `${verdict.arm}: ${found.outcome}` : "";
-    }).filter(Boolean);
+      note.textContent = `read afterwards, with ${words(margin)}: ${read[i].outcome}`;
+    });
+    const said = page.verdicts.map((verdict, i) => (verdict.primary ? `${verdict.arm}: ${read[i].outcome}` : "")).filter(Boolean);
     byId("reading").classList.toggle("other", other);
     byId("reading").textContent = other
       ? `Read afterwards, with a margin of ${words(margin)} in place of the declared ${words(declared)}, the main question would read: ${said.join("; ")}.`
       : `The declared margin, ${words(declared)}: the answers are those of the study.`;
     follow();
   };
-  slider.addEventListener("input", read);
-  byId("declared").addEventListener("click", () => { slider.value = steps; read(); });
-  read();
+  slider.addEventListener("input", move);
+  byId("declared").addEventListener("click", () => { slider.value = steps; move(); });
+  move();
 }
 
 // --- begin
