@@ -222,7 +222,7 @@ function readMargin() {
 
 (async () => {
   await loadVega();
-  const figures = Object.keys(page.figures).map((name) => {
+  const figures = Object.keys(page.figures).filter((name) => byId(`figure-${name}`)).map((name) => {
     const box = byId(`figure-${name}`), static_ = box.querySelector("svg");
     const live = Object.assign(document.createElement("div"), { className: "live" });
     box.querySelector(".static").after(live);
