@@ -15,6 +15,7 @@ from normsweep.errors import StoreError, UserError
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.evidence_tables import (
+    budget_table,
     configurations_table,
     curves_table,
     gradients_table,
@@ -140,6 +141,7 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
         "verdicts": verdict_table(found.verdicts, by),
         "learning_rates": learning_rates_table(searched),
         "tunability": tunability_table(found.tuning),
+        "budget": budget_table(searched, record.arms),
         "inputs": inputs_table(record.diagnoses, record.arms, classes),
         "gradients": gradients_table(record.diagnoses, record.arms),
         "progress": progress_table(searched),

@@ -121,7 +121,7 @@ class TestWhatComesBack:
         assert list(study.arms()["trials"]) == [2, 2]
 
     def test_the_verdict_is_a_sentence_and_a_table(self, study):
-        answer = study.verdict()
+        answer = study.answer
         assert set(answer.table["arm"]) == {"none"}
         assert [v.text for v in answer.evidence.verdicts] == answer.table["verdict"].tolist()
         assert answer.sentence in str(answer)
@@ -132,7 +132,7 @@ class TestWhatComesBack:
         shown = study._repr_html_()
         assert "Do &lt;raw&gt; inputs do?" in shown
         assert "<raw>" not in shown
-        assert study.verdict().sentence.split("“")[0] in shown
+        assert study.answer.sentence.split("“")[0] in shown
 
     def test_the_report_is_written_where_it_is_wanted(self, study, tmp_path):
         page = study.report(tmp_path / "out")
@@ -196,7 +196,7 @@ def test_a_shipped_sweep_runs_by_its_name_with_changes(capsys):
     assert study.name == "quick"
     assert set(study.trials()["status"]) == {"complete"}
     assert "best trial of each arm" in capsys.readouterr().out
-    assert study.verdict().sentence
+    assert study.answer.sentence
 
 
 @pytest.mark.usefixtures("own_folder")

@@ -155,7 +155,7 @@ def test_every_link_leads_somewhere(written, folder):
 
 def test_each_picture_is_read_aloud(written):
     pictures = [svg for svg in Page(written).of("svg") if svg.get("aria-hidden") != "true"]
-    assert len(pictures) == 14  # seven, each for a desk and for a phone
+    assert len(pictures) == 16  # eight, each for a desk and for a phone
     assert all(each["role"] == "img" and each["aria-label"] for each in pictures)
 
 
@@ -208,7 +208,7 @@ def test_a_search_without_confirmation_says_what_is_missing_and_how_to_get_it(fo
     assert "python -m normsweep.study SWEEP.toml --study-name mnist --phase confirm" in page.text
     assert "catches up at" not in page.text
     assert "nan" not in page.text.split()
-    assert len(page.of("figure")) == 5
+    assert len(page.of("figure")) == 6
     assert not (tmp_path / "figures" / "accuracy.png").exists()
 
 
@@ -223,10 +223,10 @@ def test_one_arm_beside_the_reference(found, tmp_path):
     assert write_report(found(("none", "unit")), tmp_path).is_file()
 
 
-def test_the_console_imports_no_matplotlib():
+def test_the_console_imports_no_altair():
     code = (
         "import sys, normsweep.reporting.page, normsweep.reporting.answer, "
-        "normsweep.console.display; sys.exit('matplotlib' in sys.modules)"
+        "normsweep.console.display; sys.exit('altair' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from altair.utils.schemapi import debug_mode
-from matplotlib.figure import Figure as Drawn
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.figures import files
 from normsweep.reporting.figures.accuracy import accuracy
-from normsweep.reporting.figures.diagnostics import draw_inputs
+from normsweep.reporting.figures.diagnosis import gradients, inputs
 from normsweep.reporting.figures.figure import Drawer, Figure
 from normsweep.reporting.figures.forest import forest
-from normsweep.reporting.figures.gradients import draw_gradients
-from normsweep.reporting.figures.learning_rate import draw_learning_rate
-from normsweep.reporting.figures.progress import draw_progress
-from normsweep.reporting.figures.saving import inline, save, svg_text
-from normsweep.reporting.figures.style import NARROW
-from normsweep.reporting.figures.style import Style as InkStyle
-from normsweep.reporting.figures.theme import NARROW as SLIM
-from normsweep.reporting.figures.theme import Style
-from normsweep.reporting.figures.tunability import draw_tunability
-from normsweep.text import opening
+from normsweep.reporting.figures.search import learning_rate, progress
+from normsweep.reporting.figures.theme import NARROW, Style
+from normsweep.reporting.figures.tuning import budget, tunability
 
 __all__ = ["CHARTS", "Picture", "draw_figures", "draw_pictures"]
 
@@ -54,7 +46,16 @@ class Picture:
     """What belongs under `datasets` of all `specs`."""
 
 
-CHARTS: dict[str, Drawer] = {"accuracy": accuracy, "forest": forest}
+CHARTS: dict[str, Drawer] = {
+    "accuracy": accuracy,
+    "inputs": inputs,
+    "gradients": gradients,
+    "learning_rate": learning_rate,
+    "tunability": tunability,
+    "budget": budget,
+    "forest": forest,
+    "progress": progress,
+}
 """The figures by name."""
 RATES = ("learning_rate",)
 """Those with an axis of learning rates, which may be linear."""
@@ -62,7 +63,7 @@ RATES = ("learning_rate",)
 
 def draw_figures(found: Evidence, style: Style | None = None) -> dict[str, Figure]:
     """All figures by name, as charts."""
-    with debug_mode(False):  # each part on its own would be validated
+    with debug_mode(False):
         return {name: draw(found, style or Style()) for name, draw in CHARTS.items()}
 
 
@@ -73,17 +74,12 @@ def draw_pictures(
 
     `links` has the addresses of the runs' pages in MLflow, by the trial's number.
     """
-    style = InkStyle(found.record.arms, found.reference, metric=found.metric)
-    with _uncollected():
-        charts = _charts(found, folder, links or {})
-        return {
-            picture.name: charts.get(picture.name) or _drawn(picture, draw, found, style, folder)
-            for picture, draw in zip(_pictures(found), DRAWERS, strict=True)
-        }
+    with _uncollected(), debug_mode(False):  # each part on its own would be validated
+        return _pictures(found, folder, links or {})
 
 
-def _charts(found: Evidence, folder: Path, links: Mapping[int, str]) -> dict[str, Picture]:
-    styles = {"wide": Style(links=links), "narrow": Style(SLIM, links=links)}
+def _pictures(found: Evidence, folder: Path, links: Mapping[int, str]) -> dict[str, Picture]:
+    styles = {"wide": Style(links=links), "narrow": Style(NARROW, links=links)}
     drawn = {key: draw_figures(found, style) for key, style in styles.items()}
     linear = {f"{key}-linear": replace(style, linear=True) for key, style in styles.items()}
     return {
@@ -127,77 +123,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _drawn(
-    picture: Picture, draw: InkDrawer, found: Evidence, style: InkStyle, folder: Path
-) -> Picture:
-    figure = draw(found, style)
-    slim = draw(found, replace(style, width=NARROW))
-    if figure is None or slim is None:
-        return picture
-    label = f"{picture.title}. {picture.caption}"
-    return replace(
-        picture,
-        wide=inline(save(figure, folder, picture.name), picture.name, label),
-        narrow=inline(svg_text(slim), f"{picture.name}-slim", label),
-    )
-
-
-InkDrawer = Callable[[Evidence, InkStyle], Drawn | None]
-DRAWERS: tuple[InkDrawer, ...] = (
-    lambda found, style: None,
-    draw_inputs,
-    draw_gradients,
-    draw_learning_rate,
-    draw_tunability,
-    lambda found, style: None,
-    draw_progress,
-)
-
-
-def _pictures(found: Evidence) -> list[Picture]:
-    """Names, titles and captions, in the order of `DRAWERS`."""
-    measured = found.metric.label
-    turned = "" if found.metric.sign > 0 else " Lower is better, and drawn higher up."
-    return [
-        Picture("accuracy", "", "", ""),
-        Picture(
-            "inputs",
-            "The inputs, and the network at the start",
-            "Mean and spread of the input after normalization; how unevenly its directions are "
-            "stretched (condition number; 1 is even); the loss, beside that of guessing; the share "
-            "of ReLU units that never fire.",
-            "The inputs were not diagnosed.",
-        ),
-        Picture(
-            "gradients",
-            "The gradient in each layer",
-            "The norm of the gradient in each layer, which determines the first steps. Each step "
-            "of the axis is a factor of ten.",
-            "No gradients were measured.",
-        ),
-        Picture(
-            "learning_rate",
-            f"{opening(measured)} against learning rate",
-            f"Each mark is a trial of the search: its learning rate and its {measured} on validation "
-            "images after its last epoch. Trials had different numbers of epochs. A cross is a trial "
-            f"whose loss was no longer a number; a triangle is below the axis.{turned}",
-            "The search has no trials yet.",
-        ),
-        Picture(
-            "tunability",
-            "How much tuning it takes",
-            "How good the best of so many trials of an arm is. These are validation scores of "
-            "selected trials: good for comparing the effort, too "
-            + ("high as an accuracy." if measured == "accuracy" else "good as an estimate."),
-            "There are too few trials for a curve of tuning effort.",
-        ),
-        Picture("forest", "", "", ""),
-        Picture(
-            "progress",
-            "The search over time",
-            "A mark for each trial when it ended. Every arm gets the same number of trials.",
-            "No trial has ended yet.",
-        ),
-    ]
