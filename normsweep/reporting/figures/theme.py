@@ -138,9 +138,9 @@ class Arms:
         """The arm as a marker's shape."""
         return alt.Shape("arm:N", scale=self._scale(1), **{"legend": None, **more})
 
-    def dash(self) -> alt.StrokeDash:
+    def dash(self, **more: Any) -> alt.StrokeDash:
         """The arm as dashes of a line."""
-        return alt.StrokeDash("arm:N", scale=self._scale(2), legend=None)
+        return alt.StrokeDash("arm:N", scale=self._scale(2), **{"legend": None, **more})
 
     def width(self, thick: float = 2.9, thin: float = 2.1) -> alt.StrokeWidth:
         """A line's width: the reference's is thick."""
