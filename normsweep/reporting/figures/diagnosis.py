@@ -239,7 +239,9 @@ def _norms_by_layer(
             color=arms.colour(legend=legend),
         )
     )
-    line = rows.mark_line().encode(strokeWidth=arms.width(), strokeDash=arms.dash(legend=legend))
+    line = rows.mark_line().encode(
+        strokeWidth=arms.width(legend=legend), strokeDash=arms.dash(legend=legend)
+    )
     points = rows.mark_point(**DOT, size=60).encode(shape=arms.shape(legend=legend))
     tips = tooltips(found.metric, arm="arm", stage="stage", layer="layer", norm="norm")
     side = [side_title("norm of the gradient", height)] if labels else []
