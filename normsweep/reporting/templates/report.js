@@ -109,7 +109,7 @@ function menu(figure) {
   }
   const reset = button("Reset zoom", () => draw(figure));
   reset.className = "reset";
-  bar.append(reset);
+  if (zooms(figure)) bar.append(reset);
   if (!framed) {
     const csv = button("CSV", () => save(new Blob([csvOf(figure)], { type: "text/csv" }), figure, "csv"));
     const svg = button("SVG", async () => save(new Blob([await svgOf(figure)], { type: "image/svg+xml" }), figure, "svg"));
@@ -119,6 +119,9 @@ function menu(figure) {
   }
   return bar;
 }
+
+// On a phone a finger scrolls the page.
+const zooms = (figure) => !phone.matches && specOf(figure).params?.some((each) => each.bind === "scales");
 
 function button(text, act, pressed) {
   const made = Object.assign(document.createElement("button"), { type: "button", textContent: text });
