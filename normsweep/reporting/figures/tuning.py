@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
@@ -37,6 +39,8 @@ TITLES = {
 }
 MARKED = 8
 """Marks on a smooth curve."""
+DENSE = 300
+"""Points of a curve that are drawn one by one."""
 
 
 def tunability(found: Evidence, style: Style) -> Figure:
@@ -74,7 +78,8 @@ def _efforts(found: Evidence) -> tuple[pd.DataFrame, str]:
     rows = []
     for curve in sorted(found.tuning, key=lambda curve: arms.index(curve.arm)):
         count = len(curve.scores)
-        for i, score in enumerate(curve.scores):
+        for i in _drawn(curve.scores):
+            score = curve.scores[i]
             new = i == 0 or curve.scores[i - 1] != score
             marked = i == count - 1 or (
                 new if curve.kind == SO_FAR else i % -(-count // MARKED) == 0
@@ -84,6 +89,17 @@ def _efforts(found: Evidence) -> tuple[pd.DataFrame, str]:
     frame = pd.DataFrame(rows, columns=columns)
     unit, seconds = time_unit(frame["seconds"].max() if len(frame) else 0.0)
     return frame.assign(spent=frame["seconds"] / seconds), unit
+
+
+def _drawn(scores: Sequence[float]) -> list[int]:
+    """The places of a long curve that draw it: the beginnings and ends of steps, else ever fewer."""
+    count = len(scores)
+    if count <= DENSE:
+        return list(range(count))
+    steps = {i + side for i in range(1, count) if scores[i] != scores[i - 1] for side in (-1, 0)}
+    few = steps if len(steps) <= DENSE else set()
+    spaced = np.geomspace(1, count, DENSE // 2).round().astype(int) - 1
+    return sorted({*few, *map(int, spaced), *range(0, count, -(-count // MARKED))})
 
 
 def _effort_words(data: pd.DataFrame, arms: Arms, found: Evidence) -> str:
