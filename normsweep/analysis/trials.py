@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import BASELINE, TrialRecord
 from normsweep.sweep.trial import Result, Status, Trial
 
 __all__ = [
     "ArmSummary",
-    "BudgetBest",
+    "BestAtEpoch",
     "Progress",
     "TuningCurve",
     "arm_summaries",
-    "best_by_budget",
+    "best_by_epochs",
     "best_of_arms",
     "best_so_far",
     "expected_best",
     "expected_best_band",
+    "longest_curve",
     "metric_of",
     "progress",
     "rank",
+    "read_at_epoch",
     "scored",
     "settled",
     "tuning_curves",
@@ -78,18 +80,6 @@ class TuningCurve:
 
 
 @dataclass(frozen=True)
-class BudgetBest:
-    """The best validation score of an arm after a number of epochs, among the trials that reached it."""
-
-    arm: str
-    epochs: int
-    score: float
-    trial: int
-    among: int
-    """Number of trials of the arm that reached this epoch."""
-
-
-@dataclass(frozen=True)
 class Progress:
     """The score of a trial and the time at which it ended."""
 
@@ -104,6 +94,26 @@ class Progress:
     """Best score of the arm so far."""
 
 
+@dataclass(frozen=True)
+class BestAtEpoch:
+    """The best trial of an arm after a number of epochs."""
+
+    arm: str
+    epochs: int
+    record: TrialRecord
+    """The trial, its curve up to that epoch."""
+    among: int
+    """Number of trials of the arm that reached the epoch: less than `of` if trials were pruned or sampled."""
+    of: int
+    """Number of trials of the arm."""
+
+    @property
+    def score(self) -> float:
+        """Validation score after that epoch."""
+        assert self.record.result is not None
+        return self.record.result.score
+
+
 def metric_of(records: Sequence[TrialRecord]) -> Metric:
     """The metric of the trials of a study; the accuracy if there are no trials."""
     return metric(records[0].trial.metric) if records else ACCURACY
@@ -115,17 +125,54 @@ def scored(records: Iterable[TrialRecord]) -> list[tuple[Trial, Result]]:
     return [(trial, result) for trial, result in known if result.status.scored]
 
 
-def rank(record: TrialRecord) -> tuple[float, int, int]:
-    """Sort key: higher for a better score, then for fewer epochs, then for an earlier trial."""
+def rank(record: TrialRecord) -> tuple[float, int, float, int]:
+    """Sort key: higher for a better score, then for fewer epochs, a lower validation loss, an earlier trial."""
     assert record.result is not None
-    sign = metric(record.trial.metric).sign
-    return sign * record.result.score, -record.trial.epochs, -record.trial.number
+    sign, curve = metric(record.trial.metric).sign, record.result.curve
+    loss = curve[-1].val_loss if curve else math.inf
+    return sign * record.result.score, -len(curve), -loss, -record.trial.number
+
+
+def longest_curve(records: Iterable[TrialRecord]) -> int:
+    """The largest number of epochs after which a trial can be selected; 0 if there is none."""
+    return max(
+        (len(r.result.curve) for r in records if r.result and _selectable(r.result)), default=0
+    )
+
+
+def read_at_epoch(records: Iterable[TrialRecord], epoch: int) -> list[TrialRecord]:
+    """The trials whose curves reach an epoch, as if they had ended after it.
+
+    Complete and pruned ones only: a trial that diverged later is left out.
+    """
+    return [
+        replace(r, result=replace(r.result, status=Status.COMPLETE, curve=r.result.curve[:epoch]))
+        for r in records
+        if r.result is not None and _selectable(r.result) and len(r.result.curve) >= epoch
+    ]
+
+
+def _selectable(result: Result) -> bool:
+    return result.status in (Status.COMPLETE, Status.PRUNED)
+
+
+def best_by_epochs(
+    records: Sequence[TrialRecord], arms: Sequence[str], epochs: Iterable[int]
+) -> tuple[BestAtEpoch, ...]:
+    """The best trial of each arm after each number of epochs, by the score at exactly that epoch."""
+    counts = Counter(r.trial.arm for r in settled(records))
+    found = []
+    for epoch in epochs:
+        read = read_at_epoch(records, epoch)
+        among, best = Counter(r.trial.arm for r in read), best_of_arms(read)
+        found += [BestAtEpoch(arm, epoch, best[arm], among[arm], counts[arm]) for arm in best]
+    return tuple(sorted(found, key=lambda each: (arms.index(each.arm), each.epochs)))
 
 
 def best_of_arms(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
     """The best complete trial of each arm by the validation score after its last epoch.
 
-    Ties go to fewer epochs, then to the earlier trial.
+    Ties go to fewer epochs, then to the lower validation loss, then to the earlier trial.
     """
     best: dict[str, TrialRecord] = {}
     for record in records:
@@ -180,17 +227,18 @@ def tuning_curves(
 ) -> tuple[TuningCurve, ...]:
     """The tuning curve of each arm whose trials have scores.
 
-    The expected best if the sampler draws trials independently (`random`); the best so far if it
-    learns from earlier trials. `seed` is used for the band.
+    The expected best if the sampler draws trials independently (`random`), without the baseline, which
+    is not drawn; the best so far for other samplers. `seed` is used for the band.
     """
-    by = metric_of(records)
+    by, independent = metric_of(records), sampler == "random"
+    if independent:
+        records = [r for r in records if r.trial.configuration != BASELINE]
     curves = []
     for arm in arms:
         of_arm = sorted((r for r in records if r.trial.arm == arm), key=_by_slot)
         scores = np.array([result.score for _, result in scored(of_arm)])
         if len(scores):
             seconds = _spent(of_arm)
-            independent = sampler == "random"
             curves.append(
                 _expected(arm, scores, seconds, seed, by)
                 if independent
@@ -223,29 +271,6 @@ def _so_far(arm: str, scores: Floats, seconds: Floats, by: Metric) -> TuningCurv
     best = tuple(by.sign * float(score) for score in best_so_far(by.sign * scores))
     unknown = (math.nan,) * len(best)
     return TuningCurve(arm, "best so far", best, unknown, unknown, tuple(seconds.tolist()))
-
-
-def best_by_budget(records: Sequence[TrialRecord], arms: Sequence[str]) -> tuple[BudgetBest, ...]:
-    """The best score of each arm at each epoch that any of its trials reached.
-
-    A curve does not depend on the trial's number of epochs, so a trial counts at every epoch that it
-    reached. Diverged trials do not count, as in the selection of the configurations to confirm.
-    """
-    by = metric_of(records)
-    return tuple(best for arm in arms for best in _by_budget(arm, records, by))
-
-
-def _by_budget(arm: str, records: Sequence[TrialRecord], by: Metric) -> Iterator[BudgetBest]:
-    ended = (Status.COMPLETE, Status.PRUNED)
-    of_arm = [(r.trial, r.result) for r in records if r.trial.arm == arm and r.result is not None]
-    curves = [(trial, result.curve) for trial, result in of_arm if result.status in ended]
-    for epochs in range(1, max((len(curve) for _, curve in curves), default=0) + 1):
-        reached = [(t, curve[epochs - 1].value) for t, curve in curves if len(curve) >= epochs]
-        ranks = [(by.sign * value, -t.epochs, -t.number) for t, value in reached]
-        known = [each for each in ranks if not math.isnan(each[0])]
-        if known:
-            score, _, number = max(known)
-            yield BudgetBest(arm, epochs, by.sign * score, -number, len(reached))
 
 
 def progress(records: Sequence[TrialRecord]) -> tuple[Progress, ...]:

@@ -13,8 +13,9 @@ import pytest
 from normsweep.analysis.confirm_runs import Curve, Speed
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.trials import TuningCurve, arm_summaries
-from normsweep.analysis.verdicts import Missing, Outcome, Verdict
+from normsweep.analysis.verdicts import Missing, Verdict
 from normsweep.parts.catalog import catalog
 from normsweep.parts.metrics import ACCURACY
 from normsweep.sweep.loading import load_sweep

@@ -119,7 +119,7 @@ def test_tunability_has_a_row_a_number_of_trials():
 
 def test_the_budget_has_a_row_an_arm_and_number_of_epochs(trials):
     table = budget_table(trials, ["none", "unit"])
-    assert list(table) == ["arm", "epochs", "val_accuracy", "trial", "trials"]
+    assert list(table) == ["arm", "epochs", "val_accuracy", "trial", "among"]
     assert table[table["arm"] == "none"]["epochs"].is_monotonic_increasing
     assert list(budget_table([], ["none"])) == list(table)
 
@@ -135,10 +135,14 @@ def test_configurations_are_told_in_words_and_numbers():
         [
             Configuration("none", BASELINE, params),
             Configuration("none", TUNED_SHORT, params, 4, 1, 3),
-            Configuration("unit", TUNED_LONG, params, 0, 20, 9),
+            Configuration("unit", TUNED_LONG, params, 0, 20, 9, of=13),
         ]
     )
-    assert table["label"].tolist() == ["baseline", "tuned for 1 epoch", "tuned for 20 epochs"]
+    assert table["label"].tolist() == [
+        "baseline",
+        "tuned for 1 epoch",
+        "tuned for 20 epochs, chosen among 9 of 13 trials",
+    ]
     assert table["params"][0] == (
         "normalization = none, optimizer = sgd, learning_rate = 0.00333, momentum = 0.9"
     )

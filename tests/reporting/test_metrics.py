@@ -7,7 +7,8 @@ import pytest
 
 from normsweep.analysis.confirm_runs import Curve
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.verdicts import Outcome, Verdict
+from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.figures.accuracy import accuracy

@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -153,7 +154,7 @@ def test_every_link_leads_somewhere(written, folder):
 
 
 def test_each_picture_is_read_aloud(written):
-    pictures = Page(written).of("svg")
+    pictures = [svg for svg in Page(written).of("svg") if svg.get("aria-hidden") != "true"]
     assert len(pictures) == 16  # eight, each for a desk and for a phone
     assert all(each["role"] == "img" and each["aria-label"] for each in pictures)
 
@@ -189,7 +190,9 @@ def test_whatever_a_user_can_name_is_escaped(found, awkward, tmp_path):
     report = replace(made, record=record, verdicts=said, warnings=(evil,))
     text = write_report(report, tmp_path, evil).read_text(encoding="utf-8")
     page = Page(text)
-    assert text.count("<script") == 1
+    assert text.count("<script") == len(page.of("script")) == 4
+    (data,) = re.findall(r'id="page-data">(.*?)</script>', text)
+    assert json.loads(data)["study"] == evil
     assert 'alert("1")' not in text.replace("&#34;", '"').split("<script>")[-1]
     assert "{{ 7 * 7 }}" in page.text
     assert not page.of("b") or all("alert" not in str(each) for each in page.of("b"))

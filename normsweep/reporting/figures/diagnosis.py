@@ -159,9 +159,8 @@ def _measure(
 
 
 def _reach(measure: Measure) -> dict[str, Any]:
-    kind = "log" if measure.log else "linear"
-    scale = alt.Scale(type=kind, domain=list(measure.reach), nice=False, zero=False)
-    return {"scale": scale, "axis": None}
+    kind = {"type": "log"} if measure.log else {"type": "linear", "zero": False}
+    return {"scale": alt.Scale(domain=list(measure.reach), nice=False, **kind), "axis": None}
 
 
 def _names(room: float) -> alt.Axis:
@@ -240,7 +239,9 @@ def _norms_by_layer(
             color=arms.colour(legend=legend),
         )
     )
-    line = rows.mark_line().encode(strokeWidth=arms.width(), strokeDash=arms.dash())
+    line = rows.mark_line().encode(
+        strokeWidth=arms.width(legend=legend), strokeDash=arms.dash(legend=legend)
+    )
     points = rows.mark_point(**DOT, size=60).encode(shape=arms.shape(legend=legend))
     tips = tooltips(found.metric, arm="arm", stage="stage", layer="layer", norm="norm")
     side = [side_title("norm of the gradient", height)] if labels else []

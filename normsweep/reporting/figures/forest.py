@@ -11,7 +11,8 @@ import altair as alt
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.verdicts import Outcome, Verdict, without_repeats
+from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.figures.figure import Figure, values_of
 from normsweep.reporting.figures.theme import BAND, HIDDEN, INK, PAPER, Arms, Chart, Style, shown
 from normsweep.reporting.words import between, epoch_words, points, question_of

@@ -57,8 +57,10 @@ def end_labels(
     """
     base = shown(alt.Chart(values_of(_placed(labels, limits, size[1]))))
     y, width = alt.Y("at:Q", title=None), size[0]
-    line = base.encode(color=arms.colour(), strokeDash=arms.dash()).mark_rule(strokeWidth=1.4)
-    text = {"align": "left", "baseline": "middle", "limit": room - LEAD - 2}
+    line = base.encode(color=arms.colour(), strokeDash=arms.dash()).mark_rule(
+        strokeWidth=1.4, clip=False
+    )
+    text = {"align": "left", "baseline": "middle", "limit": room - LEAD - 2, "clip": False}
     x = alt.value(width + LEAD)
     return [
         line.encode(y=alt.Y("y:Q"), y2="at", x=alt.value(width + 3), x2=alt.value(width + 12)),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.trials import best_by_budget
+from normsweep.analysis.trials import best_by_epochs, longest_curve
 from normsweep.reporting.figures.axes import counts, heading, side_title, value_axis
 from normsweep.reporting.figures.figure import Figure, values_of
 from normsweep.reporting.figures.labels import EndLabel, end_labels, room_for
@@ -37,6 +39,8 @@ TITLES = {
 }
 MARKED = 8
 """Marks on a smooth curve."""
+DENSE = 300
+"""Points of a curve that are drawn one by one."""
 
 
 def tunability(found: Evidence, style: Style) -> Figure:
@@ -74,7 +78,8 @@ def _efforts(found: Evidence) -> tuple[pd.DataFrame, str]:
     rows = []
     for curve in sorted(found.tuning, key=lambda curve: arms.index(curve.arm)):
         count = len(curve.scores)
-        for i, score in enumerate(curve.scores):
+        for i in _drawn(curve.scores):
+            score = curve.scores[i]
             new = i == 0 or curve.scores[i - 1] != score
             marked = i == count - 1 or (
                 new if curve.kind == SO_FAR else i % -(-count // MARKED) == 0
@@ -84,6 +89,17 @@ def _efforts(found: Evidence) -> tuple[pd.DataFrame, str]:
     frame = pd.DataFrame(rows, columns=columns)
     unit, seconds = time_unit(frame["seconds"].max() if len(frame) else 0.0)
     return frame.assign(spent=frame["seconds"] / seconds), unit
+
+
+def _drawn(scores: Sequence[float]) -> list[int]:
+    """The places of a long curve that draw it: the beginnings and ends of steps, else ever fewer."""
+    count = len(scores)
+    if count <= DENSE:
+        return list(range(count))
+    steps = {i + side for i in range(1, count) if scores[i] != scores[i - 1] for side in (-1, 0)}
+    few = steps if len(steps) <= DENSE else set()
+    spaced = np.geomspace(1, count, DENSE // 2).round().astype(int) - 1
+    return sorted({*few, *map(int, spaced), *range(0, count, -(-count // MARKED))})
 
 
 def _effort_words(data: pd.DataFrame, arms: Arms, found: Evidence) -> str:
@@ -249,14 +265,25 @@ def budget(found: Evidence, style: Style) -> Figure:
 
 
 def _budgets(found: Evidence) -> pd.DataFrame:
-    """One row an arm and number of epochs, with the best trial's settings."""
-    trials = {r.trial.number: r.trial for r in found.record.searched}
+    """One row an arm and number of epochs, with the best trial's settings; `among` so many trials."""
+    searched = found.record.searched
     arms = Arms.of(found).back_to_front(found.record.arms)
-    best = best_by_budget(found.record.searched, arms)
-    settings = [(trials[each.trial].optimizer, trials[each.trial].learning_rate) for each in best]
+    best = best_by_epochs(searched, arms, range(1, longest_curve(searched) + 1))
     columns = ["arm", "epochs", "score", "trial", "among", "optimizer", "learning_rate"]
-    rows = [(*astuple(each), *more) for each, more in zip(best, settings, strict=True)]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [
+        (
+            each.arm,
+            each.epochs,
+            each.score,
+            trial.number,
+            each.among,
+            trial.optimizer,
+            trial.learning_rate,
+        )
+        for each in best
+        for trial in [each.record.trial]
+    ]
+    return pd.DataFrame(rows, columns=columns).dropna(subset="score")
 
 
 def _budget_words(data: pd.DataFrame, arms: Arms, found: Evidence) -> str:
