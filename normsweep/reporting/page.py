@@ -108,7 +108,7 @@ def write_study_report(
 def write_report(
     found: Evidence, folder: Path, storage: str = STORAGE, address: RunAddress | None = None
 ) -> Path:
-    """Write `index.html`, `figures/` (PNG and SVG) and `tables/` (CSV) into the folder.
+    """Write `index.html`, `figures/` (PNG, SVG and PDF) and `tables/` (CSV) into the folder.
 
     Returns the page's path. What is not known yet is left out, and the page says so. `storage` is
     the address of Optuna's database, for the commands; `address` gives that of a run's page in MLflow,

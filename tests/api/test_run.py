@@ -120,13 +120,23 @@ class TestWhatComesBack:
         assert len(study.epochs()) == trials["epochs_run"].sum()
         assert list(study.arms()["trials"]) == [2, 2]
 
-    def test_the_verdict_is_a_sentence_and_a_table(self, study):
+    def test_the_answer_is_a_sentence_a_table_and_a_figure(self, study):
         answer = study.answer
         assert set(answer.table["arm"]) == {"none"}
         assert [v.text for v in answer.evidence.verdicts] == answer.table["verdict"].tolist()
         assert answer.sentence in str(answer)
         assert "both tuned, 4 epochs *" in str(answer)
-        assert "<table" in answer._repr_html_()
+        shown = answer._repr_html_()
+        assert shown.index("<table") < shown.index("<svg")
+        assert 'aria-label="Accuracy after each epoch.' in shown
+
+    def test_figures_are_charts_that_can_be_combined(self, study):
+        both = study.figures.accuracy() | study.figures.forest()
+        assert {"hidden", "margin"} <= {each["name"] for each in both.to_dict()["params"]}
+        assert (
+            study.figures.learning_rate(linear=True).to_dict()
+            != study.figures.learning_rate().to_dict()
+        )
 
     def test_a_notebook_is_shown_text_as_text(self, study):
         shown = study._repr_html_()

@@ -14,7 +14,7 @@ from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.search import learning_rate
-from normsweep.reporting.figures.theme import Style as Charts
+from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.verdict_text import verdict_cells, verdict_lines
 from normsweep.reporting.words import between, percent, points
 from normsweep.sweep.study_record import TrialRecord
@@ -80,7 +80,7 @@ def test_tables_have_gaps_in_their_unit(one):
 
 def test_up_is_better_and_ticks_say_what_it_is(found, one):
     made = found(metric="log_loss")
-    figure = accuracy(replace(made, curves=CURVES, verdicts=tuple(one())), Charts())
+    figure = accuracy(replace(made, curves=CURVES, verdicts=tuple(one())), Style())
     assert figure.data is not None
     (panel,) = panels(figure)
     foot, head = limits(panel)
@@ -93,7 +93,7 @@ def test_up_is_better_and_ticks_say_what_it_is(found, one):
 
 
 def test_the_forest_has_what_is_better_to_the_right(found, one):
-    figure = forest(replace(found(metric="log_loss"), verdicts=tuple(one())), Charts())
+    figure = forest(replace(found(metric="log_loss"), verdicts=tuple(one())), Style())
     assert figure.data is not None
     assert figure.data["gap"].tolist() == [0.1]
     left, right = limits(figure.spec(), "x")
@@ -112,7 +112,7 @@ def test_trials_of_the_search_are_drawn_by_their_score(found, trial_of_search):
 
     trials = tuple(scored(i, 0.1 * i) for i in range(1, 5))
     made = found(metric="log_loss")
-    figure = learning_rate(replace(made, record=replace(made.record, trials=trials)), Charts())
+    figure = learning_rate(replace(made, record=replace(made.record, trials=trials)), Style())
     assert figure.data.set_index("trial")["drawn"].tolist()[:2] == pytest.approx([0.1, 0.2])
     assert figure.data["below"].sum() == 2  # the worst two lie below the axis
     assert "validation log loss" in texts(figure)

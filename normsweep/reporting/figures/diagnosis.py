@@ -23,7 +23,7 @@ from normsweep.reporting.figures.panels import (
     pointed,
     tooltips,
 )
-from normsweep.reporting.figures.theme import HIDDEN, INK, PAPER, Arms, Chart, Style, shown
+from normsweep.reporting.figures.theme import INK, PAPER, Arms, Chart, Style, shown
 
 __all__ = ["gradients", "inputs"]
 
@@ -65,7 +65,7 @@ def inputs(found: Evidence, style: Style) -> Figure:
         figure,
         description=_measured_words(known, arms),
         data=data,
-        chart=grid(panels, columns).properties(title=key).add_params(HIDDEN),
+        chart=grid(panels, columns, title=key),
     )
 
 
@@ -146,7 +146,7 @@ def _measure(
             stroke=arms.colour()
         ),
         first.mark_point(**DOT, size=75).encode(color=arms.colour()),
-        texts.encode(x=alt.value(width), text="written:N"),
+        texts.encode(x=alt.XValue(width), text=alt.Text("written:N")),
     ]
     tips = tooltips(found.metric, **names_of, **guessing)
     layers.append(pointed(base.encode(x=x), tips, style))
@@ -195,7 +195,7 @@ def gradients(found: Evidence, style: Style) -> Figure:
         figure,
         description=_norm_words(data, arms),
         data=data,
-        chart=grid(panels, columns).add_params(HIDDEN),
+        chart=grid(panels, columns),
     )
 
 

@@ -15,13 +15,13 @@ from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.figures import files
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.diagnosis import gradients, inputs
-from normsweep.reporting.figures.figure import Drawer, Figure
+from normsweep.reporting.figures.figure import Drawer
 from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.search import learning_rate, progress
-from normsweep.reporting.figures.theme import NARROW, Style
+from normsweep.reporting.figures.theme import NARROW, WIDE, Style
 from normsweep.reporting.figures.tuning import budget, tunability
 
-__all__ = ["CHARTS", "Picture", "draw_figures", "draw_pictures"]
+__all__ = ["CHARTS", "Picture", "draw_pictures"]
 
 
 @dataclass(frozen=True)
@@ -61,51 +61,50 @@ RATES = ("learning_rate",)
 """Those with an axis of learning rates, which may be linear."""
 
 
-def draw_figures(found: Evidence, style: Style | None = None) -> dict[str, Figure]:
-    """All figures by name, as charts."""
-    with debug_mode(False):
-        return {name: draw(found, style or Style()) for name, draw in CHARTS.items()}
-
-
 def draw_pictures(
-    found: Evidence, folder: Path, links: Mapping[int, str] | None = None
+    found: Evidence,
+    folder: Path,
+    links: Mapping[int, str] | None = None,
+    width: float | None = None,
 ) -> dict[str, Picture]:
-    """Draw all figures, write them into the folder as PNG and SVG, and return them by name.
+    """Draw all figures, write them into the folder as PNG, SVG and PDF, and return them by name.
 
-    `links` has the addresses of the runs' pages in MLflow, by the trial's number.
+    Args:
+        found: what is drawn.
+        folder: for the files.
+        links: addresses of the runs' pages in MLflow, by the trial's number.
+        width: of the files in pixels, 96 to an inch; by default as on a wide page.
     """
+    desk, phone = Style(links=links or {}), Style(NARROW, links=links or {})
     with _uncollected(), debug_mode(False):  # each part on its own would be validated
-        return _pictures(found, folder, links or {})
+        return {name: _picture(name, found, (desk, phone), folder, width) for name in CHARTS}
 
 
-def _pictures(found: Evidence, folder: Path, links: Mapping[int, str]) -> dict[str, Picture]:
-    styles = {"wide": Style(links=links), "narrow": Style(NARROW, links=links)}
-    drawn = {key: draw_figures(found, style) for key, style in styles.items()}
-    linear = {f"{key}-linear": replace(style, linear=True) for key, style in styles.items()}
-    return {
-        name: _picture(
-            {key: figures[name] for key, figures in drawn.items()}
-            | {key: CHARTS[name](found, style) for key, style in linear.items() if name in RATES},
-            folder,
-        )
-        for name in CHARTS
-    }
-
-
-def _picture(figures: Mapping[str, Figure], folder: Path) -> Picture:
-    """A figure's picture from its charts by width."""
-    one = figures["wide"]
+def _picture(
+    name: str, found: Evidence, styles: tuple[Style, Style], folder: Path, width: float | None
+) -> Picture:
+    draw, (desk, phone) = CHARTS[name], styles
+    one = draw(found, desk)
     picture = Picture(one.name, one.title, one.caption, one.missing)
     if one.chart is None:
         return picture
-    specs = {key: figure.spec() for key, figure in figures.items()}
+    wide, narrow = one.spec(), draw(found, phone).spec()
+    specs = {"wide": wide, "narrow": narrow}
+    if name in RATES:
+        specs |= {
+            "wide-linear": draw(found, replace(desk, linear=True)).spec(),
+            "narrow-linear": draw(found, replace(phone, linear=True)).spec(),
+        }
+    text = files.svg_text(wide)
+    of_width = text if width in (None, WIDE) else files.svg_text(draw(found, Style(width)).spec())
+    files.save(of_width, folder, name)
     label = f"{one.title}. {one.description}"
     return replace(
         picture,
-        wide=files.inline(files.save(specs["wide"], folder, one.name), one.name, label),
-        narrow=files.inline(files.svg_text(specs["narrow"]), f"{one.name}-slim", label),
+        wide=files.inline(text, name, label),
+        narrow=files.inline(files.svg_text(narrow), f"{name}-slim", label),
         description=one.description,
-        datasets={name: rows for spec in specs.values() for name, rows in spec["datasets"].items()},
+        datasets={key: rows for spec in specs.values() for key, rows in spec["datasets"].items()},
         specs={
             key: files.on_page({part: spec[part] for part in spec if part != "datasets"})
             for key, spec in specs.items()

@@ -12,7 +12,7 @@ import pandas as pd
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.axes import zoomed
 from normsweep.reporting.figures.limits import accuracy_limits, near_the_best
-from normsweep.reporting.figures.theme import PAPER, Arms, Chart, Style, linked
+from normsweep.reporting.figures.theme import HIDDEN, PAPER, Arms, Chart, Style, linked
 
 __all__ = [
     "DOT",
@@ -55,14 +55,18 @@ def panel_width(style: Style, columns: int, room: float = 0.0) -> float:
     return (style.width - LEFT - room - GAP * (columns - 1)) / columns
 
 
-def grid(panels: Sequence[Chart], columns: int) -> Chart:
-    """The panels in rows of so many."""
+def grid(panels: Sequence[Chart], columns: int, **more: Any) -> Chart:
+    """The panels in rows of so many, as a whole figure; `more` are its properties.
+
+    They are given where it is made: altair copies a chart with all its parts to add one.
+    """
+    more = {"params": [HIDDEN.param], **more}
     if columns == 1:
-        return alt.vconcat(*panels)
-    rows = [
-        alt.hconcat(*panels[i : i + columns], spacing=GAP) for i in range(0, len(panels), columns)
-    ]
-    return rows[0] if len(rows) == 1 else alt.vconcat(*rows)
+        return alt.vconcat(*panels, **more)
+    rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
+    if len(rows) == 1:
+        return alt.hconcat(*panels, spacing=GAP, **more)
+    return alt.vconcat(*(alt.hconcat(*row, spacing=GAP) for row in rows), **more)
 
 
 def arm_legend(present: Sequence[str], style: Style) -> alt.Legend:
@@ -97,7 +101,7 @@ def log_channel(limits: Sequence[float], labels: bool = True) -> dict[str, Any]:
 def under(base: Chart) -> Chart:
     """Triangles at the lower edge for what lies below it, so that nothing vanishes silently."""
     return base.transform_filter("datum.below").mark_point(
-        shape="triangle-down", size=55, filled=True, opacity=1
+        shape="triangle-down", size=55, filled=True, opacity=1, yOffset=-4
     )
 
 

@@ -159,7 +159,7 @@ class _Rates:
     def chart(self) -> Chart:
         columns = 1 if self.style.narrow else min(len(self.optimizers), 3)
         panels = [self.panel(i, columns) for i in range(len(self.optimizers))]
-        return grid(panels, columns).add_params(HIDDEN)
+        return grid(panels, columns)
 
     def panel(self, number: int, columns: int) -> Chart:
         optimizer, first = self.optimizers[number], number % columns == 0
@@ -188,7 +188,7 @@ class _Rates:
             float(self.every["learning_rate"].max()),
         )
         if self.style.linear:
-            scale = alt.Scale(domain=[0.0, 1.04 * high], nice=False)
+            scale = alt.Scale(domain=[-0.02 * high, 1.04 * high], nice=False)
             channel = {"scale": scale, "axis": alt.Axis(tickCount=4, format="~f")}
         else:
             room = max((high / low) ** 0.04, 1.25)
@@ -307,15 +307,10 @@ def _rows(
     words = values_of(pd.DataFrame({"arm": arms, "note": list(notes.values())}))
     place = {"align": "right", "dy": 14} if style.narrow else {"align": "left", "dx": 14}
     texts = shown(alt.Chart(words)).mark_text(fontSize=11, color=INK, opacity=0.8, **place)
-    texts = texts.encode(y=y, x=alt.value(width), text="note:N")
-    layers = alt.layer(
-        ticks,
-        best.encode(shape=Arms.of(found).shape()),
-        texts,
-        pointed(rows, _progress_tips(found, unit), style),
-    )
-    height = alt.Step(52 if style.narrow else 36)
-    return layers.properties(width=width, height=height).add_params(HIDDEN)
+    texts = texts.encode(y=y, x=alt.XValue(width), text=alt.Text("note:N"))
+    tips, height = _progress_tips(found, unit), alt.Step(52 if style.narrow else 36)
+    layers = [ticks, best.encode(shape=Arms.of(found).shape()), texts, pointed(rows, tips, style)]
+    return alt.layer(*layers, width=width, height=height, params=[HIDDEN.param])
 
 
 def _progress_tips(found: Evidence, unit: str) -> list[alt.Tooltip]:

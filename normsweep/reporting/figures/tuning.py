@@ -186,7 +186,7 @@ class _Efforts(_Curves):
 
     def chart(self) -> Chart:
         panels = [self.panel(kind, by_time) for kind in self.kinds for by_time in (True, False)]
-        return grid(panels, 1 if self.style.narrow else 2).add_params(HIDDEN)
+        return grid(panels, 1 if self.style.narrow else 2)
 
     def panel(self, kind: str, by_time: bool) -> Chart:
         first, columns = by_time or self.style.narrow, 1 if self.style.narrow else 2
@@ -213,7 +213,7 @@ class _Efforts(_Curves):
         """Where the expected best is known with its interval."""
         low = value_axis("low", self.limits, self.found.metric, labels=labels)
         area = rows.transform_filter("isValid(datum.low)").mark_area(opacity=0.13, clip=True)
-        return [area.encode(y=low, y2="high:Q")]
+        return [area.encode(y=low, y2=alt.Y2("high:Q"))]
 
     def time(self) -> alt.X:
         axis = alt.Axis(title=f"{self.unit} of the arm's trials together", tickCount=6)
@@ -301,7 +301,7 @@ class _Budgets(_Curves):
             *end_labels(ends, self.arms, self.limits, (width, height), room),
             side_title(f"validation {by.label}", height),
         ]
-        return alt.layer(*layers, width=width, height=height).add_params(HIDDEN)
+        return alt.layer(*layers, width=width, height=height, params=[HIDDEN.param])
 
     def tips(self) -> list[alt.Tooltip]:
         return tooltips(
