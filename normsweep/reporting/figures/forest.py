@@ -138,11 +138,11 @@ class _Drawing:
     @property
     def numbers(self) -> float:
         """Pixels to the right of the axes for gap and interval."""
-        return 165 if self.found.metric.percent else 205
+        return 190 if self.found.metric.percent else 235
 
     @property
     def width(self) -> float:
-        return self.style.width - self.left - (14 if self.style.narrow else self.numbers + 165)
+        return self.style.width - self.left - (14 if self.style.narrow else self.numbers + 175)
 
     def chart(self) -> alt.TopLevelMixin:
         rows = shown(alt.Chart())

@@ -33,8 +33,7 @@ class EndLabel:
 def room_for(labels: Sequence[EndLabel], width: float) -> float:
     """Pixels to the right of the axes that the labels take, at most two fifths of the figure's width."""
     widths = [
-        max(len(label.arm) * NAME * WIDEST, len(label.note) * NOTE * WIDEST * 0.85)
-        for label in labels
+        max(len(label.arm) * NAME * WIDEST, len(label.note) * NOTE * WIDEST) for label in labels
     ]
     return LEAD + min(max(widths, default=0.0), max(0.22 * width, 110.0)) + 4
 
