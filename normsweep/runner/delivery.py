@@ -120,6 +120,9 @@ class TrialLogger:
     def collect(self) -> None:
         """Mark the trials that were logged, report failures, and write what is new of live runs."""
         self._update_live()
+        self._collect_done()
+
+    def _collect_done(self) -> None:
         while self._writes and self._writes[0].done():
             self._writes.popleft().result()
         for _ in range(self._news.qsize()):  # later ones must not delay the next trial
@@ -131,7 +134,7 @@ class TrialLogger:
         self._background.hurry()
         with contextlib.suppress(TrackingFailed):
             self._background.call(self._close)
-        self.collect()
+        self._collect_done()
 
     def log_rest(self, signals: Signals) -> list[int]:
         """Log what is not yet logged; returns the numbers of the trials that could not be logged.
@@ -144,7 +147,7 @@ class TrialLogger:
         with signals.waiting():
             for write in self._writes:
                 self._background.wait(write)
-        self.collect()
+        self._collect_done()
         left = self.not_yet_logged()
         for done, record in enumerate(left):
             try:
