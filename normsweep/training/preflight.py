@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ __all__ = [
     "PreflightRequest",
     "build_error",
     "equivalents",
-    "median_step",
+    "median_steps",
     "network_problem",
     "try_network",
     "try_networks",
@@ -63,8 +63,15 @@ class Findings:
     """Trainable parameters of the network."""
     train_images: int = 0
     val_images: int = 0
-    seconds_per_step: float = 0.0
-    """Wall time of one training step; 0 if it was not measured."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time of one training step by precision, that of the trials first; empty if not measured."""
+    automatic: str = ""
+    """The precision that `auto` means on this machine."""
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Wall time of one training step of the trials; 0 if it was not measured."""
+        return next(iter(self.seconds.values()), 0.0)
 
 
 def equivalents(fitted: Mapping[str, Preprocessing], images: Array) -> dict[str, str]:
@@ -144,16 +151,23 @@ def build_error(
     return SweepError(f"{kind} {name}: cannot be built{purpose} with {given}: {why}")
 
 
-def median_step(model: Any, data: Split, batch_size: int) -> float:
-    """Median wall time in seconds of up to ten training steps, after one for tracing."""
+def median_steps(models: Mapping[str, Any], data: Split, batch_size: int) -> dict[str, float]:
+    """Median wall time in seconds of up to ten training steps of each compiled model, after one for tracing.
+
+    The models take turns, so that other work on the machine affects all of them.
+    """
     x, y = data.x_train[:batch_size], data.y_train[:batch_size]
-    model.train_on_batch(x, y)
-    seconds: list[float] = []
-    while len(seconds) < 10 and sum(seconds) < 2.0:
-        started = time.perf_counter()
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for model in models.values():
         model.train_on_batch(x, y)
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds))
+    while all(len(each) < 10 for each in seconds.values()) and (
+        sum(map(sum, seconds.values())) < 2.0 * len(models)
+    ):
+        for name, model in models.items():
+            started = time.perf_counter()
+            model.train_on_batch(x, y)
+            seconds[name].append(time.perf_counter() - started)
+    return {name: float(np.median(each)) for name, each in seconds.items()}
 
 
 def network_problem(network: Any, shape: tuple[int, ...], classes: int) -> str:
