@@ -24,7 +24,7 @@ import numpy as np
 from cyclopts import App, Parameter
 
 from benchmarks.trials import lenet_trial, saved, threads
-from normsweep.analysis.estimates import Estimate, interval, moments, seeds_only
+from normsweep.analysis.estimates import Estimate, interval, moments
 from normsweep.shell import run
 
 if TYPE_CHECKING:
@@ -161,11 +161,14 @@ def trained(engine: KerasEngine, trial: Trial, dataset: Dataset) -> Trained:
 
 
 def table(runs: Mapping[Key, Trained]) -> str:
-    """Markdown: accuracies, their paired differences, the spread of the seeds, in percentage points."""
+    """Markdown: accuracies, their paired differences, the spread of the seeds, in percentage points.
+
+    The interval is for new seeds and new test images.
+    """
     lines = [
-        "|  | seeds | float32 | bfloat16 | bfloat16 − float32 | interval, new seeds | interval, new seeds and images "
-        "| range | standard deviation between seeds, float32 | bfloat16 |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|  | seeds | float32 | bfloat16 | bfloat16 − float32 | 95 % interval | range "
+        "| standard deviation between seeds: float32 | bfloat16 |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for normalization in NORMALIZATIONS:
         seeds = sorted(
@@ -191,13 +194,12 @@ def _row(name: str, full: np.ndarray[Any, Any], half: np.ndarray[Any, Any]) -> s
         f"`{name}`",
         str(len(full)),
         *(f"{100 * table.mean():.2f} %" for table in (full, half)),
-        f"{100 * paired.mean:+.3f}",
-        _bounds(seeds_only(paired, TAIL)),
+        f"{100 * paired.mean:+.2f}",
         _bounds(interval(paired, TAIL)),
         f"{min(each):+.2f} to {max(each):+.2f}",
         *(f"{spread:.2f}" for spread in spreads),
     ]
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cells).replace("-", "−") + " |"
 
 
 def _bounds(estimate: Estimate) -> str:

@@ -133,10 +133,7 @@ class Model(Section):
     name: Annotated[str, registered("models")] = "lenet"
     """A registered model."""
     precision: Precision = "float32"
-    """Keras's dtype policy of the network; preprocessing, weights and loss are always float32.
-
-    `auto` is decided once for the study: bfloat16 if the machine computes in it, float32 otherwise.
-    """
+    """Keras's dtype policy of the network, or `auto`; preprocessing, weights and loss are always float32."""
     batch_size: Count = 128
     """Images in a batch, unless the search space has a `batch_size`."""
     options: Annotated[Mapping[str, Scalar | Mapping[str, float]], known_options] = Field(

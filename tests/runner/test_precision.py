@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from rich.console import Console
 import normsweep
 from normsweep.cli.main import app
 from normsweep.errors import SweepError
+from normsweep.executors.processes import Processes
+from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import datasets
 from normsweep.shell import run
 from normsweep.store.storage import read_study
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.training import precision
+from normsweep.training.engine import automatic_precision
 from tests.shared import place_stores
 
 BFLOAT16 = "mixed_bfloat16"
@@ -202,11 +206,11 @@ def test_auto_does_not_become_a_named_precision(joined):
 
 
 def test_a_worker_decides_and_a_rerun_trains_as_recorded(joined, monkeypatch):
-    """A worker inherits oneDNN's own limit; its processor is read from the kernel, the driver's is not."""
+    """Workers inherit oneDNN's own limit and read the kernel's file, not that of the test."""
     joined.computes_bfloat16(True)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
-    joined.run(phase="search", executor="processes", study_name="elsewhere")
-    assert read_study(joined.storage, "elsewhere").precision == "float32"
+    with closing(Processes(WorkerOptions(joined.folder, "cpu", 1))) as executor:
+        assert executor.call(automatic_precision) == "float32"
     said = joined.command("rerun", "halved", "0", "--storage", joined.storage, status=None)
     assert "warning: model.precision: the study trains in mixed_bfloat16" in said
     assert "epoch 1: validation accuracy" in said
