@@ -11,7 +11,7 @@ from normsweep.analysis.verdicts import Outcome, Verdict
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.figures.accuracy import accuracy
-from normsweep.reporting.figures.forest import draw_forest
+from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.learning_rate import draw_learning_rate
 from normsweep.reporting.figures.style import Style
 from normsweep.reporting.figures.theme import Style as Charts
@@ -93,15 +93,16 @@ def test_up_is_better_and_ticks_say_what_it_is(found, one):
     assert {"0.10", "0.20"} <= set(seen)
 
 
-def test_the_forest_has_what_is_better_to_the_right(nothing, one):
-    figure = draw_forest(replace(nothing, verdicts=tuple(one())), STYLE)
-    assert figure is not None
-    axes = figure.axes[0]
-    (mark,) = [line for line in axes.lines if line.get_label() == "equal_epochs none"]
-    assert list(mark.get_xdata()) == [-0.1]
-    assert axes.xaxis.get_major_formatter()(-0.1) == "+0.1"
-    assert axes.get_xlabel() == "nats of log loss against the reference; better to the right"
-    assert any("+0.1000 (+0.0800 to +0.1200)" in text.get_text() for text in axes.texts)
+def test_the_forest_has_what_is_better_to_the_right(found, one):
+    figure = forest(replace(found(metric="log_loss"), verdicts=tuple(one())), Charts())
+    assert figure.data is not None
+    assert figure.data["gap"].tolist() == [0.1]
+    left, right = limits(figure.spec(), "x")
+    assert left > 0.12 > 0 > right
+    seen = texts(figure)
+    assert "nats of log loss against the reference; better to the right" in seen
+    assert "+0.1" in seen
+    assert "+0.1000 (+0.0800 to +0.1200)" in seen
 
 
 def test_trials_of_the_search_are_drawn_by_their_score(nothing, trial_of_search):

@@ -121,20 +121,30 @@ class _Drawing:
         return self.found.metric.percent and self.found.metric.sign > 0
 
     def chart(self) -> alt.TopLevelMixin:
-        panels = [self.panel(panel, bool(i)) for i, panel in enumerate(self.panels)]
         margin = alt.param(name="margin", value=max(panel.margin for panel in self.panels))
-        made = alt.vconcat(*panels) if self.style.narrow else alt.hconcat(*panels, spacing=GAP)
-        return made.add_params(HIDDEN, MEASURE, ALONG, margin)
+        concat = alt.vconcat if self.style.narrow else alt.hconcat
+        return concat(
+            *(self.panel(panel, bool(i)) for i, panel in enumerate(self.panels)),
+            spacing=GAP,
+            params=[each.param for each in (HIDDEN, MEASURE, ALONG, margin)],
+        )
 
     def panel(self, panel: AccuracyPanel, later: bool) -> Chart:
         width, height = self.size
         second = later and not self.style.narrow
-        marks = alt.layer(*self.band(panel), *self.curves(panel), data=self.values)
-        layers = [
-            self.along(marks, panel).encode(
-                y=value_axis("score", self.limits, self.found.metric, self.error, not second)
+        marks = alt.layer(
+            *self.band(panel),
+            *self.curves(panel),
+            data=self.values,
+            transform=self.rows(panel),
+            encoding=alt.SharedEncoding(
+                x=self.along(panel),
+                y=value_axis("score", self.limits, self.found.metric, self.error, not second),
             ),
-            end_labels(self.ends(panel), self.arms, self.limits, self.size, self.room),
+        )
+        layers = [
+            marks,
+            *end_labels(self.ends(panel), self.arms, self.limits, self.size, self.room),
             *heading(panel.title, panel.note, width + self.room),
         ]
         if not second:
@@ -142,22 +152,21 @@ class _Drawing:
             layers.append(side_title(f"{label} on the test images", height, error))
         return alt.layer(*layers, width=width, height=height)
 
-    def along(self, marks: Chart, panel: AccuracyPanel) -> Chart:
-        """The panel's rows against epochs or time."""
+    def rows(self, panel: AccuracyPanel) -> list[Chart]:
+        """The panel's rows, with what the horizontal axis shows as `x`."""
         x = "along == 'epochs' ? datum.epoch : along == 'seconds' ? datum.seconds : datum.total"
+        return [
+            alt.FilterTransform(filter=f"datum.configuration == '{panel.configuration}'"),
+            alt.CalculateTransform(calculate=x, **{"as": "x"}),
+        ]
+
+    def along(self, panel: AccuracyPanel) -> Chart:
+        """Epochs or time."""
         ticks = f"along == 'epochs' ? {counts(panel.last)} : null"
-        return (
-            marks.transform_filter(f"datum.configuration == '{panel.configuration}'")
-            .transform_calculate(x=x)
-            .encode(
-                x=alt.X(
-                    "x:Q",
-                    scale=alt.Scale(zero=False, nice=False, padding=14),
-                    axis=alt.Axis(
-                        title="epochs trained", values=alt.expr(ticks), labelOverlap=True
-                    ),
-                )
-            )
+        return alt.X(
+            "x:Q",
+            scale=alt.Scale(zero=False, nice=False, padding=14),
+            axis=alt.Axis(title="epochs trained", values=alt.expr(ticks), labelOverlap=True),
         )
 
     def band(self, panel: AccuracyPanel) -> list[Chart]:

@@ -28,7 +28,7 @@ LACK = "toNumber(replace(datum.label, '%', ''))"
 
 def value_axis(
     field: str, limits: tuple[float, float], by: Metric, error: bool = False, labels: bool = True
-) -> alt.Y:
+) -> Chart:
     """Values of a metric from the lower edge to the upper one, better values above.
 
     With `error` the parameter `measure` is obeyed. The title is for `side_title`.

@@ -24,7 +24,8 @@ class Figure:
     `hidden`: the names of arms that are not drawn;
     `measure`: "score", or "error" where the metric is a share of which more is better;
     `along`: "epochs", "seconds" (of training) or "total" (the seconds of the arm's search as well);
-    `margin`: the equivalence margin that is drawn.
+    `margin`: the equivalence margin that is drawn;
+    `outcomes`: in the forest, the outcome of each row with that margin, None for those of the study.
     """
 
     name: str

@@ -17,7 +17,7 @@ from normsweep.reporting.figures import files
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.diagnostics import draw_inputs
 from normsweep.reporting.figures.figure import Drawer, Figure
-from normsweep.reporting.figures.forest import draw_forest
+from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.gradients import draw_gradients
 from normsweep.reporting.figures.learning_rate import draw_learning_rate
 from normsweep.reporting.figures.progress import draw_progress
@@ -54,7 +54,7 @@ class Picture:
     """What belongs under `datasets` of all `specs`."""
 
 
-CHARTS: dict[str, Drawer] = {"accuracy": accuracy}
+CHARTS: dict[str, Drawer] = {"accuracy": accuracy, "forest": forest}
 """The figures by name."""
 RATES = ("learning_rate",)
 """Those with an axis of learning rates, which may be linear."""
@@ -151,14 +151,14 @@ DRAWERS: tuple[InkDrawer, ...] = (
     draw_gradients,
     draw_learning_rate,
     draw_tunability,
-    draw_forest,
+    lambda found, style: None,
     draw_progress,
 )
 
 
 def _pictures(found: Evidence) -> list[Picture]:
     """Names, titles and captions, in the order of `DRAWERS`."""
-    reference, measured = found.reference, found.metric.label
+    measured = found.metric.label
     turned = "" if found.metric.sign > 0 else " Lower is better, and drawn higher up."
     return [
         Picture("accuracy", "", "", ""),
@@ -193,14 +193,7 @@ def _pictures(found: Evidence) -> list[Picture]:
             + ("high as an accuracy." if measured == "accuracy" else "good as an estimate."),
             "There are too few trials for a curve of tuning effort.",
         ),
-        Picture(
-            "forest",
-            "All gaps together",
-            f"{opening(measured)} minus that of {reference}. Thick: the interval that decides; thin: on exactly "
-            "these test images. Yellow: the equivalence margin. Circle: catches up; square: does not; "
-            "hollow: not enough evidence; an arrow points at a gap beyond the axis.",
-            "There are no verdicts yet.",
-        ),
+        Picture("forest", "", "", ""),
         Picture(
             "progress",
             "The search over time",

@@ -45,7 +45,7 @@ def end_labels(
     limits: tuple[float, float],
     size: tuple[float, float],
     room: float,
-) -> Chart:
+) -> list[Chart]:
     """The labels to the right of axes.
 
     Args:
@@ -60,7 +60,7 @@ def end_labels(
     line = base.encode(color=arms.colour(), strokeDash=arms.dash()).mark_rule(strokeWidth=1.4)
     text = {"align": "left", "baseline": "middle", "limit": room - LEAD - 2}
     x = alt.value(width + LEAD)
-    return alt.layer(
+    return [
         line.encode(y=alt.Y("y:Q"), y2="at", x=alt.value(width + 3), x2=alt.value(width + 12)),
         line.encode(y=y, x=alt.value(width + 12), x2=alt.value(width + LEAD - 5)),
         base.transform_filter("!datum.note").mark_text(fontWeight="bold", fontSize=NAME, **text)
@@ -70,7 +70,7 @@ def end_labels(
         base.transform_filter("datum.note")
         .mark_text(fontSize=NOTE, dy=7, color=INK, opacity=0.75, **text)
         .encode(x=x, y=y, text="note:N"),
-    )  # fmt: skip
+    ]  # fmt: skip
 
 
 def _placed(labels: Sequence[EndLabel], limits: tuple[float, float], height: float) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def _placed(labels: Sequence[EndLabel], limits: tuple[float, float], height: flo
     ends = [min(max(label.y, bottom), top) for label in labels]
     gap = 29.0 if any(label.note for label in labels) else 17.0
     wanted = [(end - low) / per_pixel for end in ends]
-    places = [low + at * per_pixel for at in spread(wanted, gap, 6.0, height - 8.0)]
+    places = [low + at * per_pixel for at in spread(wanted, gap, 8.0, height - 12.0)]
     return pd.DataFrame(
         {
             "arm": [label.arm for label in labels],

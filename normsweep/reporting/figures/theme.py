@@ -145,7 +145,7 @@ class Arms:
     def width(self, thick: float = 2.9, thin: float = 2.1) -> alt.StrokeWidth:
         """A line's width: the reference's is thick."""
         widths = [thick if arm == self.reference else thin for arm in self.names]
-        scale = alt.Scale(domain=list(self.names), range=widths)
+        scale = alt.Scale(type="ordinal", domain=list(self.names), range=widths)
         return alt.StrokeWidth("arm:N", scale=scale, legend=None)
 
     def _scale(self, part: int) -> alt.Scale:

@@ -44,9 +44,9 @@ def tables(figure: Figure) -> list[pd.DataFrame]:
     return [pd.read_csv(io.StringIO(text)) for text in texts if isinstance(text, str)]
 
 
-def texts(figure: Figure) -> list[str]:
-    """All texts that one sees in a figure."""
-    root = ElementTree.fromstring(svg_text(figure.spec()))
+def texts(figure: Figure | dict[str, Any]) -> list[str]:
+    """All texts that one sees in a figure, or in a chart's spec."""
+    root = ElementTree.fromstring(svg_text(figure if isinstance(figure, dict) else figure.spec()))
     return ["".join(each.itertext()) for each in root.iter() if each.tag.endswith("}text")]
 
 

@@ -13,8 +13,6 @@ from matplotlib.figure import Figure
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.trials import progress
 from normsweep.reporting.figures.diagnostics import draw_inputs
-from normsweep.reporting.figures.forest import draw_forest
-from normsweep.reporting.figures.forest_rows import forest_groups
 from normsweep.reporting.figures.gradients import draw_gradients
 from normsweep.reporting.figures.learning_rate import draw_learning_rate
 from normsweep.reporting.figures.progress import draw_progress
@@ -24,7 +22,6 @@ from normsweep.reporting.figures.tunability import draw_tunability
 
 DRAWERS = {
     "learning_rate": draw_learning_rate,
-    "forest": draw_forest,
     "tunability": draw_tunability,
     "inputs": draw_inputs,
     "gradients": draw_gradients,
@@ -65,15 +62,6 @@ def values(made, arm: str, configuration: str) -> list[float]:
     return [e.value for e in curve.epochs]
 
 
-def test_a_catching_up_with_divergences_is_never_unqualified(found):
-    arms = ("a", "b", "c", "learned", "unit")
-    made = found(arms)
-    for width in (WIDE, NARROW):
-        assert "✓ epoch 6 where it trains" in " ".join(
-            texts(draw_forest(made, style(*arms, width=width)))
-        )
-
-
 def test_learning_rate_draws_each_trial_once_and_diverged_ones_as_crosses(found):
     made = found()
     figure = draw_learning_rate(made, style())
@@ -88,39 +76,6 @@ def test_learning_rate_draws_each_trial_once_and_diverged_ones_as_crosses(found)
     assert sorted([*shown, *under, *lost]) == sorted(rate for rate, _ in trials)
     assert lost.tolist() == [rate for rate, result in trials if result.status == "diverged"]
     assert line(figure, "none")[1].tolist() == [r.score for _, r in trials][: len(shown)]
-
-
-def test_forest_draws_gaps_and_both_intervals(found):
-    made = found()
-    figure = draw_forest(made, style())
-    verdict = next(v for v in made.verdicts if v.question == "both_tuned")
-    gap, seeds = verdict.gap, verdict.on_these_images
-    assert line(figure, "both_tuned none")[0].tolist() == [gap.value]
-    assert segments(figure, "_interval both_tuned") == [(gap.low, gap.high)]
-    assert segments(figure, "_seeds both_tuned") == [(seeds.low, seeds.high)]
-    assert "−0.05 (−0.20 to +0.10)" in texts(figure)
-    assert "✓ from epoch 6" in texts(figure)
-
-
-def test_forest_keeps_the_order_of_the_questions_and_marks_the_main_one(found):
-    titles = [group.title for group in forest_groups(found().verdicts)]
-    assert titles == [
-        "Up to 8 epochs, against “unit” after 4 epochs",
-        "Equal epochs, up to 8 epochs",
-        "Tuned for 4 epochs, against untuned “unit”",
-        "Tuned for 8 epochs, against untuned “unit”",
-        "Both tuned for 4 epochs",
-        "Both tuned for 8 epochs (main question)",
-    ]
-
-
-def test_a_gap_beyond_the_axis_is_an_arrow_at_its_edge_and_its_number_is_printed(found):
-    made, far = found(), Estimate(-0.876, -0.88, -0.87, 5)
-    beyond = tuple(replace(v, gap=far, on_these_images=far) for v in made.verdicts)
-    figure = draw_forest(replace(made, verdicts=beyond), style())
-    axes = figure.axes[0]
-    assert line(figure, "both_tuned none")[0].tolist() == [axes.get_xlim()[0]]
-    assert any(text.startswith("−87.60") for text in texts(figure))
 
 
 def test_tunability_draws_estimates_and_bands(found):
@@ -248,7 +203,7 @@ def test_drawing_leaves_matplotlib_as_it_was(found):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    DRAWERS["forest"](found(), style())
+    DRAWERS["progress"](found(), style())
     assert dict(matplotlib.rcParams) == before
 
 
