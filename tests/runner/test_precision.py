@@ -137,7 +137,8 @@ def test_auto_is_decided_when_the_study_begins_and_written_into_it(begun):
     assert BFLOAT16 in study.command("show", "halved", "0", "--storage", study.storage)
 
 
-def test_who_joins_trains_as_decided_and_is_told_what_it_costs_there(joined):
+def test_who_joins_trains_as_decided_and_the_whole_study_is_in_bfloat16(joined):
+    """Elsewhere, with a warning of what it costs there; reported, exported, and its models load."""
     joined.computes_bfloat16(False)
     said = joined.run()
     assert joined.trained == {("search", BFLOAT16), ("confirm", BFLOAT16)}
@@ -145,6 +146,19 @@ def test_who_joins_trains_as_decided_and_is_told_what_it_costs_there(joined):
     assert said.count(warning) == 1
     assert " ms instead of " in said.partition(warning)[2].splitlines()[0]
     assert said.index(warning) < said.index("report: ")
+
+    stored = ("--study-name", "halved", "--storage", joined.storage)
+    joined.command("export", "trials", *stored, "--output", "trials.csv")
+    table = (joined.folder / "trials.csv").read_text()
+    assert table.count(BFLOAT16) == len(joined.record.trials)
+    joined.command("report", *stored, "--output", "report")
+    assert BFLOAT16 in next((joined.folder / "report").glob("*.html")).read_text()
+    mlflow.set_tracking_uri(joined.tracking)
+    images = datasets.load("digits").x_test[:50].astype(np.float32)
+    for arm in joined.record.arms:
+        outputs = mlflow.keras.load_model(f"models:/halved@{arm}").predict(images, verbose=0)
+        assert outputs.dtype == np.float32
+        assert np.allclose(outputs.sum(axis=1), 1, atol=1e-5)
 
 
 def test_a_study_that_was_decided_to_be_float32_stays_it(place):
@@ -214,21 +228,3 @@ def test_a_worker_decides_and_a_rerun_trains_as_recorded(joined, monkeypatch):
     said = joined.command("rerun", "halved", "0", "--storage", joined.storage, status=None)
     assert "warning: model.precision: the study trains in mixed_bfloat16" in said
     assert "epoch 1: validation accuracy" in said
-
-
-def test_a_whole_study_in_bfloat16_is_reported_and_exported_and_its_models_load(joined):
-    joined.computes_bfloat16(True)
-    assert "warning: model.precision" not in joined.run()
-    assert joined.trained == {("search", BFLOAT16), ("confirm", BFLOAT16)}
-    stored = ("--study-name", "halved", "--storage", joined.storage)
-    joined.command("export", "trials", *stored, "--output", "trials.csv")
-    table = (joined.folder / "trials.csv").read_text()
-    assert table.count(BFLOAT16) == len(joined.record.trials)
-    joined.command("report", *stored, "--output", "report")
-    assert BFLOAT16 in next((joined.folder / "report").glob("*.html")).read_text()
-    mlflow.set_tracking_uri(joined.tracking)
-    images = datasets.load("digits").x_test[:50].astype(np.float32)
-    for arm in joined.record.arms:
-        outputs = mlflow.keras.load_model(f"models:/halved@{arm}").predict(images, verbose=0)
-        assert outputs.dtype == np.float32
-        assert np.allclose(outputs.sum(axis=1), 1, atol=1e-5)
