@@ -167,8 +167,9 @@ class KerasEngine(Engine):
         """Wall time in seconds of a training step in each precision, measured alternately."""
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
         trials = {each: replace(trial, precision=each) for each in precisions}
-        models = {name: self.compiled(each, inputs).model for name, each in trials.items()}
-        return median_steps(models, inputs.split, trial.batch_size)
+        size = batch_size(trial, inputs.split)
+        loops = {name: self.compiled(each, inputs).loop(size) for name, each in trials.items()}
+        return median_steps(loops, inputs.split, size)
 
     def _test_set(self, trial: Trial, inputs: Inputs) -> TestSet:
         """The test images of an arm; only used in the confirmation."""

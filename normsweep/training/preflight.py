@@ -14,6 +14,7 @@ from normsweep.parts import optimizers
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Trial
 from normsweep.text import reason
+from normsweep.training.compiled_epoch import Batches, EpochLoop
 from normsweep.training.compiled_network import build_network
 from normsweep.training.preprocessing import Preprocessing, Split
 from normsweep.training.reproducibility import Device
@@ -34,6 +35,9 @@ Array = np.ndarray[Any, Any]
 
 COMPARED = 256
 """Number of images on which normalizations are compared."""
+
+TIMED = 4
+"""Number of training steps that are timed together."""
 
 ROWS = 4
 """Number of random inputs on which a network's outputs are checked."""
@@ -151,22 +155,25 @@ def build_error(
     return SweepError(f"{kind} {name}: cannot be built{purpose} with {given}: {why}")
 
 
-def median_steps(models: Mapping[str, Any], data: Split, batch_size: int) -> dict[str, float]:
-    """Median wall time in seconds of up to ten training steps of each compiled model, after one for tracing.
+def median_steps(loops: Mapping[str, EpochLoop], data: Split, batch_size: int) -> dict[str, float]:
+    """Median wall time in seconds of a training step of each model, as epochs are run, after some for tracing.
 
-    The models take turns, so that other work on the machine affects all of them.
+    The models take up to ten turns, so that other work on the machine affects all of them.
     """
-    x, y = data.x_train[:batch_size], data.y_train[:batch_size]
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    for model in models.values():
-        model.train_on_batch(x, y)
-    while all(len(each) < 10 for each in seconds.values()) and (
-        sum(map(sum, seconds.values())) < 2.0 * len(models)
-    ):
-        for name, model in models.items():
+    rows = min(len(data.y_train) // batch_size, TIMED) * batch_size
+    batches = {
+        name: Batches(loop.images(data.x_train, data.y_train), np.arange(rows), batch_size)
+        for name, loop in loops.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    for name, loop in loops.items():
+        loop.train(batches[name])
+    began = time.perf_counter()
+    while len(next(iter(seconds.values()))) < 10 and time.perf_counter() - began < 2.0 * len(loops):
+        for name, loop in loops.items():
             started = time.perf_counter()
-            model.train_on_batch(x, y)
-            seconds[name].append(time.perf_counter() - started)
+            steps = len(loop.train(batches[name]))
+            seconds[name].append((time.perf_counter() - started) / steps)
     return {name: float(np.median(each)) for name, each in seconds.items()}
 
 
