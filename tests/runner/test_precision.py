@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ def test_auto_is_decided_when_the_study_begins_and_written_into_it(begun):
     assert BFLOAT16 in study.command("show", "halved", "0", "--storage", study.storage)
 
 
-def test_who_joins_trains_as_decided_and_the_whole_study_is_in_bfloat16(joined):
+def test_who_joins_trains_as_decided_and_the_whole_study_is_in_bfloat16(joined, monkeypatch):
     """Elsewhere, with a warning of what it costs there; reported, exported, and its models load."""
     joined.computes_bfloat16(False)
     said = joined.run()
@@ -153,12 +154,24 @@ def test_who_joins_trains_as_decided_and_the_whole_study_is_in_bfloat16(joined):
     assert table.count(BFLOAT16) == len(joined.record.trials)
     joined.command("report", *stored, "--output", "report")
     assert BFLOAT16 in next((joined.folder / "report").glob("*.html")).read_text()
-    mlflow.set_tracking_uri(joined.tracking)
     images = datasets.load("digits").x_test[:50].astype(np.float32)
-    for arm in joined.record.arms:
-        outputs = mlflow.keras.load_model(f"models:/halved@{arm}").predict(images, verbose=0)
-        assert outputs.dtype == np.float32
-        assert np.allclose(outputs.sum(axis=1), 1, atol=1e-5)
+    with logged_to(joined.tracking, monkeypatch):
+        for arm in joined.record.arms:
+            outputs = mlflow.keras.load_model(f"models:/halved@{arm}").predict(images, verbose=0)
+            assert outputs.dtype == np.float32
+            assert np.allclose(outputs.sum(axis=1), 1, atol=1e-5)
+
+
+@contextlib.contextmanager
+def logged_to(uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """MLflow's address in this process, for a while."""
+    before = mlflow.get_tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # taken back at the end: MLflow sets it, too
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def test_a_study_that_was_decided_to_be_float32_stays_it(place):
