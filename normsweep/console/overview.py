@@ -142,6 +142,7 @@ def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
             "started": _clock(result.started),
             "seconds": round(result.seconds, 3),
             **{f"machine.{key}": value for key, value in result.machine.items()},
+            "loop": result.loop,
             "test_digest": result.test_digest,
             "reused_epochs": result.reused,
             "reused_from": "" if result.origin is None else result.origin,

@@ -80,6 +80,8 @@ def machine_tags(result: Result) -> list[RunTag]:
     """Tags that are known when a trial has ended; `normsweep.complete` marks a complete run."""
     tags = {f"normsweep.{key}": value for key, value in result.machine.items()}
     tags["normsweep.status"] = result.status.value
+    if result.loop:
+        tags["normsweep.loop"] = result.loop
     if result.reused:
         tags["normsweep.reused_epochs"] = str(result.reused)
         tags["normsweep.reused_from"] = str(result.origin)
