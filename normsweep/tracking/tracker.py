@@ -33,7 +33,7 @@ from normsweep.tracking.model_registry import ID, STORAGE, register
 from normsweep.tracking.runs import _dataset, _source_tags
 from normsweep.tracking.settings import mlflow_settings
 from normsweep.tracking.views import TAG as VIEW
-from normsweep.tracking.views import TRIALS_VIEW, page, run_page, views
+from normsweep.tracking.views import TRIALS_VIEW, page, run_address, run_page, views
 from normsweep.urls import absolute_url
 
 __all__ = ["TrackedStudy", "Tracker"]
@@ -306,6 +306,7 @@ class Tracker:
         """The path of a run in the MLflow UI."""
         return run_page(self.experiment_id, run_id)
 
+<<<<<<< HEAD
     @contextlib.contextmanager
     def _created(self, trial: Trial, data: DataFacts, start: int | None = None) -> Iterator[str]:
         """A context with the new run of a trial, which is ended as KILLED if an exception is raised.
@@ -353,6 +354,12 @@ class Tracker:
             self._client.log_batch(run_id, metrics=metrics[:BATCH])
             metrics = metrics[BATCH:]
         self._client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+=======
+    @property
+    def run_address(self) -> Callable[[str], str] | None:
+        """As `views.run_address`: from a run's id to its page in a browser, if it has one."""
+        return run_address(self.address, self.experiment_id)
+>>>>>>> page
 
     def _experiment(self, name: str, artifacts: Path) -> str:
         found = self._client.get_experiment_by_name(name)

@@ -1,7 +1,7 @@
 """The search's trials: the best of an arm, the best of so many, the search as it went."""
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from normsweep.analysis.trials import (
     arm_summaries,
+    best_by_budget,
     best_of_arms,
     best_so_far,
     expected_best,
@@ -206,6 +207,35 @@ def test_random_trials_are_the_expected_best_with_a_band(record):
     assert np.isnan(curve.low[4:]).all()
     (again,) = tuning_curves(made, ["none", "unit"], "random", seed=0)
     assert np.array_equal(again.low, curve.low, equal_nan=True)
+
+
+def test_tuning_takes_the_time_of_all_attempts(record):
+    def timed(slot: int, seconds: float, status: Status = Status.COMPLETE, retry: int = 0):
+        made = record(10 * retry + slot, "unit", (0.5,), status, slot=slot)
+        return replace(made, result=replace(made.result, seconds=seconds))
+
+    made = [timed(1, 5.0, Status.CRASHED), timed(2, 3.0), timed(0, 2.0), timed(1, 4.0, retry=1)]
+    (so_far,) = tuning_curves(made, ["unit"], "tpe", seed=0)
+    (expected,) = tuning_curves(made, ["unit"], "random", seed=0)
+    assert so_far.seconds == (2.0, 11.0, 14.0)
+    assert expected.seconds == pytest.approx((14 / 3, 28 / 3, 14.0))
+
+
+def test_the_best_of_each_budget_is_read_from_the_curves_of_the_trials_that_reached_it(record):
+    made = [
+        record(0, "none", (0.5, 0.6, 0.7)),
+        record(1, "none", (0.8,)),
+        record(2, "none", (0.4, 0.6), Status.PRUNED),
+        record(3, "none", (0.9,), Status.DIVERGED),
+        record(4, "unit", (math.nan, 0.9)),
+    ]
+    found = best_by_budget(made, ["none", "unit", "zca"])
+    assert [astuple(best) for best in found] == [
+        ("none", 1, 0.8, 1, 3),
+        ("none", 2, 0.6, 2, 2),
+        ("none", 3, 0.7, 0, 1),
+        ("unit", 2, 0.9, 4, 1),
+    ]
 
 
 def test_an_arm_whose_trials_have_no_score_has_no_tuning_curve(record):
