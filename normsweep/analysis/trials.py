@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-<<<<<<< HEAD
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-=======
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
->>>>>>> page
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,19 +16,11 @@ from normsweep.sweep.trial import Result, Status, Trial
 
 __all__ = [
     "ArmSummary",
-<<<<<<< HEAD
     "BestAtEpoch",
     "Progress",
     "TuningCurve",
     "arm_summaries",
     "best_by_epochs",
-=======
-    "BudgetBest",
-    "Progress",
-    "TuningCurve",
-    "arm_summaries",
-    "best_by_budget",
->>>>>>> page
     "best_of_arms",
     "best_so_far",
     "expected_best",
@@ -90,18 +77,6 @@ class TuningCurve:
     high: tuple[float, ...]
     seconds: tuple[float, ...]
     """Wall time of the k trials together, with their failed attempts; expected best: k times the mean."""
-
-
-@dataclass(frozen=True)
-class BudgetBest:
-    """The best validation score of an arm after a number of epochs, among the trials that reached it."""
-
-    arm: str
-    epochs: int
-    score: float
-    trial: int
-    among: int
-    """Number of trials of the arm that reached this epoch."""
 
 
 @dataclass(frozen=True)
@@ -263,11 +238,7 @@ def tuning_curves(
         of_arm = sorted((r for r in records if r.trial.arm == arm), key=_by_slot)
         scores = np.array([result.score for _, result in scored(of_arm)])
         if len(scores):
-<<<<<<< HEAD
-=======
             seconds = _spent(of_arm)
-            independent = sampler == "random"
->>>>>>> page
             curves.append(
                 _expected(arm, scores, seconds, seed, by)
                 if independent
@@ -300,29 +271,6 @@ def _so_far(arm: str, scores: Floats, seconds: Floats, by: Metric) -> TuningCurv
     best = tuple(by.sign * float(score) for score in best_so_far(by.sign * scores))
     unknown = (math.nan,) * len(best)
     return TuningCurve(arm, "best so far", best, unknown, unknown, tuple(seconds.tolist()))
-
-
-def best_by_budget(records: Sequence[TrialRecord], arms: Sequence[str]) -> tuple[BudgetBest, ...]:
-    """The best score of each arm at each epoch that any of its trials reached.
-
-    A curve does not depend on the trial's number of epochs, so a trial counts at every epoch that it
-    reached. Diverged trials do not count, as in the selection of the configurations to confirm.
-    """
-    by = metric_of(records)
-    return tuple(best for arm in arms for best in _by_budget(arm, records, by))
-
-
-def _by_budget(arm: str, records: Sequence[TrialRecord], by: Metric) -> Iterator[BudgetBest]:
-    ended = (Status.COMPLETE, Status.PRUNED)
-    of_arm = [(r.trial, r.result) for r in records if r.trial.arm == arm and r.result is not None]
-    curves = [(trial, result.curve) for trial, result in of_arm if result.status in ended]
-    for epochs in range(1, max((len(curve) for _, curve in curves), default=0) + 1):
-        reached = [(t, curve[epochs - 1].value) for t, curve in curves if len(curve) >= epochs]
-        ranks = [(by.sign * value, -t.epochs, -t.number) for t, value in reached]
-        known = [each for each in ranks if not math.isnan(each[0])]
-        if known:
-            score, _, number = max(known)
-            yield BudgetBest(arm, epochs, by.sign * score, -number, len(reached))
 
 
 def progress(records: Sequence[TrialRecord]) -> tuple[Progress, ...]:

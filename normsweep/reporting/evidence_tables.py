@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
 from normsweep.analysis.confirm_runs import Curve, Speed
-from normsweep.analysis.trials import TuningCurve, best_by_budget, metric_of, progress, scored
+from normsweep.analysis.trials import (
+    TuningCurve,
+    best_by_epochs,
+    longest_curve,
+    metric_of,
+    progress,
+    scored,
+)
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.sweep.study_record import BASELINE, Configuration, Diagnosis, Stage, TrialRecord
@@ -191,8 +198,12 @@ def tunability_table(curves: Sequence[TuningCurve]) -> pd.DataFrame:
 
 def budget_table(searched: Sequence[TrialRecord], arms: Sequence[str]) -> pd.DataFrame:
     """One row an arm and number of epochs: the best score on validation after so many, and its trial."""
-    columns = ["arm", "epochs", f"val_{metric_of(searched).name}", "trial", "trials"]
-    rows = [astuple(best) for best in best_by_budget(searched, arms)]
+    columns = ["arm", "epochs", f"val_{metric_of(searched).name}", "trial", "among"]
+    every = range(1, longest_curve(searched) + 1)
+    rows = [
+        (best.arm, best.epochs, best.score, best.record.trial.number, best.among)
+        for best in best_by_epochs(searched, arms, every)
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 

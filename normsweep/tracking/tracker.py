@@ -306,7 +306,11 @@ class Tracker:
         """The path of a run in the MLflow UI."""
         return run_page(self.experiment_id, run_id)
 
-<<<<<<< HEAD
+    @property
+    def run_address(self) -> Callable[[str], str] | None:
+        """As `views.run_address`: from a run's id to its page in a browser, if it has one."""
+        return run_address(self.address, self.experiment_id)
+
     @contextlib.contextmanager
     def _created(self, trial: Trial, data: DataFacts, start: int | None = None) -> Iterator[str]:
         """A context with the new run of a trial, which is ended as KILLED if an exception is raised.
@@ -354,12 +358,6 @@ class Tracker:
             self._client.log_batch(run_id, metrics=metrics[:BATCH])
             metrics = metrics[BATCH:]
         self._client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
-=======
-    @property
-    def run_address(self) -> Callable[[str], str] | None:
-        """As `views.run_address`: from a run's id to its page in a browser, if it has one."""
-        return run_address(self.address, self.experiment_id)
->>>>>>> page
 
     def _experiment(self, name: str, artifacts: Path) -> str:
         found = self._client.get_experiment_by_name(name)

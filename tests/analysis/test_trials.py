@@ -1,7 +1,7 @@
 """The search's trials: the best of an arm, the best of so many, the search as it went."""
 
 import math
-from dataclasses import astuple, replace
+from dataclasses import replace
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from normsweep.analysis.trials import (
     arm_summaries,
-    best_by_budget,
     best_of_arms,
     best_so_far,
     expected_best,
@@ -219,23 +218,6 @@ def test_tuning_takes_the_time_of_all_attempts(record):
     (expected,) = tuning_curves(made, ["unit"], "random", seed=0)
     assert so_far.seconds == (2.0, 11.0, 14.0)
     assert expected.seconds == pytest.approx((14 / 3, 28 / 3, 14.0))
-
-
-def test_the_best_of_each_budget_is_read_from_the_curves_of_the_trials_that_reached_it(record):
-    made = [
-        record(0, "none", (0.5, 0.6, 0.7)),
-        record(1, "none", (0.8,)),
-        record(2, "none", (0.4, 0.6), Status.PRUNED),
-        record(3, "none", (0.9,), Status.DIVERGED),
-        record(4, "unit", (math.nan, 0.9)),
-    ]
-    found = best_by_budget(made, ["none", "unit", "zca"])
-    assert [astuple(best) for best in found] == [
-        ("none", 1, 0.8, 1, 3),
-        ("none", 2, 0.6, 2, 2),
-        ("none", 3, 0.7, 0, 1),
-        ("unit", 2, 0.9, 4, 1),
-    ]
 
 
 def test_an_arm_whose_trials_have_no_score_has_no_tuning_curve(record):

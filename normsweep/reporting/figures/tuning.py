@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import altair as alt
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.trials import best_by_budget
+from normsweep.analysis.trials import best_by_epochs, longest_curve
 from normsweep.reporting.figures.axes import counts, heading, side_title, value_axis
 from normsweep.reporting.figures.figure import Figure, values_of
 from normsweep.reporting.figures.labels import EndLabel, end_labels, room_for
@@ -265,14 +265,25 @@ def budget(found: Evidence, style: Style) -> Figure:
 
 
 def _budgets(found: Evidence) -> pd.DataFrame:
-    """One row an arm and number of epochs, with the best trial's settings."""
-    trials = {r.trial.number: r.trial for r in found.record.searched}
+    """One row an arm and number of epochs, with the best trial's settings; `among` so many trials."""
+    searched = found.record.searched
     arms = Arms.of(found).back_to_front(found.record.arms)
-    best = best_by_budget(found.record.searched, arms)
-    settings = [(trials[each.trial].optimizer, trials[each.trial].learning_rate) for each in best]
+    best = best_by_epochs(searched, arms, range(1, longest_curve(searched) + 1))
     columns = ["arm", "epochs", "score", "trial", "among", "optimizer", "learning_rate"]
-    rows = [(*astuple(each), *more) for each, more in zip(best, settings, strict=True)]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [
+        (
+            each.arm,
+            each.epochs,
+            each.score,
+            trial.number,
+            each.among,
+            trial.optimizer,
+            trial.learning_rate,
+        )
+        for each in best
+        for trial in [each.record.trial]
+    ]
+    return pd.DataFrame(rows, columns=columns).dropna(subset="score")
 
 
 def _budget_words(data: pd.DataFrame, arms: Arms, found: Evidence) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from normsweep.analysis.trials import best_by_budget
+from normsweep.analysis.trials import best_by_epochs
 from normsweep.reporting.figures.theme import NARROW, Style
 from normsweep.reporting.figures.tuning import budget, tunability
 from tests.reporting.figures.reading import limits, panels, parts, texts
@@ -62,11 +62,11 @@ def test_a_bad_beginning_is_below_the_axis_and_does_not_flatten_the_end(found):
 def test_the_budget_is_drawn_from_the_curves_of_the_trials(found):
     made = found()
     figure = budget(made, Style())
-    best = best_by_budget(made.record.searched, ("none", "unit"))
+    best = best_by_epochs(made.record.searched, ("none", "unit"), range(1, 5))
     data = figure.data
     assert data["epochs"].tolist() == [each.epochs for each in best]
     assert data["score"].tolist() == [each.score for each in best]
-    assert data["trial"].tolist() == [each.trial for each in best]
+    assert data["trial"].tolist() == [each.record.trial.number for each in best]
     assert set(data["optimizer"]) == {"sgd"}
     assert data["learning_rate"].tolist() == [1e-5] * len(data)
 
