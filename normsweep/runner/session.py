@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from rich.console import Console
 
 from normsweep.console.overview import print_plan
-from normsweep.console.screen import warn
+from normsweep.console.screen import say, warn
 from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Executor, WorkerOptions
@@ -35,6 +35,7 @@ from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
 from normsweep.store.storage import open_study, quiet, stored_study
 from normsweep.store.study_store import StudyStore
+from normsweep.sweep.recorded import as_begun
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import DataFacts, StudyRecord
 from normsweep.sweep.trial import PhaseName, Result, Status
@@ -53,6 +54,7 @@ ExecutorName = Literal["processes", "inline", "ray"]
 def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
     """Print the plan of a study, with a time estimate from a measured training step; store nothing."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as work:
+        stack.enter_context(quiet())
         stack.enter_context(console.status("loading data and network, measuring a step"))
         signals = stack.enter_context(Signals())
         setup = _set_up(sweep, settings, Path(work), _threads(sweep, settings, None), signals)
@@ -80,6 +82,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         waiting = stack.enter_context(console.status("loading data and network"))
         lock = stack.enter_context(lock_study(settings.storage, sweep.name))
         stored = stored_study(settings.storage, sweep.name)
+        sweep = _as_begun(stored, sweep)
         threads = _threads(sweep, settings, stored)
         setup = _set_up(sweep, settings, settings.data_root, threads, signals)
         stack.callback(setup.executor.close)
@@ -112,6 +115,17 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             console=console,
         )
         return running.run(settings.phase)
+
+
+def _as_begun(stored: StudyRecord | None, sweep: Sweep) -> Sweep:
+    """The sweep under the rules that its study was created with; a line tells if they are older."""
+    if stored is None or (begun := as_begun(stored.sweep, sweep)) is sweep:
+        return sweep
+    say(
+        f"study {sweep.name} was created under earlier rules and continues with them: "
+        "see docs/sweep-files.md; pass --study-name to start a new study under today's"
+    )
+    return begun
 
 
 def _search(

@@ -17,6 +17,7 @@ from normsweep.sweep.space import Scalar
 __all__ = [
     "CONFIRM",
     "SEARCH",
+    "SELECT",
     "DataKey",
     "Epoch",
     "PhaseName",
@@ -26,8 +27,8 @@ __all__ = [
     "Trial",
 ]
 
-SEARCH, CONFIRM = "search", "confirm"
-"""The phases of a study."""
+SEARCH, SELECT, CONFIRM = "search", "select", "confirm"
+"""The phases of a study: the search, the selection round on further seeds, the confirmation."""
 PhaseName = Literal["search", "confirm", "all"]
 
 
