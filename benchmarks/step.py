@@ -77,9 +77,9 @@ def precisions(asked: Sequence[str]) -> list[str]:
 
     Otherwise a step in bfloat16 takes about ten times as long as one in float32.
     """
-    cpu = Path("/proc/cpuinfo")
-    flags = cpu.read_text() if cpu.exists() else ""
-    return list(asked) or ["float32", *["mixed_bfloat16"] * ("_bf16" in flags)]
+    from normsweep.training.precision import processor_computes_bfloat16
+
+    return list(asked) or ["float32", *["mixed_bfloat16"] * processor_computes_bfloat16()]
 
 
 Found = dict[tuple[str, str], list[float]]

@@ -9,7 +9,14 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence, evidence
-from normsweep.analysis.trials import ArmSummary, arm_summaries, best_of_arms, rank
+from normsweep.analysis.trials import (
+    ArmSummary,
+    arm_summaries,
+    best_by_epochs,
+    best_of_arms,
+    rank,
+    read_at_epoch,
+)
 from normsweep.errors import StoreError
 from normsweep.parts.metrics import ACCURACY
 from normsweep.reporting.commands import Commands
@@ -23,6 +30,7 @@ __all__ = [
     "arms_table",
     "best_table",
     "brief_table",
+    "budgets_table",
     "confirmed_evidence",
     "epochs_table",
     "study_table",
@@ -44,14 +52,19 @@ ORIGIN = (
 
 
 def study_table(
-    record: StudyRecord, name: str, top: int | None = None, storage: str = STORAGE
+    record: StudyRecord,
+    name: str,
+    top: int | None = None,
+    storage: str = STORAGE,
+    epochs: int | None = None,
 ) -> pd.DataFrame:
     """A table of a study, its columns as docs/columns.md has them.
 
     Args:
         record: with its trials.
-        name: best, trials, epochs, arms or verdict.
+        name: best, budgets, trials, epochs, arms or verdict.
         top: with best: so many trials overall, not one an arm.
+        epochs: with best: all trials read after this epoch, not after their last one.
         storage: address of Optuna's database, for the commands.
 
     Raises:
@@ -59,7 +72,10 @@ def study_table(
     """
     match name:
         case "best":
-            return best_table(record.searched, record.arms, top, record.same)
+            read = record.searched if epochs is None else read_at_epoch(record.searched, epochs)
+            return best_table(read, record.arms, top, record.same)
+        case "budgets":
+            return budgets_table(record)
         case "trials":
             return trials_table(record.trials, record.same)
         case "epochs":
@@ -142,6 +158,32 @@ def best_table(
     table = _trials(chosen, _columns(records), same or {})
     tested = [name for name in table.columns if name in _tested_columns(records)]
     return table.drop(columns=["phase", "slot", "status", *tested, "configuration", "error"])
+
+
+def budgets_table(record: StudyRecord) -> pd.DataFrame:
+    """One row an arm and number of epochs: the best trial, read after exactly so many epochs."""
+    budgets = record.sweep.search.space["epochs"].grid() or ()
+    best = best_by_epochs(record.searched, record.arms, [int(n) for n in budgets])
+    own = list(dict.fromkeys(name for each in best for name in _own(each.record)))
+    rows = [
+        {
+            "arm": each.arm,
+            "epochs": each.epochs,
+            "trial": each.record.trial.number,
+            **_by_metric(each.record, "val", each.score),
+            "val_accuracy": _accuracy(each.record),
+            "val_loss": each.record.result.curve[-1].val_loss if each.record.result else math.nan,
+            **{name: getattr(each.record.trial, name) for name in LEADING if name != "epochs"},
+            **{name: _own(each.record).get(name) for name in own},
+            "among": each.among,
+            "of": each.of,
+        }
+        for each in best
+    ]
+    scores = [f"val_{name}" for name in _metrics(record.searched)]
+    settings = [name for name in LEADING if name != "epochs"]
+    columns = ["arm", "epochs", "trial", *scores, "val_accuracy", "val_loss", *settings, *own]
+    return pd.DataFrame(rows, columns=[*columns, "among", "of"])
 
 
 def arms_table(

@@ -9,7 +9,7 @@ from typing import Any
 
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
-from normsweep.sweep.trial import CONFIRM, SEARCH, Result, Trial
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Result, Trial
 
 __all__ = [
     "BASELINE",
@@ -45,6 +45,10 @@ class Configuration:
     """Number of trials of the arm that reached that epoch, among which it was selected."""
     runs: tuple[int | None, ...] = ()
     """In an analysis: its confirmation trials, in the order of the seeds; None for a failed one."""
+    of: int = 0
+    """Number of trials of the arm; 0 in older studies."""
+    reselected: int = 0
+    """Number of further seeds of a selection round whose mean selected it."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +221,8 @@ class StudyRecord:
     """Normalizations that are not run, each with the one that it is equivalent to on this data."""
     threads: int | None = None
     """Threads of a worker, which determine the exact bits of a curve; None in older studies."""
+    precision: str = ""
+    """Keras's dtype policy of all trials, also if the sweep says `auto`; empty in older studies."""
     planned: Mapping[str, int] = field(default_factory=dict)
     """Number of planned trials by phase; a phase that was not started is missing."""
     trials: tuple[TrialRecord, ...] = ()
@@ -242,6 +248,11 @@ class StudyRecord:
     def searched(self) -> tuple[TrialRecord, ...]:
         """The trials of the search."""
         return tuple(r for r in self.trials if r.trial.phase == SEARCH)
+
+    @property
+    def reselected(self) -> tuple[TrialRecord, ...]:
+        """The trials of the selection round."""
+        return tuple(r for r in self.trials if r.trial.phase == SELECT)
 
     @property
     def confirmed(self) -> tuple[TrialRecord, ...]:

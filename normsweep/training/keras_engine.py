@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -24,12 +24,13 @@ from normsweep.training.compiled_network import (
     model_digest,
 )
 from normsweep.training.engine import Engine, Run
-from normsweep.training.epochs import TestSet, prepare_test, train_epochs
+from normsweep.training.epochs import TestSet, batch_size, prepare_test, train_epochs
+from normsweep.training.precision import FLOAT32, automatic_precision
 from normsweep.training.preflight import (
     Findings,
     PreflightRequest,
     equivalents,
-    median_step,
+    median_steps,
     try_network,
     try_networks,
     try_optimizer,
@@ -112,6 +113,7 @@ class KerasEngine(Engine):
         """Set up the compiled model in its initial state, or in the snapshot's if that is valid here."""
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
         compiled = self.compiled(trial, inputs)
+        loop = compiled.loop(batch_size(trial, inputs.split))
         test = self._test_set(trial, inputs) if trial.phase == CONFIRM else None
         result = Result(
             trial.number,
@@ -119,13 +121,14 @@ class KerasEngine(Engine):
             chance=metric(trial.metric).guessing(inputs.counts),
             machine=_identity(compiled, inputs),
             test_digest=test.digest if test else "",
+            loop=loop.name,
         )
         before: tuple[Epoch, ...] = ()
         if snapshot is not None and can_resume(trial, snapshot.so_far, result):
             snapshot.state.restore(compiled.model)
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
-        rest = train_epochs(compiled.model, trial, inputs.split, test, first=len(before) + 1)
+        rest = train_epochs(loop, trial, inputs.split, test, first=len(before) + 1)
         return Run(chain(before, rest), result, functools.partial(ModelState.of, compiled.model))
 
     def check_device(self, device: Device) -> dict[str, str]:
@@ -144,18 +147,29 @@ class KerasEngine(Engine):
         network = try_networks(request.trials, dataset)
         for example in request.trials:
             try_optimizer(example)
+        automatic = self.automatic_precision()
+        precisions = dict.fromkeys((trial.precision, automatic, FLOAT32))
         return Findings(
             same,
             {**machine(), "model_digest": model_digest(network)},
             network.count_params(),
             train_images=len(parts.y_train),
             val_images=len(parts.y_val),
-            seconds_per_step=self._step_seconds(trial) if request.measure else 0.0,
+            seconds=self.step_seconds(trial, precisions) if request.measure else {},
+            automatic=automatic,
         )
 
-    def _step_seconds(self, trial: Trial) -> float:
+    def automatic_precision(self) -> str:
+        """bfloat16 if the GPU, or without one the processor, computes in it; float32 otherwise."""
+        return automatic_precision()
+
+    def step_seconds(self, trial: Trial, precisions: Iterable[str]) -> dict[str, float]:
+        """Wall time in seconds of a training step in each precision, measured alternately."""
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
-        return median_step(self.compiled(trial, inputs).model, inputs.split, trial.batch_size)
+        trials = {each: replace(trial, precision=each) for each in precisions}
+        size = batch_size(trial, inputs.split)
+        loops = {name: self.compiled(each, inputs).loop(size) for name, each in trials.items()}
+        return median_steps(loops, inputs.split, size)
 
     def _test_set(self, trial: Trial, inputs: Inputs) -> TestSet:
         """The test images of an arm; only used in the confirmation."""
