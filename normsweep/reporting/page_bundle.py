@@ -8,6 +8,7 @@ import gzip
 import os
 import tempfile
 import zlib
+from importlib.metadata import version
 from pathlib import Path
 
 import vl_convert
@@ -24,7 +25,7 @@ def bundle() -> str:
     Making it takes a second and a half; it is read from the cache folder if it is there, and is not
     cached if the folder cannot be written.
     """
-    packed = _cached(cache_folder() / f"vega-embed-{vl_convert.__version__}.js.gz")
+    packed = _cached(cache_folder() / f"vega-embed-{version('vl-convert-python')}.js.gz")
     return base64.b64encode(packed).decode("ascii")
 
 

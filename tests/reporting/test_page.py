@@ -223,6 +223,38 @@ def test_one_arm_beside_the_reference(found, tmp_path):
     assert write_report(found(("none", "unit")), tmp_path).is_file()
 
 
+def test_trials_are_linked_to_their_runs_in_mlflow(found, tmp_path):
+    made = found(ARMS)
+    trials = [replace(r, run_id=f"run{r.trial.number}") for r in made.record.trials[:-1]]
+    record = replace(made.record, trials=(*trials, made.record.trials[-1]))
+    report = replace(made, record=record)
+    text = write_report(report, tmp_path, address="http://mlflow/#/{}".format).read_text("utf-8")
+    links = {a["href"]: a for a in Page(text).of("a") if str(a["href"]).startswith("http")}
+    assert set(links) == {f"http://mlflow/#/run{r.trial.number}" for r in trials}
+    (data,) = re.findall(r'id="page-data">(.*?)</script>', text)
+    assert "http://mlflow/#/run7" in str(json.loads(data)["datasets"])
+
+
+def test_very_many_trials_are_listed_in_part(found, trial_of_search, tmp_path):
+    made = found(ARMS)
+    trials = tuple(trial_of_search(number, "zca") for number in range(1200))
+    report = replace(made, record=replace(made.record, trials=trials))
+    page = Page(write_report(report, tmp_path).read_text("utf-8"))
+    assert "The last 1,000 of 1,200 trials" in page.text
+    assert len([row for row in page.of("tr") if row.get("data-arm") == "zca"]) < 1100
+    assert len((tmp_path / "tables" / "trials.csv").read_text().splitlines()) == 1201
+
+
+def test_the_page_may_load_and_send_nothing(written):
+    (policy,) = (
+        each["content"] or ""
+        for each in Page(written).of("meta")
+        if each.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy.startswith("default-src 'none'; ")
+    assert not re.findall(r"https?:|\*|connect-src", policy)
+
+
 def test_the_console_imports_no_altair():
     code = (
         "import sys, normsweep.reporting.page, normsweep.reporting.answer, "

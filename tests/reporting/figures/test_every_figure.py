@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
-from xml.etree import ElementTree
 
 import pytest
 
@@ -21,9 +20,8 @@ widths = pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 
 @every_figure
 @widths
-@pytest.mark.parametrize("count", [2, 9])
-def test_it_is_drawn_for_few_and_many_arms_and_is_as_wide_as_it_should_be(found, name, size, count):
-    arms = (*(f"arm {i}" for i in range(count - 1)), "unit")
+def test_it_is_drawn_for_many_arms_and_is_as_wide_as_it_should_be(found, name, size):
+    arms = (*(f"arm {i}" for i in range(8)), "unit")
     figure = CHARTS[name](found(arms), Style(size))
     assert 0.85 * size < width(figure) < 1.06 * size
     assert figure.description
@@ -107,20 +105,8 @@ def test_arms_can_be_hidden(found, name):
     assert len(re.findall(colour, svg_text(hidden))) < len(re.findall(colour, svg_text(spec)))
 
 
-@every_figure
-def test_it_is_valid_for_altair(found, name):
-    chart = CHARTS[name](found(), Style()).chart
-    assert chart is not None
-    chart.to_dict()  # type: ignore[attr-defined]
-
-
 def test_numbers_are_the_same_in_all_widths(found):
     made = found()
     for draw in CHARTS.values():
         wide, narrow = (set(draw(made, Style(size)).spec()["datasets"]) for size in (WIDE, NARROW))
         assert len(wide & narrow) >= 1
-
-
-def test_the_svg_is_well_formed(found):
-    for draw in CHARTS.values():
-        ElementTree.fromstring(svg_text(draw(found(), Style()).spec()))
