@@ -120,11 +120,16 @@ class StudyStore:
             )
 
     def begin_study(
-        self, data: DataFacts, same: Mapping[str, str], threads: int | None = None
+        self,
+        data: DataFacts,
+        same: Mapping[str, str],
+        threads: int | None = None,
+        precision: str = "",
     ) -> None:
-        """Store the data, the normalizations that are equivalent on it and the threads, before any trial."""
+        """Store the data, the normalizations that are equivalent on it, threads and precision, before any trial."""
         if self._read(encoding.DATA) is None:
             self._write(encoding.THREADS, threads)
+            self._write(encoding.PRECISION, precision)
             self._write(encoding.SAME, same)
             self._write(encoding.DATA, data)
 

@@ -33,7 +33,7 @@ from normsweep.tracking.model_registry import ID, STORAGE, register
 from normsweep.tracking.runs import _dataset, _source_tags
 from normsweep.tracking.settings import mlflow_settings
 from normsweep.tracking.views import TAG as VIEW
-from normsweep.tracking.views import TRIALS_VIEW, page, run_page, views
+from normsweep.tracking.views import TRIALS_VIEW, page, run_address, run_page, views
 from normsweep.urls import absolute_url
 
 __all__ = ["TrackedStudy", "Tracker"]
@@ -305,6 +305,11 @@ class Tracker:
     def run_page(self, run_id: str) -> str:
         """The path of a run in the MLflow UI."""
         return run_page(self.experiment_id, run_id)
+
+    @property
+    def run_address(self) -> Callable[[str], str] | None:
+        """As `views.run_address`: from a run's id to its page in a browser, if it has one."""
+        return run_address(self.address, self.experiment_id)
 
     @contextlib.contextmanager
     def _created(self, trial: Trial, data: DataFacts, start: int | None = None) -> Iterator[str]:

@@ -33,7 +33,7 @@ def analysis(seeds: int, *runs: int | None) -> Analysis:
 @pytest.fixture
 def store(url, sweep) -> StudyStore:
     made = open_study(url, "tested", sweep())
-    made.begin_study(DATA, {"symmetric": "unit"}, 4)
+    made.begin_study(DATA, {"symmetric": "unit"}, 4, "mixed_bfloat16")
     return made
 
 
@@ -52,6 +52,7 @@ def test_all_that_is_noted_is_in_the_record(store, url, sweep):
     record = read_study(url, "tested")
     assert record == store.record()
     assert (record.sweep, record.data, record.threads) == (sweep(), DATA, 4)
+    assert record.precision == "mixed_bfloat16"
     assert record.same == {"symmetric": "unit"}
     assert record.planned == {SEARCH: 24, CONFIRM: 6}
     assert record.models == {"unit": MODEL, "none": MODEL}
@@ -60,9 +61,10 @@ def test_all_that_is_noted_is_in_the_record(store, url, sweep):
 
 
 def test_what_a_study_was_begun_with_stays(store):
-    store.begin_study(replace(DATA, digest="d2"), {}, 1)
+    store.begin_study(replace(DATA, digest="d2"), {}, 1, "float32")
     record = store.record(trials=False)
     assert (record.data, record.same, record.threads) == (DATA, {"symmetric": "unit"}, 4)
+    assert record.precision == "mixed_bfloat16"
 
 
 def test_a_trial_is_numbered_and_comes_back_with_how_it_ended(store, planned, sweep):
