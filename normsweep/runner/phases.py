@@ -121,7 +121,8 @@ class Running:
         with self.signals.waiting():
             found = evidence(record)
             print_verdict(found, self.search.left)
-            page = publish_report(found, self.root, self.storage)
+            address = self.tracker.run_address if reachable else None
+            page = publish_report(found, self.root, self.storage, address)
             say(f"report: {page}")
             if not reachable:
                 return ["the report"]
