@@ -61,6 +61,7 @@ def inputs(found: Evidence, style: Style) -> Figure:
     key = alt.TitleParams(
         "\u00a0\u00a0\u00a0".join(_key(data)),
         anchor="start",
+        offset=14,
         color=INK,
         fontSize=11.5,
         fontWeight="normal",
