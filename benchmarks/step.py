@@ -80,9 +80,9 @@ def precisions(asked: Sequence[str]) -> list[str]:
 
     Otherwise a step in bfloat16 takes about ten times as long as one in float32.
     """
-    cpu = Path("/proc/cpuinfo")
-    flags = cpu.read_text() if cpu.exists() else ""
-    return list(asked) or ["float32", *["mixed_bfloat16"] * ("_bf16" in flags)]
+    from normsweep.training.precision import processor_computes_bfloat16
+
+    return list(asked) or ["float32", *["mixed_bfloat16"] * processor_computes_bfloat16()]
 
 
 Found = dict[tuple[str, str], list[float]]
@@ -239,13 +239,8 @@ def _fit_epochs(
         ]
     )
     keras.config.set_dtype_policy(before)
-    model.compile(
-        "adam",
-        "categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=steps,
-        jit_compile=xla,
-    )
+    how: dict[str, Any] = {"steps_per_execution": steps, "jit_compile": xla}
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], **how)
     y_train, y_val = (keras.utils.to_categorical(y, 10) for y in (data.y_train, data.y_val))
     options: dict[str, Any] = {"validation_data": (data.x_val, y_val), "verbose": 0}
 
