@@ -20,6 +20,7 @@ from normsweep.executors.ray_connection import TrialResources
 from normsweep.executors.ray_executor import Cluster
 from normsweep.parts.catalog import is_trained, pickled_components
 from normsweep.parts.metrics import metric
+from normsweep.runner.finished import Origin, preferred_first
 from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import (
     check_device,
@@ -33,7 +34,7 @@ from normsweep.search.plan import Plan, without
 from normsweep.search.search_phase import Search
 from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
-from normsweep.store.storage import open_study, quiet, stored_study
+from normsweep.store.storage import begun_study, open_study, quiet
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import DataFacts, StudyRecord
@@ -79,7 +80,15 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
         signals = stack.enter_context(Signals())
         waiting = stack.enter_context(console.status("loading data and network"))
         lock = stack.enter_context(lock_study(settings.storage, sweep.name))
-        stored = stored_study(settings.storage, sweep.name)
+        begun = begun_study(settings.storage, sweep.name)
+        stored = begun and begun.record(trials=False)
+        with signals.waiting():
+            origin = _origin(sweep, settings, stored)
+            mark = begun and origin.published(begun, settings.phase)
+        if begun is not None and mark is not None:
+            waiting.stop()
+            with signals.waiting():
+                return origin.answer(begun.record(), mark, settings.phase)
         threads = _threads(sweep, settings, stored)
         setup = _set_up(sweep, settings, settings.data_root, threads, signals)
         stack.callback(setup.executor.close)
@@ -105,6 +114,7 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             executor=setup.executor,
             tracker=tracker,
             background=stack.enter_context(Background()),
+            origin=origin,
             root=settings.root,
             storage=settings.storage,
             lock=lock,
@@ -112,6 +122,20 @@ def run_study(sweep: Sweep, settings: Settings, console: Console) -> bool:
             console=console,
         )
         return running.run(settings.phase)
+
+
+def _origin(sweep: Sweep, settings: Settings, stored: StudyRecord | None) -> Origin:
+    return Origin.of(
+        sweep,
+        stored,
+        settings.data_dir,
+        settings.storage,
+        settings.tracking_uri,
+        settings.root,
+        settings.mlflow_page,
+        settings.executor,
+        settings.device,
+    )
 
 
 def _search(
@@ -144,9 +168,9 @@ class _Setup:
 
     def load(self, sweep: Sweep, stored: StudyRecord | None = None) -> tuple[Sweep, DataFacts]:
         """Load the data and write it to disk for the workers; the sweep gets the name of its network."""
-        preferred = stored.data.name if stored and stored.data else None
+        names = preferred_first(sweep.data.candidates, stored)
         with self.signals.waiting():
-            facts = load_data(sweep, self.settings.data_dir, self.data_root, preferred)
+            facts = load_data(sweep, names, self.settings.data_dir, self.data_root)
         self.executor.provide(facts.digest)
         return identified(sweep, facts, self.executor, self.signals), facts
 

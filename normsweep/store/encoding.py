@@ -33,6 +33,7 @@ from normsweep.sweep.study_record import (
     DataFacts,
     Diagnosis,
     LoggedModel,
+    Publication,
     StudyRecord,
     TrialRecord,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "ID",
     "MODELS",
     "PLANNED",
+    "PUBLISHED",
     "QUESTION",
     "READ",
     "RUN",
@@ -149,6 +151,12 @@ ANALYSES: Attribute[tuple[Analysis, ...]] = Attribute(
 )
 DIAGNOSES = _by_arm("normsweep:diagnoses", Diagnosis)
 MODELS = _by_arm("normsweep:models", LoggedModel)
+PUBLISHED: Attribute[Publication | None] = Attribute(
+    "normsweep:published",
+    None,
+    lambda text: Publication.from_plain(json.loads(text)),
+    lambda published: json.dumps(published and published.to_plain()),
+)
 
 HEAD = tuple(
     attribute.key

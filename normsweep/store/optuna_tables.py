@@ -50,6 +50,11 @@ WHERE t.study_id = :study AND t.number >= :first
 """
 
 
+COUNTS = """
+SELECT state, count(*), max(trial_id) FROM trials WHERE study_id = :study GROUP BY state ORDER BY state
+"""
+
+
 R = TypeVar("R")
 
 
@@ -111,6 +116,11 @@ class StudyTables:
         """The study's attributes with a prefix (without `%` and `_`), by the rest of their keys."""
         found = self._select(ATTRIBUTES + "AND key LIKE :pattern", pattern=f"{prefix}%")
         return {key.removeprefix(prefix): json.loads(value) for key, value in found}
+
+    def state(self, without: str) -> list[tuple[Any, ...]]:
+        """Changes whenever something is written, unless to the attribute `without`."""
+        attrs = self._select(ATTRIBUTES + "AND key <> :without ORDER BY key", without=without)
+        return [tuple(row) for row in (*attrs, *self._select(COUNTS))]
 
     def set_attr_of_study(self, key: str, value: Any) -> None:
         """Write an attribute of the study."""

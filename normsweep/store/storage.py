@@ -29,6 +29,7 @@ from normsweep.text import masked, reason
 from normsweep.urls import check_address, parsed_url, sqlite_file
 
 __all__ = [
+    "begun_study",
     "delete_study",
     "load_study",
     "open_storage",
@@ -36,7 +37,6 @@ __all__ = [
     "quiet",
     "read_studies",
     "read_study",
-    "stored_study",
     "study_names",
 ]
 
@@ -208,13 +208,13 @@ def delete_study(storage_url: str, name: str) -> None:
     optuna.delete_study(study_name=name, storage=open_storage(storage_url, create=False))
 
 
-def stored_study(storage_url: str, name: str) -> StudyRecord | None:
-    """A study without its trials; None if there is none, or its data and arms are not yet fixed."""
+def begun_study(storage_url: str, name: str) -> StudyStore | None:
+    """The store of a study; None if there is none, or its data and arms are not yet fixed."""
     try:
-        stored = load_study(storage_url, name).record(trials=False)
+        store = load_study(storage_url, name)
+        return store if store.record(trials=False).begun else None
     except StoreError:  # errors of the storage are reported when it is opened
         return None
-    return stored if stored.begun else None
 
 
 @contextmanager

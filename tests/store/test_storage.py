@@ -17,7 +17,7 @@ from normsweep.store.storage import (
     open_study,
     quiet,
     read_study,
-    stored_study,
+    begun_study,
     study_names,
 )
 from normsweep.sweep.loading import load_sweep
@@ -127,7 +127,7 @@ def test_a_server_with_nothing_in_it_is_told_and_taken(fresh, sweep_file, parts)
         StoreError, match="--storage: no database at .*; pass the storage of an existing"
     ):
         load_study(fresh, "base")
-    assert stored_study(fresh, "base") is None
+    assert begun_study(fresh, "base") is None
     study = open_study(fresh, "base", load_sweep(sweep_file, parts))
     assert study.name == "base"
 
