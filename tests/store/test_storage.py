@@ -13,11 +13,11 @@ from sqlalchemy import create_engine, inspect, text
 
 from normsweep.errors import StoreError, SweepError
 from normsweep.store.storage import (
+    begun_study,
     load_study,
     open_study,
     quiet,
     read_study,
-    begun_study,
     study_names,
 )
 from normsweep.sweep.loading import load_sweep
