@@ -95,10 +95,9 @@ def run(
     Warns:
         UserWarning: no trial has a score, or not everything is logged to MLflow.
     """
-    from normsweep.console.screen import make_console, screen
     from normsweep.parts import models
     from normsweep.parts.catalog import read_sweep
-    from normsweep.runner.session import Settings, run_study
+    from normsweep.runner.workers import Settings, Workers
     from normsweep.urls import absolute_url
 
     _check_choices(executor, n_jobs, device, phase)
@@ -129,8 +128,12 @@ def run(
             sweep_file=_sweep_file(sweep),
             overrides=tuple(f"{key}={value}" for key, value in settings.items()),
         )
-        with screen(console or make_console(quiet)) as shown:
-            finished = run_study(read, run_settings, shown)
+        with Workers(read, run_settings) as workers:  # they import the backend meanwhile
+            from normsweep.console.screen import make_console, screen
+            from normsweep.runner.session import run_study
+
+            with screen(console or make_console(quiet)) as shown:
+                finished = run_study(read, run_settings, workers, shown)
     if not finished:
         warnings.warn(
             f"study {read.name}: no trial has a score, or not everything is logged to MLflow; call run "

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
@@ -23,10 +25,10 @@ from optuna.distributions import (
 )
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
-from sqlalchemy import bindparam, text
+from sqlalchemy import bindparam, create_engine, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-__all__ = ["PATIENCE", "REPEATED", "Patient", "Row", "StudyTables", "names_with"]
+__all__ = ["PATIENCE", "REPEATED", "Patient", "Reader", "Row", "StudyTables", "names_with"]
 
 ATTRIBUTES = "SELECT key, value_json FROM study_user_attributes WHERE study_id = :study "
 
@@ -53,6 +55,10 @@ WHERE t.study_id = :study AND t.number >= :first
 COUNTS = """
 SELECT state, count(*), max(trial_id) FROM trials WHERE study_id = :study GROUP BY state ORDER BY state
 """
+
+
+REVISION = re.compile(r'^revision = "([^"]+)"', re.MULTILINE)
+FOLLOWED = re.compile(r'^down_revision = "([^"]+)"', re.MULTILINE)
 
 
 R = TypeVar("R")
@@ -201,6 +207,41 @@ class StudyTables:
     def _select(self, statement: str, **values: Any) -> list[Any]:
         given = {"study": self._id, **values} if ":study" in statement else values
         return _selected(self._storage, statement, given)
+
+
+class Reader(optuna.storages.RDBStorage):
+    """Reads a database with the tables of the installed Optuna.
+
+    Optuna's own storage imports alembic to check the tables, which takes as long as reading a study.
+    """
+
+    def __init__(self, url: str, engine_kwargs: dict[str, Any]) -> None:
+        self.engine = create_engine(url, **engine_kwargs)
+
+    @property
+    def current(self) -> bool:
+        """Whether the tables are those of the installed Optuna, according to its migrations."""
+        try:
+            found = _selected(self, "SELECT version_num FROM alembic_version", {})
+        except SQLAlchemyError:
+            return False
+        return [version for (version,) in found] == [_latest_migration()]
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        ((key,),) = _selected(
+            self, "SELECT study_id FROM studies WHERE study_name = :name", {"name": study_name}
+        )
+        return int(key)
+
+
+def _latest_migration() -> str:
+    """The migration of Optuna that no other one follows."""
+    folder = Path(optuna.storages.__file__).parent / "_rdb" / "alembic" / "versions"
+    texts = [path.read_text() for path in folder.glob("*.py")]
+    names = {name for text in texts for name in REVISION.findall(text)}
+    followed = {name for text in texts for name in FOLLOWED.findall(text)}
+    (latest,) = names - followed or {""}
+    return latest
 
 
 def names_with(storage: optuna.storages.RDBStorage, key: str) -> list[str]:
