@@ -10,14 +10,15 @@ from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.verdicts import Outcome, Verdict
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
-from normsweep.reporting.figures.accuracy import draw_accuracy
-from normsweep.reporting.figures.accuracy_panels import accuracy_panels
-from normsweep.reporting.figures.forest import draw_forest
+from normsweep.reporting.figures.accuracy import accuracy
+from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.learning_rate import draw_learning_rate
 from normsweep.reporting.figures.style import Style
+from normsweep.reporting.figures.theme import Style as Charts
 from normsweep.reporting.verdict_text import verdict_cells, verdict_lines
 from normsweep.reporting.words import between, percent, points
 from normsweep.sweep.study_record import TrialRecord
+from tests.reporting.figures.reading import limits, panels, texts
 
 LOSS = metric("log_loss")
 STYLE = Style(("none", "unit"), "unit", metric=LOSS)
@@ -78,31 +79,30 @@ def test_tables_have_gaps_in_their_unit(one):
     assert (cells["gap"], cells["margin"]) == ("+0.1000", "0.03")
 
 
-def test_up_is_better_and_ticks_say_what_it_is(nothing, one):
-    found = replace(nothing, curves=CURVES, verdicts=tuple(one()))
-    (panel,) = accuracy_panels(found, STYLE)
-    none, unit = panel.curves
-    assert (none.level < unit.level).all()
-    assert unit.level.tolist() == [-e.value for e in CURVES[1].epochs]
-    figure = draw_accuracy(found, STYLE)
-    assert figure is not None
-    axes = figure.axes[0]
-    assert axes.get_ylabel() == "log loss on the test images"
-    low, high = axes.get_ylim()
-    assert low < -0.2 < -0.08 < high  # sixteen margins, from the best values down
-    formatted = axes.yaxis.get_major_formatter()
-    assert [formatted(v) for v in (-0.25, 0.0)] == ["0.25", "0.00"]
+def test_up_is_better_and_ticks_say_what_it_is(found, one):
+    made = found(metric="log_loss")
+    figure = accuracy(replace(made, curves=CURVES, verdicts=tuple(one())), Charts())
+    assert figure.data is not None
+    (panel,) = panels(figure)
+    foot, head = limits(panel)
+    assert foot > 0.2 > 0.08 > head  # sixteen margins, from the best values down
+    of_unit = figure.data[figure.data["arm"] == "unit"]
+    assert of_unit["score"].tolist() == [e.value for e in CURVES[1].epochs]
+    seen = texts(figure)
+    assert "log loss on the test images" in seen
+    assert {"0.10", "0.20"} <= set(seen)
 
 
-def test_the_forest_has_what_is_better_to_the_right(nothing, one):
-    figure = draw_forest(replace(nothing, verdicts=tuple(one())), STYLE)
-    assert figure is not None
-    axes = figure.axes[0]
-    (mark,) = [line for line in axes.lines if line.get_label() == "equal_epochs none"]
-    assert list(mark.get_xdata()) == [-0.1]
-    assert axes.xaxis.get_major_formatter()(-0.1) == "+0.1"
-    assert axes.get_xlabel() == "nats of log loss against the reference; better to the right"
-    assert any("+0.1000 (+0.0800 to +0.1200)" in text.get_text() for text in axes.texts)
+def test_the_forest_has_what_is_better_to_the_right(found, one):
+    figure = forest(replace(found(metric="log_loss"), verdicts=tuple(one())), Charts())
+    assert figure.data is not None
+    assert figure.data["gap"].tolist() == [0.1]
+    left, right = limits(figure.spec(), "x")
+    assert left > 0.12 > 0 > right
+    seen = texts(figure)
+    assert "nats of log loss against the reference; better to the right" in seen
+    assert "+0.1" in seen
+    assert "+0.1000 (+0.0800 to +0.1200)" in seen
 
 
 def test_trials_of_the_search_are_drawn_by_their_score(nothing, trial_of_search):

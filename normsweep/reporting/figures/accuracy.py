@@ -2,148 +2,267 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+import altair as alt
+import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.verdicts import Verdict
-from normsweep.reporting.figures.accuracy_panels import AccuracyPanel, Line, accuracy_panels
-from normsweep.reporting.figures.canvas import epoch_ticks, heading, new_figure, place, value_ticks
-from normsweep.reporting.figures.cut import mark_cut
-from normsweep.reporting.figures.end_labels import EndLabel, label_ends, room_for
-from normsweep.reporting.figures.limits import accuracy_limits
-from normsweep.reporting.figures.style import BAND, INK, PAPER, Style, faint, house_style
+from normsweep.reporting.figures.accuracy_data import (
+    AccuracyPanel,
+    accuracy_data,
+    accuracy_panels,
+    panel_limits,
+)
+from normsweep.reporting.figures.axes import (
+    MEASURE,
+    counts,
+    heading,
+    quoted,
+    side_title,
+    value_axis,
+    zoomed,
+)
+from normsweep.reporting.figures.figure import Figure, values_of
+from normsweep.reporting.figures.labels import EndLabel, end_labels, room_for
+from normsweep.reporting.figures.theme import (
+    BAND,
+    HIDDEN,
+    INK,
+    PAPER,
+    Arms,
+    Chart,
+    Style,
+    interval_words,
+    linked,
+    shown,
+    value_words,
+    with_links,
+)
 from normsweep.reporting.words import epoch_words, percent
+from normsweep.text import counted, opening
 
-__all__ = ["draw_accuracy"]
+__all__ = ["accuracy"]
+
+LEFT, GAP = 62.0, 18.0
+"""Pixels left of the axes, and between panels that stand side by side."""
+MANY = 4000
+"""Rows of which each can be pointed at; where there are more, only the means."""
+ALONG = alt.param(name="along", value="epochs")
 
 
-@house_style
-def draw_accuracy(found: Evidence, style: Style) -> Figure | None:
-    """The metric against epochs, a panel for the baseline settings and one for the tuned ones.
-
-    None where there is no curve.
-    """
-    panels = accuracy_panels(found, style)
+def accuracy(found: Evidence, style: Style) -> Figure:
+    """The metric against epochs, a panel for the baseline settings and one for the tuned ones."""
+    measured, by = found.metric.label, found.metric
+    turned = "" if by.sign > 0 else " Lower is better, and drawn higher up."
+    figure = Figure(
+        name="accuracy",
+        title=f"{opening(measured)} after each epoch",
+        caption=f"Mean {measured} on the test images after single epochs, each with its own interval. The "
+        f"yellow band is the equivalence margin around {found.reference}; a ring marks the epoch from "
+        "which an arm stays in it or above, in means of three epochs. "
+        f"Triangles at the lower edge are values below the axis.{turned}",
+        missing="There are no curves on test images yet.",
+    )
+    panels = accuracy_panels(found)
     if not panels:
-        return None
-    limits = _limits(panels, style)
-    labels = [_end_labels(panel, limits[0], style) for panel in panels]
-    room = max(room_for(each, style) for each in labels)
-    figure, places = _layout(panels, style, room)
-    for number, (panel, axes, ends) in enumerate(zip(panels, places, labels, strict=True)):
-        axes.set_ylim(*limits)
-        _draw_panel(axes, panel, style)
-        label_ends(axes, ends, style, room)
-        heading(axes, panel.title, panel.note, room - 0.1)
-        if number and not style.narrow:
-            axes.tick_params(labelleft=False)
-        else:
-            axes.set_ylabel(f"{style.metric.label} on the test images")
-    return figure
+        return figure
+    arms = Arms.of(found)
+    data = with_links(accuracy_data(panels, found, arms), style)
+    drawing = _Drawing(found, style, arms, panels, data)
+    words = " ".join(_described(panel, found) for panel in panels)
+    return replace(figure, data=data, chart=drawing.chart(), description=words)
 
 
-def _layout(
-    panels: Sequence[AccuracyPanel], style: Style, room: float
-) -> tuple[Figure, list[Axes]]:
-    left, count = 0.78, len(panels)
-    if style.narrow:
-        height, step = 2.55, 3.45
-        figure = new_figure(style.width, step * count)
-        width = style.width - left - room
-        return figure, [place(figure, left, 0.5 + i * step, width, height) for i in range(count)]
-    figure = new_figure(style.width, 4.3)
-    gap = 0.22
-    width = (style.width - left - (count - 1) * gap) / count - room
-    steps = [left + i * (width + room + gap) for i in range(count)]
-    return figure, [place(figure, step, 0.5, width, 3.28) for step in steps]
+def _described(panel: AccuracyPanel, found: Evidence) -> str:
+    """Where each curve ends."""
+    ends = "; ".join(
+        f"{arm} {percent(curve.epochs[-1].value, by=found.metric)}"
+        + (f", {epoch_words(panel.answers[arm])}" if arm in panel.answers else "")
+        for arm, curve in panel.curves.items()
+    )
+    return f"{panel.title}, after {counted(panel.last, 'epoch')}: {ends}."
 
 
-def _limits(panels: Sequence[AccuracyPanel], style: Style) -> tuple[float, float]:
-    """The same for all panels: the reference from its second epoch on is seen, its band too."""
-    every = [
-        values for panel in panels for c in panel.curves for values in (c.level, c.low, c.high)
-    ]
-    needed = [c.level[1:] for c in (panel.reference(style) for panel in panels) if c]
-    margin = max(panel.margin for panel in panels)
-    must = np.concatenate(needed) - margin if needed else np.array([])
-    return accuracy_limits(np.concatenate(every), must, margin, style.metric)
+@dataclass(frozen=True)
+class _Drawing:
+    """The chart's parts; all panels share axes of values, and the room for labels."""
 
+    found: Evidence
+    style: Style
+    arms: Arms
+    panels: list[AccuracyPanel]
+    data: pd.DataFrame
 
-def _draw_panel(axes: Axes, panel: AccuracyPanel, style: Style) -> None:
-    last = max(int(curve.epoch.max()) for curve in panel.curves)
-    _draw_margin(axes, panel, style, last)
-    opacity = 0.16 if len(panel.curves) <= 4 else 0.09
-    for curve in sorted(panel.curves, key=lambda c: c.arm == style.reference):
-        look = style.look(curve.arm)
-        _draw_interval(axes, curve, look.colour, opacity)
-        every = max(1, len(curve.epoch) // 10)
-        axes.plot(curve.epoch, curve.level, **look.line, markevery=every, label=curve.arm)
-        _mark_parity(axes, curve, panel.answers.get(curve.arm), look.colour)
-        mark_cut(axes, curve.epoch, curve.level, look.colour, curve.arm)
-    axes.set_xlim(1 - 0.04 * last, last + 0.04 * max(last - 1, 1))
-    axes.set_xlabel("epochs trained")
-    epoch_ticks(axes, last)
-    value_ticks(axes, style.metric)
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        return panel_limits(self.panels, self.found)
 
+    @cached_property
+    def room(self) -> float:
+        labels = [label for panel in self.panels for label in self.ends(panel)]
+        return room_for(labels, self.style.width)
 
-def _draw_margin(axes: Axes, panel: AccuracyPanel, style: Style, last: int) -> None:
-    reference = panel.reference(style)
-    if not panel.answers or reference is None:
-        return
-    if panel.level is None:
-        x, middle = reference.epoch, reference.level
-    else:
-        x, middle = np.array([1 - last, 2 * last]), np.full(2, panel.level)
-    axes.fill_between(
-        x, middle - panel.margin, middle + panel.margin, color=BAND, alpha=0.3, linewidth=0,
-        label="_margin", zorder=0.6,
-    )  # fmt: skip
-    axes.plot(x, middle - panel.margin, color=faint(0.6), linewidth=0.8, linestyle=(0, (2, 2)),
-              label="_margin", zorder=0.7)  # fmt: skip
-    if panel.level is not None and panel.stop is not None:
-        axes.plot([panel.stop], [panel.level], "o", markersize=11, markerfacecolor=PAPER,
-                  markeredgecolor=INK, label="_stop", zorder=1.9)  # fmt: skip
+    @cached_property
+    def size(self) -> tuple[float, float]:
+        """Of a panel."""
+        count = 1 if self.style.narrow else len(self.panels)
+        space = self.style.width - LEFT - (count - 1) * GAP
+        return space / count - self.room, 235.0 if self.style.narrow else 315.0
 
+    @cached_property
+    def values(self) -> alt.InlineData:
+        return values_of(self.data)
 
-def _draw_interval(axes: Axes, curve: Line, colour: str, opacity: float) -> None:
-    if len(curve.epoch) == 1:
-        axes.vlines(curve.epoch, curve.low, curve.high, color=colour, linewidth=1.2, alpha=0.6)
-    else:
-        axes.fill_between(
-            curve.epoch, curve.low, curve.high, color=colour, alpha=opacity, linewidth=0,
-            label=f"_interval {curve.arm}",
-        )  # fmt: skip
+    @cached_property
+    def error(self) -> bool:
+        """Whether there is an error: the share that the metric lacks."""
+        return self.found.metric.percent and self.found.metric.sign > 0
 
+    def chart(self) -> alt.TopLevelMixin:
+        margin = alt.param(name="margin", value=max(panel.margin for panel in self.panels))
+        concat = alt.vconcat if self.style.narrow else alt.hconcat
+        return concat(
+            *(self.panel(panel, bool(i)) for i, panel in enumerate(self.panels)),
+            spacing=GAP,
+            params=[each.param for each in (HIDDEN, MEASURE, ALONG, margin)],
+        )
 
-def _mark_parity(axes: Axes, curve: Line, answer: Verdict | None, colour: str) -> None:
-    """A ring where the arm begins to keep up."""
-    if answer is None or answer.epoch is None or not answer.catches_up:
-        return
-    height = curve.level[curve.epoch == answer.epoch]
-    if height.size:
-        axes.plot(
-            [answer.epoch], height[:1], "o", markersize=12, markerfacecolor="none",
-            markeredgecolor=colour, markeredgewidth=1.6, label=f"_parity {curve.arm}", zorder=4,
-        )  # fmt: skip
+    def panel(self, panel: AccuracyPanel, later: bool) -> Chart:
+        width, height = self.size
+        second = later and not self.style.narrow
+        marks = alt.layer(
+            *self.band(panel),
+            *self.curves(panel),
+            data=self.values,
+            transform=self.rows(panel),
+            encoding=alt.SharedEncoding(
+                x=self.along(panel),
+                y=value_axis("score", self.limits, self.found.metric, self.error, not second),
+            ),
+        )
+        layers = [
+            marks,
+            *end_labels(self.ends(panel), self.arms, self.limits, self.size, self.room),
+            *heading(panel.title, panel.note, width + self.room),
+        ]
+        if not second:
+            label, error = self.found.metric.label, "error on the test images" * self.error
+            layers.append(side_title(f"{label} on the test images", height, error))
+        return alt.layer(*layers, width=width, height=height)
 
+    def rows(self, panel: AccuracyPanel) -> list[Chart]:
+        """The panel's rows, with what the horizontal axis shows as `x`."""
+        x = "along == 'epochs' ? datum.epoch : along == 'seconds' ? datum.seconds : datum.total"
+        return [
+            alt.FilterTransform(filter=f"datum.configuration == '{panel.configuration}'"),
+            alt.CalculateTransform(calculate=x, **{"as": "x"}),
+        ]
 
-def _end_labels(panel: AccuracyPanel, bottom: float, style: Style) -> list[EndLabel]:
-    return [
-        EndLabel(curve.arm, float(curve.level[-1]), _note(panel, curve, bottom, style))
-        for curve in panel.curves
-        if np.isfinite(curve.level[-1])
-    ]
+    def along(self, panel: AccuracyPanel) -> Chart:
+        """Epochs or time."""
+        ticks = f"along == 'epochs' ? {counts(panel.last)} : null"
+        return alt.X(
+            "x:Q",
+            scale=alt.Scale(zero=False, nice=False, padding=14),
+            axis=alt.Axis(title="epochs trained", values=alt.expr(ticks), labelOverlap=True),
+        )
 
+    def band(self, panel: AccuracyPanel) -> list[Chart]:
+        """What passes for equal, with a dashed line at its lower edge."""
+        if not panel.answers or self.found.reference not in panel.curves:
+            return []
+        level, sign = panel.level, self.found.metric.sign
+        reference = f"datum.arm == {quoted(self.found.reference)} && datum.seed == null"
+        middle = "datum.score" if level is None else str(level)
+        rows = alt.Chart().transform_filter(reference)
+        band = rows.transform_calculate(
+            worse=f"{middle} - {sign} * margin", better=f"{middle} + {sign} * margin"
+        )
+        fill = {"color": BAND, "opacity": 0.3, "clip": True}
+        edge = {"color": INK, "opacity": 0.6, "strokeWidth": 1, "strokeDash": [3, 3], "clip": True}
+        if level is None:
+            return [
+                band.mark_area(**fill).encode(y="worse:Q", y2="better:Q"),
+                band.mark_line(**edge).encode(y="worse:Q"),
+            ]
+        one, all_along = band.transform_filter("datum.epoch == 1"), alt.value(0)
+        return [
+            one.mark_rect(**fill).encode(
+                y="worse:Q", y2="better:Q", x=all_along, x2=alt.value("width")
+            ),
+            one.mark_rule(**edge).encode(y="worse:Q", x=all_along, x2=alt.value("width")),
+            rows.transform_filter(f"datum.epoch == {panel.stop}").mark_point(
+                size=160, stroke=INK, strokeWidth=1, fill=PAPER, opacity=1, clip=True
+            ),
+        ]
 
-def _note(panel: AccuracyPanel, curve: Line, bottom: float, style: Style) -> str:
-    if curve.level[-1] < bottom:
-        by = style.metric
-        return f"▾ ends at {percent(by.sign * float(curve.level[-1]), 1, by)}"
-    if curve.arm == style.reference:
-        return "the reference"
-    answer = panel.answers.get(curve.arm)
-    return epoch_words(answer) if answer else ""
+    def curves(self, panel: AccuracyPanel) -> list[Chart]:
+        """Single seeds, intervals, means, markers; a ring where an arm begins to keep up."""
+        rows, colour, shape = shown(alt.Chart()), self.arms.colour(), self.arms.shape()
+        means, seeds = (
+            rows.transform_filter("datum.seed == null"),
+            rows.transform_filter("datum.seed != null"),
+        )
+        many = len(panel.curves) > 4
+        dots = {"filled": True, "opacity": 1, "clip": True}
+        sign, bottom = self.found.metric.sign, self.limits[0]
+        below = f"{sign} * datum.score < {sign * bottom}"
+        every = max(1, panel.last // 10)
+        return [
+            seeds.mark_line(strokeWidth=0.8, opacity=0.25, clip=True)
+            .encode(color=colour, detail="seed:N"),
+            means.mark_area(opacity=0.09 if many else 0.16, clip=True)
+            .encode(y="low:Q", y2="high:Q", color=colour),
+            means.mark_line(clip=True)
+            .encode(color=colour, strokeDash=self.arms.dash(), strokeWidth=self.arms.width()),
+            means.transform_filter(f"(datum.epoch - 1) % {every} == 0")
+            .mark_point(size=42, stroke=PAPER, strokeWidth=0.8, **dots)
+            .encode(color=colour, shape=shape),
+            means.transform_filter("datum.parity")
+            .mark_point(size=190, shape="circle", strokeWidth=2, opacity=1, clip=True)
+            .encode(color=colour),
+            means.transform_filter(below)
+            .mark_point(size=40, shape="triangle-down", filled=True, opacity=1)
+            .encode(y=alt.datum(bottom), color=colour),
+            self.hover(rows if len(self.data) < MANY else means, panel),
+        ]  # fmt: skip
+
+    def hover(self, rows: Chart, panel: AccuracyPanel) -> Chart:
+        """What one points at: a tooltip for each value, and the way to its run."""
+        by = self.found.metric
+        tips = {
+            "arm": "arm:N", "settings": "settings:N", "seed": "whose:N", "epoch": "epoch:Q",
+            by.label: "value:N", "interval": "interval:N", "trial": "run:N",
+        }  # fmt: skip
+        names = {**tips, "error": "lack:N"} if self.error else tips
+        made = (
+            rows.transform_calculate(
+                settings=quoted(panel.title),
+                whose="datum.seed == null ? 'mean of all' : datum.seed",
+                run="datum.trial == null ? '—' : datum.trial",
+                value=value_words("datum.score", by),
+                interval=interval_words("datum.low", "datum.high", by),
+                lack=value_words("1 - datum.score", by),
+            )
+            .mark_point(size=90, opacity=0, clip=True)
+            .encode(tooltip=[alt.Tooltip(of, title=name) for name, of in names.items()])
+        )
+        return zoomed(linked(made, self.style), f"zoom_{panel.configuration}", self.style)
+
+    def ends(self, panel: AccuracyPanel) -> list[EndLabel]:
+        """The curves' names, in the order of the arms."""
+        return [
+            EndLabel(arm, panel.curves[arm].epochs[-1].value, self.note(panel, arm))
+            for arm in self.arms.ordered(panel.curves)
+        ]
+
+    def note(self, panel: AccuracyPanel, arm: str) -> str:
+        by, end = self.found.metric, panel.curves[arm].epochs[-1].value
+        if by.sign * end < by.sign * self.limits[0]:
+            return f"▼ ends at {percent(end, 1, by)}"
+        if arm == self.found.reference:
+            return "the reference"
+        answer = panel.answers.get(arm)
+        return epoch_words(answer) if answer else ""

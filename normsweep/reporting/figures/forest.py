@@ -4,144 +4,283 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+import altair as alt
+import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.verdicts import Outcome, Verdict
-from normsweep.parts.metrics import Metric
-from normsweep.reporting.figures.canvas import beside, new_figure, place
-from normsweep.reporting.figures.forest_rows import ROW, ForestGroup, forest_groups, reach
-from normsweep.reporting.figures.style import BAND, PAPER, Style, faint, house_style
-from normsweep.reporting.figures.text import fitted, inches
-from normsweep.reporting.words import between, epoch_words, points
+from normsweep.analysis.verdicts import Outcome, Verdict, without_repeats
+from normsweep.reporting.figures.figure import Figure, values_of
+from normsweep.reporting.figures.theme import BAND, HIDDEN, INK, PAPER, Arms, Chart, Style, shown
+from normsweep.reporting.words import between, epoch_words, points, question_of
+from normsweep.text import opening
 
-__all__ = ["draw_forest"]
+__all__ = ["forest", "reach"]
 
-GLYPHS = {Outcome.CATCHES_UP: "✓", Outcome.DOES_NOT: "✕", Outcome.NOT_ENOUGH: "?"}
-SHAPES = {Outcome.CATCHES_UP: "o", Outcome.DOES_NOT: "s", Outcome.NOT_ENOUGH: "D"}
-DASHES: Any = [(0, (2, 2)), "solid"]
-"""Of the margin, and of no gap."""
-NUMBERS, LONGER, WORDS = 1.75, 0.45, 1.85
-"""Inches at the right for gap and interval, more where they have four decimals, and for the verdict."""
-
-
-@house_style
-def draw_forest(found: Evidence, style: Style) -> Figure | None:
-    """A row per verdict: gap, interval (thick), the interval for these images alone (thin), word.
-
-    None where there is no verdict.
-    """
-    groups = forest_groups(found.verdicts, style.narrow)
-    if not groups:
-        return None
-    rows = [row for group in groups for row in group.rows]
-    height = groups[-1].lines[-1] + ROW / 2 + 0.1
-    left, right = (0.2, 0.2) if style.narrow else (_names(rows), _numbers(rows[0].metric) + WORDS)
-    figure = new_figure(style.width, height + 0.55)
-    axes = place(figure, left, 0.0, style.width - left - right, height)
-    axes.set(ylim=(height, 0), xlim=reach(rows))
-    _draw_axis(axes, rows[0].metric)
-    for group in groups:
-        title = fitted(group.title, style.width - 0.1, 9, bold=True)
-        beside(axes, title, 0, -left, group.y, size=9, weight="bold")
-        _draw_margin(axes, group, style)
-        _draw_intervals(axes, group, style)
-        for row, y in zip(group.rows, group.lines, strict=True):
-            _draw_gap(axes, row, y, style.look(row.arm).colour)
-            _describe(axes, row, y, style, left, right)
-    return figure
+HEAD, ROW = 38, 29
+"""Heights in pixels of a question's title and of an arm."""
+MOST = 9.0
+"""Margins that the axis reaches at most; what lies beyond is drawn as an arrow."""
+SHAPES = {
+    Outcome.CATCHES_UP: "circle",
+    Outcome.DOES_NOT: "square",
+    Outcome.NOT_ENOUGH: "diamond",
+    "worse": "triangle-left",
+    "better": "triangle-right",
+}
+GLYPHS = {
+    Outcome.CATCHES_UP: "M-.9,.1L-.3,.7L.9,-.8",
+    Outcome.DOES_NOT: "M-.7,-.7L.7,.7M-.7,.7L.7,-.7",
+    Outcome.NOT_ENOUGH: "M-.45,-.55C-.4,-1.1,.5,-1.1,.5,-.5C.5,-.1,0,-.1,0,.35M0,.75v.15",
+}
+"""A tick, a cross and a question mark, which not every font has."""
+OUTCOMES = alt.param(name="outcomes", value=None)
 
 
-def _names(rows: Sequence[Verdict]) -> float:
-    return min(max(inches(row.arm, 8.8) for row in rows), 1.7) + 0.3
-
-
-def _numbers(by: Metric) -> float:
-    return NUMBERS if by.percent else NUMBERS + LONGER
-
-
-def _draw_axis(axes: Axes, by: Metric) -> None:
-    axes.spines["left"].set_visible(False)
-    axes.set_yticks([])
-    axes.grid(False)
-    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value, by)))
-    measured = f"{by.unit} of {by.label}" if by.unit else by.label
-    turned = "" if by.sign > 0 else "; better to the right"
-    axes.set_xlabel(f"{measured} against the reference{turned}")
-
-
-def _tick(value: float, by: Metric) -> str:
-    shown = by.sign * by.scale * value
-    return f"{shown:+g}".replace("-", "−") if round(shown, 6) else "0"
-
-
-def _draw_margin(axes: Axes, group: ForestGroup, style: Style) -> None:
-    """What passes for equal, behind a group's rows; behind each for itself where text is between."""
-    half = 0.3 * ROW if style.narrow else 0.5 * ROW
-    spans = [(y - half, y + half) for y in group.lines]
-    if not style.narrow:
-        spans = [(spans[0][0], spans[-1][1])]
-    margin = group.rows[0].margin
-    for foot, head in spans:
-        axes.fill_betweenx(
-            (foot, head), -margin, margin, color=BAND, alpha=0.3, linewidth=0, label="_margin",
-            zorder=0.5,
-        )  # fmt: skip
-        axes.vlines(
-            (-margin, 0), foot, head, color=faint(0.6), linewidth=0.8, label="_margin", zorder=0.6,
-            linestyles=DASHES,
-        )  # fmt: skip
-
-
-def _draw_intervals(axes: Axes, group: ForestGroup, style: Style) -> None:
-    """Thick the intervals that decide, thin those for these images alone."""
-    rows = group.rows
-    for kind, width, opacity, bounds in (
-        ("interval", 4.5, 0.45, [row.gap for row in rows]),
-        ("seeds", 1.4, 1.0, [row.on_these_images for row in rows]),
-    ):
-        upward = rows[0].metric.sign * np.array([(e.low, e.high) for e in bounds], dtype=float)
-        ends = np.clip(upward, *axes.get_xlim())
-        axes.hlines(
-            group.lines, ends[:, 0], ends[:, 1], colors=[style.look(row.arm).colour for row in rows],
-            linewidth=width, alpha=opacity, label=f"_{kind} {rows[0].question}",
-        )  # fmt: skip
-
-
-def _draw_gap(axes: Axes, row: Verdict, y: float, colour: str) -> None:
-    """The gap itself; its shape tells the verdict, an arrow that it lies beyond the axis."""
-    if not math.isfinite(row.gap.value):
-        return
-    low, high = axes.get_xlim()
-    gap = row.metric.sign * row.gap.value
-    beyond = "<" if gap < low else ">" if gap > high else ""
-    hollow = row.undecided and not beyond
-    axes.plot(
-        [min(max(gap, low), high)], [y], beyond or SHAPES[row.outcome], markersize=6.5,
-        markerfacecolor=PAPER if hollow else colour, markeredgewidth=1.5 if hollow else 0.8,
-        markeredgecolor=colour if hollow else PAPER, clip_on=False, zorder=4,
-        label=f"{row.question} {row.arm}",
-    )  # fmt: skip
-
-
-def _describe(axes: Axes, row: Verdict, y: float, style: Style, left: float, right: float) -> None:
-    answer = f"{GLYPHS[row.outcome]} {epoch_words(row)}"
-    gap = points(row.gap.value, by=row.metric).partition(" ")[0]
-    if style.narrow:
-        up = y - ROW + 0.06
-        beside(axes, fitted(row.arm, 1.25, 8.8), 0, 0.1 - left, up)
-        beside(axes, fitted(f"{gap} · {answer}", 2.5, 8.5), 1, 0.15, up, ha="right", size=8.5)
-        return
-    interval = (
-        f" ({between(row.gap.low, row.gap.high, row.metric)})" if math.isfinite(row.gap.low) else ""
+def forest(found: Evidence, style: Style) -> Figure:
+    """A row per verdict: gap, interval (thick), the interval for these images alone (thin), outcome."""
+    figure = Figure(
+        name="forest",
+        title="All gaps together",
+        caption=f"{opening(found.metric.label)} minus that of {found.reference}. Thick: the interval that "
+        "decides; thin: on exactly these test images. Yellow: the equivalence margin. Circle: catches up; "
+        "square: does not; hollow: not enough evidence; an arrow points at a gap beyond the axis.",
+        missing="There are no verdicts yet.",
     )
-    beside(axes, fitted(row.arm, left - 0.2, 8.8), 0, 0.12 - left, y)
-    room = _numbers(row.metric)
-    beside(axes, fitted(f"{gap}{interval}", room - 0.15, 8), 1, 0.12, y, size=8)
-    beside(axes, fitted(answer, WORDS - 0.05, 8.2), 1, room, y, size=8.2)
+    rows = without_repeats(found.verdicts)
+    if not rows:
+        return figure
+    data = _data(rows)
+    chart = _Drawing(found, style, Arms.of(found), rows, data).chart()
+    return replace(figure, data=data, chart=chart, description=_described(rows))
+
+
+def _data(rows: Sequence[Verdict]) -> pd.DataFrame:
+    """A row per verdict, by question; gaps are in the unit of the metric.
+
+    `group` and `row` count questions and verdicts; `said` and `when` are gap and outcome in words.
+    """
+    groups = list(dict.fromkeys(row.question for row in rows))
+    ordered = sorted(rows, key=lambda row: groups.index(row.question))
+    return pd.DataFrame([
+        {
+            "question": _title(row), "group": groups.index(row.question), "row": number,
+            "first": not number or ordered[number - 1].question != row.question,
+            "arm": row.arm, "gap": row.gap.value, "low": row.gap.low, "high": row.gap.high,
+            "low_on_these_images": row.on_these_images.low,
+            "high_on_these_images": row.on_these_images.high,
+            "margin": row.margin, "outcome": str(row.outcome), "seeds": row.seeds,
+            "number": _number(row), "interval": _interval(row), "when": epoch_words(row),
+        }
+        for number, row in enumerate(ordered)
+    ])  # fmt: skip
+
+
+def _title(row: Verdict) -> str:
+    words = question_of(row.question).heading(row.reference, row.horizon, row.baseline_epochs)
+    return f"{words} (main question)" if row.primary else words
+
+
+def _number(row: Verdict) -> str:
+    return points(row.gap.value, by=row.metric).partition(" ")[0]
+
+
+def _interval(row: Verdict) -> str:
+    return between(row.gap.low, row.gap.high, row.metric) if math.isfinite(row.gap.low) else ""
+
+
+def _described(rows: Sequence[Verdict]) -> str:
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        words = f"{row.arm} {_number(row)} ({_interval(row)}), {epoch_words(row)}"
+        said.setdefault(_title(row), []).append(words)
+    return " ".join(f"{question}: {'; '.join(words)}." for question, words in said.items())
+
+
+def reach(rows: Sequence[Verdict]) -> tuple[float, float]:
+    """The gaps at the left and at the right edge, better to the right: two margins at least, nine at most."""
+    margin, sign = max(row.margin for row in rows), rows[0].metric.sign
+    estimates = [e for row in rows for e in (row.gap, row.on_these_images)]
+    bounds = [sign * bound for e in estimates for bound in (e.low, e.high)]
+    seen = [b for b in bounds if abs(b) <= MOST * margin]
+    low, high = min([*seen, -2 * margin]), max([*seen, 2 * margin])
+    room = 0.06 * (high - low)
+    return sign * (low - room), sign * (high + room)
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """The chart's parts; on a phone an arm takes two lines, and its words stand above its gap."""
+
+    found: Evidence
+    style: Style
+    arms: Arms
+    rows: Sequence[Verdict]
+    data: pd.DataFrame
+
+    @property
+    def step(self) -> int:
+        return 2 * ROW - 6 if self.style.narrow else ROW
+
+    @property
+    def height(self) -> int:
+        groups = len({row.question for row in self.rows})
+        return HEAD * groups + self.step * len(self.rows) + 6
+
+    @property
+    def left(self) -> float:
+        longest = max(map(len, self.data["arm"]))
+        return 14 if self.style.narrow else min(7.0 * longest, 165.0) + 28
+
+    @property
+    def numbers(self) -> float:
+        """Pixels to the right of the axes for gap and interval."""
+        return 165 if self.found.metric.percent else 205
+
+    @property
+    def width(self) -> float:
+        return self.style.width - self.left - (14 if self.style.narrow else self.numbers + 165)
+
+    def chart(self) -> alt.TopLevelMixin:
+        rows = shown(alt.Chart())
+        margin = alt.param(name="margin", value=max(row.margin for row in self.rows))
+        return alt.layer(
+            *self.band(rows),
+            *self.intervals(rows),
+            *self.gaps(rows),
+            *self.words(rows),
+            self.note(),
+            self.hover(rows),
+            data=values_of(self.data),
+            transform=self.places(),
+            encoding=alt.SharedEncoding(x=self.axis(), y=self.lines()),
+            width=self.width,
+            height=self.height,
+            params=[each.param for each in (HIDDEN, margin, OUTCOMES)],
+            resolve=alt.Resolve(scale={"shape": "independent"}),
+        )
+
+    def places(self) -> list[Chart]:
+        """Where a row stands, and what its outcome is; a page may have read others with its margin."""
+        left, right = reach(self.rows)
+        sign = self.found.metric.sign
+        low, high = min(left, right), max(left, right)
+        beyond = f"{sign} * datum.gap < {sign * left} ? 'worse' : {sign} * datum.gap > {sign * right} ? 'better' : "
+        made = {
+            "y": f"{HEAD} * (datum.group + 1) + {self.step} * (datum.row + 1) - {ROW / 2}",
+            "read": "isArray(outcomes) ? outcomes[datum.row] : datum.outcome",
+            "shape": f"{beyond} datum.read",
+            "at": f"isValid(datum.gap) ? clamp(datum.gap, {low}, {high}) : null",
+        }
+        return [alt.CalculateTransform(calculate=of, **{"as": name}) for name, of in made.items()]
+
+    def axis(self) -> Chart:
+        by, (left, right) = self.found.metric, reach(self.rows)
+        measured = f"{by.unit} of {by.label}" if by.unit else by.label
+        turned = "" if by.sign > 0 else "; better to the right"
+        return alt.X(
+            "at:Q",
+            scale=alt.Scale(domain=sorted((left, right)), nice=False, zero=False, reverse=left > right),
+            axis=alt.Axis(
+                title=f"{measured} against the reference{turned}", tickCount=8,
+                labelExpr=f"datum.value == 0 ? '0' : format({by.scale} * datum.value, '+~g')",
+            ),
+        )  # fmt: skip
+
+    def lines(self) -> Chart:
+        return alt.Y("y:Q", scale=alt.Scale(domain=[self.height, 0], nice=False), axis=None)
+
+    def band(self, rows: Chart) -> list[Chart]:
+        """What passes for equal behind each row; dashed at the declared margin's worse end, a line at zero."""
+        half = 0.3 * ROW if self.style.narrow else 0.5 * ROW
+        spans = rows.transform_calculate(
+            foot=f"datum.y - {half}", head=f"datum.y + {half}", down="-margin", up="margin",
+            worse=f"{-self.found.metric.sign} * datum.margin", none="0",
+        )  # fmt: skip
+        line = {"color": INK, "opacity": 0.6, "strokeWidth": 1, "clip": True}
+        return [
+            spans.mark_rect(color=BAND, opacity=0.3, clip=True)
+            .encode(x="down:Q", x2="up:Q", y="foot:Q", y2="head:Q"),
+            spans.mark_rule(strokeDash=[3, 3], **line).encode(x="worse:Q", y="foot:Q", y2="head:Q"),
+            spans.mark_rule(**line).encode(x="none:Q", y="foot:Q", y2="head:Q"),
+        ]  # fmt: skip
+
+    def intervals(self, rows: Chart) -> list[Chart]:
+        """Thick the intervals that decide, thin those for these images alone."""
+        colour = self.arms.colour()
+        return [
+            rows.mark_rule(strokeWidth=6, opacity=0.45, clip=True)
+            .encode(x="low:Q", x2="high:Q", color=colour),
+            rows.mark_rule(strokeWidth=1.9, clip=True)
+            .encode(x="low_on_these_images:Q", x2="high_on_these_images:Q", color=colour),
+        ]  # fmt: skip
+
+    def gaps(self, rows: Chart) -> list[Chart]:
+        """The gap itself; its shape tells the outcome, an arrow that it lies beyond the axis."""
+        shape = alt.Shape("shape:N", scale=_ordinal(SHAPES), legend=None)
+        hollow = f"datum.shape == '{Outcome.NOT_ENOUGH}'"
+        mark: dict[str, Any] = {"size": 75, "opacity": 1}
+        return [
+            rows.transform_filter(f"!({hollow})")
+            .mark_point(filled=True, stroke=PAPER, strokeWidth=1, **mark)
+            .encode(color=self.arms.colour(), shape=shape),
+            rows.transform_filter(hollow)
+            .mark_point(fill=PAPER, strokeWidth=2, **mark)
+            .encode(color=self.arms.colour(), shape=shape),
+        ]  # fmt: skip
+
+    def words(self, rows: Chart) -> list[Chart]:
+        """Question, arm, gap and outcome."""
+        left, narrow = self.left, self.style.narrow
+        title = alt.Chart().transform_filter("datum.first")
+        up = -ROW + 8 if narrow else 0
+        said = rows.transform_calculate(
+            answer="isArray(outcomes) ? datum.read + '*' : datum.when",
+            numbers="datum.number + (datum.interval ? ' (' + datum.interval + ')' : '')",
+        )
+        short = said.transform_calculate(both="datum.number + ' · ' + datum.answer")
+        end, word = self.width + 8, self.width + self.numbers
+        glyph = {"size": 60, "stroke": INK, "fill": None, "opacity": 1, "strokeWidth": 1.7}
+        shape = alt.Shape("read:N", scale=_ordinal(GLYPHS), legend=None)
+        marks = [
+            _text(title, "question", -left, self.style.width - 4, dy=-ROW / 2 - 12 - (ROW - 6) * narrow,
+                  fontWeight="bold", fontSize=12.5),
+            _text(rows, "arm", 10 - left, 0.35 * self.style.width if narrow else left - 20, dy=up),
+            rows.mark_point(yOffset=up, **glyph).encode(x=alt.value(end if narrow else word), shape=shape),
+        ]  # fmt: skip
+        if narrow:
+            return [*marks, _text(short, "both", end - 12, 0.62 * self.width, dy=up, align="right")]
+        return [
+            *marks,
+            _text(said, "numbers", self.width + 12, self.numbers - 22, fontSize=11),
+            _text(said, "answer", word + 12, 150, fontSize=11),
+        ]
+
+    def note(self) -> Chart:
+        """That outcomes were read afterwards, with a margin that was not declared."""
+        note = "isArray(outcomes) ? '* read afterwards' : ''"
+        one = alt.Chart().transform_filter("datum.row == 0").transform_calculate(note=note)
+        made = _text(one, "note", self.width, self.width, fontSize=11, opacity=0.75, align="right")
+        return made.encode(y=alt.value(self.height + 46))
+
+    def hover(self, rows: Chart) -> Chart:
+        """What one points at."""
+        tips = {
+            "arm": "arm", "question": "question", "gap": "number", "interval": "interval",
+            "equivalence margin": "margin", "outcome": "outcome", "at": "when", "seeds": "seeds",
+        }  # fmt: skip
+        return rows.mark_rule(strokeWidth=18, opacity=0).encode(
+            x=alt.value(0), x2=alt.value(self.width),
+            tooltip=[alt.Tooltip(f"{of}:N", title=name) for name, of in tips.items()],
+        )  # fmt: skip
+
+
+def _text(rows: Chart, field: str, x: float, limit: float, **more: Any) -> Chart:
+    mark = {"align": "left", "baseline": "middle", "limit": limit, "clip": False, **more}
+    return rows.mark_text(**mark).encode(x=alt.value(x), text=f"{field}:N")
+
+
+def _ordinal(looks: dict[Any, str]) -> alt.Scale:
+    return alt.Scale(domain=[str(key) for key in looks], range=list(looks.values()))

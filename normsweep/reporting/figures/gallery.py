@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from matplotlib.figure import Figure
+from altair.utils.schemapi import debug_mode
+from matplotlib.figure import Figure as Drawn
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.reporting.figures.accuracy import draw_accuracy
+from normsweep.reporting.figures import files
+from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.diagnostics import draw_inputs
-from normsweep.reporting.figures.forest import draw_forest
+from normsweep.reporting.figures.figure import Drawer, Figure
+from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.gradients import draw_gradients
 from normsweep.reporting.figures.learning_rate import draw_learning_rate
 from normsweep.reporting.figures.progress import draw_progress
 from normsweep.reporting.figures.saving import inline, save, svg_text
-from normsweep.reporting.figures.style import NARROW, Style
+from normsweep.reporting.figures.style import NARROW
+from normsweep.reporting.figures.style import Style as InkStyle
+from normsweep.reporting.figures.theme import NARROW as SLIM
+from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.figures.tunability import draw_tunability
 from normsweep.text import opening
 
-__all__ = ["Picture", "draw_pictures"]
+__all__ = ["CHARTS", "Picture", "draw_figures", "draw_pictures"]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as inline SVG for a desk and for a phone, with its caption.
+    """A figure for a page: as inline SVG for a desk and for a phone, and as a chart to be explored.
 
-    Both are empty where there was nothing to draw; `missing` then says so.
+    All is empty where there was nothing to draw; `missing` then says so.
     """
 
     name: str
@@ -38,16 +45,76 @@ class Picture:
     missing: str
     wide: str = ""
     narrow: str = ""
+    description: str = ""
+    """What there is to see, for those who cannot see it."""
+    specs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """In Vega-Lite without their data, by "wide" and "narrow"; where learning rates are drawn, also by
+    "wide-linear" and "narrow-linear". For Vega's SVG renderer: they have the page's ink and font."""
+    datasets: Mapping[str, Any] = field(default_factory=dict)
+    """What belongs under `datasets` of all `specs`."""
 
 
-def draw_pictures(found: Evidence, folder: Path) -> dict[str, Picture]:
-    """Draw all figures, write them into the folder as PNG and SVG, and return them by name."""
-    style = Style(found.record.arms, found.reference, metric=found.metric)
+CHARTS: dict[str, Drawer] = {"accuracy": accuracy, "forest": forest}
+"""The figures by name."""
+RATES = ("learning_rate",)
+"""Those with an axis of learning rates, which may be linear."""
+
+
+def draw_figures(found: Evidence, style: Style | None = None) -> dict[str, Figure]:
+    """All figures by name, as charts."""
+    with debug_mode(False):  # each part on its own would be validated
+        return {name: draw(found, style or Style()) for name, draw in CHARTS.items()}
+
+
+def draw_pictures(
+    found: Evidence, folder: Path, links: Mapping[int, str] | None = None
+) -> dict[str, Picture]:
+    """Draw all figures, write them into the folder as PNG and SVG, and return them by name.
+
+    `links` has the addresses of the runs' pages in MLflow, by the trial's number.
+    """
+    style = InkStyle(found.record.arms, found.reference, metric=found.metric)
     with _uncollected():
+        charts = _charts(found, folder, links or {})
         return {
-            picture.name: _drawn(picture, draw, found, style, folder)
+            picture.name: charts.get(picture.name) or _drawn(picture, draw, found, style, folder)
             for picture, draw in zip(_pictures(found), DRAWERS, strict=True)
         }
+
+
+def _charts(found: Evidence, folder: Path, links: Mapping[int, str]) -> dict[str, Picture]:
+    styles = {"wide": Style(links=links), "narrow": Style(SLIM, links=links)}
+    drawn = {key: draw_figures(found, style) for key, style in styles.items()}
+    linear = {f"{key}-linear": replace(style, linear=True) for key, style in styles.items()}
+    return {
+        name: _picture(
+            {key: figures[name] for key, figures in drawn.items()}
+            | {key: CHARTS[name](found, style) for key, style in linear.items() if name in RATES},
+            folder,
+        )
+        for name in CHARTS
+    }
+
+
+def _picture(figures: Mapping[str, Figure], folder: Path) -> Picture:
+    """A figure's picture from its charts by width."""
+    one = figures["wide"]
+    picture = Picture(one.name, one.title, one.caption, one.missing)
+    if one.chart is None:
+        return picture
+    specs = {key: figure.spec() for key, figure in figures.items()}
+    label = f"{one.title}. {one.description}"
+    return replace(
+        picture,
+        wide=files.inline(files.save(specs["wide"], folder, one.name), one.name, label),
+        narrow=files.inline(files.svg_text(specs["narrow"]), f"{one.name}-slim", label),
+        description=one.description,
+        datasets={name: rows for spec in specs.values() for name, rows in spec["datasets"].items()},
+        specs={
+            key: files.on_page({part: spec[part] for part in spec if part != "datasets"})
+            for key, spec in specs.items()
+        },
+    )
 
 
 @contextmanager
@@ -62,7 +129,9 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _drawn(picture: Picture, draw: Drawer, found: Evidence, style: Style, folder: Path) -> Picture:
+def _drawn(
+    picture: Picture, draw: InkDrawer, found: Evidence, style: InkStyle, folder: Path
+) -> Picture:
     figure = draw(found, style)
     slim = draw(found, replace(style, width=NARROW))
     if figure is None or slim is None:
@@ -75,32 +144,24 @@ def _drawn(picture: Picture, draw: Drawer, found: Evidence, style: Style, folder
     )
 
 
-Drawer = Callable[[Evidence, Style], Figure | None]
-DRAWERS: tuple[Drawer, ...] = (
-    draw_accuracy,
+InkDrawer = Callable[[Evidence, InkStyle], Drawn | None]
+DRAWERS: tuple[InkDrawer, ...] = (
+    lambda found, style: None,
     draw_inputs,
     draw_gradients,
     draw_learning_rate,
     draw_tunability,
-    draw_forest,
+    lambda found, style: None,
     draw_progress,
 )
 
 
 def _pictures(found: Evidence) -> list[Picture]:
     """Names, titles and captions, in the order of `DRAWERS`."""
-    reference, measured = found.reference, found.metric.label
+    measured = found.metric.label
     turned = "" if found.metric.sign > 0 else " Lower is better, and drawn higher up."
     return [
-        Picture(
-            "accuracy",
-            f"{opening(measured)} after each epoch",
-            f"Mean {measured} on the test images after single epochs, each with its own interval. The "
-            f"yellow band is the equivalence margin around {reference}; a ring marks the epoch from which "
-            "an arm stays in it or above, in means of three epochs. "
-            f"Triangles at the lower edge are values below the axis.{turned}",
-            "There are no curves on test images yet.",
-        ),
+        Picture("accuracy", "", "", ""),
         Picture(
             "inputs",
             "The inputs, and the network at the start",
@@ -132,14 +193,7 @@ def _pictures(found: Evidence) -> list[Picture]:
             + ("high as an accuracy." if measured == "accuracy" else "good as an estimate."),
             "There are too few trials for a curve of tuning effort.",
         ),
-        Picture(
-            "forest",
-            "All gaps together",
-            f"{opening(measured)} minus that of {reference}. Thick: the interval that decides; thin: on exactly "
-            "these test images. Yellow: the equivalence margin. Circle: catches up; square: does not; "
-            "hollow: not enough evidence; an arrow points at a gap beyond the axis.",
-            "There are no verdicts yet.",
-        ),
+        Picture("forest", "", "", ""),
         Picture(
             "progress",
             "The search over time",

@@ -12,10 +12,7 @@ from matplotlib.figure import Figure
 
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.trials import progress
-from normsweep.reporting.figures.accuracy import draw_accuracy
 from normsweep.reporting.figures.diagnostics import draw_inputs
-from normsweep.reporting.figures.forest import draw_forest
-from normsweep.reporting.figures.forest_rows import forest_groups
 from normsweep.reporting.figures.gradients import draw_gradients
 from normsweep.reporting.figures.learning_rate import draw_learning_rate
 from normsweep.reporting.figures.progress import draw_progress
@@ -24,9 +21,7 @@ from normsweep.reporting.figures.style import NARROW, WIDE, Style
 from normsweep.reporting.figures.tunability import draw_tunability
 
 DRAWERS = {
-    "accuracy": draw_accuracy,
     "learning_rate": draw_learning_rate,
-    "forest": draw_forest,
     "tunability": draw_tunability,
     "inputs": draw_inputs,
     "gradients": draw_gradients,
@@ -67,49 +62,6 @@ def values(made, arm: str, configuration: str) -> list[float]:
     return [e.value for e in curve.epochs]
 
 
-@pytest.mark.parametrize(("panel", "configuration"), enumerate(("baseline", "tuned_long")))
-def test_accuracy_draws_the_curves(found, panel, configuration):
-    made = found()
-    figure = draw_accuracy(made, style())
-    x, y = line(figure, "none", panel)
-    assert x.tolist() == list(range(1, 9))
-    assert y.tolist() == values(made, "none", configuration)
-
-
-def test_a_ring_marks_the_epoch_of_parity_and_the_label_says_it(found):
-    made = found()
-    figure = draw_accuracy(made, style())
-    x, y = line(figure, "_parity none")
-    assert (x.tolist(), y.tolist()) == ([6.0], [values(made, "none", "baseline")[5]])
-    assert "from epoch 6" in texts(figure)
-
-
-def test_a_catching_up_with_divergences_is_never_unqualified(found):
-    arms = ("a", "b", "c", "learned", "unit")
-    made = found(arms)
-    for width in (WIDE, NARROW):
-        figure = draw_accuracy(made, style(*arms, width=width))
-        assert "epoch 6 where it trains" in texts(figure)
-        assert "✓ epoch 6 where it trains" in " ".join(
-            texts(draw_forest(made, style(*arms, width=width)))
-        )
-
-
-def test_a_bad_arm_does_not_flatten_the_others_and_is_marked_where_it_is_cut_off(found):
-    made = found()
-    low = tuple(Estimate(0.1135, 0.11, 0.12, 5) for _ in range(8))
-    bad = [replace(c, arm="bad", epochs=low) for c in made.curves if c.arm == "none"]
-    made = replace(made, curves=(*made.curves, *bad))
-    figure = draw_accuracy(made, style("none", "unit", "bad"))
-    low = figure.axes[0].get_ylim()[0]
-    assert low > 0.9
-    assert low < 0.979
-    x, y = line(figure, "_cut bad")
-    assert x.tolist() == list(range(1, 9))
-    assert set(y) == {low}
-    assert "▾ ends at 11.3 %" in texts(figure)
-
-
 def test_learning_rate_draws_each_trial_once_and_diverged_ones_as_crosses(found):
     made = found()
     figure = draw_learning_rate(made, style())
@@ -124,39 +76,6 @@ def test_learning_rate_draws_each_trial_once_and_diverged_ones_as_crosses(found)
     assert sorted([*shown, *under, *lost]) == sorted(rate for rate, _ in trials)
     assert lost.tolist() == [rate for rate, result in trials if result.status == "diverged"]
     assert line(figure, "none")[1].tolist() == [r.score for _, r in trials][: len(shown)]
-
-
-def test_forest_draws_gaps_and_both_intervals(found):
-    made = found()
-    figure = draw_forest(made, style())
-    verdict = next(v for v in made.verdicts if v.question == "both_tuned")
-    gap, seeds = verdict.gap, verdict.on_these_images
-    assert line(figure, "both_tuned none")[0].tolist() == [gap.value]
-    assert segments(figure, "_interval both_tuned") == [(gap.low, gap.high)]
-    assert segments(figure, "_seeds both_tuned") == [(seeds.low, seeds.high)]
-    assert "−0.05 (−0.20 to +0.10)" in texts(figure)
-    assert "✓ from epoch 6" in texts(figure)
-
-
-def test_forest_keeps_the_order_of_the_questions_and_marks_the_main_one(found):
-    titles = [group.title for group in forest_groups(found().verdicts)]
-    assert titles == [
-        "Up to 8 epochs, against “unit” after 4 epochs",
-        "Equal epochs, up to 8 epochs",
-        "Tuned for 4 epochs, against untuned “unit”",
-        "Tuned for 8 epochs, against untuned “unit”",
-        "Both tuned for 4 epochs",
-        "Both tuned for 8 epochs (main question)",
-    ]
-
-
-def test_a_gap_beyond_the_axis_is_an_arrow_at_its_edge_and_its_number_is_printed(found):
-    made, far = found(), Estimate(-0.876, -0.88, -0.87, 5)
-    beyond = tuple(replace(v, gap=far, on_these_images=far) for v in made.verdicts)
-    figure = draw_forest(replace(made, verdicts=beyond), style())
-    axes = figure.axes[0]
-    assert line(figure, "both_tuned none")[0].tolist() == [axes.get_xlim()[0]]
-    assert any(text.startswith("−87.60") for text in texts(figure))
 
 
 def test_tunability_draws_estimates_and_bands(found):
@@ -262,17 +181,10 @@ def test_missing_numbers_leave_gaps_and_no_error(found, name):
     assert isinstance(DRAWERS[name](missing, style()), Figure)
 
 
-def test_a_configuration_that_was_not_run_leaves_its_panel_out(found):
-    made = found()
-    curves = tuple(c for c in made.curves if c.configuration == "baseline")
-    figure = draw_accuracy(replace(made, curves=curves, verdicts=()), style())
-    assert len(figure.axes) == 1
-
-
 def test_each_arm_has_one_look_in_all_figures(found):
     arms = ("none", "unit", "standardize")
     made, looks = found(arms), style(*arms)
-    for name in ("accuracy", "learning_rate", "tunability", "gradients"):
+    for name in ("learning_rate", "tunability", "gradients"):
         figure = DRAWERS[name](made, looks)
         for arm in arms:
             drawn = [each for axes in figure.axes for each in axes.lines if each.get_label() == arm]
@@ -291,7 +203,7 @@ def test_drawing_leaves_matplotlib_as_it_was(found):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    DRAWERS["accuracy"](found(), style())
+    DRAWERS["progress"](found(), style())
     assert dict(matplotlib.rcParams) == before
 
 

@@ -1,0 +1,80 @@
+"""A figure: a chart with its numbers and its words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+from altair.utils.schemapi import debug_mode
+
+from normsweep.analysis.evidence import Evidence
+from normsweep.reporting.figures.theme import CONFIG, Style
+
+__all__ = ["Drawer", "Figure", "values_of"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with its numbers and its words; chart and data are None where there is nothing to draw.
+
+    A page sets these parameters of a chart, where it has them:
+    `hidden`: the names of arms that are not drawn;
+    `measure`: "score", or "error" where the metric is a share of which more is better;
+    `along`: "epochs", "seconds" (of training) or "total" (the seconds of the arm's search as well);
+    `margin`: the equivalence margin that is drawn;
+    `outcomes`: in the forest, the outcome of each row with that margin, None for those of the study.
+    """
+
+    name: str
+    title: str
+    caption: str
+    missing: str
+    """What a page says where there is nothing to draw."""
+    description: str = ""
+    """What there is to see, from the figure's numbers, for those who cannot see it."""
+    data: pd.DataFrame | None = None
+    chart: alt.TopLevelMixin | None = None
+
+    @property
+    def styled(self) -> alt.TopLevelMixin:
+        """The chart with the house style; a chart that is combined with others comes without one."""
+        assert self.chart is not None
+        chart: Any = self.chart
+        return chart.properties(config=alt.Config(**CONFIG))
+
+    def spec(self) -> dict[str, Any]:
+        """The chart as Vega-Lite, in the house style; its numbers are under `datasets`, once.
+
+        Equal numbers have equal names there in all specs.
+        """
+        assert self.chart is not None
+        chart: Any = self.chart
+        with debug_mode(False):
+            made = chart.to_dict(validate=False)
+        return {**made, "description": self.description, "config": CONFIG}
+
+
+Drawer = Callable[[Evidence, Style], Figure]
+
+
+def values_of(data: pd.DataFrame) -> alt.InlineData:
+    """A table as a chart's data: CSV, a third of the size of JSON, and what a page hands out.
+
+    What is missing or not finite is empty there, and null in the chart.
+    """
+    kinds = {str(name): _kind(column) for name, column in data.items()}
+    truths = [name for name, kind in kinds.items() if kind == "boolean"]
+    numbers = data.replace([float("inf"), float("-inf")], float("nan"))
+    text = numbers.astype(dict.fromkeys(truths, int)).to_csv(
+        index=False, float_format="%.7g", lineterminator="\n"
+    )
+    return alt.InlineData(values=text, format=alt.CsvDataFormat(type="csv", parse=kinds))
+
+
+def _kind(column: pd.Series) -> str:
+    if pd.api.types.is_bool_dtype(column):
+        return "boolean"
+    return "number" if pd.api.types.is_numeric_dtype(column) else "string"

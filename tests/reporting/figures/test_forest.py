@@ -1,0 +1,93 @@
+"""All gaps: their intervals, their outcomes, in the order of the questions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from normsweep.analysis.estimates import Estimate
+from normsweep.reporting.figures.forest import forest, reach
+from normsweep.reporting.figures.theme import NARROW, Style
+from tests.reporting.figures.reading import limits, texts
+
+WIDTHS = pytest.mark.parametrize("style", [Style(), Style(NARROW)], ids=["wide", "narrow"])
+
+
+def test_it_draws_gaps_and_both_intervals(found):
+    made = found()
+    figure = forest(made, Style())
+    verdict = next(v for v in made.verdicts if v.question == "both_tuned")
+    gap, seeds = verdict.gap, verdict.on_these_images
+    (row,) = figure.data[figure.data["question"].str.startswith("Both tuned for 8")].to_dict(
+        "records"
+    )
+    assert (row["gap"], row["low"], row["high"]) == (gap.value, gap.low, gap.high)
+    assert (row["low_on_these_images"], row["high_on_these_images"]) == (seeds.low, seeds.high)
+    assert row["margin"] == 0.002
+    seen = texts(figure)
+    assert "−0.05 (−0.20 to +0.10)" in seen
+    assert "from epoch 6" in seen
+    assert "Both tuned for 8 epochs (main question)" in seen
+    assert "none −0.05 (−0.20 to +0.10), from epoch 6" in figure.description
+
+
+def test_it_keeps_the_order_of_the_questions_and_marks_the_main_one(found):
+    assert list(dict.fromkeys(forest(found(), Style()).data["question"])) == [
+        "Up to 8 epochs, against “unit” after 4 epochs",
+        "Equal epochs, up to 8 epochs",
+        "Tuned for 4 epochs, against untuned “unit”",
+        "Tuned for 8 epochs, against untuned “unit”",
+        "Both tuned for 4 epochs",
+        "Both tuned for 8 epochs (main question)",
+    ]
+
+
+@WIDTHS
+def test_a_catching_up_with_divergences_is_never_unqualified(found, style):
+    seen = texts(forest(found(("a", "b", "c", "learned", "unit")), style))
+    assert any("epoch 6 where it trains" in text for text in seen)
+
+
+@WIDTHS
+def test_a_gap_beyond_the_axis_is_an_arrow_at_its_edge_and_its_number_is_printed(found, style):
+    made, far = found(), Estimate(-0.876, -0.88, -0.87, 5)
+    beyond = tuple(replace(v, gap=far, on_these_images=far) for v in made.verdicts)
+    figure = forest(replace(made, verdicts=beyond), style)
+    spec = figure.spec()
+    left, right = limits(spec, "x")
+    assert (left, right) == reach(beyond)
+    assert left > -0.876
+    made = {t["as"]: t["calculate"] for t in spec["transform"] if "as" in t}
+    assert made["at"] == f"isValid(datum.gap) ? clamp(datum.gap, {left}, {right}) : null"
+    assert made["shape"].startswith(f"1 * datum.gap < {left} ? 'worse'")
+    assert any(text.startswith("−87.60") for text in texts(figure))
+
+
+def test_a_page_may_read_the_outcomes_with_another_margin(found):
+    spec = forest(found(), Style()).spec()
+    assert {"name": "margin", "value": 0.002} in spec["params"]
+    assert {"name": "outcomes", "value": None} in spec["params"]
+    count = len(forest(found(), Style()).data)
+    read = [{"name": "outcomes", "value": ["not enough evidence"] * count}]
+    others = [each for each in spec["params"] if each["name"] != "outcomes"]
+    seen = texts({**spec, "params": others + read})
+    assert seen.count("not enough evidence*") == count
+    assert "* read afterwards" in seen
+    assert "* read afterwards" not in texts(spec)
+
+
+def test_gaps_that_are_not_known_leave_no_mark_and_no_error(found):
+    made, nan = found(), math.nan
+    unknown = Estimate(nan, nan, nan, 0)
+    verdicts = tuple(replace(v, gap=unknown, on_these_images=unknown) for v in made.verdicts)
+    figure = forest(replace(made, verdicts=verdicts), Style())
+    assert figure.data["gap"].isna().all()
+    assert "none" in texts(figure)
+
+
+def test_where_there_is_no_verdict_there_is_no_chart(nothing):
+    figure = forest(nothing, Style())
+    assert figure.chart is None
+    assert figure.missing == "There are no verdicts yet."
