@@ -237,7 +237,7 @@ class Study:
     def _repr_html_(self) -> str:
         from normsweep.analysis.evidence import evidence
         from normsweep.reporting.formats import render
-        from normsweep.reporting.tables import brief_table
+        from normsweep.reporting.rows import brief_rows
 
         record = self._read()
         head = f"<h4>{escape(printable(record.name))}</h4>"
@@ -245,7 +245,7 @@ class Study:
         if not record.begun:
             return f"{head}<p>{question}</p><p>No trial yet.</p>"
         shown = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "trial"]
-        best = brief_table(record, "best", shown)
+        best = brief_rows(record, "best", shown).frame()
         return (
             f"{head}<p>{question}</p>{Answer(evidence(record))._repr_html_()}"
             f"<p>Each arm's best trial of the search; stored in {escape(masked(self.storage))}</p>"

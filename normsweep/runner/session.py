@@ -48,7 +48,7 @@ def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
         stack.enter_context(console.status("loading data and network, measuring a step"))
         signals = stack.enter_context(Signals())
         workers = stack.enter_context(Workers(sweep, settings, Path(work)))
-        setup = _Setup(settings, Path(work), workers.start(None), workers.threads, signals)
+        setup = _Setup(settings, Path(work), workers.start(sweep, None), workers.threads, signals)
         sweep, facts = setup.load(sweep)
         print_plan(setup.plan(sweep, facts, measure=True))
 
@@ -82,7 +82,7 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
             waiting.stop()
             with signals.waiting():
                 return origin.answer(begun.record(), mark, settings.phase)
-        executor = workers.start(stored.threads if stored else None)
+        executor = workers.start(sweep, stored.threads if stored else None)
         setup = _Setup(settings, settings.data_root, executor, workers.threads, signals)
         # Imported while the workers import the backend.
         from normsweep.runner.interrupts import Background

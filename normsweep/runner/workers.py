@@ -64,6 +64,7 @@ class Workers:
         self._sweep, self._settings = sweep, settings
         self._data_root = data_root or settings.data_root
         self._executor: Executor | None = None
+        self._options: WorkerOptions | None = None
         self.threads = 0
         """Threads of each worker, once it is started."""
 
@@ -72,7 +73,7 @@ class Workers:
         if self._settings.executor == "processes":
             seen = glance(self._settings.storage, self._sweep.name)
         if seen is not None and not seen.published:
-            self.start(seen.threads)
+            self.start(self._sweep, seen.threads)
         return self
 
     def __exit__(
@@ -84,17 +85,21 @@ class Workers:
         if self._executor is not None:
             self._executor.close()
 
-    def start(self, stored: int | None) -> Executor:
-        """The executor, started if it is not; `stored`: the threads of a stored study, if it has any."""
-        threads = stored or _threads(self._sweep, self._settings)
-        if (
-            self._executor is not None and threads != self.threads
-        ):  # the study was created meanwhile
+    def start(self, sweep: Sweep, stored: int | None) -> Executor:
+        """The executor, started if it is not, and anew if it was for other trials.
+
+        Args:
+            sweep: the sweep as it is run.
+            stored: the threads of a stored study, if it has any.
+        """
+        self.threads = stored or _threads(sweep, self._settings)
+        options = _options(sweep, self._settings, self._data_root, self.threads)
+        if self._executor is not None and options != self._options:
             self._executor.close()
             self._executor = None
         if self._executor is None:
-            self._executor = _executor(self._sweep, self._settings, self._data_root, threads)
-            self.threads = threads
+            self._executor = _executor(sweep, self._settings, options)
+            self._options = options
         return self._executor
 
 
@@ -111,9 +116,9 @@ def _cores() -> int:
     return known or 1
 
 
-def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -> Executor:
+def _options(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -> WorkerOptions:
     limits = sweep.execution
-    options = WorkerOptions(
+    return WorkerOptions(
         data_root.absolute(),
         settings.device,
         threads,
@@ -123,12 +128,16 @@ def _executor(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -
         awaits_reply=sweep.search.pruner != "none",
         parts=b"" if settings.executor == "inline" else pickled_components(),
     )
+
+
+def _executor(sweep: Sweep, settings: Settings, options: WorkerOptions) -> Executor:
+    limits = sweep.execution
     if settings.executor == "inline":
         return Inline(options)
     if settings.executor == "ray":
         from normsweep.executors.ray_connection import TrialResources
         from normsweep.executors.ray_executor import Cluster
 
-        each = TrialResources(limits.num_cpus or threads, limits.num_gpus)
+        each = TrialResources(limits.num_cpus or options.threads, limits.num_gpus)
         return Cluster(options, address=settings.ray_address, jobs=settings.n_jobs, resources=each)
     return Processes(options, settings.n_jobs or 1)

@@ -124,7 +124,7 @@ class StudyTables:
         return {key.removeprefix(prefix): json.loads(value) for key, value in found}
 
     def state(self, without: str) -> list[tuple[Any, ...]]:
-        """Changes whenever something is written, unless to the attribute `without`."""
+        """Differs whenever a trial has begun or ended, or another attribute than `without` was written."""
         attrs = self._select(ATTRIBUTES + "AND key <> :without ORDER BY key", without=without)
         return [tuple(row) for row in (*attrs, *self._select(COUNTS))]
 

@@ -194,7 +194,7 @@ class StudyStore:
 
     @_stopping
     def state(self) -> str:
-        """A text that differs whenever anything but `published` was written to the study."""
+        """A text that differs whenever a trial has begun or ended, or anything but `published` was noted."""
         key = encoding.PUBLISHED.key
         return repr([tables.state(without=key) for tables in self._studies.values()])
 

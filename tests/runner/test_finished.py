@@ -102,12 +102,15 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     return study
 
 
+STUDY = ("normsweep.study", "ended.toml")
+
+
 def command(folder: Path, *arguments: str) -> tuple[str, set[str]]:
-    """What the study command prints in a process of its own, and the packages that it imports."""
+    """What a command prints in a process of its own, and the packages that it imports."""
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "normsweep.study", "ended.toml", *arguments],
+        [sys.executable, "-X", "importtime", "-m", *arguments],
         cwd=folder,
         env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         capture_output=True,
@@ -120,7 +123,7 @@ def command(folder: Path, *arguments: str) -> tuple[str, set[str]]:
 
 def test_it_answers_with_the_same_words_and_imports_neither_tensorflow_nor_mlflow(ended):
     ended.page.unlink()
-    tracking = ("--tracking-uri", ended.tracking)
+    tracking = (*STUDY, "--tracking-uri", ended.tracking)
     said, imported = command(ended.folder, *tracking)
     assert "mlflow" in imported
     again, imported = command(ended.folder, *tracking)
@@ -223,3 +226,29 @@ def test_a_search_whose_confirmation_is_missing_answers_for_the_search_alone(tmp
     before = study.trials()
     assert not study.answers(*without)
     assert study.trials() > before
+
+
+BACKENDS = {"tensorflow", "keras", "jax", "mlflow", "ray"}
+TABLES = {"pandas", "sklearn", "matplotlib", "altair", "alembic", "mako"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "without"),
+    [
+        (("normsweep", "--help"), BACKENDS | TABLES | {"numpy", "pydantic", "rich", "sqlalchemy"}),
+        (
+            ("normsweep", "check", "quickstart"),
+            BACKENDS | TABLES | {"optuna", "sqlalchemy", "scipy"},
+        ),
+        (("normsweep", "list", "studies"), BACKENDS | TABLES | {"scipy"}),
+        (("normsweep", "show", "ended"), BACKENDS | TABLES),
+        (("normsweep", "show", "ended", "0"), BACKENDS | TABLES),
+        (("normsweep.export", "best"), BACKENDS | TABLES - {"pandas"}),
+        (("normsweep.report",), BACKENDS | {"alembic", "mako", "sklearn"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_command_imports_only_what_it_needs(ended, arguments, without):
+    said, imported = command(ended.folder, *arguments)
+    assert said
+    assert not imported & without
