@@ -235,7 +235,7 @@ TABLES = {"pandas", "sklearn", "matplotlib", "altair", "alembic", "mako"}
 @pytest.mark.parametrize(
     ("arguments", "without"),
     [
-        (("normsweep", "--help"), BACKENDS | TABLES | {"numpy", "pydantic", "rich", "sqlalchemy"}),
+        (("normsweep", "--help"), BACKENDS | TABLES | {"numpy", "pydantic", "sqlalchemy"}),
         (
             ("normsweep", "check", "quickstart"),
             BACKENDS | TABLES | {"optuna", "sqlalchemy", "scipy"},

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from normsweep.store.glance import Glance, glance
+from normsweep.store.storage import open_study
 from normsweep.sweep.study_record import Publication
 from tests.search.searches import DATA, opened
 
@@ -17,8 +18,7 @@ def test_it_sees_the_threads_of_a_study_and_whether_it_was_published(url, sweep)
     assert glance(url, "tested") == Glance()
     store = opened(url, sweep()).store
     assert glance(url, "other") == Glance()
-    other = opened(url, sweep("name=threaded")).store
-    other.begin_study(DATA, {}, threads=3)
+    open_study(url, "threaded", sweep()).begin_study(DATA, {}, threads=3)
     assert glance(url, "threaded").threads == 3
     store.note_published(Publication("0" * 64, "", True))
     assert glance(url, "tested").published
