@@ -177,15 +177,24 @@ class Study:
     name: str
     storage: str = field(default=STORAGE, repr=False)
 
-    def best(self, top: int | None = None) -> pd.DataFrame:
+    def best(self, top: int | None = None, epochs: int | None = None) -> pd.DataFrame:
         """Each arm's best trial of the search, or the `top` best trials; columns: docs/columns.md.
 
+        Args:
+            top: number of trials overall, instead of one per arm.
+            epochs: compare the trials after this epoch, instead of after their last one.
+
         Raises:
-            SweepError: `top` is below 1.
+            SweepError: `top` or `epochs` is below 1.
         """
-        if top is not None and top < 1:
-            raise SweepError(f"top: must be at least 1, got {top}")
-        return self._table("best", top)
+        for name, value in (("top", top), ("epochs", epochs)):
+            if value is not None and value < 1:
+                raise SweepError(f"{name}: must be at least 1, got {value}")
+        return self._table("best", top, epochs)
+
+    def budgets(self) -> pd.DataFrame:
+        """Each arm's best trial after each number of epochs of the search space."""
+        return self._table("budgets")
 
     def trials(self) -> pd.DataFrame:
         """One row per trial, including those of the confirmation."""
@@ -229,10 +238,10 @@ class Study:
 
         return read_study(self.storage, self.name)
 
-    def _table(self, name: str, top: int | None = None) -> pd.DataFrame:
+    def _table(self, name: str, top: int | None = None, epochs: int | None = None) -> pd.DataFrame:
         from normsweep.reporting.tables import study_table
 
-        return study_table(self._read(), name, top)
+        return study_table(self._read(), name, top, epochs=epochs)
 
     def _repr_html_(self) -> str:
         from normsweep.analysis.evidence import evidence

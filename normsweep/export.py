@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["app", "export", "main"]
 
 app = command(
-    "python -m normsweep.export", "Write a table of a study: best, trials, epochs, arms or verdict."
+    "python -m normsweep.export",
+    "Write a table of a study: best, budgets, trials, epochs, arms or verdict.",
 )
 
 
 @app.default
 def export(
-    table: Literal["best", "trials", "epochs", "arms", "verdict"],
+    table: Literal["best", "budgets", "trials", "epochs", "arms", "verdict"],
     /,
     *,
     study_name: StudyName = None,
@@ -34,6 +35,12 @@ def export(
     plugins: Plugins = (),
     top: Annotated[
         int | None, Parameter(help="With best: number of trials overall, instead of one per arm.")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        Parameter(
+            help="With best: compare the trials after this epoch, instead of after their last one."
+        ),
     ] = None,
     format_: Annotated[
         Literal["csv", "json", "markdown", "latex", "parquet", "html"],
@@ -49,16 +56,20 @@ def export(
     Parameters
     ----------
     table
-        best: each arm's best trial; trials: all trials; epochs: their curves; arms: one row per
+        best: each arm's best trial; budgets: the same after each number of epochs; trials: all trials; epochs: their curves; arms: one row per
         arm; verdict: one row per question and arm.
     """
     if top is not None and table != "best":
         raise UserError(f"--top: only allowed with the table best, got {table}")
     if top is not None and top < 1:
         raise UserError(f"--top: must be at least 1, got {top}")
+    if epochs is not None and table != "best":
+        raise UserError(f"--epochs: only allowed with the table best, got {table}")
+    if epochs is not None and epochs < 1:
+        raise UserError(f"--epochs: must be at least 1, got {epochs}")
     from normsweep.reporting.formats import render
 
-    content = render(_table(table, study_name, storage, plugins, top, format_), format_)
+    content = render(_table(table, study_name, storage, plugins, top, epochs, format_), format_)
     if output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -77,6 +88,7 @@ def _table(
     storage: str,
     plugins: Sequence[str],
     top: int | None,
+    epochs: int | None,
     format_: str,
 ) -> pd.DataFrame:
     from normsweep.parts import metrics
@@ -89,7 +101,7 @@ def _table(
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
     if table == "verdict" and format_ in ("markdown", "latex"):
         return verdict_cells(confirmed_evidence(record, storage).verdicts)
-    return study_table(record, table, top, storage)
+    return study_table(record, table, top, storage, epochs)
 
 
 def main() -> None:

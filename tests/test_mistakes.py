@@ -77,6 +77,8 @@ PLAN = ("--dry-run", "--no-estimate")
         pytest.param("export", ["best", "--top", "0"], "--top: must be at least 1, got 0", id="top-0"),
         pytest.param("export", ["best", "--top", "-3"], "--top: must be at least 1, got -3", id="top-below"),
         pytest.param("export", ["best", "--top", "x"], "Invalid value for --top", id="top-x"),
+        pytest.param("export", ["best", "--epochs", "0"], "--epochs: must be at least 1, got 0", id="epochs-0"),
+        pytest.param("export", ["arms", "--epochs", "3"], "--epochs: only allowed with the table best, got arms", id="epochs-arms"),
         pytest.param("export", ["arms", "--top", "3"], "--top: only allowed with the table best, got arms", id="top-arms"),
         pytest.param("export", ["best", "--format", "xlsx"], 'Invalid value "xlsx" for --format', id="format"),
         pytest.param("normsweep", ["chek", "x"], 'Unknown command "chek"', id="command"),
@@ -219,7 +221,7 @@ def test_a_studys_name_may_look_like_a_number(capsys, name):
 def test_a_plan_is_shown_and_nothing_is_made(capsys, folder):
     assert run(study.app, ["quickstart", *PLAN, "--n-trials", "7"]) == 0
     shown = capsys.readouterr().out
-    assert "trials    3 arms × 3 = 9, sampler tpe" in shown
+    assert "trials    3 arms × 3 = 9, the baseline first, then a ladder" in shown
     assert "note      7 trials are not a multiple of 3 arms: rounded up to 9" in shown
     assert run(main.app, ["check", "quickstart", "--set", "search.trials=7"]) == 0
     assert capsys.readouterr().out == shown

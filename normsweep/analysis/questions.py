@@ -53,7 +53,7 @@ def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
     rules = _rules(record, found, len(others))
     given = (_judged(q, arm, record.sweep, found, rules) for q in QUESTIONS for arm in others)
     general = general_warnings(record)
-    return tuple(replace(v, warnings=(*_warnings(record.sweep, found, v), *general)) for v in given)
+    return tuple(replace(v, warnings=(*_warnings(record, found, v), *general)) for v in given)
 
 
 def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
@@ -125,15 +125,16 @@ def _of_metric(by: Metric, test_counts: Sequence[int]) -> Iterator[str]:
         )
 
 
-def _warnings(sweep: Sweep, found: Confirmed, verdict: Verdict) -> Iterator[str]:
+def _warnings(record: StudyRecord, found: Confirmed, verdict: Verdict) -> Iterator[str]:
     """Warnings about one verdict."""
-    yield from _of_configurations(sweep, found, verdict)
+    yield from _of_configurations(record, found, verdict)
     yield from _of_seeds(found, verdict)
     yield from _of_levels(found, verdict)
     yield from _of_tuning(found, verdict)
 
 
-def _of_configurations(sweep: Sweep, found: Confirmed, verdict: Verdict) -> Iterator[str]:
+def _of_configurations(record: StudyRecord, found: Confirmed, verdict: Verdict) -> Iterator[str]:
+    sweep = record.sweep
     for arm, name in _sides(verdict):
         runs = found.runs.get((arm, name))
         if runs is None:
@@ -141,7 +142,7 @@ def _of_configurations(sweep: Sweep, found: Confirmed, verdict: Verdict) -> Iter
             continue
         configuration = runs.configuration
         tuned = name != BASELINE and sweep.compare != "learning_rate"
-        if tuned and _at_edge(sweep, configuration):
+        if tuned and _at_edge(record, configuration):
             yield f"the best learning rate of {arm} is at the edge of its range"
         budget = found.epochs if name == TUNED_LONG else sweep.confirm.baseline.epochs
         wanted, at = min(budget, found.epochs), configuration.selected_at
@@ -202,16 +203,23 @@ def _sides(verdict: Verdict) -> tuple[tuple[str, str], tuple[str, str]]:
     return (verdict.arm, of_arm), (verdict.reference, of_reference)
 
 
-def _at_edge(sweep: Sweep, configuration: Configuration) -> bool:
-    rate = float(configuration.params["learning_rate"])
-    if "learning_rate" not in sweep.search.space:
+def _at_edge(record: StudyRecord, configuration: Configuration) -> bool:
+    rate, space = float(configuration.params["learning_rate"]), record.sweep.search.space
+    if "learning_rate" not in space:
         return False
-    rates = sweep.search.space["learning_rate"]
+    rates = space["learning_rate"]
     if isinstance(rates, Choice):
         values = [float(value) for value in rates.values]
         return len(values) > 2 and rate in (min(values), max(values))
     if rates.high <= rates.low:
         return False
-    scale = math.log if rates.log else float
-    position = (scale(rate) - scale(rates.low)) / (scale(rates.high) - scale(rates.low))
-    return not EDGE <= position <= 1 - EDGE
+    tried = _tried_rates(record, configuration) if record.sweep.sampler == "ladder" else set()
+    last = len(tried) > 2 and rate in (min(tried), max(tried))
+    return last or not EDGE <= rates.to_unit(rate) <= 1 - EDGE
+
+
+def _tried_rates(record: StudyRecord, configuration: Configuration) -> set[float]:
+    """The learning rates that the arm tried with the optimizer of a configuration."""
+    arm, optimizer = configuration.arm, configuration.params["optimizer"]
+    trials = (r.trial for r in record.searched)
+    return {t.learning_rate for t in trials if (t.arm, t.optimizer) == (arm, optimizer)}

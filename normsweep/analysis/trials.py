@@ -5,27 +5,31 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import BASELINE, TrialRecord
 from normsweep.sweep.trial import Result, Status, Trial
 
 __all__ = [
     "ArmSummary",
+    "BestAtEpoch",
     "Progress",
     "TuningCurve",
     "arm_summaries",
+    "best_by_epochs",
     "best_of_arms",
     "best_so_far",
     "expected_best",
     "expected_best_band",
+    "longest_curve",
     "metric_of",
     "progress",
     "rank",
+    "read_at_epoch",
     "scored",
     "settled",
     "tuning_curves",
@@ -88,6 +92,26 @@ class Progress:
     """Best score of the arm so far."""
 
 
+@dataclass(frozen=True)
+class BestAtEpoch:
+    """The best trial of an arm after a number of epochs."""
+
+    arm: str
+    epochs: int
+    record: TrialRecord
+    """The trial, its curve up to that epoch."""
+    among: int
+    """Number of trials of the arm that reached the epoch: less than `of` if trials were pruned or sampled."""
+    of: int
+    """Number of trials of the arm."""
+
+    @property
+    def score(self) -> float:
+        """Validation score after that epoch."""
+        assert self.record.result is not None
+        return self.record.result.score
+
+
 def metric_of(records: Sequence[TrialRecord]) -> Metric:
     """The metric of the trials of a study; the accuracy if there are no trials."""
     return metric(records[0].trial.metric) if records else ACCURACY
@@ -99,17 +123,54 @@ def scored(records: Iterable[TrialRecord]) -> list[tuple[Trial, Result]]:
     return [(trial, result) for trial, result in known if result.status.scored]
 
 
-def rank(record: TrialRecord) -> tuple[float, int, int]:
-    """Sort key: higher for a better score, then for fewer epochs, then for an earlier trial."""
+def rank(record: TrialRecord) -> tuple[float, int, float, int]:
+    """Sort key: higher for a better score, then for fewer epochs, a lower validation loss, an earlier trial."""
     assert record.result is not None
-    sign = metric(record.trial.metric).sign
-    return sign * record.result.score, -record.trial.epochs, -record.trial.number
+    sign, curve = metric(record.trial.metric).sign, record.result.curve
+    loss = curve[-1].val_loss if curve else math.inf
+    return sign * record.result.score, -len(curve), -loss, -record.trial.number
+
+
+def longest_curve(records: Iterable[TrialRecord]) -> int:
+    """The largest number of epochs after which a trial can be selected; 0 if there is none."""
+    return max(
+        (len(r.result.curve) for r in records if r.result and _selectable(r.result)), default=0
+    )
+
+
+def read_at_epoch(records: Iterable[TrialRecord], epoch: int) -> list[TrialRecord]:
+    """The trials whose curves reach an epoch, as if they had ended after it.
+
+    Complete and pruned ones only: a trial that diverged later is left out.
+    """
+    return [
+        replace(r, result=replace(r.result, status=Status.COMPLETE, curve=r.result.curve[:epoch]))
+        for r in records
+        if r.result is not None and _selectable(r.result) and len(r.result.curve) >= epoch
+    ]
+
+
+def _selectable(result: Result) -> bool:
+    return result.status in (Status.COMPLETE, Status.PRUNED)
+
+
+def best_by_epochs(
+    records: Sequence[TrialRecord], arms: Sequence[str], epochs: Iterable[int]
+) -> tuple[BestAtEpoch, ...]:
+    """The best trial of each arm after each number of epochs, by the score at exactly that epoch."""
+    counts = Counter(r.trial.arm for r in settled(records))
+    found = []
+    for epoch in epochs:
+        read = read_at_epoch(records, epoch)
+        among, best = Counter(r.trial.arm for r in read), best_of_arms(read)
+        found += [BestAtEpoch(arm, epoch, best[arm], among[arm], counts[arm]) for arm in best]
+    return tuple(sorted(found, key=lambda each: (arms.index(each.arm), each.epochs)))
 
 
 def best_of_arms(records: Iterable[TrialRecord]) -> dict[str, TrialRecord]:
     """The best complete trial of each arm by the validation score after its last epoch.
 
-    Ties go to fewer epochs, then to the earlier trial.
+    Ties go to fewer epochs, then to the lower validation loss, then to the earlier trial.
     """
     best: dict[str, TrialRecord] = {}
     for record in records:
@@ -164,16 +225,17 @@ def tuning_curves(
 ) -> tuple[TuningCurve, ...]:
     """The tuning curve of each arm whose trials have scores.
 
-    The expected best if the sampler draws trials independently (`random`); the best so far if it
-    learns from earlier trials. `seed` is used for the band.
+    The expected best if the sampler draws trials independently (`random`), without the baseline, which
+    is not drawn; the best so far for other samplers. `seed` is used for the band.
     """
-    by = metric_of(records)
+    by, independent = metric_of(records), sampler == "random"
+    if independent:
+        records = [r for r in records if r.trial.configuration != BASELINE]
     curves = []
     for arm in arms:
         of_arm = sorted((r for r in records if r.trial.arm == arm), key=lambda r: r.trial.slot)
         scores = np.array([result.score for _, result in scored(of_arm)])
         if len(scores):
-            independent = sampler == "random"
             curves.append(
                 _expected(arm, scores, seed, by) if independent else _so_far(arm, scores, by)
             )

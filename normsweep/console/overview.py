@@ -18,8 +18,8 @@ from normsweep.search.plan import CONFIGURATIONS, Plan
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
-from normsweep.sweep.trial import CONFIRM, SEARCH
-from normsweep.text import duration
+from normsweep.sweep.trial import SEARCH
+from normsweep.text import counted, duration
 
 __all__ = [
     "Overview",
@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 DAY = 86_400.0
+LEAST_SAVED = 600.0
+"""Seconds that halving has to save to be proposed."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Overview:
     status: str
     """running, new, stopped, searched or done."""
     trials: str
-    """Done and planned trials of the search, and of the confirmation if it has started."""
+    """Done and planned trials of the search, and of selection and confirmation if they have started."""
     best: str
     """The best validation score of the search, and its arm."""
     started: str
@@ -57,8 +59,8 @@ def overview(record: StudyRecord, running: bool, now: float) -> Overview:
         running: whether a process runs it now.
         now: Unix time.
     """
-    done = {phase: _done(record.trials, phase) for phase in (SEARCH, CONFIRM)}
     plan = {SEARCH: _planned(record), **record.planned}
+    done = {phase: _done(record.trials, phase) for phase in plan}
     started = [r.result.started for r in record.trials if r.result is not None and r.result.started]
     best = _best(record.searched)
     return Overview(
@@ -132,6 +134,7 @@ def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
             "started": _clock(result.started),
             "seconds": round(result.seconds, 3),
             **{f"machine.{key}": value for key, value in result.machine.items()},
+            "loop": result.loop,
             "test_digest": result.test_digest,
             "reused_epochs": result.reused,
             "reused_from": "" if result.origin is None else result.origin,
@@ -167,12 +170,20 @@ def plan_lines(plan: Plan) -> list[str]:
         f"model     {sweep.model.name}" + (f", {parameters:,} parameters" if parameters else ""),
         f"arms      {len(sweep.arms)} by {sweep.compare}: {arms}; reference {sweep.reference}",
         f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {sweep.total_trials}, "
-        f"sampler {search.sampler}{pruner}",
+        f"{_sampler(sweep)}{pruner}",
         f"epochs    {_epochs(sweep)}",
+        *([f"select    {_selection(sweep)}"] if sweep.selection_seeds else []),
         f"confirm   {_confirmation(sweep)}",
         *(f"note      {text}" for text in _notes(plan)),
         *_measured(plan),
     ]
+
+
+def _sampler(sweep: Sweep) -> str:
+    first = "" if sweep.rules == 1 else "the baseline first, then "
+    if sweep.sampler == "ladder":
+        return f"{first}a ladder of learning rates, the same in every arm"
+    return f"{first}sampler {sweep.sampler}"
 
 
 def _data(plan: Plan) -> str:
@@ -197,6 +208,8 @@ def _notes(plan: Plan) -> Iterator[str]:
         yield f"the grid has {sweep.trials_per_arm} points per arm: {total} trials in total"
     for name, kept in plan.findings.same.items() if plan.findings else ():
         yield f"{name} is equivalent to {kept} on this data: run once, as {kept}"
+    if sweep.search.longest_every and not sweep.samples_epochs:
+        yield "search.longest_every has no effect: every trial trains for the largest number of epochs"
     if "robust" in map(str, sweep.search.space.choices("normalization")):
         yield (
             "robust takes the median and quartiles of the non-zero pixels, of all rows of a table"
@@ -208,10 +221,24 @@ def _measured(plan: Plan) -> Iterator[str]:
         machine = plan.findings.machine
         yield f"device    {machine['device']}, {machine['threads']} threads"
     if plan.seconds is not None:
+        most = plan.select_seconds
+        selection = f", up to {duration(most)} for the selection round" if most else ""
         yield (
-            f"time      about {duration(plan.seconds)} for the search and up to "
+            f"time      about {duration(plan.seconds)} for the search{selection} and up to "
             f"{duration(plan.confirm_seconds)} for its confirmation, from one measured step"
         )
+    if plan.halving_seconds is not None and plan.halving_seconds > LEAST_SAVED:
+        yield (
+            f"halving   search.pruner=halving would stop the worst trials of each arm early and save about "
+            f"{duration(plan.halving_seconds)} of the search, or allow more trials in the same time"
+        )
+
+
+def _selection(sweep: Sweep) -> str:
+    return (
+        f"the {sweep.select.top} best trials of each arm for each of two numbers of epochs, and its "
+        f"baseline, × {counted(len(sweep.selection_seeds), 'further seed')}"
+    )
 
 
 def _confirmation(sweep: Sweep) -> str:
@@ -236,6 +263,9 @@ def _epochs(sweep: Sweep) -> str:
     else:
         text = f"{dimension.low:g} to {dimension.high:g}"
     every = sweep.search.longest_every
-    return text + (
-        f"; one trial in {every} of each arm trains for {sweep.longest}" if every else ""
-    )
+    if sweep.samples_epochs:
+        rest = f"; one trial in {every} of each arm trains for {sweep.longest}" if every else ""
+        return f"{text}, sampled{rest}" if sweep.rules > 1 else text + rest
+    if dimension.count == 1:
+        return text
+    return f"{text}: every trial trains for {sweep.longest} and is read at every epoch"

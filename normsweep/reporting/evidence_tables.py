@@ -15,6 +15,7 @@ from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.sweep.study_record import BASELINE, Configuration, Diagnosis, Stage, TrialRecord
 from normsweep.sweep.trial import Status
+from normsweep.text import counted
 
 __all__ = [
     "COLUMNS",
@@ -123,7 +124,16 @@ def _label(configuration: Configuration) -> str:
     if configuration.name == BASELINE:
         return "baseline"
     epochs = "epoch" if configuration.selected_at == 1 else "epochs"
-    return f"tuned for {configuration.selected_at} {epochs}"
+    return f"tuned for {configuration.selected_at} {epochs}{_among(configuration)}"
+
+
+def _among(configuration: Configuration) -> str:
+    """Of how many trials it is the best; studies of earlier versions do not tell."""
+    among, of = configuration.among, configuration.of
+    seeds = (
+        f" on {counted(1 + configuration.reselected, 'seed')}" if configuration.reselected else ""
+    )
+    return f", chosen among {among} of {counted(of, 'trial')}{seeds}" if of else ""
 
 
 def speed_table(speeds: Sequence[Speed]) -> pd.DataFrame:

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from normsweep.analysis.trials import ArmSummary, arm_summaries, best_of_arms, rank
+from normsweep.analysis.trials import (
+    ArmSummary,
+    arm_summaries,
+    best_by_epochs,
+    best_of_arms,
+    rank,
+)
 from normsweep.parts.metrics import ACCURACY
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Status
@@ -22,6 +28,7 @@ __all__ = [
     "arm_rows",
     "best_rows",
     "brief_rows",
+    "budget_rows",
     "epoch_rows",
     "trial_rows",
 ]
@@ -125,6 +132,32 @@ def best_rows(
     table = _trials(chosen, _columns(records), same or {})
     tested = _tested_columns(records)
     return table.without("phase", "slot", "status", *tested, "configuration", "error")
+
+
+def budget_rows(record: StudyRecord) -> Rows:
+    """One row an arm and number of epochs: the best trial, read after exactly so many epochs."""
+    budgets = record.sweep.search.space["epochs"].grid() or ()
+    best = best_by_epochs(record.searched, record.arms, [int(n) for n in budgets])
+    own = list(dict.fromkeys(name for each in best for name in _own(each.record)))
+    rows = [
+        {
+            "arm": each.arm,
+            "epochs": each.epochs,
+            "trial": each.record.trial.number,
+            **_by_metric(each.record, "val", each.score),
+            "val_accuracy": _accuracy(each.record),
+            "val_loss": each.record.result.curve[-1].val_loss if each.record.result else math.nan,
+            **{name: getattr(each.record.trial, name) for name in LEADING if name != "epochs"},
+            **{name: _own(each.record).get(name) for name in own},
+            "among": each.among,
+            "of": each.of,
+        }
+        for each in best
+    ]
+    scores = [f"val_{name}" for name in _metrics(record.searched)]
+    settings = [name for name in LEADING if name != "epochs"]
+    columns = ["arm", "epochs", "trial", *scores, "val_accuracy", "val_loss", *settings, *own]
+    return Rows((*columns, "among", "of"), tuple(rows))
 
 
 def arm_rows(summaries: Sequence[ArmSummary], same: Mapping[str, str] | None = None) -> Rows:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from normsweep.analysis.evidence import Evidence, evidence
-from normsweep.analysis.trials import ArmSummary, arm_summaries
+from normsweep.analysis.trials import ArmSummary, arm_summaries, read_at_epoch
 from normsweep.errors import StoreError
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.evidence_tables import verdict_table
-from normsweep.reporting.rows import arm_rows, best_rows, epoch_rows, trial_rows
+from normsweep.reporting.rows import arm_rows, best_rows, budget_rows, epoch_rows, trial_rows
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.urls import STORAGE
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "arms_table",
     "best_table",
+    "budgets_table",
     "confirmed_evidence",
     "epochs_table",
     "study_table",
@@ -28,14 +29,19 @@ __all__ = [
 
 
 def study_table(
-    record: StudyRecord, name: str, top: int | None = None, storage: str = STORAGE
+    record: StudyRecord,
+    name: str,
+    top: int | None = None,
+    storage: str = STORAGE,
+    epochs: int | None = None,
 ) -> pd.DataFrame:
     """A table of a study, its columns as docs/columns.md has them.
 
     Args:
         record: with its trials.
-        name: best, trials, epochs, arms or verdict.
+        name: best, budgets, trials, epochs, arms or verdict.
         top: with best: so many trials overall, not one an arm.
+        epochs: with best: all trials read after this epoch, not after their last one.
         storage: address of Optuna's database, for the commands.
 
     Raises:
@@ -43,7 +49,10 @@ def study_table(
     """
     match name:
         case "best":
-            return best_table(record.searched, record.arms, top, record.same)
+            read = record.searched if epochs is None else read_at_epoch(record.searched, epochs)
+            return best_table(read, record.arms, top, record.same)
+        case "budgets":
+            return budgets_table(record)
         case "trials":
             return trials_table(record.trials, record.same)
         case "epochs":
@@ -95,6 +104,11 @@ def best_table(
     Columns as `trials_table`, without those that are the same by construction.
     """
     return best_rows(records, arms, top, same).frame(reused_from="Int64")
+
+
+def budgets_table(record: StudyRecord) -> pd.DataFrame:
+    """One row an arm and number of epochs: the best trial, read after exactly so many epochs."""
+    return budget_rows(record).frame()
 
 
 def arms_table(

@@ -38,10 +38,11 @@ from normsweep.search.confirm_phase import Confirmation, planned
 from normsweep.search.phase import Phase
 from normsweep.search.search_phase import Search
 from normsweep.search.selection import chosen_configurations
+from normsweep.search.selection_phase import SelectionRound
 from normsweep.store.locks import StudyLock
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import BASELINE, DataFacts, StudyRecord
-from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, PhaseName, Result, Trial
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, DataKey, PhaseName, Result, Trial
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.diagnosis import diagnose
 
@@ -100,7 +101,7 @@ class Running:
             if wanted != CONFIRM:
                 missing = self._search()
             if wanted == CONFIRM or (wanted == "all" and not search.left):
-                late = self._confirm()
+                late = self._select() + self._confirm()
                 # MLflow may be reachable again since the search.
                 missing = late + (self._log_all() if missing and not late else missing)
         except BaseException:
@@ -141,6 +142,14 @@ class Running:
     def _search(self) -> list[str]:
         sweep = self.search.sweep
         return self._phase(self.search, sweep.search.timeout)
+
+    def _select(self) -> list[str]:
+        sweep = self.search.sweep
+        if not sweep.selection_seeds:
+            return []
+        selection = SelectionRound(self.search.store, sweep, self.search.records())
+        selection.note_plan()
+        return self._phase(selection, None) if selection.left else []
 
     def _confirm(self) -> list[str]:
         confirmation = open_confirmation(self.search, self.data)
@@ -208,7 +217,9 @@ class Running:
 def open_confirmation(search: Search, data: DataKey) -> Confirmation:
     """The confirmation of the configurations that the search has found so far."""
     sweep = search.sweep
-    return Confirmation(search.store, sweep, data, chosen_configurations(sweep, search.records()))
+    again = [r for r in search.store.trials() if r.trial.phase == SELECT]
+    chosen = chosen_configurations(sweep, search.records(), again)
+    return Confirmation(search.store, sweep, data, chosen)
 
 
 def diagnose_arms(

@@ -16,6 +16,7 @@ from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
 from normsweep.search.plan import CONFIGURATIONS, Plan, mean_epochs, without
+from normsweep.search.samplers import halving_share
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import DataFacts, TrialRecord
@@ -90,10 +91,17 @@ def _timed(plan: Plan, epoch: float) -> Plan:
     """The plan with its time estimate; `epoch`: wall seconds of an epoch."""
     sweep = plan.sweep
     confirmed = CONFIGURATIONS * len(sweep.arms) * sweep.confirm.seeds * sweep.confirm_epochs
+    again = min(2 * sweep.select.top + 1, sweep.trials_per_arm) * len(sweep.selection_seeds)
+    reselected = again * len(sweep.arms) * sweep.longest
+    searched = sweep.total_trials * mean_epochs(sweep) * epoch
+    halved = halving_share(sweep.trials_per_arm, sweep.longest)
+    prunable = sweep.search.pruner == "none" and not sweep.samples_epochs
     return replace(
         plan,
-        seconds=sweep.total_trials * mean_epochs(sweep) * epoch,
+        seconds=searched,
+        select_seconds=reselected * epoch,
         confirm_seconds=confirmed * epoch,
+        halving_seconds=(1 - halved) * searched if prunable else None,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from normsweep.console.overview import print_plan
-from normsweep.console.screen import warn
+from normsweep.console.screen import say, warn
 from normsweep.executors.protocol import Executor
 from normsweep.parts.metrics import metric
 from normsweep.runner.finished import Origin, preferred_first
@@ -31,6 +31,7 @@ from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
 from normsweep.store.storage import begun_study, open_study, quiet
 from normsweep.store.study_store import StudyStore
+from normsweep.sweep.recorded import as_begun
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import DataFacts, StudyRecord
 from normsweep.sweep.trial import Result, Status
@@ -45,6 +46,7 @@ __all__ = ["plan_study", "run_study"]
 def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
     """Print the plan of a study, with a time estimate from a measured training step; store nothing."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as work:
+        stack.enter_context(quiet())
         stack.enter_context(console.status("loading data and network, measuring a step"))
         signals = stack.enter_context(Signals())
         workers = stack.enter_context(Workers(sweep, settings, Path(work)))
@@ -75,6 +77,7 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
         lock = stack.enter_context(lock_study(settings.storage, sweep.name))
         begun = begun_study(settings.storage, sweep.name)
         stored = begun and begun.record(trials=False)
+        sweep = _as_begun(stored, sweep)
         with signals.waiting():
             origin = _origin(sweep, settings, stored)
             mark = begun and origin.published(begun, settings.phase)
@@ -128,6 +131,17 @@ def _origin(sweep: Sweep, settings: Settings, stored: StudyRecord | None) -> Ori
         settings.executor,
         settings.device,
     )
+
+
+def _as_begun(stored: StudyRecord | None, sweep: Sweep) -> Sweep:
+    """The sweep under the rules that its study was created with; a line tells if they are older."""
+    if stored is None or (begun := as_begun(stored.sweep, sweep)) is sweep:
+        return sweep
+    say(
+        f"study {sweep.name} was created under earlier rules and continues with them: "
+        "see docs/sweep-files.md; pass --study-name to start a new study under today's"
+    )
+    return begun
 
 
 def _search(

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from normsweep.parts.catalog import resolve_trial
-from normsweep.search.phase import Phase
+from normsweep.search.phase import PlannedPhase, ended
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
-from normsweep.sweep.study_record import Analysis, Configuration, TrialRecord
+from normsweep.sweep.study_record import Analysis, Configuration
 from normsweep.sweep.trial import CONFIRM, DataKey, Trial
 
 __all__ = ["Confirmation"]
 
 
-class Confirmation(Phase):
+class Confirmation(PlannedPhase):
     """The confirmation of a study, seed by seed, so that finished trials are always paired.
 
-    Equal configurations of an arm are trained once. A trial with no retries left is not run again
-    by this command, but by the next one.
+    Equal configurations of an arm are trained once.
     """
 
     phase = CONFIRM
@@ -33,34 +32,9 @@ class Confirmation(Phase):
         configurations: Sequence[Configuration],
     ) -> None:
         """`sweep` has the arms to run, `configurations` are those of all arms."""
-        super().__init__(store, sweep.execution.retries)
+        super().__init__(store, sweep.execution.retries, planned(sweep, data, configurations))
         self.sweep, self._data = sweep, data
         self.configurations = tuple(configurations)
-        store.repair()
-        plan = planned(sweep, data, configurations)
-        done = {r.trial.fingerprint for r in self.records() if ended(r)}
-        self.total = len(plan)
-        self._open = [trial for trial in plan if trial.fingerprint not in done]
-
-    @property
-    def left(self) -> int:
-        """Number of planned trials that are neither stored nor running."""
-        return len(self._open)
-
-    def ask(self, running: Container[str] = ()) -> Trial | None:
-        """The next trial, stored as running; None if there is none."""
-        planned = next((trial for trial in self._open if trial.lineage not in running), None)
-        if planned is None:
-            return None
-        self._open.remove(planned)
-        return self._begin(planned)
-
-    def budgets(self, trial: Trial) -> frozenset[int]:
-        """Empty: all trials have the same number of epochs."""
-        return frozenset()
-
-    def _reopen(self, trial: Trial) -> None:
-        self._open.insert(0, trial)
 
     def analysis(self) -> Analysis:
         """The analysis of the trials that have ended so far."""
@@ -89,8 +63,3 @@ def planned(sweep: Sweep, data: DataKey, configurations: Sequence[Configuration]
             )
             plan[trial.fingerprint] = replace(before or trial, configuration=names)
     return list(plan.values())
-
-
-def ended(done: TrialRecord) -> bool:
-    """Whether a trial ended with a result that counts: it was completed, or it diverged."""
-    return done.result is not None and done.result.status.scored

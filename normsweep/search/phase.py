@@ -1,17 +1,17 @@
-"""`Phase`: what search and confirmation share: which trial is next, and which one is retried."""
+"""`Phase`: what all phases share: which trial is next, and which one is retried."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.space import Space
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 
-__all__ = ["Phase"]
+__all__ = ["Phase", "PlannedPhase", "ended"]
 
 
 class Phase(ABC):
@@ -82,3 +82,43 @@ class Phase(ABC):
         self._failures[ended.planned] += status.failed
         retry = status.failed and self._failures[ended.planned] <= self._retries
         return retry or status is Status.INTERRUPTED
+
+
+class PlannedPhase(Phase):
+    """A phase whose trials are all known from the start, as are the selection round and the confirmation.
+
+    A trial with no retries left is not run again by this command, but by the next one.
+    """
+
+    def __init__(self, store: StudyStore, retries: int, plan: Sequence[Trial]) -> None:
+        """`plan`: the trials, one per fingerprint, in the order in which they are run."""
+        super().__init__(store, retries)
+        store.repair()
+        done = {r.trial.fingerprint for r in self.records() if ended(r)}
+        self.total = len(plan)
+        self._open = [trial for trial in plan if trial.fingerprint not in done]
+
+    @property
+    def left(self) -> int:
+        """Number of planned trials that are neither stored nor running."""
+        return len(self._open)
+
+    def ask(self, running: Container[str] = ()) -> Trial | None:
+        """The next trial, stored as running; None if there is none."""
+        planned = next((trial for trial in self._open if trial.lineage not in running), None)
+        if planned is None:
+            return None
+        self._open.remove(planned)
+        return self._begin(planned)
+
+    def budgets(self, trial: Trial) -> frozenset[int]:
+        """Empty: all trials have the same number of epochs."""
+        return frozenset()
+
+    def _reopen(self, trial: Trial) -> None:
+        self._open.insert(0, trial)
+
+
+def ended(done: TrialRecord) -> bool:
+    """Whether a trial ended with a result that counts: it was completed, or it diverged."""
+    return done.result is not None and done.result.status.scored

@@ -47,11 +47,17 @@ class Plan:
     """Estimated wall time of the search; None: not estimated."""
     confirm_seconds: float = 0.0
     """Estimated wall time of the confirmation, if no two configurations of an arm are equal."""
+    select_seconds: float = 0.0
+    """Estimated wall time of the selection round, if no trial is among the best for two numbers of epochs."""
+    halving_seconds: float | None = None
+    """What of the search's time halving would save; None: not estimated, or trials are pruned."""
 
 
 def mean_epochs(sweep: Sweep) -> float:
-    """Mean number of epochs of a trial, if the space is sampled uniformly."""
+    """Mean number of epochs of a trial; if they are sampled, uniformly."""
     dimension = sweep.search.space["epochs"]
+    if not sweep.samples_epochs:
+        return float(sweep.longest)
     if sweep.search.sampler == "grid":
         return _mean_epochs_of_grid(sweep, len(dimension.grid() or ()))
     if isinstance(dimension, Choice):
@@ -67,7 +73,10 @@ def mean_epochs(sweep: Sweep) -> float:
 
 def _mean_epochs_of_grid(sweep: Sweep, budgets: int) -> float:
     """Of points that differ only in epochs, only the one with most epochs is trained: it has the others."""
-    trials = sweep.trials_per_arm
-    points = min(len(sweep.search.space.points({sweep.compare: arm})) for arm in sweep.arms)
-    untouched = math.comb(points - budgets, trials) / math.comb(points, trials)
-    return sweep.longest * (points / budgets) * (1 - untouched) / trials
+    trials, first = sweep.trials_per_arm, int(sweep.rules > 1)  # the baseline is not drawn
+    points = min(len(sweep.points(arm)) for arm in sweep.arms) - first
+    untouched = math.comb(max(points - budgets, 0), trials - first) / math.comb(
+        points, trials - first
+    )
+    others = points // budgets  # without the baseline's own, if it is in the grid
+    return sweep.longest * (first + others * (1 - untouched)) / trials

@@ -23,57 +23,36 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 
 from normsweep.parts.metrics import Metric, metric
+from normsweep.search.advisor import Advisor, BaselineFirst, Params, seed_of
+from normsweep.search.ladder import Ladder, sobol_point
 from normsweep.store.encoding import distribution, outcome, value_of
 from normsweep.sweep.schema import Sweep
-from normsweep.sweep.space import Dimension, Scalar, Space
+from normsweep.sweep.space import Dimension, Scalar
 from normsweep.sweep.trial import Result, Trial
 
-__all__ = ["Advisor", "make_advisor"]
-
-Params = dict[str, Scalar]
-
+__all__ = ["halving_share", "make_advisor"]
 
 LATEST, STEP, BEST = 1000, 100, 100
 """An arm's sampler and pruner use its latest trials and the best of the earlier ones. Beyond `LATEST`
 trials, `STEP` at a time are left out."""
 
 
-class Advisor(Protocol):
-    """Chooses parameters for the trials of one arm, and decides which ones are pruned."""
-
-    def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
-        """Set the parameters of the stored trials by slot; called first."""
-        ...
-
-    def planned(self, slot: int) -> Params | None:
-        """The parameters of the arm's `slot`-th trial, if they are known from the start."""
-        ...
-
-    def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
-        """Choose the parameters of the arm's `slot`-th trial, except `fixed` ones."""
-        ...
-
-    def report(self, slot: int, epoch: int, value: float) -> bool:
-        """Report a value; returns whether the trial continues."""
-        ...
-
-    def tell(self, slot: int, value: float | None, state: TrialState) -> None:
-        """Add the result of a trial from `choose`."""
-        ...
-
-    def learn(self, trial: Trial, result: Result) -> None:
-        """Add a trial that ended before this process started."""
-        ...
-
-
 def make_advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
     """The advisor of an arm with `trials` trials in total."""
-    space, compare = sweep.search.space, sweep.compare
-    if sweep.search.sampler == "grid":
-        return _Planned(_grid(space, compare, arm, sweep.seed), sweep, arm)
-    if sweep.search.sampler == "qmc":
-        return _Planned(_sobol(space, compare, arm, sweep.seed), sweep, arm)
-    return _Adaptive(sweep, arm, trials)
+    advisor = _advisor(sweep, arm, trials)
+    return advisor if sweep.rules == 1 else BaselineFirst(advisor, sweep, arm)
+
+
+def _advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
+    match sweep.sampler:
+        case "grid":
+            return _Planned(_grid(sweep, arm), sweep, arm)
+        case "qmc":
+            return _Planned(_sobol(sweep, arm), sweep, arm)
+        case "ladder":
+            return Ladder(sweep, arm, trials, _Adaptive(sweep, arm, 1))
+        case _:
+            return _Adaptive(sweep, arm, trials)
 
 
 class _Adaptive:
@@ -81,6 +60,8 @@ class _Adaptive:
 
     def __init__(self, sweep: Sweep, arm: Scalar, trials: int) -> None:
         self._sweep, self._arm, self._metric = sweep, arm, metric(sweep.metric)
+        fixed = {sweep.compare} if sweep.samples_epochs else {sweep.compare, "epochs"}
+        self._sampled = [d.name for d in sweep.search.space if d.name not in fixed]
         # TPE's default of 10 random trials would leave an arm with 10 trials untuned.
         self._startup = max(4, min(trials, LATEST) // 4)
         self._past: list[FrozenTrial] = []
@@ -99,12 +80,14 @@ class _Adaptive:
         """Ask the study of the arm."""
         study = self._filled()
         study.sampler = self._sampler(slot)
-        if fixed:
-            study.enqueue_trial(dict(fixed))
+        if given := {k: v for k, v in fixed.items() if k in self._sampled}:
+            study.enqueue_trial(given)
         trial = self._asked[slot] = study.ask()
         chosen: Params = {self._sweep.compare: self._arm}
+        if not self._sweep.samples_epochs:
+            chosen["epochs"] = fixed.get("epochs", self._sweep.longest)
         for dimension in self._sweep.search.space.active(chosen):
-            if dimension.name != self._sweep.compare:
+            if dimension.name in self._sampled:
                 chosen[dimension.name] = suggest(trial, dimension)
         return chosen
 
@@ -129,7 +112,7 @@ class _Adaptive:
         It gets the distributions of the current sweep: the limit of epochs may have been raised since.
         """
         value, state = outcome(result, self._metric)
-        params = {k: v for k, v in trial.params.items() if k != self._sweep.compare}
+        params = {k: v for k, v in trial.params.items() if k in self._sampled}
         space = self._sweep.search.space
         self._past.append(
             optuna.trial.create_trial(
@@ -152,8 +135,12 @@ class _Adaptive:
         return self._study
 
     def _sampler(self, slot: int) -> optuna.samplers.BaseSampler:
-        seed = _seed(self._sweep.seed, slot)
-        if self._sweep.search.sampler != "tpe":
+        seed = seed_of(self._sweep.seed, slot)
+        if self._sweep.sampler == "gp":
+            return optuna.samplers.GPSampler(
+                seed=seed, n_startup_trials=self._startup, warn_independent_sampling=False
+            )
+        if self._sweep.sampler != "tpe":
             return optuna.samplers.RandomSampler(seed=seed)
         conditional = any(dimension.when for dimension in self._sweep.search.space)
         return optuna.samplers.TPESampler(
@@ -191,9 +178,9 @@ class _Planned:
         """Assign the new points of a grid that was extended to the free slots."""
         if isinstance(self._points, list):
             old = {frozenset(params.items()) for params in taken.values()}
-            new = iter([point for point in self._points if frozenset(point.items()) not in old])
-            slots = range(len(self._points))
-            self._points = [dict(taken[slot]) if slot in taken else next(new) for slot in slots]
+            new = [point for point in self._points if frozenset(point.items()) not in old]
+            slots, rest = range(len(new) + len(taken)), iter(new)
+            self._points = [dict(taken[slot]) if slot in taken else next(rest) for slot in slots]
 
     def planned(self, slot: int) -> Params | None:
         """The point of the slot."""
@@ -219,38 +206,39 @@ class _Planned:
         self._pruner.learn(trial, result)
 
 
-def _grid(space: Space, compare: str, arm: Scalar, seed: int) -> list[Params]:
+def _grid(sweep: Sweep, arm: Scalar) -> list[Params]:
     """All points of an arm in random order, so that any part of them covers the grid.
 
     Of points that differ only in epochs, the one with most epochs comes first: it has the others.
     """
-    points = space.points({compare: arm})
-    order = np.random.default_rng(_seed(seed, 0)).permutation(len(points))
+    points = sweep.points(arm)
+    first = [] if sweep.rules == 1 else points[:1]
+    points = points[len(first) :]
+    order = np.random.default_rng(seed_of(sweep.seed, 0)).permutation(len(points))
     shuffled = [points[i] for i in order]
     alike: dict[tuple[tuple[str, Scalar], ...], list[Params]] = {}
     for point in shuffled:
         alike.setdefault(_but_epochs(point), []).append(point)
     for family in alike.values():
         family.sort(key=lambda point: int(point["epochs"]))
-    return [alike[_but_epochs(point)].pop() for point in shuffled]
+    return first + [alike[_but_epochs(point)].pop() for point in shuffled]
 
 
 def _but_epochs(point: Params) -> tuple[tuple[str, Scalar], ...]:
     return tuple((name, value) for name, value in point.items() if name != "epochs")
 
 
-def _sobol(space: Space, compare: str, arm: Scalar, seed: int) -> _Points:
-    """A scrambled Sobol sequence over the unit cube, mapped to the space (Sobol 1967)."""
+def _sobol(sweep: Sweep, arm: Scalar) -> _Points:
+    """A scrambled Sobol sequence over the unit cube, mapped to the space."""
+    fixed: Params = {sweep.compare: arm}
+    if not sweep.samples_epochs:
+        fixed["epochs"] = sweep.longest
+    free = [d for d in sweep.search.space if d.name not in fixed]
 
     class Sequence:
         def __getitem__(self, slot: int) -> Params:
-            from scipy.stats import qmc
-
-            dimensions = [d for d in space if d.name != compare]
-            engine = qmc.Sobol(len(dimensions), scramble=True, rng=_seed(seed, 0))
-            point = engine.fast_forward(slot).random(1)[0] if slot else engine.random(1)[0]
-            values = {d.name: d.from_unit(float(u)) for d, u in zip(dimensions, point, strict=True)}
-            return space.only_active({**values, compare: arm})
+            values = sobol_point(sweep.seed, free, slot)
+            return sweep.search.space.only_active({**values, **fixed})
 
     return Sequence()
 
@@ -266,9 +254,22 @@ def _memory_study(sweep: Sweep) -> optuna.Study:
     )
 
 
-def _seed(seed: int, slot: int) -> int:
-    # The same for all arms: they are tried at the same points until their samplers adapt.
-    return int(np.random.SeedSequence([seed, slot]).generate_state(1)[0])
+def halving_share(trials: int, epochs: int, most: int = 64) -> float:
+    """Share of an arm's epochs that halving trains, if the order of its trials never changes.
+
+    The arm's first trial, the baseline, is not pruned. At most `most` trials are simulated.
+    """
+    study = optuna.create_study(pruner=optuna.pruners.SuccessiveHalvingPruner())
+    scores, trained = np.random.default_rng(0).random(min(trials, most)), 0
+    for slot, score in enumerate(scores):
+        trial = study.ask()
+        for epoch in range(1, epochs + 1):
+            trial.report(score, epoch)
+            trained += 1
+            if trial.should_prune() and slot:
+                break
+        study.tell(trial, score)
+    return trained / (len(scores) * epochs)
 
 
 def suggest(trial: optuna.Trial, dimension: Dimension) -> Scalar:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Container, Mapping
+from dataclasses import replace
 
+from normsweep.analysis.trials import settled
 from normsweep.parts.catalog import resolve_trial
 from normsweep.parts.metrics import metric
+from normsweep.search.advisor import Advisor
 from normsweep.search.phase import Phase
-from normsweep.search.samplers import Advisor, make_advisor
+from normsweep.search.samplers import make_advisor
 from normsweep.store.encoding import outcome, value_of
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
-from normsweep.sweep.space import Scalar
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.space import Scalar, Space
+from normsweep.sweep.study_record import BASELINE, TrialRecord
 from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Result, Trial
 
 __all__ = ["Search"]
@@ -31,7 +36,8 @@ class Search(Phase):
         """`sweep` has the arms to run, `data` identifies the data to train them on."""
         super().__init__(store, sweep.execution.retries)
         self.sweep, self._data = sweep, data
-        self.trials_per_arm = sweep.trials_per_arm
+        store.repair()
+        self.trials_per_arm = sweep.trials_per_arm + self._to_extend()
         self._advisors: dict[str, Advisor] = {
             str(arm): make_advisor(sweep, arm, self.trials_per_arm) for arm in sweep.arms
         }
@@ -41,7 +47,7 @@ class Search(Phase):
         self._retries_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
         self.extendable = sweep.search.sampler == "grid"
         self.total = self.trials_per_arm * len(self._open)
-        store.repair()
+        self._shown = _shown(sweep)
         self._resume()
 
     @property
@@ -58,11 +64,11 @@ class Search(Phase):
         self._open[arm].discard(slot)
         fixed = self._retries_with.pop((arm, slot), None) or self._longest(slot)
         chosen = self._advisors[arm].choose(slot, self._without_arm(fixed))
-        return self._begin(self._resolved(chosen, slot), self.sweep.search.space)
+        return self._begin(self._resolved(chosen, slot), self._shown)
 
     def budgets(self, trial: Trial) -> frozenset[int]:
         """The numbers of epochs in a grid that are smaller than the trial's; otherwise empty."""
-        if not self.extendable:
+        if not self.extendable or not self.sweep.samples_epochs:
             return frozenset()
         points = self.sweep.search.space["epochs"].grid() or ()
         return frozenset(int(n) for n in points if int(n) < trial.epochs)
@@ -95,15 +101,26 @@ class Search(Phase):
         return None
 
     def _resolved(self, params: Mapping[str, Scalar], slot: int) -> Trial:
-        return resolve_trial(self.sweep, self._data, params, number=-1, slot=slot)
+        trial = resolve_trial(self.sweep, self._data, params, number=-1, slot=slot)
+        first = slot == 0 and self.sweep.rules > 1
+        return replace(trial, configuration=BASELINE) if first else trial
 
     def _reopen(self, trial: Trial) -> None:
         self._open[trial.arm].add(trial.slot)
         self._retries_with[trial.arm, trial.slot] = trial.params
 
     def _longest(self, slot: int) -> Mapping[str, Scalar]:
-        every = self.sweep.search.longest_every
+        every = self.sweep.search.longest_every if self.sweep.samples_epochs else None
         return {"epochs": self.sweep.longest} if every and slot % every == every - 1 else {}
+
+    def _to_extend(self) -> int:
+        """Stored trials of each arm in a grid whose epochs are now fewer than the largest number."""
+        sweep, longest = self.sweep, self.sweep.longest
+        if sweep.search.sampler != "grid" or sweep.samples_epochs:
+            return 0
+        done = Counter(r.trial.arm for r in settled(self.records()) if r.trial.epochs < longest)
+        room = math.ceil(sweep.search.trials / len(sweep.arms)) - sweep.trials_per_arm
+        return min(room, *(done[str(arm)] for arm in sweep.arms))
 
     def _without_arm(self, params: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
         return {name: value for name, value in params.items() if name != self.sweep.compare}
@@ -122,3 +139,12 @@ class Search(Phase):
             self._retries_with.pop((arm, record.trial.slot), None)
             if record.result is not None:
                 self._advisors[arm].learn(record.trial, record.result)
+
+
+def _shown(sweep: Sweep) -> Space:
+    """The space with the baselines, for Optuna's tools: all trials are in it."""
+    space = sweep.search.space
+    if sweep.rules > 1:
+        for arm in sweep.arms:
+            space = space.including(sweep.baseline(arm, sweep.longest))
+    return space

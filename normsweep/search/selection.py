@@ -1,12 +1,19 @@
-"""The configurations to confirm: the baseline, and each arm's best by validation score."""
+"""The configurations to confirm: the baseline, and each arm's best by validation score.
+
+With a selection round, the arm's best trials and its baseline are trained on further seeds, and the
+best mean over these seeds and that of the search is chosen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from normsweep.analysis.trials import longest_curve, rank, read_at_epoch, settled
 from normsweep.parts.metrics import metric
 from normsweep.sweep.schema import Sweep
-from normsweep.sweep.space import Choice, Scalar
+from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import (
     BASELINE,
     TUNED_LONG,
@@ -14,76 +21,124 @@ from normsweep.sweep.study_record import (
     Configuration,
     TrialRecord,
 )
-from normsweep.sweep.trial import Status
+from normsweep.sweep.trial import Result
 
-__all__ = ["chosen_configurations"]
+__all__ = ["Budget", "budgets", "candidates", "chosen_configurations", "of_arm"]
 
 
-def chosen_configurations(sweep: Sweep, records: Sequence[TrialRecord]) -> list[Configuration]:
+@dataclass(frozen=True)
+class Budget:
+    """A number of epochs for which a configuration is selected."""
+
+    configuration: str
+    epochs: int
+
+    def read_at(self, records: Sequence[TrialRecord]) -> int:
+        """The epoch at which trials are compared: the last one that any of them reached, if it is earlier."""
+        return min(self.epochs, longest_curve(records))
+
+
+def budgets(sweep: Sweep) -> tuple[Budget, ...]:
+    """The epochs of the baseline, and the largest number."""
+    longest = min(sweep.confirm_epochs, sweep.longest)
+    return Budget(TUNED_SHORT, sweep.baseline_epochs), Budget(TUNED_LONG, longest)
+
+
+def of_arm(records: Iterable[TrialRecord], arm: Scalar) -> list[TrialRecord]:
+    """The trials of one arm."""
+    return [r for r in records if r.trial.arm == str(arm)]
+
+
+def chosen_configurations(
+    sweep: Sweep, records: Sequence[TrialRecord], again: Sequence[TrialRecord] = ()
+) -> list[Configuration]:
     """The configurations of all arms, in the order of the arms.
 
     Args:
         sweep: the sweep with the arms that were run.
         records: the trials of the search.
+        again: the trials of the selection round.
     """
-    return [c for arm in sweep.arms for c in _of_arm(sweep, arm, records)]
+    by_lineage = {r.trial.lineage: r.result for r in settled(again) if r.result is not None}
+    return [c for arm in sweep.arms for c in _of_arm(sweep, arm, records, by_lineage)]
 
 
-def _of_arm(sweep: Sweep, arm: Scalar, records: Sequence[TrialRecord]) -> Iterator[Configuration]:
-    yield Configuration(str(arm), BASELINE, _baseline(sweep, arm))
-    of_arm = [r for r in records if r.trial.arm == str(arm)]
-    longest = min(sweep.confirm_epochs, sweep.longest)
-    for name, epoch in ((TUNED_SHORT, sweep.baseline_epochs), (TUNED_LONG, longest)):
-        found = _tuned(name, str(arm), of_arm, epoch, sweep.confirm_epochs)
+def _of_arm(
+    sweep: Sweep, arm: Scalar, records: Sequence[TrialRecord], again: Mapping[str, Result]
+) -> Iterator[Configuration]:
+    yield Configuration(str(arm), BASELINE, sweep.baseline(arm, sweep.confirm_epochs))
+    for budget in budgets(sweep):
+        found = _tuned(sweep, budget, of_arm(records, arm), again)
         if found is not None:
             yield found
 
 
-def _baseline(sweep: Sweep, arm: Scalar) -> dict[str, Scalar]:
-    """The declared baseline, with the parameters that the space fixes, but not the searched ones."""
-    declared, space = sweep.confirm.baseline, sweep.search.space
-    params: dict[str, Scalar] = {
-        "normalization": declared.normalization or space.choices("normalization")[0],
-        "optimizer": declared.optimizer,
-        "learning_rate": declared.learning_rate,
-        "epochs": sweep.confirm_epochs,
-        sweep.compare: arm,
-    }
-    for dimension in space.active(params):
-        if isinstance(dimension, Choice) and len(dimension.values) == 1:
-            params.setdefault(dimension.name, dimension.values[0])
-    return params
-
-
 def _tuned(
-    name: str, arm: str, records: Sequence[TrialRecord], epoch: int, epochs: int
+    sweep: Sweep, budget: Budget, records: Sequence[TrialRecord], again: Mapping[str, Result]
 ) -> Configuration | None:
-    """The best of the trials whose curves reach `epoch`, or the last epoch that any curve reaches.
-
-    Ties: the trial with fewer epochs, then the earlier one. A trial that diverged later is not chosen.
-    """
-    usable = [r for r in records if _usable(r)]
-    if not usable:
+    """The best of the trials whose curves reach the budget, or the last epoch that any curve reaches."""
+    at = budget.read_at(records)
+    best = candidates(sweep, records, at)
+    if not best:
         return None
-    read_at = min(epoch, max(_length(r) for r in usable))
-    reached = [r for r in usable if _length(r) >= read_at]
-    best = max(reached, key=lambda r: _rank(r, read_at))
-    params = {**best.trial.params, "epochs": epochs}
-    return Configuration(arm, name, params, best.trial.number, read_at, len(reached))
+    chosen, seeds = best[0], 0
+    means = [(mean, r) for r in best if (mean := _mean(sweep, r, again)) is not None]
+    if means:
+        chosen, seeds = max(means, key=lambda pair: pair[0])[1], len(sweep.selection_seeds)
+    params = {**chosen.trial.params, "epochs": sweep.confirm_epochs}
+    return Configuration(
+        chosen.trial.arm,
+        budget.configuration,
+        params,
+        chosen.trial.number,
+        at,
+        len(read_at_epoch(records, at)),
+        of=len(settled(records)),
+        reselected=seeds,
+    )
 
 
-def _usable(record: TrialRecord) -> bool:
-    result = record.result
-    ended = (Status.COMPLETE, Status.PRUNED)
-    return result is not None and bool(result.curve) and result.status in ended
+def candidates(sweep: Sweep, records: Sequence[TrialRecord], epoch: int) -> list[TrialRecord]:
+    """The best trials of an arm after an epoch, best first, and its baseline, read at that epoch.
+
+    Without a selection round all trials. A trial that diverged later is left out.
+    """
+    read = read_at_epoch(records, epoch) if epoch else []
+    ordered = sorted(read, key=_rank_by_rules_1 if sweep.rules == 1 else rank, reverse=True)
+    if not sweep.selection_seeds:
+        return ordered
+    top = sweep.select.top
+    return [r for i, r in enumerate(ordered) if i < top or r.trial.configuration == BASELINE]
 
 
-def _length(record: TrialRecord) -> int:
+def _mean(
+    sweep: Sweep, record: TrialRecord, again: Mapping[str, Result]
+) -> tuple[float, float] | None:
+    """Mean score and negated mean loss of a candidate over all seeds; None if a seed is missing."""
     assert record.result is not None
-    return len(record.result.curve)
+    epoch, results = len(record.result.curve), [record.result]
+    for seed in sweep.selection_seeds:
+        found = again.get(replace(record.trial, seed=seed).lineage)
+        if found is None or not found.status.scored:
+            return None
+        results.append(found)
+    if not sweep.selection_seeds:
+        return None
+    pairs = [_after(result, epoch) for result in results]
+    sign = metric(record.trial.metric).sign
+    return sign * sum(score for score, _ in pairs) / len(pairs), -sum(x for _, x in pairs) / len(
+        pairs
+    )
 
 
-def _rank(record: TrialRecord, epoch: int) -> tuple[float, int, int]:
-    assert record.result is not None
-    score = metric(record.trial.metric).sign * record.result.curve[epoch - 1].value
-    return score, -record.trial.epochs, -record.trial.number
+def _after(result: Result, epoch: int) -> tuple[float, float]:
+    """Score and loss after an epoch; chance if the trial had diverged."""
+    if len(result.curve) >= epoch and result.curve[epoch - 1].finite:
+        return result.curve[epoch - 1].value, result.curve[epoch - 1].val_loss
+    return result.chance, math.inf
+
+
+def _rank_by_rules_1(record: TrialRecord) -> tuple[float, int, int]:
+    """Ties: the trial with fewer epochs, then the earlier one."""
+    score, _, _, number = rank(record)
+    return score, -record.trial.epochs, number

@@ -240,6 +240,7 @@ def distributions(
     return {
         each.name: distribution(each if epochs_listed else _growing(each))
         for each in space.active(trial.params)
+        if each.name in trial.params
     }
 
 

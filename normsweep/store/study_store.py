@@ -130,7 +130,7 @@ class StudyStore:
         listed = space is not None and self._epochs_listed
         distributions = encoding.distributions(trial, space, listed) if space else {}
         number = self._of(trial).begin(
-            trial.params if space else {},
+            {name: trial.params[name] for name in distributions},
             distributions,
             lambda number: encoding.trial_attributes(replace(trial, number=number)),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pydantic import AfterValidator, ValidationInfo
@@ -125,7 +126,10 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
     )
     yield from _parameters(space, model, catalog)
     yield from _arms(sweep, space, declared)
-    if getattr(search, "sampler", "") == "grid":
+    sampler = getattr(search, "sampler", "")
+    if sampler == "gp" and find_spec("torch") is None:
+        yield Problem("search.sampler", '"gp" needs PyTorch: pip install "normsweep[gp]"')
+    if sampler == "grid":
         yield from _grid(space)
         if getattr(search, "longest_every", None) is not None:
             yield Problem(

@@ -7,20 +7,26 @@ No registry is used: a study can be read without the custom components that it n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from normsweep.sweep.problems import shown
 from normsweep.sweep.schema import Section, Sweep, inner_section
 from normsweep.sweep.space import Choice, Condition, Dimension, Range, Space
 
-__all__ = ["GROWING", "as_file", "changes", "from_plain", "to_plain"]
+__all__ = ["GROWING", "as_begun", "as_file", "changes", "from_plain", "to_plain"]
 
 S = TypeVar("S", bound=Section)
 
 GROWING = ("search.trials", "confirm.seeds")
 """Keys that may grow; a smaller number has no effect."""
-EPOCHS = ("search.space.epochs", "search.space.epochs.high", "confirm.epochs")
+EPOCHS = (
+    "search.space.epochs",
+    "search.space.epochs.high",
+    "search.space.epochs.values",
+    "confirm.epochs",
+)
 """Keys that may grow together with the limit of epochs, but not shrink."""
 FREE = (
     "question",
@@ -35,9 +41,12 @@ FREE = (
     "execution.retries",
 )
 ADDED = {
+    "rules": 1,
     "plugins": [],
     "metric": "accuracy",
     "model.precision": "float32",
+    "select.top": 3,
+    "select.seeds": None,
     "confirm.primary": "both_tuned",
     "confirm.baseline.normalization": None,
     "execution.threads": None,
@@ -93,13 +102,34 @@ def changes(before: Sweep | Mapping[str, Any], now: Sweep, more_epochs: bool = T
     ]
 
 
+def as_begun(before: Sweep, now: Sweep) -> Sweep:
+    """The sweep under the rules that a study was created with, unless it declares `rules` itself.
+
+    Under the first rules epochs were sampled, the default sampler was TPE, and `longest_every` applied.
+    """
+    if "rules" in now.model_fields_set or before.rules == now.rules:
+        return now
+    search, was = now.search, before.search
+    declared = "longest_every" in search.model_fields_set
+    space = Space(
+        tuple(replace(d, sample=False) if d.name == "epochs" else d for d in search.space)
+    )
+    as_was = {
+        "sampler": "tpe" if search.sampler == "auto" else search.sampler,
+        "longest_every": search.longest_every if declared else was.longest_every,
+        "space": space,
+    }
+    search = search.model_copy(update=as_was)
+    return now.model_copy(update={"rules": before.rules, "search": search})
+
+
 def _shown(keys: Mapping[str, Any], key: str) -> str:
     return "(not set)" if keys.get(key) is None else shown(keys[key])
 
 
 def _more_epochs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether a sweep keeps all numbers of epochs, and its confirmation is not shorter."""
-    listed = [set(plain.get("search.space.epochs") or ()) for plain in (before, now)]
+    listed = [set(_listed(plain)) for plain in (before, now)]
     longest = [_longest(plain) for plain in (before, now)]
     confirmed = [
         plain["confirm.epochs"] or most for plain, most in zip((before, now), longest, strict=True)
@@ -107,8 +137,13 @@ def _more_epochs(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return listed[0] <= listed[1] and longest[0] <= longest[1] and confirmed[0] <= confirmed[1]
 
 
+def _listed(plain: Mapping[str, Any]) -> Sequence[int]:
+    key = "search.space.epochs"
+    return plain.get(key) or plain.get(f"{key}.values") or ()
+
+
 def _longest(plain: Mapping[str, Any]) -> float:
-    listed = plain.get("search.space.epochs")
+    listed = _listed(plain)
     return max(listed) if listed else plain["search.space.epochs.high"]
 
 
@@ -128,11 +163,13 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_dimension(dimension: Dimension) -> Any:
-    if isinstance(dimension, Choice) and not dimension.when:
+    if isinstance(dimension, Choice) and not dimension.when and not dimension.sample:
         return list(dimension.values)
     content = {key: _plain(value) for key, value in vars(dimension).items() if value is not None}
     content["when"] = {c.parent: list(c.values) for c in dimension.when}
     del content["name"]
+    if not dimension.sample:
+        del content["sample"]
     return content
 
 
@@ -193,7 +230,7 @@ def _dimension(name: str, keys: Mapping[str, Any]) -> Dimension:
         Condition(parent, tuple(values)) for parent, values in _below("when.", content).items()
     )
     if "values" in content:
-        return Choice(name, tuple(content["values"]), when)
+        return Choice(name, tuple(content["values"]), when, content.get("sample", False))
     ends = {key: value for key, value in content.items() if key.partition(".")[0] != "when"}
     return Range(name, **ends, when=when)
 
@@ -222,5 +259,5 @@ def _as_written(dimension: Dimension) -> Any:
     if isinstance(content, list):
         return content
     if isinstance(dimension, Choice):
-        return {"choices": list(dimension.values), "when": content["when"]}
+        content["choices"] = content.pop("values")
     return {key: value for key, value in content.items() if key != "integer"}

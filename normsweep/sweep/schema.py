@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from normsweep.sweep.checks import MOST, Reading, known_dataset, known_options, registered
 from normsweep.sweep.problems import Problem, expected, refusal
-from normsweep.sweep.space import Scalar, Space
+from normsweep.sweep.space import Choice, Scalar, Space
 from normsweep.sweep.space_parsing import parse_space
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Model",
     "Search",
     "Section",
+    "Select",
     "Sweep",
     "inner_section",
     "is_name",
@@ -61,6 +62,12 @@ def seconds(value: Any) -> Any:
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 LONGEST_NAME = 100
+MOST_SEEDS = 10_000
+"""Seeds of a confirmation."""
+RESELECTED = 8
+"""Trials of an arm from which on the best ones are selected again on further seeds."""
+FEW = 16
+"""Trials of an arm from which on TPE is better than a ladder."""
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=f"^{NAME}$")]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(seconds)]
@@ -142,12 +149,13 @@ class Search(Section):
 
     trials: Annotated[int, Field(ge=1, le=MOST)]
     """Total number of trials of the study, all arms together."""
-    sampler: Literal["tpe", "random", "grid", "qmc"] = "tpe"
-    """Sampler of the parameters; it sees the trials of the same arm only."""
+    sampler: Literal["auto", "tpe", "random", "grid", "qmc", "gp"] = "auto"
+    """Sampler of the parameters; it sees the trials of the same arm only. `auto`: a ladder of learning
+    rates that all arms share, or `tpe` from 16 trials of an arm on. `gp` needs PyTorch."""
     pruner: Literal["none", "median", "halving"] = "none"
     """Pruner; it compares a trial with the same arm only."""
     longest_every: Count | None = None
-    """If set to N, every Nth trial of an arm trains for the largest number of epochs."""
+    """If set to N and epochs are sampled, every Nth trial of an arm trains for the largest number."""
     timeout: Seconds | None = None
     """Seconds after which no new trial is started; also `90m`, `1h30m`."""
     space: Space
@@ -167,6 +175,15 @@ class Search(Section):
         return space
 
 
+class Select(Section):
+    """`[select]`: the selection round, which trains each arm's best trials on further seeds."""
+
+    top: Count = 3
+    """Number of the best trials for each number of epochs that a question asks for; the baseline joins."""
+    seeds: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Number of further seeds, 0 for no selection round; default: 2 from 8 trials of an arm on."""
+
+
 class Baseline(Section):
     """`[confirm.baseline]`: the default configuration, which a user would try first."""
 
@@ -183,7 +200,7 @@ class Baseline(Section):
 class Confirm(Section):
     """`[confirm]`: the confirmation, fixed before the search starts."""
 
-    seeds: Annotated[int, Field(ge=2, le=10_000)] = 10
+    seeds: Annotated[int, Field(ge=2, le=MOST_SEEDS)] = 10
     """Number of new seeds with which each arm's configurations are trained again."""
     epochs: Count | None = None
     """Epochs of each confirmation run; default: the largest number of epochs in the space."""
@@ -233,11 +250,14 @@ class Sweep(Section):
     """A registered metric: the objective of the search, and the unit of margin and verdict."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the split, the initial weights, the order of batches and the sampler."""
+    rules: Annotated[int, Field(ge=1, le=2)] = 2
+    """Version of the rules of search and verdict; a study keeps the one it was created with."""
     plugins: str | Texts = ()
     """Modules that register custom components, installed or in the folder of the sweep."""
     data: Data
     model: Model = Field(default_factory=Model)
     search: Search
+    select: Select = Field(default_factory=Select)
     confirm: Confirm = Field(default_factory=Confirm)
     execution: Execution = Field(default_factory=Execution)
 
@@ -252,8 +272,48 @@ class Sweep(Section):
         share = math.ceil(self.search.trials / len(self.arms))
         if self.search.sampler != "grid":
             return share
-        space = self.search.space
-        return min(share, *(len(space.points({self.compare: arm})) for arm in self.arms))
+        return min(share, *(len(self.points(arm)) for arm in self.arms))
+
+    @property
+    def sampler(self) -> Literal["ladder", "tpe", "random", "grid", "qmc", "gp"]:
+        """The sampler, with `auto` resolved; halving trains twice as many trials in the same time."""
+        if self.search.sampler != "auto":
+            return self.search.sampler
+        few = 2 * FEW if self.search.pruner == "halving" else FEW
+        return "ladder" if self.rules > 1 and self.trials_per_arm < few else "tpe"
+
+    @property
+    def samples_epochs(self) -> bool:
+        """Whether trials sample their epochs; otherwise each trains for the largest number."""
+        return self.rules == 1 or self.search.space["epochs"].sample
+
+    def baseline(self, arm: Scalar, epochs: int) -> dict[str, Scalar]:
+        """The declared baseline of an arm, with what the space fixes, but nothing that it searches."""
+        declared, space = self.confirm.baseline, self.search.space
+        params: dict[str, Scalar] = {
+            "normalization": declared.normalization or space.choices("normalization")[0],
+            "optimizer": declared.optimizer,
+            "learning_rate": declared.learning_rate,
+            "epochs": epochs,
+        }
+        params[self.compare] = arm
+        for dimension in space.active(params):
+            if isinstance(dimension, Choice) and len(dimension.values) == 1:
+                params.setdefault(dimension.name, dimension.values[0])
+        if self.rules > 1 and "batch_size" in space:
+            params.setdefault("batch_size", self.model.batch_size)
+        return params
+
+    def points(self, arm: Scalar) -> list[dict[str, Scalar]]:
+        """The points of an arm in a grid; the first one is the baseline."""
+        fixed: dict[str, Scalar] = {self.compare: arm}
+        if not self.samples_epochs:
+            fixed["epochs"] = self.longest
+        points = self.search.space.points(fixed)
+        if self.rules == 1:
+            return points
+        first = self.baseline(arm, self.longest)
+        return [first, *(point for point in points if point != first)]
 
     @property
     def total_trials(self) -> int:
@@ -274,6 +334,14 @@ class Sweep(Section):
     def confirm_seeds(self) -> tuple[int, ...]:
         """The seeds of the confirmation; more seeds keep the first ones."""
         return tuple(self.seed + 1 + i for i in range(self.confirm.seeds))
+
+    @property
+    def selection_seeds(self) -> tuple[int, ...]:
+        """The seeds of the selection round, none of them the search's or the confirmation's."""
+        seeds = self.select.seeds
+        if seeds is None:
+            seeds = 2 if self.rules > 1 and self.trials_per_arm >= RESELECTED else 0
+        return tuple(self.seed + 1 + MOST_SEEDS + i for i in range(seeds))
 
     @property
     def longest(self) -> int:

@@ -27,6 +27,8 @@ class Choice:
     name: str
     values: tuple[Scalar, ...]
     when: tuple[Condition, ...] = ()
+    sample: bool = False
+    """Of the epochs only: whether each trial samples a number of epochs."""
 
     def from_unit(self, u: float) -> Scalar:
         """The value at `u` in [0, 1): each value of the list has an equal share."""
@@ -46,6 +48,18 @@ class Choice:
         """The largest value, if the values are numbers."""
         return max(self.values)  # type: ignore[type-var]
 
+    def to_unit(self, value: Scalar) -> float:
+        """The place of a value in the list, from 0 to 1."""
+        return (sorted(self.values).index(value) + 0.5) / len(self.values)  # type: ignore[type-var]
+
+    def contains(self, value: Scalar) -> bool:
+        """Whether this is one of the values."""
+        return value in self.values
+
+    def including(self, value: Scalar) -> Choice:
+        """The list with this value."""
+        return self if self.contains(value) else replace(self, values=(*self.values, value))
+
 
 @dataclass(frozen=True)
 class Range:
@@ -58,6 +72,8 @@ class Range:
     log: bool = False
     step: float | None = None
     when: tuple[Condition, ...] = ()
+    sample: bool = False
+    """Of the epochs only: whether each trial samples a number of epochs."""
 
     def from_unit(self, u: float) -> Scalar:
         """The value at `u` in [0, 1): uniform, or uniform in the logarithm if `log`."""
@@ -97,6 +113,25 @@ class Range:
         """The upper end, or the last step below it."""
         stepped = self.integer or self.step is not None
         return self._point(self._count - 1) if stepped else self.high
+
+    def to_unit(self, value: Scalar) -> float:
+        """The place of a number in the range, from 0 to 1, on the scale of the range."""
+        scale = math.log if self.log else float
+        low, high = scale(self.low), scale(self.high)
+        return (scale(float(value)) - low) / (high - low) if high > low else 0.5
+
+    def contains(self, value: Scalar) -> bool:
+        """Whether the value is in the range, and on one of its steps."""
+        if isinstance(value, bool | str) or not self.low <= value <= self.high:
+            return False
+        steps = (value - self.low) / (self.step or 1)
+        return (self.step is None and not self.integer) or abs(steps - round(steps)) < 1e-9
+
+    def including(self, value: Scalar) -> Range:
+        """The range with this number."""
+        if isinstance(value, bool | str) or self.contains(value):
+            return self
+        return replace(self, low=min(self.low, value), high=max(self.high, value), step=None)
 
 
 Dimension = Choice | Range
@@ -142,6 +177,18 @@ class Space:
         for dimension in self.active(chosen):
             chosen[dimension.name] = values[dimension.name]
         return chosen
+
+    def contains(self, params: Mapping[str, Scalar]) -> bool:
+        """Whether a trial with these parameters could have been sampled."""
+        active = list(self.active(params))
+        return {d.name for d in active} == params.keys() and all(
+            d.contains(params[d.name]) for d in active
+        )
+
+    def including(self, params: Mapping[str, Scalar]) -> Space:
+        """The smallest space with these values too."""
+        wider = (d.including(params[d.name]) if d.name in params else d for d in self)
+        return Space(tuple(wider))
 
     def points(self, fixed: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
         """All distinct points of the grid at the values of the `fixed` parameters."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from normsweep.sweep.problems import Problem, expected, must_be, one_of, shown, unknown_key
@@ -19,6 +20,8 @@ KEYS = {
     "step": "distance between values, counted from `low`; not with `log`",
     "choices": "list of values, for a parameter with `when`; otherwise write the list alone",
     "value": "single value, for a parameter with `when`; otherwise write the value alone",
+    "sample": "of epochs only: whether each trial samples a number of epochs; default: false, every trial "
+    "trains for the largest and is read at every epoch",
     "when": 'values of another parameter at which this one applies, e.g. `{ optimizer = ["sgd"] }`',
 }
 """The keys of a parameter that is written as a table, each with its meaning."""
@@ -41,6 +44,21 @@ def _key(name: str) -> str:
 
 
 def _dimension(name: str, raw: Any, problems: list[Problem]) -> Dimension | None:
+    dimension = _parsed(name, raw, problems)
+    sample = isinstance(raw, Mapping) and _sample(name, raw, problems)
+    return replace(dimension, sample=True) if dimension is not None and sample else dimension
+
+
+def _sample(name: str, raw: Mapping[str, Any], problems: list[Problem]) -> bool:
+    sample, key = raw.get("sample", False), f"{_key(name)}.sample"
+    if "sample" in raw and name != "epochs":
+        problems.append(Problem(key, "must be set for epochs only; other parameters are sampled"))
+    elif not isinstance(sample, bool):
+        problems.append(Problem(key, expected("true or false", sample)))
+    return sample is True
+
+
+def _parsed(name: str, raw: Any, problems: list[Problem]) -> Dimension | None:
     key = _key(name)
     if not isinstance(raw, Mapping):
         values = raw if isinstance(raw, list | tuple) else (raw,)

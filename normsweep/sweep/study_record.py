@@ -9,7 +9,7 @@ from typing import Any
 
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
-from normsweep.sweep.trial import CONFIRM, SEARCH, Result, Trial
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Result, Trial
 
 __all__ = [
     "BASELINE",
@@ -46,6 +46,10 @@ class Configuration:
     """Number of trials of the arm that reached that epoch, among which it was selected."""
     runs: tuple[int | None, ...] = ()
     """In an analysis: its confirmation trials, in the order of the seeds; None for a failed one."""
+    of: int = 0
+    """Number of trials of the arm; 0 in older studies."""
+    reselected: int = 0
+    """Number of further seeds of a selection round whose mean selected it."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +271,11 @@ class StudyRecord:
     def searched(self) -> tuple[TrialRecord, ...]:
         """The trials of the search."""
         return tuple(r for r in self.trials if r.trial.phase == SEARCH)
+
+    @property
+    def reselected(self) -> tuple[TrialRecord, ...]:
+        """The trials of the selection round."""
+        return tuple(r for r in self.trials if r.trial.phase == SELECT)
 
     @property
     def confirmed(self) -> tuple[TrialRecord, ...]:

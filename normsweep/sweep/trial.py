@@ -17,6 +17,7 @@ from normsweep.sweep.space import Scalar
 __all__ = [
     "CONFIRM",
     "SEARCH",
+    "SELECT",
     "DataKey",
     "Epoch",
     "PhaseName",
@@ -26,8 +27,8 @@ __all__ = [
     "Trial",
 ]
 
-SEARCH, CONFIRM = "search", "confirm"
-"""The phases of a study."""
+SEARCH, SELECT, CONFIRM = "search", "select", "confirm"
+"""The phases of a study: the search, the selection round on further seeds, the confirmation."""
 PhaseName = Literal["search", "confirm", "all"]
 
 
@@ -210,6 +211,9 @@ class Result:
     """The earlier trial whose epochs were reused as the start of the curve; None if there is none."""
     reused: int = 0
     """Number of reused epochs; their `seconds` were measured in that trial."""
+    loop: str = ""
+    """How its batches were run, which changes no result: "epoch" (one program an epoch), "step" (one
+    program a step) or "batch" (Keras's `train_on_batch`); empty if unknown."""
 
     @property
     def score(self) -> float:

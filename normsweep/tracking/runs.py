@@ -20,7 +20,7 @@ from mlflow.entities import (
 
 from normsweep.analysis.verdicts import Verdict
 from normsweep.sweep.study_record import DataFacts, TrialRecord
-from normsweep.sweep.trial import CONFIRM, Epoch, Result, Trial
+from normsweep.sweep.trial import SEARCH, Epoch, Result, Trial
 
 __all__ = [
     "epoch_metrics",
@@ -37,7 +37,7 @@ __all__ = [
 def run_name(trial: Trial) -> str:
     """The name of a run: number and arm first, because the table of runs shows about 18 characters."""
     head = f"{trial.number:03d} {trial.arm}"
-    if trial.phase == CONFIRM:
+    if trial.phase != SEARCH:
         return f"{head} {trial.configuration} seed {trial.seed}"
     return f"{head} {trial.optimizer} {trial.learning_rate:.2g}"
 
@@ -80,6 +80,8 @@ def machine_tags(result: Result) -> list[RunTag]:
     """Tags that are known when a trial has ended; `normsweep.complete` marks a complete run."""
     tags = {f"normsweep.{key}": value for key, value in result.machine.items()}
     tags["normsweep.status"] = result.status.value
+    if result.loop:
+        tags["normsweep.loop"] = result.loop
     if result.reused:
         tags["normsweep.reused_epochs"] = str(result.reused)
         tags["normsweep.reused_from"] = str(result.origin)

@@ -6,6 +6,7 @@ reset to its initial state gives the same results bit for bit.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 
 from normsweep.parts import models, optimizers
 from normsweep.sweep.trial import Trial
+from normsweep.training.compiled_epoch import EpochLoop, OneByOne, epoch_loop
 from normsweep.training.preprocessing import Inputs, fit_preprocessing
 from normsweep.training.reproducibility import config_digest, gpus, precision, seeded
 
@@ -41,6 +43,22 @@ class CompiledModel:
     """SHA-256 of the model's configuration, hexadecimal."""
     optimizer_digest: str
     """SHA-256 of the optimizer's configuration, without the options that `reset` sets."""
+    shape: tuple[int, ...]
+    """Of one image."""
+    dtype: str
+    """Of the images."""
+
+    @functools.cached_property
+    def _loop(self) -> EpochLoop:
+        return epoch_loop(self.model, self.shape, self.dtype)
+
+    def loop(self, size: int) -> EpochLoop:
+        """How batches of `size` images are run: one by one if the network cannot be traced."""
+        try:
+            self._loop.trace(size)
+        except Exception:  # what is wrong with the network is reported when its first batch is run
+            return OneByOne(self.model)
+        return self._loop
 
     def reset(self, weights: Weights, learning_rate: float, settings: Mapping[str, float]) -> None:
         """Reset the model to the given weights, and its optimizer to its initial state and these options."""
@@ -92,7 +110,14 @@ def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
     # In float16 this is Keras's loss-scaling wrapper, not the optimizer itself.
     model.optimizer.build(model.trainable_variables)
     initial = tuple(np.array(variable) for variable in model.optimizer.variables)
-    return CompiledModel(model, initial, model_digest(model), _optimizer_digest(trial, optimizer))
+    return CompiledModel(
+        model,
+        initial,
+        model_digest(model),
+        _optimizer_digest(trial, optimizer),
+        inputs.shape,
+        inputs.dtype,
+    )
 
 
 def initial_weights(trial: Trial, inputs: Inputs) -> Weights:

@@ -1,7 +1,7 @@
-"""The loop over epochs and batches.
+"""The loop over epochs.
 
 Keras's `fit` sets up a data pipeline at each call and, once the global seed is set, shuffles every
-epoch the same way; with arrays in memory, `train_on_batch` with an explicit order avoids both.
+epoch the same way; with arrays in memory, an explicit order of the images avoids both.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from normsweep.parts.dataset import Dataset
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.sweep.trial import Epoch, Tested, Trial
+from normsweep.training.compiled_epoch import Batches, EpochLoop, Images
 from normsweep.training.preprocessing import Preprocessing, Split, batch_order
 
-__all__ = ["TestSet", "prepare_test", "tested", "train_epochs"]
+__all__ = ["TestSet", "batch_size", "prepare_test", "train_epochs"]
 
 BATCH = 512
 """Images per batch in evaluation."""
@@ -31,7 +32,7 @@ Array = np.ndarray[Any, Any]
 
 
 def train_epochs(
-    model: Any, trial: Trial, data: Split, test: TestSet | None = None, first: int = 1
+    loop: EpochLoop, trial: Trial, data: Split, test: TestSet | None = None, first: int = 1
 ) -> Iterator[Epoch]:
     """Train a compiled model; training loss and accuracy are running means over the epoch's images.
 
@@ -40,11 +41,16 @@ def train_epochs(
     epoch to train, if the model resumes from a snapshot.
     """
     by = metric(trial.metric)
+    train, val = loop.images(data.x_train, data.y_train), loop.images(data.x_val, data.y_val)
+    tests = None if test is None else loop.images(test.x, test.y)
     for epoch in range(first, trial.epochs + 1):
         started = time.perf_counter()
-        train_loss, train_accuracy = _train(model, trial, data, epoch)
+        order = batch_order(len(data.y_train), trial.seed, epoch)
+        train_loss, train_accuracy = _train(loop, Batches(train, order, batch_size(trial, data)))
         val_loss, val_accuracy, score = (
-            _validate(model, data, by) if math.isfinite(train_loss) else (math.nan, math.nan, None)
+            _validate(loop, val, data.y_val, by)
+            if math.isfinite(train_loss)
+            else (math.nan, math.nan, None)
         )
         seconds = time.perf_counter() - started
         finite = math.isfinite(train_loss) and math.isfinite(val_loss)
@@ -56,53 +62,45 @@ def train_epochs(
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=seconds,
-            tested=tested(model, test, by) if test is not None and finite else None,
+            tested=_tested(loop, tests, test.y, by) if tests and test and finite else None,
             score=score,
         )
 
 
-def _train(model: Any, trial: Trial, data: Split, epoch: int) -> tuple[float, float]:
-    order = batch_order(len(data.y_train), trial.seed, epoch)
-    sums, seen = np.zeros(2), 0
-    for start in range(0, len(order), trial.batch_size):
-        batch = order[start : start + trial.batch_size]
-        model.reset_metrics()  # some versions of Keras accumulate metrics over train_on_batch calls
-        logs = model.train_on_batch(data.x_train[batch], data.y_train[batch], return_dict=True)
-        sums += len(batch) * np.array([logs["loss"], logs["accuracy"]], dtype=np.float64)
-        seen += len(batch)
-        if not math.isfinite(sums[0]):
-            break
-    loss, accuracy = sums / seen
+def batch_size(trial: Trial, data: Split) -> int:
+    """Number of training images in a batch: the trial's, or all of them if those are fewer."""
+    return min(trial.batch_size, len(data.y_train))
+
+
+def _train(loop: EpochLoop, batches: Batches) -> tuple[float, float]:
+    return _means(loop.train(batches), batches)
+
+
+def _means(values: Array, batches: Batches) -> tuple[float, float]:
+    """Means over images of loss and accuracy by batch (steps, 2), which may have ended early."""
+    starts = batches.size * np.arange(len(values))
+    sizes = np.minimum(batches.size, len(batches.order) - starts)
+    # Added up one after another: `sum` would add pairs, which rounds otherwise.
+    loss, accuracy = np.cumsum(sizes[:, None] * values, axis=0)[-1] / sizes.sum()
     return float(loss), float(accuracy)
 
 
-def _validate(model: Any, data: Split, by: Metric) -> tuple[float, float, float | None]:
+def _in_order(images: Images, size: int) -> Batches:
+    return Batches(images, np.arange(len(images.y)), size)
+
+
+def _validate(
+    loop: EpochLoop, images: Images, labels: Array, by: Metric
+) -> tuple[float, float, float | None]:
     """Loss, accuracy and, if the metric is not accuracy, the score, in one pass over the validation set."""
-    if by is not ACCURACY:
-        return _scored(model, data, by)
-    sums = np.zeros(2)
-    for start in range(0, len(data.y_val), BATCH):
-        part = slice(start, start + BATCH)
-        model.reset_metrics()
-        logs = model.test_on_batch(data.x_val[part], data.y_val[part], return_dict=True)
-        size = len(data.y_val[part])
-        sums += size * np.array([logs["loss"], logs["accuracy"]], dtype=np.float64)
-    loss, accuracy = sums / len(data.y_val)
-    return float(loss), float(accuracy), None
-
-
-def _scored(model: Any, data: Split, by: Metric) -> tuple[float, float, float | None]:
-    """Loss, accuracy and score from probabilities; the loss excludes regularization."""
-    parts = [
-        model.predict_on_batch(data.x_val[start : start + BATCH])
-        for start in range(0, len(data.y_val), BATCH)
-    ]
-    probabilities = np.concatenate(parts)
+    if by is ACCURACY:
+        batches = _in_order(images, min(BATCH, len(labels)))
+        return *_means(loop.evaluate(batches), batches), None
+    probabilities = loop.predict(_in_order(images, BATCH))
     if not np.isfinite(probabilities).all():
         return math.nan, math.nan, None
-    loss = LOG_LOSS.of(data.y_val, probabilities)
-    accuracy = ACCURACY.of(data.y_val, probabilities)
-    return loss, accuracy, by.of(data.y_val, probabilities)
+    loss = LOG_LOSS.of(labels, probabilities)  # without regularization
+    return loss, ACCURACY.of(labels, probabilities), by.of(labels, probabilities)
 
 
 @dataclass(frozen=True)
@@ -125,14 +123,13 @@ def prepare_test(dataset: Dataset, preprocessing: Preprocessing) -> TestSet:
     return TestSet(x, dataset.y_test, dataset.test_digest)
 
 
-def tested(model: Any, test: TestSet, metric: Metric) -> Tested:
-    """Which test images a Keras model classifies correctly, and its score if the metric is not accuracy."""
-    parts = [model.predict_on_batch(test.x[i : i + BATCH]) for i in range(0, len(test.y), BATCH)]
-    probabilities = np.concatenate(parts)
-    correct = np.packbits(probabilities.argmax(axis=1) == test.y).tobytes()
+def _tested(loop: EpochLoop, images: Images, labels: Array, metric: Metric) -> Tested:
+    """Which test images are classified correctly, and the score if the metric is not accuracy."""
+    probabilities = loop.predict(_in_order(images, BATCH))
+    correct = np.packbits(probabilities.argmax(axis=1) == labels).tobytes()
     if metric is ACCURACY:
-        return Tested(len(test.y), correct)
-    score = metric.of(test.y, probabilities)
+        return Tested(len(labels), correct)
+    score = metric.of(labels, probabilities)
     if metric.influence is None:
-        return Tested(len(test.y), correct, score)
-    return Tested(len(test.y), correct, score, *quantized(metric.influence(test.y, probabilities)))
+        return Tested(len(labels), correct, score)
+    return Tested(len(labels), correct, score, *quantized(metric.influence(labels, probabilities)))

@@ -24,7 +24,7 @@ from normsweep.training.compiled_network import (
     model_digest,
 )
 from normsweep.training.engine import Engine, Run
-from normsweep.training.epochs import TestSet, prepare_test, train_epochs
+from normsweep.training.epochs import TestSet, batch_size, prepare_test, train_epochs
 from normsweep.training.preflight import (
     Findings,
     PreflightRequest,
@@ -112,6 +112,7 @@ class KerasEngine(Engine):
         """Set up the compiled model in its initial state, or in the snapshot's if that is valid here."""
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
         compiled = self.compiled(trial, inputs)
+        loop = compiled.loop(batch_size(trial, inputs.split))
         test = self._test_set(trial, inputs) if trial.phase == CONFIRM else None
         result = Result(
             trial.number,
@@ -119,13 +120,14 @@ class KerasEngine(Engine):
             chance=metric(trial.metric).guessing(inputs.counts),
             machine=_identity(compiled, inputs),
             test_digest=test.digest if test else "",
+            loop=loop.name,
         )
         before: tuple[Epoch, ...] = ()
         if snapshot is not None and can_resume(trial, snapshot.so_far, result):
             snapshot.state.restore(compiled.model)
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
-        rest = train_epochs(compiled.model, trial, inputs.split, test, first=len(before) + 1)
+        rest = train_epochs(loop, trial, inputs.split, test, first=len(before) + 1)
         return Run(chain(before, rest), result, functools.partial(ModelState.of, compiled.model))
 
     def check_device(self, device: Device) -> dict[str, str]:

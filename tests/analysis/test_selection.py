@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -86,10 +87,31 @@ def test_the_last_epoch_decides_and_not_the_best(sweep, searched):
         pytest.param(4, 4, 0, id="the-earlier"),
     ],
 )
-def test_of_equals_the_cheaper_and_then_the_earlier_is_chosen(sweep, searched, first, second, kept):
+def test_under_the_first_rules_the_cheaper_of_equals_is_chosen(
+    sweep, searched, first, second, kept
+):
     records = [searched(i, "unit", [0.5] * n) for i, n in enumerate((first, second))]
     for order in (records, records[::-1]):
-        assert by_name(chosen_configurations(sweep(), order))[TUNED_SHORT].trial == kept
+        assert by_name(chosen_configurations(sweep("rules=1"), order))[TUNED_SHORT].trial == kept
+
+
+@pytest.mark.parametrize(
+    ("losses", "kept"),
+    [((0.3, 0.2), 1), ((0.2, 0.3), 0), ((0.2, 0.2), 0)],
+    ids=["second", "first", "equal"],
+)
+def test_of_equals_the_one_with_the_lower_loss_at_that_epoch_is_chosen(
+    sweep, searched, losses, kept
+):
+    records = [searched(i, "unit", [0.5] * LAST) for i in range(2)]
+    for i, loss in enumerate(losses):
+        curve = list(records[i].result.curve)
+        curve[3] = replace(curve[3], val_loss=loss)
+        records[i] = replace(records[i], result=replace(records[i].result, curve=tuple(curve)))
+    for order in (records, records[::-1]):
+        chosen = by_name(chosen_configurations(sweep(), order))
+        assert (chosen[TUNED_SHORT].trial, chosen[TUNED_LONG].trial) == (kept, 0)
+        assert (chosen[TUNED_SHORT].among, chosen[TUNED_SHORT].of) == (2, 2)
 
 
 @pytest.mark.parametrize(

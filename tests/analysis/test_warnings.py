@@ -105,6 +105,14 @@ def test_the_edge_of_other_spaces(said, space, rate, at_edge):
     assert said(f"search.space.learning_rate={space}", rates=rates) == only(EDGE, *questions)
 
 
+@pytest.mark.parametrize(("rate", "at_edge"), [(0.0003, True), (0.003, False), (0.03, True)])
+def test_the_ends_of_a_ladder_are_its_edges(said, record, rate, at_edge):
+    trials = [record(i, "none", learning_rate=r) for i, r in enumerate((0.0003, 0.003, 0.03))]
+    trials += [record(3 + i, "unit", learning_rate=r) for i, r in enumerate((0.0001, 0.001, 0.05))]
+    questions = ("tuned_rate_longest", "both_tuned") if at_edge else ()
+    assert said(searched=trials, rates={TUNED_RAW: rate}) == only(EDGE, *questions)
+
+
 def test_a_baseline_at_the_edge_is_declared_and_not_found(said):
     assert said(rates={("none", BASELINE): 1e-4, ("unit", BASELINE): 0.1}) == only("")
 

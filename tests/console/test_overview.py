@@ -10,6 +10,8 @@ from normsweep.sweep.study_record import DataFacts
 from normsweep.text import duration
 from normsweep.training.preflight import Findings
 
+SAMPLED = "search.space.epochs.sample=true"
+
 
 @pytest.fixture
 def planned(sweep_file, parts):
@@ -26,10 +28,22 @@ def test_a_plan_says_what_will_be_tried(planned):
         "data      digits",
         "model     lenet",
         "arms      2 by normalization: none, unit; reference unit",
-        "trials    2 arms × 6 = 12, sampler tpe",
-        "epochs    1 to 12",
+        "trials    2 arms × 6 = 12, the baseline first, then a ladder of learning rates, the same in every arm",
+        "epochs    1 to 12: every trial trains for 12 and is read at every epoch",
         "confirm   up to 3 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points",
     ]
+
+
+@pytest.mark.parametrize(("saved", "proposed"), [(None, False), (599.0, False), (7200.0, True)])
+def test_a_plan_proposes_halving_where_it_saves_time(planned, saved, proposed):
+    machine = {"device": "cpu", "threads": "2"}
+    findings = Findings({}, machine, 1_256_080, 960, 240)
+    lines = planned(findings=findings, seconds=12_000.0, halving_seconds=saved)
+    line = (
+        "halving   search.pruner=halving would stop the worst trials of each arm early and save about "
+        "2.0 h of the search, or allow more trials in the same time"
+    )
+    assert (line in lines) == proposed
 
 
 def test_a_plan_says_what_was_found(planned):
@@ -63,18 +77,30 @@ def test_a_plan_says_what_was_found(planned):
             "note      13 trials are not a multiple of 2 arms: rounded up to 14", id="rounded-up",
         ),
         pytest.param(
-            ["search.trials=1000", "search.sampler=grid", "search.space.learning_rate=[0.1, 0.01]"],
-            "note      the grid has 48 points per arm: 96 trials in total", id="small-grid",
+            ["search.trials=1000", "search.sampler=grid", "search.space.learning_rate=[0.001, 0.01]"],
+            "note      the grid has 4 points per arm: 8 trials in total", id="small-grid",
         ),
         pytest.param(
-            ["search.pruner=median"],
-            "trials    2 arms × 6 = 12, sampler tpe, pruner median within each arm", id="pruner",
+            ["search.pruner=median", "search.sampler=tpe"],
+            "trials    2 arms × 6 = 12, the baseline first, then sampler tpe, pruner median within each arm", id="pruner",
+        ),
+        pytest.param(
+            ["search.longest_every=3", SAMPLED],
+            "epochs    1 to 12, sampled; one trial in 3 of each arm trains for 12", id="longest",
         ),
         pytest.param(
             ["search.longest_every=3"],
-            "epochs    1 to 12; one trial in 3 of each arm trains for 12", id="longest",
+            "note      search.longest_every has no effect: every trial trains for the largest number of epochs",
+            id="longest-without-effect",
         ),
-        pytest.param(["search.space.epochs=[2, 8]"], "epochs    2, 8", id="epochs-list"),
+        pytest.param(
+            ["search.space.epochs=[2, 8]"],
+            "epochs    2, 8: every trial trains for 8 and is read at every epoch", id="epochs-list",
+        ),
+        pytest.param(["search.space.epochs=8"], "epochs    8", id="epochs-fixed"),
+        pytest.param(
+            ["rules=1"], "trials    2 arms × 6 = 12, sampler tpe", id="earlier-rules",
+        ),
         pytest.param(
             ['data.dataset=["mnist", "digits"]'], "data      mnist or digits", id="data-list"
         ),
@@ -105,8 +131,9 @@ def test_a_plan_tells_what_is_special(planned, overrides, line):
 def test_of_a_grid_over_epochs_only_the_longest_count(sweep_file, parts, trials, trained):
     grid = [
         'search.sampler="grid"', f"search.trials={trials}",
-        "search.space.epochs=[2, 8, 20]", "search.space.learning_rate=[0.01, 0.1]",
-        'search.space.optimizer="adam"',
+        "search.space.epochs={ choices = [2, 8, 20], sample = true }",
+        "search.space.learning_rate=[0.01, 0.1]", 'search.space.optimizer="adam"',
+        "confirm.baseline.learning_rate=0.01",
     ]  # fmt: skip
     sweep: Sweep = load_sweep(sweep_file, parts, grid)
     assert mean_epochs(sweep) * sweep.trials_per_arm == pytest.approx(trained)
@@ -115,13 +142,20 @@ def test_of_a_grid_over_epochs_only_the_longest_count(sweep_file, parts, trials,
 @pytest.mark.parametrize(
     ("overrides", "epochs"),
     [
-        ([], 6.5),
-        (["search.space.epochs=[2, 8, 20]"], 10),
+        ([SAMPLED], 6.5),
+        (["search.space.epochs={ choices = [2, 8, 20], sample = true }"], 10),
         (["search.space.epochs=4"], 4),
-        (["search.space.epochs={ low = 1, high = 100, log = true }"], 99 / 4.60517),
-        (["search.longest_every=2"], (6.5 + 12) / 2),
+        (["search.space.epochs={ low = 1, high = 100, log = true, sample = true }"], 99 / 4.60517),
+        ([SAMPLED, "search.longest_every=2"], (6.5 + 12) / 2),
+        (["rules=1", "search.longest_every=2"], (6.5 + 12) / 2),
+        (["search.longest_every=2"], 12),
+        (["search.space.epochs=[2, 8]"], 8),
+        (
+            ["search.space.epochs=[2, 8]", "search.sampler=grid", "search.space.learning_rate=0.1"],
+            8,
+        ),
     ],
-    ids=["range", "list", "fixed", "log", "longest-every"],
+    ids=["range", "list", "fixed", "log", "longest-every", "rules-1", "read", "read-list", "grid"],
 )
 def test_the_mean_number_of_epochs_is_that_of_an_even_search(sweep_file, parts, overrides, epochs):
     sweep: Sweep = load_sweep(sweep_file, parts, overrides)

@@ -126,10 +126,14 @@ def test_configurations_are_told_in_words_and_numbers():
         [
             Configuration("none", BASELINE, params),
             Configuration("none", TUNED_SHORT, params, 4, 1, 3),
-            Configuration("unit", TUNED_LONG, params, 0, 20, 9),
+            Configuration("unit", TUNED_LONG, params, 0, 20, 9, of=13),
         ]
     )
-    assert table["label"].tolist() == ["baseline", "tuned for 1 epoch", "tuned for 20 epochs"]
+    assert table["label"].tolist() == [
+        "baseline",
+        "tuned for 1 epoch",
+        "tuned for 20 epochs, chosen among 9 of 13 trials",
+    ]
     assert table["params"][0] == (
         "normalization = none, optimizer = sgd, learning_rate = 0.00333, momentum = 0.9"
     )

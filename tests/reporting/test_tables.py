@@ -2,9 +2,16 @@ import math
 
 import pytest
 
-from normsweep.analysis.trials import arm_summaries
-from normsweep.reporting.tables import arms_table, best_table, epochs_table, trials_table
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.analysis.trials import arm_summaries, read_at_epoch
+from normsweep.reporting.tables import (
+    arms_table,
+    best_table,
+    budgets_table,
+    epochs_table,
+    trials_table,
+)
+from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Status
 
 TRIALS = [
@@ -105,6 +112,33 @@ def test_the_best_table_has_the_best_arm_first(records):
 @pytest.mark.parametrize(("top", "trials"), [(1, [4]), (2, [4, 7]), (3, [4, 7, 0]), (9, [4, 7, 0])])
 def test_with_top_the_best_trials_overall_come_out(records, top, trials):
     assert best_table(records, ["none", "unit"], top)["trial"].tolist() == trials
+
+
+def test_after_another_epoch_other_trials_are_the_best(records):
+    read = read_at_epoch(records, 1)
+    table = best_table(read, ["none", "unit"])
+    assert table["trial"].tolist() == [7, 3]  # 3 was pruned after it
+    assert table["val_accuracy"].tolist() == [0.95, 0.8]
+    assert table["epochs_run"].tolist() == [1, 1]
+    assert best_table(read_at_epoch(records, 4), ["none", "unit"]).empty
+
+
+def test_the_table_of_budgets_has_the_best_after_each_number_of_epochs(sweep_file, parts, records):
+    sweep = load_sweep(sweep_file, parts, ["search.space.epochs={ low = 1, high = 3 }"])
+    table = budgets_table(StudyRecord("base", "", sweep, trials=tuple(records)))
+    assert list(table) == [
+        "arm", "epochs", "trial", "val_accuracy", "val_loss", "normalization", "optimizer",
+        "learning_rate", "batch_size", "among", "of",
+    ]  # fmt: skip
+    found = table[["arm", "epochs", "trial", "val_accuracy", "among", "of"]].to_numpy().tolist()
+    assert found == [
+        ["none", 1, 3, 0.8, 2, 3],
+        ["none", 2, 0, 0.6, 1, 3],
+        ["unit", 1, 7, 0.95, 2, 4],
+        ["unit", 2, 7, 0.8, 2, 4],
+        ["unit", 3, 4, 0.9, 1, 4],
+    ]
+    assert list(budgets_table(StudyRecord("base", "", sweep))) == list(table)
 
 
 def test_an_arms_row_counts_how_its_trials_ended(records):

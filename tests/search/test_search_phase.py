@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections import Counter
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import optuna
 import pytest
@@ -12,13 +16,19 @@ from optuna.trial import TrialState
 from normsweep.analysis.trials import settled
 from normsweep.errors import SweepError
 from normsweep.parts.catalog import resolve_trial
-from normsweep.search.samplers import make_advisor
-from normsweep.store.storage import read_study
+from normsweep.search.samplers import halving_share, make_advisor
+from normsweep.store.storage import begun_study, read_study
+from normsweep.sweep.recorded import as_begun
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from tests.search.searches import KEY, accuracy, opened, run_all, settings, train
 
+SAMPLED = "search.space.epochs.sample=true"
+GP = pytest.param(
+    "gp", marks=pytest.mark.skipif(find_spec("torch") is None, reason="sampler gp needs PyTorch")
+)
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "qmc"])
 def test_every_arm_gets_the_same_number_of_trials(url, sweep, sampler):
     trials = run_all(opened(url, sweep(f"search.sampler={sampler}")))
     assert Counter(t.arm for t in trials) == {"none": 8, "unit": 8, "standardize": 8}
@@ -31,14 +41,23 @@ def test_a_total_that_the_arms_do_not_divide_is_rounded_up(url, sweep):
     assert len(run_all(opened(url, sweep("search.trials=10")))) == 12
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
-def test_a_study_resumed_at_any_point_is_the_study_in_one_go(tmp_path, sweep, sampler):
-    tested = sweep(f"search.sampler={sampler}", "search.longest_every=3")
+@pytest.mark.parametrize("more", [(), (SAMPLED, "search.longest_every=3")], ids=["read", "sampled"])
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "qmc", GP])
+def test_a_study_resumed_at_any_point_is_the_study_in_one_go(tmp_path, sweep, sampler, more):
+    tested = sweep(f"search.sampler={sampler}", *more)
     whole = run_all(opened(f"sqlite:///{tmp_path}/whole.db", tested))
     parts: list[Trial] = []
     for size in (1, 5, 2, 9, 100):
         parts += run_all(opened(f"sqlite:///{tmp_path}/parts.db", tested), size)
     assert settings(parts) == settings(whole)
+
+
+def test_a_gaussian_process_needs_pytorch(sweep):
+    if find_spec("torch") is None:
+        with pytest.raises(SweepError, match='search.sampler: "gp" needs PyTorch'):
+            sweep("search.sampler=gp")
+    else:
+        assert sweep("search.sampler=gp").sampler == "gp"
 
 
 def test_the_seed_changes_what_is_tried(tmp_path, sweep):
@@ -58,7 +77,8 @@ def test_arms_start_from_the_same_points_and_learn_from_their_own_trials(url, sw
 
 
 def test_so_many_trials_of_each_arm_train_for_the_longest_budget(url, sweep):
-    trials = run_all(opened(url, sweep("search.longest_every=4")))
+    trials = run_all(opened(url, sweep("search.longest_every=4", SAMPLED, "search.sampler=tpe")))
+    assert len({t.epochs for t in trials}) > 2
     for arm in ("none", "unit", "standardize"):
         slots = {t.slot for t in trials if t.arm == arm and t.epochs == 6}
         assert {3, 7} <= slots
@@ -66,7 +86,7 @@ def test_so_many_trials_of_each_arm_train_for_the_longest_budget(url, sweep):
 
 GRID = (
     "search.sampler=grid", "search.space.learning_rate=[0.1, 0.01]", "search.trials=100",
-    "search.space.epochs=[1, 2]",
+    "search.space.epochs={ choices = [1, 2], sample = true }",
     'search.space.momentum={ choices = [0.0, 0.9], when = { optimizer = ["sgd"] } }',
 )  # fmt: skip
 
@@ -74,7 +94,7 @@ GRID = (
 def test_a_grid_is_tried_once_and_whole(url, sweep):
     search = opened(url, sweep(*GRID))
     trials = run_all(search)
-    assert search.total == len(trials) == 3 * (2 * 2 * 2 + 2 * 2)
+    assert search.total == len(trials) == 3 * (1 + 2 * 2 * 2 + 2 * 2)  # 1: the baseline
     assert len(set(settings([replace(t, slot=0) for t in trials]))) == len(trials)
 
 
@@ -172,6 +192,12 @@ def test_optuna_reads_the_study_as_its_own(url, sweep):
     optuna.importance.get_param_importances(study, params=["learning_rate", "epochs"])
 
 
+def test_the_share_that_halving_trains_is_that_of_the_pruner():
+    assert halving_share(1, 12) == 1.0  # the baseline
+    assert 0.3 < halving_share(13, 12) < 0.7
+    assert halving_share(60, 12) < halving_share(13, 12)
+
+
 @pytest.mark.parametrize("pruner", ["median", "halving"])
 def test_pruning_compares_within_the_arm_only(url, sweep, pruner):
     overrides = (f"search.pruner={pruner}", "search.trials=90", "search.space.epochs=12")
@@ -198,6 +224,87 @@ def test_running_a_finished_study_asks_for_nothing_and_more_trials_go_on(url, sw
     assert opened(url, sweep()).left == 0
 
 
+BASELINE = {"learning_rate": 0.001, "optimizer": "adam", "epochs": 6}
+
+
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "qmc", "grid"])
+def test_the_first_trial_of_every_arm_is_the_baseline(url, sweep, sampler):
+    listed = "search.space.learning_rate=[0.1, 0.001, 0.01]"
+    one = 'search.space.momentum={ value = 0.5, when = { optimizer = "sgd" } }'
+    trials = run_all(opened(url, sweep(f"search.sampler={sampler}", listed, one)))
+    for trial in trials[:3]:
+        assert trial.params == {"normalization": trial.arm, **BASELINE}
+    assert [t.configuration for t in trials] == ["baseline"] * 3 + [""] * (len(trials) - 3)
+
+
+@pytest.mark.parametrize(
+    "outside", ["confirm.baseline.optimizer=nadam", "confirm.baseline.learning_rate=0.5"]
+)
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "qmc"])
+def test_a_baseline_outside_the_space_is_recorded_and_not_sampled_from(
+    tmp_path, sweep, sampler, outside
+):
+    url = f"sqlite:///{tmp_path}/out.db"
+    trials = run_all(opened(url, sweep(f"search.sampler={sampler}", outside)))
+    parts = run_all(
+        opened(f"sqlite:///{tmp_path}/parts.db", sweep(f"search.sampler={sampler}", outside)), 5
+    )
+    parts += run_all(
+        opened(f"sqlite:///{tmp_path}/parts.db", sweep(f"search.sampler={sampler}", outside))
+    )
+    assert settings(parts) == settings(trials)
+    name, value = ("optimizer", "nadam") if "nadam" in outside else ("learning_rate", 0.5)
+    assert [t.params[name] == value for t in trials] == [True] * 3 + [False] * 21
+    study = optuna.load_study(storage=url, study_name="tested")
+    assert [t.params for t in study.trials] == [dict(t.params) for t in trials]
+    importances = optuna.importance.get_param_importances(study)
+    assert {"learning_rate", "optimizer"} <= importances.keys()
+
+
+def test_a_baseline_is_never_pruned(url, sweep):
+    search = opened(url, sweep("search.pruner=median", "search.sampler=random", "search.trials=60"))
+    held, rest = search.ask(), []
+    while (trial := search.ask()) is not None:
+        rest.append(trial)
+        train(search, trial)
+    assert held.configuration == "baseline"
+    assert all(search.report(Epoch(held.number, e, 9, 0, 9, 0.0, 1)) for e in range(1, 7))
+
+
+def test_every_trial_trains_for_the_longest_budget_unless_epochs_are_sampled(tmp_path, sweep):
+    trials = run_all(opened(f"sqlite:///{tmp_path}/read.db", sweep()))
+    assert {t.epochs for t in trials} == {6}
+    study = optuna.load_study(storage=f"sqlite:///{tmp_path}/read.db", study_name="tested")
+    assert {t.params["epochs"] for t in study.trials} == {6}
+    assert all(t.value == t.intermediate_values[6] for t in study.trials)
+    sampled = run_all(
+        opened(f"sqlite:///{tmp_path}/sampled.db", sweep(SAMPLED, "search.sampler=tpe"))
+    )
+    assert [t.epochs for t in sampled[:3]] == [6] * 3
+    assert len({t.epochs for t in sampled}) > 2
+
+
+def test_a_study_continues_under_the_rules_that_it_was_created_with(tmp_path, sweep):
+    """The first trials are from a version without the baseline and with sampled epochs, as were the rest."""
+    here = Path(__file__).parent
+    (tmp_path / "optuna.db").write_bytes(
+        gzip.decompress((here / "begun_under_rules_1.db.gz").read_bytes())
+    )
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    begun = begun_study(url, "tested").record(trials=False)
+    assert (begun.sweep.rules, begun.sweep.sampler, begun.sweep.samples_epochs) == (1, "tpe", True)
+    now = as_begun(begun.sweep, sweep())
+    rest = run_all(opened(url, now))
+    found = [[t.number, t.arm, t.slot, dict(t.params)] for t in rest]
+    assert found == json.loads((here / "begun_under_rules_1.json").read_text())
+    assert (
+        opened(url, as_begun(begun_study(url, "tested").record(trials=False).sweep, sweep())).left
+        == 0
+    )
+    with pytest.raises(SweepError, match="rules: 1 -> 2"):
+        opened(url, sweep())
+
+
 def test_comparing_another_parameter_works_alike(url, sweep):
     tested = sweep("compare=optimizer", "reference=adam")
     trials = run_all(opened(url, tested))
@@ -216,8 +323,11 @@ def test_on_postgresql_it_is_the_same(postgresql_url, tmp_path, sweep):
 
 NESTED = (
     "search.sampler=grid", "search.trials=100", "search.space.learning_rate=[0.1,0.01]",
-    "search.space.momentum=0.5", "search.space.optimizer=sgd", "search.space.epochs=[1,3,2]",
+    "search.space.momentum=0.5", "search.space.optimizer=sgd",
+    "confirm.baseline.optimizer=sgd", "confirm.baseline.learning_rate=0.1",
+    "search.space.epochs={ choices = [1, 3, 2], sample = true }",
 )  # fmt: skip
+LONGER = "search.space.epochs={ choices = [1, 3, 2, 8], sample = true }"
 
 
 def test_of_a_grid_the_longest_of_what_begins_alike_comes_first(url, sweep):
@@ -253,7 +363,7 @@ def test_a_grid_that_grew_keeps_what_was_tried_in_its_slots(url, sweep):
         assert trial is not None
         train(search, trial)
     before = {(r.trial.arm, r.trial.slot): r.trial.params for r in search.records()}
-    search = opened(url, sweep(*NESTED[:-1], "search.space.epochs=[1,3,2,8]"))
+    search = opened(url, sweep(*NESTED[:-1], LONGER))
     while trial := search.ask():
         train(search, trial)
     tried = {(r.trial.arm, r.trial.slot): r.trial.params for r in search.records()}
@@ -263,18 +373,32 @@ def test_a_grid_that_grew_keeps_what_was_tried_in_its_slots(url, sweep):
 
 
 def test_a_list_of_epochs_that_was_recorded_as_one_goes_on_and_stays(url, sweep):
-    search = opened(url, sweep(*NESTED))
+    listed = (*NESTED[:-1], "search.space.epochs=[1,3,2]", "rules=1")
+    search = opened(url, sweep(*listed))
     search.store._epochs_listed = True  # as every study did once
     train(search, search.ask())
-    search = opened(url, sweep(*NESTED))
+    search = opened(url, sweep(*listed))
     while trial := search.ask():
         train(search, trial)
     assert len(search.records()) == search.total
     with pytest.raises(SweepError, match=r"search.space.epochs: \[1, 3, 2\] -> \[1, 3, 2, 8\]"):
-        opened(url, sweep(*NESTED[:-1], "search.space.epochs=[1,3,2,8]"))
+        opened(url, sweep(*listed, "search.space.epochs=[1,3,2,8]"))
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+def test_a_grid_is_read_at_every_epoch_and_extended_to_more(url, sweep):
+    """Each point is trained once, for the longest; with more epochs each of them is planned again."""
+    grid = (*NESTED[:-1], "search.trials=6")
+    trials = run_all(opened(url, sweep(*grid, "search.space.epochs=[1, 3]")))
+    assert [t.epochs for t in trials] == [3] * 6
+    search = opened(url, sweep(*NESTED[:-1], "search.space.epochs=[1, 3, 8]"))
+    assert (search.total, search.left) == (12, 6)
+    more = run_all(search)
+    assert {t.lineage for t in more} == {t.lineage for t in trials}
+    assert [t.epochs for t in more] == [8] * 6
+    assert opened(url, sweep(*NESTED[:-1], "search.space.epochs=[1, 3, 8]")).left == 0
+
+
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "qmc"])
 def test_a_range_of_epochs_may_grow(url, sweep, sampler):
     search = opened(url, sweep(f"search.sampler={sampler}"))
     for _ in range(8):

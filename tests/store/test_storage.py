@@ -30,7 +30,7 @@ from tests.shared import place_stores
     [
         ("seed=9", "seed: 0 -> 9"),
         ("search.space.learning_rate.high=1.0", "search.space.learning_rate.high: 0.1 -> 1.0"),
-        ("search.sampler=random", 'search.sampler: "tpe" -> "random"'),
+        ("search.sampler=random", 'search.sampler: "auto" -> "random"'),
         ("model.name=mlp", 'model.name: "lenet" -> "mlp"'),
         ("confirm.margin=0.05", "confirm.margin: 0.002 -> 0.05"),
         ("data.train_size=500", "data.train_size"),

@@ -62,7 +62,10 @@ PLACES = list(
             *keys(Sweep),
             *below(BASE, ()),
             ("model", "options", "layers"),
-            *((*SPACE, "epochs", key) for key in ("log", "step", "when", "choices", "value")),
+            *(
+                (*SPACE, "epochs", key)
+                for key in ("log", "step", "when", "choices", "value", "sample")
+            ),
             (*SPACE, "momentum", "when", "epochs"),
             (*SPACE, "batch_size"),
             (*SPACE, "activation"),

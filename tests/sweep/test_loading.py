@@ -101,14 +101,14 @@ def test_the_plain_form_names_every_key_and_parameter(full):
     assert plain["search.space.momentum.when.optimizer"] == ["sgd"]
     assert plain["confirm.baseline.learning_rate"] == 0.01
     raw = tomllib.loads(FULL)
-    assert {key.split(".")[0] for key in plain} == set(raw)
+    assert {key.split(".")[0] for key in plain} == {*raw, "rules", "select"}
 
 
 def test_what_a_short_file_leaves_out_has_defaults(sweep_file, parts):
     sweep = load_sweep(sweep_file, parts)
     assert (sweep.compare, sweep.seed, sweep.model.name) == ("normalization", 0, "lenet")
     assert (sweep.data.validation_split, sweep.data.train_size) == (0.2, None)
-    assert (sweep.search.sampler, sweep.search.pruner) == ("tpe", "none")
+    assert (sweep.search.sampler, sweep.search.pruner, sweep.rules) == ("auto", "none", 2)
     assert sweep.confirm == Confirm()
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
-from normsweep.sweep.recorded import ADDED, as_file, changes, from_plain, to_plain
+from normsweep.sweep.recorded import ADDED, as_begun, as_file, changes, from_plain, to_plain
 from normsweep.sweep.schema import Sweep
 
 WRITTEN = {
@@ -17,6 +17,7 @@ WRITTEN = {
     "reference": 0.001,
     "metric": "accuracy",
     "seed": 3,
+    "rules": 1,
     "plugins": [],
     "data.dataset": ["mnist", "digits"],
     "data.validation_split": 0.25,
@@ -48,6 +49,8 @@ WRITTEN = {
     "search.space.momentum.when.optimizer": ["sgd"],
     "search.space.nesterov.values": [True, False],
     "search.space.nesterov.when.optimizer": ["sgd"],
+    "select.top": 3,
+    "select.seeds": None,
     "confirm.seeds": 4,
     "confirm.epochs": 30,
     "confirm.margin": 0.01,
@@ -100,6 +103,8 @@ def test_a_shipped_sweep_comes_back_from_its_record(path, parts):
         ["search.space.epochs={ low = 4, high = 16, step = 4 }", "search.sampler=qmc"],
         ["confirm.epochs=2", "confirm.baseline.epochs=2"],
         ["search.space.epochs=2"],
+        ["search.space.epochs.sample=true", "rules=1"],
+        ["search.space.epochs={ choices = [2, 8], sample = true }", "search.sampler=random"],
         ["execution.trial_timeout=90m", "execution.retries=0", "execution.num_gpus=0.5"],
     ],
     ids=lambda overrides: " ".join(overrides).partition("=")[0] or "plain",
@@ -187,7 +192,7 @@ def base(sweep_file, parts):
     [
         ("seed=9", "  seed: 0 -> 9"),
         ("search.space.learning_rate.high=1.0", "  search.space.learning_rate.high: 0.1 -> 1.0"),
-        ("search.sampler=random", '  search.sampler: "tpe" -> "random"'),
+        ("search.sampler=random", '  search.sampler: "auto" -> "random"'),
         ("data.train_size=500", "  data.train_size: (not set) -> 500"),
         ("search.space.batch_size=[32]", '  search.space.batch_size: (not set) -> [32]'),
         ("search.space.epochs.high=8", "  search.space.epochs.high: 12 -> 8"),
@@ -219,6 +224,30 @@ def test_more_epochs_are_a_change_where_the_record_lists_them(base):
     listed, longer = (base(f"search.space.epochs={e}") for e in ("[1, 2]", "[1, 2, 8]"))
     assert changes(listed, longer) == []
     assert changes(longer, listed) == ["  search.space.epochs: [1, 2, 8] -> [1, 2]"]
+
+
+def test_a_study_is_continued_under_its_own_rules(base):
+    before = base("rules=1", "search.sampler=tpe", "search.longest_every=3")
+    now = as_begun(before, base("search.trials=30", "search.space.epochs.sample=true"))
+    assert (now.rules, now.search.trials, changes(before, now)) == (1, 30, [])
+    declared = as_begun(before, base("search.sampler=random", "search.longest_every=2"))
+    assert changes(before, declared) == [
+        "  search.longest_every: 3 -> 2",
+        '  search.sampler: "tpe" -> "random"',
+    ]
+    assert changes(before, as_begun(before, base("rules=2")))[0] == "  rules: 1 -> 2"
+    assert as_begun(base(), now := base("seed=1")) is now
+
+
+def test_whether_epochs_are_sampled_may_not_change(base):
+    sampled = base("search.space.epochs.sample=true")
+    assert changes(base(), sampled) == ["  search.space.epochs.sample: (not set) -> true"]
+    listed, longer = (
+        base(f"search.space.epochs={{ choices = {e}, sample = true }}")
+        for e in ("[1, 2]", "[1, 2, 8]")
+    )
+    assert changes(listed, longer) == []
+    assert changes(longer, listed) == ["  search.space.epochs.values: [1, 2, 8] -> [1, 2]"]
 
 
 def test_all_changes_are_told_at_once_by_key(base):

@@ -124,3 +124,47 @@ def test_values_can_be_dropped_from_a_list(conditional):
     assert fewer.choices("optimizer") == ("adam",)
     assert fewer["momentum"] == conditional["momentum"]
     assert conditional.choices("optimizer") == ("sgd", "adam")
+
+
+@given(span(POSITIVE), UNIT)
+def test_a_number_has_its_place_in_the_range(ends, u):
+    for log in (False, True):
+        dimension = Range("x", *ends, log=log)
+        assert 0 <= dimension.to_unit(dimension.from_unit(u)) <= 1 + 1e-9
+        assert dimension.contains(dimension.from_unit(u))
+
+
+SPACE = Space(
+    (
+        Choice("optimizer", ("sgd", "adam")),
+        Range("learning_rate", 1e-4, 1e-1, log=True),
+        Range("epochs", 1, 9, integer=True, step=2),
+        Range("momentum", 0.0, 0.9, when=(Condition("optimizer", ("sgd",)),)),
+    )
+)
+INSIDE = {"optimizer": "adam", "learning_rate": 1e-3, "epochs": 9}
+
+
+@pytest.mark.parametrize(
+    ("changed", "inside"),
+    [
+        ({}, True),
+        ({"learning_rate": 0.2}, False),
+        ({"epochs": 8}, False),
+        ({"optimizer": "nadam"}, False),
+        ({"optimizer": "sgd"}, False),  # without its momentum
+        ({"optimizer": "sgd", "momentum": 0.5}, True),
+        ({"momentum": 0.5}, False),
+        ({"learning_rate": "high"}, False),
+    ],
+)
+def test_a_space_contains_what_could_have_been_sampled(changed, inside):
+    assert SPACE.contains(INSIDE | changed) == inside
+
+
+def test_a_space_is_made_wider_by_what_is_outside_of_it():
+    wider = SPACE.including({"optimizer": "nadam", "learning_rate": 0.5, "epochs": 9})
+    assert wider.choices("optimizer") == ("sgd", "adam", "nadam")
+    assert (wider["learning_rate"].low, wider["learning_rate"].high) == (1e-4, 0.5)
+    assert SPACE.including(INSIDE) == SPACE
+    assert SPACE.including({"epochs": 20})["epochs"] == Range("epochs", 1, 20, integer=True)

@@ -65,3 +65,57 @@ def test_a_whole_study_runs_on_jax_where_tensorflow_cannot_be_imported(tmp_path:
     assert {result.status for result in results if result} == {Status.COMPLETE}
     assert {result.machine["backend"] for result in results if result} == {"jax"}
     assert "model of" not in done.stdout, "the best models were saved"
+
+
+EQUAL_BITS = """
+import keras, numpy as np
+from normsweep.training import compiled_epoch
+from normsweep.training.compiled_epoch import Batches, OneByOne, epoch_loop
+
+def network():
+    keras.utils.set_random_seed(1)
+    layers = [
+        keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, kernel_regularizer="l2"),
+        keras.layers.BatchNormalization(), keras.layers.Flatten(), keras.layers.Dropout(0.5),
+        keras.layers.Dense(10, activation="softmax"),
+    ]
+    model = keras.Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+def run(model, loop):
+    images = loop.images(x, y)
+    results = [loop.train(Batches(images, order, 100)) for order in orders]
+    ended = loop.evaluate(Batches(images, np.arange(len(y)), 512))
+    return [*results, ended, loop.predict(Batches(images, np.arange(len(y)), 512)),
+            *map(np.array, (*model.variables, *model.optimizer.variables))]
+
+rng = np.random.default_rng(0)
+x, y = rng.random((730, 8, 8, 1), np.float32), rng.integers(0, 10, 730)
+orders = [rng.permutation(730) for _ in range(2)]
+plain, stepwise, sent = network(), network(), network()
+expected = run(plain, OneByOne(plain))
+loop = epoch_loop(stepwise, (8, 8, 1), "float32")
+assert loop.name == "step"
+found = [run(stepwise, loop)]
+compiled_epoch.PART_BYTES = 250 * 256
+found.append(run(sent, epoch_loop(sent, (8, 8, 1), "float32")))
+for results in found:
+    for one, other in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+x[300] = np.nan
+values = loop.train(Batches(loop.images(x, y), orders[0], 100))
+where = int(np.flatnonzero(orders[0] == 300)[0])
+assert len(values) == where // 100 + 1 and np.isnan(values[-1, 0])
+"""
+
+
+def test_steps_on_jax_have_the_bits_of_batch_by_batch() -> None:
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, "-c", EQUAL_BITS], env=environment, capture_output=True, text=True,
+        check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
