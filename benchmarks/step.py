@@ -1,8 +1,9 @@
-"""One training step by normsweep's engine and by plain `fit`, in the same process.
+"""One training step by normsweep's engine and by Keras's own loops, in the same process.
 
-Both train LeNet with Adam in batches of 128 on the same float32 images, two epochs at a time, alternately,
-after two epochs for compilation. The time of a step is the second epoch's time divided by its batches,
-which excludes what is done once per training; both include the validation.
+All train with Adam on the same float32 images, two epochs at a time, in turn, after two epochs for
+compilation: LeNet on digits in batches of 32 and on MNIST in batches of 128. The time of a step is the
+second epoch's time divided by its batches, which excludes what is done once per training; all include the
+validation.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,16 +24,23 @@ from benchmarks.trials import lenet_trial, saved, threads
 from normsweep.shell import run
 
 if TYPE_CHECKING:
+    from normsweep.parts.dataset import Dataset
     from normsweep.sweep.trial import Trial
     from normsweep.training.keras_engine import KerasEngine
     from normsweep.training.preprocessing import Split
 
-GOALS = {"float32": 0.9, "mixed_bfloat16": 0.55}
-BATCH = 128
+GOALS = {"float32": 0.9, "mixed_bfloat16": 0.6}
+"""A step of normsweep on MNIST relative to one of `fit` in float32, by normsweep's precision."""
+BATCHES = {"digits": 32, "mnist": 128}
+"""Images in a batch by dataset."""
+FIT, MANY, XLA, SINGLE, GRAPH, OURS = (
+    "fit", "fit with steps_per_execution = 20", "fit, compiled by XLA", "train_on_batch",
+    "normsweep, normalized in the graph", "normsweep",
+)  # fmt: skip
 
 app = App(
     name="python -m benchmarks.step",
-    help="Measure one training step by normsweep's engine and by plain fit.",
+    help="Measure one training step by normsweep's engine and by Keras's own loops.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
@@ -42,8 +50,11 @@ app = App(
 @app.default
 def step(
     *,
-    repeats: Annotated[int, Parameter(help="Measurements of each, alternately.")] = 7,
+    repeats: Annotated[int, Parameter(help="Measurements of each, in turn.")] = 7,
     images: Annotated[int, Parameter(help="Number of training images of MNIST.")] = 6400,
+    dataset: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, help="digits, mnist or both.")
+    ] = tuple(BATCHES),
     precision: Annotated[
         tuple[str, ...], Parameter(consume_multiple=True, help="Precisions to measure.")
     ] = (),
@@ -51,24 +62,16 @@ def step(
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
     ] = None,
 ) -> int:
-    """Measure both and print the table."""
+    """Measure all and print the table."""
     from normsweep.training.reproducibility import environment
 
     os.environ.update(environment("cpu", threads()))
-    found = step_seconds(precisions(precision), images, repeats)
-    rows = [
-        Row(f"{name}, {each}", Measure("ms", tuple(1000 * v for v in values)))
-        for (name, each), values in found.items()
-    ]
-    for each, goal in GOALS.items():
-        ours = "normsweep", each
-        if ours in found:
-            if ("fit", "float32") in found:
-                rows.append(_ratio(found, ours, ("fit", "float32"), Goal(goal)))
-            if each != "float32":
-                rows.append(_ratio(found, ours, ("fit", each), None))
-            rows.append(_ratio(found, (GRAPH, each), ours, None))
-    write(f"a training step of LeNet, batches of {BATCH}", "step", rows, output)
+    rows: list[Row] = []
+    for name in dataset:
+        data = _mnist(images, BATCHES[name], BATCHES[name]) if name == "mnist" else _digits()
+        found = _in_turn(data, BATCHES[name], precisions(precision), repeats)
+        rows += _rows(name, found)
+    write("a training step of LeNet", "step", rows, output)
     return 0
 
 
@@ -77,63 +80,93 @@ def precisions(asked: Sequence[str]) -> list[str]:
 
     Otherwise a step in bfloat16 takes about ten times as long as one in float32.
     """
-    cpu = Path("/proc/cpuinfo")
-    flags = cpu.read_text() if cpu.exists() else ""
-    return list(asked) or ["float32", *["mixed_bfloat16"] * ("_bf16" in flags)]
+    from normsweep.training.precision import processor_computes_bfloat16
+
+    return list(asked) or ["float32", *["mixed_bfloat16"] * processor_computes_bfloat16()]
 
 
 Found = dict[tuple[str, str], list[float]]
 """Seconds per step, by name and precision."""
-GRAPH = "normsweep, normalized in the graph"
-MANY = 20
-"""Value of `steps_per_execution` for `fit`."""
 
 
 def step_seconds(
-    measured: Sequence[str], images: int, repeats: int, validation: int = BATCH, test: int = 0
+    measured: Sequence[str], images: int, repeats: int, validation: int, test: int
 ) -> Found:
-    """Steps of the engine and of plain `fit`, in each precision, measured alternately.
+    """Steps of the engine and of plain `fit` on MNIST, in each precision, measured in turn.
 
-    With `test` images the engine's trials are those of a confirmation, tested after each epoch.
+    The engine's trials are those of a confirmation, evaluated on the test images after each epoch.
     """
+    data = _mnist(images, validation, test)
+    return _in_turn(data, BATCHES["mnist"], measured, repeats, confirming=True)
+
+
+@dataclass(frozen=True)
+class _Data:
+    dataset: Dataset
+    validation: float
+    """Share of the training images."""
+
+
+def _mnist(images: int, validation: int, test: int) -> _Data:
     from normsweep.parts import datasets
-    from normsweep.sweep.trial import CONFIRM, SEARCH
-    from normsweep.training.keras_engine import KerasEngine
 
     folder = os.environ.get("NORMSWEEP_DATA")
     whole = datasets.load("mnist", Path(folder) if folder else None)
-    tests = {"x_test": whole.x_test[: test or BATCH], "y_test": whole.y_test[: test or BATCH]}
+    tests = {"x_test": whole.x_test[:test], "y_test": whole.y_test[:test]}
     dataset = replace(whole.subset(images + validation, 0), **tests)
+    return _Data(dataset, validation / (images + validation))
+
+
+def _digits() -> _Data:
+    from normsweep.parts import datasets
+
+    return _Data(datasets.load("digits"), 0.2)
+
+
+def _in_turn(
+    data: _Data, size: int, measured: Sequence[str], repeats: int, *, confirming: bool = False
+) -> Found:
+    from normsweep.sweep.trial import CONFIRM, SEARCH
+    from normsweep.training.keras_engine import KerasEngine
+
     with tempfile.TemporaryDirectory() as work:
-        share = validation / (images + validation)
-        data = replace(saved(dataset, Path(work)), validation_split=share)
+        key = replace(saved(data.dataset, Path(work)), validation_split=data.validation)
         engine = KerasEngine(Path(work))
-        split = engine.inputs(data, 0, "unit").split
+        split = engine.inputs(key, 0, "unit").split
         measures: dict[tuple[str, str], Callable[[], float]] = {}
         for precision in measured:
-            trial = replace(
-                lenet_trial(data, 2), precision=precision, phase=CONFIRM if test else SEARCH
-            )
-            measures["normsweep", precision] = _engine_epochs(engine, trial)
-            measures["fit", precision] = _plain_epochs(split, precision)
-            if not test:
+            phase = CONFIRM if confirming else SEARCH
+            trial = replace(lenet_trial(key, 2), batch_size=size, precision=precision, phase=phase)
+            measures[OURS, precision] = _engine_epochs(engine, trial)
+            measures[FIT, precision] = _fit_epochs(split, size, precision)
+            if not confirming:
                 measures[GRAPH, precision] = _graph_epochs(engine, trial)
-                many = f"fit with steps_per_execution = {MANY}"
-                measures[many, precision] = _plain_epochs(split, precision, MANY)
+            if not confirming and precision == "float32":
+                measures[SINGLE, precision] = _single_batches(engine, trial)
+                measures[MANY, precision] = _fit_epochs(split, size, precision, 20)
+                measures[XLA, precision] = _fit_epochs(split, size, precision, xla=True)
         for measure in measures.values():
             measure()
         found: Found = {name: [] for name in measures}
         for repeat in range(repeats):
             for name in sorted(measures, reverse=bool(repeat % 2)):
-                found[name].append(measures[name]() / (len(split.y_train) // BATCH))
+                found[name].append(measures[name]() / -(-len(split.y_train) // size))
     return found
 
 
-def _ratio(found: Found, one: tuple[str, str], other: tuple[str, str], goal: Goal | None) -> Row:
-    ratios = tuple(a / b for a, b in zip(found[one], found[other], strict=True))
-    return Row(
-        f"a step, {' in '.join(one)} relative to {' in '.join(other)}", Measure("×", ratios), goal
-    )
+def _rows(dataset: str, found: Found) -> list[Row]:
+    where = f"{dataset}, batches of {BATCHES[dataset]}"
+    rows = [
+        Row(f"{where}: {name}, {precision}", Measure("ms", tuple(1000 * v for v in values)))
+        for (name, precision), values in found.items()
+    ]
+    usual = FIT, "float32"
+    for each in [each for each in found if usual in found and each != usual]:
+        goal = Goal(GOALS[each[1]]) if dataset == "mnist" and each[0] == OURS else None
+        ratios = tuple(a / b for a, b in zip(found[each], found[usual], strict=True))
+        what = f"{where}: {' in '.join(each)} relative to fit in float32"
+        rows.append(Row(what, Measure("×", ratios), goal))
+    return rows
 
 
 def _engine_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
@@ -163,13 +196,31 @@ def _graph_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
     compiled = compile_model(trial, replace(inputs, preprocessing=preprocessing, split=images))
 
     def measure() -> float:
-        _, second = train_epochs(compiled.model, trial, images)
+        _, second = train_epochs(compiled.loop(trial.batch_size), trial, images)
         return second.seconds
 
     return measure
 
 
-def _plain_epochs(data: Split, precision: str, steps: int = 1) -> Callable[[], float]:
+def _single_batches(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
+    """The engine's epochs with Keras's `train_on_batch` and `test_on_batch`."""
+    from normsweep.training.compiled_epoch import OneByOne
+    from normsweep.training.compiled_network import compile_model
+    from normsweep.training.epochs import train_epochs
+
+    inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
+    loop = OneByOne(compile_model(trial, inputs).model)
+
+    def measure() -> float:
+        _, second = train_epochs(loop, trial, inputs.split)
+        return second.seconds
+
+    return measure
+
+
+def _fit_epochs(
+    data: Split, size: int, precision: str, steps: int = 1, *, xla: bool = False
+) -> Callable[[], float]:
     import keras
     from keras import layers
 
@@ -189,7 +240,11 @@ def _plain_epochs(data: Split, precision: str, steps: int = 1) -> Callable[[], f
     )
     keras.config.set_dtype_policy(before)
     model.compile(
-        "adam", "categorical_crossentropy", metrics=["accuracy"], steps_per_execution=steps
+        "adam",
+        "categorical_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=steps,
+        jit_compile=xla,
     )
     y_train, y_val = (keras.utils.to_categorical(y, 10) for y in (data.y_train, data.y_val))
     options: dict[str, Any] = {"validation_data": (data.x_val, y_val), "verbose": 0}
@@ -203,7 +258,7 @@ def _plain_epochs(data: Split, precision: str, steps: int = 1) -> Callable[[], f
 
     def measure() -> float:
         clock = Clock()
-        model.fit(data.x_train, y_train, batch_size=BATCH, epochs=2, callbacks=[clock], **options)
+        model.fit(data.x_train, y_train, batch_size=size, epochs=2, callbacks=[clock], **options)
         return clock.took
 
     return measure

@@ -6,6 +6,7 @@ all values with a goal, is written to `-o`.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from benchmarks.measured import HEAD, Row, read
 from normsweep.errors import UserError
 from normsweep.shell import run
 
+AXIS = "value relative to the goal, log scale (median and range; squares miss the goal)"
 ORDER = ("verdict", "quickstart", "step", "overhead", "latency", "scale")
 
 app = App(
@@ -63,32 +65,39 @@ def markdown(title: str, command: str, rows: Sequence[Row]) -> Iterator[str]:
 
 def draw(rows: Sequence[Row], file: Path) -> None:
     """Draw every value relative to its goal: median and range, with the goal at 1."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    import altair as alt
 
-    mpl.rcParams["svg.hashsalt"] = "normsweep"
-    figure = Figure(figsize=(9, 0.36 * len(rows) + 1), layout="constrained")
-    axes = figure.subplots()
-    for place, row in enumerate(reversed(rows)):
-        assert row.goal is not None
-        goal = row.goal.at_most
-        low, middle, high = (
-            max(value / goal, 0.01)
-            for value in (min(row.measure.values), row.measure.median, max(row.measure.values))
-        )
-        color = "#0072b2" if row.met else "#d55e00"
-        axes.plot([low, high], [place, place], color=color, linewidth=2, solid_capstyle="round")
-        axes.plot([middle], [place], "o" if row.met else "s", color=color)
-    axes.axvline(1, color="#555555", linewidth=1)
-    axes.set_xscale("log")
-    axes.set_yticks(range(len(rows)), [row.what for row in reversed(rows)])
-    axes.set_xlabel(
-        "value relative to the goal, log scale (median and range; squares miss the goal)"
+    values = [{"row": i, **_share(row, row.goal.at_most)} for i, row in enumerate(rows) if row.goal]
+    met = {"scale": alt.Scale(domain=[True, False], range=["#0072b2", "#d55e00"]), "legend": None}
+    shapes = {"scale": alt.Scale(domain=[True, False], range=["circle", "square"]), "legend": None}
+    names = f"{json.dumps([row.what for row in rows])}[datum.value]"
+    side = alt.Axis(
+        labelExpr=names, labelLimit=400, ticks=False, domain=False, title=None, labelPadding=10
     )
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.grid(axis="x", color="#dddddd")
-    figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+    base = alt.Chart(alt.Data(values=values)).encode(
+        y=alt.Y("row:O", axis=side), color=alt.Color("met:N", **met)
+    )
+    scale, ticks = (
+        alt.Scale(type="log", nice=False),
+        alt.Axis(format="~g", values=[0.01, 0.1, 1, 10], grid=True),
+    )
+    ranges = base.mark_rule(strokeWidth=2).encode(
+        x=alt.X("low:Q", scale=scale, axis=ticks, title=AXIS), x2="high:Q"
+    )
+    medians = base.mark_point(filled=True, opacity=1, size=60)
+    medians = medians.encode(x="median:Q", shape=alt.Shape("met:N", **shapes))
+    goal = alt.Chart().mark_rule(color="#555555").encode(x=alt.datum(1))
+    chart = alt.layer(goal, ranges, medians).properties(width=480, height=alt.Step(24))
+    chart.configure_view(stroke=None).configure_axis(titleFontWeight="normal").save(file)
+
+
+def _share(row: Row, goal: float) -> dict[str, object]:
+    """A row of the figure; what is below a hundredth of the goal is drawn there."""
+    low, middle, high = (
+        max(value / goal, 0.01)
+        for value in (min(row.measure.values), row.measure.median, max(row.measure.values))
+    )
+    return {"what": row.what, "low": low, "median": middle, "high": high, "met": row.met}
 
 
 if __name__ == "__main__":

@@ -50,6 +50,6 @@ x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.3, stratif
 
 study = normsweep.run(SWEEP, data=(x_train, y_train, x_test, y_test), model=build)
 
-print(study.verdict())
+print(study.answer)
 print(study.best()[["arm", "val_accuracy", "learning_rate", "epochs"]].to_string(index=False))
 print("report:", study.report("own-data-report"))

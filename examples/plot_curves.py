@@ -6,19 +6,20 @@ python examples/plot_curves.py epochs.csv curves.png
 
 import sys
 
-import matplotlib.pyplot as plt
+import altair as alt
 import pandas as pd
 
+alt.data_transformers.disable_max_rows()
 epochs = pd.read_csv(sys.argv[1])
-figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-colours = dict(
-    zip(epochs["arm"].unique(), plt.rcParams["axes.prop_cycle"].by_key()["color"], strict=False)
+chart = (
+    alt.Chart(epochs)
+    .mark_line(point=True)
+    .encode(
+        x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1)),
+        y=alt.Y("val_accuracy:Q", title="validation accuracy", scale=alt.Scale(zero=False)),
+        color=alt.Color("arm:N", title="normalization"),
+        detail="trial:N",
+    )
+    .properties(width=600, height=320)
 )
-for (_, arm), curve in epochs.groupby(["trial", "arm"]):
-    axes.plot(curve["epoch"], curve["val_accuracy"], "o-", ms=3, color=colours[arm], label=arm)
-labels = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-axes.legend(labels.values(), labels.keys(), title="normalization")
-axes.set(xlabel="epoch", ylabel="validation accuracy")
-axes.xaxis.get_major_locator().set_params(integer=True)
-axes.grid(alpha=0.3)
-figure.savefig(sys.argv[2], dpi=130)
+chart.save(sys.argv[2], scale_factor=1.3)  # png, svg, pdf, or html to explore

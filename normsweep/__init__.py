@@ -2,7 +2,7 @@
 
     import normsweep
     study = normsweep.run("quickstart")     # or a Sweep, a path, a dict; data and network of your own
-    study.verdict()
+    study.answer
 
 What is heavy is imported when it is first used.
 """

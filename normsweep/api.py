@@ -1,4 +1,4 @@
-"""The Python API: `run` a study or `load` one, and get its results as data frames."""
+"""The Python API: `run` a study or `load` one, and get its results as data frames and charts."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from normsweep.analysis.evidence import Evidence
+    from normsweep.reporting.figures.charts import Figures
     from normsweep.sweep.study_record import StudyRecord
 
 __all__ = ["Answer", "Study", "load", "run"]
@@ -208,7 +209,8 @@ class Study:
         """One row per arm: how its trials of the search ended."""
         return self._table("arms")
 
-    def verdict(self) -> Answer:
+    @property
+    def answer(self) -> Answer:
         """The results of the confirmation.
 
         Raises:
@@ -217,6 +219,14 @@ class Study:
         from normsweep.reporting.tables import confirmed_evidence
 
         return Answer(confirmed_evidence(self._read(), self.storage))
+
+    @property
+    def figures(self) -> Figures:
+        """The figures of the report as charts of Altair."""
+        from normsweep.analysis.evidence import evidence
+        from normsweep.reporting.figures.charts import Figures
+
+        return Figures(evidence(self._read()))
 
     def report(self, folder: str | Path | None = None) -> Path:
         """Write the report, a page with figures and tables; returns the page's path.
@@ -256,7 +266,7 @@ class Study:
         shown = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "trial"]
         best = brief_rows(record, "best", shown).frame()
         return (
-            f"{head}<p>{question}</p>{Answer(evidence(record))._repr_html_()}"
+            f"{head}<p>{question}</p>{Answer(evidence(record))._words()}"
             f"<p>Each arm's best trial of the search; stored in {escape(masked(self.storage))}</p>"
             f"{render(best, 'html').decode()}"
         )
@@ -302,10 +312,20 @@ class Answer:
         return str(self)
 
     def _repr_html_(self) -> str:
+        return self._words() + _main_figure(self.evidence)
+
+    def _words(self) -> str:
+        """Sentence and table as HTML."""
         from normsweep.reporting.formats import render
 
         sentence = f"<p><b>{escape(printable(self.sentence))}</b></p>"
         return sentence + (render(self.lines, "html").decode() if len(self.lines) else "")
+
+
+def _main_figure(found: Evidence) -> str:
+    from normsweep.reporting.figures.charts import main_figure
+
+    return f'<div style="max-width: 60em">{main_figure(found)}</div>'
 
 
 @contextmanager

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from normsweep.shell import Plugins, Storage, StudyName, command, finish
-from normsweep.urls import STORAGE
+from normsweep.errors import StoreError
+from normsweep.shell import Plugins, Storage, StudyName, TrackingUri, command, finish
+from normsweep.text import printable
+from normsweep.urls import STORAGE, TRACKING
+
+if TYPE_CHECKING:
+    from normsweep.reporting.page import RunAddress
 
 __all__ = ["app", "main", "report"]
 
@@ -24,6 +30,14 @@ def report(
     study_name: StudyName = None,
     storage: Storage = STORAGE,
     plugins: Plugins = (),
+    tracking_uri: TrackingUri = TRACKING,
+    mlflow_page: Annotated[
+        str | None,
+        Parameter(
+            env_var="NORMSWEEP_MLFLOW_PAGE",
+            help="Address of MLflow in a browser, if not the tracking URI; trials are linked to it.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         Parameter(name=["--output", "-o"], help="Output folder; mlruns/reports/STUDY by default."),
@@ -40,8 +54,22 @@ def report(
 
     record = read_study(storage, study_name)
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
-    print(write_study_report(record, storage, output))
+    address = _run_address(record.name, tracking_uri, mlflow_page)
+    print(write_study_report(record, storage, output, address))
     return 0
+
+
+def _run_address(study: str, uri: str, page: str | None) -> RunAddress | None:
+    """The address of a run's page; None, with a warning, if MLflow cannot be reached."""
+    if page is None and not uri.startswith(("http://", "https://")):
+        return None  # a database has no page, and importing MLflow takes a second
+    from normsweep.tracking.views import find_runs
+
+    try:
+        return find_runs(uri, study, page)
+    except StoreError as error:
+        print(printable(f"warning: the page has no links to MLflow: {error}"), file=sys.stderr)
+        return None
 
 
 def main() -> None:

@@ -122,6 +122,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
 
 
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds: `2.7 ms`, `45 ms`, `1,230 ms`."""
+    amount = 1000 * seconds
+    return f"{amount:,.0f} ms" if amount >= 9.95 else f"{amount:.1f} ms"
+
+
 def counted(number: int, noun: str) -> str:
     """`1 epoch`, `8 epochs`, `10,000 images`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -31,6 +31,6 @@ def test_a_notebook_ends_with_a_verdict(name, tmp_path):
     assert not any(cell.get("outputs") for cell in notebook.cells)
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=400, resources=resources).execute()
-    (shown,) = [cell for cell in notebook.cells if cell.source == "study.verdict()"]
+    (shown,) = [cell for cell in notebook.cells if cell.source == "study.answer"]
     said = "".join(output.get("data", {}).get("text/html", "") for output in shown.outputs)
     assert ANSWERS[name][0] in said

@@ -75,6 +75,8 @@ class TuningCurve:
     scores: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    seconds: tuple[float, ...]
+    """Wall time of the k trials together, with their failed attempts; expected best: k times the mean."""
 
 
 @dataclass(frozen=True)
@@ -233,27 +235,42 @@ def tuning_curves(
         records = [r for r in records if r.trial.configuration != BASELINE]
     curves = []
     for arm in arms:
-        of_arm = sorted((r for r in records if r.trial.arm == arm), key=lambda r: r.trial.slot)
+        of_arm = sorted((r for r in records if r.trial.arm == arm), key=_by_slot)
         scores = np.array([result.score for _, result in scored(of_arm)])
         if len(scores):
+            seconds = _spent(of_arm)
             curves.append(
-                _expected(arm, scores, seed, by) if independent else _so_far(arm, scores, by)
+                _expected(arm, scores, seconds, seed, by)
+                if independent
+                else _so_far(arm, scores, seconds, by)
             )
     return tuple(curves)
 
 
-def _expected(arm: str, scores: Floats, seed: int, by: Metric) -> TuningCurve:
-    upward = by.sign * scores
+def _by_slot(record: TrialRecord) -> tuple[int, int]:
+    return record.trial.slot, record.trial.number
+
+
+def _spent(records: Sequence[TrialRecord]) -> Floats:
+    """Seconds of all attempts up to each trial with a score."""
+    ended = [r.result for r in records if r.result is not None]
+    total = np.cumsum([result.seconds for result in ended])
+    return total[[result.status.scored for result in ended]]
+
+
+def _expected(arm: str, scores: Floats, seconds: Floats, seed: int, by: Metric) -> TuningCurve:
+    upward, n = by.sign * scores, len(scores)
     band = by.sign * expected_best_band(upward, np.random.default_rng(seed))
-    best = (by.sign * expected_best(upward, k) for k in range(1, len(scores) + 1))
+    best = (by.sign * expected_best(upward, k) for k in range(1, n + 1))
     low, high = band.min(axis=1).tolist(), band.max(axis=1).tolist()
-    return TuningCurve(arm, "expected best", tuple(best), tuple(low), tuple(high))
+    spent = (seconds[-1] / n * np.arange(1, n + 1)).tolist()
+    return TuningCurve(arm, "expected best", tuple(best), tuple(low), tuple(high), tuple(spent))
 
 
-def _so_far(arm: str, scores: Floats, by: Metric) -> TuningCurve:
+def _so_far(arm: str, scores: Floats, seconds: Floats, by: Metric) -> TuningCurve:
     best = tuple(by.sign * float(score) for score in best_so_far(by.sign * scores))
     unknown = (math.nan,) * len(best)
-    return TuningCurve(arm, "best so far", best, unknown, unknown)
+    return TuningCurve(arm, "best so far", best, unknown, unknown, tuple(seconds.tolist()))
 
 
 def progress(records: Sequence[TrialRecord]) -> tuple[Progress, ...]:

@@ -16,6 +16,7 @@ from normsweep.analysis.estimates import (
     seeds_only,
     smallest_margin,
 )
+from normsweep.analysis.outcomes import Outcome, outcome
 from normsweep.analysis.parity import Pairs, Values, at, parity
 from normsweep.parts.metrics import ACCURACY, Metric
 
@@ -23,7 +24,6 @@ __all__ = [
     "LEAST_SEEDS",
     "Comparison",
     "Missing",
-    "Outcome",
     "Rules",
     "Verdict",
     "judge",
@@ -77,8 +77,8 @@ def _verdict(
 ) -> Verdict:
     m, (low, up) = pairs.gap(comparison.horizon), epochs
     gap = interval(m, rules.tail)
-    outcome = Outcome.NOT_ENOUGH if lack.reason else _outcome(gap, up, rules.margin)
-    if outcome is Outcome.NOT_ENOUGH and not lack.reason:
+    found = Outcome.NOT_ENOUGH if lack.reason else outcome(gap.low, gap.high, rules.margin)
+    if found is Outcome.NOT_ENOUGH and not lack.reason:
         lack = _further(more_seeds(m, rules.margin, rules.tail_at(rules.analysis + 1)))
     value, reference_value = (
         pairs.means(comparison.horizon) if pairs.seeds else (math.nan, math.nan)
@@ -88,7 +88,7 @@ def _verdict(
         question=comparison.question,
         arm=comparison.arm,
         reference=comparison.reference,
-        outcome=outcome,
+        outcome=found,
         epoch=up,
         epoch_low=low,
         horizon=comparison.horizon,
@@ -147,12 +147,6 @@ def _lost(comparison: Comparison, diverged: tuple[int, int]) -> str:
     return f" (diverged seeds: {', '.join(lost)})" if lost else ""
 
 
-def _outcome(gap: Estimate, up: int | None, margin: float) -> Outcome:
-    if up is not None:
-        return Outcome.CATCHES_UP
-    return Outcome.DOES_NOT if gap.high < -margin else Outcome.NOT_ENOUGH
-
-
 def _further(seeds: str) -> Lack:
     if seeds == IMAGES:
         reason = "more test images would decide, not more seeds"
@@ -160,14 +154,6 @@ def _further(seeds: str) -> Lack:
     if seeds.isdigit():
         return Lack(Missing.MORE_SEEDS, f"about {seeds} more seeds would decide", seeds)
     return Lack(Missing.MORE_SEEDS, f"{seeds} further seeds would be needed", seeds)
-
-
-class Outcome(StrEnum):
-    """The outcome of a verdict."""
-
-    CATCHES_UP = "catches up"
-    DOES_NOT = "does not catch up"
-    NOT_ENOUGH = "not enough evidence"
 
 
 class Missing(StrEnum):

@@ -11,15 +11,17 @@ from dataclasses import asdict, dataclass
 from normsweep.analysis.trials import best_of_arms, settled
 from normsweep.console.screen import print_table, say
 from normsweep.parts import metrics
+from normsweep.parts.catalog import is_trained
 from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.rows import Rows, epoch_rows
 from normsweep.search.plan import CONFIGURATIONS, Plan
-from normsweep.sweep.schema import Sweep
+from normsweep.sweep.schema import AUTO, Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import SEARCH
-from normsweep.text import counted, duration
+from normsweep.text import counted, duration, milliseconds
+from normsweep.training.precision import BFLOAT16, FLOAT32, processor_computes_bfloat16
 
 __all__ = [
     "Overview",
@@ -168,6 +170,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"study     {sweep.name}" + (f": {sweep.question}" if sweep.question else ""),
         f"data      {_data(plan)}",
         f"model     {sweep.model.name}" + (f", {parameters:,} parameters" if parameters else ""),
+        f"precision {_precision(plan)}",
         f"arms      {len(sweep.arms)} by {sweep.compare}: {arms}; reference {sweep.reference}",
         f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {sweep.total_trials}, "
         f"{_sampler(sweep)}{pruner}",
@@ -177,6 +180,38 @@ def plan_lines(plan: Plan) -> list[str]:
         *(f"note      {text}" for text in _notes(plan)),
         *_measured(plan),
     ]
+
+
+def _precision(plan: Plan) -> str:
+    """The precision of the trials, and what `auto` would save, as far as it is known."""
+    own, found = plan.sweep.model.precision, plan.findings
+    if not is_trained(plan.sweep.model.name):
+        return own
+    if found is None:
+        return f"{own}{_on_this_processor(own)}"
+    if not found.seconds:
+        return own
+    took = {name: milliseconds(seconds) for name, seconds in found.seconds.items()}
+    if own != found.automatic:
+        change = _change(found.seconds[own], found.seconds[found.automatic])
+        return f"{own}, {took[own]} a step; auto would take {found.automatic}: {took[found.automatic]}, {change}"
+    if own == FLOAT32:
+        return f"{own}, {took[own]} a step; auto would take it too"
+    change = _change(found.seconds[FLOAT32], found.seconds[own])
+    return f"{own}, which auto takes here: {took[own]} a step, {change} than the {took[FLOAT32]} of float32"
+
+
+def _change(before: float, now: float) -> str:
+    """The change of a time: `38 % less`."""
+    return f"{abs(100 * (1 - now / before)):.0f} % {'less' if now <= before else 'more'}"
+
+
+def _on_this_processor(own: str) -> str:
+    """What `auto` would be without a GPU, from the processor's flags."""
+    automatic = BFLOAT16 if processor_computes_bfloat16() else FLOAT32
+    if own == AUTO:
+        return f": {automatic} on this processor"
+    return "" if own == automatic else f"; auto would take {automatic} on this processor"
 
 
 def _sampler(sweep: Sweep) -> str:

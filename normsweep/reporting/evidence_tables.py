@@ -10,7 +10,14 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.confirm_runs import Curve, Speed
-from normsweep.analysis.trials import TuningCurve, metric_of, progress, scored
+from normsweep.analysis.trials import (
+    TuningCurve,
+    best_by_epochs,
+    longest_curve,
+    metric_of,
+    progress,
+    scored,
+)
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.sweep.study_record import BASELINE, Configuration, Diagnosis, Stage, TrialRecord
@@ -19,6 +26,7 @@ from normsweep.text import counted
 
 __all__ = [
     "COLUMNS",
+    "budget_table",
     "configurations_table",
     "curves_table",
     "gradients_table",
@@ -176,14 +184,25 @@ def learning_rates_table(searched: Sequence[TrialRecord]) -> pd.DataFrame:
 
 
 def tunability_table(curves: Sequence[TuningCurve]) -> pd.DataFrame:
-    """One row an arm and number of trials: the score on validation after so many."""
-    columns = ["arm", "trials", "expected", "low", "high", "kind"]
+    """One row an arm and number of trials: the score on validation after so many, and their seconds."""
+    columns = ["arm", "trials", "expected", "low", "high", "kind", "seconds"]
     rows = [
-        (curve.arm, trials, *values, curve.kind)
+        (curve.arm, trials, *values, curve.kind, seconds)
         for curve in curves
-        for trials, values in enumerate(
-            zip(curve.scores, curve.low, curve.high, strict=True), start=1
+        for trials, (*values, seconds) in enumerate(
+            zip(curve.scores, curve.low, curve.high, curve.seconds, strict=True), start=1
         )
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def budget_table(searched: Sequence[TrialRecord], arms: Sequence[str]) -> pd.DataFrame:
+    """One row an arm and number of epochs: the best score on validation after so many, and its trial."""
+    columns = ["arm", "epochs", f"val_{metric_of(searched).name}", "trial", "among"]
+    every = range(1, longest_curve(searched) + 1)
+    rows = [
+        (best.arm, best.epochs, best.score, best.record.trial.number, best.among)
+        for best in best_by_epochs(searched, arms, every)
     ]
     return pd.DataFrame(rows, columns=columns)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from normsweep.errors import StoreError, UserError
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.evidence_tables import (
+    budget_table,
     configurations_table,
     curves_table,
     gradients_table,
@@ -27,6 +28,8 @@ from normsweep.reporting.evidence_tables import (
 )
 from normsweep.reporting.explanations import explanations
 from normsweep.reporting.formats import render
+from normsweep.reporting.page_bundle import bundle
+from normsweep.reporting.page_data import arm_looks, page_data
 from normsweep.reporting.page_tables import arms_of, configurations_of, speed_of, trials_of
 from normsweep.reporting.tables import arms_table, best_table, trials_table
 from normsweep.reporting.verdict_text import verdict_tables
@@ -38,9 +41,11 @@ from normsweep.urls import STORAGE
 if TYPE_CHECKING:
     from normsweep.reporting.figures.gallery import Picture
 
-__all__ = ["Facts", "report_tables", "write_report", "write_study_report"]
+__all__ = ["Facts", "RunAddress", "report_tables", "write_report", "write_study_report"]
 
 TEMPLATES = Path(__file__).parent / "templates"
+RunAddress = Callable[[str], str]
+"""Gives the address of a run's page in MLflow, from the run's id."""
 STEP = 10
 """Seeds to add where nobody knows how many are missing."""
 
@@ -71,7 +76,10 @@ class Facts:
 
 
 def write_study_report(
-    record: StudyRecord, storage: str = STORAGE, folder: Path | None = None
+    record: StudyRecord,
+    storage: str = STORAGE,
+    folder: Path | None = None,
+    address: RunAddress | None = None,
 ) -> Path:
     """Write the report of a study; the page's path.
 
@@ -79,6 +87,7 @@ def write_study_report(
         record: with its trials.
         storage: address of Optuna's database, for the commands.
         folder: `mlruns/reports/STUDY` where it is not given.
+        address: of a run's page in MLflow, if a browser can open one.
 
     Raises:
         StoreError: the study has no trial yet.
@@ -91,26 +100,36 @@ def write_study_report(
         )
     folder = folder or Path("mlruns") / "reports" / record.name
     try:
-        return write_report(evidence(record), folder, storage)
+        return write_report(evidence(record), folder, storage, address)
     except OSError as error:
         raise UserError(f"--output: cannot write {folder}: {error.strerror}") from None
 
 
-def write_report(found: Evidence, folder: Path, storage: str = STORAGE) -> Path:
-    """Write `index.html`, `figures/` (PNG and SVG) and `tables/` (CSV) into the folder.
+def write_report(
+    found: Evidence, folder: Path, storage: str = STORAGE, address: RunAddress | None = None
+) -> Path:
+    """Write `index.html`, `figures/` (PNG, SVG and PDF) and `tables/` (CSV) into the folder.
 
     Returns the page's path. What is not known yet is left out, and the page says so. `storage` is
-    the address of Optuna's database, for the commands. Raises OSError where the folder cannot be written.
+    the address of Optuna's database, for the commands; `address` gives that of a run's page in MLflow,
+    to which trials are linked. Raises OSError where the folder cannot be written.
     """
-    from normsweep.reporting.figures.gallery import draw_pictures  # matplotlib, only if needed
+    from normsweep.reporting.figures.gallery import draw_pictures  # Altair, only if needed
 
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = draw_pictures(found, folder / "figures")
+    links = {} if address is None else _links(found.record, address)
+    pictures = draw_pictures(found, folder / "figures", links)
     tables = report_tables(found)
     _write_tables(tables, folder / "tables")
     page = folder / "index.html"
-    page.write_text(_html(found, _facts(found, storage), pictures, tables), encoding="utf-8")
+    made = _html(found, _facts(found, storage), pictures, tables, links)
+    page.write_text(made, encoding="utf-8")
     return page
+
+
+def _links(record: StudyRecord, address: RunAddress) -> dict[int, str]:
+    """The addresses of runs by the trial's number."""
+    return {r.trial.number: address(r.run_id) for r in record.trials if r.run_id}
 
 
 def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
@@ -122,6 +141,7 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
         "verdicts": verdict_table(found.verdicts, by),
         "learning_rates": learning_rates_table(searched),
         "tunability": tunability_table(found.tuning),
+        "budget": budget_table(searched, record.arms),
         "inputs": inputs_table(record.diagnoses, record.arms, classes),
         "gradients": gradients_table(record.diagnoses, record.arms),
         "progress": progress_table(searched),
@@ -203,10 +223,13 @@ def _confirm_command(found: Evidence, commands: Commands) -> str:
 def _html(
     found: Evidence,
     facts: Facts,
-    pictures: dict[str, Picture],
+    pictures: Mapping[str, Picture],
     tables: Mapping[str, pd.DataFrame],
+    links: Mapping[int, str],
 ) -> str:
     import jinja2
+
+    data = page_data(found, pictures)
 
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -216,6 +239,7 @@ def _html(
         lstrip_blocks=True,
     )
     environment.filters.update(counted=counted, points=points, quoted=quoted, duration=duration)
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["breakable"] = _breakable
     environment.filters["opening"] = opening
     return environment.get_template("report.html").render(
@@ -233,8 +257,11 @@ def _html(
         configurations=configurations_of(tables.get("configurations"), found),
         speed=speed_of(tables.get("speed"), found),
         arms=arms_of(tables.get("arms"), found.metric),
-        trials=trials_of(tables.get("trials"), found.metric),
+        trials=trials_of(tables.get("trials"), found.metric, links),
         tables=list(tables),
+        data=data,
+        looks=arm_looks(found),
+        bundle=bundle() if data["figures"] else "",
     )
 
 
@@ -245,6 +272,6 @@ def _breakable(name: str) -> str:
     return escape(name).replace("_", Markup("_<wbr>"))
 
 
-def _hero(pictures: dict[str, Picture]) -> str:
+def _hero(pictures: Mapping[str, Picture]) -> str:
     """The name of the picture that opens the page."""
     return "accuracy" if pictures["accuracy"].wide else "learning_rate"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -18,16 +18,23 @@ from normsweep.text import counted, duration
 __all__ = ["PageTable", "arms_of", "configurations_of", "speed_of", "trials_of"]
 
 Cell = Callable[[Any], str]
+MANY = 1000
+"""Trials that a page lists; the CSV file beside it has all of them."""
 
 
 @dataclass(frozen=True)
 class PageTable:
-    """Heads and rows of text; `kinds` says of each column whether it is number, short or long."""
+    """Heads and rows of text; `kinds` says of each column whether it is number, short or long.
+
+    `arms` are the arms of the rows; `links` are addresses by the text of the column `Trial`.
+    """
 
     caption: str
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     kinds: tuple[str, ...]
+    arms: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 def configurations_of(frame: pd.DataFrame | None, found: Evidence) -> PageTable | None:
@@ -82,8 +89,11 @@ def arms_of(frame: pd.DataFrame | None, by: Metric) -> PageTable | None:
     return _table(frame, columns, "The trials of each arm")
 
 
-def trials_of(frame: pd.DataFrame | None, by: Metric) -> PageTable | None:
-    """All trials, without what identifies them for machines."""
+def trials_of(frame: pd.DataFrame | None, by: Metric, links: Mapping[int, str]) -> PageTable | None:
+    """All trials, or the last ones of very many, without what identifies them for machines.
+
+    `links` are the addresses of their runs in MLflow, by the trial's number.
+    """
     columns: dict[str, tuple[str, Cell]] = {
         "trial": ("Trial", _whole),
         "phase": ("Phase", _text),
@@ -96,7 +106,16 @@ def trials_of(frame: pd.DataFrame | None, by: Metric) -> PageTable | None:
         f"val_{by.name}": (f"Validation {by.label}", _value_of(by)),
         "seconds": ("Time", _time),
     }
-    return _table(frame, columns, "All trials")
+    if frame is None:
+        return None
+    count, shown = len(frame), frame.tail(MANY)
+    caption = (
+        f"The last {MANY:,} of {count:,} trials"
+        if count > MANY
+        else f"All {counted(count, 'trial')}"
+    )
+    table = _table(shown, columns, caption)
+    return table and replace(table, links={_whole(number): link for number, link in links.items()})
 
 
 def _named(frame: pd.DataFrame | None, found: Evidence) -> pd.DataFrame | None:
@@ -128,7 +147,8 @@ def _table(
             if any(texts):
                 cells[head] = texts
     rows = tuple(zip(*cells.values(), strict=True))
-    return PageTable(caption, tuple(cells), rows, tuple(map(_kind, cells.values())))
+    kinds = tuple(map(_kind, cells.values()))
+    return PageTable(caption, tuple(cells), rows, kinds, tuple(map(str, frame["arm"])))
 
 
 def _kind(texts: Sequence[str]) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.verdicts import Missing, Outcome, Verdict, without_repeats
+from normsweep.analysis.outcomes import Side, side
+from normsweep.analysis.verdicts import Missing, Verdict, without_repeats
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.reporting.rows import Rows
 from normsweep.reporting.words import between, percent, points, question_of
@@ -23,6 +24,7 @@ __all__ = [
     "PrintedVerdict",
     "VerdictTable",
     "level_words",
+    "row_id",
     "verdict_cells",
     "verdict_lines",
     "verdict_rows",
@@ -30,11 +32,7 @@ __all__ = [
 ]
 
 NO_BREAK = "\u00a0"
-KINDS = {
-    Outcome.CATCHES_UP: ("yes", "✓"),
-    Outcome.DOES_NOT: ("no", "✕"),
-    Outcome.NOT_ENOUGH: ("open", "?"),
-}
+GLYPHS = {Side.YES: "✓", Side.NO: "✕", Side.OPEN: "?"}
 CELLS = [
     "question", "arm", "verdict", "gap", "interval", "on_these_images", "seeds", "images", "margin",
     "look",
@@ -45,6 +43,8 @@ CELLS = [
 class PrintedVerdict:
     """A verdict in words. `kind` is yes, no or open; `next_step` is empty where nothing is left to do."""
 
+    row: str
+    """Identifier of its row, as from `row_id`."""
     arm: str
     kind: str
     glyph: str
@@ -90,20 +90,29 @@ def verdict_tables(
         found = [v for v in told if v.question == key]
         first = found[0]
         title = question_of(key).heading(first.reference, first.horizon, first.baseline_epochs)
-        printed = tuple(_printed(v, command, seeds or v.seeds) for v in found)
+        printed = tuple(
+            _printed(v, row_id(key, place), command, seeds or v.seeds)
+            for place, v in enumerate(found)
+        )
         warnings = tuple(dict.fromkeys(text for v in found for text in v.warnings))
         label = first.metric.label
         tables.append(VerdictTable(key, title, first.primary, label, printed, warnings))
     return tables
 
 
-def _printed(verdict: Verdict, command: str, seeds: int) -> PrintedVerdict:
-    kind, glyph = KINDS[verdict.outcome]
+def row_id(question: str, place: int) -> str:
+    """The identifier of a verdict's row on a page; `place` is that among the question's verdicts."""
+    return f"{question}-{place + 1}"
+
+
+def _printed(verdict: Verdict, row: str, command: str, seeds: int) -> PrintedVerdict:
+    kind = side(verdict.outcome)
     by, gap = verdict.metric, verdict.gap.value
     return PrintedVerdict(
+        row=row,
         arm=verdict.arm,
         kind=kind,
-        glyph=glyph,
+        glyph=GLYPHS[kind],
         word=verdict.outcome.value,
         when=_when(verdict),
         gap=points(gap, by=by) if math.isfinite(gap) else "not known",

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -28,9 +29,29 @@ __all__ = ["TrialLogger", "sync_studies", "sync_study"]
 PAUSE = 10.0
 """Seconds after a failure in which no run is started."""
 
+DELAY = 1.0
+"""Seconds that a live run is behind at most, so that short epochs share a request."""
 
 BEHIND = 200
 """Pending writes to MLflow from which the wait for them is reported."""
+
+
+@dataclass
+class _LiveRun:
+    """The run of a trial that is logged while it is trained, and what is not yet written to it."""
+
+    trial: Trial
+    due: float
+    """Monotonic time from which what is new is written."""
+    epochs: deque[Epoch] = field(default_factory=deque)
+    record: TrialRecord | None = None
+    """The trial with its result, once it has ended."""
+    run_id: str = ""
+    """Empty until the run has started."""
+
+    def take_epochs(self) -> list[Epoch]:
+        """The epochs that are not yet written."""
+        return [self.epochs.popleft() for _ in range(len(self.epochs))]
 
 
 class TrialLogger:
@@ -56,8 +77,7 @@ class TrialLogger:
         self._background = background
         self._writes: deque[Future[None]] = deque()
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._runs: dict[int, str] = {}
-        self._epochs: dict[int, deque[Epoch]] = {}
+        self._live: dict[int, _LiveRun] = {}
         self._given_up: list[str] = []
         self._down_until = 0.0
         self._abandoned = False
@@ -84,19 +104,25 @@ class TrialLogger:
 
     def started(self, trial: Trial) -> None:
         """Start a live run, unless MLflow has just failed."""
-        self._write(trial.number, partial(self._start, trial))
+        self._live[trial.number] = _LiveRun(trial, time.monotonic() + DELAY)
 
     def epoch(self, epoch: Epoch) -> None:
-        """Write an epoch, and those before it that are pending, to the live run if there is one."""
-        self._epochs.setdefault(epoch.trial, deque()).append(epoch)
-        self._write(epoch.trial, partial(self._write_epochs, epoch.trial))
+        """Write an epoch to the live run if there is one."""
+        if live := self._live.get(epoch.trial):
+            live.epochs.append(epoch)
 
     def finished(self, record: TrialRecord) -> None:
         """End the live run; the trial is marked as logged by the next `collect`."""
-        self._write(record.trial.number, partial(self._finish, record))
+        if live := self._live.get(record.trial.number):
+            live.record = record
+            self._update(record.trial.number)
 
     def collect(self) -> None:
-        """Mark the trials that were logged, and report failures."""
+        """Mark the trials that were logged, report failures, and write what is new of live runs."""
+        self._update_live()
+        self._collect_done()
+
+    def _collect_done(self) -> None:
         while self._writes and self._writes[0].done():
             self._writes.popleft().result()
         for _ in range(self._news.qsize()):  # later ones must not delay the next trial
@@ -108,7 +134,7 @@ class TrialLogger:
         self._background.hurry()
         with contextlib.suppress(TrackingFailed):
             self._background.call(self._close)
-        self.collect()
+        self._collect_done()
 
     def log_rest(self, signals: Signals) -> list[int]:
         """Log what is not yet logged; returns the numbers of the trials that could not be logged.
@@ -121,7 +147,7 @@ class TrialLogger:
         with signals.waiting():
             for write in self._writes:
                 self._background.wait(write)
-        self.collect()
+        self._collect_done()
         left = self.not_yet_logged()
         for done, record in enumerate(left):
             try:
@@ -133,6 +159,16 @@ class TrialLogger:
             self._store.note_run(record.trial.number, run_id)
         return []
 
+    def _update_live(self) -> None:
+        now = time.monotonic()
+        for trial, live in list(self._live.items()):
+            if now >= live.due and live.record is None and (live.epochs or not live.run_id):
+                live.due = now + DELAY
+                self._update(trial)
+
+    def _update(self, trial: int) -> None:
+        self._write(trial, partial(self._write_news, trial))
+
     def _write(self, trial: int, write: Callable[[], None]) -> None:
         self._writes.append(self._background.put(partial(self._try, trial, write)))
 
@@ -143,8 +179,8 @@ class TrialLogger:
             write()
         except TrackingFailed as error:
             # All live runs are given up: each of them might hang as long as this one.
-            self._given_up += self._runs.values()
-            self._runs.clear()
+            self._given_up += self._end_live()
+            self._live.pop(trial, None)  # if it could not be started
             self._down_until = time.monotonic() + PAUSE
             self._news.put(
                 partial(
@@ -156,25 +192,34 @@ class TrialLogger:
 
     def _log(self, record: TrialRecord) -> None:
         if self._beginning:
-            run_id = self._tracker.log(record, self._data)
-            self._news.put(partial(self._store.note_run, record.trial.number, run_id))
+            self._logged(record.trial.number, self._tracker.log(record, self._data))
 
-    def _start(self, trial: Trial) -> None:
-        if self._beginning:
-            self._runs[trial.number] = self._tracker.start(trial, self._data)
+    def _write_news(self, trial: int) -> None:
+        """Write all that is new of a trial: the further MLflow is behind, the fewer requests it needs."""
+        if (live := self._live.get(trial)) is None:
+            return
+        record = live.record  # first: all of its epochs are there
+        epochs = live.take_epochs()
+        if not live.run_id and not self._beginning:
+            del self._live[trial]
+        elif not live.run_id and record is not None:
+            del self._live[trial]
+            self._logged(trial, self._tracker.log_new(record, self._data))
+        else:
+            self._continue(live, epochs, record)
 
-    def _write_epochs(self, trial: int) -> None:
-        waiting = self._epochs[trial]
-        taken = [waiting.popleft() for _ in range(len(waiting))]
-        if taken and (run_id := self._runs.get(trial)):
-            self._tracker.epochs(run_id, taken)
+    def _continue(self, live: _LiveRun, epochs: list[Epoch], record: TrialRecord | None) -> None:
+        """Start the run if it has not started, and write epochs and the end."""
+        live.run_id = live.run_id or self._tracker.start(live.trial, self._data)
+        if record is not None:
+            self._tracker.finish(live.run_id, record, epochs)
+            del self._live[record.trial.number]
+            self._logged(record.trial.number, live.run_id)
+        elif epochs:
+            self._tracker.epochs(live.run_id, epochs)
 
-    def _finish(self, record: TrialRecord) -> None:
-        self._epochs.pop(record.trial.number, None)
-        if run_id := self._runs.get(record.trial.number):
-            self._tracker.finish(run_id, record)
-            del self._runs[record.trial.number]
-            self._news.put(partial(self._store.note_run, record.trial.number, run_id))
+    def _logged(self, trial: int, run_id: str) -> None:
+        self._news.put(partial(self._store.note_run, trial, run_id))
 
     @property
     def _beginning(self) -> bool:
@@ -182,11 +227,17 @@ class TrialLogger:
         return not self._abandoned and time.monotonic() >= self._down_until
 
     def _close(self) -> None:
-        for run_id in [*self._runs.values(), *self._given_up]:
+        for run_id in [*self._end_live(), *self._given_up]:
             with contextlib.suppress(TrackingFailed):
                 self._tracker.kill(run_id)
-        self._runs.clear()
         self._given_up.clear()
+
+    def _end_live(self) -> list[str]:
+        """Write no more to the live runs; returns their ids."""
+        started = {n: live.run_id for n, live in list(self._live.items()) if live.run_id}
+        for trial in started:
+            del self._live[trial]
+        return list(started.values())
 
 
 def sync_studies(

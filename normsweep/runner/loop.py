@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Mapping
@@ -128,14 +129,22 @@ class _Loop:
         return True
 
     def _handle(self, events: list[Event]) -> None:
-        for event in events:
-            match event:
-                case Epoch():
-                    self._epoch(event)
-                case Snapshot():
-                    self._snapshot(event)
-                case Finished():
-                    self._finished(event)
+        for kind, group in itertools.groupby(events, type):
+            alike = list(group)
+            # Epochs in one transaction: each trial stores its whole curve at its end.
+            joined = kind is Epoch and len(alike) > 1
+            with self._phase.store.together() if joined else nullcontext():
+                for event in alike:
+                    self._handle_one(event)
+
+    def _handle_one(self, event: Event) -> None:
+        match event:
+            case Epoch():
+                self._epoch(event)
+            case Snapshot():
+                self._snapshot(event)
+            case Finished():
+                self._finished(event)
 
     def interrupt(self) -> None:
         """Stop running trials; each is stored with the epochs it has reported."""

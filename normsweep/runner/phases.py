@@ -43,6 +43,7 @@ from normsweep.store.locks import StudyLock
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import BASELINE, DataFacts, StudyRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, DataKey, PhaseName, Result, Trial
+from normsweep.text import counted
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.diagnosis import diagnose
 
@@ -124,7 +125,8 @@ class Running:
         with self.signals.waiting():
             found = evidence(record)
             print_verdict(found, self.search.left)
-            page = publish_report(found, self.root, self.storage)
+            address = self.tracker.run_address if reachable else None
+            page = publish_report(found, self.root, self.storage, address)
             say(f"report: {page}")
             if not reachable:
                 return ["the report"]
@@ -149,7 +151,11 @@ class Running:
             return []
         selection = SelectionRound(self.search.store, sweep, self.search.records())
         selection.note_plan()
-        return self._phase(selection, None) if selection.left else []
+        if not selection.left:
+            return []
+        seeds = counted(len(sweep.selection_seeds), "further seed")
+        say(f"selection round: {counted(selection.left, 'trial')} on {seeds}")
+        return self._phase(selection, None)
 
     def _confirm(self) -> list[str]:
         confirmation = open_confirmation(self.search, self.data)

@@ -17,18 +17,29 @@ from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
 from normsweep.search.plan import CONFIGURATIONS, Plan, mean_epochs, without
 from normsweep.search.samplers import halving_share
-from normsweep.sweep.schema import Sweep
+from normsweep.sweep.schema import AUTO, Sweep, in_precision
 from normsweep.sweep.space import Scalar
-from normsweep.sweep.study_record import DataFacts, TrialRecord
+from normsweep.sweep.study_record import DataFacts, StudyRecord, TrialRecord
 from normsweep.sweep.trial import DataKey, Trial
-from normsweep.text import counted
+from normsweep.text import counted, milliseconds
 from normsweep.training import engine
 from normsweep.training.engine import preflight
 from normsweep.training.keras_engine import network_digest
+from normsweep.training.precision import BFLOAT16, FLOAT32
 from normsweep.training.preflight import Findings, PreflightRequest
 from normsweep.training.reproducibility import Device
 
-__all__ = ["check_device", "data_key", "device_warning", "identified", "load_data", "prepare"]
+__all__ = [
+    "check_device",
+    "data_key",
+    "decided",
+    "device_warning",
+    "example_trial",
+    "identified",
+    "load_data",
+    "precision_warning",
+    "prepare",
+]
 
 
 def load_data(sweep: Sweep, names: Sequence[str], data_dir: Path | None, root: Path) -> DataFacts:
@@ -131,6 +142,33 @@ def device_warning(machine: Mapping[str, str], records: Sequence[TrialRecord]) -
     )
 
 
+def decided(
+    sweep: Sweep, stored: StudyRecord | None, executor: Executor, signals: Signals
+) -> Sweep:
+    """The sweep in which the precision `auto` is that of the stored study, or else of a worker's machine."""
+    if sweep.model.precision != AUTO:
+        return sweep
+    if stored is not None:
+        return in_precision(sweep, stored.precision or stored.sweep.model.precision)
+    with signals.waiting():
+        return in_precision(sweep, executor.call(engine.automatic_precision))
+
+
+def precision_warning(trial: Trial, executor: Executor, signals: Signals) -> str:
+    """A warning with the cost if a worker's machine does not compute in a trial's precision; otherwise empty."""
+    if trial.precision != BFLOAT16:
+        return ""
+    with signals.waiting():
+        seconds = executor.call(engine.slow_precision, trial)
+    if not seconds:
+        return ""
+    slow, fast = (milliseconds(seconds[name]) for name in (BFLOAT16, FLOAT32))
+    return (
+        f"warning: model.precision: the study trains in {BFLOAT16}, which this machine does not compute in: "
+        f"a training step takes {slow} instead of {fast} in float32"
+    )
+
+
 def identified(sweep: Sweep, facts: DataFacts, executor: Executor, signals: Signals) -> Sweep:
     """The sweep in which a network from Python code is named by the digest of its configuration.
 
@@ -139,10 +177,8 @@ def identified(sweep: Sweep, facts: DataFacts, executor: Executor, signals: Sign
     """
     if sweep.model.name != models.OWN:
         return sweep
-    normalization = str(sweep.search.space.choices("normalization")[0])
-    example = _examples(sweep, data_key(sweep, facts), normalization)[0]
     with signals.waiting():
-        digest = executor.call(network_digest, example)
+        digest = executor.call(network_digest, example_trial(sweep, facts))
     named = sweep.model.model_copy(update={"name": f"{models.OWN}@{digest[:12]}"})
     return sweep.model_copy(update={"model": named})
 
@@ -169,6 +205,12 @@ def _facts(dataset: Dataset, digest: str) -> DataFacts:
         class_counts=tuple(dataset.counts.tolist()),
         test_class_counts=tuple(dataset.test_counts.tolist()),
     )
+
+
+def example_trial(sweep: Sweep, facts: DataFacts) -> Trial:
+    """A trial of the sweep, with its first optimizer and normalization; it is not stored."""
+    normalization = str(sweep.search.space.choices("normalization")[0])
+    return _examples(sweep, data_key(sweep, facts), normalization)[0]
 
 
 def _examples(sweep: Sweep, data: DataKey, normalization: str) -> tuple[Trial, ...]:

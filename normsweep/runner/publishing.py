@@ -17,7 +17,7 @@ from normsweep.parts.catalog import is_trained
 from normsweep.parts.metrics import metric
 from normsweep.reporting.commands import aliases, model_uris
 from normsweep.reporting.note import Pages, experiment_note, note_figure
-from normsweep.reporting.page import write_report
+from normsweep.reporting.page import RunAddress, write_report
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.search.search_phase import Search
@@ -49,15 +49,19 @@ def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     return write
 
 
-def publish_report(found: Evidence, root: Path, storage: str) -> Path:
-    """Write the report below `root` and return its page; `storage`: URL of Optuna's database.
+def publish_report(
+    found: Evidence, root: Path, storage: str, address: RunAddress | None = None
+) -> Path:
+    """Write the report below `root` and return its page.
+
+    `storage`: URL of Optuna's database; `address`: of a run's page in MLflow, as in `write_report`.
 
     Raises:
         StudyStopped: the report cannot be written.
     """
     folder = root / "reports" / found.record.name
     try:
-        return write_report(found, folder, storage)
+        return write_report(found, folder, storage, address)
     except OSError as error:
         raise StudyStopped(
             f"{folder}: the report cannot be written: {error.strerror or error}; all trials are stored; "

@@ -9,12 +9,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from normsweep.console.screen import warn
 from normsweep.errors import StoreError
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import datasets
 from normsweep.parts.catalog import is_trained, pickled_components
 from normsweep.runner.interrupts import Signals
+from normsweep.runner.prepare import precision_warning
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.engine import Finished
@@ -88,6 +90,8 @@ def rerun(
         _data(study, trial, root, data_dir) as folder,
         closing(Processes(_options(study, trial, folder, device, machine))) as executor,
     ):
+        if warning := precision_warning(trial, executor, signals):
+            warn(warning)
         executor.submit(trial)
         return Rerun(record.result, _result(executor, signals, on_epoch))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,12 @@ from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import (
     check_device,
     data_key,
+    decided,
     device_warning,
+    example_trial,
     identified,
     load_data,
+    precision_warning,
     prepare,
 )
 from normsweep.runner.workers import Settings, Workers
@@ -32,8 +36,8 @@ from normsweep.store.locks import lock_study
 from normsweep.store.storage import begun_study, open_study, quiet
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.recorded import as_begun
-from normsweep.sweep.schema import Sweep
-from normsweep.sweep.study_record import DataFacts, StudyRecord
+from normsweep.sweep.schema import Sweep, in_precision
+from normsweep.sweep.study_record import DataFacts, StudyRecord, TrialRecord
 from normsweep.sweep.trial import Result, Status
 from normsweep.text import masked
 
@@ -91,11 +95,12 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
         from normsweep.runner.interrupts import Background
         from normsweep.runner.phases import Running
 
+        asked = sweep.model.precision
         sweep, facts = setup.load(sweep, stored)
-        store = open_study(settings.storage, sweep.name, sweep)
+        store = open_study(settings.storage, sweep.name, in_precision(sweep, asked))
         store.check_data(facts)
         search, machine = _search(store, sweep, facts, setup)
-        if warning := device_warning(machine, search.records()):
+        for warning in setup.warnings(sweep, facts, machine, search.records()):
             warn(warning)
         signals.check()
         tracker = _tracker(settings, store.record(trials=False))
@@ -158,7 +163,7 @@ def _search(
     plan = setup.plan(sweep, facts)
     print_plan(plan)
     assert plan.findings is not None
-    store.begin_study(facts, plan.findings.same, setup.threads)
+    store.begin_study(facts, plan.findings.same, setup.threads, sweep.model.precision)
     return search or Search(store, plan.sweep, data), plan.findings.machine
 
 
@@ -173,16 +178,32 @@ class _Setup:
     signals: Signals
 
     def load(self, sweep: Sweep, stored: StudyRecord | None = None) -> tuple[Sweep, DataFacts]:
-        """Load the data and write it to disk for the workers; the sweep gets the name of its network."""
+        """Load the data and write it to disk for the workers; the sweep gets its precision and network's name."""
         names = preferred_first(sweep.data.candidates, stored)
         with self.signals.waiting():
             facts = load_data(sweep, names, self.settings.data_dir, self.data_root)
         self.executor.provide(facts.digest)
+        sweep = decided(sweep, stored, self.executor, self.signals)
         return identified(sweep, facts, self.executor, self.signals), facts
 
     def plan(self, sweep: Sweep, facts: DataFacts, measure: bool = False) -> Plan:
         """The plan of the study."""
         return prepare(sweep, facts, self.executor, self.settings.device, self.signals, measure)
+
+    def warnings(
+        self,
+        sweep: Sweep,
+        facts: DataFacts,
+        machine: Mapping[str, str],
+        records: Sequence[TrialRecord],
+    ) -> list[str]:
+        """What the user should know about the machine before it trains."""
+        example = example_trial(sweep, facts)
+        found = (
+            device_warning(machine, records),
+            precision_warning(example, self.executor, self.signals),
+        )
+        return [warning for warning in found if warning]
 
 
 def _tracker(settings: Settings, record: StudyRecord) -> Tracker:

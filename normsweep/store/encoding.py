@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar, get_args
 
 from optuna.distributions import (
     BaseDistribution,
@@ -27,6 +27,7 @@ from normsweep.parts.metrics import Metric
 from normsweep.store.optuna_tables import Row
 from normsweep.sweep.problems import illegal_values, shown
 from normsweep.sweep.recorded import from_plain
+from normsweep.sweep.schema import Precision
 from normsweep.sweep.space import Choice, Dimension, Range, Space
 from normsweep.sweep.study_record import (
     Analysis,
@@ -48,6 +49,7 @@ __all__ = [
     "ID",
     "MODELS",
     "PLANNED",
+    "PRECISION",
     "PUBLISHED",
     "QUESTION",
     "READ",
@@ -142,6 +144,7 @@ DATA: Attribute[DataFacts | None] = Attribute(
 )
 SAME = _table("normsweep:same")
 THREADS: Attribute[int | None] = _raw("normsweep:threads", None)
+PRECISION = _raw("normsweep:precision", "")
 PLANNED: Attribute[Mapping[str, int]] = _raw("normsweep:plan", {})
 ANALYSES: Attribute[tuple[Analysis, ...]] = Attribute(
     "normsweep:looks",
@@ -160,7 +163,18 @@ PUBLISHED: Attribute[Publication | None] = Attribute(
 
 HEAD = tuple(
     attribute.key
-    for attribute in (ID, SWEEP, DATA, SAME, THREADS, PLANNED, ANALYSES, DIAGNOSES, MODELS)
+    for attribute in (
+        ID,
+        SWEEP,
+        DATA,
+        SAME,
+        THREADS,
+        PRECISION,
+        PLANNED,
+        ANALYSES,
+        DIAGNOSES,
+        MODELS,
+    )
 )
 """Attributes of a study that make up its `StudyRecord`, without the trials."""
 RUN = "normsweep:run:"
@@ -191,6 +205,8 @@ def study_head(name: str, attrs: Mapping[str, Any]) -> StudyRecord:
         raise ValueError("no id")
     if any(illegal_values(keys)):  # control characters can manipulate a terminal
         raise ValueError("control characters")
+    if (precision := PRECISION.of(attrs)) not in ("", *get_args(Precision)):
+        raise ValueError("no precision")
     return StudyRecord(
         name=name,
         id=identity,
@@ -198,6 +214,7 @@ def study_head(name: str, attrs: Mapping[str, Any]) -> StudyRecord:
         data=DATA.of(attrs),
         same=SAME.of(attrs),
         threads=THREADS.of(attrs),
+        precision=precision,
         planned=PLANNED.of(attrs),
         analyses=ANALYSES.of(attrs),
         diagnoses=DIAGNOSES.of(attrs),

@@ -11,7 +11,8 @@ import functools
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -146,7 +147,8 @@ class StudyTables:
             distributions=dict(distributions),
             user_attrs=dict(attrs(expected)),
         )
-        key = self._storage.create_new_trial(self._id, template)
+        with self._storage.scoped_session().no_autoflush:  # one statement for all parameters
+            key = self._storage.create_new_trial(self._id, template)
         ((number,),) = self._select("SELECT number FROM trials WHERE trial_id = :key", key=key)
         self._running[number] = key
         if number != expected:
@@ -154,6 +156,24 @@ class StudyTables:
             for name, value in attrs(number).items():
                 self.set_attr(number, name, value)
         return number
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A context in which SQLite, which waits for the disk at each commit, commits only once.
+
+        A server's writes are not joined, as each is repeated if its connection is lost.
+        """
+        sessions = self._storage.scoped_session
+        if self._storage.engine.dialect.name != "sqlite":
+            yield
+            return
+        with self._storage.engine.begin() as connection:
+            sessions.remove()
+            sessions(bind=connection, join_transaction_mode="rollback_only")
+            try:
+                yield
+            finally:
+                sessions.remove()
 
     def set_attr(self, number: int, key: str, value: Any) -> None:
         """Write an attribute of a running trial."""

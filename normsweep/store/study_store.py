@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -43,16 +44,23 @@ def _stopping(method: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
+        with _stopped():
             return method(*args, **kwargs)
-        except (OptunaError, SQLAlchemyError) as error:
-            cause = error.__cause__ or error  # Optuna's message does not name the cause
-            why = reason(cause, kind=True)
-            raise StudyStopped(
-                f"--storage: the study cannot be read or written: {why}; fix this and run the command again"
-            ) from error
 
     return wrapped
+
+
+@contextmanager
+def _stopped() -> Iterator[None]:
+    """A context with errors of the database raised as `StudyStopped`."""
+    try:
+        yield
+    except (OptunaError, SQLAlchemyError) as error:
+        cause = error.__cause__ or error  # Optuna's message does not name the cause
+        why = reason(cause, kind=True)
+        raise StudyStopped(
+            f"--storage: the study cannot be read or written: {why}; fix this and run the command again"
+        ) from error
 
 
 class StudyStore:
@@ -113,11 +121,16 @@ class StudyStore:
             )
 
     def begin_study(
-        self, data: DataFacts, same: Mapping[str, str], threads: int | None = None
+        self,
+        data: DataFacts,
+        same: Mapping[str, str],
+        threads: int | None = None,
+        precision: str = "",
     ) -> None:
-        """Store the data, the normalizations that are equivalent on it and the threads, before any trial."""
+        """Store the data, the normalizations that are equivalent on it, threads and precision, before any trial."""
         if self._read(encoding.DATA) is None:
             self._write(encoding.THREADS, threads)
+            self._write(encoding.PRECISION, precision)
             self._write(encoding.SAME, same)
             self._write(encoding.DATA, data)
 
@@ -136,6 +149,12 @@ class StudyStore:
         )
         return replace(trial, number=number)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A context for several writes, which are stored all at once at its end."""
+        with _stopped(), self._parent.together():
+            yield
+
     @_stopping
     def report(self, trial: Trial, epoch: Epoch) -> None:
         """Store the score of a trial at an epoch."""
@@ -145,9 +164,11 @@ class StudyStore:
     @_stopping
     def tell(self, trial: Trial, result: Result) -> TrialRecord:
         """Store how a trial ended."""
-        for key, value in encoding.result_attributes(result).items():
-            self._of(trial).set_attr(trial.number, key, value)
-        self._of(trial).tell(trial.number, *encoding.outcome(result, metric(trial.metric)))
+        tables = self._of(trial)
+        with tables.together():
+            for key, value in encoding.result_attributes(result).items():
+                tables.set_attr(trial.number, key, value)
+            tables.tell(trial.number, *encoding.outcome(result, metric(trial.metric)))
         return TrialRecord(trial, result)
 
     @_stopping

@@ -24,16 +24,19 @@ from normsweep.sweep.space import Choice, Scalar, Space
 from normsweep.sweep.space_parsing import parse_space
 
 __all__ = [
+    "AUTO",
     "QUESTIONS",
     "Baseline",
     "Confirm",
     "Data",
     "Execution",
     "Model",
+    "Precision",
     "Search",
     "Section",
     "Select",
     "Sweep",
+    "in_precision",
     "inner_section",
     "is_name",
     "seconds",
@@ -73,7 +76,9 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(seconds)]
 
 
-Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
+AUTO = "auto"
+"""The precision that is decided when the study is created."""
 Question = Literal[
     "more_epochs",
     "equal_epochs",
@@ -135,7 +140,7 @@ class Model(Section):
     name: Annotated[str, registered("models")] = "lenet"
     """A registered model."""
     precision: Precision = "float32"
-    """Keras's dtype policy of the network; preprocessing, weights and loss are always float32."""
+    """Keras's dtype policy of the network, or `auto`; preprocessing, weights and loss are always float32."""
     batch_size: Count = 128
     """Images in a batch, unless the search space has a `batch_size`."""
     options: Annotated[Mapping[str, Scalar | Mapping[str, float]], known_options] = Field(
@@ -347,6 +352,12 @@ class Sweep(Section):
     def longest(self) -> int:
         """The largest number of epochs in the space."""
         return int(self.search.space["epochs"].largest)
+
+
+def in_precision(sweep: Sweep, precision: str) -> Sweep:
+    """The sweep with another `model.precision`."""
+    model = sweep.model.model_copy(update={"precision": precision})
+    return sweep.model_copy(update={"model": model})
 
 
 def is_name(text: str) -> bool:

@@ -246,6 +246,8 @@ class StudyRecord:
     """Normalizations that are not run, each with the one that it is equivalent to on this data."""
     threads: int | None = None
     """Threads of a worker, which determine the exact bits of a curve; None in older studies."""
+    precision: str = ""
+    """Keras's dtype policy of all trials, also if the sweep says `auto`; empty in older studies."""
     planned: Mapping[str, int] = field(default_factory=dict)
     """Number of planned trials by phase; a phase that was not started is missing."""
     trials: tuple[TrialRecord, ...] = ()

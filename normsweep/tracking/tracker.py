@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -13,10 +13,14 @@ from mlflow import MlflowClient
 from mlflow.entities import (
     LoggedModelOutput,
     LoggedModelStatus,
+    Metric,
+    Param,
+    Run,
     RunStatus,
     RunTag,
 )
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from normsweep.errors import StoreError, TrackingFailed
 from normsweep.palette import arm_colours
@@ -29,7 +33,7 @@ from normsweep.tracking.model_registry import ID, STORAGE, register
 from normsweep.tracking.runs import _dataset, _source_tags
 from normsweep.tracking.settings import mlflow_settings
 from normsweep.tracking.views import TAG as VIEW
-from normsweep.tracking.views import TRIALS_VIEW, page, run_page, views
+from normsweep.tracking.views import TRIALS_VIEW, page, run_address, run_page, views
 from normsweep.urls import absolute_url
 
 __all__ = ["TrackedStudy", "Tracker"]
@@ -50,8 +54,8 @@ ENDS = {
 }
 
 
-BATCH = 1000
-"""Metrics that MLflow accepts in one request."""
+BATCH = 800
+"""Metrics in one request: MLflow accepts 1,000 values, parameters and tags included."""
 
 
 @dataclass(frozen=True)
@@ -143,38 +147,36 @@ class Tracker:
     @outage
     def start(self, trial: Trial, data: DataFacts) -> str:
         """Start the run of a trial; returns its id."""
-        tags = {**self._tags, **runs.trial_tags(trial, self._study.name)}
-        if trial.arm in self._study.colours:
-            tags["mlflow.runColor"] = self._study.colours[trial.arm]
-        run = self._client.create_run(self.experiment_id, run_name=runs.run_name(trial), tags=tags)
-        run_id = _given(run.info.run_id)
-        try:
+        with self._created(trial, data) as run_id:
             self._client.log_batch(run_id, params=runs.params(trial))
-            self._client.log_inputs(run_id, [_dataset(data)])
-            if self._study.sweep_file is not None:
-                self._client.log_artifact(run_id, str(self._study.sweep_file))
-        except Exception:
-            with contextlib.suppress(Exception):
-                self.kill(run_id)
-            raise
         return run_id
 
     @outage
     def epochs(self, run_id: str, epochs: Sequence[Epoch]) -> None:
         """Log epochs of one trial, in as few requests as possible."""
-        metrics = [m for epoch in epochs for m in runs.epoch_metrics(epoch, self._study.metric)]
-        for start in range(0, len(metrics), BATCH):
-            part = metrics[start : start + BATCH]
-            self._client.log_batch(run_id, metrics=part)
+        self._log_metrics(run_id, self._metrics(epochs))
 
     @outage
-    def finish(self, run_id: str, record: TrialRecord) -> None:
-        """Log the final values and end the run."""
+    def finish(self, run_id: str, record: TrialRecord, epochs: Sequence[Epoch] = ()) -> None:
+        """Log the final values, after epochs that are not yet logged, and end the run."""
         result = record.result
         assert result is not None
-        tags = runs.machine_tags(result)
-        self._client.log_batch(run_id, metrics=runs.final_metrics(record), tags=tags)
+        metrics = [*self._metrics(epochs), *runs.final_metrics(record)]
+        self._log_metrics(run_id, metrics, tags=runs.machine_tags(result))
         self._client.set_terminated(run_id, ENDS[result.status])
+
+    @outage
+    def log_new(self, record: TrialRecord, data: DataFacts) -> str:
+        """Log a trial that has ended and has no run, in as few requests as possible; returns its id."""
+        trial, result = record.trial, record.result
+        assert result is not None
+        start = int(result.started * 1000)
+        metrics = [*self._metrics(result.curve), *runs.final_metrics(record)]
+        with self._created(trial, data, start or None) as run_id:
+            self._log_metrics(run_id, metrics, runs.params(trial), runs.machine_tags(result))
+            end = start + int(result.seconds * 1000)
+            self._client.set_terminated(run_id, ENDS[result.status], end or None)
+        return run_id
 
     @outage
     def log(self, record: TrialRecord, data: DataFacts) -> str:
@@ -194,10 +196,7 @@ class Tracker:
             )
             if whole or result.status is Status.INTERRUPTED:
                 return _given(run.info.run_id)
-        run_id = self.start(record.trial, data)
-        self.epochs(run_id, result.curve)
-        self.finish(run_id, record)
-        return run_id
+        return self.log_new(record, data)
 
     @outage
     def kill(self, run_id: str) -> None:
@@ -306,6 +305,59 @@ class Tracker:
     def run_page(self, run_id: str) -> str:
         """The path of a run in the MLflow UI."""
         return run_page(self.experiment_id, run_id)
+
+    @property
+    def run_address(self) -> Callable[[str], str] | None:
+        """As `views.run_address`: from a run's id to its page in a browser, if it has one."""
+        return run_address(self.address, self.experiment_id)
+
+    @contextlib.contextmanager
+    def _created(self, trial: Trial, data: DataFacts, start: int | None = None) -> Iterator[str]:
+        """A context with the new run of a trial, which is ended as KILLED if an exception is raised.
+
+        `start`: milliseconds of Unix time at which the trial started; None: now.
+        """
+        tags = {**self._tags, **runs.trial_tags(trial, self._study.name)}
+        if trial.arm in self._study.colours:
+            tags["mlflow.runColor"] = self._study.colours[trial.arm]
+        run = self._client.create_run(
+            self.experiment_id, start_time=start, run_name=runs.run_name(trial), tags=tags
+        )
+        run_id = _given(run.info.run_id)
+        try:
+            self._client.log_inputs(run_id, [_dataset(data)])
+            self._log_sweep_file(run)
+            yield run_id
+        except Exception:
+            with contextlib.suppress(Exception):
+                self.kill(run_id)
+            raise
+
+    def _log_sweep_file(self, run: Run) -> None:
+        file = self._study.sweep_file
+        if file is None:
+            return
+        if remote(self.uri):
+            self._client.log_artifact(run.info.run_id, str(file))
+        else:  # the client would read the whole run from the database to find its folder
+            assert run.info.artifact_uri is not None
+            get_artifact_repository(run.info.artifact_uri).log_artifact(str(file))
+
+    def _metrics(self, epochs: Sequence[Epoch]) -> list[Metric]:
+        return [m for epoch in epochs for m in runs.epoch_metrics(epoch, self._study.metric)]
+
+    def _log_metrics(
+        self,
+        run_id: str,
+        metrics: Sequence[Metric],
+        params: Sequence[Param] = (),
+        tags: Sequence[RunTag] = (),
+    ) -> None:
+        """Log metrics, and with the last of them, parameters and tags, which mark a complete run."""
+        while len(metrics) > BATCH:
+            self._client.log_batch(run_id, metrics=metrics[:BATCH])
+            metrics = metrics[BATCH:]
+        self._client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
 
     def _experiment(self, name: str, artifacts: Path) -> str:
         found = self._client.get_experiment_by_name(name)

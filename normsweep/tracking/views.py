@@ -8,7 +8,7 @@ and fails if it no longer works.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlflow.entities import Experiment
@@ -16,7 +16,7 @@ from mlflow.entities import Experiment
 from normsweep.errors import StoreError
 from normsweep.sweep.trial import CONFIRM, SEARCH
 from normsweep.text import masked
-from normsweep.tracking.client import opened
+from normsweep.tracking.client import opened, remote
 from normsweep.tracking.settings import mlflow_settings
 
 __all__ = [
@@ -25,7 +25,9 @@ __all__ = [
     "TAG",
     "TRIALS_VIEW",
     "find_page",
+    "find_runs",
     "page",
+    "run_address",
     "run_page",
     "views",
 ]
@@ -95,6 +97,16 @@ def run_page(experiment: str, run: str, tab: str = "") -> str:
     """The path of a run in the MLflow UI; `tab`: one of its tabs."""
     place = f"{run}/{tab}" if tab else run
     return f"#/experiments/{experiment}/runs/{place}?workflowType=machine_learning"
+
+
+def run_address(mlflow: str, experiment: str) -> Callable[[str], str] | None:
+    """A function from a run's id to the address of its page; None if a page may not name MLflow.
+
+    `mlflow` is the address of MLflow in a browser, or empty. One with a password is not named.
+    """
+    if not mlflow or masked(mlflow) != mlflow:
+        return None
+    return lambda run: f"{mlflow.rstrip('/')}/{run_page(experiment, run)}"
 
 
 def _view(
@@ -200,6 +212,22 @@ def find_page(uri: str, study: str | None) -> str:
         names = ", ".join(sorted(found)) or "none"
         raise StoreError(f"--study-name: no study {study} in {masked(uri)}; available: {names}")
     return _page(found[study])
+
+
+@mlflow_settings()
+def find_runs(uri: str, study: str, mlflow_page: str | None) -> Callable[[str], str] | None:
+    """`run_address` of a study's runs; None if it has none in a browser, or is not in the store.
+
+    `mlflow_page` is the address of MLflow in a browser, if not the tracking URI `uri`.
+
+    Raises:
+        StoreError: the store cannot be opened.
+    """
+    address = mlflow_page or (uri if remote(uri) else "")
+    if not address:
+        return None
+    experiment = opened(uri).get_experiment_by_name(study)
+    return run_address(address, experiment.experiment_id) if experiment is not None else None
 
 
 def _page(experiment: Experiment) -> str:

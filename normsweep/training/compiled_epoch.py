@@ -124,7 +124,7 @@ def epoch_loop(model: Any, shape: tuple[int, ...], dtype: str) -> EpochLoop:
     if keras.backend.backend() == "jax":
         from normsweep.training.jax_epoch import Stepwise
 
-        return Stepwise(model) if model.jit_compile else OneByOne(model)
+        return Stepwise(model, shape, dtype) if model.jit_compile else OneByOne(model)
     return OneProgram(model, shape, dtype)
 
 
@@ -136,6 +136,12 @@ def _is_keras_own(model: Any) -> bool:
     names = [what.format(kind) for kind in kinds for what in whats]
     own = all(getattr(type(model), name) is getattr(keras.Model, name) for name in names)
     return own and not model.run_eagerly
+
+
+def create_metrics(model: Any, shape: tuple[int, ...], dtype: str) -> None:
+    """Create the variables of a compiled model's metrics, which the first batch would create."""
+    outputs = np.full((2, model.output_shape[-1]), 0.5, np.float32)
+    model.compute_metrics(np.zeros((2, *shape), dtype), np.zeros(2, np.int64), outputs)
 
 
 def images_for_device(x: Array, y: Array, put: Callable[[Array], Any]) -> Images:
@@ -225,6 +231,9 @@ class OneProgram(EpochLoop):
     def __init__(self, model: Any, shape: tuple[int, ...], dtype: str) -> None:
         """For a compiled model of images of this shape and dtype; nothing is traced yet."""
         super().__init__(model)
+        create_metrics(
+            model, shape, dtype
+        )  # created by a program, they would make it be traced twice
         forward, outputs = _compiled(model.predict_step, model), model.outputs[0]
         predict = _Step(lambda x, y: forward((x,)), outputs.shape[-1], outputs.dtype)
         self._train = _Programs(self._measured(model.train_step, stops=True), shape, dtype)
@@ -264,7 +273,7 @@ class OneProgram(EpochLoop):
         def values(x: Any, y: Any) -> Any:
             logs = compiled((x, y, None))
             both = [tf.cast(logs[name], tf.float64) for name in ("loss", "accuracy")]
-            self.model.reset_metrics()  # afterwards: the first step of all creates some of them
+            self.model.reset_metrics()  # afterwards: a step of a custom network may create some
             return tf.stack(both)[None]
 
         return _Step(values, 2, "float64", stops)

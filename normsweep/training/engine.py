@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +13,22 @@ from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import metric
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.text import masked
+from normsweep.training.precision import BFLOAT16, FLOAT32
 from normsweep.training.preflight import Findings, PreflightRequest
 from normsweep.training.reproducibility import Device
 from normsweep.training.snapshot import CheckpointPolicy, CheckpointSchedule, ModelState, Snapshot
 
-__all__ = ["Engine", "Finished", "Run", "Training", "check_device", "identity", "preflight"]
+__all__ = [
+    "Engine",
+    "Finished",
+    "Run",
+    "Training",
+    "automatic_precision",
+    "check_device",
+    "identity",
+    "preflight",
+    "slow_precision",
+]
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,14 @@ class Engine(ABC):
         """
 
     @abstractmethod
+    def automatic_precision(self) -> str:
+        """The precision that `auto` means on this machine."""
+
+    @abstractmethod
+    def step_seconds(self, trial: Trial, precisions: Iterable[str]) -> dict[str, float]:
+        """Wall time in seconds of a training step in each precision; empty if no model is trained."""
+
+    @abstractmethod
     def warm(self) -> None:
         """Import the backend, which takes seconds, before the first trial."""
 
@@ -132,6 +151,22 @@ def identity(engine: Engine, trial: Trial) -> Mapping[str, str]:
 def check_device(engine: Engine, device: Device) -> dict[str, str]:
     """`Engine.check_device` as a function, for `Executor.call`."""
     return engine.check_device(device)
+
+
+def automatic_precision(engine: Engine) -> str:
+    """`Engine.automatic_precision` as a function, for `Executor.call`."""
+    return engine.automatic_precision()
+
+
+def slow_precision(engine: Engine, trial: Trial) -> Mapping[str, float]:
+    """If a trial trains in bfloat16 and this machine does not compute in it: what a step takes.
+
+    Returns:
+        Wall time in seconds of a training step in the trial's precision and in float32, otherwise empty.
+    """
+    if trial.precision != BFLOAT16 or engine.automatic_precision() == BFLOAT16:
+        return {}
+    return engine.step_seconds(trial, (BFLOAT16, FLOAT32))
 
 
 def preflight(engine: Engine, request: PreflightRequest) -> Findings:

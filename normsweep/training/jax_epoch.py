@@ -17,6 +17,7 @@ from normsweep.training.compiled_epoch import (
     Batches,
     EpochLoop,
     Images,
+    create_metrics,
     images_for_device,
     until_infinite,
 )
@@ -36,9 +37,10 @@ class Stepwise(EpochLoop):
 
     name = "step"
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, shape: tuple[int, ...], dtype: str) -> None:
+        """For a compiled model of images of this shape and dtype; nothing is traced yet."""
         super().__init__(model)
-        self._measured = False
+        create_metrics(model, shape, dtype)  # a compiled step cannot
         self._train = jax.jit(self._train_step, donate_argnums=0)
         self._evaluate = jax.jit(self._test_step)
         self._predict = jax.jit(self._predict_step)
@@ -90,11 +92,7 @@ class Stepwise(EpochLoop):
         return results
 
     def _metrics(self) -> Values:
-        """The values of the model's metrics before each batch; the first time they are created."""
-        if not self._measured:
-            outputs = np.full((2, self.model.output_shape[-1]), 0.5, np.float32)
-            self.model.compute_metrics(None, np.zeros(2, np.int64), outputs)
-            self._measured = True
+        """The values of the model's metrics before each batch."""
         self.model.reset_metrics()
         return _values(self.model.metrics_variables)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -25,11 +25,12 @@ from normsweep.training.compiled_network import (
 )
 from normsweep.training.engine import Engine, Run
 from normsweep.training.epochs import TestSet, batch_size, prepare_test, train_epochs
+from normsweep.training.precision import FLOAT32, automatic_precision
 from normsweep.training.preflight import (
     Findings,
     PreflightRequest,
     equivalents,
-    median_step,
+    median_steps,
     try_network,
     try_networks,
     try_optimizer,
@@ -146,18 +147,29 @@ class KerasEngine(Engine):
         network = try_networks(request.trials, dataset)
         for example in request.trials:
             try_optimizer(example)
+        automatic = self.automatic_precision()
+        precisions = dict.fromkeys((trial.precision, automatic, FLOAT32))
         return Findings(
             same,
             {**machine(), "model_digest": model_digest(network)},
             network.count_params(),
             train_images=len(parts.y_train),
             val_images=len(parts.y_val),
-            seconds_per_step=self._step_seconds(trial) if request.measure else 0.0,
+            seconds=self.step_seconds(trial, precisions) if request.measure else {},
+            automatic=automatic,
         )
 
-    def _step_seconds(self, trial: Trial) -> float:
+    def automatic_precision(self) -> str:
+        """bfloat16 if the GPU, or without one the processor, computes in it; float32 otherwise."""
+        return automatic_precision()
+
+    def step_seconds(self, trial: Trial, precisions: Iterable[str]) -> dict[str, float]:
+        """Wall time in seconds of a training step in each precision, measured alternately."""
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
-        return median_step(self.compiled(trial, inputs).model, inputs.split, trial.batch_size)
+        trials = {each: replace(trial, precision=each) for each in precisions}
+        size = batch_size(trial, inputs.split)
+        loops = {name: self.compiled(each, inputs).loop(size) for name, each in trials.items()}
+        return median_steps(loops, inputs.split, size)
 
     def _test_set(self, trial: Trial, inputs: Inputs) -> TestSet:
         """The test images of an arm; only used in the confirmation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from normsweep.parts import optimizers
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Trial
 from normsweep.text import reason
+from normsweep.training.compiled_epoch import Batches, EpochLoop
 from normsweep.training.compiled_network import build_network
 from normsweep.training.preprocessing import Preprocessing, Split
 from normsweep.training.reproducibility import Device
@@ -23,7 +24,7 @@ __all__ = [
     "PreflightRequest",
     "build_error",
     "equivalents",
-    "median_step",
+    "median_steps",
     "network_problem",
     "try_network",
     "try_networks",
@@ -34,6 +35,9 @@ Array = np.ndarray[Any, Any]
 
 COMPARED = 256
 """Number of images on which normalizations are compared."""
+
+TIMED = 4
+"""Number of training steps that are timed together."""
 
 ROWS = 4
 """Number of random inputs on which a network's outputs are checked."""
@@ -63,8 +67,15 @@ class Findings:
     """Trainable parameters of the network."""
     train_images: int = 0
     val_images: int = 0
-    seconds_per_step: float = 0.0
-    """Wall time of one training step; 0 if it was not measured."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time of one training step by precision, that of the trials first; empty if not measured."""
+    automatic: str = ""
+    """The precision that `auto` means on this machine."""
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Wall time of one training step of the trials; 0 if it was not measured."""
+        return next(iter(self.seconds.values()), 0.0)
 
 
 def equivalents(fitted: Mapping[str, Preprocessing], images: Array) -> dict[str, str]:
@@ -144,16 +155,26 @@ def build_error(
     return SweepError(f"{kind} {name}: cannot be built{purpose} with {given}: {why}")
 
 
-def median_step(model: Any, data: Split, batch_size: int) -> float:
-    """Median wall time in seconds of up to ten training steps, after one for tracing."""
-    x, y = data.x_train[:batch_size], data.y_train[:batch_size]
-    model.train_on_batch(x, y)
-    seconds: list[float] = []
-    while len(seconds) < 10 and sum(seconds) < 2.0:
-        started = time.perf_counter()
-        model.train_on_batch(x, y)
-        seconds.append(time.perf_counter() - started)
-    return float(np.median(seconds))
+def median_steps(loops: Mapping[str, EpochLoop], data: Split, batch_size: int) -> dict[str, float]:
+    """Median wall time in seconds of a training step of each model, as epochs are run, after some for tracing.
+
+    The models take up to ten turns, so that other work on the machine affects all of them.
+    """
+    rows = min(len(data.y_train) // batch_size, TIMED) * batch_size
+    batches = {
+        name: Batches(loop.images(data.x_train, data.y_train), np.arange(rows), batch_size)
+        for name, loop in loops.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    for name, loop in loops.items():
+        loop.train(batches[name])
+    began = time.perf_counter()
+    while len(next(iter(seconds.values()))) < 10 and time.perf_counter() - began < 2.0 * len(loops):
+        for name, loop in loops.items():
+            started = time.perf_counter()
+            steps = len(loop.train(batches[name]))
+            seconds[name].append((time.perf_counter() - started) / steps)
+    return {name: float(np.median(each)) for name, each in seconds.items()}
 
 
 def network_problem(network: Any, shape: tuple[int, ...], classes: int) -> str:

@@ -20,6 +20,7 @@ from normsweep.errors import DeviceError
 
 __all__ = [
     "Device",
+    "backend",
     "config_digest",
     "environment",
     "gpus",
@@ -68,7 +69,7 @@ def limit_gpu_memory() -> None:
     JAX reads its limit from the environment; TensorFlow's must be set before it uses the GPU.
     """
     limit = os.environ.get("NORMSWEEP_GPU_MEMORY_MIB")
-    if limit is None or _backend() != "tensorflow":
+    if limit is None or backend() != "tensorflow":
         return
     import tensorflow as tf
 
@@ -85,7 +86,7 @@ def require(device: Device) -> None:
     """
     if device == "gpu" and not gpus():
         raise DeviceError(
-            f"--device: no GPU is visible to {_backend()}; use --device cpu, or check that nvidia-smi "
+            f"--device: no GPU is visible to {backend()}; use --device cpu, or check that nvidia-smi "
             "lists one and run pip install normsweep[cuda]"
         )
 
@@ -93,13 +94,13 @@ def require(device: Device) -> None:
 @functools.cache
 def machine() -> Mapping[str, str]:
     """The machine of a trial: device and its name, threads, backend, versions."""
-    backend = _backend()
+    name = backend()
     return {
         "device": _device_name(),
         "threads": os.environ.get("TF_NUM_INTRAOP_THREADS", "default"),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
-        "backend": backend,
-        f"{backend}_version": version(backend),
+        "backend": name,
+        f"{name}_version": version(name),
         "keras_version": version("keras"),
         **package_versions(),
     }
@@ -112,7 +113,8 @@ def package_versions() -> dict[str, str]:
     return {"python_version": platform.python_version(), **versions}
 
 
-def _backend() -> str:
+def backend() -> str:
+    """Name of Keras's backend."""
     import keras
 
     return keras.backend.backend()
@@ -129,7 +131,7 @@ def gpus() -> list[str]:
 def _device_name() -> str:
     if not gpus():
         return f"CPU: {_cpu_name()}"
-    if _backend() == "jax":
+    if backend() == "jax":
         from jax import devices  # pyright: ignore[reportMissingImports]
 
         return f"GPU: {devices()[0].device_kind}"

@@ -7,7 +7,7 @@ import json
 import math
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.sweep.trial import CONFIRM, Epoch, Result, Status, Tested, Trial
 from normsweep.training.engine import Engine, Run
+from normsweep.training.precision import FLOAT32
 from normsweep.training.preflight import Findings, PreflightRequest, build_error
 from normsweep.training.preprocessing import split
 from normsweep.training.reproducibility import Device, package_versions
@@ -63,6 +64,14 @@ class SyntheticEngine(Engine):
         """Accept any device, as none is used."""
         return {**NO_MACHINE, **package_versions()}
 
+    def automatic_precision(self) -> str:
+        """float32, as nothing is computed by a network."""
+        return FLOAT32
+
+    def step_seconds(self, trial: Trial, precisions: Iterable[str]) -> dict[str, float]:
+        """Empty, as there are no training steps."""
+        return {}
+
     def preflight(self, request: PreflightRequest) -> Findings:
         """Compute the first epoch of each trial; normalizations are never reported as equivalent."""
         trial = request.trials[0]
@@ -74,6 +83,7 @@ class SyntheticEngine(Engine):
             self.identity(trial),
             train_images=len(parts.y_train),
             val_images=len(parts.y_val),
+            automatic=self.automatic_precision(),
         )
 
 

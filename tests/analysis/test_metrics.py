@@ -10,8 +10,9 @@ import pytest
 
 from normsweep.analysis.estimates import interval, moments
 from normsweep.analysis.evidence import evidence
+from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.trials import arm_summaries, progress, tuning_curves
-from normsweep.analysis.verdicts import Comparison, Outcome, Rules, judge
+from normsweep.analysis.verdicts import Comparison, Rules, judge
 from normsweep.parts import metrics
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import metric

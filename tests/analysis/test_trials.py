@@ -208,6 +208,18 @@ def test_random_trials_are_the_expected_best_with_a_band(record):
     assert np.array_equal(again.low, curve.low, equal_nan=True)
 
 
+def test_tuning_takes_the_time_of_all_attempts(record):
+    def timed(slot: int, seconds: float, status: Status = Status.COMPLETE, retry: int = 0):
+        made = record(10 * retry + slot, "unit", (0.5,), status, slot=slot)
+        return replace(made, result=replace(made.result, seconds=seconds))
+
+    made = [timed(1, 5.0, Status.CRASHED), timed(2, 3.0), timed(0, 2.0), timed(1, 4.0, retry=1)]
+    (so_far,) = tuning_curves(made, ["unit"], "tpe", seed=0)
+    (expected,) = tuning_curves(made, ["unit"], "random", seed=0)
+    assert so_far.seconds == (2.0, 11.0, 14.0)
+    assert expected.seconds == pytest.approx((14 / 3, 28 / 3, 14.0))
+
+
 def test_an_arm_whose_trials_have_no_score_has_no_tuning_curve(record):
     made = [record(0, "none", (), Status.CRASHED), record(1, "unit", (0.5,))]
     for sampler in ("tpe", "random"):

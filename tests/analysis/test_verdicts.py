@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from normsweep.analysis.estimates import interval, moments, seeds_only
+from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.parity import Pairs
-from normsweep.analysis.verdicts import Comparison, Missing, Outcome, Rules, Verdict, judge
+from normsweep.analysis.verdicts import Comparison, Missing, Rules, Verdict, judge
 
 RULES = Rules(margin=0.02, alpha=0.05, analysis=1, arms=1, chance=0.1)
 EPOCHS = 6

@@ -41,7 +41,7 @@ sweep = {
     "study = normsweep.run(sweep, (x[:60], y[:60], x[60:], y[60:]), build, phase='search', device='cpu')",
     "study",
     "study.best()['arm'].tolist()",
-    "study.verdict()",
+    "study.answer",
 ]
 
 

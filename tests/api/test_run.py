@@ -120,19 +120,29 @@ class TestWhatComesBack:
         assert len(study.epochs()) == trials["epochs_run"].sum()
         assert list(study.arms()["trials"]) == [2, 2]
 
-    def test_the_verdict_is_a_sentence_and_a_table(self, study):
-        answer = study.verdict()
+    def test_the_answer_is_a_sentence_a_table_and_a_figure(self, study):
+        answer = study.answer
         assert set(answer.table["arm"]) == {"none"}
         assert [v.text for v in answer.evidence.verdicts] == answer.table["verdict"].tolist()
         assert answer.sentence in str(answer)
         assert "both tuned, 4 epochs *" in str(answer)
-        assert "<table" in answer._repr_html_()
+        shown = answer._repr_html_()
+        assert shown.index("<table") < shown.index("<svg")
+        assert 'aria-label="Accuracy after each epoch.' in shown
+
+    def test_figures_are_charts_that_can_be_combined(self, study):
+        both = study.figures.accuracy() | study.figures.forest()
+        assert {"hidden", "margin"} <= {each["name"] for each in both.to_dict()["params"]}
+        assert (
+            study.figures.learning_rate(linear=True).to_dict()
+            != study.figures.learning_rate().to_dict()
+        )
 
     def test_a_notebook_is_shown_text_as_text(self, study):
         shown = study._repr_html_()
         assert "Do &lt;raw&gt; inputs do?" in shown
         assert "<raw>" not in shown
-        assert study.verdict().sentence.split("“")[0] in shown
+        assert study.answer.sentence.split("“")[0] in shown
 
     def test_the_report_is_written_where_it_is_wanted(self, study, tmp_path):
         page = study.report(tmp_path / "out")
@@ -196,7 +206,7 @@ def test_a_shipped_sweep_runs_by_its_name_with_changes(capsys):
     assert study.name == "quick"
     assert set(study.trials()["status"]) == {"complete"}
     assert "best trial of each arm" in capsys.readouterr().out
-    assert study.verdict().sentence
+    assert study.answer.sentence
 
 
 @pytest.mark.usefixtures("own_folder")

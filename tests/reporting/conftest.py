@@ -13,8 +13,9 @@ import pytest
 from normsweep.analysis.confirm_runs import Curve, Speed
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.trials import TuningCurve, arm_summaries
-from normsweep.analysis.verdicts import Missing, Outcome, Verdict
+from normsweep.analysis.verdicts import Missing, Verdict
 from normsweep.parts.catalog import catalog
 from normsweep.parts.metrics import ACCURACY
 from normsweep.sweep.loading import load_sweep
@@ -100,7 +101,7 @@ def tuning(arms: Sequence[str]) -> Iterator[TuningCurve]:
     low, high = (*(0.97 - 0.05 / k for k in (1, 2)), *unknown), (0.985, 0.985, *unknown)
     for arm in arms:
         for kind in ("expected best", "best so far"):
-            yield TuningCurve(arm, kind, scores, low, high)
+            yield TuningCurve(arm, kind, scores, low, high, tuple(360.0 * k for k in range(1, 11)))
 
 
 def diagnoses(arms: Sequence[str]) -> dict[str, Diagnosis]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from normsweep.analysis.outcomes import outcome
+from normsweep.reporting.figures.gallery import CHARTS
+from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.page import write_report
 
 ARMS = ("none", "unit", "standardize", "zca")
@@ -54,6 +60,13 @@ CONTRAST = """() => {
   return found.sort((x, y) => x[0] - y[0]).slice(0, 3);
 }"""
 
+OUTSIDE = """() => [...document.querySelectorAll("svg")].filter((svg) => svg.checkVisibility())
+  .flatMap((svg) => { const box = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll("text")].filter((text) => {
+      const own = text.getBoundingClientRect();
+      return own.left < box.left - 2 || own.right > box.right + 2; })
+      .map((text) => text.textContent); })"""
+
 Opened = Callable[..., Page]
 
 
@@ -70,8 +83,14 @@ def opened(browser: Browser) -> Iterator[Opened]:
     """`opened(file, size, scheme)`: the page, of which no script may fail and nothing else load."""
     contexts, troubles = [], []
 
-    def open_page(file: Path, size: dict[str, int], scheme: str = "light") -> Page:
-        context = browser.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+    def open_page(
+        file: Path, size: dict[str, int], scheme: str = "light", scripts: bool = True
+    ) -> Page:
+        context = browser.new_context(
+            viewport=size,  # type: ignore[arg-type]
+            color_scheme=scheme,  # type: ignore[arg-type]
+            java_script_enabled=scripts,
+        )
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: troubles.append(message.text))
@@ -80,6 +99,7 @@ def opened(browser: Browser) -> Iterator[Opened]:
             "request",
             lambda request: (
                 request.url.split("#")[0] in (file.as_uri(), "data:,")
+                or request.url.startswith(("blob:", "data:"))
                 or troubles.append(request.url)
             ),
         )
@@ -115,8 +135,8 @@ def test_a_person_sees_question_answer_picture_and_the_four_parts(opened, file, 
         "3 A tuned learning rate?",
         "4 Accuracy, or only speed?",
     ]
-    shown = [each for each in page.locator("svg").all() if each.is_visible()]
-    assert len(shown) == 7
+    shown = [each for each in page.locator("figure svg").all() if each.is_visible()]
+    assert len(shown) == 8
     assert all((each.bounding_box() or {"width": 0})["width"] > 300 for each in shown)
     assert page.get_by_role("img", name="Accuracy after each epoch").count() == 1
 
@@ -160,15 +180,7 @@ def test_the_background_follows_the_theme(opened, file):
 
 
 def test_texts_of_a_picture_stay_inside_it(opened, file):
-    outside = opened(file, DESK).evaluate(
-        """() => [...document.querySelectorAll("svg")].filter((svg) => svg.checkVisibility())
-          .flatMap((svg) => { const box = svg.getBoundingClientRect();
-            return [...svg.querySelectorAll("text")].filter((text) => {
-              const own = text.getBoundingClientRect();
-              return own.left < box.left - 2 || own.right > box.right + 2; })
-              .map((text) => text.textContent); })"""
-    )
-    assert outside == []
+    assert opened(file, DESK, scripts=False).evaluate(OUTSIDE) == []
 
 
 def test_on_paper_the_trials_are_unfolded_and_the_theme_is_light(opened, file):
@@ -177,4 +189,178 @@ def test_on_paper_the_trials_are_unfolded_and_the_theme_is_light(opened, file):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator("nav").is_visible()
     assert page.pdf(format="A4").startswith(b"%PDF")
-    assert page.locator("details[open]").count() == 1
+    assert page.locator("#reproduce details[open]").count() == 1
+    assert not page.locator("#controls").is_visible()
+
+
+def drawn(page: Page, name: str) -> Locator:
+    """A figure once its view has taken the place of the static one."""
+    figure = page.locator(f"#figure-{name}")
+    figure.scroll_into_view_if_needed()
+    expect(page.locator(f"#figure-{name}.explored")).to_be_visible()
+    return figure
+
+
+def marks(figure: Locator) -> Locator:
+    """The points of a view."""
+    return figure.locator(".live .mark-symbol path")
+
+
+def test_every_figure_becomes_a_view_and_stays_inside_itself(opened, file):
+    page = opened(file, DESK)
+    for name in CHARTS:
+        figure = drawn(page, name)
+        assert not figure.locator(".static").is_visible()
+        (view,) = figure.locator(".live svg").all()
+        assert view.get_attribute("role") == "img"
+        assert len(view.get_attribute("aria-label") or "") > 40
+    assert page.evaluate(OUTSIDE) == []
+
+
+def test_a_point_says_what_it_is(opened, file):
+    page = opened(file, DESK)
+    figure, tip = drawn(page, "accuracy"), page.get_by_role("tooltip")
+    expect(tip).to_be_hidden()
+    marks(figure).last.hover()
+    expect(tip).to_be_visible()
+    assert any(arm in tip.inner_text() for arm in ARMS)
+    page.locator("h1").hover()
+    expect(tip).to_be_hidden()
+
+
+def test_one_legend_chooses_the_arms_of_figures_and_tables(opened, file):
+    page = opened(file, DESK)
+    figure = drawn(page, "accuracy")
+    count, rows = marks(figure).count(), page.locator("tr[data-arm=none]")
+    assert rows.first.is_visible()
+    page.get_by_role("checkbox", name="none").uncheck()
+    expect(marks(figure)).not_to_have_count(count)
+    assert [row.is_visible() for row in rows.all()].count(True) == 0
+    assert page.locator("tr[data-arm=zca]").first.is_visible()
+    page.get_by_role("button", name="All", exact=True).click()
+    expect(marks(figure)).to_have_count(count)
+    assert rows.first.is_visible()
+
+
+def test_the_axes_follow_the_controls(opened, file):
+    page = opened(file, DESK)
+    figure = drawn(page, "accuracy")
+    view = figure.locator(".live")
+    expect(view).to_contain_text("accuracy on the test images")
+    page.get_by_label("Show").select_option("error")
+    expect(view).to_contain_text("error on the test images")
+    expect(view).to_contain_text("epochs trained")
+    page.get_by_label("Along").select_option("seconds")
+    expect(view).not_to_contain_text("epochs trained")
+
+
+def test_another_margin_is_read_afterwards(opened, file, found):
+    page = opened(file, DESK)
+    declared = page.locator("#reading").inner_text()
+    assert "0.2 percentage points" in declared
+    expect(page.locator(".afterwards").first).to_be_hidden()
+    slider = page.get_by_role("slider", name="Margin")
+    slider.fill("25")
+    expect(page.locator("#reading")).to_contain_text(
+        "Read afterwards, with a margin of 0.5 percentage"
+    )
+    notes = page.locator(".afterwards").all_inner_texts()
+    told = found(ARMS).verdicts
+    assert len(notes) == len(told)
+    expected = [outcome(v.gap.low, v.gap.high, 0.005).value for v in told]
+    assert [note.rpartition(": ")[2] for note in notes] == expected
+    assert len(set(expected)) > 1
+    slider.press("ArrowRight")
+    expect(page.locator("#margin-value")).to_have_text("0.52 percentage points")
+    page.get_by_role("button", name="As declared").click()
+    expect(page.locator("#reading")).to_have_text(declared)
+
+
+def test_the_page_reads_outcomes_as_python_does(opened, file):
+    values = (-0.03, -0.02, -0.0200001, -0.01, 0.0, 0.01, 0.02, None)
+    grid = [
+        (low, high, margin)
+        for low, high in itertools.product(values, values)
+        for margin in (0.0, 0.01, 0.02, 0.3)
+        if low is None or high is None or low <= high
+    ]
+    page = opened(file, DESK)
+    said = page.evaluate("(grid) => grid.map((each) => outcomeOf(...each).outcome)", grid)
+    nan = float("nan")
+    assert said == [outcome(*(nan if v is None else v for v in each)).value for each in grid]
+    assert len(set(said)) == 3
+
+
+def test_the_numbers_of_a_figure_are_saved_as_csv(opened, file, found, tmp_path):
+    page = opened(file, DESK)
+    for name, draw in CHARTS.items():
+        with page.expect_download() as download:
+            drawn(page, name).get_by_role("button", name="CSV").click()
+        assert download.value.suggested_filename == f"mnist-{name}.csv"
+        download.value.save_as(tmp_path / "saved.csv")
+        saved, frame = pd.read_csv(tmp_path / "saved.csv"), draw(found(ARMS), Style()).data
+        assert frame is not None
+        read = pd.read_csv(io.StringIO(frame.to_csv(index=False)))
+        pd.testing.assert_frame_equal(saved, read, check_dtype=False, rtol=1e-6)
+
+
+def test_a_figure_is_saved_as_it_is_seen(opened, file, tmp_path):
+    page = opened(file, DESK, "dark")
+    figure = drawn(page, "accuracy")
+    for kind, head in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        with page.expect_download() as download:
+            figure.get_by_role("button", name=kind).click()
+        download.value.save_as(tmp_path / kind)
+        content = (tmp_path / kind).read_bytes()
+        assert content.startswith(head)
+        assert b"currentColor" not in content
+        assert len(content) > 10_000
+
+
+def test_rates_are_drawn_on_a_linear_axis_too(opened, file):
+    page = opened(file, DESK)
+    figure = drawn(page, "learning_rate")
+    before = figure.locator(".live").inner_text()
+    figure.get_by_role("button", name="Linear rates").click()
+    expect(figure.locator(".live")).not_to_have_text(before)
+    assert figure.get_by_role("button", name="Linear rates").get_attribute("aria-pressed") == "true"
+
+
+def test_without_scripts_there_are_the_static_figures_and_every_table(opened, file):
+    page = opened(file, DESK, scripts=False)
+    assert not page.locator("#controls").is_visible()
+    assert [each.is_visible() for each in page.locator("figure svg").all()].count(True) == 8
+    assert page.locator("tr[data-arm]").first.is_visible()
+
+
+@pytest.mark.parametrize("sandbox", ["allow-scripts", ""])
+def test_in_a_frame_the_page_does_what_the_frame_allows(browser, file, sandbox):
+    """The first is the frame in which MLflow shows an artifact."""
+    page = browser.new_page()
+    page.evaluate(
+        """([html, sandbox]) => {
+          const frame = Object.assign(document.createElement("iframe"), { width: 1200, height: 900 });
+          frame.setAttribute("sandbox", sandbox);
+          frame.src = URL.createObjectURL(new Blob([html], { type: "text/html" }));
+          document.body.append(frame); }""",
+        [file.read_text(encoding="utf-8"), sandbox],
+    )
+    frame = page.frame_locator("iframe")
+    figure = frame.locator("#figure-accuracy")
+    expect(figure).to_be_visible()
+    if sandbox:
+        expect(frame.locator("#figure-accuracy.explored")).to_be_visible()
+        assert figure.get_by_role("button", name="CSV").count() == 0
+    else:
+        assert figure.locator(".static .desk svg").is_visible()
+        assert not frame.locator("#controls").is_visible()
+    page.close()
+
+
+def test_a_view_follows_the_theme_while_the_page_is_open(opened, file):
+    page = opened(file, DESK)
+    label = drawn(page, "accuracy").locator(".live .role-axis-label text").first
+    colour = "(one) => getComputedStyle(one).fill"
+    light = label.evaluate(colour)
+    page.emulate_media(color_scheme="dark")
+    assert label.evaluate(colour) != light

@@ -11,6 +11,7 @@ from normsweep.analysis.trials import TuningCurve
 from normsweep.parts.metrics import metric
 from normsweep.reporting.evidence_tables import (
     COLUMNS,
+    budget_table,
     configurations_table,
     curves_table,
     gradients_table,
@@ -106,13 +107,21 @@ def test_without_trials_the_columns_are_there(trials):
 
 def test_tunability_has_a_row_a_number_of_trials():
     table = tunability_table(
-        [TuningCurve("none", "best so far", (0.1, 0.6), *[(math.nan,) * 2] * 2)]
+        [TuningCurve("none", "best so far", (0.1, 0.6), *[(math.nan,) * 2] * 2, (1.0, 2.0))]
     )
-    assert list(table) == ["arm", "trials", "expected", "low", "high", "kind"]
+    assert list(table) == ["arm", "trials", "expected", "low", "high", "kind", "seconds"]
     assert table["trials"].tolist() == [1, 2]
     assert table["expected"].tolist() == [0.1, 0.6]
+    assert table["seconds"].tolist() == [1.0, 2.0]
     assert table[["low", "high"]].isna().all(axis=None)
     assert list(tunability_table([])) == list(table)
+
+
+def test_the_budget_has_a_row_an_arm_and_number_of_epochs(trials):
+    table = budget_table(trials, ["none", "unit"])
+    assert list(table) == ["arm", "epochs", "val_accuracy", "trial", "among"]
+    assert table[table["arm"] == "none"]["epochs"].is_monotonic_increasing
+    assert list(budget_table([], ["none"])) == list(table)
 
 
 def test_configurations_are_told_in_words_and_numbers():

@@ -7,21 +7,20 @@ import pytest
 
 from normsweep.analysis.confirm_runs import Curve
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.verdicts import Outcome, Verdict
+from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.forest import forest
-from normsweep.reporting.figures.learning_rate import draw_learning_rate
-from normsweep.reporting.figures.style import Style
-from normsweep.reporting.figures.theme import Style as Charts
+from normsweep.reporting.figures.search import learning_rate
+from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.verdict_text import verdict_cells, verdict_lines
 from normsweep.reporting.words import between, percent, points
 from normsweep.sweep.study_record import TrialRecord
 from tests.reporting.figures.reading import limits, panels, texts
 
 LOSS = metric("log_loss")
-STYLE = Style(("none", "unit"), "unit", metric=LOSS)
 WORSE = {"none": 0.1, "unit": 0.0}
 CURVES = tuple(
     Curve(
@@ -81,7 +80,7 @@ def test_tables_have_gaps_in_their_unit(one):
 
 def test_up_is_better_and_ticks_say_what_it_is(found, one):
     made = found(metric="log_loss")
-    figure = accuracy(replace(made, curves=CURVES, verdicts=tuple(one())), Charts())
+    figure = accuracy(replace(made, curves=CURVES, verdicts=tuple(one())), Style())
     assert figure.data is not None
     (panel,) = panels(figure)
     foot, head = limits(panel)
@@ -94,7 +93,7 @@ def test_up_is_better_and_ticks_say_what_it_is(found, one):
 
 
 def test_the_forest_has_what_is_better_to_the_right(found, one):
-    figure = forest(replace(found(metric="log_loss"), verdicts=tuple(one())), Charts())
+    figure = forest(replace(found(metric="log_loss"), verdicts=tuple(one())), Style())
     assert figure.data is not None
     assert figure.data["gap"].tolist() == [0.1]
     left, right = limits(figure.spec(), "x")
@@ -105,19 +104,15 @@ def test_the_forest_has_what_is_better_to_the_right(found, one):
     assert "+0.1000 (+0.0800 to +0.1200)" in seen
 
 
-def test_trials_of_the_search_are_drawn_by_their_score(nothing, trial_of_search):
+def test_trials_of_the_search_are_drawn_by_their_score(found, trial_of_search):
     def scored(number: int, score: float) -> TrialRecord:
         made = trial_of_search(number, "none", learning_rate=10.0**-number)
         curve = tuple(replace(epoch, score=score) for epoch in made.result.curve)
         return replace(made, result=replace(made.result, curve=curve))
 
     trials = tuple(scored(i, 0.1 * i) for i in range(1, 5))
-    figure = draw_learning_rate(
-        replace(nothing, record=replace(nothing.record, trials=trials)), STYLE
-    )
-    assert figure is not None
-    axes = figure.axes[1]
-    lines = {str(line.get_label()): line for line in axes.lines}
-    assert lines["none"].get_ydata() == pytest.approx([-0.1, -0.2])
-    assert len(lines["_cut none"].get_ydata()) == 2  # the worst two lie below the axis
-    assert axes.get_ylabel() == "validation log loss"
+    made = found(metric="log_loss")
+    figure = learning_rate(replace(made, record=replace(made.record, trials=trials)), Style())
+    assert figure.data.set_index("trial")["drawn"].tolist()[:2] == pytest.approx([0.1, 0.2])
+    assert figure.data["below"].sum() == 2  # the worst two lie below the axis
+    assert "validation log loss" in texts(figure)

@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -153,8 +154,8 @@ def test_every_link_leads_somewhere(written, folder):
 
 
 def test_each_picture_is_read_aloud(written):
-    pictures = Page(written).of("svg")
-    assert len(pictures) == 14  # seven, each for a desk and for a phone
+    pictures = [svg for svg in Page(written).of("svg") if svg.get("aria-hidden") != "true"]
+    assert len(pictures) == 16  # eight, each for a desk and for a phone
     assert all(each["role"] == "img" and each["aria-label"] for each in pictures)
 
 
@@ -189,7 +190,9 @@ def test_whatever_a_user_can_name_is_escaped(found, awkward, tmp_path):
     report = replace(made, record=record, verdicts=said, warnings=(evil,))
     text = write_report(report, tmp_path, evil).read_text(encoding="utf-8")
     page = Page(text)
-    assert text.count("<script") == 1
+    assert text.count("<script") == len(page.of("script")) == 4
+    (data,) = re.findall(r'id="page-data">(.*?)</script>', text)
+    assert json.loads(data)["study"] == evil
     assert 'alert("1")' not in text.replace("&#34;", '"').split("<script>")[-1]
     assert "{{ 7 * 7 }}" in page.text
     assert not page.of("b") or all("alert" not in str(each) for each in page.of("b"))
@@ -205,7 +208,7 @@ def test_a_search_without_confirmation_says_what_is_missing_and_how_to_get_it(fo
     assert "python -m normsweep.study SWEEP.toml --study-name mnist --phase confirm" in page.text
     assert "catches up at" not in page.text
     assert "nan" not in page.text.split()
-    assert len(page.of("figure")) == 5
+    assert len(page.of("figure")) == 6
     assert not (tmp_path / "figures" / "accuracy.png").exists()
 
 
@@ -220,10 +223,42 @@ def test_one_arm_beside_the_reference(found, tmp_path):
     assert write_report(found(("none", "unit")), tmp_path).is_file()
 
 
-def test_the_console_imports_no_matplotlib():
+def test_trials_are_linked_to_their_runs_in_mlflow(found, tmp_path):
+    made = found(ARMS)
+    trials = [replace(r, run_id=f"run{r.trial.number}") for r in made.record.trials[:-1]]
+    record = replace(made.record, trials=(*trials, made.record.trials[-1]))
+    report = replace(made, record=record)
+    text = write_report(report, tmp_path, address="http://mlflow/#/{}".format).read_text("utf-8")
+    links = {a["href"]: a for a in Page(text).of("a") if str(a["href"]).startswith("http")}
+    assert set(links) == {f"http://mlflow/#/run{r.trial.number}" for r in trials}
+    (data,) = re.findall(r'id="page-data">(.*?)</script>', text)
+    assert "http://mlflow/#/run7" in str(json.loads(data)["datasets"])
+
+
+def test_very_many_trials_are_listed_in_part(found, trial_of_search, tmp_path):
+    made = found(ARMS)
+    trials = tuple(trial_of_search(number, "zca") for number in range(1200))
+    report = replace(made, record=replace(made.record, trials=trials))
+    page = Page(write_report(report, tmp_path).read_text("utf-8"))
+    assert "The last 1,000 of 1,200 trials" in page.text
+    assert len([row for row in page.of("tr") if row.get("data-arm") == "zca"]) < 1100
+    assert len((tmp_path / "tables" / "trials.csv").read_text().splitlines()) == 1201
+
+
+def test_the_page_may_load_and_send_nothing(written):
+    (policy,) = (
+        each["content"] or ""
+        for each in Page(written).of("meta")
+        if each.get("http-equiv") == "Content-Security-Policy"
+    )
+    assert policy.startswith("default-src 'none'; ")
+    assert not re.findall(r"https?:|\*|connect-src", policy)
+
+
+def test_the_console_imports_no_altair():
     code = (
         "import sys, normsweep.reporting.page, normsweep.reporting.answer, "
-        "normsweep.console.display; sys.exit('matplotlib' in sys.modules)"
+        "normsweep.console.display; sys.exit('altair' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -41,6 +41,8 @@ normalization = ["none", "unit"]
 learning_rate = { low = 1e-4, high = 1e-2, log = true }
 optimizer = ["sgd", "adam"]
 epochs = { low = 2, high = 5 }
+[select]
+seeds = 0
 [confirm]
 seeds = 5
 margin = 0.02

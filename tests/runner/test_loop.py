@@ -204,7 +204,7 @@ def test_a_trial_whose_cluster_goes_before_mlflow_has_its_run_is_logged_later(
 
 def test_a_first_interrupt_is_taken_while_a_call_waits(tracker, tmp_path, sweep_file, parts):
     one = [
-        "search.space.learning_rate=0.01",
+        "search.space.learning_rate=0.001",
         "search.space.optimizer=adam",
         "search.space.epochs=1",
     ]

@@ -41,7 +41,7 @@ sampler = "grid"
 normalization = ["none", "unit"]
 learning_rate = 0.001
 optimizer = "adam"
-epochs = [1, 2, 4, 6]
+epochs = { choices = [1, 2, 4, 6], sample = true }
 [confirm]
 seeds = 2
 margin = 0.05
@@ -150,10 +150,10 @@ def test_the_best_models_come_from_states_that_were_kept(grid):
 
 def test_a_higher_limit_goes_on_where_the_lower_one_ended(grid, tmp_path):
     place, _ = grid
-    said = place.run("search.space.epochs=[1,2,4,6,9]", "search.trials=10")
+    said = place.run("search.space.epochs.choices=[1,2,4,6,9]", "search.trials=10")
     records = by_epochs(place.records())
     assert len(place.records()) == 10
-    afresh = Place(tmp_path / "afresh", SWEEP.replace("[1, 2, 4, 6]", "9"))
+    afresh = Place(tmp_path / "afresh", SWEEP.replace("[1, 2, 4, 6]", "[9]"))
     afresh.run("search.trials=2")
     uninterrupted = by_epochs(afresh.records())
     for arm in ("none", "unit"):
@@ -175,8 +175,8 @@ def test_a_higher_limit_goes_on_where_the_lower_one_ended(grid, tmp_path):
 def test_fewer_epochs_are_refused(grid):
     place, _ = grid
     with pytest.raises(SweepError) as refused:
-        place.run("search.space.epochs=[1,2]")
-    assert "search.space.epochs: [1, 2, 4, 6" in str(refused.value)
+        place.run("search.space.epochs.choices=[1,2]")
+    assert "search.space.epochs.values: [1, 2, 4, 6" in str(refused.value)
     assert "pass --study-name to start a new study, or restore:" in str(refused.value)
 
 
@@ -229,11 +229,11 @@ def test_a_trial_that_was_stopped_goes_on_from_where_it_was(tmp_path, number):
 
 
 def test_a_state_from_other_settings_is_not_gone_on_from_and_that_is_said(tmp_path, monkeypatch):
-    place = Place(tmp_path, SWEEP.replace("[1, 2, 4, 6]", "2"))
+    place = Place(tmp_path, SWEEP.replace("[1, 2, 4, 6]", "[2]"))
     place.run("search.trials=2", phase="search")
     recorded = machine()
     monkeypatch.setattr(keras_engine, "machine", lambda: {**recorded, "onednn": "0"})
-    said = place.run("search.trials=6", "search.space.epochs=[1,2,3]", phase="search")
+    said = place.run("search.trials=6", "search.space.epochs.choices=[1,2,3]", phase="search")
     assert "trained from epoch 1, because the checkpoint of trial" in said
     assert f"onednn {recorded['onednn']}, now 0" in said
     records = by_epochs(place.records())

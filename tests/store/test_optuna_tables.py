@@ -69,6 +69,7 @@ def test_what_optuna_does_with_the_database_is_done_again_after_an_outage():
         "create_new_trial": "_create_new_trial",
         "get_trial_id_from_study_id_trial_number": None,  # of trials that another process began
         "set_trial_state_values": "set_trial_state_values",
+        "scoped_session": None,  # SQLAlchemy's sessions, in which those methods write
     }
     assert names - indirect.keys() <= set(REPEATED)
     for name in filter(None, indirect.values()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import optuna
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
@@ -40,7 +41,7 @@ def analysis(seeds: int, *runs: int | None) -> Analysis:
 @pytest.fixture
 def store(url, sweep) -> StudyStore:
     made = open_study(url, "tested", sweep())
-    made.begin_study(DATA, {"symmetric": "unit"}, 4)
+    made.begin_study(DATA, {"symmetric": "unit"}, 4, "mixed_bfloat16")
     return made
 
 
@@ -59,6 +60,7 @@ def test_all_that_is_noted_is_in_the_record(store, url, sweep):
     record = read_study(url, "tested")
     assert record == store.record()
     assert (record.sweep, record.data, record.threads) == (sweep(), DATA, 4)
+    assert record.precision == "mixed_bfloat16"
     assert record.same == {"symmetric": "unit"}
     assert record.planned == {SEARCH: 24, CONFIRM: 6}
     assert record.models == {"unit": MODEL, "none": MODEL}
@@ -67,9 +69,10 @@ def test_all_that_is_noted_is_in_the_record(store, url, sweep):
 
 
 def test_what_a_study_was_begun_with_stays(store):
-    store.begin_study(replace(DATA, digest="d2"), {}, 1)
+    store.begin_study(replace(DATA, digest="d2"), {}, 1, "float32")
     record = store.record(trials=False)
     assert (record.data, record.same, record.threads) == (DATA, {"symmetric": "unit"}, 4)
+    assert record.precision == "mixed_bfloat16"
 
 
 def test_a_trial_is_numbered_and_comes_back_with_how_it_ended(store, planned, sweep):
@@ -88,8 +91,6 @@ def test_a_trial_is_numbered_and_comes_back_with_how_it_ended(store, planned, sw
 
 
 def test_a_trial_of_the_confirmation_shows_optuna_no_parameters(store, planned, url):
-    import optuna
-
     store.begin_trial(replace(planned, phase=CONFIRM))
     (frozen,) = optuna.load_study(study_name="tested", storage=url).trials
     assert (frozen.params, list(frozen.user_attrs)) == ({}, ["normsweep:trial"])
@@ -149,6 +150,29 @@ def test_the_state_differs_after_every_write_but_that_of_the_mark(store, planned
     assert not changed(lambda: store.note_model("unit", MODEL))
 
 
+def report_together(store: StudyStore, trial: Trial) -> None:
+    with store.together():
+        for epoch in CURVE:
+            store.report(trial, epoch)
+
+
+def report_and_fail(store: StudyStore, trial: Trial) -> None:
+    store.report(trial, CURVE[0])
+    raise StudyStopped("the disk is full")
+
+
+def test_what_is_written_together_is_there_as_a_whole_or_not_at_all(store, planned, url):
+    trial = store.begin_trial(planned)
+    with pytest.raises(StudyStopped), store.together():
+        report_and_fail(store, trial)
+    (frozen,) = optuna.load_study(study_name="tested", storage=url).trials
+    assert frozen.intermediate_values == {}
+    report_together(store, trial)
+    store.report(trial, replace(CURVE[0], epoch=3))
+    (frozen,) = optuna.load_study(study_name="tested", storage=url).trials
+    assert list(frozen.intermediate_values) == [1, 2, 3]
+
+
 WRITES: dict[str, Callable[[StudyStore, Trial], object]] = {
     "record": lambda store, trial: store.record(),
     "trials": lambda store, trial: store.trials(),
@@ -156,6 +180,7 @@ WRITES: dict[str, Callable[[StudyStore, Trial], object]] = {
     "begin_study": lambda store, trial: store.begin_study(DATA, {}),
     "begin_trial": lambda store, trial: store.begin_trial(trial),
     "report": lambda store, trial: store.report(trial, CURVE[0]),
+    "together": lambda store, trial: report_together(store, trial),
     "tell": lambda store, trial: store.tell(trial, Result(0, Status.COMPLETE, CURVE)),
     "repair": lambda store, trial: store.repair(),
     "note_run": lambda store, trial: store.note_run(0, "run0"),
@@ -188,7 +213,7 @@ def test_a_database_that_fails_stops_the_study(store, planned, method):
 
 
 def test_a_trial_costs_as_many_transactions_as_ever(store, planned, sweep):
-    """One to begin it with its parameters and two that read, one an epoch, two to end it."""
+    """One to begin it and two that read, one an epoch or several together, one to end it."""
     commits: list[str] = []
     space = sweep().search.space
     store.begin_trial(planned, space)  # the first asks how epochs were recorded
@@ -198,9 +223,13 @@ def test_a_trial_costs_as_many_transactions_as_ever(store, planned, sweep):
     counts.append(len(commits))
     store.report(trial, CURVE[0])
     counts.append(len(commits))
+    with store.together():
+        for epoch in CURVE:
+            store.report(trial, epoch)
+    counts.append(len(commits))
     store.tell(trial, Result(trial.number, Status.COMPLETE, CURVE))
     counts.append(len(commits))
-    assert counts == [3, 4, 6]
+    assert counts == [3, 4, 5, 6]
 
 
 def test_a_study_that_is_loaded_is_the_one_that_was_made(store, url):

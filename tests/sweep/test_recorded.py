@@ -199,6 +199,7 @@ def base(sweep_file, parts):
         ("search.space.epochs.low=2", "  search.space.epochs.low: 1 -> 2"),
         ("confirm.epochs=3", "  confirm.epochs: (not set) -> 3"),
         ("execution.threads=2", "  execution.threads: (not set) -> 2"),
+        ("model.precision=auto", '  model.precision: "float32" -> "auto"'),
     ],
 )  # fmt: skip
 def test_a_key_that_decides_what_is_found_may_not_change(base, override, line):

@@ -54,7 +54,7 @@ study = normsweep.run(SWEEP, executor="inline", quiet=True)
 check("run")
 study = normsweep.load("tidy")
 check("load")
-len(study.trials()), study.verdict(), study.report()
+len(study.trials()), study.answer, study.report()
 check("tables")
 try:
     normsweep.run(SWEEP, executor="inline", quiet=True, study_name="other", tracking_uri="http://127.0.0.1:9")

@@ -33,11 +33,14 @@ def test_normalizations_that_do_the_same_on_this_data_are_found(digits_root, dig
     assert (findings.train_images, findings.val_images) == (1149, 288)
     assert findings.parameters == 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10
     assert findings.seconds_per_step == 0
+    assert not findings.seconds
 
 
 def test_a_step_is_measured_where_asked(digits_root, digits_key):
     question = PreflightRequest((trial(digits_key),), ("unit",), "auto", measure=True)
-    assert KerasEngine(digits_root).preflight(question).seconds_per_step > 0
+    findings = KerasEngine(digits_root).preflight(question)
+    assert list(findings.seconds) == list(dict.fromkeys(["float32", findings.automatic]))
+    assert findings.seconds_per_step == findings.seconds["float32"] > 0
 
 
 def large(root: Path) -> DataKey:

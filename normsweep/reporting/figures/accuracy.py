@@ -22,6 +22,7 @@ from normsweep.reporting.figures.axes import (
     quoted,
     side_title,
     value_axis,
+    written,
     zoomed,
 )
 from normsweep.reporting.figures.figure import Figure, values_of
@@ -50,6 +51,11 @@ LEFT, GAP = 62.0, 18.0
 MANY = 4000
 """Rows of which each can be pointed at; where there are more, only the means."""
 ALONG = alt.param(name="along", value="epochs")
+ALONG_WORDS = (
+    "{epochs: 'epochs trained', seconds: 'seconds of training',"
+    " total: 'seconds of tuning and training'}[along]"
+)
+"""The title of the horizontal axis, which obeys the parameter."""
 
 
 def accuracy(found: Evidence, style: Style) -> Figure:
@@ -146,6 +152,7 @@ class _Drawing:
             marks,
             *end_labels(self.ends(panel), self.arms, self.limits, self.size, self.room),
             *heading(panel.title, panel.note, width + self.room),
+            written(alt.expr(ALONG_WORDS), width / 2, height + 34, size=11.5, opacity=0.75),
         ]
         if not second:
             label, error = self.found.metric.label, "error on the test images" * self.error
@@ -166,7 +173,7 @@ class _Drawing:
         return alt.X(
             "x:Q",
             scale=alt.Scale(zero=False, nice=False, padding=14),
-            axis=alt.Axis(title="epochs trained", values=alt.expr(ticks), labelOverlap=True),
+            axis=alt.Axis(title=None, values=alt.expr(ticks), labelOverlap=True),
         )
 
     def band(self, panel: AccuracyPanel) -> list[Chart]:

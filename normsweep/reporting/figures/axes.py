@@ -68,7 +68,7 @@ def heading(title: str, note: str = "", width: float = 0.0) -> list[Chart]:
 def written(text: Any, x: float, y: float, size: float, **more: Any) -> Chart:
     """A text at this place, in pixels from the upper left corner of the axes."""
     return alt.Chart(alt.InlineData(values=[{}])).mark_text(
-        text=text, x=x, y=y, fontSize=size, color=INK, baseline="middle", **more
+        text=text, x=x, y=y, fontSize=size, color=INK, baseline="middle", clip=False, **more
     )
 
 

@@ -15,8 +15,9 @@ from normsweep.reporting.figures.theme import FONT, INK, PAPER
 
 __all__ = ["inline", "on_page", "save", "svg_text"]
 
-SCALE = 1.6
-"""Pixels of a PNG for one of the figure."""
+PNG_WIDTH = 1400.0
+"""Pixels of a PNG from left to right."""
+TRIES = 30
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 UNUSED = (
@@ -27,13 +28,43 @@ PAGE_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Ari
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
-def save(spec: dict[str, Any], folder: Path, name: str) -> str:
-    """Write `name.png` (white) and `name.svg` (transparent) into the folder; the SVG's text."""
+def save(text: str, folder: Path, name: str) -> None:
+    """Write an SVG from `svg_text` as `name.svg`, `.png` (white) and `.pdf` into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = svg_text(spec)
     (folder / f"{name}.svg").write_text(text, encoding="utf-8")
-    (folder / f"{name}.png").write_bytes(vl_convert.svg_to_png(_on_white(text), scale=SCALE))
-    return text
+    (folder / f"{name}.png").write_bytes(_png(text))
+    (folder / f"{name}.pdf").write_bytes(_pdf(text))
+
+
+def _png(text: str) -> bytes:
+    paper = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
+    white = re.sub(r"(<svg\b[^>]*>)", rf"\1{paper}", text, count=1)
+    width = float(ElementTree.fromstring(text).get("width", PNG_WIDTH))
+    return vl_convert.svg_to_png(white, scale=PNG_WIDTH / width)
+
+
+def _pdf(text: str) -> bytes:
+    """With a pixel as a 96th of an inch.
+
+    Fonts and resources come in any order: it is made again until the fonts are in that of their names,
+    and resources are sorted.
+    """
+
+    def in_points(size: re.Match[str]) -> str:
+        return f'{size[1]}="{0.75 * float(size[2]):g}"'
+
+    head, rest = text.split(">", 1)
+    in_inches = re.sub(r'\b(width|height)="([\d.]+)"', in_points, head)
+    made, fonts = b"", [b"?", b""]
+    for _ in range(TRIES):
+        if fonts != sorted(fonts):
+            made = vl_convert.svg_to_pdf(f"{in_inches}>{rest}")
+            fonts = re.findall(rb"/BaseFont /\w+\+(\S+)", made)
+    return re.sub(
+        rb"(?<=<<\n)(?: +/\w+ \d+ 0 R\n)+",
+        lambda lines: b"".join(sorted(lines[0].splitlines(keepends=True))),
+        made,
+    )
 
 
 def svg_text(spec: dict[str, Any]) -> str:
@@ -120,7 +151,7 @@ def _hidden(part: dict[str, Any]) -> bool:
 
 
 def inline(text: str, name: str, label: str) -> str:
-    """An SVG from `save` as an element of a page.
+    """An SVG from `svg_text` as an element of a page.
 
     Its ink is the page's `currentColor`, its paper the page's `--figure-paper`; its identifiers
     begin with `name`, so that several figures can stand in one page. `label` is read aloud in place
@@ -144,11 +175,6 @@ def inline(text: str, name: str, label: str) -> str:
 def on_page(spec: dict[str, Any]) -> dict[str, Any]:
     """The spec as a page draws it (as SVG): in the page's ink and font, on its paper."""
     return json.loads(_themed(json.dumps(spec)).replace(FONT, PAGE_FONT))
-
-
-def _on_white(text: str) -> str:
-    paper = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
-    return re.sub(r"(<svg\b[^>]*>)", rf"\1{paper}", text, count=1)
 
 
 def _renamed(key: str, value: str, name: str) -> str:

@@ -11,7 +11,8 @@ import altair as alt
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.verdicts import Outcome, Verdict, without_repeats
+from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.figures.figure import Figure, values_of
 from normsweep.reporting.figures.theme import BAND, HIDDEN, INK, PAPER, Arms, Chart, Style, shown
 from normsweep.reporting.words import between, epoch_words, points, question_of
@@ -137,11 +138,11 @@ class _Drawing:
     @property
     def numbers(self) -> float:
         """Pixels to the right of the axes for gap and interval."""
-        return 165 if self.found.metric.percent else 205
+        return 190 if self.found.metric.percent else 235
 
     @property
     def width(self) -> float:
-        return self.style.width - self.left - (14 if self.style.narrow else self.numbers + 165)
+        return self.style.width - self.left - (14 if self.style.narrow else self.numbers + 175)
 
     def chart(self) -> alt.TopLevelMixin:
         rows = shown(alt.Chart())

@@ -33,8 +33,7 @@ class EndLabel:
 def room_for(labels: Sequence[EndLabel], width: float) -> float:
     """Pixels to the right of the axes that the labels take, at most two fifths of the figure's width."""
     widths = [
-        max(len(label.arm) * NAME * WIDEST, len(label.note) * NOTE * WIDEST * 0.85)
-        for label in labels
+        max(len(label.arm) * NAME * WIDEST, len(label.note) * NOTE * WIDEST) for label in labels
     ]
     return LEAD + min(max(widths, default=0.0), max(0.22 * width, 110.0)) + 4
 
@@ -57,8 +56,10 @@ def end_labels(
     """
     base = shown(alt.Chart(values_of(_placed(labels, limits, size[1]))))
     y, width = alt.Y("at:Q", title=None), size[0]
-    line = base.encode(color=arms.colour(), strokeDash=arms.dash()).mark_rule(strokeWidth=1.4)
-    text = {"align": "left", "baseline": "middle", "limit": room - LEAD - 2}
+    line = base.encode(color=arms.colour(), strokeDash=arms.dash()).mark_rule(
+        strokeWidth=1.4, clip=False
+    )
+    text = {"align": "left", "baseline": "middle", "limit": room - LEAD - 2, "clip": False}
     x = alt.value(width + LEAD)
     return [
         line.encode(y=alt.Y("y:Q"), y2="at", x=alt.value(width + 3), x2=alt.value(width + 12)),

@@ -138,15 +138,16 @@ class Arms:
         """The arm as a marker's shape."""
         return alt.Shape("arm:N", scale=self._scale(1), **{"legend": None, **more})
 
-    def dash(self) -> alt.StrokeDash:
+    def dash(self, **more: Any) -> alt.StrokeDash:
         """The arm as dashes of a line."""
-        return alt.StrokeDash("arm:N", scale=self._scale(2), legend=None)
+        return alt.StrokeDash("arm:N", scale=self._scale(2), **{"legend": None, **more})
 
-    def width(self, thick: float = 2.9, thin: float = 2.1) -> alt.StrokeWidth:
+    def width(self, thick: float = 2.9, thin: float = 2.1, **more: Any) -> alt.StrokeWidth:
         """A line's width: the reference's is thick."""
         widths = [thick if arm == self.reference else thin for arm in self.names]
         scale = alt.Scale(type="ordinal", domain=list(self.names), range=widths)
-        return alt.StrokeWidth("arm:N", scale=scale, legend=None)
+        order = list(self.names)  # Vega-Lite warns of widths without one
+        return alt.StrokeWidth("arm:N", sort=order, scale=scale, **{"legend": None, **more})
 
     def _scale(self, part: int) -> alt.Scale:
         looks = [self.look(arm)[part] for arm in self.names]

@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 from normsweep.reporting.figures.accuracy import accuracy
-from normsweep.reporting.figures.files import inline, on_page, save
+from normsweep.reporting.figures.files import inline, on_page, save, svg_text
 from normsweep.reporting.figures.theme import INK, Style
 
 
@@ -14,35 +14,36 @@ def spec(found, *arms, **keys):
 
 def test_the_same_figure_gives_the_same_bytes(found, tmp_path):
     for folder in ("one", "two"):
-        save(spec(found), tmp_path / folder, "accuracy")
-    for name in ("accuracy.png", "accuracy.svg"):
+        save(svg_text(spec(found)), tmp_path / folder, "accuracy")
+    for name in ("accuracy.png", "accuracy.svg", "accuracy.pdf"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_png_is_white_and_svg_is_transparent(found, tmp_path):
     from PIL import Image
 
-    text = save(spec(found), tmp_path, "accuracy")
+    text = svg_text(spec(found))
+    save(text, tmp_path, "accuracy")
     with Image.open(tmp_path / "accuracy.png") as image:
         assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
         assert image.width > 1200
     assert "<rect" not in text.replace("<rect x", "")  # but for those that cut
 
 
-def test_text_stays_text_and_names_are_escaped(found, awkward, tmp_path):
-    text = save(spec(found, awkward[:12], "unit"), tmp_path, "accuracy")
+def test_text_stays_text_and_names_are_escaped(found, awkward):
+    text = svg_text(spec(found, awkward[:12], "unit"))
     assert "$x^2$_&lt;b&gt;&amp;" in text
     ElementTree.fromstring(text)
 
 
-def test_what_is_there_to_be_pointed_at_is_not_in_files(found, tmp_path):
-    text = save(spec(found, links={0: "http://localhost/runs"}), tmp_path, "accuracy")
+def test_what_is_there_to_be_pointed_at_is_not_in_files(found):
+    text = svg_text(spec(found, links={0: "http://localhost/runs"}))
     assert 'opacity="0"' not in text
     assert "href" not in text
 
 
-def test_an_inline_svg_follows_the_theme_and_is_read_aloud(found, tmp_path):
-    element = inline(save(spec(found), tmp_path, "accuracy"), "accuracy", 'all "arms" <here>')
+def test_an_inline_svg_follows_the_theme_and_is_read_aloud(found):
+    element = inline(svg_text(spec(found)), "accuracy", 'all "arms" <here>')
     assert element.startswith("<svg ")
     assert 'role="img"' in element
     assert 'aria-label="all &quot;arms&quot; &lt;here&gt;"' in element
@@ -53,8 +54,8 @@ def test_an_inline_svg_follows_the_theme_and_is_read_aloud(found, tmp_path):
     assert "font-family" not in element
 
 
-def test_identifiers_of_two_inline_svgs_do_not_meet(found, tmp_path):
-    text = save(spec(found), tmp_path, "accuracy")
+def test_identifiers_of_two_inline_svgs_do_not_meet(found):
+    text = svg_text(spec(found))
     one, two = (inline(text, name, "") for name in ("one", "two"))
     identifiers = [set(re.findall(r'\bid="([^"]+)"', element)) for element in (one, two)]
     assert identifiers[0]

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from normsweep.reporting.figures.labels import spread
 from normsweep.reporting.figures.limits import accuracy_limits
-from normsweep.reporting.figures.text import fitted, inches, spread
 
 places = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -25,19 +25,6 @@ def test_spread_leaves_alone_what_is_apart_already():
 
 def test_spread_shares_the_room_where_it_is_short():
     assert spread([0.5, 0.5, 0.5], 0.9, 0, 1) == [0.0, 0.5, 1.0]
-
-
-@given(st.text(max_size=80), st.floats(0.5, 3))
-def test_a_fitted_text_fits(text, space):
-    assert inches(fitted(text, space, 9), 9) <= space
-
-
-def test_a_fitted_text_keeps_both_ends():
-    short = fitted("pixel_standardize_with_a_very_long_name_42", 1.5, 9)
-    assert short.startswith("pixel_")
-    assert short.endswith("42")
-    assert "…" in short
-    assert fitted("unit", 1.5, 9) == "unit"
 
 
 @pytest.mark.parametrize("values", [[0.97, 0.98, 0.99], [0.99] * 3])

@@ -1,0 +1,84 @@
+"""The figures as charts of Altair, for the Python API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import altair as alt
+
+from normsweep.analysis.evidence import Evidence
+from normsweep.errors import StoreError
+from normsweep.reporting.figures.files import inline, svg_text
+from normsweep.reporting.figures.gallery import CHARTS
+from normsweep.reporting.figures.theme import CONFIG, WIDE, Style
+
+__all__ = ["Figures", "main_figure"]
+
+
+@alt.theme.register("normsweep", enable=False)
+def _house_style() -> alt.theme.ThemeConfig:
+    return {"config": CONFIG}  # type: ignore[typeddict-item]  # a configuration, checked by Vega-Lite
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of the report as charts of Altair, to be restyled, combined and saved.
+
+    They have no style of their own, so that they can be combined: `figures.accuracy() |
+    figures.forest()`. `altair.theme.enable("normsweep")` gives all charts the report's style, and
+    without it they have Altair's. All methods raise a `StoreError` if there is nothing to draw yet.
+
+    Attributes:
+        width: of a figure in pixels; below 560, panels stand below one another.
+    """
+
+    evidence: Evidence = field(repr=False)
+    width: float = WIDE
+
+    def accuracy(self) -> alt.TopLevelMixin:
+        """The metric on the test images after each epoch."""
+        return self._chart("accuracy")
+
+    def inputs(self) -> alt.TopLevelMixin:
+        """The inputs, and the network before and after the first epoch."""
+        return self._chart("inputs")
+
+    def gradients(self) -> alt.TopLevelMixin:
+        """The norm of the gradient in each layer."""
+        return self._chart("gradients")
+
+    def learning_rate(self, linear: bool = False) -> alt.TopLevelMixin:
+        """The trials of the search by learning rate and optimizer."""
+        return self._chart("learning_rate", linear)
+
+    def tunability(self) -> alt.TopLevelMixin:
+        """The best score of an arm by the number of its trials and by their time."""
+        return self._chart("tunability")
+
+    def budget(self) -> alt.TopLevelMixin:
+        """The best score of an arm for each number of epochs."""
+        return self._chart("budget")
+
+    def forest(self) -> alt.TopLevelMixin:
+        """The gaps of all questions with their intervals."""
+        return self._chart("forest")
+
+    def progress(self) -> alt.TopLevelMixin:
+        """The trials of the search by the time at which they ended."""
+        return self._chart("progress")
+
+    def _chart(self, name: str, linear: bool = False) -> alt.TopLevelMixin:
+        figure = CHARTS[name](self.evidence, Style(self.width, linear=linear))
+        if figure.chart is None:
+            raise StoreError(f"study {self.evidence.record.name}: {figure.missing}")
+        return figure.chart
+
+
+def main_figure(found: Evidence) -> str:
+    """The report's first figure as SVG for a page, in the colour of its text; empty if there is none yet."""
+    figures = (CHARTS[name](found, Style()) for name in ("accuracy", "learning_rate"))
+    figure = next((each for each in figures if each.chart is not None), None)
+    if figure is None:
+        return ""
+    label = f"{figure.title}. {figure.description}"
+    return inline(svg_text(figure.spec()), f"normsweep-{figure.name}", label)

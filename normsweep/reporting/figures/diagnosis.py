@@ -1,0 +1,264 @@
+"""What the network is given and how it begins: the inputs, the first loss, the gradients, arm by arm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from normsweep.analysis.evidence import Evidence
+from normsweep.reporting.figures.axes import heading, side_title
+from normsweep.reporting.figures.figure import Figure, values_of
+from normsweep.reporting.figures.measures import Measure, measures
+from normsweep.reporting.figures.panels import (
+    DOT,
+    GAP,
+    arm_legend,
+    grid,
+    log_channel,
+    panel_width,
+    pointed,
+    tooltips,
+)
+from normsweep.reporting.figures.theme import INK, PAPER, Arms, Chart, Style, shown
+
+__all__ = ["gradients", "inputs"]
+
+ROW = 36
+"""Height of an arm's row in pixels."""
+STAGES = ("initialization", "after epoch 1")
+
+
+def inputs(found: Evidence, style: Style) -> Figure:
+    """A panel for each measure, a row for each arm: filled at the start, hollow after an epoch."""
+    figure = Figure(
+        name="inputs",
+        title="The inputs, and the network at the start",
+        caption="Mean and spread of the input after normalization; how unevenly its directions are "
+        "stretched (condition number; 1 is even); the loss, beside that of guessing; the share of ReLU "
+        "units that never fire.",
+        missing="The inputs were not diagnosed.",
+    )
+    classes = found.record.data.classes if found.record.data else 0
+    known = measures(found.diagnoses, classes) if found.diagnoses else []
+    if not known:
+        return figure
+    data, arms = _measured(known, found), Arms.of(found).ordered(found.diagnoses)
+    names = min(14 + 7 * max(map(len, arms)), 110 if style.narrow else 160)
+    columns = 1 if style.narrow else len(known)
+    width = (style.width - names - 8 - GAP * (columns - 1)) / columns
+    panels = [
+        _measure(data, measure, found, style, names if style.narrow or not i else 0, width)
+        for i, measure in enumerate(known)
+    ]
+    key = alt.TitleParams(
+        "\u00a0\u00a0\u00a0".join(_key(data)),
+        anchor="start",
+        color=INK,
+        fontSize=11.5,
+        fontWeight="normal",
+    )
+    return replace(
+        figure,
+        description=_measured_words(known, arms),
+        data=data,
+        chart=grid(panels, columns, title=key),
+    )
+
+
+def _key(data: pd.DataFrame) -> list[str]:
+    """What the marks are."""
+    marks = {STAGES[0]: f"● at {STAGES[0]}", STAGES[1]: f"○ {STAGES[1]}"}
+    guessing = ["| loss of guessing"] if data["guide"].notna().any() else []
+    return [mark for stage, mark in marks.items() if stage in set(data["stage"])] + guessing
+
+
+def _measured(known: list[Measure], found: Evidence) -> pd.DataFrame:
+    """One row an arm, measure and stage; `drawn` is the value, or the edge of the axis beyond it.
+
+    `guide` is a value to compare with; `written` are the values of all stages in the row of the first.
+    """
+    rows = []
+    for measure in known:
+        low, high = measure.reach
+        for arm in Arms.of(found).ordered(found.diagnoses):
+            all_of_them = " → ".join(map(measure.written, measure.of(arm)))
+            for i, value in enumerate(measure.of(arm)):
+                drawn = min(max(value, low), high) if math.isfinite(value) else high
+                text = measure.written(value)
+                rows.append(
+                    (
+                        measure.title,
+                        arm,
+                        STAGES[i],
+                        value,
+                        drawn,
+                        measure.guide,
+                        text,
+                        "" if i else all_of_them,
+                    )
+                )
+    columns = ["measure", "arm", "stage", "value", "drawn", "guide", "text", "written"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _measured_words(known: list[Measure], arms: list[str]) -> str:
+    parts = []
+    for arm in arms:
+        words = [
+            f"{measure.title.replace(':', '')} {' → '.join(map(measure.written, measure.of(arm)))}"
+            for measure in known
+            if measure.of(arm)
+        ]
+        parts.append(f"{arm}: {', '.join(words)}.")
+    return " ".join(parts)
+
+
+def _measure(
+    data: pd.DataFrame,
+    measure: Measure,
+    found: Evidence,
+    style: Style,
+    names: float,
+    width: float,
+) -> Chart:
+    arms = Arms.of(found)
+    x = alt.X("drawn:Q", title=None, **_reach(measure))
+    y = alt.Y("arm:N", sort=arms.ordered(found.diagnoses), title=None, axis=_names(names))
+    names_of = {"arm": "arm", "measure": "measure", "text": "value", "stage": "stage"}
+    guessing = {"guide": "guessing"} if measure.guide else {}
+    base = (
+        shown(alt.Chart(values_of(data)))
+        .transform_filter(alt.datum.measure == measure.title)
+        .encode(y=y)
+    )
+    points = base.encode(x=x, shape=arms.shape())
+    later = points.transform_filter(alt.datum.stage != STAGES[0])
+    first = points.transform_filter(alt.datum.stage == STAGES[0])
+    texts = base.transform_filter("datum.written").mark_text(
+        align="right", dy=-11, fontSize=10, color=INK, opacity=0.85
+    )
+    layers = [
+        later.mark_point(size=75, strokeWidth=1.8, opacity=1, fill=PAPER).encode(
+            stroke=arms.colour()
+        ),
+        first.mark_point(**DOT, size=75).encode(color=arms.colour()),
+        texts.encode(x=alt.XValue(width), text=alt.Text("written:N")),
+    ]
+    tips = tooltips(found.metric, **names_of, **guessing)
+    layers.append(pointed(base.encode(x=x), tips, style))
+    if measure.guide is not None:
+        bar = base.mark_tick(color=INK, opacity=0.8, thickness=1.4, height=12)
+        layers.insert(0, bar.encode(x=alt.X("guide:Q", title=None, **_reach(measure))))
+    return alt.layer(
+        *layers, *heading(measure.title, width=width), width=width, height=alt.Step(ROW)
+    )
+
+
+def _reach(measure: Measure) -> dict[str, Any]:
+    kind = {"type": "log"} if measure.log else {"type": "linear", "zero": False}
+    return {"scale": alt.Scale(domain=list(measure.reach), nice=False, **kind), "axis": None}
+
+
+def _names(room: float) -> alt.Axis:
+    """The arms' names at their rows, where there is room for them."""
+    words = {"labelFontSize": 12, "labelPadding": 10, "labelLimit": room - 10}
+    return (
+        alt.Axis(domain=False, **words)
+        if room
+        else alt.Axis(domain=False, labels=False, minExtent=0)
+    )
+
+
+def gradients(found: Evidence, style: Style) -> Figure:
+    """The norm of the gradient by layer, a line for each arm, a panel for each stage."""
+    figure = Figure(
+        name="gradients",
+        title="The gradient in each layer",
+        caption="The norm of the gradient in each layer, which determines the first steps. Each step "
+        "of the axis is a factor of ten.",
+        missing="No gradients were measured.",
+    )
+    data = _norms(found)
+    if data.empty:
+        return figure
+    arms, stages = Arms.of(found), [stage for stage in STAGES if stage in set(data["stage"])]
+    columns = 1 if style.narrow else len(stages)
+    panels = [
+        _norms_by_layer(data, stage, found, style, labels=i % columns == 0)
+        for i, stage in enumerate(stages)
+    ]
+    return replace(
+        figure,
+        description=_norm_words(data, arms),
+        data=data,
+        chart=grid(panels, columns),
+    )
+
+
+def _norms(found: Evidence) -> pd.DataFrame:
+    """One row an arm, stage and layer; norms that are zero or not finite are left out."""
+    rows = [
+        (stage, arm, layer, position, norm)
+        for arm in Arms.of(found).back_to_front(found.diagnoses)
+        for stage, measured in found.diagnoses[arm].stages.items()
+        for position, (layer, norm) in enumerate(measured.gradients)
+        if norm > 0 and math.isfinite(norm)
+    ]
+    return pd.DataFrame(rows, columns=["stage", "arm", "layer", "position", "norm"])
+
+
+def _norm_words(data: pd.DataFrame, arms: Arms) -> str:
+    parts = []
+    for arm in arms.ordered(set(data["arm"])):
+        words = [
+            f"{stage} {of['norm'].iloc[0]:.3g} in {of['layer'].iloc[0]} to {of['norm'].iloc[-1]:.3g} in "
+            f"{of['layer'].iloc[-1]}"
+            for stage, of in data[data["arm"] == arm].groupby("stage", sort=False)
+        ]
+        parts.append(f"{arm}: {', '.join(words)}.")
+    return " ".join(parts)
+
+
+def _norms_by_layer(
+    data: pd.DataFrame, stage: str, found: Evidence, style: Style, labels: bool
+) -> Chart:
+    arms, width = Arms.of(found), panel_width(style, 1 if style.narrow else data["stage"].nunique())
+    height = 190 if style.narrow else 250
+    legend = arm_legend(arms.ordered(set(data["arm"])), style)
+    limits = float(data["norm"].min()) / 1.6, float(data["norm"].max()) * 1.6
+    rows = (
+        shown(alt.Chart(values_of(data)))
+        .transform_filter(alt.datum.stage == stage)
+        .encode(
+            x=_layers(data),
+            y=alt.Y("norm:Q", title=None, **log_channel(limits, labels)),
+            color=arms.colour(legend=legend),
+        )
+    )
+    line = rows.mark_line().encode(
+        strokeWidth=arms.width(legend=legend), strokeDash=arms.dash(legend=legend)
+    )
+    points = rows.mark_point(**DOT, size=60).encode(shape=arms.shape(legend=legend))
+    tips = tooltips(found.metric, arm="arm", stage="stage", layer="layer", norm="norm")
+    side = [side_title("norm of the gradient", height)] if labels else []
+    return alt.layer(
+        line,
+        points,
+        pointed(rows, tips, style),
+        *heading(stage.capitalize(), width=width),
+        *side,
+        width=width,
+        height=height,
+    )
+
+
+def _layers(data: pd.DataFrame) -> alt.X:
+    """The layers in their order, named where there is room."""
+    order = data.sort_values("position")["layer"].drop_duplicates().tolist()
+    axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelLimit=90)
+    title = "layer, from input to output"
+    return alt.X("layer:N", sort=order, title=title, scale=alt.Scale(padding=0.3), axis=axis)

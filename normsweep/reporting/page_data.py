@@ -1,0 +1,109 @@
+"""What a page's script and its controls get: specs and numbers of the figures, verdicts, outcomes, looks."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from normsweep.analysis import outcomes
+from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.verdicts import Missing, Verdict, without_repeats
+from normsweep.reporting.verdict_text import row_id
+
+if TYPE_CHECKING:
+    from normsweep.reporting.figures.gallery import Picture
+
+__all__ = ["arm_looks", "page_data"]
+
+Json = dict[str, Any]
+
+STEPS = 10
+"""Steps of the margin's slider in a declared margin."""
+FARTHEST = 50
+"""Declared margins at the slider's end, at most."""
+PATHS = {
+    "circle": "M-.9,0A.9,.9 0 1,1 .9,0A.9,.9 0 1,1 -.9,0Z",
+    "square": "M-.8,-.8h1.6v1.6h-1.6Z",
+    "triangle-up": "M0,-.9L1,.8H-1Z",
+    "triangle-down": "M0,.9L1,-.8H-1Z",
+    "diamond": "M0,-1.1L1.1,0L0,1.1L-1.1,0Z",
+}
+"""Shapes that Vega has names for."""
+BARRED = (Missing.TOO_FEW_SEEDS, Missing.REFERENCE_AT_CHANCE)
+"""What keeps an interval from being read, whatever the margin is."""
+
+
+def page_data(found: Evidence, pictures: Mapping[str, Picture]) -> Json:
+    """Everything that the page's script knows; the numbers of figures are under `datasets`, each once."""
+    from normsweep.reporting.figures.theme import INK  # imports Altair, as the pictures have
+
+    drawn = [picture for picture in pictures.values() if picture.specs]
+    return {
+        "study": found.record.name,
+        "figures": {picture.name: _figure(picture) for picture in drawn},
+        "datasets": {name: rows for picture in drawn for name, rows in picture.datasets.items()},
+        "ink": INK,
+        "outcomes": outcomes.as_data(),
+        "verdicts": list(_verdicts(found.verdicts)),
+        "margin": _margin(found),
+    }
+
+
+def _figure(picture: Picture) -> Json:
+    """The specs of a figure; `table` is the name of the numbers that it saves, as CSV."""
+    tables = {name: text for name, text in picture.datasets.items() if isinstance(text, str)}
+    table = max(tables, key=lambda name: len(tables[name]))
+    specs = {
+        kind: {key: part for key, part in spec.items() if key != "$schema"}
+        for kind, spec in picture.specs.items()
+    }
+    return {"title": picture.title, "table": table, "specs": specs}
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Json]:
+    """The intervals that the outcomes are read off, higher is better, by the row of the page."""
+    places: dict[str, int] = defaultdict(int)
+    for verdict in without_repeats(verdicts):
+        gap = verdict.gap.times(verdict.metric.sign)
+        yield {
+            "row": row_id(verdict.question, places[verdict.question]),
+            "arm": verdict.arm,
+            "primary": verdict.primary,
+            "outcome": verdict.outcome.value,
+            "low": _finite(gap.low),
+            "high": _finite(gap.high),
+            "barred": verdict.missing in BARRED,
+        }
+        places[verdict.question] += 1
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _margin(found: Evidence) -> Json:
+    """The declared margin and how far its slider goes: beyond the last bound of the main question."""
+    by, declared = found.metric, found.record.sweep.confirm.margin
+    bounds = [abs(b) for v in found.primary for b in (v.gap.low, v.gap.high) if math.isfinite(b)]
+    most = max((math.ceil(1.1 * bound / declared) for bound in bounds), default=0)
+    return {
+        "declared": declared,
+        "scale": by.scale,
+        "unit": by.unit,
+        "steps": STEPS,
+        "most": min(max(most, 3), FARTHEST),
+    }
+
+
+def arm_looks(found: Evidence) -> dict[str, tuple[str, str]]:
+    """By arm, its colour and its marker as an SVG path within ±1; ink is the page's text colour."""
+    from normsweep.reporting.figures.theme import INK, Arms
+
+    looks = Arms.of(found)
+    shown = {arm: looks.look(arm)[:2] for arm in found.record.arms}
+    return {
+        arm: ("currentColor" if colour == INK else colour, PATHS.get(shape, shape))
+        for arm, (colour, shape) in shown.items()
+    }
