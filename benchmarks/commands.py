@@ -29,13 +29,10 @@ class Mark:
     """Memory of the driver and of its worker in bytes."""
 
 
-def environment(checkout: Path | None = None) -> dict[str, str]:
-    """The environment of a command that runs in another folder but imports this checkout.
-
-    `checkout`: another one to import instead.
-    """
-    root = (checkout or Path.cwd()).absolute()
-    paths = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
+def environment(tree: Path | None = None) -> dict[str, str]:
+    """The environment of a command that runs in another folder but imports a working tree, by default this."""
+    tree = (tree or Path.cwd()).absolute()
+    paths = os.pathsep.join([str(tree), *filter(None, [os.environ.get("PYTHONPATH")])])
     left = ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if name not in left}
     return {**kept, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -45,9 +42,12 @@ def started(
     folder: Path,
     arguments: Sequence[str],
     stdout: int = subprocess.DEVNULL,
-    checkout: Path | None = None,
+    tree: Path | None = None,
 ) -> subprocess.Popen[str]:
-    """Start `python ARGUMENTS` in a folder; standard error is saved for error messages."""
+    """Start `python ARGUMENTS` in a folder; standard error is saved for error messages.
+
+    `tree`: the working tree that it imports, by default this one.
+    """
     with (folder / "errors.txt").open("w") as errors:
         return subprocess.Popen(
             [sys.executable, *arguments],
@@ -55,18 +55,18 @@ def started(
             stdout=stdout,
             stderr=errors,
             text=True,
-            env=environment(checkout),
+            env=environment(tree),
         )
 
 
-def seconds(folder: Path, arguments: Sequence[str], checkout: Path | None = None) -> float:
-    """Wall time of a command in seconds, with this checkout or another one.
+def seconds(folder: Path, arguments: Sequence[str], tree: Path | None = None) -> float:
+    """Wall time of a command in seconds.
 
     Raises:
         StudyStopped: the command failed.
     """
     began = time.monotonic()
-    if started(folder, arguments, checkout=checkout).wait():
+    if started(folder, arguments, tree=tree).wait():
         raise StudyStopped(f"{arguments}: {(folder / 'errors.txt').read_text()[-2000:]}")
     return time.monotonic() - began
 

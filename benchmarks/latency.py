@@ -1,11 +1,13 @@
-"""Latency of the commands: `--help`, `check`, and the first training step of a study."""
+"""Latency of the commands, from the command line to their end, and to the end of a study's first epoch."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +17,7 @@ from benchmarks.commands import seconds
 from benchmarks.measured import Goal, Measure, Row, write
 from normsweep.shell import run
 
-SWEEP = """
+SMALL = """
 name = "NAME"
 reference = "unit"
 [data]
@@ -27,22 +29,85 @@ trials = 2
 normalization = ["none", "unit"]
 learning_rate = 0.001
 optimizer = "adam"
-epochs = 1
+epochs = 2
+[confirm]
+seeds = 5
+epochs = 2
+margin = 0.02
+baseline = { optimizer = "adam", learning_rate = 0.001, epochs = 2 }
 """
 """One step of 128 images per epoch; the other 32 are for validation."""
 
+STUDY = "small"
+"""The name of the study that is shown, exported and run again."""
+
+COMMANDS: dict[str, tuple[Sequence[str], float | None]] = {
+    "--help": (("-m", "normsweep", "--help"), 0.5),
+    "check quickstart": (("-m", "normsweep", "check", "quickstart"), 1),
+    "list studies": (("-m", "normsweep", "list", "studies"), 1),
+    "show": (("-m", "normsweep", "show", STUDY), 1),
+    "export best": (("-m", "normsweep.export", "best", "--study-name", STUDY), 3),
+    "report": (("-m", "normsweep.report", "--study-name", STUDY), 5),
+    "a finished study again": (("-m", "normsweep.study", f"{STUDY}.toml"), 3),
+}
+"""Each command with the most seconds that it should take."""
+
+TENSORFLOW, EPOCH = "import tensorflow", "the first epoch, less a second one"
+FIRST = 1.3
+"""Time to the end of the first epoch, relative to the import of TensorFlow, that is the goal."""
+
 app = App(
     name="python -m benchmarks.latency",
-    help="Measure the latency of --help, check and the first training step.",
+    help="Measure the latency of commands, of a finished study and of a study's first epoch.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",
 )
 
 
+@dataclass(frozen=True)
+class Tree:
+    """A working tree of normsweep, and a folder with a small study that it has finished."""
+
+    path: Path
+    folder: Path
+
+    @classmethod
+    def prepared(cls, path: Path, folder: Path) -> Tree:
+        """Run the small study twice: a finished study may be marked by the second command."""
+        tree = cls(path, folder)
+        folder.mkdir()
+        (folder / f"{STUDY}.toml").write_text(SMALL.replace("NAME", STUDY))
+        for _ in range(2):
+            tree.seconds(COMMANDS["a finished study again"][0])
+        return tree
+
+    def seconds(self, arguments: Sequence[str]) -> float:
+        """Wall time of a command in seconds."""
+        return seconds(self.folder, arguments, self.path)
+
+    def first_epoch(self) -> float:
+        """Seconds from the command of a new study to the end of its first epoch, less a second epoch."""
+        from normsweep.store.storage import read_study
+
+        name = f"s{time.monotonic_ns()}"
+        (self.folder / "first.toml").write_text(SMALL.replace("NAME", name))
+        shutil.rmtree(self.folder / "new", ignore_errors=True)
+        stores = [f"sqlite:///new/{store}.db" for store in ("optuna", "mlflow")]
+        options = ("--phase", "search", "--storage", stores[0], "--tracking-uri", stores[1])
+        began = time.time()
+        self.seconds(("-m", "normsweep.study", "first.toml", *options))
+        first = read_study(f"sqlite:///{self.folder}/new/optuna.db", name).trials[0].result
+        assert first is not None
+        return first.started + first.seconds - 2 * first.curve[1].seconds - began
+
+
 @app.default
 def latency(
     *,
+    before: Annotated[
+        Path | None, Parameter(help="Working tree of the commit to compare with.")
+    ] = None,
     repeats: Annotated[int, Parameter(help="Measurements of each, alternately.")] = 5,
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
@@ -50,46 +115,43 @@ def latency(
 ) -> int:
     """Measure all and print the table."""
     with tempfile.TemporaryDirectory() as work:
-        folder, script = Path(work), str(Path(sys.executable).with_name("normsweep"))
-        commands: dict[str, Callable[[], float]] = {
-            "--help": lambda: seconds(folder, [script, "--help"]),
-            "check": lambda: seconds(folder, [script, "check", "quickstart"]),
-            "import tensorflow": lambda: seconds(folder, ["-c", "import tensorflow"]),
-            "first step": lambda: _first_step(folder),
-        }
-        for measure in commands.values():
-            measure()
-        found: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(repeats):
-            for name, measure in commands.items():
-                found[name].append(measure())
-    beyond = [a - b for a, b in zip(found["first step"], found["import tensorflow"], strict=True)]
-    rows = [
-        Row("--help", Measure("s", tuple(found["--help"])), Goal(0.5)),
-        Row("check quickstart", Measure("s", tuple(found["check"])), Goal(0.8)),
-        Row("import tensorflow", Measure("s", tuple(found["import tensorflow"]))),
-        Row(
-            "from the command to the end of the first step",
-            Measure("s", tuple(found["first step"])),
-        ),
-        Row("first step, beyond import tensorflow", Measure("s", tuple(beyond)), Goal(3)),
-    ]
-    write("latency of the commands", "latency", rows, output)
+        paths = [Path.cwd(), *filter(None, [before])]
+        trees = [
+            Tree.prepared(path.absolute(), Path(work) / str(place))
+            for place, path in enumerate(paths)
+        ]
+        found = {name: _alternately(trees, run_in, repeats) for name, run_in in _measures()}
+    write("latency of the commands", "latency", list(_rows(found)), output)
     return 0
 
 
-def _first_step(folder: Path) -> float:
-    """Seconds from the command to the end of the first trial, which is one step and a short validation."""
-    from normsweep.store.storage import read_study
+def _measures() -> Iterator[tuple[str, Callable[[Tree], float]]]:
+    for name, (arguments, _) in COMMANDS.items():
+        yield name, lambda tree, arguments=arguments: tree.seconds(arguments)
+    yield TENSORFLOW, lambda tree: tree.seconds(("-c", "import tensorflow"))
+    yield EPOCH, Tree.first_epoch
 
-    name = f"s{time.monotonic_ns()}"
-    (folder / "first.toml").write_text(SWEEP.replace("NAME", name))
-    began = time.time()
-    seconds(folder, ["-m", "normsweep.study", "first.toml", "--phase", "search"])
-    records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", name).trials
-    first = records[0].result
-    assert first is not None
-    return first.started + first.seconds - began
+
+def _alternately(
+    trees: Sequence[Tree], measure: Callable[[Tree], float], repeats: int
+) -> list[tuple[float, ...]]:
+    """The measurements in each tree, after one that fills the caches."""
+    for tree in trees:
+        measure(tree)
+    rounds = [[measure(tree) for tree in trees] for _ in range(repeats)]
+    return list(zip(*rounds, strict=True))
+
+
+def _rows(found: dict[str, list[tuple[float, ...]]]) -> Iterator[Row]:
+    for name, (now, *earlier) in found.items():
+        most = COMMANDS[name][1] if name in COMMANDS else None
+        yield Row(name, Measure("s", now), None if most is None else Goal(most))
+        for before in earlier:
+            ratios = tuple(a / b for a, b in zip(now, before, strict=True))
+            if name != TENSORFLOW:
+                yield Row(f"{name}, relative to the commit before", Measure("×", ratios))
+    ratios = tuple(a / b for a, b in zip(found[EPOCH][0], found[TENSORFLOW][0], strict=True))
+    yield Row(f"{EPOCH}, relative to {TENSORFLOW}", Measure("×", ratios), Goal(FIRST))
 
 
 if __name__ == "__main__":

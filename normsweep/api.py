@@ -96,10 +96,9 @@ def run(
     Warns:
         UserWarning: no trial has a score, or not everything is logged to MLflow.
     """
-    from normsweep.console.screen import make_console, screen
     from normsweep.parts import models
     from normsweep.parts.catalog import read_sweep
-    from normsweep.runner.session import Settings, run_study
+    from normsweep.runner.workers import Settings, Workers
     from normsweep.urls import absolute_url
 
     _check_choices(executor, n_jobs, device, phase)
@@ -130,8 +129,12 @@ def run(
             sweep_file=_sweep_file(sweep),
             overrides=tuple(f"{key}={value}" for key, value in settings.items()),
         )
-        with screen(console or make_console(quiet)) as shown:
-            finished = run_study(read, run_settings, shown)
+        with Workers(read, run_settings) as workers:  # they import the backend meanwhile
+            from normsweep.console.screen import make_console, screen
+            from normsweep.runner.session import run_study
+
+            with screen(console or make_console(quiet)) as shown:
+                finished = run_study(read, run_settings, workers, shown)
     if not finished:
         warnings.warn(
             f"study {read.name}: no trial has a score, or not everything is logged to MLflow; call run "
@@ -253,7 +256,7 @@ class Study:
     def _repr_html_(self) -> str:
         from normsweep.analysis.evidence import evidence
         from normsweep.reporting.formats import render
-        from normsweep.reporting.tables import brief_table
+        from normsweep.reporting.rows import brief_rows
 
         record = self._read()
         head = f"<h4>{escape(printable(record.name))}</h4>"
@@ -261,7 +264,7 @@ class Study:
         if not record.begun:
             return f"{head}<p>{question}</p><p>No trial yet.</p>"
         shown = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "trial"]
-        best = brief_table(record, "best", shown)
+        best = brief_rows(record, "best", shown).frame()
         return (
             f"{head}<p>{question}</p>{Answer(evidence(record))._words()}"
             f"<p>Each arm's best trial of the search; stored in {escape(masked(self.storage))}</p>"

@@ -130,8 +130,7 @@ def study(
     loaded, path = _load(sweep, overrides, options)
     if dry_run and not estimate:
         return _print_plan(loaded)
-    from normsweep.console.screen import screen
-    from normsweep.runner.session import Settings, plan_study, run_study
+    from normsweep.runner.workers import Settings, Workers
 
     settings = Settings(
         storage=storage,
@@ -146,11 +145,19 @@ def study(
         sweep_file=path,
         overrides=tuple(overrides),
     )
-    with screen(quiet=quiet, verbose=verbose, log_file=log_file) as console:
-        if dry_run:
+    if dry_run:
+        from normsweep.console.screen import screen
+        from normsweep.runner.session import plan_study
+
+        with screen(quiet=quiet, verbose=verbose, log_file=log_file) as console:
             plan_study(loaded, settings, console)
-            return 0
-        return 0 if run_study(loaded, settings, console) else 1
+        return 0
+    with Workers(loaded, settings) as workers:  # they import the backend meanwhile
+        from normsweep.console.screen import screen
+        from normsweep.runner.session import run_study
+
+        with screen(quiet=quiet, verbose=verbose, log_file=log_file) as console:
+            return 0 if run_study(loaded, settings, workers, console) else 1
 
 
 def _load(sweep: str, overrides: list[str], options: dict[str, str]) -> tuple[Sweep, Path]:

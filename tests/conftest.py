@@ -55,6 +55,7 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     shared.use(folder)
     forkserver.Popen.use(folder)
     return folder

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from normsweep.analysis.trials import best_of_arms, settled
 from normsweep.console.screen import print_table, say
@@ -15,6 +14,7 @@ from normsweep.parts import metrics
 from normsweep.parts.catalog import is_trained
 from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.reporting.commands import Commands
+from normsweep.reporting.rows import Rows, epoch_rows
 from normsweep.search.plan import CONFIGURATIONS, Plan
 from normsweep.sweep.schema import AUTO, Sweep
 from normsweep.sweep.space import Choice
@@ -22,9 +22,6 @@ from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import SEARCH
 from normsweep.text import counted, duration, milliseconds
 from normsweep.training.precision import BFLOAT16, FLOAT32, processor_computes_bfloat16
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = [
     "Overview",
@@ -108,23 +105,18 @@ def _ago(seconds: float) -> str:
     return duration(seconds) if seconds < 2 * DAY else f"{seconds / DAY:.0f} days"
 
 
-def studies_table(rows: Sequence[Overview]) -> pd.DataFrame:
+def studies_table(rows: Sequence[Overview]) -> Rows:
     """Studies as a table of texts."""
-    import pandas as pd
-
-    columns = list(Overview.__dataclass_fields__)
-    return pd.DataFrame([asdict(row) for row in rows], columns=columns, dtype=object)
+    return Rows(tuple(Overview.__dataclass_fields__), tuple(map(asdict, rows)))
 
 
 def print_trial(record: TrialRecord, commands: Commands) -> None:
     """Print everything stored about a trial; `commands` are those of its study."""
-    from normsweep.reporting.tables import epochs_table  # pandas, only if needed
-
     say(f"trial {record.trial.number} of {commands.record.name}")
     for name, value in trial_lines(record):
         indented = value.strip().replace("\n", f"\n{'':30}")
         say(f"  {name:28}{indented}")
-    curve = epochs_table([record]).drop(columns=["trial", "arm"])
+    curve = epoch_rows([record]).without("trial", "arm")
     if len(curve):
         print_table(curve, "curve")
     say(f"train it again without storing anything:\n  {commands.rerun(record.trial.number)}")

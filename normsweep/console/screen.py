@@ -20,10 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from normsweep.errors import UserError
+from normsweep.reporting.cells import is_numeric, printed
 from normsweep.text import masked, printable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from normsweep.reporting.rows import Rows
 
 __all__ = [
     "LOG",
@@ -63,8 +66,8 @@ def warn(text: str) -> None:
     LOG.error(text)
 
 
-def print_table(table: pd.DataFrame, title: str) -> None:
-    """Print a data frame with rounded numbers."""
+def print_table(table: Rows | pd.DataFrame, title: str) -> None:
+    """Print a table with rounded numbers."""
     LOG.info(table_text(table, title), extra={"view": table_view(table, title)})
 
 
@@ -174,28 +177,25 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def table_text(table: pd.DataFrame, title: str = "") -> str:
-    """A data frame as `print_table` prints it if there is no terminal."""
+def table_text(table: Rows | pd.DataFrame, title: str = "") -> str:
+    """A table as `print_table` prints it if there is no terminal."""
     console = Console(file=io.StringIO(), width=WIDTH, color_system=None, force_jupyter=False)
     with console.capture() as captured:
         console.print(table_view(table, title))
     return captured.get()
 
 
-def table_view(table: pd.DataFrame, title: str = "") -> Table:
-    """A data frame as a table for a console, with rounded numbers."""
-    from normsweep.reporting.formats import for_people, is_numeric  # pandas, only if needed
-
-    shown = for_people(table)
+def table_view(table: Rows | pd.DataFrame, title: str = "") -> Table:
+    """A data frame or rows as a table for a console, with rounded numbers."""
+    shown = printed(table)
     view = Table(title=Text(printable(title), "bold") if title else None, title_justify="left")
-    for name in shown.columns:
-        cells = list(shown[name])
+    for name, cells in shown.items():
         justify = "right" if is_numeric(cells) else "left"
         view.add_column(
             name.replace("_", " "), justify=justify, min_width=min(_longest(cells), SENTENCE)
         )
-    for row in shown.itertuples(index=False):
-        view.add_row(*(Text(cell) for cell in row))
+    for row in zip(*shown.values(), strict=True):
+        view.add_row(*map(Text, row))
     return view
 
 

@@ -10,8 +10,8 @@ from normsweep.console.overview import overview
 from normsweep.console.screen import print_table, say, warn
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands, model_uris
-from normsweep.reporting.tables import ARMS, brief_table
-from normsweep.reporting.verdict_text import verdict_lines
+from normsweep.reporting.rows import ARMS, brief_rows
+from normsweep.reporting.verdict_text import verdict_rows
 from normsweep.reporting.words import points, unit_of_gaps
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
@@ -31,9 +31,9 @@ BEST = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds"
 
 def print_tables(record: StudyRecord) -> None:
     """Print each arm's best trial, and how the trials of each arm ended."""
-    best = brief_table(record, "best", BEST)
+    best = brief_rows(record, "best", BEST)
     print_table(best, f"{record.name}: best trial of each arm")
-    print_table(brief_table(record, "arms", ARMS), "all trials of each arm")
+    print_table(brief_rows(record, "arms", ARMS), "all trials of each arm")
 
 
 def print_study(record: StudyRecord, process: str, commands: Commands) -> None:
@@ -55,12 +55,12 @@ def print_study(record: StudyRecord, process: str, commands: Commands) -> None:
             say(f"  {name:10}{value}")
     if not record.begun:
         return
-    best = brief_table(record, "best", ["arm", "trial", *BEST[1:-1]])
+    best = brief_rows(record, "best", ["arm", "trial", *BEST[1:-1]])
     print_table(best, "best trial of each arm")
-    print_table(brief_table(record, "arms", ARMS), "all trials of each arm, of the search")
+    print_table(brief_rows(record, "arms", ARMS), "all trials of each arm, of the search")
     if record.analyses:
         found = evidence(record)
-        print_table(verdict_lines(found.verdicts), "verdicts")
+        print_table(verdict_rows(found.verdicts), "verdicts")
         say(study_answer(found))
     for command in (commands.show(), commands.ui(), commands.delete()):
         say(f"  {command}")
@@ -84,7 +84,7 @@ def print_verdict(found: Evidence, left: int) -> None:
             say("no verdict yet; run the confirmation with --phase confirm")
         return
     print_table(
-        verdict_lines(found.verdicts),
+        verdict_rows(found.verdicts),
         f"{found.record.name}: does it catch up with {found.reference}? (* primary question)",
     )
     say(study_answer(found))

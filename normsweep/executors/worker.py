@@ -29,7 +29,6 @@ from normsweep.executors.protocol import (
     answer,
     make_engine,
 )
-from normsweep.parts.catalog import register_components
 from normsweep.sweep.trial import Epoch, Result, Status
 from normsweep.text import reason
 from normsweep.training.engine import Engine, Finished
@@ -60,6 +59,10 @@ def main() -> None:
 
 def _unpack(parts: bytes) -> UserError | None:
     """Register the custom components sent by the driver; the error if that fails."""
+    if not parts:
+        return None
+    from normsweep.parts.catalog import register_components  # and with it what reads sweep files
+
     try:
         register_components(parts)
     except UserError as error:

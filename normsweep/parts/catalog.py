@@ -152,6 +152,13 @@ def pickled_components() -> bytes:
     return plugins.packed([r for r in REGISTRIES if r is not datasets.registry])
 
 
+def components_digest() -> str | None:
+    """SHA-256 of the code of all custom components; None if it is unknown, as that of a notebook's is."""
+    if any(part.temporary for part in models.registry):
+        return None
+    return plugins.code_digest(REGISTRIES)
+
+
 def register_components(content: bytes) -> None:
     """Register the components that `pickled_components` returned.
 

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
 from normsweep.text import reason
 
-__all__ = ["load", "load_first", "made", "register", "registry"]
+__all__ = ["load", "load_first", "made", "register", "registry", "version_of_first"]
 
 registry = Registry("dataset")
 register = registry.register
@@ -41,13 +42,13 @@ EXPECTED = (
 @register("mnist")
 def mnist(data_dir: Path | None) -> Found:
     """Handwritten digits, 60,000 + 10,000 of 28×28, 8 bits (LeCun et al. 1998)."""
-    return _keras_dataset("mnist", data_dir, _mnist_cache)
+    return _keras_dataset("mnist", data_dir)
 
 
 @register("fashion_mnist")
 def fashion_mnist(data_dir: Path | None) -> Found:
     """Pictures of clothes, 60,000 + 10,000 of 28×28, 8 bits (Xiao et al. 2017)."""
-    return _keras_dataset("fashion_mnist", data_dir, _fashion_cache)
+    return _keras_dataset("fashion_mnist", data_dir)
 
 
 @register("digits")
@@ -128,13 +129,49 @@ def _unfit(found: Any) -> str:
     return "" if isinstance(source, str) and source.strip() else f"the source {source!r}"
 
 
-def _npz(name: str, data_dir: Path | None) -> Found:
+def version_of_first(names: Sequence[str], data_dir: Path | None) -> str:
+    """What identifies the data of `load_first` without reading it; empty if that is not possible.
+
+    A file has its path, size and time of change. Data that only a function knows is made again, and
+    has its digest.
+    """
+    for name in names:
+        if found := _version(name, data_dir):
+            return found
+        if name in registry:  # it might still be downloaded
+            return ""
+    return ""
+
+
+def _version(name: str, data_dir: Path | None) -> str:
+    if name == "digits":
+        return f"scikit-learn {version('scikit-learn')}"
+    if name in registry and registry[name].custom:
+        return made(registry[name], data_dir).digest
+    if name in registry:
+        return _stamps(_keras_files(name, data_dir))
+    return _stamps([path for path in _npz_candidates(name, data_dir) if path.is_file()][:1])
+
+
+def _stamps(files: Sequence[Path]) -> str:
+    """Path, size and time of change of files."""
+    found = [(path.absolute(), path.stat()) for path in files]
+    return "; ".join(f"{path} {about.st_size} {about.st_mtime_ns}" for path, about in found)
+
+
+def _npz_candidates(name: str, data_dir: Path | None) -> list[Path]:
+    """Where an `.npz` file may be, in this order."""
     try:
         candidates = [Path(name).expanduser()]
     except RuntimeError as error:
         raise DataError(f"data {name}: expected the path of an .npz file ({error})") from None
     if data_dir is not None and not candidates[0].is_absolute():
         candidates.append(data_dir / name)
+    return candidates
+
+
+def _npz(name: str, data_dir: Path | None) -> Found:
+    candidates = _npz_candidates(name, data_dir)
     for path in candidates:
         if path.is_file():
             return read_npz(path), str(path)
@@ -178,19 +215,17 @@ def _refuse_too_large(path: Path) -> None:
         )
 
 
-def _keras_dataset(
-    name: str, data_dir: Path | None, cache: Callable[[Path], Arrays | None]
-) -> Found:
+def _keras_dataset(name: str, data_dir: Path | None) -> Found:
     """Load from `--data-dir`, from Keras's cache or by Keras's download, in that order."""
     path = data_dir / f"{name}.npz" if data_dir else None
     if path and path.is_file():
         return read_npz(path), str(path)
-    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
-    arrays = cache(folder)
+    folder = _keras_folder()
+    arrays = _cached(name, folder)
     if arrays is not None:
         return arrays, f"Keras's cache of {name}"
     failure = _download(name)
-    arrays = cache(folder)
+    arrays = _cached(name, folder)
     if arrays is not None:
         return arrays, f"Keras's download of {name}"
     looked = f"no {path}" if path else "no --data-dir (or NORMSWEEP_DATA) was given"
@@ -201,22 +236,38 @@ def _keras_dataset(
     )
 
 
-def _mnist_cache(folder: Path) -> Arrays | None:
-    path = folder / "mnist.npz"
-    return read_npz(path) if path.is_file() else None
+CACHED = {
+    "mnist": ("mnist.npz",),
+    "fashion_mnist": (
+        "fashion-mnist/train-images-idx3-ubyte.gz",
+        "fashion-mnist/train-labels-idx1-ubyte.gz",
+        "fashion-mnist/t10k-images-idx3-ubyte.gz",
+        "fashion-mnist/t10k-labels-idx1-ubyte.gz",
+    ),
+}
+"""The files of each dataset in Keras's cache: one `.npz` file, or one for each array in the order of `ARRAYS`."""
 
 
-def _fashion_cache(folder: Path) -> Arrays | None:
-    names = {
-        "x_train": "train-images-idx3-ubyte.gz",
-        "y_train": "train-labels-idx1-ubyte.gz",
-        "x_test": "t10k-images-idx3-ubyte.gz",
-        "y_test": "t10k-labels-idx1-ubyte.gz",
-    }
-    paths = {key: folder / "fashion-mnist" / name for key, name in names.items()}
-    if not all(path.is_file() for path in paths.values()):
+def _keras_folder() -> Path:
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
+
+
+def _keras_files(name: str, data_dir: Path | None) -> list[Path]:
+    """The files from which a dataset would be read; empty if it would be downloaded."""
+    own = data_dir / f"{name}.npz" if data_dir else None
+    if own and own.is_file():
+        return [own]
+    files = [_keras_folder() / file for file in CACHED[name]]
+    return files if all(file.is_file() for file in files) else []
+
+
+def _cached(name: str, folder: Path) -> Arrays | None:
+    paths = [folder / file for file in CACHED[name]]
+    if not all(path.is_file() for path in paths):
         return None
-    return {key: _read_idx(path) for key, path in paths.items()}
+    if len(paths) == 1:
+        return read_npz(paths[0])
+    return {key: _read_idx(path) for key, path in zip(ARRAYS, paths, strict=True)}
 
 
 def _read_idx(path: Path) -> np.ndarray[Any, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -26,7 +27,7 @@ from normsweep.parts.registry import Part, Registry
 from normsweep.sweep.problems import Problem, expected, shown
 from normsweep.text import reason
 
-__all__ = ["GROUP", "installed_plugins", "packed", "plugin_problems", "unpack"]
+__all__ = ["GROUP", "code_digest", "installed_plugins", "packed", "plugin_problems", "unpack"]
 
 GROUP = "normsweep.parts"
 """The entry point group."""
@@ -196,6 +197,24 @@ def unpack(content: bytes, registries: Sequence[Registry]) -> None:
                 f"{kind} {shown(name)}: cannot be loaded in a worker: {reason(error, kind=True)}; install the "
                 "packages that it needs there too"
             ) from None
+
+
+def code_digest(registries: Sequence[Registry]) -> str | None:
+    """SHA-256 of the files with the code of custom components, hexadecimal; empty if there are none.
+
+    None if the code of a component is in no file, as in a notebook.
+    """
+    custom = [part for registry in registries for part in registry if part.custom]
+    if not custom:
+        return ""
+    modules = {part.module for part in custom} | {m.__name__ for m in _local_modules()}
+    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in sorted(modules)}
+    digest = hashlib.sha256()
+    for name, file in files.items():
+        if file is None or not Path(file).is_file():
+            return None
+        digest.update(f"{name} {Path(file).stat().st_size}\n".encode() + Path(file).read_bytes())
+    return digest.hexdigest()
 
 
 def _packed(kind: str, part: Part) -> bytes:

@@ -16,25 +16,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from normsweep.text import printable
+from normsweep.reporting.cells import is_numeric, printed
 
-__all__ = ["FORMATS", "Format", "as_markdown", "for_people", "is_numeric", "render"]
+__all__ = ["FORMATS", "Format", "as_markdown", "for_people", "render"]
 
 Format = Literal["csv", "json", "markdown", "latex", "parquet", "html"]
 FORMATS: tuple[str, ...] = get_args(Format)
-
-DIGITS = {
-    "val_accuracy": ".4f",
-    "train_accuracy": ".4f",
-    "best_val_accuracy": ".4f",
-    "median_val_accuracy": ".4f",
-    "val_loss": ".4f",
-    "train_loss": ".4f",
-    "seconds": ".1f",
-}
-SCORES = ("val_", "best_val_", "median_val_")
-"""What columns of a metric begin with: four digits, as the accuracy has."""
-IDENTIFIERS = ("data_digest", "fingerprint", "run_id")
 
 
 def render(table: pd.DataFrame, kind: Format) -> bytes:
@@ -55,20 +42,8 @@ def render(table: pd.DataFrame, kind: Format) -> bytes:
 
 def for_people(table: pd.DataFrame) -> pd.DataFrame:
     """The table as strings: numbers rounded, missing ones empty, empty columns left out."""
-    shown = {name: [_cell(name, value) for value in table[name]] for name in table.columns}
-    kept = {name: cells for name, cells in shown.items() if any(cells) or not len(table)}
-    return pd.DataFrame(kept, columns=list(kept), dtype=object)
-
-
-def _cell(column: str, value: Any) -> str:
-    if value is pd.NA or value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if column in IDENTIFIERS:
-        return str(value)[:8]
-    if isinstance(value, float):
-        digits = DIGITS.get(column, ".4f" if column.startswith(SCORES) else ".3g")
-        return format(value, digits)
-    return printable(" ".join(str(value).split()))[:200]
+    cells = printed(table)
+    return pd.DataFrame(cells, columns=list(cells), dtype=object)
 
 
 def _csv(table: pd.DataFrame) -> str:
@@ -169,16 +144,3 @@ def _escaped(text: str) -> str:
         "…": r"\ldots{}",
     }
     return "".join(replaced.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in str(text))
-
-
-def is_numeric(cells: Iterable[str]) -> bool:
-    """Whether every cell that is not empty is a number."""
-
-    def number(cell: str) -> bool:
-        try:
-            float(cell.replace("−", "-"))
-        except ValueError:
-            return cell == ""
-        return True
-
-    return all(number(cell) for cell in cells)

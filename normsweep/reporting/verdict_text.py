@@ -6,15 +6,18 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.outcomes import Side, side
 from normsweep.analysis.verdicts import Missing, Verdict, without_repeats
 from normsweep.parts.metrics import ACCURACY, Metric
+from normsweep.reporting.rows import Rows
 from normsweep.reporting.words import between, percent, points, question_of
 from normsweep.text import counted, opening, quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "CELLS",
@@ -24,6 +27,7 @@ __all__ = [
     "row_id",
     "verdict_cells",
     "verdict_lines",
+    "verdict_rows",
     "verdict_tables",
 ]
 
@@ -195,7 +199,7 @@ def verdict_cells(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     percentage points. `interval` holds for new seeds and new images, `on_these_images` for new seeds
     alone; what too few seeds leave unknown is empty. The primary question has a star.
     """
-    return pd.DataFrame([_cells(v) for v in verdicts], columns=CELLS, dtype=object)
+    return Rows.of(CELLS, map(_cells, verdicts)).frame().astype(object)
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
@@ -215,6 +219,11 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
 
 
 def verdict_lines(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """The verdicts for the console as a data frame, see `verdict_rows`."""
+    return verdict_rows(verdicts).frame().astype(object)
+
+
+def verdict_rows(verdicts: Sequence[Verdict]) -> Rows:
     """The verdicts for the console: arm, question, answer, gap in its unit with interval, seeds.
 
     All columns are text; the primary question has a star.
@@ -222,7 +231,7 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> pd.DataFrame:
     told = without_repeats(verdicts)
     unit = told[0].metric.unit if told else ACCURACY.unit
     columns = ["arm", "question", "answer", f"gap in {unit}" if unit else "gap", "seeds"]
-    return pd.DataFrame([_line(v) for v in told], columns=columns, dtype=object)
+    return Rows.of(columns, map(_line, told))
 
 
 def _line(verdict: Verdict) -> tuple[str, ...]:

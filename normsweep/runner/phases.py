@@ -25,6 +25,7 @@ from normsweep.parts.catalog import is_trained
 from normsweep.reporting.commands import Commands
 from normsweep.runner.checkpoints import Checkpoints, checkpoint_folder
 from normsweep.runner.delivery import TrialLogger
+from normsweep.runner.finished import Origin
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.runner.publishing import (
@@ -62,6 +63,7 @@ class Running:
     tracker: Tracker
     background: Background
     """Thread that makes all writes to MLflow."""
+    origin: Origin
     root: Path
     storage: str
     """Address of Optuna's database."""
@@ -85,6 +87,8 @@ class Running:
         print_remaining(record, self.search.left, searched=wanted != CONFIRM)
         if missing:
             print_not_logged(missing, commands)
+        elif not self.search.left:
+            self.origin.note_published(self.search.store, self._address, wanted)
         return (record.scored or bool(self.search.left)) and not missing
 
     def _phases(self, wanted: PhaseName) -> list[str]:

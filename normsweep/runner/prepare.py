@@ -42,18 +42,19 @@ __all__ = [
 ]
 
 
-def load_data(
-    sweep: Sweep, data_dir: Path | None, root: Path, preferred: str | None = None
-) -> DataFacts:
+def load_data(sweep: Sweep, names: Sequence[str], data_dir: Path | None, root: Path) -> DataFacts:
     """Load, check and subset the data, and write it below `root` for the workers.
 
-    Of a list of datasets, `preferred`, the one of the stored study, is tried first.
+    Args:
+        sweep: says how many images to take.
+        names: datasets, of which the first that is available is loaded.
+        data_dir: folder with files of datasets.
+        root: folder of the workers' data.
 
     Raises:
         DataError: the data cannot be loaded or used.
         StoreError: `root` cannot be written.
     """
-    names = sorted(sweep.data.candidates, key=lambda name: Path(name).stem != preferred)
     dataset = datasets.load_first(names, data_dir)
     if sweep.data.train_size is not None:
         dataset = dataset.subset(sweep.data.train_size, sweep.seed)

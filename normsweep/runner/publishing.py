@@ -170,6 +170,8 @@ class BestModels:
                 )
                 missing.append(arm)
                 continue
+            if model.registered != ours:
+                self.search.store.note_model(arm, replace(model, registered=ours))
             if not ours:
                 self.display.note(
                     f"models not registered: MLflow has a registered model {study.name} of another "

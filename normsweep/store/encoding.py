@@ -34,6 +34,7 @@ from normsweep.sweep.study_record import (
     DataFacts,
     Diagnosis,
     LoggedModel,
+    Publication,
     StudyRecord,
     TrialRecord,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "MODELS",
     "PLANNED",
     "PRECISION",
+    "PUBLISHED",
     "QUESTION",
     "READ",
     "RUN",
@@ -152,6 +154,12 @@ ANALYSES: Attribute[tuple[Analysis, ...]] = Attribute(
 )
 DIAGNOSES = _by_arm("normsweep:diagnoses", Diagnosis)
 MODELS = _by_arm("normsweep:models", LoggedModel)
+PUBLISHED: Attribute[Publication | None] = Attribute(
+    "normsweep:published",
+    None,
+    lambda text: Publication.from_plain(json.loads(text)),
+    lambda published: json.dumps(published and published.to_plain()),
+)
 
 HEAD = tuple(
     attribute.key

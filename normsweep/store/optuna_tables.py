@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar
 
 import optuna
@@ -24,10 +26,10 @@ from optuna.distributions import (
 )
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
-from sqlalchemy import bindparam, text
+from sqlalchemy import bindparam, create_engine, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-__all__ = ["PATIENCE", "REPEATED", "Patient", "Row", "StudyTables", "names_with"]
+__all__ = ["PATIENCE", "REPEATED", "Patient", "Reader", "Row", "StudyTables", "names_with"]
 
 ATTRIBUTES = "SELECT key, value_json FROM study_user_attributes WHERE study_id = :study "
 
@@ -49,6 +51,15 @@ SELECT t.number, t.state, a.key, a.value_json FROM trials t
 LEFT JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key IN :keys
 WHERE t.study_id = :study AND t.number >= :first
 """
+
+
+COUNTS = """
+SELECT state, count(*), max(trial_id) FROM trials WHERE study_id = :study GROUP BY state ORDER BY state
+"""
+
+
+REVISION = re.compile(r'^revision = "([^"]+)"', re.MULTILINE)
+FOLLOWED = re.compile(r'^down_revision = "([^"]+)"', re.MULTILINE)
 
 
 R = TypeVar("R")
@@ -112,6 +123,11 @@ class StudyTables:
         """The study's attributes with a prefix (without `%` and `_`), by the rest of their keys."""
         found = self._select(ATTRIBUTES + "AND key LIKE :pattern", pattern=f"{prefix}%")
         return {key.removeprefix(prefix): json.loads(value) for key, value in found}
+
+    def state(self, without: str) -> list[tuple[Any, ...]]:
+        """Differs whenever a trial has begun or ended, or another attribute than `without` was written."""
+        attrs = self._select(ATTRIBUTES + "AND key <> :without ORDER BY key", without=without)
+        return [tuple(row) for row in (*attrs, *self._select(COUNTS))]
 
     def set_attr_of_study(self, key: str, value: Any) -> None:
         """Write an attribute of the study."""
@@ -211,6 +227,41 @@ class StudyTables:
     def _select(self, statement: str, **values: Any) -> list[Any]:
         given = {"study": self._id, **values} if ":study" in statement else values
         return _selected(self._storage, statement, given)
+
+
+class Reader(optuna.storages.RDBStorage):
+    """Reads a database with the tables of the installed Optuna.
+
+    Optuna's own storage imports alembic to check the tables, which takes as long as reading a study.
+    """
+
+    def __init__(self, url: str, engine_kwargs: dict[str, Any]) -> None:
+        self.engine = create_engine(url, **engine_kwargs)
+
+    @property
+    def current(self) -> bool:
+        """Whether the tables are those of the installed Optuna, according to its migrations."""
+        try:
+            found = _selected(self, "SELECT version_num FROM alembic_version", {})
+        except SQLAlchemyError:
+            return False
+        return [version for (version,) in found] == [_latest_migration()]
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        ((key,),) = _selected(
+            self, "SELECT study_id FROM studies WHERE study_name = :name", {"name": study_name}
+        )
+        return int(key)
+
+
+def _latest_migration() -> str:
+    """The migration of Optuna that no other one follows."""
+    folder = Path(optuna.storages.__file__).parent / "_rdb" / "alembic" / "versions"
+    texts = [path.read_text() for path in folder.glob("*.py")]
+    names = {name for text in texts for name in REVISION.findall(text)}
+    followed = {name for text in texts for name in FOLLOWED.findall(text)}
+    (latest,) = names - followed or {""}
+    return latest
 
 
 def names_with(storage: optuna.storages.RDBStorage, key: str) -> list[str]:

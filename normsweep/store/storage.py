@@ -18,7 +18,7 @@ from normsweep.errors import StoreError, SweepError
 from normsweep.parts.metrics import metric
 from normsweep.store.encoding import ID, QUESTION, SWEEP
 from normsweep.store.locks import lock_database, make_folder
-from normsweep.store.optuna_tables import PATIENCE, Patient, StudyTables, names_with
+from normsweep.store.optuna_tables import PATIENCE, Patient, Reader, StudyTables, names_with
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.problems import nearest, shown
 from normsweep.sweep.recorded import GROWING, changes, to_plain
@@ -29,6 +29,7 @@ from normsweep.text import masked, reason
 from normsweep.urls import check_address, parsed_url, sqlite_file
 
 __all__ = [
+    "begun_study",
     "delete_study",
     "load_study",
     "open_storage",
@@ -36,7 +37,6 @@ __all__ = [
     "quiet",
     "read_studies",
     "read_study",
-    "stored_study",
     "study_names",
 ]
 
@@ -44,8 +44,13 @@ SQLITE_TIMEOUT = 20.0
 """Seconds that a write waits for one of another process."""
 
 
-def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
-    """Optuna's storage at an SQLAlchemy URL; `create`: create the database and its tables if missing.
+def open_storage(url: str, *, create: bool, read_only: bool = False) -> optuna.storages.RDBStorage:
+    """Optuna's storage at an SQLAlchemy URL.
+
+    Args:
+        url: address of the database.
+        create: create the database and its tables if missing.
+        read_only: it is only read, which needs less of Optuna.
 
     Raises:
         StoreError: the URL is invalid, or the database cannot be opened.
@@ -72,6 +77,9 @@ def open_storage(url: str, *, create: bool) -> optuna.storages.RDBStorage:
             if not tables and not create:
                 raise _no_database(url)
             _refuse_foreign_database(url, tables)
+            reader = Reader(url, options) if read_only and file is not None else None
+            if reader is not None and reader.current:
+                return reader
             storage = kind(url, engine_kwargs=options, skip_table_creation=not create)
     except (OptunaError, SQLAlchemyError, ImportError, RuntimeError) as error:
         why = reason(error.__cause__ or error, url)
@@ -158,16 +166,16 @@ def read_study(storage_url: str, name: str | None) -> StudyRecord:
     Raises:
         StoreError: there is no such study.
     """
-    return load_study(storage_url, name).record()
+    return load_study(storage_url, name, read_only=True).record()
 
 
-def load_study(storage_url: str, name: str | None) -> StudyStore:
+def load_study(storage_url: str, name: str | None, read_only: bool = False) -> StudyStore:
     """The store of an existing study; if `name` is None, the only study in the database.
 
     Raises:
         StoreError: there is no such study.
     """
-    storage = open_storage(storage_url, create=False)
+    storage = open_storage(storage_url, create=False, read_only=read_only)
     names = _names(storage)
     where, available = masked(storage_url), ", ".join(names) or "none"
     if name is None and not names:
@@ -184,7 +192,7 @@ def load_study(storage_url: str, name: str | None) -> StudyStore:
 
 def study_names(storage_url: str) -> list[str]:
     """The names of normsweep's studies in a database."""
-    return _names(open_storage(storage_url, create=False))
+    return _names(open_storage(storage_url, create=False, read_only=True))
 
 
 def read_studies(storage_url: str) -> Iterator[StudyRecord]:
@@ -193,7 +201,7 @@ def read_studies(storage_url: str) -> Iterator[StudyRecord]:
     Raises:
         StoreError: the database cannot be opened, or a study cannot be read.
     """
-    storage = open_storage(storage_url, create=False)
+    storage = open_storage(storage_url, create=False, read_only=True)
     for name in _names(storage):
         yield _store(StudyTables(storage, name)).record()
 
@@ -208,13 +216,13 @@ def delete_study(storage_url: str, name: str) -> None:
     optuna.delete_study(study_name=name, storage=open_storage(storage_url, create=False))
 
 
-def stored_study(storage_url: str, name: str) -> StudyRecord | None:
-    """A study without its trials; None if there is none, or its data and arms are not yet fixed."""
+def begun_study(storage_url: str, name: str) -> StudyStore | None:
+    """The store of a study, to be read; None if there is none, or its data and arms are not yet fixed."""
     try:
-        stored = load_study(storage_url, name).record(trials=False)
+        store = load_study(storage_url, name, read_only=True)
+        return store if store.record(trials=False).begun else None
     except StoreError:  # errors of the storage are reported when it is opened
         return None
-    return stored if stored.begun else None
 
 
 @contextmanager

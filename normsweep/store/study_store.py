@@ -25,6 +25,7 @@ from normsweep.sweep.study_record import (
     DataFacts,
     Diagnosis,
     LoggedModel,
+    Publication,
     StudyRecord,
     TrialRecord,
 )
@@ -202,6 +203,21 @@ class StudyStore:
     def note_diagnosis(self, arm: str, diagnosis: Diagnosis) -> None:
         """Store the diagnosis of an arm's network at initialization and after an epoch."""
         self._write(encoding.DIAGNOSES, {**self._read(encoding.DIAGNOSES), arm: diagnosis})
+
+    @property
+    def published(self) -> Publication | None:
+        """Up to where the study is completely published; None if that is unknown."""
+        return self._read(encoding.PUBLISHED)
+
+    def note_published(self, publication: Publication) -> None:
+        """Store up to where the study is completely published."""
+        self._write(encoding.PUBLISHED, publication)
+
+    @_stopping
+    def state(self) -> str:
+        """A text that differs whenever a trial has begun or ended, or anything but `published` was noted."""
+        key = encoding.PUBLISHED.key
+        return repr([tables.state(without=key) for tables in self._studies.values()])
 
     def note_analysis(self, analysis: Analysis) -> tuple[Analysis, ...]:
         """Store an analysis unless nothing is new in it; returns all analyses."""

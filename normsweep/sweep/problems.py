@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import getitem
-from typing import Any, cast, get_origin
-
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from typing import TYPE_CHECKING, Any, cast, get_origin
 
 from normsweep.text import UNSEEN, one_line
+
+if TYPE_CHECKING:  # workers and commands that read a study do without pydantic
+    from pydantic import BaseModel, ValidationError
+    from pydantic_core import ErrorDetails, PydanticCustomError
 
 __all__ = [
     "Problem",
@@ -140,6 +141,8 @@ PRINTABLE = "without control characters"
 
 def refusal(*problems: Problem | str) -> PydanticCustomError:
     """The exception that a validator raises for these errors; a plain text is about the key itself."""
+    from pydantic_core import PydanticCustomError
+
     found = [Problem("", each) if isinstance(each, str) else each for each in problems]
     said = "; ".join(each.message for each in found)
     return PydanticCustomError("problems", "{said}", {"said": said, "problems": found})
@@ -162,6 +165,8 @@ def problems_of(
 
 def _path(loc: Sequence[int | str], model: type[BaseModel]) -> tuple[str, ...]:
     """The keys in the location that pydantic gives an error; the types it tried come after them."""
+    from pydantic import BaseModel
+
     kind = model
     for depth, name in enumerate(map(str, loc), start=1):
         field = kind.model_fields.get(name)
@@ -193,7 +198,7 @@ def _message(
 def _section(path: Sequence[str], model: type[BaseModel]) -> type[BaseModel]:
     """The table that a key belongs to."""
     for name in path[:-1]:
-        model = cast(type[BaseModel], model.model_fields[name].annotation)
+        model = cast("type[BaseModel]", model.model_fields[name].annotation)
     return model
 
 

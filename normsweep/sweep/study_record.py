@@ -20,6 +20,7 @@ __all__ = [
     "DataFacts",
     "Diagnosis",
     "LoggedModel",
+    "Publication",
     "Stage",
     "StudyRecord",
     "TrialRecord",
@@ -196,6 +197,8 @@ class LoggedModel:
     """The number of the trial that trained it."""
     model_id: str
     """Its id in MLflow."""
+    registered: bool = False
+    """Whether it has its alias in MLflow's registry."""
 
     def to_plain(self) -> dict[str, Any]:
         """Encode as JSON values; `from_plain` decodes it."""
@@ -204,7 +207,29 @@ class LoggedModel:
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> LoggedModel:
         """Decode what `to_plain` returned."""
-        return cls(int(content["trial"]), str(content["model_id"]))
+        registered = bool(content.get("registered", False))
+        return cls(int(content["trial"]), str(content["model_id"]), registered)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """That a study had nothing left to train, to log or to report, and of what state this holds."""
+
+    state: str
+    """SHA-256 of everything that the results, the report and what is in MLflow are made of, hexadecimal."""
+    page: str
+    """Address of the study's page on MLflow's server; empty if there is no server."""
+    confirmed: bool
+    """Whether this includes the confirmation, not only the search."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Encode as JSON values; `from_plain` decodes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, content: Mapping[str, Any]) -> Publication:
+        """Decode what `to_plain` returned."""
+        return cls(str(content["state"]), str(content["page"]), bool(content["confirmed"]))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from normsweep.errors import StoreError
 from normsweep.store.locks import lock_database
 from normsweep.text import masked, reason
 from normsweep.tracking.settings import mlflow_settings
+from normsweep.tracking.template import make_database
 from normsweep.urls import absolute_url, check_address, parsed_url, sqlite_file
 
 __all__ = ["failure", "make_tables", "opened", "ready_store", "remote"]
@@ -49,18 +50,17 @@ def opened(uri: str) -> MlflowClient:
 def make_tables(uri: str) -> None:
     """Create a SQLite file with MLflow's tables; does nothing if it exists, or for a server.
 
-    MLflow migrates a new file in dozens of steps. If it is killed between two of them, the file can
-    never be opened again; therefore it gets its name last.
+    The file gets its name last: if the process is killed while MLflow migrates it, it can never be
+    opened again.
     """
     file = sqlite_file(parsed_url(uri))
     if file is None or file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    # An absolute path: MLflow caches opened stores, and a program may change its folder.
     work = Path(f"{file.absolute()}.making")
     for left in work.parent.glob(f"{work.name}*"):
         left.unlink()
-    MlflowClient(tracking_uri=f"sqlite:///{work}").search_experiments(max_results=1)
+    make_database(work)
     work.replace(file)
 
 

@@ -20,7 +20,8 @@ from normsweep.console.screen import screen
 from normsweep.errors import DataError, SweepError
 from normsweep.parts.catalog import catalog
 from normsweep.reporting.tables import best_table
-from normsweep.runner.session import Settings, run_study
+from normsweep.runner.session import run_study
+from normsweep.runner.workers import Settings, Workers
 from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.trial import CONFIRM, PhaseName
@@ -58,8 +59,9 @@ def place(folder: Path, *overrides: str, name: str = "loss.toml", phase: PhaseNa
     storage, tracking = (f"sqlite:///{folder}/{db}.db" for db in ("optuna", "mlflow"))
     settings = Settings(storage, tracking, executor="inline", root=folder / "mlruns", phase=phase)
     console = Console(record=True, width=200, file=(folder / "printed").open("w"))
-    with screen(console):
-        run_study(load_sweep(folder / name, catalog(), overrides), settings, console)
+    sweep = load_sweep(folder / name, catalog(), overrides)
+    with Workers(sweep, settings) as workers, screen(console):
+        run_study(sweep, settings, workers, console)
     return SimpleNamespace(
         folder=folder, storage=storage, tracking=tracking, record=read_study(storage, None),
         printed=console.export_text(), page=folder / "mlruns/reports/loss/index.html",

@@ -16,7 +16,8 @@ from rich.console import Console
 from normsweep.console.screen import screen
 from normsweep.errors import SweepError
 from normsweep.parts.catalog import catalog
-from normsweep.runner.session import Settings, run_study
+from normsweep.runner.session import run_study
+from normsweep.runner.workers import Settings, Workers
 from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.study_record import TrialRecord
@@ -66,8 +67,8 @@ class Place:
             phase=phase,
         )  # fmt: skip
         console = Console(file=io.StringIO(), width=300)
-        with screen(console):
-            assert run_study(sweep, settings, console)
+        with Workers(sweep, settings) as workers, screen(console):
+            assert run_study(sweep, settings, workers, console)
         return console.file.getvalue()  # type: ignore[attr-defined]
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -17,7 +17,7 @@ from normsweep.analysis.trials import settled
 from normsweep.errors import SweepError
 from normsweep.parts.catalog import resolve_trial
 from normsweep.search.samplers import halving_share, make_advisor
-from normsweep.store.storage import read_study, stored_study
+from normsweep.store.storage import begun_study, read_study
 from normsweep.sweep.recorded import as_begun
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from tests.search.searches import KEY, accuracy, opened, run_all, settings, train
@@ -291,13 +291,16 @@ def test_a_study_continues_under_the_rules_that_it_was_created_with(tmp_path, sw
         gzip.decompress((here / "begun_under_rules_1.db.gz").read_bytes())
     )
     url = f"sqlite:///{tmp_path}/optuna.db"
-    begun = stored_study(url, "tested")
+    begun = begun_study(url, "tested").record(trials=False)
     assert (begun.sweep.rules, begun.sweep.sampler, begun.sweep.samples_epochs) == (1, "tpe", True)
     now = as_begun(begun.sweep, sweep())
     rest = run_all(opened(url, now))
     found = [[t.number, t.arm, t.slot, dict(t.params)] for t in rest]
     assert found == json.loads((here / "begun_under_rules_1.json").read_text())
-    assert opened(url, as_begun(stored_study(url, "tested").sweep, sweep())).left == 0
+    assert (
+        opened(url, as_begun(begun_study(url, "tested").record(trials=False).sweep, sweep())).left
+        == 0
+    )
     with pytest.raises(SweepError, match="rules: 1 -> 2"):
         opened(url, sweep())
 

@@ -13,11 +13,11 @@ from sqlalchemy import create_engine, inspect, text
 
 from normsweep.errors import StoreError, SweepError
 from normsweep.store.storage import (
+    begun_study,
     load_study,
     open_study,
     quiet,
     read_study,
-    stored_study,
     study_names,
 )
 from normsweep.sweep.loading import load_sweep
@@ -127,7 +127,7 @@ def test_a_server_with_nothing_in_it_is_told_and_taken(fresh, sweep_file, parts)
         StoreError, match="--storage: no database at .*; pass the storage of an existing"
     ):
         load_study(fresh, "base")
-    assert stored_study(fresh, "base") is None
+    assert begun_study(fresh, "base") is None
     study = open_study(fresh, "base", load_sweep(sweep_file, parts))
     assert study.name == "base"
 
@@ -155,3 +155,16 @@ def test_what_is_made_quiet_is_as_it_was_afterwards():
             warnings.warn("new", optuna.exceptions.ExperimentalWarning, stacklevel=1)
         assert caught == []
     assert (optuna.logging.get_verbosity(), list(warnings.filters)) == before
+
+
+def test_a_study_is_read_without_alembic_unless_the_tables_are_of_another_optuna(url, sweep):
+    run_all(opened(url, sweep()), 1)
+    code = (
+        "import sys; from normsweep.store.storage import read_study\n"
+        f"assert len(read_study({url!r}, None).trials) == 1; assert 'alembic' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with create_engine(url).begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v2.6.0.a'"))
+    with pytest.raises(StoreError, match="no longer compatible with the table schema"):
+        read_study(url, None)

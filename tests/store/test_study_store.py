@@ -15,13 +15,21 @@ from normsweep.parts.catalog import resolve_trial
 from normsweep.store.optuna_tables import StudyTables
 from normsweep.store.storage import load_study, open_storage, open_study, read_study
 from normsweep.store.study_store import StudyStore
-from normsweep.sweep.study_record import Analysis, Configuration, Diagnosis, LoggedModel, Stage
+from normsweep.sweep.study_record import (
+    Analysis,
+    Configuration,
+    Diagnosis,
+    LoggedModel,
+    Publication,
+    Stage,
+)
 from normsweep.sweep.trial import CONFIRM, SEARCH, Epoch, Result, Status, Trial
 from tests.search.searches import DATA, KEY
 
 STAGE = Stage(33.0, 78.0, 1.2e5, 41.5, float("inf"), (("dense_1", 2.0),))
 DIAGNOSIS = Diagnosis(STAGE, None)
 MODEL = LoggedModel(3, "m-1")
+PUBLISHED = Publication("0" * 64, "http://mlflow/#/experiments/1", True)
 PARAMS = {"normalization": "unit", "optimizer": "adam", "learning_rate": 0.01, "epochs": 2}
 CURVE = tuple(Epoch(0, n, 1.0, 0.5, 1.0, 0.5, 0.1) for n in (1, 2))
 
@@ -125,6 +133,23 @@ def test_what_was_killed_between_two_writes_is_closed_as_it_had_ended(store, pla
     assert (second.trial, second.result.status) == (killed, Status.INTERRUPTED)
 
 
+def test_the_state_differs_after_every_write_but_that_of_the_mark(store, planned):
+    def changed(write: Callable[[], object]) -> bool:
+        before = store.state()
+        write()
+        return store.state() != before
+
+    assert store.published is None
+    assert not changed(lambda: store.note_published(PUBLISHED))
+    assert store.published == PUBLISHED
+    trial = store.begin_trial(planned)
+    assert changed(lambda: store.begin_trial(planned))
+    assert changed(lambda: store.tell(trial, Result(trial.number, Status.COMPLETE, CURVE)))
+    assert changed(lambda: store.note_run(trial.number, "run0"))
+    assert changed(lambda: store.note_model("unit", MODEL))
+    assert not changed(lambda: store.note_model("unit", MODEL))
+
+
 def report_together(store: StudyStore, trial: Trial) -> None:
     with store.together():
         for epoch in CURVE:
@@ -163,6 +188,8 @@ WRITES: dict[str, Callable[[StudyStore, Trial], object]] = {
     "note_model": lambda store, trial: store.note_model("unit", MODEL),
     "note_diagnosis": lambda store, trial: store.note_diagnosis("unit", DIAGNOSIS),
     "note_analysis": lambda store, trial: store.note_analysis(analysis(2, 0)),
+    "note_published": lambda store, trial: store.note_published(PUBLISHED),
+    "state": lambda store, trial: store.state(),
 }
 
 

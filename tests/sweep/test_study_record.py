@@ -15,6 +15,7 @@ from normsweep.sweep.study_record import (
     DataFacts,
     Diagnosis,
     LoggedModel,
+    Publication,
     Stage,
     StudyRecord,
 )
@@ -56,7 +57,8 @@ def test_an_analysis_survives_json():
         pytest.param(replace(DATA, labels=()), id="data-without-labels"),
         pytest.param(Diagnosis(STAGE, replace(STAGE, loss=-math.inf)), id="diagnosis"),
         pytest.param(Diagnosis(STAGE, None), id="diagnosis-of-a-diverging-arm"),
-        pytest.param(LoggedModel(7, "m-1"), id="model"),
+        pytest.param(LoggedModel(7, "m-1", registered=True), id="model"),
+        pytest.param(Publication("0" * 64, "", False), id="publication"),
     ],
 )
 def test_what_a_record_holds_survives_strict_json(value):
@@ -93,3 +95,7 @@ def test_a_record_answers_which_arms_run_and_which_trials_are_whose(sweep_file, 
     assert [r.trial.number for r in study.confirmed] == [2, 3]
     assert study.begun
     assert not replace(study, data=None).begun
+
+
+def test_a_model_of_an_earlier_version_is_not_known_to_be_registered():
+    assert LoggedModel.from_plain({"trial": 7, "model_id": "m-1"}) == LoggedModel(7, "m-1")

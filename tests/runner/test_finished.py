@@ -1,0 +1,254 @@
+"""A finished study answers from its storage, and notices what was changed meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from normsweep.parts import datasets
+from normsweep.shell import run
+from normsweep.store.storage import load_study, read_study
+from normsweep.study import app
+from tests import shared
+
+SWEEP = """
+name = "ended"
+reference = "none"
+plugins = ["own_parts"]
+[data]
+dataset = "own.npz"
+[model]
+name = "synthetic"
+[search]
+trials = 4
+[search.space]
+normalization = ["none", "halved"]
+learning_rate = { low = 1e-4, high = 1e-2, log = true }
+optimizer = ["sgd", "adam"]
+epochs = 2
+[confirm]
+seeds = 2
+epochs = 2
+margin = 0.02
+baseline = { optimizer = "adam", learning_rate = 0.001, epochs = 2 }
+"""
+
+PLUGIN = """
+from normsweep.parts import normalizations
+
+@normalizations.register("halved")
+def halved(train):
+    '''Half of it.'''
+    import keras
+
+    return [keras.layers.Rescaling(scale=0.5)]
+"""
+
+
+class Ended:
+    """A folder with a study that has ended, its data and its plug-in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.storage = folder, f"sqlite:///{folder}/mlruns/optuna.db"
+        self.tracking = f"sqlite:///{folder}/mlruns/mlflow.db"
+        shared.place_stores(folder / "mlruns")
+        (folder / "ended.toml").write_text(SWEEP)
+        (folder / "own_parts.py").write_text(PLUGIN)
+        self.write_data(300)
+
+    def write_data(self, images: int) -> None:
+        arrays = datasets.load("digits")
+        names = ("x_train", "y_train", "x_test", "y_test")
+        np.savez(
+            self.folder / "own.npz", **{name: getattr(arrays, name)[:images] for name in names}
+        )
+
+    @property
+    def page(self) -> Path:
+        return self.folder / "mlruns" / "reports" / "ended" / "index.html"
+
+    def run(self, *arguments: str, status: int = 0, tracking: str = "") -> str:
+        said = io.StringIO()
+        given = ["ended.toml", "--tracking-uri", tracking or self.tracking, *arguments]
+        with contextlib.chdir(self.folder), redirect_stdout(said), redirect_stderr(said):
+            ended = run(app, given)
+        assert ended == status, said.getvalue()
+        assert "Traceback" not in said.getvalue()
+        return said.getvalue()
+
+    def answers(self, *arguments: str, tracking: str = "") -> bool:
+        """Whether the command leaves the report as it is, which every other command writes again."""
+        before = self.page.stat().st_mtime_ns if self.page.exists() else None
+        self.run(*arguments, tracking=tracking)
+        return self.page.stat().st_mtime_ns == before
+
+    def trials(self) -> int:
+        return len(read_study(self.storage, "ended").trials)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    study = Ended(tmp_path_factory.mktemp("ended"))
+    study.run()
+    return study
+
+
+STUDY = ("normsweep.study", "ended.toml")
+
+
+def command(folder: Path, *arguments: str) -> tuple[str, set[str]]:
+    """What a command prints in a process of its own, and the packages that it imports."""
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *arguments],
+        cwd=folder,
+        env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, done.stderr[-2000:]
+    names = (line.rpartition("|")[2].strip() for line in done.stderr.splitlines())
+    return done.stdout, {name.partition(".")[0] for name in names}
+
+
+def test_it_answers_with_the_same_words_and_imports_neither_tensorflow_nor_mlflow(ended):
+    ended.page.unlink()
+    tracking = (*STUDY, "--tracking-uri", ended.tracking)
+    said, imported = command(ended.folder, *tracking)
+    assert "mlflow" in imported
+    again, imported = command(ended.folder, *tracking)
+    assert again == said
+    assert "study ended is done: 4 of 4 trials" in again
+    assert not imported & {"tensorflow", "keras", "jax", "mlflow", "sklearn", "ray", "altair"}
+
+
+def test_it_starts_no_trial_and_leaves_the_report_as_it_is(ended):
+    ended.run()
+    before = ended.trials()
+    assert ended.answers()
+    assert ended.answers("--phase", "search")
+    assert ended.answers("--phase", "confirm")
+    assert ended.trials() == before
+
+
+def test_a_report_that_was_deleted_or_changed_is_written_again(ended):
+    ended.run()
+    figure = next(ended.page.parent.rglob("figures/*"))
+    for change in (ended.page.unlink, figure.unlink, lambda: figure.write_text("own")):
+        change()
+        assert not ended.answers()
+        assert ended.page.exists()
+        assert figure.read_bytes() != b"own"
+        assert ended.answers()
+
+
+def test_another_tracking_store_gets_the_report_and_a_deleted_one_too(ended, tmp_path):
+    ended.run()
+    shared.place_stores(tmp_path, "mlflow.db")
+    other = f"sqlite:///{tmp_path}/mlflow.db"
+    for _ in range(2):
+        assert not ended.answers(tracking=other)
+        client = MlflowClient(other)
+        experiment = client.get_experiment_by_name("ended").experiment_id
+        query = "tags.`normsweep.phase` = 'report'"
+        assert len(client.search_runs([experiment], query)) == 1
+        assert ended.answers(tracking=other)
+        (tmp_path / "mlflow.db").unlink()
+        other = f"sqlite:///{tmp_path}/./mlflow.db"  # MLflow has the first one open in this process
+        shared.place_stores(tmp_path, "mlflow.db")
+
+
+def test_a_changed_plugin_is_noticed(ended):
+    ended.run()
+    file = ended.folder / "own_parts.py"
+    file.write_text(f"{PLUGIN}\n# changed\n")
+    assert not ended.answers()
+    assert ended.answers()
+
+
+def test_a_changed_sweep_is_refused_and_another_device_or_executor_is_looked_at(ended):
+    ended.run()
+    said = ended.run("--seed", "5", status=2)
+    assert "seed: 0 -> 5" in said
+    assert not ended.answers("--device", "cpu", "--executor", "inline")
+
+
+def test_changed_data_is_refused_and_missing_data_too(ended):
+    ended.run()
+    file = ended.folder / "own.npz"
+    before, stamps = file.read_bytes(), file.stat()
+    ended.write_data(200)
+    assert "was created with different data" in ended.run(status=2)
+    file.unlink()
+    assert "no such file" in ended.run(status=2)
+    file.write_bytes(before)
+    assert not ended.answers()  # written again: only its digest says that it is the same
+    os.utime(file, ns=(stamps.st_atime_ns, stamps.st_mtime_ns))
+    ended.run()
+    assert ended.answers()
+
+
+def test_what_is_not_logged_is_logged(ended):
+    ended.run()
+    store = load_study(ended.storage, "ended")
+    store.note_run(0, "")
+    assert not ended.answers()
+    assert all(record.run_id for record in read_study(ended.storage, "ended").trials)
+
+
+def test_more_trials_and_more_seeds_are_run(ended):
+    ended.run()
+    before = ended.trials()
+    assert not ended.answers("--n-trials", "6")
+    assert ended.trials() > before
+    before = ended.trials()
+    assert not ended.answers("--n-trials", "6", "--set", "confirm.seeds=3")
+    assert ended.trials() > before
+    assert ended.answers("--n-trials", "6", "--set", "confirm.seeds=3")
+
+
+def test_a_search_whose_confirmation_is_missing_answers_for_the_search_alone(tmp_path):
+    study = Ended(tmp_path)
+    # A process imports one module of a name: that of the other folder.
+    without = ("--set", "plugins=[]", "search.space.normalization=['none', 'unit']")
+    study.run("--phase", "search", *without)
+    assert study.answers("--phase", "search", *without)
+    before = study.trials()
+    assert not study.answers(*without)
+    assert study.trials() > before
+
+
+BACKENDS = {"tensorflow", "keras", "jax", "mlflow", "ray"}
+TABLES = {"pandas", "sklearn", "matplotlib", "altair", "alembic", "mako"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "without"),
+    [
+        (("normsweep", "--help"), BACKENDS | TABLES | {"numpy", "pydantic", "sqlalchemy"}),
+        (
+            ("normsweep", "check", "quickstart"),
+            BACKENDS | TABLES | {"optuna", "sqlalchemy", "scipy"},
+        ),
+        (("normsweep", "list", "studies"), BACKENDS | TABLES | {"scipy"}),
+        (("normsweep", "show", "ended"), BACKENDS | TABLES),
+        (("normsweep", "show", "ended", "0"), BACKENDS | TABLES),
+        (("normsweep.export", "best"), BACKENDS | TABLES - {"pandas"}),
+        (("normsweep.report",), BACKENDS | {"alembic", "mako", "sklearn"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_command_imports_only_what_it_needs(ended, arguments, without):
+    said, imported = command(ended.folder, *arguments)
+    assert said
+    assert not imported & without
