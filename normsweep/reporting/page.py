@@ -120,7 +120,7 @@ def write_report(
     the address of Optuna's database, for the commands; `address` gives that of a run's page in MLflow,
     to which trials are linked; `width` is that of the files of figures. Raises OSError where the folder cannot be written.
     """
-    from normsweep.reporting.figures.gallery import draw_pictures  # Altair, only if needed
+    from normsweep.reporting.figures.gallery import draw_pictures  # vl-convert, only if needed
 
     folder.mkdir(parents=True, exist_ok=True)
     links = {} if address is None else _links(found.record, address)

@@ -37,7 +37,7 @@ BARRED = (Missing.TOO_FEW_SEEDS, Missing.REFERENCE_AT_CHANCE)
 
 def page_data(found: Evidence, pictures: Mapping[str, Picture]) -> Json:
     """Everything that the page's script knows; the numbers of figures are under `datasets`, each once."""
-    from normsweep.reporting.figures.theme import INK  # imports Altair, as the pictures have
+    from normsweep.reporting.figures.theme import INK
 
     drawn = [picture for picture in pictures.values() if picture.specs]
     return {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import altair as alt
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.accuracy_data import (
     AccuracyPanel,
     accuracy_data,
@@ -50,7 +50,7 @@ LEFT, GAP = 62.0, 18.0
 """Pixels left of the axes, and between panels that stand side by side."""
 MANY = 4000
 """Rows of which each can be pointed at; where there are more, only the means."""
-ALONG = alt.param(name="along", value="epochs")
+ALONG = vega.param("along", "epochs")
 ALONG_WORDS = (
     "{epochs: 'epochs trained', seconds: 'seconds of training',"
     " total: 'seconds of tuning and training'}[along]"
@@ -118,7 +118,7 @@ class _Drawing:
         return space / count - self.room, 235.0 if self.style.narrow else 315.0
 
     @cached_property
-    def values(self) -> alt.InlineData:
+    def values(self) -> vega.Json:
         return values_of(self.data)
 
     @cached_property
@@ -126,54 +126,52 @@ class _Drawing:
         """Whether there is an error: the share that the metric lacks."""
         return self.found.metric.percent and self.found.metric.sign > 0
 
-    def chart(self) -> alt.TopLevelMixin:
-        margin = alt.param(name="margin", value=max(panel.margin for panel in self.panels))
-        concat = alt.vconcat if self.style.narrow else alt.hconcat
+    def chart(self) -> vega.Json:
+        margin = vega.param("margin", max(panel.margin for panel in self.panels))
+        concat = vega.vconcat if self.style.narrow else vega.hconcat
         return concat(
             *(self.panel(panel, bool(i)) for i, panel in enumerate(self.panels)),
             spacing=GAP,
-            params=[each.param for each in (HIDDEN, MEASURE, ALONG, margin)],
+            params=[HIDDEN, MEASURE, ALONG, margin],
         )
 
     def panel(self, panel: AccuracyPanel, later: bool) -> Chart:
         width, height = self.size
         second = later and not self.style.narrow
-        marks = alt.layer(
+        marks = vega.layer(
             *self.band(panel),
             *self.curves(panel),
             data=self.values,
             transform=self.rows(panel),
-            encoding=alt.SharedEncoding(
-                x=self.along(panel),
-                y=value_axis("score", self.limits, self.found.metric, self.error, not second),
-            ),
+            encoding={
+                "x": self.along(panel),
+                "y": value_axis("score", self.limits, self.found.metric, self.error, not second),
+            },
         )
         layers = [
             marks,
             *end_labels(self.ends(panel), self.arms, self.limits, self.size, self.room),
             *heading(panel.title, panel.note, width + self.room),
-            written(alt.expr(ALONG_WORDS), width / 2, height + 34, size=11.5, opacity=0.75),
+            written(vega.expr(ALONG_WORDS), width / 2, height + 34, size=11.5, opacity=0.75),
         ]
         if not second:
             label, error = self.found.metric.label, "error on the test images" * self.error
             layers.append(side_title(f"{label} on the test images", height, error))
-        return alt.layer(*layers, width=width, height=height)
+        return vega.layer(*layers, width=width, height=height)
 
-    def rows(self, panel: AccuracyPanel) -> list[Chart]:
+    def rows(self, panel: AccuracyPanel) -> list[vega.Json]:
         """The panel's rows, with what the horizontal axis shows as `x`."""
         x = "along == 'epochs' ? datum.epoch : along == 'seconds' ? datum.seconds : datum.total"
-        return [
-            alt.FilterTransform(filter=f"datum.configuration == '{panel.configuration}'"),
-            alt.CalculateTransform(calculate=x, **{"as": "x"}),
-        ]
+        rows = vega.Chart().filter(vega.equal("configuration", panel.configuration))
+        return rows.calculate(x=x)["transform"]
 
     def along(self, panel: AccuracyPanel) -> Chart:
         """Epochs or time."""
         ticks = f"along == 'epochs' ? {counts(panel.last)} : null"
-        return alt.X(
+        return vega.channel(
             "x:Q",
-            scale=alt.Scale(zero=False, nice=False, padding=14),
-            axis=alt.Axis(title=None, values=alt.expr(ticks), labelOverlap=True),
+            scale={"zero": False, "nice": False, "padding": 14},
+            axis={"title": None, "values": vega.expr(ticks), "labelOverlap": True},
         )
 
     def band(self, panel: AccuracyPanel) -> list[Chart]:
@@ -183,34 +181,34 @@ class _Drawing:
         level, sign = panel.level, self.found.metric.sign
         reference = f"datum.arm == {quoted(self.found.reference)} && datum.seed == null"
         middle = "datum.score" if level is None else str(level)
-        rows = alt.Chart().transform_filter(reference)
-        band = rows.transform_calculate(
+        rows = vega.Chart().filter(reference)
+        band = rows.calculate(
             worse=f"{middle} - {sign} * margin", better=f"{middle} + {sign} * margin"
         )
         fill = {"color": BAND, "opacity": 0.3, "clip": True}
         edge = {"color": INK, "opacity": 0.6, "strokeWidth": 1, "strokeDash": [3, 3], "clip": True}
         if level is None:
             return [
-                band.mark_area(**fill).encode(y="worse:Q", y2="better:Q"),
-                band.mark_line(**edge).encode(y="worse:Q"),
+                band.mark("area", **fill).encode(y="worse:Q", y2="better:Q"),
+                band.mark("line", **edge).encode(y="worse:Q"),
             ]
-        one, all_along = band.transform_filter("datum.epoch == 1"), alt.value(0)
+        one, all_along = band.filter("datum.epoch == 1"), vega.value(0)
         return [
-            one.mark_rect(**fill).encode(
-                y="worse:Q", y2="better:Q", x=all_along, x2=alt.value("width")
+            one.mark("rect", **fill).encode(
+                y="worse:Q", y2="better:Q", x=all_along, x2=vega.value("width")
             ),
-            one.mark_rule(**edge).encode(y="worse:Q", x=all_along, x2=alt.value("width")),
-            rows.transform_filter(f"datum.epoch == {panel.stop}").mark_point(
-                size=160, stroke=INK, strokeWidth=1, fill=PAPER, opacity=1, clip=True
+            one.mark("rule", **edge).encode(y="worse:Q", x=all_along, x2=vega.value("width")),
+            rows.filter(f"datum.epoch == {panel.stop}").mark(
+                "point", size=160, stroke=INK, strokeWidth=1, fill=PAPER, opacity=1, clip=True
             ),
         ]
 
     def curves(self, panel: AccuracyPanel) -> list[Chart]:
         """Single seeds, intervals, means, markers; a ring where an arm begins to keep up."""
-        rows, colour, shape = shown(alt.Chart()), self.arms.colour(), self.arms.shape()
+        rows, colour, shape = shown(vega.Chart()), self.arms.colour(), self.arms.shape()
         means, seeds = (
-            rows.transform_filter("datum.seed == null"),
-            rows.transform_filter("datum.seed != null"),
+            rows.filter("datum.seed == null"),
+            rows.filter("datum.seed != null"),
         )
         many = len(panel.curves) > 4
         dots = {"filled": True, "opacity": 1, "clip": True}
@@ -218,21 +216,21 @@ class _Drawing:
         below = f"{sign} * datum.score < {sign * bottom}"
         every = max(1, panel.last // 10)
         return [
-            seeds.mark_line(strokeWidth=0.8, opacity=0.25, clip=True)
+            seeds.mark("line", strokeWidth=0.8, opacity=0.25, clip=True)
             .encode(color=colour, detail="seed:N"),
-            means.mark_area(opacity=0.09 if many else 0.16, clip=True)
+            means.mark("area", opacity=0.09 if many else 0.16, clip=True)
             .encode(y="low:Q", y2="high:Q", color=colour),
-            means.mark_line(clip=True)
+            means.mark("line", clip=True)
             .encode(color=colour, strokeDash=self.arms.dash(), strokeWidth=self.arms.width()),
-            means.transform_filter(f"(datum.epoch - 1) % {every} == 0")
-            .mark_point(size=42, stroke=PAPER, strokeWidth=0.8, **dots)
+            means.filter(f"(datum.epoch - 1) % {every} == 0")
+            .mark("point", size=42, stroke=PAPER, strokeWidth=0.8, **dots)
             .encode(color=colour, shape=shape),
-            means.transform_filter("datum.parity")
-            .mark_point(size=190, shape="circle", strokeWidth=2, opacity=1, clip=True)
+            means.filter("datum.parity")
+            .mark("point", size=190, shape="circle", strokeWidth=2, opacity=1, clip=True)
             .encode(color=colour),
-            means.transform_filter(below)
-            .mark_point(size=40, shape="triangle-down", filled=True, opacity=1)
-            .encode(y=alt.datum(bottom), color=colour),
+            means.filter(below)
+            .mark("point", size=40, shape="triangle-down", filled=True, opacity=1)
+            .encode(y=vega.datum(bottom), color=colour),
             self.hover(rows if len(self.data) < MANY else means, panel),
         ]  # fmt: skip
 
@@ -245,7 +243,7 @@ class _Drawing:
         }  # fmt: skip
         names = {**tips, "error": "lack:N"} if self.error else tips
         made = (
-            rows.transform_calculate(
+            rows.calculate(
                 settings=quoted(panel.title),
                 whose="datum.seed == null ? 'mean of all' : datum.seed",
                 run="datum.trial == null ? '—' : datum.trial",
@@ -253,8 +251,8 @@ class _Drawing:
                 interval=interval_words("datum.low", "datum.high", by),
                 lack=value_words("1 - datum.score", by),
             )
-            .mark_point(size=90, opacity=0, clip=True)
-            .encode(tooltip=[alt.Tooltip(of, title=name) for name, of in names.items()])
+            .mark("point", size=90, opacity=0, clip=True)
+            .encode(tooltip=[vega.channel(of, title=name) for name, of in names.items()])
         )
         return zoomed(linked(made, self.style), f"zoom_{panel.configuration}", self.style)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import altair as alt
-
 from normsweep.parts.metrics import Metric
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.theme import INK, Chart, Style
 
 __all__ = [
@@ -21,7 +20,7 @@ __all__ = [
     "zoomed",
 ]
 
-MEASURE = alt.param(name="measure", value="score")
+MEASURE = vega.param("measure", "score")
 """Whether a share of which more is better is written as it is, or as the share that it lacks."""
 LACK = "toNumber(replace(datum.label, '%', ''))"
 
@@ -39,10 +38,10 @@ def value_axis(
         words = f"measure == 'error' ? {lack} : {words}"
     percent: dict[str, Any] = {"format": "%", "labelExpr": words} if by.percent else {}
     low, high = min(limits), max(limits)
-    return alt.Y(
+    return vega.channel(
         f"{field}:Q",
-        scale=alt.Scale(domain=[low, high], reverse=limits[0] > limits[1], nice=False, zero=False),
-        axis=alt.Axis(
+        scale={"domain": [low, high], "reverse": limits[0] > limits[1], "nice": False, "zero": False},
+        axis=dict(
             title=None, tickCount=7, labels=labels, minExtent=44 if labels else 0,
             **percent,
         ),
@@ -52,7 +51,7 @@ def value_axis(
 def side_title(text: str, height: float, error: str = "") -> Chart:
     """A title left of the axes; `error` is what it says where the measure is the error."""
     words = f"measure == 'error' ? {quoted(error)} : {quoted(text)}" if error else quoted(text)
-    return written(alt.expr(words), -54, height / 2, size=11.5, opacity=0.75, angle=270)
+    return written(vega.expr(words), -54, height / 2, size=11.5, opacity=0.75, angle=270)
 
 
 def heading(title: str, note: str = "", width: float = 0.0) -> list[Chart]:
@@ -67,8 +66,8 @@ def heading(title: str, note: str = "", width: float = 0.0) -> list[Chart]:
 
 def written(text: Any, x: float, y: float, size: float, **more: Any) -> Chart:
     """A text at this place, in pixels from the upper left corner of the axes."""
-    return alt.Chart(alt.InlineData(values=[{}])).mark_text(
-        text=text, x=x, y=y, fontSize=size, color=INK, baseline="middle", clip=False, **more
+    return vega.Chart({"values": [{}]}).mark(
+        "text", text=text, x=x, y=y, fontSize=size, color=INK, baseline="middle", clip=False, **more
     )
 
 
@@ -91,6 +90,4 @@ def zoomed(chart: Chart, name: str, style: Style) -> Chart:
     """
     if style.narrow:
         return chart
-    return chart.add_params(
-        alt.selection_interval(name=name, bind="scales", zoom="wheel![event.ctrlKey]")
-    )
+    return chart.zoomed(name, "wheel![event.ctrlKey]")

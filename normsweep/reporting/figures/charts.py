@@ -8,6 +8,7 @@ import altair as alt
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.errors import StoreError
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.files import inline, svg_text
 from normsweep.reporting.figures.gallery import CHARTS
 from normsweep.reporting.figures.theme import CONFIG, WIDE, Style
@@ -71,7 +72,7 @@ class Figures:
         figure = CHARTS[name](self.evidence, Style(self.width, linear=linear))
         if figure.chart is None:
             raise StoreError(f"study {self.evidence.record.name}: {figure.missing}")
-        return figure.chart
+        return vega.as_altair(figure.chart)
 
 
 def main_figure(found: Evidence) -> str:

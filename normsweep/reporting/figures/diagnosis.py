@@ -10,10 +10,10 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.axes import heading, side_title
 from normsweep.reporting.figures.figure import Figure, values_of
 from normsweep.reporting.figures.measures import Measure, measures
@@ -58,14 +58,14 @@ def inputs(found: Evidence, style: Style) -> Figure:
         _measure(data, measure, found, style, names if style.narrow or not i else 0, width)
         for i, measure in enumerate(known)
     ]
-    key = alt.TitleParams(
-        "\u00a0\u00a0\u00a0".join(_key(data)),
-        anchor="start",
-        offset=14,
-        color=INK,
-        fontSize=11.5,
-        fontWeight="normal",
-    )
+    key = {
+        "text": "\u00a0\u00a0\u00a0".join(_key(data)),
+        "anchor": "start",
+        "offset": 14,
+        "color": INK,
+        "fontSize": 11.5,
+        "fontWeight": "normal",
+    }
     return replace(
         figure,
         description=_measured_words(known, arms),
@@ -132,50 +132,46 @@ def _measure(
     width: float,
 ) -> Chart:
     arms = Arms.of(found)
-    x = alt.X("drawn:Q", title=None, **_reach(measure))
-    y = alt.Y("arm:N", sort=arms.ordered(found.diagnoses), title=None, axis=_names(names))
+    x = vega.channel("drawn:Q", title=None, **_reach(measure))
+    y = vega.channel("arm:N", sort=arms.ordered(found.diagnoses), title=None, axis=_names(names))
     names_of = {"arm": "arm", "measure": "measure", "text": "value", "stage": "stage"}
     guessing = {"guide": "guessing"} if measure.guide else {}
     base = (
-        shown(alt.Chart(values_of(data)))
-        .transform_filter(alt.datum.measure == measure.title)
-        .encode(y=y)
+        shown(vega.Chart(values_of(data))).filter(vega.equal("measure", measure.title)).encode(y=y)
     )
     points = base.encode(x=x, shape=arms.shape())
-    later = points.transform_filter(alt.datum.stage != STAGES[0])
-    first = points.transform_filter(alt.datum.stage == STAGES[0])
-    texts = base.transform_filter("datum.written").mark_text(
-        align="right", dy=-11, fontSize=10, color=INK, opacity=0.85
+    later = points.filter(vega.unequal("stage", STAGES[0]))
+    first = points.filter(vega.equal("stage", STAGES[0]))
+    texts = base.filter("datum.written").mark(
+        "text", align="right", dy=-11, fontSize=10, color=INK, opacity=0.85
     )
     layers = [
-        later.mark_point(size=75, strokeWidth=1.8, opacity=1, fill=PAPER).encode(
+        later.mark("point", size=75, strokeWidth=1.8, opacity=1, fill=PAPER).encode(
             stroke=arms.colour()
         ),
-        first.mark_point(**DOT, size=75).encode(color=arms.colour()),
-        texts.encode(x=alt.XValue(width), text=alt.Text("written:N")),
+        first.mark("point", **DOT, size=75).encode(color=arms.colour()),
+        texts.encode(x=vega.value(width), text=vega.channel("written:N")),
     ]
     tips = tooltips(found.metric, **names_of, **guessing)
     layers.append(pointed(base.encode(x=x), tips, style))
     if measure.guide is not None:
-        bar = base.mark_tick(color=INK, opacity=0.8, thickness=1.4, height=12)
-        layers.insert(0, bar.encode(x=alt.X("guide:Q", title=None, **_reach(measure))))
-    return alt.layer(
-        *layers, *heading(measure.title, width=width), width=width, height=alt.Step(ROW)
+        bar = base.mark("tick", color=INK, opacity=0.8, thickness=1.4, height=12)
+        layers.insert(0, bar.encode(x=vega.channel("guide:Q", title=None, **_reach(measure))))
+    return vega.layer(
+        *layers, *heading(measure.title, width=width), width=width, height=vega.step(ROW)
     )
 
 
 def _reach(measure: Measure) -> dict[str, Any]:
     kind: dict[str, Any] = {"type": "log"} if measure.log else {"type": "linear", "zero": False}
-    return {"scale": alt.Scale(domain=list(measure.reach), nice=False, **kind), "axis": None}
+    return {"scale": dict(domain=list(measure.reach), nice=False, **kind), "axis": None}
 
 
-def _names(room: float) -> alt.Axis:
+def _names(room: float) -> vega.Json:
     """The arms' names at their rows, where there is room for them."""
     words: dict[str, Any] = {"labelFontSize": 12, "labelPadding": 10, "labelLimit": room - 10}
     return (
-        alt.Axis(domain=False, **words)
-        if room
-        else alt.Axis(domain=False, labels=False, minExtent=0)
+        dict(domain=False, **words) if room else {"domain": False, "labels": False, "minExtent": 0}
     )
 
 
@@ -236,21 +232,21 @@ def _norms_by_layer(data: Table, stage: str, found: Evidence, style: Style, labe
     legend = arm_legend(arms.ordered(set(data["arm"])), style)
     limits = float(data["norm"].min()) / 1.6, float(data["norm"].max()) * 1.6
     rows = (
-        shown(alt.Chart(values_of(data)))
-        .transform_filter(alt.datum.stage == stage)
+        shown(vega.Chart(values_of(data)))
+        .filter(vega.equal("stage", stage))
         .encode(
             x=_layers(data),
-            y=alt.Y("norm:Q", title=None, **log_channel(limits, labels)),
+            y=vega.channel("norm:Q", title=None, **log_channel(limits, labels)),
             color=arms.colour(legend=legend),
         )
     )
-    line = rows.mark_line().encode(
+    line = rows.mark("line").encode(
         strokeWidth=arms.width(legend=legend), strokeDash=arms.dash(legend=legend)
     )
-    points = rows.mark_point(**DOT, size=60).encode(shape=arms.shape(legend=legend))
+    points = rows.mark("point", **DOT, size=60).encode(shape=arms.shape(legend=legend))
     tips = tooltips(found.metric, arm="arm", stage="stage", layer="layer", norm="norm")
     side = [side_title("norm of the gradient", height)] if labels else []
-    return alt.layer(
+    return vega.layer(
         line,
         points,
         pointed(rows, tips, style),
@@ -261,9 +257,9 @@ def _norms_by_layer(data: Table, stage: str, found: Evidence, style: Style, labe
     )
 
 
-def _layers(data: Table) -> alt.X:
+def _layers(data: Table) -> vega.Json:
     """The layers in their order, named where there is room."""
     order = data.sort_values("position")["layer"].drop_duplicates().tolist()
-    axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelLimit=90)
+    axis = {"labelAngle": 0, "labelOverlap": "greedy", "labelLimit": 90}
     title = "layer, from input to output"
-    return alt.X("layer:N", sort=order, title=title, scale=alt.Scale(padding=0.3), axis=axis)
+    return vega.channel("layer:N", sort=order, title=title, scale={"padding": 0.3}, axis=axis)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import altair as alt
 import pandas as pd
-from altair.utils.schemapi import debug_mode
 
 from normsweep.analysis.evidence import Evidence
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.theme import CONFIG, Style
 
 __all__ = ["Drawer", "Figure", "values_of"]
@@ -36,31 +34,22 @@ class Figure:
     description: str = ""
     """What there is to see, from the figure's numbers, for those who cannot see it."""
     data: pd.DataFrame | None = None
-    chart: alt.TopLevelMixin | None = None
+    chart: vega.Json | None = None
+    """In Vega-Lite."""
 
-    @property
-    def styled(self) -> alt.TopLevelMixin:
-        """The chart with the house style; a chart that is combined with others comes without one."""
-        assert self.chart is not None
-        chart: Any = self.chart
-        return chart.properties(config=alt.Config(**CONFIG))
-
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> vega.Json:
         """The chart as Vega-Lite, in the house style; its numbers are under `datasets`, once.
 
         Equal numbers have equal names there in all specs.
         """
         assert self.chart is not None
-        chart: Any = self.chart
-        with debug_mode(False):
-            made = chart.to_dict(validate=False)
-        return {**made, "description": self.description, "config": CONFIG}
+        return {**vega.spec(self.chart), "description": self.description, "config": CONFIG}
 
 
 Drawer = Callable[[Evidence, Style], Figure]
 
 
-def values_of(data: pd.DataFrame) -> alt.InlineData:
+def values_of(data: pd.DataFrame) -> vega.Json:
     """A table as a chart's data: CSV, a third of the size of JSON, and what a page hands out.
 
     What is missing or not finite is empty there, and null in the chart.
@@ -71,7 +60,7 @@ def values_of(data: pd.DataFrame) -> alt.InlineData:
     text = numbers.astype(dict.fromkeys(truths, int)).to_csv(
         index=False, float_format="%.7g", lineterminator="\n"
     )
-    return alt.InlineData(values=text, format=alt.CsvDataFormat(type="csv", parse=kinds))
+    return {"values": text, "format": {"type": "csv", "parse": kinds}}
 
 
 def _kind(column: pd.Series) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import altair as alt
 import vl_convert
 
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.theme import FONT, INK, PAPER
 
 __all__ = ["inline", "on_page", "save", "svg_text"]
@@ -25,7 +25,6 @@ UNUSED = (
 )  # fmt: skip
 NOWHERE = ("translate(0,0)", "")
 PAGE_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
 def save(text: str, folder: Path, name: str) -> None:
@@ -69,7 +68,7 @@ def _pdf(text: str) -> bytes:
 
 def svg_text(spec: dict[str, Any]) -> str:
     """The figure as a standalone SVG: text as text, the same bytes every time."""
-    root = ElementTree.fromstring(vl_convert.vegalite_to_svg(_seen(spec), vl_version=VEGA_LITE))
+    root = ElementTree.fromstring(vl_convert.vegalite_to_svg(_seen(spec), vl_version=vega.VERSION))
     _tidy(root)
     ElementTree.register_namespace("", SVG)
     return ElementTree.tostring(root, encoding="unicode") + "\n"

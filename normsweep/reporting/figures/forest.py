@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.verdicts import Verdict, without_repeats
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.figure import Figure, values_of
 from normsweep.reporting.figures.theme import BAND, HIDDEN, INK, PAPER, Arms, Chart, Style, shown
 from normsweep.reporting.words import between, epoch_words, points, question_of
@@ -37,7 +37,7 @@ GLYPHS = {
     Outcome.NOT_ENOUGH: "M-.45,-.55C-.4,-1.1,.5,-1.1,.5,-.5C.5,-.1,0,-.1,0,.35M0,.75v.15",
 }
 """A tick, a cross and a question mark, which not every font has."""
-OUTCOMES = alt.param(name="outcomes", value=None)
+OUTCOMES = vega.param("outcomes", None)
 
 
 def forest(found: Evidence, style: Style) -> Figure:
@@ -144,10 +144,10 @@ class _Drawing:
     def width(self) -> float:
         return self.style.width - self.left - (14 if self.style.narrow else self.numbers + 175)
 
-    def chart(self) -> alt.TopLevelMixin:
-        rows = shown(alt.Chart())
-        margin = alt.param(name="margin", value=max(row.margin for row in self.rows))
-        return alt.layer(
+    def chart(self) -> vega.Json:
+        rows = shown(vega.Chart())
+        margin = vega.param("margin", max(row.margin for row in self.rows))
+        return vega.layer(
             *self.band(rows),
             *self.intervals(rows),
             *self.gaps(rows),
@@ -156,14 +156,14 @@ class _Drawing:
             self.hover(rows),
             data=values_of(self.data),
             transform=self.places(),
-            encoding=alt.SharedEncoding(x=self.axis(), y=self.lines()),
+            encoding={"x": self.axis(), "y": self.lines()},
             width=self.width,
             height=self.height,
-            params=[each.param for each in (HIDDEN, margin, OUTCOMES)],
-            resolve=alt.Resolve(scale={"shape": "independent"}),
+            params=[HIDDEN, margin, OUTCOMES],
+            resolve={"scale": {"shape": "independent"}},
         )
 
-    def places(self) -> list[Chart]:
+    def places(self) -> list[vega.Json]:
         """Where a row stands, and what its outcome is; a page may have read others with its margin."""
         left, right = reach(self.rows)
         sign = self.found.metric.sign
@@ -175,81 +175,81 @@ class _Drawing:
             "shape": f"{beyond} datum.read",
             "at": f"isValid(datum.gap) ? clamp(datum.gap, {low}, {high}) : null",
         }
-        return [alt.CalculateTransform(calculate=of, **{"as": name}) for name, of in made.items()]
+        return vega.Chart().calculate(**made)["transform"]
 
     def axis(self) -> Chart:
         by, (left, right) = self.found.metric, reach(self.rows)
         measured = f"{by.unit} of {by.label}" if by.unit else by.label
         turned = "" if by.sign > 0 else "; better to the right"
-        return alt.X(
+        return vega.channel(
             "at:Q",
-            scale=alt.Scale(domain=sorted((left, right)), nice=False, zero=False, reverse=left > right),
-            axis=alt.Axis(
-                title=f"{measured} against the reference{turned}", tickCount=8,
-                labelExpr=f"datum.value == 0 ? '0' : format({by.scale} * datum.value, '+~g')",
-            ),
+            scale={"domain": sorted((left, right)), "nice": False, "zero": False, "reverse": left > right},
+            axis={
+                "title": f"{measured} against the reference{turned}", "tickCount": 8,
+                "labelExpr": f"datum.value == 0 ? '0' : format({by.scale} * datum.value, '+~g')",
+            },
         )  # fmt: skip
 
     def lines(self) -> Chart:
-        return alt.Y("y:Q", scale=alt.Scale(domain=[self.height, 0], nice=False), axis=None)
+        return vega.channel("y:Q", scale={"domain": [self.height, 0], "nice": False}, axis=None)
 
     def band(self, rows: Chart) -> list[Chart]:
         """What passes for equal behind each row; dashed at the declared margin's worse end, a line at zero."""
         half = 0.3 * ROW if self.style.narrow else 0.5 * ROW
-        spans = rows.transform_calculate(
+        spans = rows.calculate(
             foot=f"datum.y - {half}", head=f"datum.y + {half}", down="-margin", up="margin",
             worse=f"{-self.found.metric.sign} * datum.margin", none="0",
         )  # fmt: skip
         line = {"color": INK, "opacity": 0.6, "strokeWidth": 1, "clip": True}
         return [
-            spans.mark_rect(color=BAND, opacity=0.3, clip=True)
+            spans.mark("rect", color=BAND, opacity=0.3, clip=True)
             .encode(x="down:Q", x2="up:Q", y="foot:Q", y2="head:Q"),
-            spans.mark_rule(strokeDash=[3, 3], **line).encode(x="worse:Q", y="foot:Q", y2="head:Q"),
-            spans.mark_rule(**line).encode(x="none:Q", y="foot:Q", y2="head:Q"),
+            spans.mark("rule", strokeDash=[3, 3], **line).encode(x="worse:Q", y="foot:Q", y2="head:Q"),
+            spans.mark("rule", **line).encode(x="none:Q", y="foot:Q", y2="head:Q"),
         ]  # fmt: skip
 
     def intervals(self, rows: Chart) -> list[Chart]:
         """Thick the intervals that decide, thin those for these images alone."""
         colour = self.arms.colour()
         return [
-            rows.mark_rule(strokeWidth=6, opacity=0.45, clip=True)
+            rows.mark("rule", strokeWidth=6, opacity=0.45, clip=True)
             .encode(x="low:Q", x2="high:Q", color=colour),
-            rows.mark_rule(strokeWidth=1.9, clip=True)
+            rows.mark("rule", strokeWidth=1.9, clip=True)
             .encode(x="low_on_these_images:Q", x2="high_on_these_images:Q", color=colour),
         ]  # fmt: skip
 
     def gaps(self, rows: Chart) -> list[Chart]:
         """The gap itself; its shape tells the outcome, an arrow that it lies beyond the axis."""
-        shape = alt.Shape("shape:N", scale=_ordinal(SHAPES), legend=None)
+        shape = vega.channel("shape:N", scale=_ordinal(SHAPES), legend=None)
         hollow = f"datum.shape == '{Outcome.NOT_ENOUGH}'"
         mark: dict[str, Any] = {"size": 75, "opacity": 1}
         return [
-            rows.transform_filter(f"!({hollow})")
-            .mark_point(filled=True, stroke=PAPER, strokeWidth=1, **mark)
+            rows.filter(f"!({hollow})")
+            .mark("point", filled=True, stroke=PAPER, strokeWidth=1, **mark)
             .encode(color=self.arms.colour(), shape=shape),
-            rows.transform_filter(hollow)
-            .mark_point(fill=PAPER, strokeWidth=2, **mark)
+            rows.filter(hollow)
+            .mark("point", fill=PAPER, strokeWidth=2, **mark)
             .encode(color=self.arms.colour(), shape=shape),
         ]  # fmt: skip
 
     def words(self, rows: Chart) -> list[Chart]:
         """Question, arm, gap and outcome."""
         left, narrow = self.left, self.style.narrow
-        title = alt.Chart().transform_filter("datum.first")
+        title = vega.Chart().filter("datum.first")
         up = -ROW + 8 if narrow else 0
-        said = rows.transform_calculate(
+        said = rows.calculate(
             answer="isArray(outcomes) ? datum.read + '*' : datum.when",
             numbers="datum.number + (datum.interval ? ' (' + datum.interval + ')' : '')",
         )
-        short = said.transform_calculate(both="datum.number + ' · ' + datum.answer")
+        short = said.calculate(both="datum.number + ' · ' + datum.answer")
         end, word = self.width + 8, self.width + self.numbers
         glyph = {"size": 60, "stroke": INK, "fill": None, "opacity": 1, "strokeWidth": 1.7}
-        shape = alt.Shape("read:N", scale=_ordinal(GLYPHS), legend=None)
+        shape = vega.channel("read:N", scale=_ordinal(GLYPHS), legend=None)
         marks = [
             _text(title, "question", -left, self.style.width - 4, dy=-ROW / 2 - 12 - (ROW - 6) * narrow,
                   fontWeight="bold", fontSize=12.5),
             _text(rows, "arm", 10 - left, 0.35 * self.style.width if narrow else left - 20, dy=up),
-            rows.mark_point(yOffset=up, **glyph).encode(x=alt.value(end if narrow else word), shape=shape),
+            rows.mark("point", yOffset=up, **glyph).encode(x=vega.value(end if narrow else word), shape=shape),
         ]  # fmt: skip
         if narrow:
             return [*marks, _text(short, "both", end - 12, 0.62 * self.width, dy=up, align="right")]
@@ -262,9 +262,9 @@ class _Drawing:
     def note(self) -> Chart:
         """That outcomes were read afterwards, with a margin that was not declared."""
         note = "isArray(outcomes) ? '* read afterwards' : ''"
-        one = alt.Chart().transform_filter("datum.row == 0").transform_calculate(note=note)
+        one = vega.Chart().filter("datum.row == 0").calculate(note=note)
         made = _text(one, "note", self.width, self.width, fontSize=11, opacity=0.75, align="right")
-        return made.encode(y=alt.value(self.height + 46))
+        return made.encode(y=vega.value(self.height + 46))
 
     def hover(self, rows: Chart) -> Chart:
         """What one points at."""
@@ -272,16 +272,16 @@ class _Drawing:
             "arm": "arm", "question": "question", "gap": "number", "interval": "interval",
             "equivalence margin": "margin", "outcome": "outcome", "at": "when", "seeds": "seeds",
         }  # fmt: skip
-        return rows.mark_rule(strokeWidth=18, opacity=0).encode(
-            x=alt.value(0), x2=alt.value(self.width),
-            tooltip=[alt.Tooltip(f"{of}:N", title=name) for name, of in tips.items()],
+        return rows.mark("rule", strokeWidth=18, opacity=0).encode(
+            x=vega.value(0), x2=vega.value(self.width),
+            tooltip=[vega.channel(f"{of}:N", title=name) for name, of in tips.items()],
         )  # fmt: skip
 
 
 def _text(rows: Chart, field: str, x: float, limit: float, **more: Any) -> Chart:
     mark = {"align": "left", "baseline": "middle", "limit": limit, "clip": False, **more}
-    return rows.mark_text(**mark).encode(x=alt.value(x), text=f"{field}:N")
+    return rows.mark("text", **mark).encode(x=vega.value(x), text=f"{field}:N")
 
 
-def _ordinal(looks: dict[Any, str]) -> alt.Scale:
-    return alt.Scale(domain=[str(key) for key in looks], range=list(looks.values()))
+def _ordinal(looks: dict[Any, str]) -> vega.Json:
+    return {"domain": [str(key) for key in looks], "range": list(looks.values())}

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-from altair.utils.schemapi import debug_mode
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.figures import files
@@ -76,8 +72,7 @@ def draw_pictures(
         width: of the files in pixels, 96 to an inch; by default as on a wide page.
     """
     desk, phone = Style(links=links or {}), Style(NARROW, links=links or {})
-    with _uncollected(), debug_mode(False):  # each part on its own would be validated
-        return {name: _picture(name, found, (desk, phone), folder, width) for name in CHARTS}
+    return {name: _picture(name, found, (desk, phone), folder, width) for name in CHARTS}
 
 
 def _picture(
@@ -110,15 +105,3 @@ def _picture(
             for key, spec in specs.items()
         },
     )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without garbage collection, which takes a quarter of the time of drawing."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import altair as alt
 import pandas as pd
 
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.figure import values_of
 from normsweep.reporting.figures.theme import INK, Arms, Chart, shown
 
@@ -54,22 +54,22 @@ def end_labels(
         size: width and height of the axes in pixels.
         room: what `room_for` says.
     """
-    base = shown(alt.Chart(values_of(_placed(labels, limits, size[1]))))
-    y, width = alt.Y("at:Q", title=None), size[0]
-    line = base.encode(color=arms.colour(), strokeDash=arms.dash()).mark_rule(
-        strokeWidth=1.4, clip=False
+    base = shown(vega.Chart(values_of(_placed(labels, limits, size[1]))))
+    y, width = vega.channel("at:Q", title=None), size[0]
+    line = base.encode(color=arms.colour(), strokeDash=arms.dash()).mark(
+        "rule", strokeWidth=1.4, clip=False
     )
     text = {"align": "left", "baseline": "middle", "limit": room - LEAD - 2, "clip": False}
-    x = alt.value(width + LEAD)
+    x = vega.value(width + LEAD)
     return [
-        line.encode(y=alt.Y("y:Q"), y2="at", x=alt.value(width + 3), x2=alt.value(width + 12)),
-        line.encode(y=y, x=alt.value(width + 12), x2=alt.value(width + LEAD - 5)),
-        base.transform_filter("!datum.note").mark_text(fontWeight="bold", fontSize=NAME, **text)
+        line.encode(y=vega.channel("y:Q"), y2="at", x=vega.value(width + 3), x2=vega.value(width + 12)),
+        line.encode(y=y, x=vega.value(width + 12), x2=vega.value(width + LEAD - 5)),
+        base.filter("!datum.note").mark("text", fontWeight="bold", fontSize=NAME, **text)
         .encode(x=x, y=y, text="arm:N"),
-        base.transform_filter("datum.note").mark_text(fontWeight="bold", fontSize=NAME, dy=-6, **text)
+        base.filter("datum.note").mark("text", fontWeight="bold", fontSize=NAME, dy=-6, **text)
         .encode(x=x, y=y, text="arm:N"),
-        base.transform_filter("datum.note")
-        .mark_text(fontSize=NOTE, dy=7, color=INK, opacity=0.75, **text)
+        base.filter("datum.note")
+        .mark("text", fontSize=NOTE, dy=7, color=INK, opacity=0.75, **text)
         .encode(x=x, y=y, text="note:N"),
     ]  # fmt: skip
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import altair as alt
 import numpy as np
 
 from normsweep.parts.metrics import Metric
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.axes import zoomed
 from normsweep.reporting.figures.limits import accuracy_limits, near_the_best
 from normsweep.reporting.figures.theme import HIDDEN, PAPER, Arms, Chart, Style, Table, linked
@@ -59,23 +59,20 @@ def panel_width(style: Style, columns: int, room: float = 0.0) -> float:
 
 
 def grid(panels: Sequence[Chart], columns: int, **more: Any) -> Chart:
-    """The panels in rows of so many, as a whole figure; `more` are its properties.
-
-    They are given where it is made: altair copies a chart with all its parts to add one.
-    """
-    more = {"params": [HIDDEN.param], **more}
+    """The panels in rows of so many, as a whole figure; `more` are its properties."""
+    more = {"params": [HIDDEN], **more}
     if columns == 1:
-        return alt.vconcat(*panels, **more)
+        return vega.vconcat(*panels, **more)
     rows = [panels[i : i + columns] for i in range(0, len(panels), columns)]
     if len(rows) == 1:
-        return alt.hconcat(*panels, spacing=GAP, **more)
-    return alt.vconcat(*(alt.hconcat(*row, spacing=GAP) for row in rows), **more)
+        return vega.hconcat(*panels, spacing=GAP, **more)
+    return vega.vconcat(*(vega.hconcat(*row, spacing=GAP) for row in rows), **more)
 
 
-def arm_legend(present: Sequence[str], style: Style) -> alt.Legend:
+def arm_legend(present: Sequence[str], style: Style) -> vega.Json:
     """The key of the arms, in as many rows as they need."""
     name = min(7.0 * max(map(len, present)), 230) + 32
-    return alt.Legend(values=list(present), columns=max(1, int(style.width / name)))
+    return {"values": list(present), "columns": max(1, int(style.width / name))}
 
 
 def put_in_view(frame: Table, tops: Any, arms: Arms, by: Metric) -> tuple[Table, Limits]:
@@ -94,29 +91,29 @@ def put_in_view(frame: Table, tops: Any, arms: Arms, by: Metric) -> tuple[Table,
 
 def log_channel(limits: Sequence[float], labels: bool = True) -> dict[str, Any]:
     """Keywords of a logarithmic channel."""
-    scale = alt.Scale(type="log", domain=list(limits), nice=False)
+    scale = {"type": "log", "domain": list(limits), "nice": False}
     room: dict[str, Any] = {} if labels else {"minExtent": 0}
-    return {"scale": scale, "axis": alt.Axis(labelExpr=POWERS, tickCount=4, labels=labels, **room)}
+    return {"scale": scale, "axis": dict(labelExpr=POWERS, tickCount=4, labels=labels, **room)}
 
 
 def under(base: Chart) -> Chart:
     """Triangles at the lower edge for what lies below it, so that nothing vanishes silently."""
-    return base.transform_filter("datum.below").mark_point(
-        shape="triangle-down", size=55, filled=True, opacity=1, yOffset=-4
+    return base.filter("datum.below").mark(
+        "point", shape="triangle-down", size=55, filled=True, opacity=1, yOffset=-4
     )
 
 
-def pointed(rows: Chart, tips: list[alt.Tooltip], style: Style, zoom: str = "") -> Chart:
+def pointed(rows: Chart, tips: list[vega.Json], style: Style, zoom: str = "") -> Chart:
     """What one points at, on top of all marks: what it says, and the way to its run; files are without it.
 
     `zoom` is a name for the axes that are zoomed there, where they are numbers.
     """
-    points = rows.mark_point(size=110, opacity=0, filled=True).encode(tooltip=tips)
+    points = rows.mark("point", size=110, opacity=0, filled=True).encode(tooltip=tips)
     made = linked(points, style)
     return zoomed(made, zoom, style) if zoom else made
 
 
-def tooltips(by: Metric, **titles: str) -> list[alt.Tooltip]:
+def tooltips(by: Metric, **titles: str) -> list[vega.Json]:
     """What one reads when one points at a mark: fields with their names."""
     value = ".2%" if by.percent else ".4f"
     formats = {
@@ -124,9 +121,9 @@ def tooltips(by: Metric, **titles: str) -> list[alt.Tooltip]:
         "norm": ".3~g", "ended": ".3~g", "seconds": ",.3~r",
     }  # fmt: skip
     return [
-        alt.Tooltip(field, title=title, type="quantitative", format=formats[field])
+        vega.channel(field, title=title, type="quantitative", format=formats[field])
         if field in formats
-        else alt.Tooltip(field, title=title, type="nominal")
+        else vega.channel(field, title=title, type="nominal")
         for field, title in titles.items()
     ]
 

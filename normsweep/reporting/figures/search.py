@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
 from normsweep.analysis import trials
 from normsweep.analysis.evidence import Evidence
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.axes import heading, side_title, value_axis
 from normsweep.reporting.figures.figure import Figure, values_of
 from normsweep.reporting.figures.panels import (
@@ -156,11 +156,11 @@ class _Rates:
         return list(dict.fromkeys(self.every.sort_values("trial")["optimizer"]))
 
     @cached_property
-    def legend(self) -> alt.Legend:
+    def legend(self) -> vega.Json:
         return arm_legend(Arms.of(self.found).ordered(set(self.data["arm"])), self.style)
 
     @cached_property
-    def values(self) -> alt.InlineData:
+    def values(self) -> vega.Json:
         return values_of(self.data)
 
     def chart(self) -> Chart:
@@ -172,8 +172,8 @@ class _Rates:
         optimizer, first = self.optimizers[number], number % columns == 0
         width, height = panel_width(self.style, columns), 200 if self.style.narrow else 260
         base = (
-            shown(alt.Chart(self.values))
-            .transform_filter(alt.datum.optimizer == optimizer)
+            shown(vega.Chart(self.values))
+            .filter(vega.equal("optimizer", optimizer))
             .encode(
                 x=self.rate(),
                 y=value_axis("drawn", self.limits, self.found.metric, labels=first),
@@ -187,22 +187,22 @@ class _Rates:
         ]
         if first:
             layers.append(side_title(f"validation {self.found.metric.label}", height))
-        return alt.layer(*layers, width=width, height=height)
+        return vega.layer(*layers, width=width, height=height)
 
-    def rate(self) -> alt.X:
+    def rate(self) -> vega.Json:
         low, high = (
             float(self.every["learning_rate"].min()),
             float(self.every["learning_rate"].max()),
         )
         if self.style.linear:
-            scale = alt.Scale(domain=[-0.02 * high, 1.04 * high], nice=False)
-            channel: dict[str, Any] = {"scale": scale, "axis": alt.Axis(tickCount=4, format="~f")}
+            scale = {"domain": [-0.02 * high, 1.04 * high], "nice": False}
+            channel: dict[str, Any] = {"scale": scale, "axis": {"tickCount": 4, "format": "~f"}}
         else:
             room = max((high / low) ** 0.04, 1.25)
             channel = log_channel((low / room, high * room))
-        return alt.X("learning_rate:Q", title="learning rate", **channel)
+        return vega.channel("learning_rate:Q", title="learning rate", **channel)
 
-    def tips(self) -> list[alt.Tooltip]:
+    def tips(self) -> list[vega.Json]:
         return tooltips(
             self.found.metric,
             arm="arm",
@@ -214,28 +214,28 @@ class _Rates:
         )
 
     def marks(self, base: Chart) -> list[Chart]:
-        trained = base.transform_filter("!datum.lost && !datum.below").mark_point(**DOT)
+        trained = base.filter("!datum.lost && !datum.below").mark("point", **DOT)
         trained = trained.encode(
             shape=Arms.of(self.found).shape(legend=self.legend), size=self.size()
         )
-        lost = base.transform_filter("datum.lost")
-        cross = lost.mark_point(shape=CROSS, size=40, strokeWidth=1.8, opacity=1)
+        lost = base.filter("datum.lost")
+        cross = lost.mark("point", shape=CROSS, size=40, strokeWidth=1.8, opacity=1)
         return [trained, under(base), cross]
 
-    def size(self) -> alt.Size:
+    def size(self) -> vega.Json:
         """The number of epochs as the size of a mark."""
         fewest, most = int(self.data["epochs"].min()), int(self.data["epochs"].max())
-        scale = alt.Scale(domain=[min(fewest, most - 1), most], range=[SMALLEST, LARGEST])
-        legend = alt.Legend(
-            title="epochs:",
-            titleOrient="left",
-            format="d",
-            orient="bottom" if self.style.narrow else "top",
-            values=sorted({fewest, (fewest + most) // 2, most}),
-            symbolFillColor=INK,
-            symbolStrokeWidth=0,
-        )
-        return alt.Size("epochs:Q", scale=scale, legend=legend)
+        scale = {"domain": [min(fewest, most - 1), most], "range": [SMALLEST, LARGEST]}
+        legend = {
+            "title": "epochs:",
+            "titleOrient": "left",
+            "format": "d",
+            "orient": "bottom" if self.style.narrow else "top",
+            "values": sorted({fewest, (fewest + most) // 2, most}),
+            "symbolFillColor": INK,
+            "symbolStrokeWidth": 0,
+        }
+        return vega.channel("epochs:Q", scale=scale, legend=legend)
 
     def note(self, optimizer: str) -> str:
         """How many trials are drawn at the lower edge, and why."""
@@ -296,31 +296,31 @@ def _rows(data: Table, notes: dict[str, str], unit: str, found: Evidence, style:
     last, arms = float(data["ended"].max()) or 1.0, list(notes)
     left = min(14 + 7 * max(map(len, arms)), 110 if style.narrow else 190)
     width = style.width - left - (16 if style.narrow else 170)
-    names = alt.Axis(domain=False, labelFontSize=12, labelPadding=12, labelLimit=left - 12)
-    y = alt.Y("arm:N", sort=arms, title=None, axis=names)
+    names = {"domain": False, "labelFontSize": 12, "labelPadding": 12, "labelLimit": left - 12}
+    y = vega.channel("arm:N", sort=arms, title=None, axis=names)
     since = "the start" if style.narrow else "the search began"
-    x = alt.X(
+    x = vega.channel(
         "ended:Q",
         title=f"{unit} since {since}; large: best so far",
-        scale=alt.Scale(domain=[-0.02 * last, 1.02 * last], nice=False),
-        axis=alt.Axis(tickCount=7),
+        scale={"domain": [-0.02 * last, 1.02 * last], "nice": False},
+        axis={"tickCount": 7},
     )
-    rows = shown(alt.Chart(values_of(data))).encode(x=x, y=y)
+    rows = shown(vega.Chart(values_of(data))).encode(x=x, y=y)
     base = rows.encode(color=Arms.of(found).colour())
-    ticks = base.transform_filter("!datum.new").mark_tick(thickness=1.5, height=13, opacity=0.75)
-    best = base.transform_filter("datum.new").mark_point(**DOT, size=85)
+    ticks = base.filter("!datum.new").mark("tick", thickness=1.5, height=13, opacity=0.75)
+    best = base.filter("datum.new").mark("point", **DOT, size=85)
     words = values_of(pd.DataFrame({"arm": arms, "note": list(notes.values())}))
     place: dict[str, Any] = (
         {"align": "right", "dy": 14} if style.narrow else {"align": "left", "dx": 14}
     )
-    texts = shown(alt.Chart(words)).mark_text(fontSize=11, color=INK, opacity=0.8, **place)
-    texts = texts.encode(y=y, x=alt.XValue(width), text=alt.Text("note:N"))
-    tips, height = _progress_tips(found, unit), alt.Step(52 if style.narrow else 36)
+    texts = shown(vega.Chart(words)).mark("text", fontSize=11, color=INK, opacity=0.8, **place)
+    texts = texts.encode(y=y, x=vega.value(width), text=vega.channel("note:N"))
+    tips, height = _progress_tips(found, unit), vega.step(52 if style.narrow else 36)
     layers = [ticks, best.encode(shape=Arms.of(found).shape()), texts, pointed(rows, tips, style)]
-    return alt.layer(*layers, width=width, height=height, params=[HIDDEN.param])
+    return vega.layer(*layers, width=width, height=height, params=[HIDDEN])
 
 
-def _progress_tips(found: Evidence, unit: str) -> list[alt.Tooltip]:
+def _progress_tips(found: Evidence, unit: str) -> list[vega.Json]:
     score = f"validation {found.metric.label}"
     return tooltips(
         found.metric,

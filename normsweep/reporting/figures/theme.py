@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import altair as alt
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.palette import COLOURS
 from normsweep.parts.metrics import Metric
+from normsweep.reporting.figures import vega
 
 __all__ = [
     "BAND",
@@ -131,43 +131,43 @@ class Arms:
         dashes = DASHES[place // len(COLOURS) % len(DASHES)]
         return COLOURS[place % len(COLOURS)], SHAPES[place % len(SHAPES)], dashes
 
-    def colour(self, **more: Any) -> alt.Color:
+    def colour(self, **more: Any) -> vega.Json:
         """The arm as a colour."""
-        return alt.Color("arm:N", scale=self._scale(0), **{"legend": None, **more})
+        return vega.channel("arm:N", scale=self._scale(0), **{"legend": None, **more})
 
-    def shape(self, **more: Any) -> alt.Shape:
+    def shape(self, **more: Any) -> vega.Json:
         """The arm as a marker's shape."""
-        return alt.Shape("arm:N", scale=self._scale(1), **{"legend": None, **more})
+        return vega.channel("arm:N", scale=self._scale(1), **{"legend": None, **more})
 
-    def dash(self, **more: Any) -> alt.StrokeDash:
+    def dash(self, **more: Any) -> vega.Json:
         """The arm as dashes of a line."""
-        return alt.StrokeDash("arm:N", scale=self._scale(2), **{"legend": None, **more})
+        return vega.channel("arm:N", scale=self._scale(2), **{"legend": None, **more})
 
-    def width(self, thick: float = 2.9, thin: float = 2.1, **more: Any) -> alt.StrokeWidth:
+    def width(self, thick: float = 2.9, thin: float = 2.1, **more: Any) -> vega.Json:
         """A line's width: the reference's is thick."""
         widths = [thick if arm == self.reference else thin for arm in self.names]
-        scale = alt.Scale(type="ordinal", domain=list(self.names), range=widths)
+        scale = {"type": "ordinal", "domain": list(self.names), "range": widths}
         order = list(self.names)  # Vega-Lite warns of widths without one
-        return alt.StrokeWidth("arm:N", sort=order, scale=scale, **{"legend": None, **more})
+        return vega.channel("arm:N", sort=order, scale=scale, **{"legend": None, **more})
 
-    def _scale(self, part: int) -> alt.Scale:
+    def _scale(self, part: int) -> vega.Json:
         looks = [self.look(arm)[part] for arm in self.names]
-        return alt.Scale(domain=list(self.names), range=looks)
+        return {"domain": list(self.names), "range": looks}
 
 
 Table = Any
 """A data frame; pandas has no types of its own that say what a column is."""
 
 Chart = Any
-"""A part of a chart: altair gives each kind of part a type of its own, and what becomes of it a union."""
+"""A part of a chart: a `vega.Chart`, or what charts are together."""
 
-HIDDEN = alt.param(name="hidden", value=[])
+HIDDEN = vega.param("hidden", [])
 """Names of arms that are not drawn."""
 
 
 def shown(chart: Chart) -> Chart:
     """The chart without the arms that the reader of a page has hidden."""
-    return chart.transform_filter("indexof(hidden, datum.arm) < 0")
+    return chart.filter("indexof(hidden, datum.arm) < 0")
 
 
 def with_links(data: pd.DataFrame, style: Style) -> pd.DataFrame:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import altair as alt
 import numpy as np
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.trials import best_by_epochs, longest_curve
+from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.axes import counts, heading, side_title, value_axis
 from normsweep.reporting.figures.figure import Figure, values_of
 from normsweep.reporting.figures.labels import EndLabel, end_labels, room_for
@@ -130,12 +130,12 @@ class _Curves:
     def arms(self) -> Arms:
         return Arms.of(self.found)
 
-    def tips(self) -> list[alt.Tooltip]:
+    def tips(self) -> list[vega.Json]:
         """What is read at a mark."""
         raise NotImplementedError
 
     @cached_property
-    def values(self) -> alt.InlineData:
+    def values(self) -> vega.Json:
         return values_of(self.data)
 
     def size(self, columns: int, room: float) -> tuple[float, float]:
@@ -151,8 +151,8 @@ class _Curves:
             for arm in self.arms.ordered(last.index)
         ]
 
-    def rows(self, x: alt.X) -> Chart:
-        return shown(alt.Chart(self.values)).encode(x=x, color=self.arms.colour())
+    def rows(self, x: vega.Json) -> Chart:
+        return shown(vega.Chart(self.values)).encode(x=x, color=self.arms.colour())
 
     def marks(
         self, rows: Chart, name: str, labels: bool, marked: str, steps: bool = False
@@ -162,9 +162,9 @@ class _Curves:
             value_axis(field, self.limits, self.found.metric, labels=labels)
             for field in ("score", "drawn")
         )
-        line = rows.mark_line(clip=True, interpolate="step-after" if steps else "linear")
+        line = rows.mark("line", clip=True, interpolate="step-after" if steps else "linear")
         line = line.encode(y=at, strokeWidth=self.arms.width(), strokeDash=self.arms.dash())
-        inside = rows.transform_filter(f"!datum.below && {marked}").mark_point(**DOT, size=55)
+        inside = rows.filter(f"!datum.below && {marked}").mark("point", **DOT, size=55)
         points, every = inside.encode(y=of, shape=self.arms.shape()), rows.encode(y=of)
         return [line, under(every), points, pointed(every, self.tips(), self.style, name)]
 
@@ -196,7 +196,7 @@ class _Efforts(_Curves):
         first, columns = by_time or self.style.narrow, 1 if self.style.narrow else 2
         width, height = self.size(columns, self.room)
         rows = self.rows(self.time() if by_time else self.trials())
-        rows = rows.transform_filter(alt.datum.kind == kind)
+        rows = rows.filter(vega.equal("kind", kind))
         smooth, name = (
             kind == EXPECTED,
             f"zoom_{'time' if by_time else 'trials'}_{self.kinds.index(kind)}",
@@ -209,24 +209,24 @@ class _Efforts(_Curves):
             ends = self.ends(self.of(kind))
             layers += end_labels(ends, self.arms, self.limits, (width, height), self.room)
         title = TITLES[kind] if by_time else ""
-        return alt.layer(
+        return vega.layer(
             *layers, *heading(title, width=width + self.room), width=width, height=height
         )
 
     def band(self, rows: Chart, labels: bool) -> list[Chart]:
         """Where the expected best is known with its interval."""
         low = value_axis("low", self.limits, self.found.metric, labels=labels)
-        area = rows.transform_filter("isValid(datum.low)").mark_area(opacity=0.13, clip=True)
-        return [area.encode(y=low, y2=alt.Y2("high:Q"))]
+        area = rows.filter("isValid(datum.low)").mark("area", opacity=0.13, clip=True)
+        return [area.encode(y=low, y2=vega.channel("high:Q"))]
 
-    def time(self) -> alt.X:
-        axis = alt.Axis(title=f"{self.unit} of the arm's trials together", tickCount=6)
-        return alt.X("spent:Q", scale=alt.Scale(nice=False, zero=True, padding=6), axis=axis)
+    def time(self) -> vega.Json:
+        axis = {"title": f"{self.unit} of the arm's trials together", "tickCount": 6}
+        return vega.channel("spent:Q", scale={"nice": False, "zero": True, "padding": 6}, axis=axis)
 
-    def trials(self) -> alt.X:
+    def trials(self) -> vega.Json:
         return _whole("trials", int(self.data["trials"].max()), "trials of the arm")
 
-    def tips(self) -> list[alt.Tooltip]:
+    def tips(self) -> list[vega.Json]:
         score = f"validation {self.found.metric.label}"
         return tooltips(
             self.found.metric,
@@ -238,10 +238,12 @@ class _Efforts(_Curves):
         )
 
 
-def _whole(field: str, last: int, title: str) -> alt.X:
+def _whole(field: str, last: int, title: str) -> vega.Json:
     """Whole numbers from 1, the last among them."""
-    axis = alt.Axis(title=title, values=counts(last), labelOverlap=True)
-    return alt.X(f"{field}:Q", scale=alt.Scale(zero=False, nice=False, padding=14), axis=axis)
+    axis = {"title": title, "values": counts(last), "labelOverlap": True}
+    return vega.channel(
+        f"{field}:Q", scale={"zero": False, "nice": False, "padding": 14}, axis=axis
+    )
 
 
 def budget(found: Evidence, style: Style) -> Figure:
@@ -317,9 +319,9 @@ class _Budgets(_Curves):
             *end_labels(ends, self.arms, self.limits, (width, height), room),
             side_title(f"validation {by.label}", height),
         ]
-        return alt.layer(*layers, width=width, height=height, params=[HIDDEN.param])
+        return vega.layer(*layers, width=width, height=height, params=[HIDDEN])
 
-    def tips(self) -> list[alt.Tooltip]:
+    def tips(self) -> list[vega.Json]:
         return tooltips(
             self.found.metric,
             arm="arm",
