@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import sys
 from pathlib import Path
@@ -98,6 +99,7 @@ def _run_address(study: str, uri: str, page: str | None) -> RunAddress | None:
 
 def main() -> None:
     """The command's entry point."""
+    gc.disable()  # in so short a process collecting takes time and gives none
     finish(app)
 
 

@@ -54,8 +54,9 @@ def inputs(found: Evidence, style: Style) -> Figure:
     names = min(14 + 7 * max(map(len, arms)), 110 if style.narrow else 160)
     columns = 1 if style.narrow else len(known)
     width = (style.width - names - 8 - GAP * (columns - 1)) / columns
+    values = values_of(data)
     panels = [
-        _measure(data, measure, found, style, names if style.narrow or not i else 0, width)
+        _measure(values, measure, found, style, names if style.narrow or not i else 0, width)
         for i, measure in enumerate(known)
     ]
     key = {
@@ -124,7 +125,7 @@ def _measured_words(known: list[Measure], arms: list[str]) -> str:
 
 
 def _measure(
-    data: Table,
+    values: vega.Json,
     measure: Measure,
     found: Evidence,
     style: Style,
@@ -136,9 +137,7 @@ def _measure(
     y = vega.channel("arm:N", sort=arms.ordered(found.diagnoses), title=None, axis=_names(names))
     names_of = {"arm": "arm", "measure": "measure", "text": "value", "stage": "stage"}
     guessing = {"guide": "guessing"} if measure.guide else {}
-    base = (
-        shown(vega.Chart(values_of(data))).filter(vega.equal("measure", measure.title)).encode(y=y)
-    )
+    base = shown(vega.Chart(values)).filter(vega.equal("measure", measure.title)).encode(y=y)
     points = base.encode(x=x, shape=arms.shape())
     later = points.filter(vega.unequal("stage", STAGES[0]))
     first = points.filter(vega.equal("stage", STAGES[0]))
