@@ -31,7 +31,7 @@ class Mark:
 
 def environment(tree: Path | None = None) -> dict[str, str]:
     """The environment of a command that runs in another folder but imports a working tree, by default this."""
-    tree = tree or Path.cwd()
+    tree = (tree or Path.cwd()).absolute()
     paths = os.pathsep.join([str(tree), *filter(None, [os.environ.get("PYTHONPATH")])])
     left = ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if name not in left}

@@ -1,10 +1,16 @@
-"""The quickstart's search compared with the opponent's: complete commands, the same configurations."""
+"""A search of 30 trials compared with the opponent's: complete commands, the same configurations.
+
+The sweep is the benchmark's own, `benchmarks/quickstart.toml`. `--against` also compares the time that
+an epoch takes in another checkout, such as that of an earlier commit, with the same sweep file.
+"""
 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +24,11 @@ from normsweep.shell import run
 if TYPE_CHECKING:
     from normsweep.sweep.study_record import TrialRecord
 
-GOALS = {"float32": 1 / 1.5, "mixed_bfloat16": 1 / 2.5}
+GOALS = {"float32": 1 / 3, "mixed_bfloat16": 1 / 3}
 """As fractions of the opponent's time in float32."""
+AGAINST = 0.55
+"""The goal for an epoch, as a fraction of that of the other checkout."""
+SWEEP = Path(__file__).parent / "quickstart.toml"
 
 app = App(
     name="python -m benchmarks.quickstart",
@@ -38,20 +47,29 @@ def quickstart(
     precision: Annotated[
         tuple[str, ...], Parameter(consume_multiple=True, help="Precisions besides float32.")
     ] = (),
+    against: Annotated[
+        Path | None, Parameter(help="Another checkout, whose epochs are timed as well.")
+    ] = None,
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
     ] = None,
 ) -> int:
     """Run all commands and print the table."""
     found: dict[tuple[str, str], list[float]] = {}
+    epochs: dict[str, list[float]] = {"here": [], "there": []}
     measured = precisions(["float32", *precision] if precision else [])
     for _ in range(repeats):
         for each in measured:
             with tempfile.TemporaryDirectory() as work:
-                ours, planned = search(Path(work), trials, each)
-                theirs = opponent(Path(work), planned, each)
+                ours, records = search(Path(work), trials, each)
+                theirs = opponent(Path(work), [configuration(r) for r in records], each)
             found.setdefault(("normsweep", each), []).append(ours)
             found.setdefault(("opponent", each), []).append(theirs)
+            if against is not None and each == "float32":
+                with tempfile.TemporaryDirectory() as work:
+                    _, before = search(Path(work), trials, each, against)
+                epochs["here"].append(epoch_seconds(records))
+                epochs["there"].append(epoch_seconds(before))
     rows = [
         Row(f"{name}, {each}", Measure("s", tuple(values)))
         for (name, each), values in found.items()
@@ -61,14 +79,38 @@ def quickstart(
         ratios = Measure("×", tuple(a / b for a, b in pairs))
         what = f"normsweep in {each} relative to the opponent in float32"
         rows.append(Row(what, ratios, Goal(GOALS[each])))
-    write(
-        f"the quickstart's search, {trials} trials, complete commands", "quickstart", rows, output
-    )
+    if against is not None:
+        rows += compared(epochs["here"], epochs["there"])
+    write(f"a search of {trials} trials, complete commands", "quickstart", rows, output)
     return 0
 
 
-def search(folder: Path, trials: int, precision: str) -> tuple[float, list[dict[str, object]]]:
-    """Seconds of normsweep's search, and its configurations."""
+def compared(here: Sequence[float], there: Sequence[float]) -> list[Row]:
+    """Milliseconds of an epoch here and in the other checkout, and their ratio."""
+    ratios = Measure("×", tuple(a / b for a, b in zip(here, there, strict=True)))
+    named = {"normsweep": here, "normsweep in the other checkout": there}
+    return [
+        *(
+            Row(f"an epoch, {name}", Measure("ms", tuple(1000 * each for each in values)))
+            for name, values in named.items()
+        ),
+        Row("an epoch, relative to the other checkout", ratios, Goal(AGAINST)),
+    ]
+
+
+def epoch_seconds(records: Sequence[TrialRecord]) -> float:
+    """Mean seconds of an epoch, training and validation; reused ones are not counted again.
+
+    The first epoch of each trial is left out: that of a worker's first trial includes the compilation.
+    """
+    results = [record.result for record in records if record.result is not None]
+    return statistics.fmean(e.seconds for r in results for e in r.curve[max(1, r.reused) :])
+
+
+def search(
+    folder: Path, trials: int, precision: str, checkout: Path | None = None
+) -> tuple[float, tuple[TrialRecord, ...]]:
+    """Seconds of normsweep's search, and its trials."""
     from normsweep.store.storage import read_study
 
     options = [
@@ -79,9 +121,8 @@ def search(folder: Path, trials: int, precision: str) -> tuple[float, list[dict[
         "--set",
         f"model.precision={precision}",
     ]
-    took = seconds(folder, ["-m", "normsweep.study", "quickstart", *options])
-    records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", "quickstart").trials
-    return took, [configuration(record) for record in records]
+    took = seconds(folder, ["-m", "normsweep.study", str(SWEEP), *options], checkout)
+    return took, read_study(f"sqlite:///{folder}/mlruns/optuna.db", "quickstart").trials
 
 
 def opponent(folder: Path, planned: list[dict[str, object]], precision: str) -> float:

@@ -239,13 +239,8 @@ def _fit_epochs(
         ]
     )
     keras.config.set_dtype_policy(before)
-    model.compile(
-        "adam",
-        "categorical_crossentropy",
-        metrics=["accuracy"],
-        steps_per_execution=steps,
-        jit_compile=xla,
-    )
+    how: dict[str, Any] = {"steps_per_execution": steps, "jit_compile": xla}
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], **how)
     y_train, y_val = (keras.utils.to_categorical(y, 10) for y in (data.y_train, data.y_val))
     options: dict[str, Any] = {"validation_data": (data.x_val, y_val), "verbose": 0}
 

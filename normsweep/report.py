@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from normsweep.errors import StoreError
+from normsweep.errors import StoreError, UserError
 from normsweep.shell import Plugins, Storage, StudyName, TrackingUri, command, finish
-from normsweep.text import printable
+from normsweep.text import printable, quoted
 from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
     from normsweep.reporting.page import RunAddress
 
 __all__ = ["app", "main", "report"]
+
+UNITS = {"mm": 1 / 25.4, "cm": 1 / 2.54, "in": 1.0}
+"""Inches."""
 
 app = command(
     "python -m normsweep.report",
@@ -42,6 +46,10 @@ def report(
         Path | None,
         Parameter(name=["--output", "-o"], help="Output folder; mlruns/reports/STUDY by default."),
     ] = None,
+    width: Annotated[
+        str | None,
+        Parameter(help="Width of the files in figures/, such as 89mm or 3.5in; 9.2in by default."),
+    ] = None,
 ) -> int:
     """Write the report of a study to a folder.
 
@@ -52,11 +60,27 @@ def report(
     from normsweep.reporting.page import write_study_report
     from normsweep.store.storage import read_study
 
+    across = None if width is None else _pixels(width)
     record = read_study(storage, study_name)
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
     address = _run_address(record.name, tracking_uri, mlflow_page)
-    print(write_study_report(record, storage, output, address))
+    print(write_study_report(record, storage, output, address, across))
     return 0
+
+
+def _pixels(width: str) -> float:
+    """A width for paper in pixels, 96 to an inch.
+
+    Raises:
+        UserError: it is not a length in mm, cm or in, or not one between 50 mm and 500 mm.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(mm|cm|in)", width.strip())
+    inches = float(found[1]) * UNITS[found[2]] if found else 0.0
+    if not 50 * UNITS["mm"] <= inches <= 500 * UNITS["mm"]:
+        raise UserError(
+            f"--width: must be a length from 50mm to 500mm in mm, cm or in, such as 89mm; got {quoted(width)}"
+        )
+    return 96 * inches
 
 
 def _run_address(study: str, uri: str, page: str | None) -> RunAddress | None:

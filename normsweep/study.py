@@ -80,7 +80,9 @@ def study(
     ] = "auto",
     phase: Annotated[
         Literal["search", "confirm", "all"],
-        Parameter(help="Phases to run; all: the search, then its confirmation on fresh seeds."),
+        Parameter(
+            help="Phases to run; all: the search, then selection and confirmation on fresh seeds."
+        ),
     ] = "all",
     set_: Annotated[
         tuple[str, ...],

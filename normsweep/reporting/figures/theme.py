@@ -25,6 +25,7 @@ __all__ = [
     "Arms",
     "Chart",
     "Style",
+    "Table",
     "interval_words",
     "linked",
     "shown",
@@ -153,6 +154,9 @@ class Arms:
         looks = [self.look(arm)[part] for arm in self.names]
         return alt.Scale(domain=list(self.names), range=looks)
 
+
+Table = Any
+"""A data frame; pandas has no types of its own that say what a column is."""
 
 Chart = Any
 """A part of a chart: altair gives each kind of part a type of its own, and what becomes of it a union."""

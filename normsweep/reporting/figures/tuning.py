@@ -1,5 +1,9 @@
 """What tuning gains: the best score on validation by trials, by time, and by the number of epochs."""
 
+# pandas has no types of its own, and what is inferred of a column is a union
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportInvalidTypeArguments=false
+# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportCallIssue=false
+# pyright: reportReturnType=false, reportIndexIssue=false
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -26,7 +30,7 @@ from normsweep.reporting.figures.panels import (
     tooltips,
     under,
 )
-from normsweep.reporting.figures.theme import HIDDEN, Arms, Chart, Style, shown, with_links
+from normsweep.reporting.figures.theme import HIDDEN, Arms, Chart, Style, Table, shown, with_links
 from normsweep.reporting.words import percent
 from normsweep.text import counted, duration
 
@@ -68,7 +72,7 @@ def tunability(found: Evidence, style: Style) -> Figure:
     )
 
 
-def _efforts(found: Evidence) -> tuple[pd.DataFrame, str]:
+def _efforts(found: Evidence) -> tuple[Table, str]:
     """One row an arm, kind and number of trials, and the unit of the column `spent`.
 
     `marked` are the first trial, each new best one and the last, or some of a smooth curve.
@@ -86,7 +90,7 @@ def _efforts(found: Evidence) -> tuple[pd.DataFrame, str]:
             )
             bounds = curve.low[i], curve.high[i]
             rows.append((curve.kind, curve.arm, i + 1, curve.seconds[i], score, *bounds, marked))
-    frame = pd.DataFrame(rows, columns=columns)
+    frame: Table = pd.DataFrame(rows, columns=columns)
     unit, seconds = time_unit(frame["seconds"].max() if len(frame) else 0.0)
     return frame.assign(spent=frame["seconds"] / seconds), unit
 
@@ -102,7 +106,7 @@ def _drawn(scores: Sequence[float]) -> list[int]:
     return sorted({*few, *map(int, spaced), *range(0, count, -(-count // MARKED))})
 
 
-def _effort_words(data: pd.DataFrame, arms: Arms, found: Evidence) -> str:
+def _effort_words(data: Table, arms: Arms, found: Evidence) -> str:
     parts = []
     for arm in arms.ordered(set(data["arm"])):
         last = data[data["arm"] == arm].iloc[-1]
@@ -119,7 +123,7 @@ class _Curves:
 
     found: Evidence
     style: Style
-    data: pd.DataFrame
+    data: Table
     limits: Limits
 
     @cached_property
@@ -138,7 +142,7 @@ class _Curves:
         """Width and height of a panel."""
         return panel_width(self.style, columns, room), 200.0 if self.style.narrow else 260.0
 
-    def ends(self, data: pd.DataFrame) -> list[EndLabel]:
+    def ends(self, data: Table) -> list[EndLabel]:
         """An arm's name and score at the height where its curve ends."""
         last = data.dropna(subset="score").groupby("arm")["score"].last()
         by = self.found.metric
@@ -181,7 +185,7 @@ class _Efforts(_Curves):
         labels = [label for kind in self.kinds for label in self.ends(self.of(kind))]
         return room_for(labels, self.style.width)
 
-    def of(self, kind: str) -> pd.DataFrame:
+    def of(self, kind: str) -> Table:
         return self.data[self.data["kind"] == kind]
 
     def chart(self) -> Chart:
@@ -264,7 +268,7 @@ def budget(found: Evidence, style: Style) -> Figure:
     )
 
 
-def _budgets(found: Evidence) -> pd.DataFrame:
+def _budgets(found: Evidence) -> Table:
     """One row an arm and number of epochs, with the best trial's settings; `among` so many trials."""
     searched = found.record.searched
     arms = Arms.of(found).back_to_front(found.record.arms)
@@ -283,10 +287,11 @@ def _budgets(found: Evidence) -> pd.DataFrame:
         for each in best
         for trial in [each.record.trial]
     ]
-    return pd.DataFrame(rows, columns=columns).dropna(subset="score")
+    frame: Table = pd.DataFrame(rows, columns=columns).dropna(subset="score")
+    return frame
 
 
-def _budget_words(data: pd.DataFrame, arms: Arms, found: Evidence) -> str:
+def _budget_words(data: Table, arms: Arms, found: Evidence) -> str:
     parts = []
     for arm in arms.ordered(set(data["arm"])):
         of_arm = data[data["arm"] == arm]
