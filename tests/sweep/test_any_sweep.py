@@ -221,6 +221,7 @@ LEGAL: dict[str, list[str]] = {
     "confirm.baseline": ["empty-table"],
     "execution": ["empty-table"],
     "model": ["empty-table"],
+    "select": ["empty-table"],
 }
 
 
