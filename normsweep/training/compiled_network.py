@@ -18,7 +18,7 @@ from normsweep.parts import models, optimizers
 from normsweep.sweep.trial import Trial
 from normsweep.training.compiled_epoch import EpochLoop, OneByOne, epoch_loop
 from normsweep.training.preprocessing import Inputs, fit_preprocessing
-from normsweep.training.reproducibility import config_digest, gpus, precision, seeded
+from normsweep.training.reproducibility import config_digest, precision, seeded, xla_is_faster
 
 __all__ = [
     "CompiledModel",
@@ -28,6 +28,7 @@ __all__ = [
     "compile_model",
     "initial_weights",
     "model_digest",
+    "network_key",
 ]
 
 Weights = tuple[np.ndarray[Any, Any], ...]
@@ -75,19 +76,24 @@ class CompiledModel:
 
 
 def compile_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
-    """What trials must have in common, besides the image shape, to share a compiled model.
+    """What trials must have in common to share a compiled model: the network and the optimizer."""
+    settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
+    options = {k: v for k, v in trial.optimizer_options.items() if k not in settings}
+    optimizer = trial.optimizer, json.dumps(options, sort_keys=True), tuple(settings)
+    return *network_key(trial, inputs), *optimizer
+
+
+def network_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
+    """What trials must have in common to share a network, and with the seed its initial weights.
 
     This includes trainable preprocessing and the data it was fitted to: the seed's training split.
     """
-    settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
-    options = {k: v for k, v in trial.optimizer_options.items() if k not in settings}
     split = (trial.data, trial.seed) if not inputs.preprocessing.fixed else ()
     return (
         trial.model,
         json.dumps(dict(trial.model_options), sort_keys=True),
-        trial.optimizer,
-        json.dumps(options, sort_keys=True),
-        tuple(settings),
+        inputs.shape,
+        inputs.classes,
         trial.precision,
         "" if inputs.preprocessing.fixed else inputs.normalization,
         *split,
@@ -105,7 +111,7 @@ def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
         optimizer=optimizer,
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        jit_compile="auto" if _xla_is_faster() else False,
+        jit_compile="auto" if xla_is_faster() else False,
     )
     # In float16 this is Keras's loss-scaling wrapper, not the optimizer itself.
     model.optimizer.build(model.trainable_variables)
@@ -157,9 +163,3 @@ def _optimizer_digest(trial: Trial, optimizer: Any) -> str:
     excluded = {"learning_rate", *settings}
     kept = {k: v for k, v in optimizer.get_config().items() if k not in excluded}
     return config_digest({"class": type(optimizer).__name__, **kept})
-
-
-def _xla_is_faster() -> bool:
-    import keras
-
-    return keras.backend.backend() == "jax" or bool(gpus())

@@ -22,6 +22,7 @@ from normsweep.training.compiled_network import (
     compile_model,
     initial_weights,
     model_digest,
+    network_key,
 )
 from normsweep.training.engine import Engine, Run
 from normsweep.training.epochs import TestSet, batch_size, prepare_test, train_epochs
@@ -79,9 +80,9 @@ class KerasEngine(Engine):
 
     def compiled(self, trial: Trial, inputs: Inputs) -> CompiledModel:
         """The compiled model of a trial, reset to the trial's seed and learning rate."""
-        key = (*compile_key(trial, inputs), inputs.shape, inputs.classes)
+        key, network = compile_key(trial, inputs), network_key(trial, inputs)
         compiled = self._models.get(key, lambda: compile_model(trial, inputs))
-        weights = self._weights.get((*key, trial.seed), lambda: initial_weights(trial, inputs))
+        weights = self._weights.get((network, trial.seed), lambda: initial_weights(trial, inputs))
         settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
         compiled.reset(weights, trial.learning_rate, settings)
         return compiled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from normsweep.errors import DataError
 from normsweep.parts import normalizations
 from normsweep.parts.dataset import Dataset
-from normsweep.training.reproducibility import config_digest, precision
+from normsweep.training.reproducibility import config_digest, precision, xla_is_faster
 
 __all__ = [
     "Inputs",
@@ -61,12 +62,22 @@ class Preprocessing:
 
     def apply(self, images: Array) -> Array:
         """Apply the preprocessing to raw images (n, …); returns float32 of the same shape."""
+        parts = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
+        whole = np.issubdtype(images.dtype, np.integer)
+        eager = whole and _rounds_alike(self.layers)
+        forward = self._eagerly if eager else self._traced(images)
+        return np.concatenate([forward(part) for part in parts])
+
+    def _eagerly(self, images: Array) -> Array:
+        """The layers called one after another, without the time to trace a model."""
+        return _forward(self.layers, images, training=False)
+
+    def _traced(self, images: Array) -> Callable[[Array], Array]:
+        """The layers as a model, for images of this shape and dtype."""
         import keras
 
         inputs = keras.Input(images.shape[1:], dtype=images.dtype.name)
-        model = keras.Model(inputs, self.attach(inputs))
-        parts = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
-        return np.concatenate([model.predict_on_batch(part) for part in parts])
+        return keras.Model(inputs, self.attach(inputs)).predict_on_batch
 
 
 def fit_preprocessing(normalization: str, train: Array) -> Preprocessing:
@@ -101,6 +112,17 @@ def _is_fixed(layers: tuple[Any, ...], probe: Array) -> bool:
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)  # the probe changes running means and seed states
     return np.array_equal(in_training, in_inference)
+
+
+def _rounds_alike(layers: tuple[Any, ...]) -> bool:
+    """Whether the layers give the same bits for integers eagerly and in a traced model.
+
+    Products and sums do, except with XLA, which contracts them, and for -0.0, which no integer is.
+    Others may not: a traced division by a constant becomes a product.
+    """
+    import keras
+
+    return all(type(layer) is keras.layers.Rescaling for layer in layers) and not xla_is_faster()
 
 
 def _forward(layers: tuple[Any, ...], x: Any, *, training: bool) -> Array:

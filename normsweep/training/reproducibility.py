@@ -30,6 +30,7 @@ __all__ = [
     "precision",
     "require",
     "seeded",
+    "xla_is_faster",
 ]
 
 Device = Literal["auto", "cpu", "gpu"]
@@ -126,6 +127,11 @@ def gpus() -> list[str]:
 
     # `list_devices("gpu")` raises an error in JAX if there is none.
     return [name for name in keras.distribution.list_devices() if name.startswith("gpu")]
+
+
+def xla_is_faster() -> bool:
+    """Whether models are compiled by XLA, which is about twice as slow as plain graphs on a CPU."""
+    return backend() == "jax" or bool(gpus())
 
 
 def _device_name() -> str:

@@ -141,6 +141,19 @@ def test_preprocessing_is_float32_whatever_the_networks_precision():
         keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_preprocessing_is_applied_with_the_bits_of_a_keras_model(preprocessings, name, kind):
+    import keras
+
+    raw, preprocessing = images(kind), preprocessings[name, kind]
+    if kind == "float32":
+        raw[0] = -0.0
+    inputs = keras.Input(raw.shape[1:], dtype=kind)
+    model = keras.Model(inputs, preprocessing.attach(inputs))
+    assert preprocessing.apply(raw).tobytes() == model.predict_on_batch(raw).tobytes()
+
+
 def test_preprocessing_is_applied_in_parts_with_the_same_outcome(preprocessings):
     raw = images("uint8", n=5000)
     np.testing.assert_allclose(
