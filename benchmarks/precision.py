@@ -89,7 +89,7 @@ def precision(
         int | None, Parameter(help="Number of training images; default: all.")
     ] = None,
 ) -> int:
-    """Train what the file lacks and print the table."""
+    """Train the runs that are not in the file yet and print the table."""
     from normsweep.training.reproducibility import environment
 
     os.environ.update(environment("cpu", threads()))

@@ -47,7 +47,7 @@ from normsweep.text import counted, opening
 __all__ = ["accuracy"]
 
 LEFT, GAP = 62.0, 18.0
-"""Pixels left of the axes, and between panels that stand side by side."""
+"""Pixels left of the axes, and between neighbouring panels."""
 MANY = 4000
 """Rows of which each can be pointed at; where there are more, only the means."""
 ALONG = vega.param("along", "epochs")
@@ -123,7 +123,7 @@ class _Drawing:
 
     @cached_property
     def error(self) -> bool:
-        """Whether there is an error: the share that the metric lacks."""
+        """Whether the metric has an error: 1 minus its value."""
         return self.found.metric.percent and self.found.metric.sign > 0
 
     def chart(self) -> vega.Json:

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 MEASURE = vega.param("measure", "score")
-"""Whether a share of which more is better is written as it is, or as the share that it lacks."""
+"""Whether a score such as the accuracy is shown, or the error (1 minus the score)."""
 LACK = "toNumber(replace(datum.label, '%', ''))"
 
 

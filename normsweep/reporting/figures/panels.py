@@ -40,7 +40,7 @@ Limits = tuple[float, float]
 UNIT = 0.002
 """Accuracy whose differences should still be seen."""
 LEFT, GAP = 62.0, 22.0
-"""Pixels left of the axes, and between panels that stand side by side."""
+"""Pixels left of the axes, and between neighbouring panels."""
 MANY = 1000
 """Trials that a figure draws one by one."""
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
@@ -54,7 +54,7 @@ POWERS = (
 
 
 def panel_width(style: Style, columns: int, room: float = 0.0) -> float:
-    """The width of each of so many panels side by side, with `room` pixels at the right of all."""
+    """The width of each panel of a row, with `room` pixels right of the last one."""
     return (style.width - LEFT - room - GAP * (columns - 1)) / columns
 
 

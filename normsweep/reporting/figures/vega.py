@@ -125,7 +125,7 @@ def layer(*charts: Json, **more: Any) -> Json:
 
 
 def hconcat(*charts: Json, **more: Any) -> Json:
-    """Charts side by side."""
+    """Charts in a row."""
     return {"hconcat": charts, **more}
 
 
