@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
+from normsweep.parts.catalog import REGISTRIES
 from normsweep.store.storage import open_storage
 from normsweep.tracking.client import ready_store
 
-__all__ = ["place_stores", "root", "shared", "use"]
+__all__ = ["place_stores", "plugins_forgotten", "root", "shared", "use"]
 
 STORES = ("optuna.db", "mlflow.db")
 _root: Path | None = None
@@ -56,3 +59,19 @@ def place_stores(folder: Path, *names: str) -> Path:
 def _make_stores(folder: Path) -> None:
     open_storage(f"sqlite:///{folder}/optuna.db", create=True).remove_session()
     ready_store(f"sqlite:///{folder}/mlflow.db")
+
+
+@contextmanager
+def plugins_forgotten(folder: Path) -> Iterator[None]:
+    """What is imported from the folder, and what is registered, is forgotten afterwards."""
+    path, modules = [*sys.path], set(sys.modules)
+    parts = {registry: dict(registry._parts) for registry in REGISTRIES}
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for registry, known in parts.items():
+            registry._parts = known
+        for name in set(sys.modules) - modules:
+            if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
+                del sys.modules[name]

@@ -33,6 +33,7 @@ from normsweep.sweep.recorded import to_plain
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import Publication, StudyRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, PhaseName
+from normsweep.text import masked
 from normsweep.urls import absolute_url, parsed_url, sqlite_file
 
 __all__ = ["Origin", "preferred_first"]
@@ -99,7 +100,7 @@ class Origin:
         """Mark a study as published if it is whole; all of its planned trials have ended."""
         record, confirmed = store.record(), phase != SEARCH
         if (state := self.state(store)) and _whole(record, confirmed):
-            store.note_published(Publication(state, page, confirmed))
+            store.note_published(Publication(state, masked(page), confirmed))
 
     def answer(self, record: StudyRecord, mark: Publication, phase: PhaseName) -> bool:
         """Print the results of a published study; returns whether a trial has a score."""

@@ -265,7 +265,7 @@ class _AdvisoryLock(StudyLock):
                 self._connection.commit()
                 return
         except SQLAlchemyError:
-            self.release()
+            self._disconnect()
         try:
             self._take()
         except StoreError as error:
@@ -274,6 +274,13 @@ class _AdvisoryLock(StudyLock):
             return  # the server is unreachable; the storage's connection waits for it
 
     def release(self) -> None:
+        # After a mere disconnect the server would hold the lock for a moment longer.
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.execute(text(RELEASE), {"key": self._key})
+            self._disconnect()
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
             with suppress(SQLAlchemyError):
                 self._connection.close()
@@ -299,6 +306,9 @@ LOW = 2**32 - 1
 
 
 TAKE = "SELECT pg_try_advisory_lock(:key) AS locked, pg_backend_pid() AS backend"
+
+
+RELEASE = "SELECT pg_advisory_unlock(:key)"
 
 
 HOLDER = """

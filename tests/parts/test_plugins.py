@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,11 +13,11 @@ import pytest
 
 from normsweep import study
 from normsweep.cli import main
-from normsweep.parts.catalog import REGISTRIES
 from normsweep.parts.registry import NameTaken, Registry
 from normsweep.shell import run
 from normsweep.store.storage import read_study
 from normsweep.sweep.trial import Status
+from tests import shared
 
 MODULE = '''
 import keras
@@ -74,17 +75,11 @@ epochs = 2
 
 
 @pytest.fixture
-def apart(monkeypatch, tmp_path) -> Path:
+def apart(monkeypatch, tmp_path) -> Iterator[Path]:
     """A folder to work in; what is imported and registered is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    before = set(sys.modules)
-    for registry in REGISTRIES:
-        monkeypatch.setattr(registry, "_parts", dict(registry._parts))
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    with shared.plugins_forgotten(tmp_path):
+        yield tmp_path
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -96,10 +97,12 @@ class Ended:
 
 
 @pytest.fixture(scope="module")
-def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    study = Ended(tmp_path_factory.mktemp("ended"))
-    study.run()
-    return study
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
+    folder = tmp_path_factory.mktemp("ended")
+    with shared.plugins_forgotten(folder):
+        study = Ended(folder)
+        study.run()
+        yield study
 
 
 STUDY = ("normsweep.study", "ended.toml")
