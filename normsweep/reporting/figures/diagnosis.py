@@ -1,9 +1,5 @@
 """What the network is given and how it begins: the inputs, the first loss, the gradients, arm by arm."""
 
-# pandas has no types of its own, and what is inferred of a column is a union
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportInvalidTypeArguments=false
-# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportCallIssue=false
-# pyright: reportReturnType=false, reportIndexIssue=false
 from __future__ import annotations
 
 import math

@@ -1,9 +1,5 @@
 """What the figures of the search share: scores that fit their axis, rates, times, panels in a grid."""
 
-# pandas has no types of its own, and what is inferred of a column is a union
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportInvalidTypeArguments=false
-# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportCallIssue=false
-# pyright: reportReturnType=false, reportIndexIssue=false
 from __future__ import annotations
 
 from collections.abc import Sequence

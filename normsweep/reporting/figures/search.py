@@ -1,9 +1,5 @@
 """The trials of the search: their scores by learning rate and optimizer, and when they ended."""
 
-# pandas has no types of its own, and what is inferred of a column is a union
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportInvalidTypeArguments=false
-# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportCallIssue=false
-# pyright: reportReturnType=false, reportIndexIssue=false
 from __future__ import annotations
 
 from dataclasses import dataclass, replace

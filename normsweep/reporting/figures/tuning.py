@@ -1,9 +1,5 @@
 """What tuning gains: the best score on validation by trials, by time, and by the number of epochs."""
 
-# pandas has no types of its own, and what is inferred of a column is a union
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportInvalidTypeArguments=false
-# pyright: reportOperatorIssue=false, reportGeneralTypeIssues=false, reportCallIssue=false
-# pyright: reportReturnType=false, reportIndexIssue=false
 from __future__ import annotations
 
 from collections.abc import Sequence
