@@ -467,10 +467,11 @@ def test_arms_that_fix_several_parameters_are_searched_in_the_others(tmp_path, p
         own = by_label[label]
         assert all(fixed.items() <= t.params.items() for t in own)
         assert own[0].params == made.baseline(made.arm(own[0].arm), 6)
-        assert [t.configuration for t in own][0] == "baseline"
+        assert own[0].configuration == "baseline"
     assert {t.optimizer for t in by_label["raw, SGD"]} == {"sgd"}
     assert {t.optimizer_options["momentum"] for t in by_label["raw, SGD"]} == {0.9}
-    assert {t.optimizer for t in by_label["÷255"]} == {"sgd", "adam"}
+    if sampler != "grid":  # the first arm has one point, and all arms have as many trials
+        assert {t.optimizer for t in by_label["÷255"]} == {"sgd", "adam"}
     assert {t.batch_size for t in by_label["÷255"]} == {32}
     assert {t.batch_size for t in by_label["raw, SGD"]} == {128}
     study = optuna.load_study(storage=url, study_name="tested")
