@@ -12,6 +12,7 @@ import pandas as pd
 from normsweep.analysis.evidence import Evidence
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.words import percent, settings_words
+from normsweep.sweep.arms import fixed_by_all
 from normsweep.sweep.study_record import TUNED_SHORT
 from normsweep.text import counted, duration
 
@@ -39,7 +40,8 @@ class PageTable:
 
 def configurations_of(frame: pd.DataFrame | None, found: Evidence) -> PageTable | None:
     """What each arm was trained with in the confirmation."""
-    shown = {"optimizer", "learning_rate", "epochs", found.record.sweep.compare}
+    sweep = found.record.sweep
+    shown = {"optimizer", "learning_rate", "epochs", *fixed_by_all(sweep.arms)}
     columns: dict[str, tuple[str, Cell]] = {
         "arm": ("Arm", _text),
         "configuration": ("Settings", _text),

@@ -42,6 +42,7 @@ def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     note, views = experiment_note(record, _pages(record, tracker)), _views(search)
 
     def write() -> None:
+        tracker.relabel()
         tracker.prepare_views(*views)
         if not record.analyses:  # a note with a verdict is kept
             tracker.note(note)

@@ -57,9 +57,10 @@ class Arm:
 
     @property
     def described(self) -> str:
-        """Its label and what it does: `raw pixels (none)`; the label alone if it says the same."""
-        does = ", ".join(_described(self.params))
-        return self.label if self.label in (self.key, does) else f"{self.label} ({does})"
+        """Its label and what it does: `raw pixels (none)`; the label alone if it is the only value."""
+        if [self.label] == [str(value) for value in self.params.values()]:
+            return self.label
+        return f"{self.label} ({', '.join(_described(self.params))})"
 
     def searched(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """A trial's parameters without those that the arm fixes."""

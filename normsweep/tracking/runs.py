@@ -30,6 +30,7 @@ __all__ = [
     "machine_tags",
     "metrics",
     "params",
+    "relabelled",
     "run_name",
     "trial_tags",
     "verdict_metrics",
@@ -46,6 +47,12 @@ def run_name(trial: Trial, label: str) -> str:
     if trial.phase != SEARCH:
         return f"{head} {trial.configuration} seed {trial.seed}"
     return f"{head} {trial.optimizer} {trial.learning_rate:.2g}"
+
+
+def relabelled(name: str, was: str, label: str) -> str:
+    """The name of a run whose arm has another label now; a name that a user gave it stays."""
+    number, _, rest = name.partition(" ")
+    return f"{number} {label}{rest[len(was) :]}" if rest.startswith(f"{was} ") else name
 
 
 def params(trial: Trial) -> list[Param]:
