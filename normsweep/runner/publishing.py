@@ -77,7 +77,7 @@ def log_report(found: Evidence, page: Path, search: Search, tracker: Tracker) ->
     def write() -> None:
         tracker.prepare_views(*views)
         figure = note_figure(page.parent)
-        run = tracker.report(page.parent, verdict_metrics(found.primary))
+        run = tracker.report(page.parent, verdict_metrics(found.primary, found.record.keys))
         pages = replace(
             _pages(found.record, tracker),
             report=tracker.artifact_page(run, page.name),

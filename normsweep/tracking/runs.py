@@ -7,7 +7,7 @@ import math
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlflow.entities import (
     Dataset,
@@ -148,9 +148,10 @@ def final_metrics(record: TrialRecord) -> list[Metric]:
     return metrics(values, 0)
 
 
-def verdict_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """The gaps of one question by arm, with names that MLflow accepts."""
-    return {f"gap/{re.sub(r'[^A-Za-z0-9_. -]', '_', v.arm)}": v.gap.value for v in verdicts}
+def verdict_metrics(verdicts: Sequence[Verdict], keys: Mapping[str, str]) -> dict[str, float]:
+    """The gaps of one question by the arms' keys, with names that MLflow accepts."""
+    named = ((re.sub(r"[^A-Za-z0-9_. -]", "_", keys.get(v.arm, v.arm)), v) for v in verdicts)
+    return {f"gap/{name}": verdict.gap.value for name, verdict in named}
 
 
 def metrics(values: dict[str, float], step: int) -> list[Metric]:
