@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from normsweep.analysis import earlier_rules
 from normsweep.analysis.confirm_runs import Confirmed
+from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules
 from normsweep.analysis.trials import settled
-from normsweep.analysis.verdicts import LEAST_SEEDS, Comparison, Rules, Verdict, judge
+from normsweep.analysis.verdicts import Verdict, judge
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.sweep.schema import QUESTIONS, Sweep
+from normsweep.sweep.schema import QUESTIONS
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import (
     BASELINE,
@@ -51,27 +53,31 @@ def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
     reference = str(record.sweep.reference)
     others = [arm for arm in record.arms if arm != reference]
     rules = _rules(record, found, len(others))
-    given = (_judged(q, arm, record.sweep, found, rules) for q in QUESTIONS for arm in others)
+    given = (_judged(q, arm, record, found, rules) for q in QUESTIONS for arm in others)
     general = general_warnings(record)
-    return tuple(replace(v, warnings=(*_warnings(record, found, v), *general)) for v in given)
-
-
-def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
-    # An analysis with too few seeds for a verdict does not count as an interim analysis.
-    decided = sum(analysis.seeds >= LEAST_SEEDS for analysis in record.analyses)
-    return Rules(
-        margin=record.sweep.confirm.margin,
-        alpha=1 - record.sweep.confirm.confidence,
-        analysis=max(decided, 1),
-        arms=arms,
-        chance=found.chance,
-        metric=metric(record.sweep.metric),
+    return tuple(
+        replace(v, chosen=_chosen(found, v), warnings=(*_warnings(record, found, v), *general))
+        for v in given
     )
 
 
-def _judged(question: str, arm: str, sweep: Sweep, found: Confirmed, rules: Rules) -> Verdict:
-    reference, (of_arm, of_reference) = str(sweep.reference), CONFIGURATIONS[question]
-    short = min(sweep.confirm.baseline.epochs, found.epochs)
+def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
+    by = metric(record.sweep.metric)
+    return Rules(
+        margin=record.sweep.confirm.margin,
+        alpha=1 - record.sweep.confirm.confidence,
+        arms=arms,
+        chance=found.chance,
+        metric=by,
+        image=by.image_bound(record.data.test_class_counts if record.data else ()),
+    )
+
+
+def _judged(
+    question: str, arm: str, record: StudyRecord, found: Confirmed, rules: Rules
+) -> Verdict:
+    sweep, (of_arm, of_reference) = record.sweep, CONFIGURATIONS[question]
+    reference, short = str(sweep.reference), min(sweep.confirm.baseline.epochs, found.epochs)
     comparison = Comparison(
         question,
         arm,
@@ -81,8 +87,22 @@ def _judged(question: str, arm: str, sweep: Sweep, found: Confirmed, rules: Rule
         primary=question == sweep.confirm.primary,
         baseline_epochs=short,
     )
-    a, b, diverged = found.pairs((arm, of_arm), (reference, of_reference), comparison.horizon)
-    return judge(comparison, rules, a, b, diverged)
+    earlier = sweep.rules <= earlier_rules.LAST
+    until = None if earlier else comparison.fixed_at
+    paired = found.pairs((arm, of_arm), (reference, of_reference), comparison.horizon, until)
+    values = paired.arm, paired.reference, paired.trained
+    if not earlier:
+        return judge(comparison, rules, *values)
+    # An analysis with too few seeds for a verdict does not count as an interim analysis.
+    decided = sum(analysis.seeds >= LEAST_SEEDS for analysis in record.analyses)
+    return earlier_rules.judge(comparison, rules, *values, max(decided, 1))
+
+
+def _chosen(found: Confirmed, verdict: Verdict) -> tuple[Chosen, ...]:
+    """How the tuned configurations behind a verdict were chosen; studies of earlier versions do not tell."""
+    sides = [(arm, found.runs.get((arm, name))) for arm, name in _sides(verdict) if name != BASELINE]
+    tuned = [(arm, runs.configuration) for arm, runs in sides if runs is not None]
+    return tuple(Chosen(arm, c.among, c.of) for arm, c in tuned if c.of)
 
 
 def general_warnings(record: StudyRecord) -> tuple[str, ...]:
@@ -151,10 +171,12 @@ def _of_configurations(record: StudyRecord, found: Confirmed, verdict: Verdict) 
 
 
 def _of_seeds(found: Confirmed, verdict: Verdict) -> Iterator[str]:
-    for (arm, name), diverged in zip(_sides(verdict), verdict.diverged, strict=True):
+    for (arm, name), trained in zip(_sides(verdict), verdict.trained, strict=True):
         runs = found.runs.get((arm, name))
-        if diverged:
-            yield f"{_seeds(diverged, arm, 'diverged')} excluded from the gap"
+        if trained.diverged:
+            yield f"{_seeds(trained.diverged, arm, 'diverged')} excluded from the gap"
+        if trained.stuck:
+            yield f"{_seeds(trained.stuck, arm, 'did not get beyond guessing')} excluded from the gap"
         if runs is not None and runs.failed:
             yield f"{_seeds(runs.failed, arm, 'failed')} excluded"
 
