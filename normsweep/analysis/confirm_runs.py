@@ -23,7 +23,17 @@ from normsweep.sweep.study_record import (
 )
 from normsweep.sweep.trial import Epoch, Result, Status, Tested
 
-__all__ = ["Confirmed", "Curve", "Guess", "Paired", "Runs", "Speed", "confirmed", "curves", "speeds"]
+__all__ = [
+    "Confirmed",
+    "Curve",
+    "Guess",
+    "Paired",
+    "Runs",
+    "Speed",
+    "confirmed",
+    "curves",
+    "speeds",
+]
 
 Values = NDArray[Any]
 """(seeds, epochs, images), whose mean over the images is the metric: 0 and 1 for the accuracy, otherwise

@@ -113,9 +113,10 @@ def moments(table: NDArray[Any], scale: int = 1) -> Moments:
     if n == 0 or images == 0:
         return Moments(math.nan, (math.nan,) * n, math.nan, math.nan, math.nan, images)
     seed_means = table.sum(axis=1, dtype=np.float64) / images
-    parts = (part / scale**2 for part in _parts(table, seed_means))
+    v_seeds, ms_images, ms_residual = (part / scale**2 for part in _parts(table, seed_means))
     means = tuple(float(mean) / scale for mean in seed_means)
-    return Moments(float(seed_means.mean()) / scale, means, *parts, images)
+    mean = float(seed_means.mean()) / scale
+    return Moments(mean, means, v_seeds, ms_images, ms_residual, images)
 
 
 def interval(m: Moments, tail: float, image: float = 0.0) -> Estimate:
@@ -148,9 +149,7 @@ def _student(m: Moments, tail: float) -> float:
     return float(stdtrit(m.n - 1, 1 - tail)) if m.n > 1 else math.nan
 
 
-def _parts(
-    table: NDArray[Any], seed_means: NDArray[np.float64]
-) -> tuple[float, float, float]:
+def _parts(table: NDArray[Any], seed_means: NDArray[np.float64]) -> tuple[float, float, float]:
     """Variance of the mean due to seeds (with the residual); mean squares of images and residual."""
     n, images = table.shape
     if n < 2 or images < 2:

@@ -13,7 +13,17 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
 
-__all__ = ["EARLIER", "OUTCOMES", "Outcome", "OutcomeRow", "Side", "as_data", "earlier_word", "outcome", "side"]
+__all__ = [
+    "EARLIER",
+    "OUTCOMES",
+    "Outcome",
+    "OutcomeRow",
+    "Side",
+    "as_data",
+    "earlier_word",
+    "outcome",
+    "side",
+]
 
 
 class Outcome(StrEnum):

@@ -6,8 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from normsweep.analysis import earlier_rules
-from normsweep.analysis.confirm_runs import Confirmed
+from normsweep.analysis.confirm_runs import Confirmed, Values
+from normsweep.analysis.estimates import interval
+from normsweep.analysis.parity import Pairs
 from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules
 from normsweep.analysis.trials import settled
 from normsweep.analysis.verdicts import Verdict, judge
@@ -55,10 +59,8 @@ def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
     rules = _rules(record, found, len(others))
     given = (_judged(q, arm, record, found, rules) for q in QUESTIONS for arm in others)
     general = general_warnings(record)
-    return tuple(
-        replace(v, chosen=_chosen(found, v), warnings=(*_warnings(record, found, v), *general))
-        for v in given
-    )
+    chosen = (replace(v, chosen=_chosen(found, v)) for v in given)
+    return tuple(replace(v, warnings=(*_warnings(record, found, v), *general)) for v in chosen)
 
 
 def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
@@ -99,10 +101,31 @@ def _judged(
 
 
 def _chosen(found: Confirmed, verdict: Verdict) -> tuple[Chosen, ...]:
-    """How the tuned configurations behind a verdict were chosen; studies of earlier versions do not tell."""
-    sides = [(arm, found.runs.get((arm, name))) for arm, name in _sides(verdict) if name != BASELINE]
-    tuned = [(arm, runs.configuration) for arm, runs in sides if runs is not None]
-    return tuple(Chosen(arm, c.among, c.of) for arm, c in tuned if c.of)
+    """How the tuned configurations behind a verdict were chosen."""
+    sides = [(arm, name) for arm, name in _sides(verdict) if name != BASELINE]
+    return tuple(_found_of(found, verdict, side) for side in sides if side in found.runs)
+
+
+def _found_of(found: Confirmed, verdict: Verdict, tuned: tuple[str, str]) -> Chosen:
+    arm, chosen = tuned[0], found.runs[tuned].configuration
+    value, baseline = (_mean(found, arm, name, verdict.horizon) for name in (tuned[1], BASELINE))
+    worse = _is_worse(found, verdict, tuned)
+    return Chosen(arm, chosen.among, chosen.of, value, baseline, worse)
+
+
+def _is_worse(found: Confirmed, verdict: Verdict, tuned: tuple[str, str]) -> bool:
+    """Whether a tuned configuration is worse than the arm's baseline: by its interval, or by the margin."""
+    paired = found.pairs(tuned, (tuned[0], BASELINE), verdict.horizon)
+    if not len(paired.arm):
+        return False
+    sign = verdict.metric.sign
+    m = Pairs(sign * at_last(paired.arm), sign * at_last(paired.reference)).gap(1)
+    return interval(m, verdict.tail).high < 0 or m.mean < -verdict.margin
+
+
+def at_last(values: Values) -> Values:
+    """The values of the last epoch, as signed numbers."""
+    return values[:, -1:].astype(np.float64 if values.dtype.kind == "f" else np.int8)
 
 
 def general_warnings(record: StudyRecord) -> tuple[str, ...]:
@@ -150,7 +173,7 @@ def _warnings(record: StudyRecord, found: Confirmed, verdict: Verdict) -> Iterat
     yield from _of_configurations(record, found, verdict)
     yield from _of_seeds(found, verdict)
     yield from _of_levels(found, verdict)
-    yield from _of_tuning(found, verdict)
+    yield from _of_tuning(verdict)
 
 
 def _of_configurations(record: StudyRecord, found: Confirmed, verdict: Verdict) -> Iterator[str]:
@@ -199,15 +222,12 @@ def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
         yield f"{verdict.reference} itself is closer to chance than to the best possible value"
 
 
-def _of_tuning(found: Confirmed, verdict: Verdict) -> Iterator[str]:
-    for arm, name in _sides(verdict):
-        if name == BASELINE:
-            continue
-        tuned, baseline = (_mean(found, arm, n, verdict.horizon) for n in (name, BASELINE))
-        if verdict.metric.sign * (tuned - baseline) < -verdict.margin:
+def _of_tuning(verdict: Verdict) -> Iterator[str]:
+    for chosen in verdict.chosen:
+        if chosen.worse:
             yield (
-                f"{arm} is worse after tuning than with the baseline ({tuned:.4f} vs. "
-                f"{baseline:.4f} after epoch {verdict.horizon}): more search trials may help"
+                f"{chosen.arm} is worse after tuning than with the baseline ({chosen.value:.4f} vs. "
+                f"{chosen.baseline:.4f} after epoch {verdict.horizon}): more search trials may help"
             )
 
 

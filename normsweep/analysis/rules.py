@@ -24,6 +24,7 @@ class Missing(StrEnum):
     MORE_SEEDS = "more seeds"
     MORE_IMAGES = "more images"
     TOO_FEW_SEEDS = "too few seeds"
+    UNDECIDABLE = "undecidable"
     REFERENCE_AT_CHANCE = "reference at chance"
 
 
@@ -87,11 +88,16 @@ class Rules:
         """The one-sided level of all analyses together."""
         return self.alpha / 2 / self.arms
 
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The one-sided level of each analysis."""
+        return (self.tail,) if self.most is None else levels(self.tail, self.first, self.most)
+
     def analyses(self, pairs: int) -> tuple[tuple[int, float], ...]:
         """The analyses up to a number of pairs: the pairs and the one-sided level of each."""
         if self.most is None:
             return ((pairs, self.tail),)
-        at = enumerate(levels(self.tail, self.first, self.most), start=self.first)
+        at = enumerate(self.levels, start=self.first)
         return tuple((n, level) for n, level in at if n <= pairs)
 
 
@@ -126,8 +132,16 @@ class Trained:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Among how many of its trials the tuned configuration of an arm was chosen."""
+    """How the tuned configuration of an arm was chosen, and what the confirmation found of it.
+
+    `among` are the trials of the arm that reached its epoch, `of` all of them, 0 in older studies.
+    `value` and `baseline` are means at the horizon of a question; `worse`: whether the tuned
+    configuration is worse than the baseline.
+    """
 
     arm: str
     among: int
     of: int
+    value: float = math.nan
+    baseline: float = math.nan
+    worse: bool = False

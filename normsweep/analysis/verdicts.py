@@ -30,6 +30,7 @@ from normsweep.analysis.rules import (
     Rules,
     Trained,
 )
+from normsweep.analysis.sequential import Hope, hope, seeds_until_decided
 from normsweep.parts.metrics import ACCURACY, Metric
 
 __all__ = [
@@ -87,7 +88,7 @@ def _read(
     found, epochs = Outcome.OPEN, Parity()
     if not lack.reason:
         found = outcome(gap.low, gap.high, rules.margin)
-        lack = _needed(found, rules, m, gap, image)
+        lack = _needed(found, rules, m, image)
         epochs = Parity() if found is Outcome.CONTRADICTORY else parity(read, horizon, rules.margin)
     elif lack.missing is Missing.NOTHING:
         found = Outcome.DOES_NOT_TRAIN
@@ -132,10 +133,10 @@ def intersection(intervals: Sequence[Estimate]) -> Estimate:
 
 
 def largest(rules: Rules, table: Values, scale: int) -> float:
-    """The difference of one more image; see `Rules.image`."""
+    """The difference of one more image, as a mean over the seeds; see `Rules.image`."""
     if rules.image is not None:
         return rules.image
-    return float(np.abs(table).max(initial=0.0)) / scale
+    return float(np.abs(table.mean(axis=0)).max(initial=0.0)) / scale if len(table) else 0.0
 
 
 def upward(values: Values, rules: Rules) -> Values:
@@ -184,19 +185,28 @@ def at_chance(comparison: Comparison, rules: Rules, level: Estimate) -> Lack:
     return Lack(Missing.REFERENCE_AT_CHANCE, reason)
 
 
-def _needed(found: Outcome, rules: Rules, m: Moments, gap: Estimate, image: float) -> Lack:
+def _needed(found: Outcome, rules: Rules, m: Moments, image: float) -> Lack:
     """What would decide an open question."""
     if found is Outcome.CONTRADICTORY:
         return Lack(Missing.NOTHING, "the intervals of its analyses exclude one another")
     if side(found) is not Side.OPEN:
         return Lack()
+    low, high = (m.with_image(-image), m.with_image(image)) if image else (m, m)
     if rules.most is not None:
-        left = rules.most - gap.n
-        if left > 0:
-            return Lack(Missing.MORE_SEEDS, f"up to {left} more seeds may decide", str(left))
-        return Lack(Missing.MORE_SEEDS, f"not decidable within {rules.most} seeds")
-    extended = m.with_image(-image if m.mean > -rules.margin else image) if image else m
-    return further(more_seeds(extended, rules.margin, rules.tail))
+        return _hope(rules, low, high)
+    return further(more_seeds(low if m.mean > -rules.margin else high, rules.margin, rules.tail))
+
+
+def _hope(rules: Rules, low: Moments, high: Moments) -> Lack:
+    """What further seeds can do if there is an analysis after each."""
+    at, most = rules.levels, rules.most or 0
+    expected = hope(low, high, rules.margin, at[-1], most)
+    if expected is Hope.SEEDS:
+        return further(str(seeds_until_decided(low, high, rules.margin, at, most)))
+    reason = f"not decidable within {most} seeds"
+    if expected is Hope.IMAGES:
+        return Lack(Missing.MORE_IMAGES, f"{reason}; more test images would decide", IMAGES)
+    return Lack(Missing.UNDECIDABLE, reason)
 
 
 def further(seeds: str) -> Lack:
