@@ -127,7 +127,7 @@ def test_every_planted_truth_is_found(first):
     assert found["outcome"].to_dict() == {
         "none": "level",
         "standardize": "clearly behind",
-        "center": "open",
+        "center": "behind",
     }
     assert found["word"].to_dict() == {
         "none": "catches up",
