@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-__all__ = ["FIRST", "MOST", "NAMES", "Ends", "Sums", "bounds", "ends", "read", "sums"]
+__all__ = [
+    "FIRST",
+    "MOST",
+    "NAMES",
+    "Ends",
+    "Sums",
+    "bounds",
+    "ends",
+    "read",
+    "same_everywhere",
+    "sums",
+]
 
 Floats = NDArray[np.float64]
 FIRST, MOST = 5, 20
@@ -78,6 +89,13 @@ def sums(tables: list[NDArray[np.int8]], images: int) -> Sums:
     return Sums(images, *found)
 
 
+def same_everywhere(values: Floats, images: int) -> Sums:
+    """The sums of tables whose images all have the same difference, (studies, pairs): without noise of images."""
+    values, squares = values.cumsum(axis=1), np.square(values).cumsum(axis=1)
+    total, squared = values[:, FIRST - 1 :], squares[:, FIRST - 1 :]
+    return Sums(images, images * total, images * squared, images**2 * squared, images * total**2)
+
+
 def bounds(found: Sums, tails: Floats, image: float = 1.0) -> tuple[Floats, Floats]:
     """Lower and upper bound of each analysis, at its one-sided level."""
     if not image:
@@ -97,7 +115,14 @@ def _half(seeds: Floats, images: Floats, tails: Floats) -> Floats:
 def read(low: Floats, high: Floats, margin: float) -> NDArray[np.int64]:
     """The outcome of each interval, as an index into `NAMES`."""
     return np.select(
-        [low > high, low > 0, (low > -margin) & (high >= 0), low > -margin, high < -margin, high < 0],
+        [
+            low > high,
+            low > 0,
+            (low > -margin) & (high >= 0),
+            low > -margin,
+            high < -margin,
+            high < 0,
+        ],
         [EMPTY, AHEAD, LEVEL, LITTLE, CLEARLY, BEHIND],
         OPEN,
     )
@@ -175,7 +200,9 @@ def _futile(found: Sums, tails: Floats, margin: float) -> NDArray[np.bool_]:
     for sign in (1, -1):
         mean, seeds, images = found.with_image(-sign).parts()
         variance = n * seeds
-        final = norm.isf(tails[-1]) ** 2 * images + t.isf(tails[-1], MOST - 1) ** 2 * variance / MOST
+        final = (
+            norm.isf(tails[-1]) ** 2 * images + t.isf(tails[-1], MOST - 1) ** 2 * variance / MOST
+        )
         ahead = sign * (mean + margin) - np.sqrt(final)
         with np.errstate(divide="ignore", invalid="ignore"):
             spread = np.sqrt(variance * (1 / n - 1 / MOST))

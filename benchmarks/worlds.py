@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Noise", "World", "draw", "pairs_of"]
+__all__ = ["Noise", "World", "draw", "pairs_of", "seeds_of"]
 
 Noise = Literal["normal", "t3", "exponential"]
 Floats = NDArray[np.float64]
@@ -36,7 +36,7 @@ class World:
     images: int
     margin: float
     error: float
-    """Share of the images that a network classifies incorrectly."""
+    """Share of the images that a network classifies incorrectly; 0 where images make no noise (`seeds_of`)."""
     gap: float
     """The true gap, in margins."""
     rare: float = 0.0
@@ -55,7 +55,9 @@ class World:
         return self.gap * self.margin
 
 
-def draw(world: World, rng: np.random.Generator) -> tuple[list[NDArray[np.bool_]], NDArray[np.bool_]]:
+def draw(
+    world: World, rng: np.random.Generator
+) -> tuple[list[NDArray[np.bool_]], NDArray[np.bool_]]:
     """New images and seeds: the wrong images of each network, and which networks trained.
 
     Returns:
@@ -90,6 +92,12 @@ def pairs_of(
         yield (reference - arm)[both]
 
 
+def seeds_of(world: World, studies: int, rng: np.random.Generator) -> Floats:
+    """Differences of the networks' accuracies (studies, pairs) on infinitely many images."""
+    arm, reference = (np.array([_unit(world.noise, rng) for _ in range(studies)]) for _ in range(2))
+    return world.truth + world.seed * world.margin * (reference - arm)
+
+
 def _share(world: World, part: float) -> float:
     """The share of the images of a kind on which `part` of all images is lost."""
     if not part:
@@ -111,7 +119,9 @@ def _kinds(
     return np.concatenate([kind, (more >= shares[0]).astype(int)])
 
 
-def _hit(chances: Floats, hit: NDArray[np.bool_], part: float, share: float, world: World) -> Floats:
+def _hit(
+    chances: Floats, hit: NDArray[np.bool_], part: float, share: float, world: World
+) -> Floats:
     """More errors on the images of a kind, so that `part` of all images is lost in expectation."""
     if not part:
         return chances

@@ -3,7 +3,7 @@
 LeNet is trained on raw and on divided pixels, at 13 learning rates with SGD and Adam, for 12 epochs with
 six seeds. `benchmarks/tuning.py` simulates searches on the result, `benchmarks/digits_surface.json`.
 
-    nice -n 10 python -m benchmarks.surface
+    nice -n 10 python -m benchmarks.measure_surface
 
 It takes about 10 minutes on one core, and continues if it was interrupted.
 """
@@ -37,7 +37,7 @@ ARMS, OPTIMIZERS, SEEDS, EPOCHS = ("none", "unit"), ("sgd", "adam"), 6, 12
 RATES = tuple(float(f"{10 ** (-4 + step / 4):.4g}") for step in range(13))
 SAVED = Path(__file__).with_name("digits_surface.json")
 app = App(
-    name="python -m benchmarks.surface",
+    name="python -m benchmarks.measure_surface",
     help="Train LeNet on the digits at many learning rates, and save the scores.",
     help_format="plaintext",
     help_formatter="plain",
