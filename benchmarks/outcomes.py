@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 from scipy.special import betaincinv
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from benchmarks.sequence import (
     AHEAD,
@@ -74,7 +75,10 @@ class Cell:
 
     @property
     def key(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        """What differs from the defaults, as JSON."""
+        plain, default = asdict(self), asdict(Cell(World(0, 0, 0, 0), 0))
+        world = {k: v for k, v in plain.pop("world").items() if v != default["world"][k]}
+        return json.dumps(world | {k: v for k, v in plain.items() if v != default[k]})
 
     @property
     def arms(self) -> int:
@@ -428,7 +432,7 @@ def outcomes(
     *tables: Annotated[str, Parameter(help=f"Of {', '.join(TABLES)}; all, if none is named.")],
     studies: Annotated[
         int, Parameter(help="Studies of each cell; some tables need fewer.")
-    ] = 20_000,
+    ] = 4_000,
     saved: Annotated[Path, Parameter(help="The file of counts.")] = SAVED,
 ) -> int:
     """Simulate what is missing, and print the tables as Markdown."""
@@ -436,10 +440,10 @@ def outcomes(
 
     def ask(cell: Cell) -> Counts:
         if cell.key not in known:
-            known[cell.key] = {k: float(v) for k, v in counted(cell).items()}
+            known[cell.key] = {k: float(f"{v:.6g}") for k, v in counted(cell).items() if v}
             lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in known.items())
             saved.write_text(f"{{\n{lines}\n}}\n")
-        return known[cell.key]
+        return defaultdict(float, known[cell.key])
 
     for name in tables or TABLES:
         print(f"\n{TABLES[name].__doc__}\n")

@@ -5,7 +5,9 @@ Only the levels of the analyses are normsweep's. Tests compare the results with 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,14 +71,14 @@ class Sums:
         return self.total / (n * images), v_seeds, np.maximum(excess, 0) / (n * images)
 
 
-def sums(tables: list[NDArray[np.int8]], images: int) -> Sums:
-    """The sums of tables (pairs, images) of integers; images that are missing are 0 in all seeds."""
+def sums(tables: Sequence[NDArray[Any]], images: int) -> Sums:
+    """The sums of tables (pairs, images); images that are missing are 0 in all seeds."""
     found = np.full((4, len(tables), MOST - FIRST + 1), np.nan)
     for place, table in enumerate(tables):
         if len(table) < FIRST:
             continue
         seeds = table.sum(axis=1, dtype=np.float64)
-        images_so_far = np.cumsum(table, axis=0, dtype=np.float32)[FIRST - 1 :]
+        images_so_far = np.cumsum(table, axis=0, dtype=np.float64)[FIRST - 1 :]
         rows = (
             seeds.cumsum(),
             np.square(table).sum(axis=1, dtype=np.float64).cumsum(),

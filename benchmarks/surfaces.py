@@ -195,10 +195,10 @@ class Planted:
 
 def planted(surface: Surface, gap: float, rng: np.random.Generator, jitter: bool = True) -> Planted:
     """A study whose arms can reach the gap within the range of rates."""
-    places = list(product(ARMS, OPTIMIZERS))
+    places: list[Place] = list(product(ARMS, OPTIMIZERS))
     moved = {p: surface.jitter * float(rng.standard_normal()) * jitter for p in places}
     study = Planted(surface, gap, moved)
-    rates = 10 ** np.linspace(*surface.range, 121)
+    rates = 10 ** np.linspace(*surface.range, 41)
     arm, reference = (
         max(study.accuracy(a, o, rate) for o in OPTIMIZERS for rate in rates) for a in ARMS
     )
