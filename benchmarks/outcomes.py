@@ -50,6 +50,7 @@ __all__ = ["TABLES", "Cell", "at_most", "counted", "false_words"]
 
 SAVED = Path(__file__).with_name("outcomes.json")
 ALPHA = 0.05
+STUDIES = 4_000
 CHUNK = 1000
 """Studies that are held in memory at once; each chunk has a random stream of its own."""
 LOOKS = (5, 10, 20)
@@ -282,10 +283,9 @@ def _both(ask: Ask, studies: int, world: World) -> Iterator[str]:
 
 
 def _claims(ask: Ask, studies: int, world: World) -> Row:
-    if not world.error:
-        studies *= EASY
+    count = studies if world.error else EASY * studies
     cells = [
-        ask(Cell(replace(world, gap=gap), studies if gap != -5 else studies // 4))
+        ask(Cell(replace(world, gap=gap), count if gap != -5 else count // 4))
         for gap in (0, -1, -1.5, -5)
     ]
     false = [c["false"] / c["studies"] for c in cells[:3]]
@@ -385,8 +385,9 @@ def power(ask: Ask, studies: int) -> Iterator[Row]:
     )  # fmt: skip
     for size in (DIGITS, MNIST, SEEDS_ONLY):
         for gap in (0, -0.5, -1.5, -2, -3, -5):
-            c = ask(Cell(replace(size, gap=gap), studies // 4))
-            one = ask(Cell(replace(size, gap=gap), studies // 4, measure="looks"))
+            count = studies // 4 if size.error else EASY * studies
+            c = ask(Cell(replace(size, gap=gap), count))
+            one = ask(Cell(replace(size, gap=gap), count, measure="looks"))
             at_once = [_percent(one[f"decided {n}"] / one["arms"]) for n in LOOKS]
             yield (
                 f"{size.images:,}" if size.error else "no noise of images", f"{gap:g} m",
@@ -433,7 +434,7 @@ def outcomes(
     *tables: Annotated[str, Parameter(help=f"Of {', '.join(TABLES)}; all, if none is named.")],
     studies: Annotated[
         int, Parameter(help="Studies of each cell; some tables need fewer.")
-    ] = 4_000,
+    ] = STUDIES,
     saved: Annotated[Path, Parameter(help="The file of counts.")] = SAVED,
 ) -> int:
     """Simulate what is missing, and print the tables as Markdown."""
