@@ -96,7 +96,7 @@ def sweep_of(surface: Surface, rule: Rule, trials: int) -> Sweep:
 
 def searched(sweep: Sweep, study: Planted, arm: str, rng: np.random.Generator) -> list[TrialRecord]:
     """The trials of an arm's search."""
-    advisor, records = make_advisor(sweep, arm, sweep.trials_per_arm), list[TrialRecord]()
+    advisor, records = make_advisor(sweep, sweep.arm(arm), sweep.trials_per_arm), list[TrialRecord]()
     every = sweep.search.longest_every
     for slot in range(sweep.trials_per_arm):
         longest = every and slot % every == every - 1
