@@ -96,13 +96,16 @@ def sweep_of(surface: Surface, rule: Rule, trials: int) -> Sweep:
 
 def searched(sweep: Sweep, study: Planted, arm: str, rng: np.random.Generator) -> list[TrialRecord]:
     """The trials of an arm's search."""
-    advisor, records = make_advisor(sweep, sweep.arm(arm), sweep.trials_per_arm), list[TrialRecord]()
+    advisor, records = (
+        make_advisor(sweep, sweep.arm(arm), sweep.trials_per_arm),
+        list[TrialRecord](),
+    )
     every = sweep.search.longest_every
     for slot in range(sweep.trials_per_arm):
         longest = every and slot % every == every - 1
         params = advisor.choose(slot, {"epochs": sweep.longest} if longest else {})
         number = ARMS.index(arm) * sweep.trials_per_arm + slot
-        trial = resolve_trial(sweep, DATA, params, number, slot)
+        trial = resolve_trial(sweep, DATA, arm, params, number, slot)
         if not slot and sweep.rules > 1:
             trial = replace(trial, configuration="baseline")
         record = _trained(study, trial, rng)
