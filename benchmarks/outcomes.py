@@ -313,7 +313,7 @@ def arms(ask: Ask, studies: int) -> Iterator[Row]:
 
 def words(ask: Ask, studies: int) -> Iterator[Row]:
     """The share of each outcome by the true gap, and the seeds it takes."""
-    yield ("test images", "true gap", *NAMES[1:6], "open", "of these futile", "mean seeds")
+    yield ("test images", "true gap", *NAMES[1:6], "open", "given up as futile", "mean seeds")
     for size in (DIGITS, MNIST):
         for gap in (2, 1, 0.5, 0, -0.5, -1, -1.5, -2, -3, -5):
             c = ask(Cell(replace(size, gap=gap), studies // 4))

@@ -209,7 +209,7 @@ def tuning(
     columns = [(surface, gap) for surface in SURFACES for gap in GAPS]
     print("| rule |", " | ".join(f"{s}: gap {gap:g} m" for s, gap in columns), "|")
     print("|---" * (len(columns) + 1) + "|")
-    for rule in reversed(RULES):
+    for rule in RULES:
         cells = (" / ".join(ask(s, rule, n, gap) for n in trials) for s, gap in columns)
         print(f"| {rule.name} |", " | ".join(cells), "|", flush=True)
     print(
