@@ -75,7 +75,11 @@ class Confirmed:
         if arm not in self.runs or reference not in self.runs:
             return none, none, (0, 0)
         a, b = self.runs[arm], self.runs[reference]
-        slots = [s for s in range(len(a.results)) if min(a.tested(s), b.tested(s)) >= horizon]
+        slots = [
+            s
+            for s in range(min(len(a.results), len(b.results)))
+            if min(a.tested(s), b.tested(s)) >= horizon
+        ]
         diverged = a.diverged(horizon), b.diverged(horizon)
         if not slots:
             return none, none, diverged

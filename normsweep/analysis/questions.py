@@ -22,7 +22,7 @@ from normsweep.sweep.study_record import (
 )
 from normsweep.sweep.trial import Status
 
-__all__ = ["general_warnings", "verdicts"]
+__all__ = ["compared", "general_warnings", "primary", "verdicts"]
 
 CONFIGURATIONS = {
     "more_epochs": (BASELINE, BASELINE),
@@ -54,6 +54,19 @@ def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
     given = (_judged(q, arm, record.sweep, found, rules) for q in QUESTIONS for arm in others)
     general = general_warnings(record)
     return tuple(replace(v, warnings=(*_warnings(record, found, v), *general)) for v in given)
+
+
+def primary(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
+    """The verdicts on the primary question for each arm but the reference, without their warnings."""
+    reference, question = str(record.sweep.reference), record.sweep.confirm.primary
+    others = [arm for arm in record.arms if arm != reference]
+    rules = _rules(record, found, len(others))
+    return tuple(_judged(question, arm, record.sweep, found, rules) for arm in others)
+
+
+def compared(question: str) -> tuple[str, str]:
+    """The configurations of arm and reference that a question compares."""
+    return CONFIGURATIONS[question]
 
 
 def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.console.display import standing_words
 from normsweep.console.overview import overview
 from normsweep.console.screen import print_table, say, warn
 from normsweep.reporting.answer import study_answer
@@ -13,6 +14,7 @@ from normsweep.reporting.commands import Commands, model_uris
 from normsweep.reporting.rows import ARMS, brief_rows
 from normsweep.reporting.verdict_text import verdict_rows
 from normsweep.reporting.words import points, unit_of_gaps
+from normsweep.search.outlook import Standing
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
 
@@ -23,6 +25,7 @@ __all__ = [
     "print_reuse",
     "print_study",
     "print_tables",
+    "print_unconfirmed",
     "print_verdict",
 ]
 
@@ -127,6 +130,12 @@ def print_remaining(record: StudyRecord, left: int, searched: bool) -> None:
         )
     if not left and not record.scored:
         warn("no trial has a score; for the reasons see the column error of `export trials`")
+
+
+def print_unconfirmed(standings: Sequence[Standing]) -> None:
+    """Print that the confirmation is not finished, and where each arm is."""
+    told = "".join(f"; {standing_words(standing)}" for standing in standings)
+    say(f"the confirmation is not finished{told}; run the command again to resume")
 
 
 def print_not_logged(missing: Sequence[str], commands: Commands) -> None:
