@@ -73,6 +73,11 @@ class Confirmation(PlannedPhase):
         return self._analysed > 0 and not self._arms
 
     @property
+    def _due(self) -> int:
+        """The seeds of the next analysis."""
+        return max(self._analysed + 1, self._first)
+
+    @property
     def outlook(self) -> Outlook:
         """The trials that are expected, if gaps and noise stay what they are."""
         ahead = self._seeds - self._analysed
@@ -84,7 +89,8 @@ class Confirmation(PlannedPhase):
 
     def ask(self, running: Container[str] = ()) -> Trial | None:
         """The next trial, stored as running; one of the next seed, while others run to the end."""
-        if not self._open and self._running and not self.over:
+        # No further ahead than workers are busy: one slow run must not let the others train in vain.
+        if not self._open and self._seeds - self._due < len(self._running) and not self.over:
             self._add_seed()
         return super().ask(running)
 
@@ -137,11 +143,10 @@ class Confirmation(PlannedPhase):
     def _advance(self) -> None:
         """Analyse the seeds that are complete, in their order, until none is open."""
         while not self.over:
-            seeds = max(self._analysed + 1, self._first)
             left = (*self._open, *self._running.values())
-            if seeds > self._seeds or any(trial.slot < seeds for trial in left):
+            if self._due > self._seeds or any(trial.slot < self._due for trial in left):
                 return
-            self._analyse(seeds)
+            self._analyse(self._due)
 
     def _analyse(self, seeds: int) -> None:
         analysis = Analysis(seeds, tuple(self._with_runs(seeds)))
