@@ -89,9 +89,11 @@ class Confirmation(PlannedPhase):
 
     def ask(self, running: Container[str] = ()) -> Trial | None:
         """The next trial, stored as running; one of the next seed, while others run to the end."""
-        # No further ahead than workers are busy: one slow run must not let the others train in vain.
-        if not self._open and self._seeds - self._due < len(self._running) and not self.over:
-            self._add_seed()
+        if not self._open and not self.over:
+            # Not more of them than workers are busy: a slow run must not let the others train in vain.
+            ahead = sum(trial.slot >= self._due for trial in self._trials.values())
+            if ahead < len(self._running):
+                self._add_seed()
         return super().ask(running)
 
     def tell(self, result: Result) -> TrialRecord:
