@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST",
+    "SEQUENTIAL",
     "Catalog",
     "Reading",
     "cross_checks",
@@ -35,6 +36,8 @@ __all__ = [
 
 NEEDED = ("normalization", "learning_rate", "optimizer", "epochs")
 TRIAL = (*NEEDED, "batch_size")
+SEQUENTIAL = 3
+"""The rules from which on a confirmation has an analysis after each further seed."""
 MOST = 1_000_000
 """Largest number of trials, or of points of a grid: all of them are in memory."""
 
@@ -138,6 +141,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
             )
     confirm = getattr(sweep, "confirm", None)
     yield from _confirm(confirm, space)
+    yield from _seeds(confirm, getattr(sweep, "rules", SEQUENTIAL))
     yield from _compared(getattr(sweep, "compare", ""), confirm, catalog)
 
 
@@ -260,6 +264,13 @@ def _compared(compare: str, confirm: Confirm | None, catalog: Catalog) -> Iterat
             f"must be an optimizer with the compared option {compare} ({', '.join(takes)}), "
             f"got {shown(optimizer)}",
         )
+
+
+def _seeds(confirm: Confirm | None, rules: int) -> Iterator[Problem]:
+    seeds = getattr(confirm, "seeds", None)
+    given = "seeds" in getattr(confirm, "model_fields_set", ())
+    if given and seeds is not None and rules < SEQUENTIAL and not seeds.fixed:
+        yield Problem("confirm.seeds", f"must be a number with rules = {rules}")
 
 
 def _confirm(confirm: Confirm | None, space: Space) -> Iterator[Problem]:

@@ -19,7 +19,14 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from normsweep.sweep.checks import MOST, Reading, known_dataset, known_options, registered
+from normsweep.sweep.checks import (
+    MOST,
+    SEQUENTIAL,
+    Reading,
+    known_dataset,
+    known_options,
+    registered,
+)
 from normsweep.sweep.problems import Problem, expected, must_be, refusal
 from normsweep.sweep.space import Choice, Scalar, Space
 from normsweep.sweep.space_parsing import parse_space
@@ -79,8 +86,6 @@ RESELECTED = 8
 """Trials of an arm from which on the best ones are selected again on further seeds."""
 FEW = 16
 """Trials of an arm from which on TPE is better than a ladder."""
-SEQUENTIAL = 3
-"""The rules from which on a confirmation has an analysis after each further seed."""
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=f"^{NAME}$")]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(seconds)]
