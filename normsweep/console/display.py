@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from normsweep.analysis.trials import best_of_arms, settled
@@ -55,7 +55,7 @@ class _Board:
         """Where an arm is in a few words: in its confirmation, or its best score."""
         for standing in self.outlook.standings:
             if standing.arm == arm:
-                return standing_words(standing, named=False)
+                return standing_words(standing)
         record = self.best.get(arm)
         return f"best {record.result.score:.4f}" if record and record.result else ""
 
@@ -86,6 +86,7 @@ class Display:
 
     def __init__(self) -> None:
         self._board, self._last = _Board(), 0.0
+        self._arms: Mapping[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -93,10 +94,17 @@ class Display:
     def __exit__(self, *exception: object) -> None:
         return None
 
-    def begin(self, records: Sequence[TrialRecord], outlook: Outlook, arms: Sequence[str]) -> None:
-        """Start with the trials so far, those that are expected, and the arms."""
+    def begin(
+        self, records: Sequence[TrialRecord], outlook: Outlook, arms: Mapping[str, str]
+    ) -> None:
+        """Start with the trials so far, those that are expected, and the arms' labels by key."""
         self._board.begin(records, outlook)
+        self._arms = arms
         self._tell(outlook.standings)
+
+    def label(self, trial: Trial) -> str:
+        """The label of a trial's arm."""
+        return self._arms.get(trial.arm, trial.arm)
 
     def started(self, trial: Trial) -> None:
         """Called when a trial has started."""
@@ -108,7 +116,7 @@ class Display:
         if due:
             self._last = time.monotonic()
         self._line(
-            f"  trial {trial.number} {trial.arm}: epoch {epoch.epoch}/{trial.epochs} "
+            f"  trial {trial.number} {self.label(trial)}: epoch {epoch.epoch}/{trial.epochs} "
             f"loss {epoch.train_loss:.4f} validation {metric(trial.metric).label} {epoch.value:.4f}",
             logging.INFO if due else logging.DEBUG,
             off_screen=self.drawn,
@@ -126,7 +134,7 @@ class Display:
         left = board.time_left
         rest = f", about {duration(left)} left" if left and board.done < board.total else ""
         self._line(
-            f"{board.done}/{board.total} {described(record)}{rest}",
+            f"{board.done}/{board.total} {described(record, self.label(record.trial))}{rest}",
             logging.INFO,
             off_screen=self.drawn and record.result.status is Status.COMPLETE,
         )
@@ -135,7 +143,8 @@ class Display:
     def _tell(self, standings: Sequence[Standing]) -> None:
         """Print what the latest analysis says about arms."""
         for standing in standings:
-            self._line(standing_words(standing), logging.INFO, off_screen=self.drawn)
+            label = self._arms.get(standing.arm, standing.arm)
+            self._line(standing_words(standing, label), logging.INFO, off_screen=self.drawn)
 
     def note(self, text: str) -> None:
         """Print a warning, even if the command is quiet."""
@@ -145,19 +154,18 @@ class Display:
         LOG.log(level, text, extra=OFF_SCREEN if off_screen else None)
 
 
-def standing_words(standing: Standing, named: bool = True) -> str:
-    """Where an arm is in its confirmation, and what it still needs."""
-    arm = f"{printable(standing.arm)}: " if named else ""
-    said = f"{arm}{standing.outcome} after {counted(standing.seeds, 'seed')}"
+def standing_words(standing: Standing, arm: str = "") -> str:
+    """Where an arm is in its confirmation, and what it still needs; `arm`: its label, to begin with."""
+    named = f"{printable(arm)}: " if arm else ""
+    said = f"{named}{standing.outcome} after {counted(standing.seeds, 'seed')}"
     if standing.open:
         return f"{said}, about {standing.further} more"
     return f"{said}: {standing.reason}" if standing.reason else said
 
 
-def described_now(trial: Trial, epoch: Epoch | None) -> str:
-    """A running trial in a line: number, arm, settings, progress."""
-    arm = printable(trial.arm)
-    head = f"trial {trial.number} {arm} {trial.optimizer} {trial.learning_rate:.2g}: "
+def described_now(trial: Trial, epoch: Epoch | None, arm: str) -> str:
+    """A running trial in a line: number, label of its arm, settings, progress."""
+    head = f"trial {trial.number} {printable(arm)} {trial.optimizer} {trial.learning_rate:.2g}: "
     if epoch is None:
         return f"{head}epoch 1/{trial.epochs}"
     return (
@@ -166,12 +174,12 @@ def described_now(trial: Trial, epoch: Epoch | None) -> str:
     )
 
 
-def described(record: TrialRecord) -> str:
-    """A trial in a line: number, arm, settings, how it ended."""
+def described(record: TrialRecord, arm: str) -> str:
+    """A trial in a line: number, label of its arm, settings, how it ended."""
     trial, result = record.trial, record.result
     assert result is not None
     head = (
-        f"trial {trial.number} {trial.arm} {trial.optimizer} "
+        f"trial {trial.number} {arm} {trial.optimizer} "
         f"lr {trial.learning_rate:.2g} epochs {trial.epochs}"
     )
     if result.status is Status.COMPLETE:

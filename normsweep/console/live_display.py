@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Self
 
@@ -61,7 +61,7 @@ class LiveDisplay(Display):
             TextColumn("{task.description}"), TimeElapsedColumn(), console=console
         )
         self._elapsed = self._clock.add_task("elapsed")
-        self._arms: dict[str, TaskID] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._running: dict[int, tuple[Trial, Epoch | None]] = {}
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
@@ -73,9 +73,14 @@ class LiveDisplay(Display):
         self._running.clear()
         self._live.stop()
 
-    def begin(self, records: Sequence[TrialRecord], outlook: Outlook, arms: Sequence[str]) -> None:
+    def begin(
+        self, records: Sequence[TrialRecord], outlook: Outlook, arms: Mapping[str, str]
+    ) -> None:
         super().begin(records, outlook, arms)
-        self._arms = {arm: self._bars.add_task(printable(arm), total=None, best="") for arm in arms}
+        self._tasks = {
+            arm: self._bars.add_task(printable(label), total=None, best="")
+            for arm, label in arms.items()
+        }
         self._refresh()
 
     def started(self, trial: Trial) -> None:
@@ -92,14 +97,15 @@ class LiveDisplay(Display):
         self._refresh()
 
     def _refresh(self) -> None:
-        for arm, bar in self._arms.items():
+        for arm, bar in self._tasks.items():
             board = self._board
-            share, state = board.share(arm, len(self._arms)), board.state(arm)
+            share, state = board.share(arm, len(self._tasks)), board.state(arm)
             self._bars.update(bar, completed=board.of_arm[arm], total=share, best=state)
 
     def _render(self) -> Group:
         board = self._board
-        lines = [Text(described_now(trial, epoch)) for trial, epoch in list(self._running.values())]
+        running = list(self._running.values())
+        lines = [Text(described_now(trial, epoch, self.label(trial))) for trial, epoch in running]
         left = board.time_left
         tail = f", about {duration(left)} left" if left is not None else ""
         head = Text(f"{board.done} of {board.total} trials{tail}", style="bold")
@@ -113,7 +119,6 @@ class NotebookDisplay(Display):
 
     def __init__(self) -> None:
         super().__init__()
-        self._arms: Sequence[str] = ()
         self._now, self._refreshed = "", 0.0
         self._handle: Any = None
 
@@ -127,18 +132,22 @@ class NotebookDisplay(Display):
         self._now = ""
         self._refresh()
 
-    def begin(self, records: Sequence[TrialRecord], outlook: Outlook, arms: Sequence[str]) -> None:
+    def begin(
+        self, records: Sequence[TrialRecord], outlook: Outlook, arms: Mapping[str, str]
+    ) -> None:
         super().begin(records, outlook, arms)
-        self._arms = arms
         self._refresh()
 
     def started(self, trial: Trial) -> None:
         super().started(trial)
-        self._now, self._refreshed = described_now(trial, None), 0.0  # the first epoch at once
+        self._now, self._refreshed = (
+            described_now(trial, None, self.label(trial)),
+            0.0,
+        )  # the first epoch at once
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         super().epoch(trial, epoch)
-        self._now = described_now(trial, epoch)
+        self._now = described_now(trial, epoch, self.label(trial))
         if time.monotonic() - self._refreshed >= REFRESH:
             self._refresh()
 
@@ -167,6 +176,6 @@ class NotebookDisplay(Display):
         board, done = self._board, self._board.of_arm[arm]
         share, state = board.share(arm, len(self._arms)), escape(board.state(arm))
         return (
-            f"<tr><td>{escape(printable(arm))}</td><td><progress value='{done}' max='{share}'>"
+            f"<tr><td>{escape(printable(self._arms[arm]))}</td><td><progress value='{done}' max='{share}'>"
             f"</progress></td><td>{done}/{share}</td><td>{state}</td></tr>"
         )

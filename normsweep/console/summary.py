@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.console.display import standing_words
-from normsweep.console.overview import overview
+from normsweep.console.overview import described_arms, overview
 from normsweep.console.screen import print_table, say, warn
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands, model_uris
@@ -47,7 +47,7 @@ def print_study(record: StudyRecord, process: str, commands: Commands) -> None:
         "status": f"{seen.status} by {process}" if process else seen.status,
         "trials": seen.trials,
         "started": seen.started,
-        "arms": f"{', '.join(record.arms)} by {sweep.compare}; reference {sweep.reference}",
+        "arms": described_arms(sweep),
         "data": f"{record.data.name} ({record.data.source})" if record.data else "",
         "model": sweep.model.name,
         "models": ", ".join(model_uris(record).values()),
@@ -132,9 +132,9 @@ def print_remaining(record: StudyRecord, left: int, searched: bool) -> None:
         warn("no trial has a score; for the reasons see the column error of `export trials`")
 
 
-def print_unconfirmed(standings: Sequence[Standing]) -> None:
-    """Print that the confirmation is not finished, and where each arm is."""
-    told = "".join(f"; {standing_words(standing)}" for standing in standings)
+def print_unconfirmed(standings: Sequence[Standing], labels: Mapping[str, str]) -> None:
+    """Print that the confirmation is not finished, and where each arm is; `labels` are by key."""
+    told = "".join(f"; {standing_words(standing, labels[standing.arm])}" for standing in standings)
     say(f"the confirmation is not finished{told}; run the command again to resume")
 
 

@@ -83,7 +83,7 @@ class Running:
         limit = self.search.sweep.search.timeout
         deadline = math.inf if limit is None else time.monotonic() + limit
         missing, confirmation = self._phases(wanted, deadline)
-        record = self.search.store.record()
+        record = self.search.store.record().labelled()
         print_tables(record)
         print_reuse(record)
         missing += self._publish(record, reachable=not missing)
@@ -92,7 +92,8 @@ class Running:
         print_remaining(record, self.search.left, searched=wanted != CONFIRM)
         unfinished = self._due(wanted) and not (confirmation and confirmation.over)
         if unfinished:
-            print_unconfirmed(confirmation.outlook.standings if confirmation else ())
+            standings = confirmation.outlook.standings if confirmation else ()
+            print_unconfirmed(standings, self._labels)
         if missing:
             print_not_logged(missing, commands)
         elif not self.search.left and not unfinished:
@@ -180,15 +181,19 @@ class Running:
         with make_display(self.console) as display, self._logger(display) as logger:
             return self._log_rest(logger, display, self.search)
 
+    @property
+    def _labels(self) -> dict[str, str]:
+        """The arms' labels by key."""
+        return {arm.key: arm.label for arm in self.search.sweep.arms}
+
     def _phase(self, phase: Phase, deadline: float) -> list[str]:
         """Run a phase until a monotonic time; returns what is not yet logged to MLflow."""
-        arms = [str(arm) for arm in self.search.sweep.arms]
         with (
             make_display(self.console) as display,
             self._logger(display, phase.phase) as logger,
         ):
             logger.log_earlier()
-            display.begin(phase.records(), phase.outlook, arms)
+            display.begin(phase.records(), phase.outlook, self._labels)
             if isinstance(phase, Confirmation):
                 diagnose_arms(phase, self.data, self.executor, display, self.signals)
             context = PhaseContext(
@@ -264,7 +269,8 @@ def diagnose_arms(
             with signals.waiting():
                 found = executor.call(diagnose, trial)
         except NormsweepError as error:
-            display.note(f"{trial.arm}: could not be diagnosed: {str(error).strip()[-300:]}")
+            label = confirmation.sweep.label(trial.arm)
+            display.note(f"{label}: could not be diagnosed: {str(error).strip()[-300:]}")
             continue
         confirmation.store.note_diagnosis(trial.arm, found)
 

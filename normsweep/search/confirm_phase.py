@@ -110,7 +110,7 @@ class Confirmation(PlannedPhase):
         reference = str(self.sweep.reference)
         if (reference, of_reference) not in known:
             return []
-        arms = map(str, self.sweep.arms)
+        arms = [arm.key for arm in self.sweep.arms]
         return [arm for arm in arms if arm != reference and (arm, of_arm) in known]
 
     def _add_seed(self) -> None:
@@ -212,7 +212,8 @@ def planned(
     seeds = sweep.confirm_seeds
     for slot in slots:
         for configuration in configurations:
-            trial = resolve_trial(sweep, data, configuration.params, number=-1, slot=slot)
+            arm, params = configuration.arm, configuration.params
+            trial = resolve_trial(sweep, data, arm, params, number=-1, slot=slot)
             trial = replace(
                 trial, seed=seeds[slot], phase=CONFIRM, configuration=configuration.name
             )

@@ -23,7 +23,7 @@ def test_where_there_is_no_terminal_each_trial_is_a_line(console, record):
     first = record(0, "none", (0.5, 0.6))
     with screen(console), make_display(console) as display:
         assert not isinstance(display, LiveDisplay)
-        display.begin([first], Outlook(4), arms=["none", "unit"])
+        display.begin([first], Outlook(4), arms={"none": "none", "unit": "unit"})
         for made in (
             record(1, "unit", (0.5, 0.9)),
             record(2, "none", (), Status.CRASHED, error="killed\nby [signal] 9"),
@@ -40,7 +40,7 @@ def test_where_there_is_no_terminal_each_trial_is_a_line(console, record):
 
 def test_an_interrupted_trial_is_not_counted_as_done(console, record):
     with screen(console), make_display(console) as display:
-        display.begin([], Outlook(2), arms=["none", "unit"])
+        display.begin([], Outlook(2), arms={"none": "none", "unit": "unit"})
         display.finished(record(0, "unit", (0.5,), Status.INTERRUPTED), Outlook(2))
     assert told(console)[0].startswith("0/2 trial 0 unit")
 
@@ -49,7 +49,9 @@ def test_a_terminal_has_bars_with_the_best_of_each_arm(record):
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
     with screen(console), make_display(console) as display:
         assert isinstance(display, LiveDisplay)
-        display.begin([record(0, "none", (0.5, 0.6))], Outlook(4), arms=["none", "unit"])
+        display.begin(
+            [record(0, "none", (0.5, 0.6))], Outlook(4), arms={"none": "none", "unit": "unit"}
+        )
         for made in (
             record(1, "unit", (0.5, 0.9)),
             record(2, "none", (), Status.CRASHED, error="[red]killed"),
@@ -84,7 +86,7 @@ EVIL = "[/x]\x1b]0;title\x07\x1b[2J\x9b31m\u202e"
 def test_no_name_and_no_error_drives_the_terminal(record, terminal):
     console = Console(file=io.StringIO(), width=300, force_terminal=terminal, color_system=None)
     with screen(console), make_display(console) as display:
-        display.begin([], Outlook(2), arms=[EVIL, "unit"])
+        display.begin([], Outlook(2), arms={EVIL: EVIL, "unit": "unit"})
         made = record(0, EVIL, (), Status.CRASHED, error=EVIL)
         display.started(made.trial)
         if isinstance(display, LiveDisplay):
@@ -107,13 +109,13 @@ FUTILE = Standing("minmax", 6, "open", open=False, reason="not decidable within 
 
 def test_a_confirmation_says_what_is_open_once_an_analysis_says_something_new(console, record):
     with screen(console), make_display(console) as display:
-        display.begin([], Outlook(40, standings=(SETTLED,)), ["unit", "none", "zca"])
+        display.begin([], Outlook(40, standings=(SETTLED,)), {"zca": "whitened"})
         for number, outlook in enumerate(
             (Outlook(46, standings=(OPEN, SETTLED)), Outlook(46, standings=(OPEN, SETTLED, FUTILE)))
         ):
             display.finished(record(number, "none", (0.5,)), outlook)
     lines = told(console)
-    assert lines[0] == "zca: level after 5 seeds"
+    assert lines[0] == "whitened: level after 5 seeds"
     assert lines[1].startswith("1/46 trial 0 none")
     assert lines[2] == "none: open after 7 seeds, about 5 more"
     assert lines[3].startswith("2/46 trial 1 none")
@@ -124,7 +126,7 @@ def test_the_bars_of_a_confirmation_show_what_each_arm_still_needs(record):
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
     outlook = Outlook(24, {"unit": 12, "none": 12}, (OPEN,))
     with screen(console), make_display(console) as display:
-        display.begin([record(0, "none", (0.5, 0.6))], outlook, ["none", "unit"])
+        display.begin([record(0, "none", (0.5, 0.6))], outlook, {"none": "none", "unit": "unit"})
     text = "\n".join(told(console))
     assert "1/12 open after 7 seeds, about 5 more" in text
     assert "0/12" in text

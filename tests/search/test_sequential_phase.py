@@ -61,9 +61,9 @@ def confirmation(url: str, sweep: Sweep) -> Confirmation:
     study.begin_study(DATA, {})
     chosen = [
         Configuration(
-            str(arm),
+            arm.key,
             name,
-            {"normalization": arm, "optimizer": "adam", "learning_rate": rate, "epochs": 2},
+            {"normalization": arm.key, "optimizer": "adam", "learning_rate": rate, "epochs": 2},
         )
         for arm in sweep.arms
         for name, rate in zip(NAMES, (0.001, 0.002, 0.002), strict=True)
