@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.questions import compared, primary
-from normsweep.analysis.verdicts import Missing, Verdict
+from normsweep.analysis.rules import Missing
+from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.catalog import resolve_trial
 from normsweep.search.outlook import Outlook, Standing
 from normsweep.search.phase import PlannedPhase, ended
@@ -177,11 +178,14 @@ class Confirmation(PlannedPhase):
     def _judged(self, analysis: Analysis) -> list[Verdict]:
         """The verdicts on the primary question for the arms that are still open."""
         record = replace(self.store.record(), analyses=(analysis,))
-        verdicts = primary(record, confirmed(analysis, record.trials))
+        verdicts = primary(record, confirmed(analysis, record.trials, record.data))
         return [verdict for verdict in verdicts if verdict.arm in self._arms]
 
     def _standing(self, verdict: Verdict, seeds: int) -> Standing:
-        still = verdict.missing in OPEN and seeds < self._most
+        _, of_reference = (
+            verdict.trained
+        )  # if none of its seeds trained, there is nothing to compare
+        still = verdict.missing in OPEN and seeds < self._most and of_reference.trained > 0
         further = verdict.further_seeds or 1 if still else 0
         return Standing(
             verdict.arm,

@@ -82,7 +82,7 @@ MOST_SEEDS = 10_000
 MOST_ANALYSED = 100
 """Seeds of a confirmation with an analysis after each."""
 LEAST_SEEDS = 5
-"""Seeds that an analysis needs."""
+"""Smallest number of seed pairs for a verdict."""
 RESELECTED = 8
 """Trials of an arm from which on the best ones are selected again on further seeds."""
 FEW = 16

@@ -90,7 +90,13 @@ def end(phase: Confirmation, trial: Trial, status: Status = Status.COMPLETE) -> 
     phase.tell(Result(trial.number, status, curve if ended else (), chance=0.1, test_digest="t"))
 
 
-def drive(phase: Confirmation, workers: int = 1, limit: int = 1_000, order: int = 0) -> list[Trial]:
+def drive(
+    phase: Confirmation,
+    workers: int = 1,
+    limit: int = 1_000,
+    order: int = 0,
+    diverging: str = "",
+) -> list[Trial]:
     """Run trials in so many workers, which end in an order of their own; those that were begun."""
     rng, begun, running = np.random.default_rng(order), list[Trial](), list[Trial]()
     while len(begun) < limit or running:
@@ -102,7 +108,9 @@ def drive(phase: Confirmation, workers: int = 1, limit: int = 1_000, order: int 
             running.append(trial)
         if not running:
             break
-        end(phase, running.pop(rng.integers(len(running))))
+        ended = running.pop(rng.integers(len(running)))
+        status = Status.DIVERGED if ended.arm == diverging else Status.COMPLETE
+        end(phase, ended, status)
     return begun
 
 
@@ -223,6 +231,18 @@ def test_an_arm_without_a_tuned_configuration_does_not_hold_up_the_others(url, s
     drive(phase)
     assert phase.over
     assert [seeds for seeds, _ in looks(url)] == [5]
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"), [("standardize", {"standardize": "does not train"}), ("unit", {})]
+)
+def test_what_never_trains_gets_no_more_seeds(url, sweep, arm, said):
+    phase = confirmation(url, sweep())
+    drive(phase, diverging=arm)
+    standings = {s.arm: s for s in phase.outlook.standings}
+    assert {s.seeds for s in standings.values()} == {5}
+    assert phase.over
+    assert said.items() <= {name: s.outcome for name, s in standings.items()}.items()
 
 
 def test_at_most_as_many_seeds_as_are_allowed(url, sweep):
