@@ -249,7 +249,8 @@ def test_a_real_network_is_tested_and_looked_into_with_its_baseline_where_nothin
     assert len({r.result.test_digest for r in records}) == 1
     verdicts = place.verdicts()
     assert verdicts["verdict"].str.contains("at least 5 seeds are needed").all()
-    assert verdicts["seeds"].tolist() == [2, 2, 0, 0, 0, 0]
+    # After six steps some of these networks are no better than guessing.
+    assert (verdicts["trained"] + verdicts["stuck"]).tolist() == [2, 2, 0, 0, 0, 0]
     assert "no search trial of none completed" in verdicts["warnings"].iloc[-1]
 
 
