@@ -2,13 +2,14 @@
 
 The command runs on SQLite with the synthetic model, so that only normsweep, Optuna and MLflow are
 measured. Then the study is resumed, every table is exported, and the report is written. In a folder
-that is kept, a measurement that was stopped is continued. With `--against`, early and late are measured
-by turns, in one study that another checkout has begun.
+that is kept, a measurement that was stopped is continued. With `--against`, another checkout runs the
+study; early and late, this one runs a copy of it, by turns.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import sys
 import tempfile
@@ -60,44 +61,46 @@ app = App(
 
 
 @dataclass(frozen=True)
-class Leg:
-    """A stretch of the study that one checkout runs, up to a number of trials of the search."""
-
-    trials: int
-    tree: Path | None = None
-    """The checkout; None: this one."""
-
-
-@dataclass(frozen=True)
 class Study:
     """A study in a folder, with the marks of all commands that have run it so far."""
 
     folder: Path
+    tree: Path | None = None
+    """The checkout that runs it; None: this one."""
 
     @property
     def runs(self) -> list[list[Mark]]:
         """The marks of each command, the first one first."""
         return [
-            [Mark(**mark) for mark in map(json.loads, p.read_text().splitlines())]
-            for p in self._files
+            [Mark(**json.loads(line)) for line in path.read_text().splitlines()]
+            for path in self._files
         ]
 
-    def run(self, leg: Leg) -> list[Mark]:
-        """The marks of a leg, which is run up to its end, in several commands if it is stopped."""
+    def grown(self, trials: int) -> list[Mark]:
+        """The marks of the command that ended a number of trials of the search, now or earlier."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if leg.trials > max((run[-1].trials for run in self.runs if run), default=0):
+        if trials > max((run[-1].trials for run in self.runs if run), default=0):
             with (self.folder / f"marks-{len(self._files):03d}.jsonl").open("w", 1) as file:
-                for mark in self.command(leg.trials, "search", leg.tree):
+                for mark in self.command(trials, "search"):
                     file.write(json.dumps(asdict(mark)) + "\n")
-        return next(run for run in self.runs if run and run[-1].trials >= leg.trials)
+        return next(run for run in self.runs if run and run[-1].trials >= trials)
 
-    def command(self, trials: int, phase: str, tree: Path | None = None) -> Iterator[Mark]:
+    def command(self, trials: int, phase: str) -> Iterator[Mark]:
         """Run the study up to a number of trials of its search; a mark for each."""
         (self.folder / "scale.toml").write_text(SWEEP)
         options = ["--n-trials", str(trials), "--phase", phase]
-        return followed(
-            self.folder, ["-m", "normsweep.study", "scale.toml", *options], trials, tree
-        )
+        command = ["-m", "normsweep.study", "scale.toml", *options]
+        return followed(self.folder, command, trials, self.tree)
+
+    def copied(self, name: str) -> Study:
+        """A copy of this study that this checkout runs; one that is there already is kept."""
+        folder = self.folder.with_name(f"{self.folder.name}-{name}")
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(self.folder, part)
+            part.rename(folder)
+        return Study(folder)
 
     @property
     def _files(self) -> list[Path]:
@@ -120,11 +123,15 @@ def scale(
 ) -> int:
     """Run all measurements and print the table."""
     with tempfile.TemporaryDirectory() as work:
-        study = Study((folder or Path(work) / "scale").absolute())
-        rows = [
-            *(_compared(study, trials, against) if against else _alone(study, trials)),
-            _resumed(study, trials),
-        ]
+        study = Study((folder or Path(work) / "scale").absolute(), against)
+        rows: list[Row] = []
+        if against is None:
+            rows += _alone(study, trials)
+        else:
+            rows += _compared(study, EARLY, f"around the {EARLY:,}th")
+            rows += _compared(study, trials - TURNS * TURN, "at the end")
+            study = study.copied(str(trials - TURNS * TURN))
+        rows.append(_resumed(study, trials))
         for _ in study.command(trials + 3, "all"):
             pass
         rows += _reading(study.folder)
@@ -134,24 +141,22 @@ def scale(
 
 def _alone(study: Study, trials: int) -> Iterator[Row]:
     """The cost of trials of this checkout, which runs them all."""
-    study.run(Leg(trials))
+    study.grown(trials)
     yield from _cost(study.runs, trials)
     yield from _memory(max(study.runs, key=len))
 
 
-def _compared(study: Study, trials: int, tree: Path) -> Iterator[Row]:
-    """The cost of trials around the thousandth and at the end, of this checkout and another one."""
-    turns = 2 * TURNS * TURN
-    for begin, name in (EARLY, f"around the {EARLY:,}th"), (trials - turns, "at the end"):
-        study.run(Leg(begin, tree))
-        ends = range(begin + TURN, begin + turns + 1, TURN)
-        legs = [Leg(end, tree if k % 2 else None) for k, end in enumerate(ends)]
-        costs = [_turn(study.run(leg)) for leg in legs]
-        here, there = tuple(costs[::2]), tuple(costs[1::2])
-        ratios = tuple(a / b for a, b in zip(here, there, strict=True))
-        yield Row(f"CPU time of a trial, {name}", Measure("ms", here))
-        yield Row(f"CPU time of a trial, {name}, other checkout", Measure("ms", there))
-        yield Row(f"CPU time of a trial, {name}, ratio", Measure("×", ratios))
+def _compared(study: Study, begin: int, name: str) -> Iterator[Row]:
+    """The cost of trials from a position on, in a study of another checkout and in a copy of it here."""
+    study.grown(begin)
+    copy = study.copied(str(begin))
+    ends = [begin + turn * TURN for turn in range(1, TURNS + 1)]
+    pairs = [(_turn(copy.grown(end)), _turn(study.grown(end))) for end in ends]
+    here, there = zip(*pairs, strict=True)
+    ratios = tuple(a / b for a, b in pairs)
+    yield Row(f"CPU time of a trial, {name}", Measure("ms", here))
+    yield Row(f"CPU time of a trial, {name}, other checkout", Measure("ms", there))
+    yield Row(f"CPU time of a trial, {name}, ratio", Measure("×", ratios))
 
 
 def _turn(marks: Sequence[Mark]) -> float:
@@ -195,11 +200,11 @@ def _memory(marks: Sequence[Mark]) -> Iterator[Row]:
 
 def _resumed(study: Study, trials: int) -> Row:
     """What a resumed study takes longer than a small one to its first new trial."""
-    first = study.run(Leg(trials + 3))[0]
+    first = study.grown(trials + 3)[0]
     with tempfile.TemporaryDirectory() as work:
         small = Study(Path(work))
-        small.run(Leg(3))
-        beyond = first.seconds - small.run(Leg(6))[0].seconds
+        small.grown(3)
+        beyond = first.seconds - small.grown(6)[0].seconds
     name = "resume: to the first new trial, beyond that of a study with 3"
     return Row(name, Measure("s", (beyond,)), Goal(15))
 
