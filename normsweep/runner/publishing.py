@@ -24,7 +24,7 @@ from normsweep.search.search_phase import Search
 from normsweep.sweep.study_record import LoggedModel, StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking.model_registry import save_model
-from normsweep.tracking.runs import verdict_metrics
+from normsweep.tracking.runs import verdict_metrics, verdict_tags
 from normsweep.tracking.tracker import Tracker
 from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 from normsweep.training.engine import Finished
@@ -76,7 +76,9 @@ def log_report(found: Evidence, page: Path, search: Search, tracker: Tracker) ->
     def write() -> None:
         tracker.prepare_views(*views)
         figure = note_figure(page.parent)
-        run = tracker.report(page.parent, verdict_metrics(found.primary))
+        run = tracker.report(
+            page.parent, verdict_metrics(found.primary), verdict_tags(found.primary)
+        )
         pages = replace(
             _pages(found.record, tracker),
             report=tracker.artifact_page(run, page.name),

@@ -240,8 +240,12 @@ class Tracker:
         )
 
     @outage
-    def report(self, folder: Path, metrics: Mapping[str, float]) -> str:
+    def report(
+        self, folder: Path, metrics: Mapping[str, float], outcomes: Mapping[str, str] | None = None
+    ) -> str:
         """Log the files of a report as artifacts of a separate run; returns its id.
+
+        `outcomes` are further tags.
 
         There is one such run per study; earlier files are overwritten.
         """
@@ -258,7 +262,8 @@ class Tracker:
         run_id = _given(run.info.run_id)
         values = runs.metrics(dict(metrics), 0)
         try:
-            client.log_batch(run_id, metrics=values)
+            told = [RunTag(key, value) for key, value in (outcomes or {}).items()]
+            client.log_batch(run_id, metrics=values, tags=told)
             client.log_artifacts(run_id, str(folder))
         except Exception:
             with contextlib.suppress(Exception):

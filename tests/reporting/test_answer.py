@@ -170,7 +170,10 @@ def test_too_few_seeds_for_an_interval_is_told_without_numbers(of):
     ],
 )
 def test_a_study_under_earlier_rules_keeps_its_words(of, outcome, said):
-    assert said in sentence(all_with(of("none"), outcome=outcome, rules=2))
+    text = sentence(all_with(of("none"), outcome=outcome, rules=2))
+    assert said in text
+    assert text.endswith("under which it was created.")
+    assert "earlier version" not in sentence(of("none"))
 
 
 def test_without_verdicts_there_is_no_answer_yet():
