@@ -107,16 +107,16 @@ def _details(found: Evidence) -> Iterator[str]:
         f"{points(first.margin, sign=False, by=found.metric)}, analysis {first.analysis}; {first.method}"
     )
     for verdict in primary_verdicts(found.verdicts):
-        yield f"{verdict.arm}: {', '.join(_of_verdict(verdict))}"
+        yield f"{verdict.arm}: {'; '.join(_of_verdict(verdict))}"
 
 
 def _of_verdict(verdict: Verdict) -> Iterator[str]:
     if window := window_words(verdict):
         alone = points(verdict.last_epoch.value, by=verdict.metric)
-        yield f"gap as {window}, of epoch {verdict.horizon} alone {alone}"
+        yield f"gap: {window}, {alone} at epoch {verdict.horizon} alone"
     yield seeds_words(verdict.trained[0])
     if chosen := chosen_words(verdict.chosen):
-        yield f"chosen: {chosen}"
+        yield f"tuned: chosen {chosen}"
 
 
 def print_next(commands: Commands, page: str) -> None:

@@ -79,10 +79,9 @@ def predicate(verdict: Verdict, brief: bool = False) -> str:
             )
         case Outcome.BEHIND:
             fell, was = _fell(verdict)
-            return (
-                f"{fell}{behind} by {_sizes(verdict)}{after}{was}; whether by more than {margin} is "
-                f"open{why}"
-            )
+            more = f"{', open whether' if brief else '; whether'} by more than {margin}"
+            more += "" if brief else " is open"
+            return f"{fell}{behind} by {_sizes(verdict)}{after}{was}{more}{why}"
         case Outcome.CLEARLY_BEHIND:
             fell, was = _fell(verdict)
             return f"{fell}clearly {behind} by {_sizes(verdict)}{after}{was or ': it does not catch up'}"

@@ -163,7 +163,7 @@ def _evidence(verdict: Verdict) -> tuple[str, ...]:
     lines = ((seeds, images), (f"margin {margin}", f"analysis {verdict.analysis}"))
     kept = (", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines)
     chosen = chosen_words(verdict.chosen)
-    tuned = [f"tuned: {chosen}"] if chosen else []
+    tuned = [f"tuned: chosen {chosen}"] if chosen else []
     return *kept, *_own_epoch(verdict), *trained, *tuned
 
 

@@ -116,8 +116,8 @@ def test_an_arm_that_does_not_train(of):
 def test_several_arms_stay_one_sentence_in_the_order_of_the_outcomes(of):
     assert sentence(of("raw", "zca", "none")) == (
         "With both tuned, compared with “unit” after 8 epochs: “none” is level from epoch 6 on (catches "
-        "up), at most 0.2 percentage points behind; “zca” is behind by 0.05 to 0.35 percentage points; "
-        "whether by more than 0.2 percentage points is open (about 10 more seeds would decide); “raw” is "
+        "up), at most 0.2 percentage points behind; “zca” is behind by 0.05 to 0.35 percentage points, "
+        "open whether by more than 0.2 percentage points (about 10 more seeds would decide); “raw” is "
         "clearly behind by 0.47 to 0.77 percentage points: it does not catch up."
     )
 
