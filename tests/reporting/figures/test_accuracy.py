@@ -64,9 +64,13 @@ def test_a_bad_arm_does_not_flatten_the_others_and_is_marked_where_it_is_cut_off
     foot = limits(panel)[0]
     assert 0.9 < foot < 0.979
     (cut,) = [p for p in parts(panel) if dict(p.get("mark", {})).get("shape") == "triangle-down"]
-    assert cut["encoding"]["y"]["datum"] == foot
-    assert {"filter": f"1 * datum.score < {foot}"} in cut["transform"]
-    assert (means(figure, "bad", "baseline")["score"] < foot).all()
+    assert cut["encoding"]["y"]["field"] == "drawn"
+    assert {"filter": "datum.below"} in cut["transform"]
+    rows = means(figure, "bad", "baseline")
+    assert (rows["score"] < foot).all()
+    assert rows["below"].all()
+    assert set(rows["drawn"]) == {foot}
+    assert (figure.data["below"] == (figure.data["score"] < foot)).all()
     assert "▼ ends at 11.3 %" in texts(figure)
 
 
