@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.outcomes import Outcome, Side, side
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.figures.figure import Figure
 from normsweep.reporting.figures.limits import Limits
@@ -27,17 +27,11 @@ ROW = 29
 """Height of an arm in pixels; on a phone an arm takes two lines."""
 MOST = 9.0
 """Margins that the axis reaches at most; what lies beyond is drawn as an arrow."""
-SHAPES = {
-    Outcome.CATCHES_UP: "circle",
-    Outcome.DOES_NOT: "square",
-    Outcome.NOT_ENOUGH: "diamond",
-    "worse": "triangle-left",
-    "better": "triangle-right",
-}
+SHAPES = {Side.YES: "circle", Side.NO: "square", Side.OPEN: "diamond"}
 GLYPHS = {
-    Outcome.CATCHES_UP: "M-.9,.1L-.3,.7L.9,-.8",
-    Outcome.DOES_NOT: "M-.7,-.7L.7,.7M-.7,.7L.7,-.7",
-    Outcome.NOT_ENOUGH: "M-.45,-.55C-.4,-1.1,.5,-1.1,.5,-.5C.5,-.1,0,-.1,0,.35M0,.75v.15",
+    Side.YES: "M-.9,.1L-.3,.7L.9,-.8",
+    Side.NO: "M-.7,-.7L.7,.7M-.7,.7L.7,-.7",
+    Side.OPEN: "M-.45,-.55C-.4,-1.1,.5,-1.1,.5,-.5C.5,-.1,0,-.1,0,.35M0,.75v.15",
 }
 """A tick, a cross and a question mark, which not every font has."""
 
@@ -48,8 +42,8 @@ def forest(found: Evidence, style: Style) -> Figure:
         name="forest",
         title="All gaps together",
         caption=f"{opening(found.metric.label)} minus that of {found.reference}. Thick: the interval that "
-        "decides; thin: on exactly these test images. Yellow: the equivalence margin. Circle: catches up; "
-        "square: does not; hollow: not enough evidence; an arrow points at a gap beyond the axis.",
+        "decides; thin: on exactly these test images. Yellow: the equivalence margin. Circle: level or ahead; "
+        "square: clearly behind; hollow: open; an arrow points at a gap beyond the axis.",
         missing="There are no verdicts yet.",
     )
     rows = without_repeats(found.verdicts)
@@ -222,10 +216,11 @@ class _Drawing:
     def gaps(self) -> list[Chart]:
         """The gap itself; its shape tells the outcome, an arrow that it lies beyond the axis."""
         looks = Arms.of(self.found).looks("fill", "stroke")
-        hollow = f"datum.shape == '{Outcome.NOT_ENOUGH}'"
+        open_ = [str(outcome) for outcome in Outcome if side(outcome) is Side.OPEN]
+        hollow = f"indexof({open_}, datum.shape) >= 0"
         inside = {"condition": {"test": hollow, "value": PAPER}}
         edge = {"condition": {"test": f"!({hollow})", "value": PAPER}}
-        shape = channel("shape:N", scale=_ordinal(SHAPES), legend=None)
+        shape = channel("shape:N", scale=_by_side(SHAPES, worse="triangle-left", better="triangle-right"), legend=None)
         made = Chart().mark("point", size=75, opacity=1, strokeWidth=1.6).encode(shape=shape)
         return [made.encode(fill=looks["fill"] | inside, stroke=looks["stroke"] | edge)]
 
@@ -234,7 +229,7 @@ class _Drawing:
         up, end, word = -ROW + 8, self.width + 8, self.width + self.numbers
         narrow = self.style.narrow
         look = {"size": 60, "stroke": INK, "fill": None, "opacity": 1, "strokeWidth": 1.7}
-        shape = channel("read:N", scale=_ordinal(GLYPHS), legend=None)
+        shape = channel("read:N", scale=_by_side(GLYPHS), legend=None)
         glyph = Chart().mark("point", **look, yOffset=up * narrow)
         glyph = glyph.encode(x=end if narrow else word, shape=shape)
         if narrow:
@@ -256,5 +251,7 @@ def _text(field: str, x: float, limit: float, **more: Any) -> Chart:
     return Chart().mark("text", **mark).encode(x=x, text=f"{field}:N")
 
 
-def _ordinal(looks: dict[Any, str]) -> Json:
-    return {"domain": [str(key) for key in looks], "range": list(looks.values())}
+def _by_side(looks: dict[Side, str], **more: str) -> Json:
+    """A look for each outcome."""
+    every = {str(outcome): looks[side(outcome)] for outcome in Outcome} | more
+    return {"domain": list(every), "range": list(every.values())}
