@@ -220,7 +220,11 @@ class _Drawing:
         hollow = f"indexof({open_}, datum.shape) >= 0"
         inside = {"condition": {"test": hollow, "value": PAPER}}
         edge = {"condition": {"test": f"!({hollow})", "value": PAPER}}
-        shape = channel("shape:N", scale=_by_side(SHAPES, worse="triangle-left", better="triangle-right"), legend=None)
+        shape = channel(
+            "shape:N",
+            scale=_by_side(SHAPES, worse="triangle-left", better="triangle-right"),
+            legend=None,
+        )
         made = Chart().mark("point", size=75, opacity=1, strokeWidth=1.6).encode(shape=shape)
         return [made.encode(fill=looks["fill"] | inside, stroke=looks["stroke"] | edge)]
 
