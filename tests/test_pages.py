@@ -245,7 +245,7 @@ def test_a_click_on_a_mark_of_a_figure_opens_the_page_of_its_run(
     assert run(report.app, [*given, "--output", str(tmp_path)]) == 0
     page = opened((tmp_path / "index.html").as_uri())
     page.locator("#figure-progress").scroll_into_view_if_needed()
-    mark = page.locator("#figure-progress.explored .live a path").first
+    mark = page.locator("#figure-progress.explored .live .mark-symbol path").last
     mark.hover()
     said = page.get_by_role("tooltip").inner_text()
     trial = int(re.search(r"trial (\d+)", said)[1])

@@ -137,7 +137,7 @@ class _Drawing:
 
     def band(self, of: AccuracyPanel) -> list[Chart]:
         """What passes for equal, with a dashed line at its lower edge; a circle where the reference stops."""
-        if not of.answers or self.found.reference not in of.curves:
+        if not of.note or self.found.reference not in of.curves:
             return []
         sign, middle = self.found.metric.sign, "datum.score" if of.level is None else of.level
         rows = Chart().filter(f"{equal('arm', self.found.reference)} && {MEANS}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,7 @@ class AccuracyPanel:
     configuration: str
     title: str
     note: str
+    """What the band is; empty where there is none."""
     curves: dict[str, Curve]
     """By arm."""
     answers: dict[str, Verdict]
@@ -74,11 +76,12 @@ def _panel(found: Evidence, name: str) -> AccuracyPanel:
     stop = first.baseline_epochs if first else None
     after = counted(stop, "epoch") if stop else "the baseline's epochs"
     when = "at the same epoch" if level is None else f"after {after}"
+    known = first is not None and (level is None or math.isfinite(level))
     around = f"± {points(margin, sign=False, by=found.metric)}"
     return AccuracyPanel(
         configuration=name,
         title=title,
-        note=f"band: {found.reference} {when} {around}" if first else "",
+        note=f"band: {found.reference} {when} {around}" if known else "",
         curves={c.arm: c for c in found.curves if c.configuration == name},
         answers=answers,
         level=level,

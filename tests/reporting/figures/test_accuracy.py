@@ -87,6 +87,19 @@ def test_the_band_is_the_margin_around_the_reference_and_follows_the_parameter(f
     assert middles == [f"{level} - 1 * margin", "datum.score - 1 * margin"]
 
 
+def test_where_the_references_value_is_not_known_there_is_no_band(found):
+    made = found()
+    unknown = tuple(replace(v, reference_value=math.nan) for v in made.verdicts)
+    first, second = panels(accuracy(replace(made, verdicts=unknown), Style()))
+    bands = [
+        [p for p in parts(panel) if dict(p.get("mark", {})).get("color") == "#f0c800"]
+        for panel in (first, second)
+    ]
+    assert [len(each) for each in bands] == [0, 1]
+    said = texts(accuracy(replace(made, verdicts=unknown), Style()))
+    assert not any(text.startswith("band: unit after") for text in said)
+
+
 def test_arms_can_be_hidden_but_the_band_stays(found):
     (first, _) = panels(accuracy(found(), Style()))
     filters = {
