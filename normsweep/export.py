@@ -97,7 +97,7 @@ def _table(
     from normsweep.reporting.verdict_text import verdict_cells
     from normsweep.store.storage import read_study
 
-    record = read_study(storage, study_name)
+    record = read_study(storage, study_name).labelled()
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
     if table == "verdict" and format_ in ("markdown", "latex"):
         return verdict_cells(confirmed_evidence(record, storage).verdicts)

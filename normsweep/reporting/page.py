@@ -154,7 +154,7 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
         "configurations": configurations_table(found.analysis.configurations),
         "speed": speed_table(found.speeds),
         "best": best_table(searched, record.arms, same=record.same),
-        "arms": arms_table(found.arms, record.same),
+        "arms": arms_table(found.arms, record.equal),
         "trials": trials_table(record.trials, record.same),
     }
     return {name: table for name, table in tables.items() if not table.empty}

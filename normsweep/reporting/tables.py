@@ -58,7 +58,7 @@ def study_table(
         case "epochs":
             return epochs_table(record.trials)
         case "arms":
-            return arms_table(arm_summaries(record.searched, record.arms), record.same)
+            return arms_table(arm_summaries(record.searched, record.arms), record.equal)
         case _:
             found = confirmed_evidence(record, storage)
             return verdict_table(found.verdicts, found.metric)

@@ -130,7 +130,7 @@ def ended(done: TrialRecord) -> bool:
 
 def shown_space(sweep: Sweep) -> Space:
     """The space with the baselines, for Optuna's tools: all trials of the search are in it."""
-    space = sweep.search.space
+    space = sweep.space
     if sweep.rules > 1:
         for arm in sweep.arms:
             space = space.including(sweep.baseline(arm, sweep.longest))

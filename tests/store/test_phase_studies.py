@@ -49,7 +49,7 @@ def any_url(request: pytest.FixtureRequest, url: str) -> str:
 
 def later(sweep: Sweep, phase: str, seed: int = 100) -> Trial:
     """A trial of a later phase."""
-    trial = resolve_trial(sweep, KEY, PARAMS, number=-1, slot=0)
+    trial = resolve_trial(sweep, KEY, "unit", PARAMS, number=-1, slot=0)
     return replace(trial, phase=phase, configuration="baseline", seed=seed)
 
 
