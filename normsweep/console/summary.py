@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.analysis.verdicts import Verdict, primary_verdicts
+from normsweep.console.display import standing_words
 from normsweep.console.overview import described_arms, overview
-from normsweep.console.screen import print_table, say, warn
-from normsweep.reporting.answer import study_answer
+from normsweep.console.screen import answer, print_table, say, warn
+from normsweep.reporting.answer import EARLIER, study_answer
 from normsweep.reporting.commands import Commands, model_uris
+from normsweep.reporting.outcome_words import chosen_words, seeds_words, window_words
 from normsweep.reporting.rows import ARMS, brief_rows
 from normsweep.reporting.verdict_text import verdict_rows
 from normsweep.reporting.words import points, unit_of_gaps
+from normsweep.search.outlook import Standing
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
 
@@ -23,6 +27,7 @@ __all__ = [
     "print_reuse",
     "print_study",
     "print_tables",
+    "print_unconfirmed",
     "print_verdict",
 ]
 
@@ -85,17 +90,37 @@ def print_verdict(found: Evidence, left: int) -> None:
         return
     print_table(
         verdict_rows(found.verdicts),
-        f"{found.record.name}: does it catch up with {found.reference}? (* primary question)",
+        f"{found.record.name}: verdicts, compared with {found.reference} (* primary question; the others "
+        "are secondary, each by itself)",
     )
-    say(study_answer(found))
+    answer(study_answer(found))
+    for line in _details(found):
+        say(f"  {line}")
+    for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
+        say(f"  warning: {warning}")
+
+
+def _details(found: Evidence) -> Iterator[str]:
+    """What the verdicts rest on; gaps by epoch and seeds are those of the primary question."""
     first = found.verdicts[0]
-    say(
-        f"  gap: arm − {found.reference} in {unit_of_gaps(found.metric)}, with its interval for new "
+    if first.earlier:
+        yield EARLIER
+    yield (
+        f"gap: arm − {found.reference} in {unit_of_gaps(found.metric)}, with its interval for new "
         f"seeds and new images; {first.images} test images, margin "
         f"{points(first.margin, sign=False, by=found.metric)}, analysis {first.analysis}; {first.method}"
     )
-    for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
-        say(f"  warning: {warning}")
+    for verdict in primary_verdicts(found.verdicts):
+        yield f"{verdict.arm}: {', '.join(_of_verdict(verdict))}"
+
+
+def _of_verdict(verdict: Verdict) -> Iterator[str]:
+    if window := window_words(verdict):
+        alone = points(verdict.last_epoch.value, by=verdict.metric)
+        yield f"gap as {window}, of epoch {verdict.horizon} alone {alone}"
+    yield seeds_words(verdict.trained[0])
+    if chosen := chosen_words(verdict.chosen):
+        yield f"chosen: {chosen}"
 
 
 def print_next(commands: Commands, page: str) -> None:
@@ -127,6 +152,12 @@ def print_remaining(record: StudyRecord, left: int, searched: bool) -> None:
         )
     if not left and not record.scored:
         warn("no trial has a score; for the reasons see the column error of `export trials`")
+
+
+def print_unconfirmed(standings: Sequence[Standing], labels: Mapping[str, str]) -> None:
+    """Print that the confirmation is not finished, and where each arm is; `labels` are by key."""
+    told = "".join(f"; {standing_words(standing, labels[standing.arm])}" for standing in standings)
+    say(f"the confirmation is not finished{told}; run the command again to resume")
 
 
 def print_not_logged(missing: Sequence[str], commands: Commands) -> None:
