@@ -65,6 +65,8 @@ __all__ = [
     "outcome",
     "readable",
     "result_attributes",
+    "run_mark",
+    "run_of",
     "study_head",
     "trial_attributes",
     "trial_record",
@@ -231,6 +233,18 @@ def study_head(name: str, attrs: Mapping[str, Any]) -> StudyRecord:
         diagnoses=DIAGNOSES.of(attrs),
         models=MODELS.of(attrs),
     )
+
+
+def run_mark(run_id: str, store: str) -> dict[str, str]:
+    """The value of the attribute that marks a trial as completely logged to an MLflow store."""
+    return {"run": run_id, "store": store}
+
+
+def run_of(mark: Any) -> tuple[str, str]:
+    """Run and store of a mark; older ones are the id of the run alone, and name no store."""
+    if isinstance(mark, str):
+        return mark, ""
+    return str(mark["run"]), str(mark["store"])
 
 
 def trial_attributes(trial: Trial, for_tools: bool) -> dict[str, Any]:

@@ -103,10 +103,11 @@ class StudyStore:
     def trials(self) -> tuple[TrialRecord, ...]:
         """All trials in the order of their numbers; running ones have no result."""
         with readable(self.name):
-            runs = self._parent.attrs_after(encoding.RUN)
+            marks = self._parent.attrs_after(encoding.RUN)
+            runs = {number: encoding.run_of(mark) for number, mark in marks.items()}
             found = [record for tables in self._studies for record in self._trials_of(tables)]
         found.sort(key=lambda record: record.trial.number)
-        return tuple(replace(r, run_id=runs.get(str(r.trial.number), "")) for r in found)
+        return tuple(_marked(r, *runs.get(str(r.trial.number), ("", ""))) for r in found)
 
     def check_data(self, data: DataFacts) -> None:
         """Check that a study is resumed with the data that it was created with.
@@ -192,9 +193,10 @@ class StudyStore:
                 tables.tell(row.key, *ended)
 
     @_stopping
-    def note_run(self, trial: int, run_id: str) -> None:
-        """Store the id of a trial's MLflow run, which is complete."""
-        self._parent.set_attr_of_study(f"{encoding.RUN}{trial}", run_id)
+    def note_run(self, trial: int, run_id: str, store: str) -> None:
+        """Store the id of a trial's MLflow run, which is complete, and of the MLflow store that has it."""
+        mark = encoding.run_mark(run_id, store)
+        self._parent.set_attr_of_study(f"{encoding.RUN}{trial}", mark)
 
     def note_plan(self, phase: str, trials: int) -> None:
         """Store the number of planned trials of a phase, for lists of studies."""
@@ -258,3 +260,7 @@ class StudyStore:
     @_stopping
     def _write(self, attribute: Attribute[T], value: T) -> None:
         self._parent.set_attr_of_study(attribute.key, attribute.dump(value))
+
+
+def _marked(record: TrialRecord, run_id: str, store: str) -> TrialRecord:
+    return replace(record, run_id=run_id, run_store=store)

@@ -103,7 +103,7 @@ def test_the_trials_of_all_phases_are_numbered_in_one_row(any_url, sweep):
     again = opened(any_url, sweep())
     (fourth,) = run_all(again, 1)
     assert fourth.number == 4
-    again.store.note_run(3, "run3")
+    again.store.note_run(3, "run3", "s")
     record = read_study(any_url, "tested")
     assert [r.trial.number for r in record.trials] == [0, 1, 2, 3, 4]
     assert [r.trial.phase for r in record.trials] == [SEARCH, SEARCH, SELECT, CONFIRM, SEARCH]
