@@ -163,16 +163,20 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> StudyStore:
     return StudyStore(PhaseStudies(storage, name))
 
 
-def read_study(storage_url: str, name: str | None) -> StudyRecord:
+def read_study(storage_url: str, name: str | None, option: str = "--study-name") -> StudyRecord:
     """A study as plain data; if `name` is None, the only study in the database.
+
+    `option`: where the name is from, for messages.
 
     Raises:
         StoreError: there is no such study.
     """
-    return load_study(storage_url, name, read_only=True).record()
+    return load_study(storage_url, name, read_only=True, option=option).record()
 
 
-def load_study(storage_url: str, name: str | None, read_only: bool = False) -> StudyStore:
+def load_study(
+    storage_url: str, name: str | None, read_only: bool = False, option: str = "--study-name"
+) -> StudyStore:
     """The store of an existing study; if `name` is None, the only study in the database.
 
     Raises:
@@ -188,7 +192,7 @@ def load_study(storage_url: str, name: str | None, read_only: bool = False) -> S
     chosen = name if name is not None else names[0]
     if chosen not in names:
         raise StoreError(
-            f"--study-name: no study {shown(chosen)} in {where}{nearest(chosen, names)}; available: {available}"
+            f"{option}: no study {shown(chosen)} in {where}{nearest(chosen, names)}; available: {available}"
         )
     return StudyStore(PhaseStudies(storage, chosen))
 
