@@ -93,6 +93,8 @@ def machine_tags(result: Result) -> list[RunTag]:
     if result.reused:
         tags["normsweep.reused_epochs"] = str(result.reused)
         tags["normsweep.reused_from"] = str(result.origin)
+        if result.origin_study:
+            tags["normsweep.reused_study"] = result.origin_study
     if result.error:
         tags["normsweep.error"] = result.error[:4000]
     tags["normsweep.complete"] = "true"
