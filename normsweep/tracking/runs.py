@@ -34,6 +34,7 @@ __all__ = [
     "run_name",
     "trial_tags",
     "verdict_metrics",
+    "verdict_tags",
 ]
 
 
@@ -99,6 +100,8 @@ def machine_tags(result: Result) -> list[RunTag]:
     if result.reused:
         tags["normsweep.reused_epochs"] = str(result.reused)
         tags["normsweep.reused_from"] = str(result.origin)
+        if result.origin_study:
+            tags["normsweep.reused_study"] = result.origin_study
     if result.error:
         tags["normsweep.error"] = result.error[:4000]
     tags["normsweep.complete"] = "true"
@@ -149,9 +152,23 @@ def final_metrics(record: TrialRecord) -> list[Metric]:
 
 
 def verdict_metrics(verdicts: Sequence[Verdict], keys: Mapping[str, str]) -> dict[str, float]:
-    """The gaps of one question by the arms' keys, with names that MLflow accepts."""
-    named = ((re.sub(r"[^A-Za-z0-9_. -]", "_", keys.get(v.arm, v.arm)), v) for v in verdicts)
-    return {f"gap/{name}": verdict.gap.value for name, verdict in named}
+    """The gaps of one question and the bounds of their intervals; `keys`: of the arms, by label."""
+    return {
+        f"{name}/{_legal(keys.get(v.arm, v.arm))}": value
+        for v in verdicts
+        for name, value in (("gap", v.gap.value), ("low", v.gap.low), ("high", v.gap.high))
+    }
+
+
+def verdict_tags(verdicts: Sequence[Verdict], keys: Mapping[str, str]) -> dict[str, str]:
+    """The outcomes of one question; `keys`: of the arms, by label."""
+    named = ((_legal(keys.get(v.arm, v.arm)), v) for v in verdicts)
+    return {f"normsweep.outcome.{key}": verdict.outcome.value for key, verdict in named}
+
+
+def _legal(arm: str) -> str:
+    """The key of an arm with the characters that MLflow accepts in keys."""
+    return re.sub(r"[^A-Za-z0-9_. -]", "_", arm)
 
 
 def metrics(values: dict[str, float], step: int) -> list[Metric]:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from normsweep.analysis.outcomes import EARLIER, Outcome, as_data
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.evidence_tables import configurations_table, speed_table
 from normsweep.reporting.page import write_report
+from normsweep.reporting.page_data import page_data
 from normsweep.reporting.page_tables import configurations_of, speed_of
 
 ARMS = ("none", "unit", "standardize", "zca")
@@ -120,9 +122,9 @@ def test_an_open_question_reads_as_an_answer_with_a_next_step(found, tmp_path):
     assert "? behind" in text
     assert (
         "What to do next. About 10 more seeds would decide: raise their number from 5 to 15. "
-        "python -m normsweep.study SWEEP.toml --study-name mnist --storage sqlite:///s.db "
-        "--set confirm.seeds=15"
+        "python -m normsweep.study SWEEP.toml --study-name mnist --storage sqlite:///s.db"
     ) in text
+    assert "confirm.seeds=" not in text  # the study adds seeds by itself
     assert "from epoch 6 on (catches up) where it trains (2 of 10 seeds diverged)" in text
 
 
@@ -282,3 +284,20 @@ def test_what_is_not_reached_is_told_as_such(found):
     assert table is not None
     assert table.rows[0][2:4] == ("not within 8 epochs", "–")
     assert table.rows[1][2:4] == ("3", "90 s")
+
+
+def test_an_outcome_that_no_interval_gave_is_not_read_with_another_margin(found):
+    made = found()
+    told = page_data(made, {})["verdicts"]
+    assert {each["barred"] for each in told} == {False}
+    lost = tuple(replace(v, outcome=Outcome.DOES_NOT_TRAIN) for v in made.verdicts)
+    assert {each["barred"] for each in page_data(replace(made, verdicts=lost), {})["verdicts"]} == {
+        True
+    }
+
+
+def test_a_study_under_earlier_rules_is_read_by_its_own_table(found):
+    made = found()
+    assert page_data(made, {})["outcomes"] == as_data()
+    earlier = tuple(replace(v, rules=2) for v in made.verdicts)
+    assert page_data(replace(made, verdicts=earlier), {})["outcomes"] == as_data(EARLIER)
