@@ -63,9 +63,16 @@ class Commands:
         return self._line("python -m normsweep.study", *words, stores=self._stores)
 
     def confirm(self, seeds: int | None = None) -> str:
-        """What gives the study's verdict, or one from more seeds."""
-        more = ("--phase", "confirm") if seeds is None else ("--set", f"confirm.seeds={seeds}")
-        return self.study(*more)
+        """What gives the study's verdict, or one from more seeds: after an analysis, in a new study."""
+        if seeds is None:
+            return self.study("--phase", "confirm")
+        more = ("--set", f"confirm.seeds={seeds}")
+        if not self.record.analysed:
+            return self.study(*more)
+        name = self.record.name
+        sweep = name if self._shipped else "SWEEP.toml"
+        words = (sweep, "--study-name", f"{name}-2", "--reuse", name)
+        return self._line("python -m normsweep.study", *words, stores=self._stores, more=more)
 
     def export(self, table: str, *more: str) -> str:
         """What writes one of the study's tables."""
