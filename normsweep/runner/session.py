@@ -16,6 +16,7 @@ from normsweep.console.screen import say, warn
 from normsweep.errors import UserError
 from normsweep.executors.protocol import Executor
 from normsweep.parts.metrics import metric
+from normsweep.reporting.commands import Commands
 from normsweep.runner.finished import Origin, preferred_first
 from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import (
@@ -84,7 +85,7 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
         lock = stack.enter_context(lock_study(settings.storage, sweep.name))
         begun = begun_study(settings.storage, sweep.name)
         stored = begun and begun.record(trials=False)
-        sweep = _as_begun(stored, sweep)
+        sweep = _as_begun(stored, sweep, settings)
         with signals.waiting():
             origin = _origin(sweep, settings, stored)
             mark = begun and origin.published(begun, settings.phase)
@@ -162,17 +163,15 @@ def _origin(sweep: Sweep, settings: Settings, stored: StudyRecord | None) -> Ori
     )
 
 
-def _as_begun(stored: StudyRecord | None, sweep: Sweep) -> Sweep:
+def _as_begun(stored: StudyRecord | None, sweep: Sweep, settings: Settings) -> Sweep:
     """The sweep as its study goes on with it; a line tells if its rules are older."""
     if stored is None:
         return sweep
     begun = as_begun(stored.sweep, sweep)
     if begun.rules == sweep.rules:
         return begun
-    say(
-        f"study {sweep.name} was created under earlier rules and continues with them: "
-        "see docs/sweep-files.md; pass --study-name to start a new study under today's"
-    )
+    say(f"study {sweep.name} was created under earlier rules and continues with them; by today's:")
+    say(f"  {Commands(stored, settings.storage, settings.tracking_uri).renew()}")
     return begun
 
 
