@@ -45,6 +45,11 @@ class Question:
         """A few words for a table's cell."""
         return self.short.format(horizon=counted(horizon, "epoch"))
 
+    @property
+    def brief(self) -> str:
+        """The same without the epochs."""
+        return self.short.partition(",")[0]
+
     def heading(self, reference: str, horizon: int, baseline: int | None = None) -> str:
         """The question as a title; `baseline` are the baseline's epochs, where they are known."""
         return self.title.format(
