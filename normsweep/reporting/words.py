@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from normsweep.analysis.exchange import Worth
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.text import counted, quoted
@@ -20,8 +21,11 @@ __all__ = [
     "question_of",
     "settings_words",
     "unit_of_gaps",
+    "worth_words",
 ]
 
+EXACT = 1e-6
+"""What a number may miss of a rounded one and still be that one."""
 PARTS = {
     1: "Why?",
     2: "More epochs?",
@@ -179,3 +183,23 @@ def _number(value: float, sign: bool, by: Metric) -> str:
     if sign:
         return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"
     return f"{abs(rounded):.{decimals}f}".rstrip("0").rstrip(".")
+
+
+def worth_words(worth: Worth, longest: int) -> str:
+    """A number of epochs with its interval: `5.2 (4.4 to 8.3)`; what lies beyond the curves is not told."""
+    low, high = math.floor(10 * worth.low + EXACT) / 10, worth.high
+    if not worth.known:
+        return "not known"
+    if not math.isinf(high):
+        high = math.ceil(10 * high - EXACT) / 10
+    if low == 0:
+        return f"at most {_epochs(high)}"
+    if math.isinf(worth.value):
+        return f"more than {_epochs(low)}"
+    most = f"more than {longest}" if math.isinf(high) else _epochs(high)
+    return f"{_epochs(worth.value)} ({_epochs(low)} to {most})"
+
+
+def _epochs(value: float) -> str:
+    """With one digit, which a whole number does not need."""
+    return f"{value:.1f}".removesuffix(".0")

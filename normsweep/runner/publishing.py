@@ -82,7 +82,7 @@ def log_report(found: Evidence, page: Path, search: Search, tracker: Tracker) ->
             report=tracker.artifact_page(run, page.name),
             figure=figure and tracker.artifact_file(run, figure),
         )
-        tracker.note(experiment_note(found.record, pages, found.verdicts))
+        tracker.note(experiment_note(found.record, pages, found))
 
     return write
 

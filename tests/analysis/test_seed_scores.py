@@ -35,7 +35,9 @@ def test_epochs_are_told_once_if_the_baseline_has_the_most(planted):
 def test_seeds_that_did_not_train_have_no_score(planted):
     made = planted(diverged={RAW: {1: 4}}, failed={RAW: [3]})
     found = confirmed(made.look, made.records)
-    scored = [s for s in seed_scores(found, 2) if (s.configuration.arm, s.configuration.name) == RAW]
+    scored = [
+        s for s in seed_scores(found, 2) if (s.configuration.arm, s.configuration.name) == RAW
+    ]
     short, long = ([s for s in scored if s.epochs == epochs] for epochs in (2, 6))
     assert [s.ended for s in long] == ["trained", "diverged", "trained", "failed", "trained"]
     assert [math.isnan(s.value) for s in long] == [False, True, False, True, False]
