@@ -84,6 +84,23 @@ def test_the_value_is_within_the_interval_whatever_the_curves_are():
         assert found.low <= found.value <= found.high
 
 
+def test_the_value_is_where_the_isotonic_fit_crosses():
+    from scipy.optimize import isotonic_regression
+
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        curve = rng.normal(np.linspace(-1, 1, 9), 1.0)
+        value = worth(seeds(curve), level(0), TAIL).value
+        fit = isotonic_regression(curve).x
+        first = np.flatnonzero(fit >= 0)
+        if not first.size:
+            assert value == math.inf
+        elif first[0] == 0:
+            assert value == 1
+        else:
+            assert first[0] < value <= first[0] + 1
+
+
 def test_the_planted_epoch_is_that_of_the_straight_lines():
     curve = np.array([0.1, 0.2, 0.4])
     assert true_epoch(curve, 0.3) == pytest.approx(2.5)
