@@ -168,7 +168,7 @@ def sweep_of(surface: Surface, rule: Rule, trials: int) -> Sweep:
 
 def tuned(sweep: Sweep, rule: Rule, study: Study, arm: str, rng: np.random.Generator) -> Tried:
     """The configuration that a search of an arm chooses."""
-    advisor = make_advisor(sweep, arm, sweep.trials_per_arm)
+    advisor = make_advisor(sweep, sweep.arm(arm), sweep.trials_per_arm)
     every, reached = sweep.search.longest_every, list[Tried]()
     for slot in range(sweep.trials_per_arm):
         longest = every and slot % every == every - 1

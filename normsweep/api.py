@@ -247,7 +247,7 @@ class Study:
     def _read(self) -> StudyRecord:
         from normsweep.store.storage import read_study
 
-        return read_study(self.storage, self.name)
+        return read_study(self.storage, self.name).labelled()
 
     def _table(self, name: str, top: int | None = None, epochs: int | None = None) -> pd.DataFrame:
         from normsweep.reporting.tables import study_table

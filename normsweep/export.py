@@ -115,7 +115,7 @@ def _content(
     from normsweep.reporting.verdict_text import verdict_cells
     from normsweep.store.storage import read_study
 
-    record = read_study(storage, study_name)
+    record = read_study(storage, study_name).labelled()
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
     if table == "methods" and kind in ("markdown", "latex"):
         escape = escaped if kind == "latex" else as_markdown

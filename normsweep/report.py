@@ -63,7 +63,7 @@ def report(
     from normsweep.store.storage import read_study
 
     across = None if width is None else _pixels(width)
-    record = read_study(storage, study_name)
+    record = read_study(storage, study_name).labelled()
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
     address = _run_address(record.name, tracking_uri, mlflow_page)
     found = study_evidence(record, storage)

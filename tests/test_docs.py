@@ -55,7 +55,21 @@ def test_the_documented_sweep_file_is_legal(tmp_path):
     stated = tomllib.loads(block.group(1))
     for section in ("data", "model", "search", "confirm", "execution"):
         assert set(stated[section]) == set(type(getattr(sweep, section)).model_fields)
-    assert set(stated) == set(type(sweep).model_fields)
+    assert {*stated, "arms"} == set(type(sweep).model_fields)
+
+
+def test_the_documented_arms_are_legal():
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "sweep-files.md").read_text(), re.S)
+    stated, arms = map(tomllib.loads, blocks[:2])
+    del stated["compare"]
+    space = arms.pop("search")["space"]
+    stated["search"] = {**stated["search"], "space": space}
+    sweep = load_sweep({**stated, **arms}, catalog())
+    assert [arm.described for arm in sweep.arms] == [
+        "raw pixels (none)",
+        "raw pixels, SGD (none, momentum 0.9, sgd)",
+        "÷255 (unit)",
+    ]
 
 
 def test_every_shipped_sweep_says_its_command_its_cost_and_what_was_found():

@@ -141,7 +141,7 @@ def _of_configurations(record: StudyRecord, found: Confirmed, verdict: Verdict) 
             yield f"no search trial of {arm} completed, so none could be selected"
             continue
         configuration = runs.configuration
-        tuned = name != BASELINE and sweep.compare != "learning_rate"
+        tuned = name != BASELINE and "learning_rate" not in sweep.arm(arm).params
         if tuned and _at_edge(record, configuration):
             yield f"the best learning rate of {arm} is at the edge of its range"
         budget = found.epochs if name == TUNED_LONG else sweep.confirm.baseline.epochs

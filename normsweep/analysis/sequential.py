@@ -1,15 +1,22 @@
-"""The sequential confirmation: an analysis after every further seed, at levels that share one error rate."""
+"""The sequential confirmation: an analysis after every further seed, at levels that share one error rate.
+
+What is still open after an analysis: whether further seeds can decide, and how many would.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtri, stdtr, stdtrit
 
-__all__ = ["levels"]
+from normsweep.analysis.estimates import Moments
+
+__all__ = ["Hope", "hope", "levels", "seeds_until_decided"]
 
 Values = NDArray[np.float64]
 
@@ -17,6 +24,67 @@ ENDS = 2.5
 """Level of the first and of the last analysis, relative to those between: for clear cases, and for power."""
 COARSE, FINE, POINTS = 100, 400, 32
 """Nodes of the statistic after each seed, and points of the integral over the next: exact to 0.05 %."""
+
+UNLIKELY, LIKELY = 0.05, 0.5
+"""Conditional power below which an arm is given up, and above which test images are what it lacks."""
+
+
+class Hope(StrEnum):
+    """Whether further seeds can decide, at the effect and the noise seen so far."""
+
+    SEEDS = "more seeds"
+    IMAGES = "more test images"
+    NONE = "nothing"
+
+
+def hope(low: Moments, high: Moments, margin: float, level: float, most: int) -> Hope:
+    """What can still decide whether the gap is above or below −`margin`.
+
+    `low` and `high` are the moments from which the lower and the upper bound are computed, `level` is the
+    one-sided level of the last analysis, after `most` seeds. If the conditional power of that analysis is
+    below 5 %, seeds are no hope; if it were over 50 % without the variance of the images, images are.
+    The variance of the seeds is taken as known, the gap so far as the true one. Stopping then cannot
+    make an outcome wrong, only leave it open.
+    """
+    if low.n >= most:
+        return Hope.NONE
+    if _power(low, high, margin, level, most) >= UNLIKELY:
+        return Hope.SEEDS
+    without = _power(low, high, margin, level, most, images=0.0)
+    return Hope.IMAGES if without > LIKELY else Hope.NONE
+
+
+def seeds_until_decided(
+    low: Moments, high: Moments, margin: float, at: Sequence[float], most: int
+) -> int:
+    """Further seeds until an analysis decides, if gap and noise stay what they are; at most `most` in all.
+
+    `at` are the levels of the analyses, of which the last one is after `most` seeds.
+    """
+    for seeds in range(max(low.n + 1, most - len(at) + 1), most):
+        level = at[seeds - most - 1]
+        above = low.mean + margin > _half_width(low, level, seeds)
+        if above or high.mean + margin < -_half_width(high, level, seeds):
+            return seeds - low.n
+    return most - low.n
+
+
+def _power(
+    low: Moments, high: Moments, margin: float, level: float, most: int, images: float = 1.0
+) -> float:
+    """Conditional power of the analysis after `most` seeds, with this share of the images' variance."""
+    spread = math.sqrt(low.n * low.v_seeds * (1 / low.n - 1 / most))
+    above = low.mean + margin - _half_width(low, level, most, images)
+    below = -(high.mean + margin) - _half_width(high, level, most, images)
+    if spread == 0:
+        return float(above > 0 or below > 0)
+    return float(stdtr(low.n - 1, above / spread) + stdtr(low.n - 1, below / spread))
+
+
+def _half_width(m: Moments, level: float, seeds: int, images: float = 1.0) -> float:
+    """Half-width of the interval after so many seeds, with the variances seen so far."""
+    t, z = float(stdtrit(seeds - 1, 1 - level)), float(ndtri(1 - level))
+    return math.sqrt(t * t * m.n * m.v_seeds / seeds + z * z * images * m.v_images)
 
 
 @lru_cache

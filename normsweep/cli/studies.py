@@ -47,7 +47,7 @@ def list_studies(storage: str) -> None:
 
     now = time.time()
     rows = [
-        overview(record, bool(locked_by(storage, record.name)), now)
+        overview(record.labelled(), bool(locked_by(storage, record.name)), now)
         for record in read_studies(storage)
     ]
     if rows:
@@ -74,7 +74,7 @@ def show(
     from normsweep.store.locks import locked_by
     from normsweep.store.storage import read_study
 
-    record = read_study(storage, study)
+    record = read_study(storage, study).labelled()
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
     commands = Commands(record, storage, tracking_uri)
     with screen():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from normsweep.analysis.trials import best_of_arms, settled
@@ -67,6 +67,7 @@ class Display:
 
     def __init__(self) -> None:
         self._board, self._last = _Board(), 0.0
+        self._arms: Mapping[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -74,9 +75,14 @@ class Display:
     def __exit__(self, *exception: object) -> None:
         return None
 
-    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
-        """Start with the trials so far, the total number of trials and the arms."""
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Mapping[str, str]) -> None:
+        """Start with the trials so far, the total number of trials, and the arms' labels by key."""
         self._board.begin(records, total)
+        self._arms = arms
+
+    def label(self, trial: Trial) -> str:
+        """The label of a trial's arm."""
+        return self._arms.get(trial.arm, trial.arm)
 
     def started(self, trial: Trial) -> None:
         """Called when a trial has started."""
@@ -88,7 +94,7 @@ class Display:
         if due:
             self._last = time.monotonic()
         self._line(
-            f"  trial {trial.number} {trial.arm}: epoch {epoch.epoch}/{trial.epochs} "
+            f"  trial {trial.number} {self.label(trial)}: epoch {epoch.epoch}/{trial.epochs} "
             f"loss {epoch.train_loss:.4f} validation {metric(trial.metric).label} {epoch.value:.4f}",
             logging.INFO if due else logging.DEBUG,
             off_screen=self.drawn,
@@ -102,7 +108,7 @@ class Display:
         left = board.time_left
         rest = f", about {duration(left)} left" if left and board.done < board.total else ""
         self._line(
-            f"{board.done}/{board.total} {described(record)}{rest}",
+            f"{board.done}/{board.total} {described(record, self.label(record.trial))}{rest}",
             logging.INFO,
             off_screen=self.drawn and record.result.status is Status.COMPLETE,
         )
@@ -115,10 +121,9 @@ class Display:
         LOG.log(level, text, extra=OFF_SCREEN if off_screen else None)
 
 
-def described_now(trial: Trial, epoch: Epoch | None) -> str:
-    """A running trial in a line: number, arm, settings, progress."""
-    arm = printable(trial.arm)
-    head = f"trial {trial.number} {arm} {trial.optimizer} {trial.learning_rate:.2g}: "
+def described_now(trial: Trial, epoch: Epoch | None, arm: str) -> str:
+    """A running trial in a line: number, label of its arm, settings, progress."""
+    head = f"trial {trial.number} {printable(arm)} {trial.optimizer} {trial.learning_rate:.2g}: "
     if epoch is None:
         return f"{head}epoch 1/{trial.epochs}"
     return (
@@ -127,12 +132,12 @@ def described_now(trial: Trial, epoch: Epoch | None) -> str:
     )
 
 
-def described(record: TrialRecord) -> str:
-    """A trial in a line: number, arm, settings, how it ended."""
+def described(record: TrialRecord, arm: str) -> str:
+    """A trial in a line: number, label of its arm, settings, how it ended."""
     trial, result = record.trial, record.result
     assert result is not None
     head = (
-        f"trial {trial.number} {trial.arm} {trial.optimizer} "
+        f"trial {trial.number} {arm} {trial.optimizer} "
         f"lr {trial.learning_rate:.2g} epochs {trial.epochs}"
     )
     if result.status is Status.COMPLETE:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Self
 
@@ -60,7 +60,7 @@ class LiveDisplay(Display):
             TextColumn("{task.description}"), TimeElapsedColumn(), console=console
         )
         self._elapsed = self._clock.add_task("elapsed")
-        self._arms: dict[str, TaskID] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._running: dict[int, tuple[Trial, Epoch | None]] = {}
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
 
@@ -72,9 +72,12 @@ class LiveDisplay(Display):
         self._running.clear()
         self._live.stop()
 
-    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Mapping[str, str]) -> None:
         super().begin(records, total, arms)
-        self._arms = {arm: self._bars.add_task(printable(arm), total=None, best="") for arm in arms}
+        self._tasks = {
+            arm: self._bars.add_task(printable(label), total=None, best="")
+            for arm, label in arms.items()
+        }
         self._refresh()
 
     def started(self, trial: Trial) -> None:
@@ -91,15 +94,16 @@ class LiveDisplay(Display):
         self._refresh()
 
     def _refresh(self) -> None:
-        for arm, bar in self._arms.items():
+        for arm, bar in self._tasks.items():
             record = self._board.best.get(arm)
             text = f"best {record.result.score:.4f}" if record and record.result else ""
-            share = self._board.total // max(len(self._arms), 1)
+            share = self._board.total // max(len(self._tasks), 1)
             self._bars.update(bar, completed=self._board.of_arm[arm], total=share, best=text)
 
     def _render(self) -> Group:
         board = self._board
-        lines = [Text(described_now(trial, epoch)) for trial, epoch in list(self._running.values())]
+        running = list(self._running.values())
+        lines = [Text(described_now(trial, epoch, self.label(trial))) for trial, epoch in running]
         left = board.time_left
         tail = f", about {duration(left)} left" if left is not None else ""
         head = Text(f"{board.done} of {board.total} trials{tail}", style="bold")
@@ -113,7 +117,6 @@ class NotebookDisplay(Display):
 
     def __init__(self) -> None:
         super().__init__()
-        self._arms: Sequence[str] = ()
         self._now, self._refreshed = "", 0.0
         self._handle: Any = None
 
@@ -127,18 +130,20 @@ class NotebookDisplay(Display):
         self._now = ""
         self._refresh()
 
-    def begin(self, records: Sequence[TrialRecord], total: int, arms: Sequence[str]) -> None:
+    def begin(self, records: Sequence[TrialRecord], total: int, arms: Mapping[str, str]) -> None:
         super().begin(records, total, arms)
-        self._arms = arms
         self._refresh()
 
     def started(self, trial: Trial) -> None:
         super().started(trial)
-        self._now, self._refreshed = described_now(trial, None), 0.0  # the first epoch at once
+        self._now, self._refreshed = (
+            described_now(trial, None, self.label(trial)),
+            0.0,
+        )  # the first epoch at once
 
     def epoch(self, trial: Trial, epoch: Epoch) -> None:
         super().epoch(trial, epoch)
-        self._now = described_now(trial, epoch)
+        self._now = described_now(trial, epoch, self.label(trial))
         if time.monotonic() - self._refreshed >= REFRESH:
             self._refresh()
 
@@ -167,6 +172,6 @@ class NotebookDisplay(Display):
         record, done = self._board.best.get(arm), self._board.of_arm[arm]
         best = f"best {record.result.score:.4f}" if record and record.result else ""
         return (
-            f"<tr><td>{escape(printable(arm))}</td><td><progress value='{done}' max='{share}'>"
+            f"<tr><td>{escape(printable(self._arms[arm]))}</td><td><progress value='{done}' max='{share}'>"
             f"</progress></td><td>{done}/{share}</td><td>{best}</td></tr>"
         )

@@ -16,6 +16,7 @@ from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.rows import Rows, epoch_rows
 from normsweep.search.plan import CONFIGURATIONS, Plan
+from normsweep.sweep.arms import ARM
 from normsweep.sweep.schema import AUTO, Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
@@ -163,7 +164,6 @@ def print_plan(plan: Plan) -> None:
 def plan_lines(plan: Plan) -> list[str]:
     """The plan as lines of text."""
     sweep, search = plan.sweep, plan.sweep.search
-    arms = ", ".join(map(str, sweep.arms))
     pruner = "" if search.pruner == "none" else f", pruner {search.pruner} within each arm"
     parameters = plan.findings.parameters if plan.findings else 0
     return [
@@ -171,7 +171,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"data      {_data(plan)}",
         f"model     {sweep.model.name}" + (f", {parameters:,} parameters" if parameters else ""),
         f"precision {_precision(plan)}",
-        f"arms      {len(sweep.arms)} by {sweep.compare}: {arms}; reference {sweep.reference}",
+        f"arms      {described_arms(sweep)}",
         f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {sweep.total_trials}, "
         f"{_sampler(sweep)}{pruner}",
         f"epochs    {_epochs(sweep)}",
@@ -180,6 +180,14 @@ def plan_lines(plan: Plan) -> list[str]:
         *(f"note      {text}" for text in _notes(plan)),
         *_measured(plan),
     ]
+
+
+def described_arms(sweep: Sweep) -> str:
+    """The arms with what they do, and the reference."""
+    bundles = sweep.compare == ARM
+    by, between = ("", "; ") if bundles else (f" by {sweep.compare}", ", ")
+    arms = between.join(arm.described for arm in sweep.arms)
+    return f"{len(sweep.arms)}{by}: {arms}; reference {sweep.label(str(sweep.reference))}"
 
 
 def _precision(plan: Plan) -> str:
@@ -241,11 +249,13 @@ def _notes(plan: Plan) -> Iterator[str]:
         )
     if total < sweep.search.trials:
         yield f"the grid has {sweep.trials_per_arm} points per arm: {total} trials in total"
+    used = sweep.space.choices("normalization")
     for name, kept in plan.findings.same.items() if plan.findings else ():
-        yield f"{name} is equivalent to {kept} on this data: run once, as {kept}"
+        if name not in used:
+            yield f"{name} is equivalent to {kept} on this data: run once, as {kept}"
     if sweep.search.longest_every and not sweep.samples_epochs:
         yield "search.longest_every has no effect: every trial trains for the largest number of epochs"
-    if "robust" in map(str, sweep.search.space.choices("normalization")):
+    if "robust" in map(str, sweep.space.choices("normalization")):
         yield (
             "robust takes the median and quartiles of the non-zero pixels, of all rows of a table"
         )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from normsweep.analysis.evidence import Evidence, evidence
-from normsweep.console.overview import overview
+from normsweep.console.overview import described_arms, overview
 from normsweep.console.screen import print_table, say, warn
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands, model_uris
@@ -44,7 +44,7 @@ def print_study(record: StudyRecord, process: str, commands: Commands) -> None:
         "status": f"{seen.status} by {process}" if process else seen.status,
         "trials": seen.trials,
         "started": seen.started,
-        "arms": f"{', '.join(record.arms)} by {sweep.compare}; reference {sweep.reference}",
+        "arms": described_arms(sweep),
         "data": f"{record.data.name} ({record.data.source})" if record.data else "",
         "model": sweep.model.name,
         "models": ", ".join(model_uris(record).values()),

@@ -30,15 +30,15 @@ REGISTRIES: tuple[Registry, ...] = (
 
 
 def resolve_trial(
-    sweep: Sweep, data: DataKey, params: Mapping[str, Scalar], number: int, slot: int
+    sweep: Sweep, data: DataKey, arm: str, params: Mapping[str, Scalar], number: int, slot: int
 ) -> Trial:
-    """The trial of a sweep with these parameters, each assigned to the component that takes it."""
+    """The trial of an arm with these parameters, each assigned to the component that takes it."""
     model = sweep.model
     of_optimizer = optimizers.registry[str(params["optimizer"])].options
     of_model = models.registry[model.name].options
     return Trial(
         number=number,
-        arm=str(params[sweep.compare]),
+        arm=arm,
         slot=slot,
         seed=sweep.seed,
         data=data,

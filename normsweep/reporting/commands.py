@@ -150,5 +150,6 @@ def model_uri(study: str, alias: str) -> str:
 
 def model_uris(record: StudyRecord) -> dict[str, str]:
     """By arm, what `mlflow.pyfunc.load_model` takes for the model that was logged for it."""
-    names = aliases(record.arms)
-    return {arm: model_uri(record.name, names[arm]) for arm in record.models if arm in names}
+    keys = record.keys
+    names = aliases(keys.values())
+    return {arm: model_uri(record.name, names[keys[arm]]) for arm in record.models if arm in keys}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from normsweep.analysis.evidence import Evidence
@@ -18,6 +18,8 @@ from normsweep.text import counted, listed, quoted
 
 __all__ = ["ShortAnswer", "in_short"]
 
+Names = Mapping[str, str]
+"""What each arm is called: its label and what it does, in quotation marks."""
 ASKED = {
     2: ("more_epochs",),
     3: ("tuned_rate_longest", "tuned_rate"),
@@ -47,26 +49,27 @@ class ShortAnswer:
 
 def in_short(found: Evidence) -> tuple[ShortAnswer, ...]:
     """The four lines, in the report's order."""
-    texts = (why(found), *(_answer(found, part) for part in ASKED))
+    named = {arm.key: quoted(arm.described) for arm in found.record.sweep.arms}
+    texts = (why(found, named), *(_answer(found, part, named) for part in ASKED))
     return tuple(
         ShortAnswer(part, heading, text)
         for (part, heading), text in zip(PARTS.items(), texts, strict=True)
     )
 
 
-def _answer(found: Evidence, part: int) -> str:
+def _answer(found: Evidence, part: int, named: Names) -> str:
     verdicts = _of_part(found.verdicts, part)
     if not verdicts:
         return "Not confirmed yet."
     first = verdicts[0]
-    given = question_of(first.question).given(first.reference)
-    groups = "; ".join(_groups(verdicts))
+    given = question_of(first.question).clause.format(reference=named[first.reference])
+    groups = "; ".join(_groups(verdicts, named))
     unit = f"{first.metric.unit}, " if first.metric.unit else ""
     rates = _slowest(found.exchanges) if part == 4 else ()
     opened = _accuracy_or_speed(verdicts, found.exchanges) if part == 4 else _yes_or_no(verdicts)
     return (
         f"{opened}: {given}, after {counted(first.horizon, 'epoch')}, {groups} ({unit}{level_words(first)} intervals)."
-        f"{_worth(rates)}"
+        f"{_worth(rates, named)}"
     )
 
 
@@ -98,20 +101,20 @@ def _common(answers: Iterable[str]) -> str:
     return different.pop() if len(different) == 1 else "It depends on the arm"
 
 
-def _groups(verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _groups(verdicts: Sequence[Verdict], named: Names) -> Iterator[str]:
     """The arms by outcome, best first."""
     for outcome in Outcome:
         if group := [v for v in verdicts if v.outcome is outcome]:
-            yield _group(group)
+            yield _group(group, named)
 
 
-def _group(verdicts: Sequence[Verdict]) -> str:
+def _group(verdicts: Sequence[Verdict], named: Names) -> str:
     """The arms of an outcome, with an interval each, or with the hull of all if they are many."""
     one, many = PREDICATES.get(verdicts[0].outcome) or _predicates(verdicts[0].outcome)
     said = one if len(verdicts) == 1 else many
     if len(verdicts) <= NAMED:
-        return f"{listed([f'{quoted(v.arm)}{_interval([v])}' for v in verdicts])} {said}"
-    return f"{listed([quoted(v.arm) for v in verdicts])} {said}{_interval(verdicts)}"
+        return f"{listed([f'{named[v.arm]}{_interval([v])}' for v in verdicts])} {said}"
+    return f"{listed([named[v.arm] for v in verdicts])} {said}{_interval(verdicts)}"
 
 
 def _predicates(outcome: Outcome) -> tuple[str, str]:
@@ -136,7 +139,7 @@ def _slowest(exchanges: Sequence[Exchange]) -> list[Exchange]:
     return max(of_arms, key=lambda of_arm: sum(e.worth.low / e.after for e in of_arm), default=[])
 
 
-def _worth(rates: Sequence[Exchange]) -> str:
+def _worth(rates: Sequence[Exchange], named: Names) -> str:
     """What the epochs of the reference are worth in those of an arm."""
     if not rates:
         return ""
@@ -145,6 +148,6 @@ def _worth(rates: Sequence[Exchange]) -> str:
     epochs = listed([worth_words(e.worth, e.longest) for e in rates])
     one = len(rates) == 1 and first.after == 1
     return (
-        f" {after} {'epoch' if one else 'epochs'} of {quoted(first.reference)} {'is' if one else 'are'} worth {epochs} "
-        f"of {quoted(first.arm)}."
+        f" {after} {'epoch' if one else 'epochs'} of {named[first.reference]} {'is' if one else 'are'} worth {epochs} "
+        f"of {named[first.arm]}."
     )

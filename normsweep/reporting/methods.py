@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.words import points, question_of
+from normsweep.sweep.arms import ARM, fixed_by_all
 from normsweep.sweep.space import Choice, Dimension
 from normsweep.sweep.study_record import BASELINE, DataFacts
 from normsweep.text import counted, duration, listed, quoted
@@ -54,9 +55,12 @@ def methods(found: Evidence) -> dict[str, str]:
 
 
 def _comparison(found: Evidence) -> str:
-    sweep, arms = found.record.sweep, [quoted(arm) for arm in found.record.arms]
-    compared = f"values of {sweep.compare.replace('_', ' ')}" if sweep.compare != "arm" else "arms"
-    return f"We compared {len(arms)} {compared}: {listed(arms)}, with {quoted(found.reference)} as the reference."
+    sweep = found.record.sweep
+    named = {arm.key: quoted(arm.described) for arm in sweep.arms}
+    arms = listed([named[arm] for arm in found.record.arms])
+    count = counted(len(found.record.arms), "arm")
+    differ = "" if sweep.compare == ARM else f" that differ in {sweep.compare.replace('_', ' ')}"
+    return f"We compared {count}{differ}: {arms}, with {named[found.reference]} as the reference."
 
 
 def held_out(data: DataFacts, split: float) -> int:
@@ -95,9 +99,8 @@ def _training(found: Evidence) -> str:
 
 def _search(found: Evidence) -> str:
     sweep, space = found.record.sweep, found.record.sweep.search.space
-    searched = [
-        _dimension(d) for d in space if d.name not in (sweep.compare, "epochs") and _varies(d)
-    ]
+    fixed = ("epochs", *fixed_by_all(sweep.arms))
+    searched = [_dimension(d) for d in space if d.name not in fixed and _varies(d)]
     over = f" over {listed(searched)}" if searched else ""
     first = "; the first trial was the declared baseline" if sweep.rules > 1 else ""
     epochs = (

@@ -186,7 +186,7 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
         "seeds": seeds_table(found.scores, by),
         "exchange": exchange_table(found.exchanges, by),
         "best": best_table(searched, record.arms, same=record.same),
-        "arms": arms_table(found.arms, record.same),
+        "arms": arms_table(found.arms, record.equal),
         "trials": trials_table(record.trials, record.same),
     }
     return {name: table for name, table in tables.items() if not table.empty}

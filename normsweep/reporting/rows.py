@@ -86,7 +86,7 @@ def brief_rows(record: StudyRecord, name: str, columns: Sequence[str]) -> Rows:
     named = [column.format(metric=record.sweep.metric) for column in columns]
     if name == "best":
         return best_rows(record.searched, record.arms, same=record.same).only(named)
-    return arm_rows(arm_summaries(record.searched, record.arms), record.same).only(named)
+    return arm_rows(arm_summaries(record.searched, record.arms), record.equal).only(named)
 
 
 def trial_rows(records: Sequence[TrialRecord], same: Mapping[str, str] | None = None) -> Rows:

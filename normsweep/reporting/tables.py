@@ -60,7 +60,7 @@ def study_table(
         case "epochs":
             return epochs_table(record.trials)
         case "arms":
-            return arms_table(arm_summaries(record.searched, record.arms), record.same)
+            return arms_table(arm_summaries(record.searched, record.arms), record.equal)
         case "methods":
             return methods_table(methods(evidence(record)))
         case _:

@@ -78,7 +78,7 @@ class Running:
             Whether everything is logged to MLflow, and a trial of the search has a score.
         """
         missing = self._phases(wanted)
-        record = self.search.store.record()
+        record = self.search.store.record().labelled()
         print_tables(record)
         print_reuse(record)
         missing += self._publish(record, reachable=not missing)
@@ -172,7 +172,7 @@ class Running:
 
     def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
         """Run a phase; returns what is not yet logged to MLflow."""
-        arms = [str(arm) for arm in self.search.sweep.arms]
+        arms = {arm.key: arm.label for arm in self.search.sweep.arms}
         with (
             make_display(self.console) as display,
             self._logger(display, phase.phase) as logger,
@@ -246,7 +246,8 @@ def diagnose_arms(
             with signals.waiting():
                 found = executor.call(diagnose, trial)
         except NormsweepError as error:
-            display.note(f"{trial.arm}: could not be diagnosed: {str(error).strip()[-300:]}")
+            label = confirmation.sweep.label(trial.arm)
+            display.note(f"{label}: could not be diagnosed: {str(error).strip()[-300:]}")
             continue
         confirmation.store.note_diagnosis(trial.arm, found)
 

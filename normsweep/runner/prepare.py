@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -87,8 +88,9 @@ def prepare(
         UserError: the device, a normalization or the network cannot be used.
         SweepError: fewer than two arms are left.
     """
-    names = [str(name) for name in sweep.search.space.choices("normalization")]
-    names.sort(key=lambda name: name != sweep.reference)  # of equivalent arms the reference is kept
+    names = [str(name) for name in sweep.space.choices("normalization")]
+    first = sweep.arm(str(sweep.reference)).params.get("normalization")
+    names.sort(key=lambda name: name != first)  # of equivalent arms the reference is kept
     examples = _examples(sweep, data_key(sweep, facts), names[0])
     with signals.waiting():
         findings = executor.call(
@@ -209,21 +211,23 @@ def _facts(dataset: Dataset, digest: str) -> DataFacts:
 
 def example_trial(sweep: Sweep, facts: DataFacts) -> Trial:
     """A trial of the sweep, with its first optimizer and normalization; it is not stored."""
-    normalization = str(sweep.search.space.choices("normalization")[0])
+    normalization = str(sweep.space.choices("normalization")[0])
     return _examples(sweep, data_key(sweep, facts), normalization)[0]
 
 
 def _examples(sweep: Sweep, data: DataKey, normalization: str) -> tuple[Trial, ...]:
-    """Trials at both ends of the space for each optimizer, to validate all of its values."""
-    examples = []
-    for end in (0.0, 1.0 - 1e-9):
-        for optimizer in sweep.search.space.choices("optimizer"):
+    """Trials at both ends of each arm's space for each optimizer, to validate all of its values."""
+    found: dict[str, Trial] = {}
+    for end, arm in itertools.product((0.0, 1.0 - 1e-9), sweep.arms):
+        space = arm.space(sweep.search.space)
+        for optimizer in space.choices("optimizer"):
             params: dict[str, Scalar] = {"optimizer": optimizer}
-            for dimension in sweep.search.space.active(params):
+            for dimension in space.active(params):
                 params.setdefault(dimension.name, dimension.from_unit(end))
             params["normalization"] = normalization
-            examples.append(resolve_trial(sweep, data, params, number=-1, slot=-1))
-    return tuple(examples)
+            trial = resolve_trial(sweep, data, arm.key, params, number=-1, slot=-1)
+            found.setdefault(trial.fingerprint, trial)
+    return tuple(found.values())
 
 
 def _epoch_seconds(findings: Findings, batch_size: int) -> float:

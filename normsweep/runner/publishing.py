@@ -38,7 +38,7 @@ TOLERANCE = 0.002
 
 def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     """A function that writes the study's views, and its note unless it has a verdict, to MLflow."""
-    record = search.store.record()
+    record = search.store.record().labelled()
     note, views = experiment_note(record, _pages(record, tracker)), _views(search)
 
     def write() -> None:
@@ -94,7 +94,7 @@ def _views(search: Search) -> tuple[list[str], bool]:
     """
     sweep = search.sweep
     options = models.registry[sweep.model.name].options  # `own@…` is known as `own`
-    names = [d.name for d in sweep.search.space if d.count != 1]
+    names = [d.name for d in sweep.space if d.count != 1]
     columns = [f"model.{name}" if name in options else name for name in names]
     return columns, metric(sweep.metric).sign > 0
 
@@ -210,7 +210,7 @@ class BestModels:
         trained = record.result.curve[-1].val_accuracy
         if abs(saved - trained) > TOLERANCE:
             self.display.note(
-                f"model of {record.trial.arm}: the saved model has validation accuracy "
+                f"model of {self.search.sweep.label(record.trial.arm)}: the saved model has validation accuracy "
                 f"{saved:.4f} on raw images, its trial had {trained:.4f}"
             )
 
@@ -233,4 +233,4 @@ class BestModels:
                     self.executor.reply(trial.number, True)
 
     def _note(self, arm: str, text: str) -> None:
-        self.display.note(f"model of {arm} {text}")
+        self.display.note(f"model of {self.search.sweep.label(arm)} {text}")

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from optuna.trial import TrialState
 
+from normsweep.sweep.arms import Arm
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.trial import Result, Trial
@@ -51,10 +52,10 @@ class BaselineFirst:
     A baseline outside the space is trained and stored, but the other advisor does not learn of it.
     """
 
-    def __init__(self, rest: Advisor, sweep: Sweep, arm: Scalar) -> None:
-        self._rest, self._compare = rest, sweep.compare
+    def __init__(self, rest: Advisor, sweep: Sweep, arm: Arm) -> None:
+        self._rest, self._arm = rest, arm
         self._params = sweep.baseline(arm, sweep.longest)
-        self._inside = sweep.search.space.contains(self._params)
+        self._inside = arm.space(sweep.search.space).contains(self._params)
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
         """Set the parameters of the stored trials by slot."""
@@ -70,7 +71,7 @@ class BaselineFirst:
             return self._rest.choose(slot, fixed)
         chosen = {**self._params, **fixed}
         if self._inside:
-            self._rest.choose(slot, {k: v for k, v in chosen.items() if k != self._compare})
+            self._rest.choose(slot, self._arm.searched(chosen))
         return chosen
 
     def report(self, slot: int, epoch: int, value: float) -> bool:

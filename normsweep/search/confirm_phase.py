@@ -55,7 +55,8 @@ def planned(sweep: Sweep, data: DataKey, configurations: Sequence[Configuration]
     plan: dict[str, Trial] = {}
     for slot, seed in enumerate(sweep.confirm_seeds):
         for configuration in configurations:
-            trial = resolve_trial(sweep, data, configuration.params, number=-1, slot=slot)
+            arm, params = configuration.arm, configuration.params
+            trial = resolve_trial(sweep, data, arm, params, number=-1, slot=slot)
             trial = replace(trial, seed=seed, phase=CONFIRM, configuration=configuration.name)
             before = plan.get(trial.fingerprint)
             names = (

@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 from normsweep.parts.metrics import metric
 from normsweep.search.advisor import Advisor, Params, seed_of
 from normsweep.store.encoding import outcome
+from normsweep.sweep.arms import Arm
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice, Dimension, Scalar
 from normsweep.sweep.trial import Result, Trial
@@ -30,8 +31,9 @@ RATE, OPTIMIZER = "learning_rate", "optimizer"
 class Ladder:
     """The trials of one arm; slot 0 is the baseline's, and the pruner uses all of them."""
 
-    def __init__(self, sweep: Sweep, arm: Scalar, trials: int, pruner: Advisor) -> None:
+    def __init__(self, sweep: Sweep, arm: Arm, trials: int, pruner: Advisor) -> None:
         self._sweep, self._arm, self._pruner = sweep, arm, pruner
+        self._space = arm.space(sweep.search.space)
         self._metric = metric(sweep.metric)
         self._plan = dict(enumerate(ladder(sweep, arm, trials), start=1))
         self._running: dict[int, Params] = {}
@@ -57,11 +59,10 @@ class Ladder:
 
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
         """The point of the slot, or one next to the arm's best."""
-        chosen = {self._sweep.compare: self._arm, **fixed}
+        chosen = {**self._arm.params, **fixed}
         if len(fixed) < 2:
             chosen = {**(self._plan.get(slot) or self._next_to_best(slot)), **chosen}
-        own = {name: value for name, value in chosen.items() if name != self._sweep.compare}
-        self._pruner.choose(slot, own)
+        self._pruner.choose(slot, self._arm.searched(chosen))
         self._running[slot] = chosen
         return chosen
 
@@ -85,21 +86,19 @@ class Ladder:
 
     def _next_to_best(self, slot: int) -> Params:
         """The arm's best point with another rate; a new point if there is none, or no other rate."""
-        if self._scored and self._sweep.compare != RATE:
+        if self._scored and RATE not in self._arm.params:
             best = max(self._scored, key=lambda each: each[0])[1]
-            rate = halved(
-                self._sweep.search.space[RATE], best, self._scored, self._running.values()
-            )
+            rate = halved(self._space[RATE], best, self._scored, self._running.values())
             if rate is not None:
                 return {**best, RATE: rate}
-        fixed = _fixed(self._sweep, self._arm)
-        free = [d for d in self._sweep.search.space if d.name not in fixed]
+        fixed = self._sweep.fixed(self._arm)
+        free = [d for d in self._space if d.name not in fixed]
         values = sobol_point(self._sweep.seed, free, slot)
-        return self._sweep.search.space.only_active({**values, **fixed})
+        return self._space.only_active({**values, **fixed})
 
     def _farthest(self, points: list[Params], near: list[Params], count: int) -> list[Params]:
         """`count` of the points, each the farthest in its rate from all others of its optimizer."""
-        rates, left, chosen = self._sweep.search.space[RATE], list(points), list[Params]()
+        rates, left, chosen = self._space[RATE], list(points), list[Params]()
 
         def distance(point: Params) -> float:
             same = [p for p in (*near, *chosen) if p[OPTIMIZER] == point[OPTIMIZER]]
@@ -112,11 +111,10 @@ class Ladder:
         return chosen
 
 
-def ladder(sweep: Sweep, arm: Scalar, trials: int) -> list[Params]:
+def ladder(sweep: Sweep, arm: Arm, trials: int) -> list[Params]:
     """The points of an arm, without the baseline and without what is left over."""
-    space, fixed = sweep.search.space, _fixed(sweep, arm)
-    optimizers = (arm,) if sweep.compare == OPTIMIZER else space.choices(OPTIMIZER)
-    rates = space[RATE]
+    space, fixed = arm.space(sweep.search.space), sweep.fixed(arm)
+    optimizers, rates = space.choices(OPTIMIZER), space[RATE]
     count = max(1, (trials - 1) // len(optimizers))
     rungs = min(count, rates.count or count)
     order = _spread(rungs)
@@ -167,11 +165,6 @@ def sobol_point(seed: int, dimensions: Sequence[Dimension], index: int) -> Param
     engine = qmc.Sobol(len(dimensions), scramble=True, rng=seed_of(seed, 0))
     point = engine.fast_forward(index).random(1)[0] if index else engine.random(1)[0]
     return {d.name: d.from_unit(float(u)) for d, u in zip(dimensions, point, strict=True)}
-
-
-def _fixed(sweep: Sweep, arm: Scalar) -> Params:
-    """The parameters that an arm's trials have in common."""
-    return {sweep.compare: arm} | ({} if sweep.samples_epochs else {"epochs": sweep.longest})
 
 
 def _spread(count: int) -> list[int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from normsweep.errors import SweepError
+from normsweep.sweep.arms import equal_arms, fixed_by_all
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import DataFacts
@@ -22,16 +23,20 @@ CONFIGURATIONS = 3
 
 
 def without(sweep: Sweep, same: Mapping[str, str]) -> Sweep:
-    """The sweep without the normalizations that are equivalent to another one."""
-    space = sweep.search.space.without("normalization", same)
-    if sweep.compare == "normalization" and len(space.choices("normalization")) < 2:
-        alike = ", ".join(same)
+    """The sweep without the arms and normalizations that are equivalent to another one."""
+    equal = equal_arms(sweep.arms, same)
+    arms = tuple(arm for arm in sweep.arms if arm.key not in equal)
+    if len(arms) < 2:
+        alike = ", ".join(map(sweep.label, equal))
         raise SweepError(
             f"search.space.normalization: must have at least two normalizations that differ on this data; "
-            f"{alike} is equivalent to {next(iter(same.values()))}"
+            f"{alike} is equivalent to {sweep.label(next(iter(equal.values())))}"
         )
+    used = {arm.params.get("normalization") for arm in arms}
+    dropped = set(same) - used if "normalization" in fixed_by_all(arms) else same
+    space = sweep.search.space.without("normalization", dropped)
     search = sweep.search.model_copy(update={"space": space})
-    return sweep.model_copy(update={"search": search})
+    return sweep.model_copy(update={"search": search, "arms": arms})
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from normsweep.parts.metrics import Metric, metric
 from normsweep.search.advisor import Advisor, BaselineFirst, Params, seed_of
 from normsweep.search.ladder import Ladder, sobol_point
 from normsweep.store.encoding import distribution, outcome, value_of
+from normsweep.sweep.arms import Arm
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Dimension, Scalar
 from normsweep.sweep.trial import Result, Trial
@@ -37,13 +38,13 @@ LATEST, STEP, BEST = 1000, 100, 100
 trials, `STEP` at a time are left out."""
 
 
-def make_advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
+def make_advisor(sweep: Sweep, arm: Arm, trials: int) -> Advisor:
     """The advisor of an arm with `trials` trials in total."""
     advisor = _advisor(sweep, arm, trials)
     return advisor if sweep.rules == 1 else BaselineFirst(advisor, sweep, arm)
 
 
-def _advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
+def _advisor(sweep: Sweep, arm: Arm, trials: int) -> Advisor:
     match sweep.sampler:
         case "grid":
             return _Planned(_grid(sweep, arm), sweep, arm)
@@ -58,10 +59,10 @@ def _advisor(sweep: Sweep, arm: Scalar, trials: int) -> Advisor:
 class _Adaptive:
     """An in-memory study with the sampler and the pruner of the sweep."""
 
-    def __init__(self, sweep: Sweep, arm: Scalar, trials: int) -> None:
+    def __init__(self, sweep: Sweep, arm: Arm, trials: int) -> None:
         self._sweep, self._arm, self._metric = sweep, arm, metric(sweep.metric)
-        fixed = {sweep.compare} if sweep.samples_epochs else {sweep.compare, "epochs"}
-        self._sampled = [d.name for d in sweep.search.space if d.name not in fixed]
+        self._space, fixed = arm.space(sweep.search.space), sweep.fixed(arm)
+        self._sampled = [d.name for d in self._space if d.name not in fixed]
         # TPE's default of 10 random trials would leave an arm with 10 trials untuned.
         self._startup = max(4, min(trials, LATEST) // 4)
         self._past: list[FrozenTrial] = []
@@ -83,10 +84,10 @@ class _Adaptive:
         if given := {k: v for k, v in fixed.items() if k in self._sampled}:
             study.enqueue_trial(given)
         trial = self._asked[slot] = study.ask()
-        chosen: Params = {self._sweep.compare: self._arm}
+        chosen: Params = dict(self._arm.params)
         if not self._sweep.samples_epochs:
             chosen["epochs"] = fixed.get("epochs", self._sweep.longest)
-        for dimension in self._sweep.search.space.active(chosen):
+        for dimension in self._space.active(chosen):
             if dimension.name in self._sampled:
                 chosen[dimension.name] = suggest(trial, dimension)
         return chosen
@@ -107,19 +108,18 @@ class _Adaptive:
             self._study.add_trial(told)
 
     def learn(self, trial: Trial, result: Result) -> None:
-        """Add the trial without the parameter that defines its arm.
+        """Add the trial without the parameters that define its arm.
 
         It gets the distributions of the current sweep: the limit of epochs may have been raised since.
         """
         value, state = outcome(result, self._metric)
         params = {k: v for k, v in trial.params.items() if k in self._sampled}
-        space = self._sweep.search.space
         self._past.append(
             optuna.trial.create_trial(
                 state=state,
                 value=value,
                 params=params,
-                distributions={name: distribution(space[name]) for name in params},
+                distributions={name: distribution(self._space[name]) for name in params},
                 intermediate_values={
                     epoch.epoch: value_of(epoch, self._metric) for epoch in result.curve
                 },
@@ -142,7 +142,7 @@ class _Adaptive:
             )
         if self._sweep.sampler != "tpe":
             return optuna.samplers.RandomSampler(seed=seed)
-        conditional = any(dimension.when for dimension in self._sweep.search.space)
+        conditional = any(dimension.when for dimension in self._space)
         return optuna.samplers.TPESampler(
             seed=seed,
             n_startup_trials=self._startup,
@@ -170,8 +170,8 @@ class _Points(Protocol):
 class _Planned:
     """A fixed sequence of points; only the pruner uses other trials."""
 
-    def __init__(self, points: _Points, sweep: Sweep, arm: Scalar) -> None:
-        self._points, self._compare = points, sweep.compare
+    def __init__(self, points: _Points, sweep: Sweep, arm: Arm) -> None:
+        self._points, self._arm = points, arm
         self._pruner = _Adaptive(sweep, arm, 1)
 
     def settle(self, taken: Mapping[int, Mapping[str, Scalar]]) -> None:
@@ -189,8 +189,7 @@ class _Planned:
     def choose(self, slot: int, fixed: Mapping[str, Scalar]) -> Params:
         """The point of the slot."""
         chosen = {**self._points[slot], **fixed}
-        own = {k: v for k, v in chosen.items() if k != self._compare}
-        self._pruner.choose(slot, own)
+        self._pruner.choose(slot, self._arm.searched(chosen))
         return chosen
 
     def report(self, slot: int, epoch: int, value: float) -> bool:
@@ -206,7 +205,7 @@ class _Planned:
         self._pruner.learn(trial, result)
 
 
-def _grid(sweep: Sweep, arm: Scalar) -> list[Params]:
+def _grid(sweep: Sweep, arm: Arm) -> list[Params]:
     """All points of an arm in random order, so that any part of them covers the grid.
 
     Of points that differ only in epochs, the one with most epochs comes first: it has the others.
@@ -228,17 +227,15 @@ def _but_epochs(point: Params) -> tuple[tuple[str, Scalar], ...]:
     return tuple((name, value) for name, value in point.items() if name != "epochs")
 
 
-def _sobol(sweep: Sweep, arm: Scalar) -> _Points:
+def _sobol(sweep: Sweep, arm: Arm) -> _Points:
     """A scrambled Sobol sequence over the unit cube, mapped to the space."""
-    fixed: Params = {sweep.compare: arm}
-    if not sweep.samples_epochs:
-        fixed["epochs"] = sweep.longest
-    free = [d for d in sweep.search.space if d.name not in fixed]
+    space, fixed = arm.space(sweep.search.space), sweep.fixed(arm)
+    free = [d for d in space if d.name not in fixed]
 
     class Sequence:
         def __getitem__(self, slot: int) -> Params:
             values = sobol_point(sweep.seed, free, slot)
-            return sweep.search.space.only_active({**values, **fixed})
+            return space.only_active({**values, **fixed})
 
     return Sequence()
 

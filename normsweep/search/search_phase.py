@@ -39,10 +39,10 @@ class Search(Phase):
         store.repair()
         self.trials_per_arm = sweep.trials_per_arm + self._to_extend()
         self._advisors: dict[str, Advisor] = {
-            str(arm): make_advisor(sweep, arm, self.trials_per_arm) for arm in sweep.arms
+            arm.key: make_advisor(sweep, arm, self.trials_per_arm) for arm in sweep.arms
         }
         self._open: dict[str, set[int]] = {
-            str(arm): set(range(self.trials_per_arm)) for arm in sweep.arms
+            arm.key: set(range(self.trials_per_arm)) for arm in sweep.arms
         }
         self._retries_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
         self.extendable = sweep.search.sampler == "grid"
@@ -63,8 +63,8 @@ class Search(Phase):
         arm, slot = found
         self._open[arm].discard(slot)
         fixed = self._retries_with.pop((arm, slot), None) or self._longest(slot)
-        chosen = self._advisors[arm].choose(slot, self._without_arm(fixed))
-        return self._begin(self._resolved(chosen, slot), self._shown)
+        chosen = self._advisors[arm].choose(slot, self.sweep.arm(arm).searched(fixed))
+        return self._begin(self._resolved(arm, chosen, slot), self._shown)
 
     def budgets(self, trial: Trial) -> frozenset[int]:
         """The numbers of epochs in a grid that are smaller than the trial's; otherwise empty."""
@@ -96,12 +96,12 @@ class Search(Phase):
         for arm in sorted(self._open, key=lambda name: -len(self._open[name])):
             for slot in sorted(self._open[arm]):
                 params = self._retries_with.get((arm, slot)) or self._advisors[arm].planned(slot)
-                if params is None or self._resolved(params, slot).lineage not in running:
+                if params is None or self._resolved(arm, params, slot).lineage not in running:
                     return arm, slot
         return None
 
-    def _resolved(self, params: Mapping[str, Scalar], slot: int) -> Trial:
-        trial = resolve_trial(self.sweep, self._data, params, number=-1, slot=slot)
+    def _resolved(self, arm: str, params: Mapping[str, Scalar], slot: int) -> Trial:
+        trial = resolve_trial(self.sweep, self._data, arm, params, number=-1, slot=slot)
         first = slot == 0 and self.sweep.rules > 1
         return replace(trial, configuration=BASELINE) if first else trial
 
@@ -120,10 +120,7 @@ class Search(Phase):
             return 0
         done = Counter(r.trial.arm for r in settled(self.records()) if r.trial.epochs < longest)
         room = math.ceil(sweep.search.trials / len(sweep.arms)) - sweep.trials_per_arm
-        return min(room, *(done[str(arm)] for arm in sweep.arms))
-
-    def _without_arm(self, params: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
-        return {name: value for name, value in params.items() if name != self.sweep.compare}
+        return min(room, *(done[arm.key] for arm in sweep.arms))
 
     def _resume(self) -> None:
         """Update slots and advisors from the stored trials."""
@@ -143,7 +140,7 @@ class Search(Phase):
 
 def _shown(sweep: Sweep) -> Space:
     """The space with the baselines, for Optuna's tools: all trials are in it."""
-    space = sweep.search.space
+    space = sweep.space
     if sweep.rules > 1:
         for arm in sweep.arms:
             space = space.including(sweep.baseline(arm, sweep.longest))

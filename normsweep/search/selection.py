@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from normsweep.analysis.trials import longest_curve, rank, read_at_epoch, settled
 from normsweep.parts.metrics import metric
+from normsweep.sweep.arms import Arm
 from normsweep.sweep.schema import Sweep
-from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import (
     BASELINE,
     TUNED_LONG,
@@ -44,9 +44,9 @@ def budgets(sweep: Sweep) -> tuple[Budget, ...]:
     return Budget(TUNED_SHORT, sweep.baseline_epochs), Budget(TUNED_LONG, longest)
 
 
-def of_arm(records: Iterable[TrialRecord], arm: Scalar) -> list[TrialRecord]:
+def of_arm(records: Iterable[TrialRecord], arm: Arm) -> list[TrialRecord]:
     """The trials of one arm."""
-    return [r for r in records if r.trial.arm == str(arm)]
+    return [r for r in records if r.trial.arm == arm.key]
 
 
 def chosen_configurations(
@@ -64,9 +64,9 @@ def chosen_configurations(
 
 
 def _of_arm(
-    sweep: Sweep, arm: Scalar, records: Sequence[TrialRecord], again: Mapping[str, Result]
+    sweep: Sweep, arm: Arm, records: Sequence[TrialRecord], again: Mapping[str, Result]
 ) -> Iterator[Configuration]:
-    yield Configuration(str(arm), BASELINE, sweep.baseline(arm, sweep.confirm_epochs))
+    yield Configuration(arm.key, BASELINE, sweep.baseline(arm, sweep.confirm_epochs))
     for budget in budgets(sweep):
         found = _tuned(sweep, budget, of_arm(records, arm), again)
         if found is not None:

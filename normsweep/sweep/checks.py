@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from pydantic import AfterValidator, ValidationInfo
 
+from normsweep.sweep.arms import Arm, dotted, space_of_all
 from normsweep.sweep.problems import (
     Problem,
     must_be,
@@ -119,13 +120,16 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
     if search is None or space is None:
         return
     declared = raw["search"]["space"]
-    yield from (
-        Problem(f"search.space.{name}", "required key is missing: a value, a list or a range")
-        for name in NEEDED
-        if name not in declared
-    )
-    yield from _parameters(space, model, catalog)
-    yield from _arms(sweep, space, declared)
+    table, arms = (raw["arms"] or {}) if "arms" in raw else None, getattr(sweep, "arms", ())
+    if table is not None:  # if it is invalid, the sweep may have arms of the short form
+        arms = [arm for arm in arms if isinstance(table, Mapping) and arm.label in table]
+    yield from _needed(declared, table, arms)
+    yield from _parameters(space, declared, arms, model, catalog)
+    if table is None:
+        yield from _arms(sweep, space, declared)
+    else:
+        for arm in arms:
+            yield from _arm(arm, arm.space(space), model, catalog)
     sampler = getattr(search, "sampler", "")
     if sampler == "gp" and find_spec("torch") is None:
         yield Problem("search.sampler", '"gp" needs PyTorch: pip install "normsweep[gp]"')
@@ -138,57 +142,91 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
             )
     confirm = getattr(sweep, "confirm", None)
     yield from _confirm(confirm, space)
-    yield from _compared(getattr(sweep, "compare", ""), confirm, catalog)
+    yield from _compared(arms, confirm, catalog)
 
 
-def _parameters(space: Space, model: Model | None, catalog: Catalog) -> Iterator[Problem]:
-    model_options = catalog.models.get(getattr(model, "name", ""), ())
-    optimizer_options = {option for options in catalog.optimizers.values() for option in options}
-    names = [*TRIAL, *sorted(optimizer_options), *model_options]
-    for dimension in space:
+def _needed(declared: Mapping[str, Any], table: Any, arms: Sequence[Arm]) -> Iterator[Problem]:
+    """A problem for each parameter that neither the space nor every arm has."""
+    tables = table.values() if isinstance(table, Mapping) else ()
+    named = {name for params in tables if isinstance(params, Mapping) for name in params}
+    if table is not None and not arms:
+        named.add("normalization")
+    for name in NEEDED:
+        without = [arm.label for arm in arms if name not in arm.params]
+        if name in declared or (name in named and not without):
+            continue  # invalid arms are reported by themselves
+        lacking = f", which the arm {shown(without[0])} does not fix" if name in named else ""
+        message = f"required key is missing: a value, a list or a range{lacking}"
+        yield Problem(f"search.space.{name}", message)
+
+
+def _parameters(
+    space: Space,
+    declared: Mapping[str, Any],
+    arms: Sequence[Arm],
+    model: Model | None,
+    catalog: Catalog,
+) -> Iterator[Problem]:
+    """What is wrong with the parameters that the file declares in the space."""
+    names, options = _legal(model, catalog)
+    whole = space_of_all(space, arms)
+    for dimension in (each for each in space if each.name in declared):
         key = f"search.space.{dimension.name}"
         if dimension.name not in names:
             yield Problem(key, unknown("parameter", dimension.name, names))
-        elif dimension.name in optimizer_options:
-            yield from _optimizer_option(dimension, space, catalog)
+        elif dimension.name in options:
+            yield from _optimizer_option(dimension, whole, catalog)
         if dimension.name in TRIAL and dimension.when:
             yield Problem(
                 f"{key}.when",
                 f"must not be set, because every trial needs {dimension.name}",
             )
-    for name, registered in (
-        ("normalization", catalog.normalizations),
-        ("optimizer", catalog.optimizers),
-    ):
-        yield from _registered(name, space, registered)
-    for name in ("learning_rate", "epochs", "batch_size"):
-        if name in space:
-            yield from _positive(space[name], integer=name != "learning_rate")
+        yield from _values(key, dimension, catalog)
 
 
-def _registered(name: str, space: Space, registered: Mapping[str, Any]) -> Iterator[Problem]:
-    if name not in space:
-        return
-    key = f"search.space.{name}"
-    dimension = space[name]
+def _arm(arm: Arm, space: Space, model: Model | None, catalog: Catalog) -> Iterator[Problem]:
+    """What is wrong with the parameters that an arm fixes; `space`: the arm's."""
+    names, options = _legal(model, catalog)
+    for name in arm.params:
+        key = dotted("arms", arm.label, name)
+        if name not in names:
+            yield Problem(key, unknown("parameter", name, names))
+        elif name in options and (refuse := _refusing(space[name], space, catalog)):
+            yield Problem(
+                key,
+                f"must be an option of the arm's optimizers; not an option of {', '.join(refuse)}",
+            )
+        yield from _values(key, space[name], catalog)
+
+
+def _legal(model: Model | None, catalog: Catalog) -> tuple[list[str], set[str]]:
+    """The names of all parameters, and those of them that are options of an optimizer."""
+    options = {option for options in catalog.optimizers.values() for option in options}
+    return [*TRIAL, *sorted(options), *catalog.models.get(getattr(model, "name", ""), ())], options
+
+
+def _values(key: str, dimension: Dimension, catalog: Catalog) -> Iterator[Problem]:
+    """What is wrong with the values of a parameter."""
+    match dimension.name:
+        case "normalization":
+            yield from _registered(key, dimension, catalog.normalizations)
+        case "optimizer":
+            yield from _registered(key, dimension, catalog.optimizers)
+        case "learning_rate" | "epochs" | "batch_size":
+            yield from _positive(key, dimension, integer=dimension.name != "learning_rate")
+
+
+def _registered(key: str, dimension: Dimension, registered: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(dimension, Choice):
         yield Problem(key, f"expected a list of {', '.join(registered)}; got a range")
         return
     for value in dimension.values:
         if value not in registered:
-            yield Problem(key, unknown(name, value, registered))
+            yield Problem(key, unknown(dimension.name, value, registered))
 
 
 def _optimizer_option(dimension: Dimension, space: Space, catalog: Catalog) -> Iterator[Problem]:
-    if "optimizer" not in space or not isinstance(space["optimizer"], Choice):
-        return
-    searched = [str(value) for value in space.choices("optimizer")]
-    for condition in dimension.when:
-        if condition.parent == "optimizer":
-            searched = [name for name in searched if name in condition.values]
-    refuse = [o for o in searched if dimension.name not in catalog.optimizers.get(o, ())]
-    refuse = [name for name in refuse if name in catalog.optimizers]
-    if refuse:
+    if refuse := _refusing(dimension, space, catalog):
         takes = [name for name, options in catalog.optimizers.items() if dimension.name in options]
         yield Problem(
             f"search.space.{dimension.name}",
@@ -196,7 +234,19 @@ def _optimizer_option(dimension: Dimension, space: Space, catalog: Catalog) -> I
         )
 
 
-def _positive(dimension: Dimension, *, integer: bool) -> Iterator[Problem]:
+def _refusing(dimension: Dimension, space: Space, catalog: Catalog) -> list[str]:
+    """The optimizers for which a parameter is set although it is not an option of theirs."""
+    if "optimizer" not in space or not isinstance(space["optimizer"], Choice):
+        return []
+    searched = [str(value) for value in space.choices("optimizer")]
+    for condition in dimension.when:
+        if condition.parent == "optimizer":
+            searched = [name for name in searched if name in condition.values]
+    known = [name for name in searched if name in catalog.optimizers]
+    return [name for name in known if dimension.name not in catalog.optimizers[name]]
+
+
+def _positive(key: str, dimension: Dimension, *, integer: bool) -> Iterator[Problem]:
     kind = "integers of at least 1" if integer else "numbers above 0"
     ends = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
     whole = not integer or (
@@ -206,7 +256,10 @@ def _positive(dimension: Dimension, *, integer: bool) -> Iterator[Problem]:
     )
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in ends)
     if not whole or not numbers:
-        yield Problem(f"search.space.{dimension.name}", must_be(kind, ends))
+        yield Problem(
+            key,
+            must_be(kind, ends[0] if isinstance(dimension, Choice) and len(ends) == 1 else ends),
+        )
 
 
 def _arms(sweep: Sweep, space: Space, declared: Mapping[str, Any]) -> Iterator[Problem]:
@@ -250,11 +303,14 @@ def _grid(space: Space) -> Iterator[Problem]:
         )
 
 
-def _compared(compare: str, confirm: Confirm | None, catalog: Catalog) -> Iterator[Problem]:
+def _compared(arms: Sequence[Arm], confirm: Confirm | None, catalog: Catalog) -> Iterator[Problem]:
     """The baseline's optimizer must have the compared option, or all arms would be the same."""
     optimizer = getattr(getattr(confirm, "baseline", None), "optimizer", None)
-    takes = [name for name, options in catalog.optimizers.items() if compare in options]
-    if takes and optimizer in catalog.optimizers and optimizer not in takes:
+    options = {name: None for arm in arms if "optimizer" not in arm.params for name in arm.params}
+    for compare in options:
+        takes = [name for name, options in catalog.optimizers.items() if compare in options]
+        if not takes or optimizer not in catalog.optimizers or optimizer in takes:
+            continue
         yield Problem(
             "confirm.baseline.optimizer",
             f"must be an optimizer with the compared option {compare} ({', '.join(takes)}), "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from normsweep.errors import SweepError
+from normsweep.sweep.arms import dotted, with_arms
 from normsweep.sweep.checks import Catalog, Reading, cross_checks
 from normsweep.sweep.problems import (
     DEEPEST,
@@ -30,6 +32,8 @@ __all__ = ["Draft", "find_sweep", "load_sweep", "shipped_sweeps"]
 S = TypeVar("S", bound=Section)
 
 OPTION = "--set"
+KEY_VALUE = re.compile(r'((?:"(?:[^"\\]|\\.)*"|[^"=])*)=(.*)', re.DOTALL)
+"""A key, whose quoted parts may contain `=`, and a value."""
 
 
 def shipped_sweeps() -> dict[str, Path]:
@@ -77,8 +81,9 @@ class Draft:
         problems: list[Problem] = []
         changed = {_override(raw, text, problems): OPTION for text in overrides}
         for key, value in (settings or {}).items():
-            _set(raw, key, _as_toml(value), problems, key)
-            changed[key] = "set"
+            names = _names(key)
+            _set(raw, names, _as_toml(value), problems, key)
+            changed[dotted(*names)] = "set"
         return cls(raw, name, folder, changed, options or {}, tuple(problems))
 
     def sweep(self, catalog: Catalog) -> Sweep:
@@ -161,23 +166,41 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
-    key, separator, value = (part.strip() for part in text.partition("="))
-    if not separator or not all(key.split(".")):
+    found = KEY_VALUE.fullmatch(text)
+    names = _names(found[1].strip()) if found else []
+    if found is None or not all(names):
         problems.append(Problem(OPTION, expected("KEY=VALUE with a dotted key", text)))
         return ""
-    _set(raw, key, _toml_value(value), problems, text)
-    return key
+    _set(raw, names, _toml_value(found[2].strip()), problems, text)
+    return dotted(*names)
 
 
-def _set(raw: dict[str, Any], key: str, value: Any, problems: list[Problem], given: str) -> None:
-    *tables, last = key.split(".")
+def _names(key: str) -> list[str]:
+    """The parts of a dotted key; quoted ones may have dots themselves. One is empty if it is no key."""
+    if '"' not in key:
+        return key.split(".")
+    try:
+        table: Any = tomllib.loads(f"{key} = 0")
+    except tomllib.TOMLDecodeError:
+        return [""]
+    names = []
+    while isinstance(table, dict):
+        (name, table), *_ = table.items()
+        names.append(name)
+    return names
+
+
+def _set(
+    raw: dict[str, Any], names: Sequence[str], value: Any, problems: list[Problem], given: str
+) -> None:
+    *tables, last = names
     table = raw
     for name in tables:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
             problems.append(
                 Problem(
-                    key,
+                    dotted(*names),
                     f"expected a key of a table, but {cut(name)} is no table, got {shown(given)}",
                 )
             )
@@ -212,10 +235,11 @@ def _validated(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Sweep, list[Pr
     if illegal := list(illegal_values(raw)):  # the other rules assume that there are none
         return Sweep.model_construct(), illegal
     reading, problems = Reading(catalog), list[Problem]()
+    tables = with_arms(raw, problems)
     try:
-        sweep = Sweep.model_validate(raw, context=reading)
+        sweep = Sweep.model_validate(tables, context=reading)
     except ValidationError as error:
-        problems += problems_of(error, Sweep, raw)
+        problems += problems_of(error, Sweep, tables)
         sweep = _valid_part(Sweep, reading)
     problems += cross_checks(sweep, raw, catalog)
     return sweep, problems

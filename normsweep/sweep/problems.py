@@ -24,6 +24,7 @@ __all__ = [
     "nearest",
     "one_of",
     "problems_of",
+    "quoted",
     "refusal",
     "shown",
     "unknown",
@@ -63,7 +64,7 @@ def shown(value: Any, deepest: int = DEEPEST) -> str:
         case bool():
             text = str(value).lower()
         case str():
-            text = '"' + value.encode("unicode_escape").decode().replace('"', '\\"') + '"'
+            text = quoted(value)
         case list() | tuple() | dict() if not deepest:
             text = "..."
         case list() | tuple():
@@ -74,6 +75,13 @@ def shown(value: Any, deepest: int = DEEPEST) -> str:
         case _:
             text = one_line(str(value))
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def quoted(text: str) -> str:
+    """A string in quotes, with what cannot be printed escaped."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    plain = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
+    return f'"{"".join(plain)}"'
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

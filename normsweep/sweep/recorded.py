@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from normsweep.sweep.arms import ARM, Arm, arms_by, bundles, fixed_by_all
 from normsweep.sweep.problems import shown
 from normsweep.sweep.schema import Section, Sweep, inner_section
 from normsweep.sweep.space import Choice, Condition, Dimension, Range, Space
@@ -29,6 +30,7 @@ EPOCHS = (
 )
 """Keys that may grow together with the limit of epochs, but not shrink."""
 FREE = (
+    "labels",
     "question",
     "plugins",
     "search.timeout",
@@ -61,8 +63,18 @@ ADDED = {
 
 
 def to_plain(sweep: Sweep) -> dict[str, Any]:
-    """The sweep as plain values by dotted key, for storage and comparison."""
-    return dict(_flat("", {name: _plain(getattr(sweep, name)) for name in Sweep.model_fields}))
+    """The sweep as plain values by dotted key, for storage and comparison.
+
+    `arms` are stored if they fix more than the compared parameter, and `labels` if they differ from
+    the keys: a sweep with `[arms]` that says the same as one with `compare` is stored as that one.
+    """
+    names = (name for name in Sweep.model_fields if name != "arms")
+    keys = dict(_flat("", {name: _plain(getattr(sweep, name)) for name in names}))
+    if sweep.compare == ARM:
+        keys["arms"] = [dict(arm.params) for arm in sweep.arms]
+    if _labelled(sweep.arms):
+        keys["labels"] = [arm.label for arm in sweep.arms]
+    return keys
 
 
 def from_plain(keys: Mapping[str, Any]) -> Sweep:
@@ -74,13 +86,31 @@ def from_plain(keys: Mapping[str, Any]) -> Sweep:
         KeyError, TypeError, ValueError: the keys are damaged.
     """
     whole = {**ADDED, **keys}
-    whole[f"search.space.{whole['compare']}"]  # without it there are no arms
-    return _section(Sweep, "", whole)
+    sweep = _section(Sweep, "", {**whole, "arms": []})
+    labels = whole.get("labels", ())
+    if "arms" in whole:
+        arms = bundles(whole["arms"], labels)
+    else:
+        whole[f"search.space.{whole['compare']}"]  # without it there are no arms
+        arms = arms_by(whole["compare"], sweep.search.space, labels)
+    return sweep.model_copy(update={"arms": arms})
 
 
 def as_file(sweep: Sweep) -> dict[str, Any]:
     """The keys that were set, as the tables of a sweep file."""
-    return _given(sweep)
+    tables = _given(sweep)
+    tables.pop("arms", None)
+    if sweep.compare != ARM and not _labelled(sweep.arms):
+        return tables
+    tables.pop("compare", None)
+    for name in fixed_by_all(sweep.arms):
+        del tables["search"]["space"][name]
+    arms = {arm.label: dict(arm.params) for arm in sweep.arms}
+    return tables | {"arms": arms, "reference": sweep.label(str(sweep.reference))}
+
+
+def _labelled(arms: Sequence[Arm]) -> bool:
+    return any(arm.label != arm.key for arm in arms)
 
 
 def changes(before: Sweep | Mapping[str, Any], now: Sweep, more_epochs: bool = True) -> list[str]:

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from normsweep.sweep.arms import Arm, arms_by, relabelled, space_of_all
 from normsweep.sweep.checks import MOST, Reading, known_dataset, known_options, registered
 from normsweep.sweep.problems import Problem, expected, refusal
 from normsweep.sweep.space import Choice, Scalar, Space
@@ -248,7 +249,10 @@ class Sweep(Section):
     question: Annotated[str, Field(max_length=1000)] = ""
     """The question in words, for tables and MLflow."""
     compare: str = "normalization"
-    """The parameter whose values are the arms."""
+    """The parameter whose values are the arms, if there is no `[arms]`."""
+    arms: tuple[Arm, ...] = ()
+    """What is compared: a table of label and fixed parameters, e.g. `"÷255" = { normalization = "unit" }`.
+    Instead of `compare`."""
     reference: Scalar
     """The arm that the others are compared with."""
     metric: Annotated[str, registered("metrics")] = "accuracy"
@@ -266,10 +270,33 @@ class Sweep(Section):
     confirm: Confirm = Field(default_factory=Confirm)
     execution: Execution = Field(default_factory=Execution)
 
+    def model_post_init(self, context: Any) -> None:
+        """The arms of the short form, if the space is valid."""
+        space = getattr(getattr(self, "search", None), "space", None)
+        if space is not None and not self.arms:
+            object.__setattr__(self, "arms", arms_by(self.compare, space))
+
+    def arm(self, key: str) -> Arm:
+        """The arm with this key."""
+        return next(arm for arm in self.arms if arm.key == key)
+
+    def label(self, key: str) -> str:
+        """The label of the arm with this key; of any other text, the text itself."""
+        return next((arm.label for arm in self.arms if arm.key == key), key)
+
+    def labelled(self) -> Sweep:
+        """The sweep as it is shown, with labels as the arms' keys."""
+        arms, reference = relabelled(self.arms), self.label(str(self.reference))
+        return self.model_copy(update={"arms": arms, "reference": reference})
+
     @property
-    def arms(self) -> tuple[Scalar, ...]:
-        """The compared values, in the order of the file."""
-        return self.search.space.choices(self.compare)
+    def space(self) -> Space:
+        """The search space of all arms together, with what they fix."""
+        return space_of_all(self.search.space, self.arms)
+
+    def fixed(self, arm: Arm) -> dict[str, Scalar]:
+        """The parameters that all trials of an arm have in common, but for the baseline's."""
+        return {**arm.params, **({} if self.samples_epochs else {"epochs": self.longest})}
 
     @property
     def trials_per_arm(self) -> int:
@@ -292,16 +319,16 @@ class Sweep(Section):
         """Whether trials sample their epochs; otherwise each trains for the largest number."""
         return self.rules == 1 or self.search.space["epochs"].sample
 
-    def baseline(self, arm: Scalar, epochs: int) -> dict[str, Scalar]:
+    def baseline(self, arm: Arm, epochs: int) -> dict[str, Scalar]:
         """The declared baseline of an arm, with what the space fixes, but nothing that it searches."""
-        declared, space = self.confirm.baseline, self.search.space
+        declared, space = self.confirm.baseline, arm.space(self.search.space)
         params: dict[str, Scalar] = {
             "normalization": declared.normalization or space.choices("normalization")[0],
             "optimizer": declared.optimizer,
             "learning_rate": declared.learning_rate,
             "epochs": epochs,
         }
-        params[self.compare] = arm
+        params.update(arm.params)
         for dimension in space.active(params):
             if isinstance(dimension, Choice) and len(dimension.values) == 1:
                 params.setdefault(dimension.name, dimension.values[0])
@@ -309,12 +336,9 @@ class Sweep(Section):
             params.setdefault("batch_size", self.model.batch_size)
         return params
 
-    def points(self, arm: Scalar) -> list[dict[str, Scalar]]:
+    def points(self, arm: Arm) -> list[dict[str, Scalar]]:
         """The points of an arm in a grid; the first one is the baseline."""
-        fixed: dict[str, Scalar] = {self.compare: arm}
-        if not self.samples_epochs:
-            fixed["epochs"] = self.longest
-        points = self.search.space.points(fixed)
+        points = arm.space(self.search.space).points(self.fixed(arm))
         if self.rules == 1:
             return points
         first = self.baseline(arm, self.longest)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from normsweep.sweep.arms import bundles, equal_arms
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Result, Trial
@@ -267,7 +268,38 @@ class StudyRecord:
     @property
     def arms(self) -> tuple[str, ...]:
         """The arms that are run, in the order of the sweep."""
-        return tuple(str(arm) for arm in self.sweep.arms if arm not in self.same)
+        return tuple(arm.key for arm in self.sweep.arms if arm.key not in self.equal)
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The arms that are run, as they are named here, each with its key in storage and MLflow."""
+        own = bundles([arm.params for arm in self.sweep.arms])
+        pairs = zip(self.sweep.arms, own, strict=True)
+        return {arm.key: stored.key for arm, stored in pairs if arm.key not in self.equal}
+
+    @property
+    def equal(self) -> dict[str, str]:
+        """Arms that are not run, each with the one that it is equal to on this data."""
+        return equal_arms(self.sweep.arms, self.same)
+
+    def labelled(self) -> StudyRecord:
+        """The study as it is shown to people: each arm has its label as key."""
+        label = self.sweep.label
+        return replace(
+            self,
+            sweep=self.sweep.labelled(),
+            trials=tuple(
+                replace(r, trial=replace(r.trial, arm=label(r.trial.arm))) for r in self.trials
+            ),
+            analyses=tuple(
+                replace(
+                    a, configurations=tuple(replace(c, arm=label(c.arm)) for c in a.configurations)
+                )
+                for a in self.analyses
+            ),
+            diagnoses={label(arm): each for arm, each in self.diagnoses.items()},
+            models={label(arm): each for arm, each in self.models.items()},
+        )
 
     @property
     def searched(self) -> tuple[TrialRecord, ...]:

@@ -23,6 +23,8 @@ from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import SEARCH, Epoch, Result, Trial
 
 __all__ = [
+    "ARM",
+    "LABEL",
     "epoch_metrics",
     "final_metrics",
     "machine_tags",
@@ -34,9 +36,13 @@ __all__ = [
 ]
 
 
-def run_name(trial: Trial) -> str:
+ARM, LABEL = "normsweep.arm", "normsweep.label"
+"""Tags: the arm's key, which never changes, and its label, if that is another text."""
+
+
+def run_name(trial: Trial, label: str) -> str:
     """The name of a run: number and arm first, because the table of runs shows about 18 characters."""
-    head = f"{trial.number:03d} {trial.arm}"
+    head = f"{trial.number:03d} {label}"
     if trial.phase != SEARCH:
         return f"{head} {trial.configuration} seed {trial.seed}"
     return f"{head} {trial.optimizer} {trial.learning_rate:.2g}"
@@ -61,14 +67,15 @@ def params(trial: Trial) -> list[Param]:
     return [Param(name, str(value)[:500]) for name, value in content.items()]
 
 
-def trial_tags(trial: Trial, study: str) -> dict[str, str]:
+def trial_tags(trial: Trial, study: str, label: str | None = None) -> dict[str, str]:
     """Tags that are known when a trial starts."""
     configuration = {"normsweep.configuration": trial.configuration} if trial.configuration else {}
     return {
         **configuration,
+        **({} if label is None else {LABEL: label}),
         "normsweep.study": study,
         "normsweep.trial": str(trial.number),
-        "normsweep.arm": trial.arm,
+        ARM: trial.arm,
         "normsweep.phase": trial.phase,
         "normsweep.fingerprint": trial.fingerprint,
         "normsweep.data_digest": trial.data.digest,

@@ -72,6 +72,8 @@ class TrackedStudy:
     """Metric of the study."""
     colours: Mapping[str, str] = field(default_factory=dict)
     """Color of each arm's runs in the MLflow UI, as #rrggbb."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the arms whose key is another text."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of every run, in addition to those of its trial."""
     sweep_file: Path | None = None
@@ -87,8 +89,9 @@ class TrackedStudy:
     ) -> TrackedStudy:
         """What to log of a stored study."""
         colours = arm_colours(record.arms, str(record.sweep.reference))
+        labels = {arm.key: arm.label for arm in record.sweep.arms if arm.label != arm.key}
         metric = record.sweep.metric
-        return cls(record.name, record.id, storage_id, metric, colours, tags, sweep_file)
+        return cls(record.name, record.id, storage_id, metric, colours, labels, tags, sweep_file)
 
     @property
     def own_tags(self) -> dict[str, str]:
@@ -221,7 +224,8 @@ class Tracker:
 
         `maximize`: whether higher is better.
         """
-        for key, text in views(params, self._study.metric, maximize).items():
+        arm = runs.LABEL if self._study.labels else runs.ARM
+        for key, text in views(params, self._study.metric, maximize, arm).items():
             self._tag_experiment(f"{VIEW}{key}", text)
 
     @outage
@@ -317,11 +321,15 @@ class Tracker:
 
         `start`: milliseconds of Unix time at which the trial started; None: now.
         """
-        tags = {**self._tags, **runs.trial_tags(trial, self._study.name)}
+        label = self._study.labels.get(trial.arm)
+        tags = {**self._tags, **runs.trial_tags(trial, self._study.name, label)}
         if trial.arm in self._study.colours:
             tags["mlflow.runColor"] = self._study.colours[trial.arm]
         run = self._client.create_run(
-            self.experiment_id, start_time=start, run_name=runs.run_name(trial), tags=tags
+            self.experiment_id,
+            start_time=start,
+            run_name=runs.run_name(trial, label or trial.arm),
+            tags=tags,
         )
         run_id = _given(run.info.run_id)
         try:

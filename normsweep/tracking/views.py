@@ -17,6 +17,7 @@ from normsweep.errors import StoreError
 from normsweep.sweep.trial import CONFIRM, SEARCH
 from normsweep.text import masked
 from normsweep.tracking.client import opened, remote
+from normsweep.tracking.runs import ARM
 from normsweep.tracking.settings import mlflow_settings
 
 __all__ = [
@@ -40,25 +41,28 @@ TRIALS_VIEW, ARMS_VIEW, CONFIRM_VIEW = "trials", "arms", "confirmed"
 """Keys: every trial of the search; its mean by arm; the confirmation's mean by arm and configuration."""
 
 
-ARM, CONFIGURATION = "normsweep.arm", "normsweep.configuration"
+CONFIGURATION = "normsweep.configuration"
 
 
 EVERYONES = "Default"
 """The default experiment of every store."""
 
 
-def views(params: Sequence[str], metric: str, maximize: bool = True) -> Mapping[str, str]:
+def views(
+    params: Sequence[str], metric: str, maximize: bool = True, arm: str = ARM
+) -> Mapping[str, str]:
     """The views as texts of tags, by key.
 
     Args:
         params: names of the searched parameters in the runs.
         metric: metric of the study.
         maximize: whether higher is better.
+        arm: the tag with the arms' names.
     """
     score, val = f"final/val_{metric}", f"val/{metric}"
     own = [name for name in params if name not in ("epochs", "learning_rate")]
     searched = [*own, "learning_rate", "epochs"]
-    columns = [_tag(ARM), _metric(score), *map(_param, searched), _tag("normsweep.status")]
+    columns = [_tag(arm), _metric(score), *map(_param, searched), _tag("normsweep.status")]
     curves = _lines(val)
     losses = _lines("val/loss")
     trials = [
@@ -80,9 +84,9 @@ def views(params: Sequence[str], metric: str, maximize: bool = True) -> Mapping[
     order = {"orderByKey": _metric(score), "orderByAsc": not maximize}
     made = {
         TRIALS_VIEW: order | _view(SEARCH, columns, trials),
-        ARMS_VIEW: order | _view(SEARCH, columns, means, [ARM]),
+        ARMS_VIEW: order | _view(SEARCH, columns, means, [arm]),
         CONFIRM_VIEW: order
-        | _view(CONFIRM, [columns[0], *final, *columns[1:]], tested, [ARM, CONFIGURATION]),
+        | _view(CONFIRM, [columns[0], *final, *columns[1:]], tested, [arm, CONFIGURATION]),
     }
     return {key: json.dumps(view, separators=(",", ":")) for key, view in made.items()}
 

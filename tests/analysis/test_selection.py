@@ -227,7 +227,7 @@ def test_arms_that_are_numbers_are_told_by_their_names(sweep, record):
         ("64", BASELINE),
     ]
     for configuration in chosen:
-        trial = resolve_trial(made, KEY, configuration.params, number=0, slot=0)
+        trial = resolve_trial(made, KEY, configuration.arm, configuration.params, number=0, slot=0)
         assert (str(trial.batch_size), trial.arm) == (configuration.arm, configuration.arm)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from normsweep.analysis.sequential import levels
+from normsweep.analysis.estimates import Moments
+from normsweep.analysis.sequential import Hope, _power, hope, levels, seeds_until_decided
 
 
 def spent(at: tuple[float, ...], first: int, most: int, paths: int) -> tuple[float, float]:
@@ -53,3 +54,57 @@ def test_one_analysis_has_the_whole_side() -> None:
 def test_levels_refuses_what_has_no_meaning(wrong: tuple[float, int, int]) -> None:
     with pytest.raises(ValueError, match="expected 0 < side"):
         levels(*wrong)
+
+
+def noise(gap: float, seeds: int, spread: float, images: float = 0.0) -> Moments:
+    """Moments of a gap whose standard deviation is `spread` between seeds, and `images` between images."""
+    return Moments(gap, (gap,) * seeds, spread**2 / seeds, images**2, seeds - 1, 1000)
+
+
+AT = levels(0.025, 5, 20)
+
+
+@pytest.mark.parametrize(
+    ("gap", "spread", "images", "expected"),
+    [
+        (0.0, 1.0, 0.0, Hope.SEEDS),  # in the middle of the margin
+        (-0.7, 1.0, 0.0, Hope.SEEDS),  # near its end
+        (-1.0, 1.0, 0.0, Hope.NONE),  # at its end: no seed moves it
+        (0.0, 1.0, 0.7, Hope.IMAGES),  # the images alone leave ±1.7
+        (-1.0, 0.1, 0.5, Hope.NONE),  # neither would move it from the end
+        (0.0, 4.0, 0.0, Hope.NONE),  # 8 more seeds are too few by far
+        (-9.0, 1.0, 0.0, Hope.SEEDS),
+    ],
+)
+def test_hope_is_what_can_still_decide(
+    gap: float, spread: float, images: float, expected: Hope
+) -> None:
+    m = noise(gap, 12, spread, images)
+    assert hope(m, m, margin=1.0, level=AT[-1], most=20) is expected
+
+
+def test_there_is_no_hope_after_the_last_seed() -> None:
+    m = noise(0.0, 20, 1.0)
+    assert hope(m, m, margin=1.0, level=AT[-1], most=20) is Hope.NONE
+
+
+def test_the_power_that_is_left_agrees_with_a_simulation() -> None:
+    """Of paths with the same first 8 seeds' gap and noise, given the noise, as many are above at 20."""
+    seeds, most, margin = 8, 20, 0.6
+    m = noise(-0.35, seeds, 1.0)
+    rng = np.random.default_rng(5)
+    # The effect is not known, so that its posterior is Student's t around the gap so far.
+    effects = m.mean + rng.standard_t(seeds - 1, 400_000) / np.sqrt(seeds)
+    later = effects + rng.standard_normal(400_000) / np.sqrt(most - seeds)
+    at_end = (seeds * m.mean + (most - seeds) * later) / most
+    half = student.isf(AT[-1], most - 1) / np.sqrt(most)
+    decided = ((at_end + margin > half) | (at_end + margin < -half)).mean()
+    assert _power(m, m, margin, AT[-1], most) == pytest.approx(decided, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("gap", "spread", "expected"), [(0.0, 1.0, 4), (0.0, 0.3, 1), (-1.0, 1.0, 12), (-9.0, 1.0, 1)]
+)
+def test_seeds_until_decided(gap: float, spread: float, expected: int) -> None:
+    m = noise(gap, 8, spread)
+    assert seeds_until_decided(m, m, 1.0, AT, 20) == expected

@@ -22,7 +22,7 @@ def test_where_there_is_no_terminal_each_trial_is_a_line(console, record):
     first = record(0, "none", (0.5, 0.6))
     with screen(console), make_display(console) as display:
         assert not isinstance(display, LiveDisplay)
-        display.begin([first], total=4, arms=["none", "unit"])
+        display.begin([first], total=4, arms={"none": "none", "unit": "unit"})
         for made in (
             record(1, "unit", (0.5, 0.9)),
             record(2, "none", (), Status.CRASHED, error="killed\nby [signal] 9"),
@@ -39,7 +39,7 @@ def test_where_there_is_no_terminal_each_trial_is_a_line(console, record):
 
 def test_an_interrupted_trial_is_not_counted_as_done(console, record):
     with screen(console), make_display(console) as display:
-        display.begin([], total=2, arms=["none", "unit"])
+        display.begin([], total=2, arms={"none": "none", "unit": "unit"})
         display.finished(record(0, "unit", (0.5,), Status.INTERRUPTED))
     assert told(console)[0].startswith("0/2 trial 0 unit")
 
@@ -48,7 +48,9 @@ def test_a_terminal_has_bars_with_the_best_of_each_arm(record):
     console = Console(file=io.StringIO(), width=120, force_terminal=True, color_system=None)
     with screen(console), make_display(console) as display:
         assert isinstance(display, LiveDisplay)
-        display.begin([record(0, "none", (0.5, 0.6))], total=4, arms=["none", "unit"])
+        display.begin(
+            [record(0, "none", (0.5, 0.6))], total=4, arms={"none": "none", "unit": "unit"}
+        )
         for made in (
             record(1, "unit", (0.5, 0.9)),
             record(2, "none", (), Status.CRASHED, error="[red]killed"),
@@ -83,7 +85,7 @@ EVIL = "[/x]\x1b]0;title\x07\x1b[2J\x9b31m\u202e"
 def test_no_name_and_no_error_drives_the_terminal(record, terminal):
     console = Console(file=io.StringIO(), width=300, force_terminal=terminal, color_system=None)
     with screen(console), make_display(console) as display:
-        display.begin([], total=2, arms=[EVIL, "unit"])
+        display.begin([], total=2, arms={EVIL: EVIL, "unit": "unit"})
         made = record(0, EVIL, (), Status.CRASHED, error=EVIL)
         display.started(made.trial)
         if isinstance(display, LiveDisplay):

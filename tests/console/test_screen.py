@@ -26,7 +26,7 @@ def test_a_log_file_beside_a_live_display_has_every_trial_and_note_once(record, 
     console = terminal()
     with screen(console, log_file=tmp_path / "log"), make_display(console) as display:
         assert isinstance(display, LiveDisplay)
-        display.begin([], 2, ["unit"])
+        display.begin([], 2, {"unit": "unit"})
         for number in range(2):
             told = record(number)
             display.started(told.trial)
@@ -53,7 +53,7 @@ def test_each_loudness_has_its_display(record):
     console = terminal()
     with screen(console, verbose=True), make_display(console) as display:
         told = record(0, scores=(0.5, 0.6, 0.7))
-        display.begin([], 1, ["unit"])
+        display.begin([], 1, {"unit": "unit"})
         display.started(told.trial)
         for epoch in told.result.curve:
             display.epoch(told.trial, epoch)

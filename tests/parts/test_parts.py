@@ -95,7 +95,8 @@ def test_each_parameter_goes_to_the_part_that_takes_it(sweep_file, parts):
         "normalization": "none", "optimizer": "sgd", "learning_rate": 0.1, "epochs": 3,
         "momentum": 0.9, "units": 16, "batch_size": 32,
     }  # fmt: skip
-    trial = resolve_trial(sweep, DataKey("digits", "d", 0.2), params, number=4, slot=2)
+    key = DataKey("digits", "d", 0.2)
+    trial = resolve_trial(sweep, key, "none", params, number=4, slot=2)
     assert (trial.number, trial.slot, trial.arm, trial.normalization) == (4, 2, "none", "none")
     assert (trial.learning_rate, trial.epochs, trial.batch_size) == (0.1, 3, 32)
     assert trial.optimizer_options == {"momentum": 0.9}

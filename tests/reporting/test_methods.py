@@ -9,7 +9,7 @@ from normsweep.reporting.methods import methods, paragraph
 def test_it_says_what_was_done_with_which_numbers(confirmed_record):
     said = methods(evidence(confirmed_record()))
     assert said["comparison"] == (
-        "We compared 2 values of normalization: “none” and “unit”, with “unit” as the reference."
+        "We compared 2 arms that differ in normalization: “none” and “unit”, with “unit” as the reference."
     )
     assert said["data"] == (
         "The data were mnist (Keras; 10 classes; SHA-256 of the arrays dddddddddddd). For each seed, the "

@@ -24,7 +24,7 @@ def exponent(rate) -> float:
 @pytest.mark.parametrize(("trials", "rungs", "left"), [(7, 3, 0), (8, 3, 1), (13, 6, 0), (2, 1, 0)])
 def test_each_optimizer_has_the_midpoints_of_equal_cells(sweep, trials, rungs, left):
     made = sweep("search.space.learning_rate={ low = 1e-6, high = 1.0, log = true }")
-    points = ladder(made, "unit", trials)
+    points = ladder(made, made.arm("unit"), trials)
     assert len(points) == trials - 1 - left
     midpoints = sorted(-6 + 6 * (i + 0.5) / rungs for i in range(rungs))
     for optimizer in ("sgd", "adam")[: len(points)]:

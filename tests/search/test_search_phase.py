@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tomllib
 from collections import Counter
 from dataclasses import replace
 from importlib.util import find_spec
@@ -18,9 +19,10 @@ from normsweep.errors import SweepError
 from normsweep.parts.catalog import resolve_trial
 from normsweep.search.samplers import halving_share, make_advisor
 from normsweep.store.storage import begun_study, read_study
+from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.recorded import as_begun
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
-from tests.search.searches import KEY, accuracy, opened, run_all, settings, train
+from tests.search.searches import BASE, KEY, accuracy, opened, run_all, settings, train
 
 SAMPLED = "search.space.epochs.sample=true"
 GP = pytest.param(
@@ -419,13 +421,13 @@ def test_a_range_of_epochs_may_grow(url, sweep, sampler):
 def test_an_arm_of_very_many_trials_is_the_same_resumed(sweep, past):
     """From its thousandth trial on an arm is searched by the latest trials and the best."""
     tested = sweep("search.trials=4000")
-    first, resumed = (make_advisor(tested, "unit", 1300) for _ in range(2))
+    first, resumed = (make_advisor(tested, tested.arm("unit"), 1300) for _ in range(2))
     for slot in range(past):
         chosen = {"normalization": "unit", "learning_rate": 1e-4, "optimizer": "adam", "epochs": 1}
         if slot < 20:
             chosen["learning_rate"] = 1e-2
         value = 0.9 if slot < 20 else 0.1 + slot * 1e-5
-        planned = resolve_trial(tested, KEY, chosen, slot, slot)
+        planned = resolve_trial(tested, KEY, "unit", chosen, slot, slot)
         result = Result(slot, Status.COMPLETE, (Epoch(slot, 1, 1, value, 1, value, 1),))
         resumed.learn(planned, result)
         if slot < 900:
@@ -436,3 +438,66 @@ def test_an_arm_of_very_many_trials_is_the_same_resumed(sweep, past):
     asked = first.choose(past, {})
     assert asked == resumed.choose(past, {})
     assert asked["learning_rate"] > 1e-3  # the best are remembered
+
+
+ARMS = {
+    "raw, small steps": {"normalization": "none", "optimizer": "adam", "learning_rate": 1e-4},
+    "raw, SGD": {"normalization": "none", "optimizer": "sgd", "momentum": 0.9},
+    "÷255": {"normalization": "unit", "batch_size": 32},
+}
+
+
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "random", "qmc", "grid"])
+def test_arms_that_fix_several_parameters_are_searched_in_the_others(tmp_path, parts, sampler):
+    raw = tomllib.loads(BASE)
+    del raw["search"]["space"]["normalization"]
+    listed = {"values": [0.0, 0.5]} if sampler == "grid" else {"low": 0.0, "high": 0.9}
+    rates = [1e-3, 1e-2] if sampler == "grid" else raw["search"]["space"]["learning_rate"]
+    momentum = {"choices": listed["values"]} if sampler == "grid" else listed
+    raw |= {"arms": ARMS, "reference": "÷255"}
+    raw["search"]["space"] |= {
+        "learning_rate": rates, "momentum": momentum | {"when": {"optimizer": ["sgd"]}},
+    }  # fmt: skip
+    made = load_sweep(raw, parts, [f"search.sampler={sampler}"])
+    url = f"sqlite:///{tmp_path}/whole.db"
+    trials = run_all(opened(url, made))
+    by_label = {label: [t for t in trials if made.label(t.arm) == label] for label in ARMS}
+    assert len({len(own) for own in by_label.values()}) == 1
+    for label, fixed in ARMS.items():
+        own = by_label[label]
+        assert all(fixed.items() <= t.params.items() for t in own)
+        assert own[0].params == made.baseline(made.arm(own[0].arm), 6)
+        assert own[0].configuration == "baseline"
+    assert {t.optimizer for t in by_label["raw, SGD"]} == {"sgd"}
+    assert {t.optimizer_options["momentum"] for t in by_label["raw, SGD"]} == {0.9}
+    if sampler != "grid":  # the first arm has one point, and all arms have as many trials
+        assert {t.optimizer for t in by_label["÷255"]} == {"sgd", "adam"}
+    assert {t.batch_size for t in by_label["÷255"]} == {32}
+    assert {t.batch_size for t in by_label["raw, SGD"]} == {128}
+    study = optuna.load_study(storage=url, study_name="tested")
+    assert [t.params for t in study.trials] == [dict(t.params) for t in trials]
+    interrupted = f"sqlite:///{tmp_path}/parts.db"
+    first = run_all(opened(interrupted, made), 4)
+    assert settings(first + run_all(opened(interrupted, made))) == settings(trials)
+
+
+def test_a_study_with_other_labels_has_the_same_trials(tmp_path, parts):
+    raw = tomllib.loads(BASE)
+    names = raw["search"]["space"].pop("normalization")
+    labelled = {
+        **raw,
+        "arms": {f"by {name}": {"normalization": name} for name in names},
+        "reference": "by unit",
+    }
+    short, long = load_sweep(tomllib.loads(BASE), parts), load_sweep(labelled, parts)
+    whole = run_all(opened(f"sqlite:///{tmp_path}/whole.db", short))
+    url = f"sqlite:///{tmp_path}/parts.db"
+    first = run_all(opened(url, short), 10)
+    assert settings(first + run_all(opened(url, long))) == settings(whole)
+    record = read_study(url, "tested")
+    assert record.arms == ("none", "unit", "standardize")
+    shown = record.labelled()
+    assert shown.arms == ("by none", "by unit", "by standardize")
+    assert [r.trial.arm for r in shown.trials] == [f"by {r.trial.arm}" for r in record.trials]
+    assert shown.keys == {f"by {name}": name for name in names}
+    assert shown.labelled() == shown

@@ -47,7 +47,7 @@ def store(url, sweep) -> StudyStore:
 
 @pytest.fixture
 def planned(sweep) -> Trial:
-    return resolve_trial(sweep(), KEY, PARAMS, number=-1, slot=0)
+    return resolve_trial(sweep(), KEY, "unit", PARAMS, number=-1, slot=0)
 
 
 def test_all_that_is_noted_is_in_the_record(store, url, sweep):

@@ -142,7 +142,7 @@ def test_whatever_options_hold_comes_back(parts, options, question, rates):
 def test_a_record_stays_what_it_was_when_it_was_written():
     sweep = from_plain(WRITTEN)
     assert json.dumps(to_plain(sweep)) == json.dumps(WRITTEN)
-    assert sweep.arms == (0.001, 0.1)
+    assert [arm.params for arm in sweep.arms] == [{"learning_rate": 0.001}, {"learning_rate": 0.1}]
     assert sweep.model.options == {"units": 32, "ceiling": {"0.001": 1.0, "a.b.c": 2.5}}
     assert sweep.data.candidates == ("mnist", "digits")
     assert sweep.confirm_epochs == 30

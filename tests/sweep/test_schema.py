@@ -105,4 +105,5 @@ def test_a_baseline_has_to_take_what_is_compared(sweep):
         "confirm.baseline.optimizer: must be an optimizer with the compared option momentum" in line
     )
     assert 'got "adam"' in line
-    assert sweep(*compared, "confirm.baseline.optimizer=sgd").arms == (0.0, 0.9)
+    arms = sweep(*compared, "confirm.baseline.optimizer=sgd").arms
+    assert [arm.params for arm in arms] == [{"momentum": 0.0}, {"momentum": 0.9}]
