@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from normsweep.parts.metrics import Metric, metric
 from normsweep.reporting.latex import ArticleTable
 from normsweep.reporting.words import points, question_of, unit_of_gaps
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import opening
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["article_table"]
 
@@ -38,7 +36,7 @@ def article_table(name: str, frame: pd.DataFrame, record: StudyRecord) -> Articl
     """
     by = metric(record.sweep.metric)
     rows = [
-        {key: None if _missing(value) else value for key, value in row.items()}
+        {key: None if pd.isna(value) else value for key, value in row.items()}
         for row in frame.astype(object).to_dict(orient="records")
     ]
     columns = [(column.head, [column.text(row) for row in rows]) for column in COLUMNS[name](by)]
@@ -49,11 +47,6 @@ def article_table(name: str, frame: pd.DataFrame, record: StudyRecord) -> Articl
         heads=tuple(head for head, _ in shown),
         rows=tuple(zip(*(cells for _, cells in shown), strict=True)),
     )
-
-
-def _missing(value: Any) -> bool:
-    # pandas' NA is neither equal to anything nor true.
-    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value))  # fmt: skip
 
 
 def _text(key: str) -> Callable[[Row], str]:
