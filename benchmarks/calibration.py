@@ -19,11 +19,12 @@ from scipy.special import betaincinv
 from benchmarks.planted import Bits, Noise, draw
 from benchmarks.scenarios import MARGIN, SCENARIOS, Scenario
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.verdicts import Comparison, Rules, Verdict, judge
+from normsweep.analysis.rules import Comparison, Rules
+from normsweep.analysis.verdicts import Verdict, judge
 
 SEEDS = (5, 10, 20)
-LOOKS = " → ".join(map(str, SEEDS)) + " in looks"
-RULES = Rules(margin=MARGIN, alpha=0.05, analysis=1, arms=1, chance=0.1)
+SEQUENCE = f"{SEEDS[0]} to {SEEDS[-1]}, an analysis after each"
+RULES = Rules(margin=MARGIN, alpha=0.05, arms=1, chance=0.1)
 
 CHUNK = 50
 """Replicates per job. Each job has its own random stream, so that results do not depend on `processes`."""
@@ -95,7 +96,7 @@ def rows(
     arms: int = 1,
     processes: int = 1,
 ) -> Iterator[Row]:
-    """For each scenario a row for each number of seeds, and one for seeds added in looks.
+    """For each scenario a row for each number of seeds, and one for an analysis after each seed.
 
     The truth is that over new images, seeds and epochs; `arms` divides the level. Rows are the same for any `processes`.
     """
@@ -133,21 +134,13 @@ def markdown(found: Iterator[Row]) -> Iterator[str]:
 
 
 def _outcomes(scenario: Scenario, rules: Rules, arm: Bits, reference: Bits) -> Iterator[Outcome]:
-    """With each number of seeds at once, then in interim analyses until the arm catches up."""
+    """With each number of seeds at once, then with an analysis after each seed."""
     comparison = Comparison("", "arm", "reference", len(scenario.gaps), scenario.fixed_at)
-
-    def judged(seeds: int, look: int) -> Verdict:
-        return judge(
-            comparison, replace(rules, analysis=look), arm[:seeds], reference[:seeds], (0, 0)
-        )
-
-    at_once = {seeds: judged(seeds, 1) for seeds in SEEDS}
-    for seeds, verdict in at_once.items():
-        yield _outcome(str(seeds), scenario, verdict)
-    last = at_once[SEEDS[0]]
-    for look, seeds in enumerate(SEEDS[1:], start=2):
-        last = last if last.catches_up else judged(seeds, look)
-    yield _outcome(LOOKS, scenario, last)
+    for seeds in SEEDS:
+        at_once = judge(comparison, rules, arm[:seeds], reference[:seeds])
+        yield _outcome(str(seeds), scenario, at_once)
+    in_sequence = replace(rules, first=SEEDS[0], most=SEEDS[-1])
+    yield _outcome(SEQUENCE, scenario, judge(comparison, in_sequence, arm, reference))
 
 
 def _outcome(seeds: str, scenario: Scenario, verdict: Verdict) -> Outcome:

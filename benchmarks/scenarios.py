@@ -8,7 +8,7 @@ from math import exp, inf
 
 import numpy as np
 
-from normsweep.analysis.parity import WINDOW
+from normsweep.analysis.parity import window_of
 
 MARGIN = 0.002
 EPOCHS = 10
@@ -38,8 +38,8 @@ class Scenario:
         return self.parity[1] < inf
 
     def _smoothed(self) -> list[float]:
-        ends = range(1, len(self.gaps) + 1)
-        return [float(np.mean(self.gaps[max(end - WINDOW, 0) : end])) for end in ends]
+        ends, window = range(1, len(self.gaps) + 1), window_of(len(self.gaps))
+        return [float(np.mean(self.gaps[max(end - window, 0) : end])) for end in ends]
 
 
 def _from(gaps: Sequence[float]) -> float:

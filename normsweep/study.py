@@ -94,7 +94,10 @@ def study(
         ),
     ] = (),
     quiet: Annotated[
-        bool, Parameter(name=["--quiet", "-q"], negative=(), help="Print only warnings and errors.")
+        bool,
+        Parameter(
+            name=["--quiet", "-q"], negative=(), help="Print only the answer, warnings and errors."
+        ),
     ] = False,
     verbose: Annotated[
         bool, Parameter(name=["--verbose", "-v"], negative=(), help="Print a line for every epoch.")

@@ -11,16 +11,70 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normsweep.analysis.estimates import Estimate, interval, moments
+from normsweep.analysis.rules import Trained
 from normsweep.parts.influence import restored
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.sweep.study_record import BASELINE, Analysis, Configuration, TrialRecord
-from normsweep.sweep.trial import Result, Status, Tested
+from normsweep.sweep.study_record import (
+    BASELINE,
+    Analysis,
+    Configuration,
+    DataFacts,
+    TrialRecord,
+)
+from normsweep.sweep.trial import Epoch, Result, Status, Tested
 
-__all__ = ["Confirmed", "Curve", "Runs", "Speed", "confirmed", "curves", "speeds"]
+__all__ = [
+    "Confirmed",
+    "Curve",
+    "Guess",
+    "Paired",
+    "Runs",
+    "Speed",
+    "confirmed",
+    "curves",
+    "speeds",
+]
 
 Values = NDArray[Any]
 """(seeds, epochs, images), whose mean over the images is the metric: 0 and 1 for the accuracy, otherwise
 float32, the metric plus the influence of each image."""
+
+NEAR = 0.02
+"""Share of the loss of guessing that a training loss has to be below it, for a network that learned."""
+BOUND = 2.326
+"""Normal quantile of 99 %."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The level of guessing without looking at an image: on the test images, and of the training loss."""
+
+    score: float
+    loss: float
+    metric: Metric = ACCURACY
+
+    @classmethod
+    def of(cls, data: DataFacts | None, by: Metric) -> Guess:
+        """That of the classes' shares, or of equal shares if they are unknown."""
+        if data is None:
+            return cls(math.nan, math.nan, by)
+        equal = (1,) * data.classes
+        train, test = data.class_counts or equal, data.test_class_counts or equal
+        share = max(test) / sum(test)
+        score = share if by is ACCURACY else by.guessing(test)
+        return cls(score, metric("log_loss").guessing(train), by)
+
+    def no_better(self, epoch: Epoch) -> bool:
+        """Whether a network after an epoch is no better than guessing.
+
+        Its score is not above guessing, by its one-sided 99 % bound, and its training loss is at most 2 %
+        below that of guessing. A poor score alone is not enough: whatever a network learned lowers its
+        training loss.
+        """
+        if epoch.tested is None or epoch.train_loss < (1 - NEAR) * self.loss:
+            return False
+        sign, reach = self.metric.sign, BOUND * _standard_error(epoch.tested)
+        return sign * epoch.tested.value - reach <= sign * self.score
 
 
 @dataclass(frozen=True)
@@ -32,15 +86,27 @@ class Runs:
 
     def tested(self, slot: int) -> int:
         """Number of epochs after which the run of a seed was evaluated on the test images."""
-        result = self.results[slot]
+        result = self.results[slot] if slot < len(self.results) else None
         return 0 if result is None else sum(e.tested is not None for e in result.curve)
 
-    def diverged(self, horizon: int) -> int:
-        """Number of seeds that diverged before the horizon."""
-        return sum(
-            result is not None and result.status is Status.DIVERGED and self.tested(slot) < horizon
-            for slot, result in enumerate(self.results)
-        )
+    def trained(self, horizon: int, guess: Guess | None = None) -> tuple[dict[int, bool], Trained]:
+        """Whether the run of a seed trained up to the horizon, by slot, without failed runs; the counts.
+
+        Without a guess, no run counts as stuck.
+        """
+        by_slot: dict[int, bool] = {}
+        diverged = stuck = 0
+        for slot, result in enumerate(self.results):
+            if result is None:
+                continue
+            if self.tested(slot) < horizon:
+                if result.status is Status.DIVERGED:
+                    by_slot[slot], diverged = False, diverged + 1
+                continue
+            ends = (result.curve[horizon - 1], result.curve[-1])
+            is_stuck = guess is not None and all(map(guess.no_better, ends))
+            by_slot[slot], stuck = not is_stuck, stuck + is_stuck
+        return by_slot, Trained(sum(by_slot.values()), diverged, stuck)
 
     @property
     def failed(self) -> int:
@@ -53,6 +119,15 @@ class Runs:
 
 
 @dataclass(frozen=True)
+class Paired:
+    """The values (seeds, epochs, images) of arm and reference for the seeds with which both trained."""
+
+    arm: Values
+    reference: Values
+    trained: tuple[Trained, Trained]
+
+
+@dataclass(frozen=True)
 class Confirmed:
     """The runs of an analysis, by arm and configuration."""
 
@@ -62,24 +137,31 @@ class Confirmed:
     epochs: int
     """Epochs of a run."""
     metric: Metric = ACCURACY
+    guess: Guess | None = None
+    """The level at which a seed is stuck; None: stuck seeds count as trained."""
 
     def pairs(
-        self, arm: tuple[str, str], reference: tuple[str, str], horizon: int
-    ) -> tuple[Values, Values, tuple[int, int]]:
-        """Values of arm and reference for the seeds with which both reached the horizon.
+        self,
+        arm: tuple[str, str],
+        reference: tuple[str, str],
+        horizon: int,
+        of_reference: int | None = None,
+    ) -> Paired:
+        """The values of the seeds with which both trained, in the order of the seeds.
 
-        Returns:
-            Both (seeds, epochs, images), and how many seeds of each diverged earlier.
+        The arm is needed up to the horizon, the reference up to its own epoch, by default the horizon.
         """
         none = np.zeros((0, self.epochs, self.images), np.uint8)
+        until = of_reference or horizon
         if arm not in self.runs or reference not in self.runs:
-            return none, none, (0, 0)
+            return Paired(none, none, (Trained(0), Trained(0)))
         a, b = self.runs[arm], self.runs[reference]
-        slots = [s for s in range(len(a.results)) if min(a.tested(s), b.tested(s)) >= horizon]
-        diverged = a.diverged(horizon), b.diverged(horizon)
+        of_a, counted_a = a.trained(horizon, self.guess)
+        of_b, counted_b = b.trained(until, self.guess)
+        slots = [slot for slot, trained in of_a.items() if trained and of_b.get(slot)]
         if not slots:
-            return none, none, diverged
-        return a.values(slots, horizon), b.values(slots, horizon), diverged
+            return Paired(none, none, (counted_a, counted_b))
+        return Paired(a.values(slots, horizon), b.values(slots, until), (counted_a, counted_b))
 
 
 @dataclass(frozen=True)
@@ -107,8 +189,10 @@ class Speed:
     tuning_epochs: int
 
 
-def confirmed(analysis: Analysis, records: Sequence[TrialRecord]) -> Confirmed:
-    """The runs of an analysis.
+def confirmed(
+    analysis: Analysis, records: Sequence[TrialRecord], data: DataFacts | None = None
+) -> Confirmed:
+    """The runs of an analysis; `data` say which seeds are stuck at the level of guessing.
 
     Raises:
         ValueError: they were evaluated on different images.
@@ -129,7 +213,8 @@ def confirmed(analysis: Analysis, records: Sequence[TrialRecord]) -> Confirmed:
     chance = known[0].chance if known else float("nan")
     names = [r.trial.metric for r in records]
     by = metric(names[0]) if names else ACCURACY
-    return Confirmed(runs, tested[0] if tested else 0, chance, epochs, by)
+    guess = None if data is None else Guess.of(data, by)
+    return Confirmed(runs, tested[0] if tested else 0, chance, epochs, by, guess)
 
 
 def curves(found: Confirmed, confidence: float) -> tuple[Curve, ...]:
@@ -200,6 +285,16 @@ def _values(result: Result | None, epochs: int) -> Values:
         return np.stack([_weighed(each) for each in tested])
     packed = np.frombuffer(b"".join(t.bits for t in tested), np.uint8).reshape(len(tested), -1)
     return np.unpackbits(packed, axis=1, count=tested[0].images)
+
+
+def _standard_error(tested: Tested) -> float:
+    """The standard error of a score due to the images; 0 if their influences are unknown."""
+    if tested.score is None:
+        return math.sqrt(tested.accuracy * (1 - tested.accuracy) / tested.images)
+    if not tested.influence:
+        return 0.0
+    weights = restored(tested.influence, tested.largest)
+    return float(np.sqrt(np.mean(np.square(weights)) / tested.images))
 
 
 def _weighed(tested: Tested) -> Values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,18 +48,18 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean of a seeds × images table and its variance components.
+    """Mean of a seeds × images table and its analysis of variance.
 
-    `v_seeds` and `v_images` are the parts of the variance of the mean that decrease with more seeds
-    and more images; the residual is in `v_seeds`. `dof` is the Satterthwaite degrees of freedom of
-    their sum. All three are NaN for fewer than two seeds or two images.
+    `v_seeds` is the part of the variance of the mean that decreases with more seeds; the residual is in
+    it. `ms_images` and `ms_residual` are the mean squares between images and of the residual. All
+    three are NaN for fewer than two seeds or two images.
     """
 
     mean: float
     seed_means: tuple[float, ...]
     v_seeds: float
-    v_images: float
-    dof: float
+    ms_images: float
+    ms_residual: float
     images: int
 
     @property
@@ -68,9 +68,32 @@ class Moments:
         return len(self.seed_means)
 
     @property
+    def v_images(self) -> float:
+        """The part of the variance of the mean that decreases with more images."""
+        cells = self.n * self.images
+        # Of NaN and 0 the maximum is the first one.
+        return max(self.ms_images - self.ms_residual, 0.0) / cells if cells else math.nan
+
+    @property
     def variance(self) -> float:
         """Variance of the mean over new seeds and new images."""
         return self.v_seeds + self.v_images
+
+    def with_image(self, value: float) -> Moments:
+        """The moments of the table with one more image that has this value in all seeds."""
+        n, images = self.n, self.images
+        share = images / (images + 1)
+        of_seeds = self.v_seeds * n * (n - 1) * images
+        of_images = self.ms_images * (images - 1) + n * share * (self.mean - value) ** 2
+        residual = self.ms_residual * (n - 1) * (images - 1) + of_seeds / (images + 1)
+        return Moments(
+            mean=share * self.mean + (1 - share) * value,
+            seed_means=tuple(share * mean + (1 - share) * value for mean in self.seed_means),
+            v_seeds=share**2 * self.v_seeds,
+            ms_images=of_images / images,
+            ms_residual=residual / (max(n - 1, 1) * images),
+            images=images + 1,
+        )
 
 
 def moments(table: NDArray[Any], scale: int = 1) -> Moments:
@@ -90,45 +113,47 @@ def moments(table: NDArray[Any], scale: int = 1) -> Moments:
     if n == 0 or images == 0:
         return Moments(math.nan, (math.nan,) * n, math.nan, math.nan, math.nan, images)
     seed_means = table.sum(axis=1, dtype=np.float64) / images
-    v_seeds, v_images = (part / scale**2 for part in _parts(table, seed_means))
-    dof = satterthwaite((v_seeds, n - 1), (v_images, images - 1))
+    v_seeds, ms_images, ms_residual = (part / scale**2 for part in _parts(table, seed_means))
     means = tuple(float(mean) / scale for mean in seed_means)
-    return Moments(float(seed_means.mean()) / scale, means, v_seeds, v_images, dof, images)
+    mean = float(seed_means.mean()) / scale
+    return Moments(mean, means, v_seeds, ms_images, ms_residual, images)
 
 
-def interval(m: Moments, tail: float) -> Estimate:
-    """The mean ± t·√(v_seeds + v_images): for new seeds and new images.
+def interval(m: Moments, tail: float, image: float = 0.0) -> Estimate:
+    """The mean ± √(t²·v_seeds + z²·v_images): for new seeds and new images.
 
-    Each bound has error probability `tail` (0.025: the usual 95 % interval).
+    Each bound has error probability `tail` (0.025: the usual 95 % interval); t is Student's with n − 1
+    degrees of freedom, z normal. With `image`, the lower bound is that of the table with one more image
+    that is −`image` in all seeds, and the upper bound that with one of +`image`: images that none of
+    the present ones is like may exist.
     """
-    return _around(m, m.variance, m.dof, tail)
+    if not image:
+        return Estimate(m.mean, m.mean - _half(m, tail), m.mean + _half(m, tail), m.n)
+    down, up = m.with_image(-image), m.with_image(image)
+    return Estimate(m.mean, down.mean - _half(down, tail), up.mean + _half(up, tail), m.n)
 
 
 def seeds_only(m: Moments, tail: float) -> Estimate:
     """The mean ± t·√v_seeds with n − 1 degrees of freedom: for new seeds on the same images."""
-    return _around(m, m.v_seeds, m.n - 1, tail)
+    half = _student(m, tail) * math.sqrt(m.v_seeds)
+    return Estimate(m.mean, m.mean - half, m.mean + half, m.n)
 
 
-def satterthwaite(*parts: tuple[float, float]) -> float:
-    """Degrees of freedom of a sum of (variance, degrees of freedom) parts: V²/Σ(Vₖ²/νₖ).
-
-    If all parts are zero, the smallest degrees of freedom.
-    Reference: Satterthwaite, Biometrics Bulletin 2(6), 1946.
-    """
-    total = sum(variance for variance, _ in parts)
-    if math.isnan(total):
-        return math.nan
-    if total == 0:
-        return min(dof for _, dof in parts)
-    # By shares, because squares of tiny variances underflow to zero.
-    return 1 / sum((variance / total) ** 2 / dof for variance, dof in parts)
+def _half(m: Moments, tail: float) -> float:
+    """Half the width of the interval."""
+    of_seeds = _student(m, tail) ** 2 * m.v_seeds
+    return math.sqrt(of_seeds + float(ndtri(tail)) ** 2 * m.v_images)
 
 
-def _parts(table: NDArray[Any], seed_means: NDArray[np.float64]) -> tuple[float, float]:
-    """Variance of the mean due to seeds (with the residual), and due to images."""
+def _student(m: Moments, tail: float) -> float:
+    return float(stdtrit(m.n - 1, 1 - tail)) if m.n > 1 else math.nan
+
+
+def _parts(table: NDArray[Any], seed_means: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Variance of the mean due to seeds (with the residual); mean squares of images and residual."""
     n, images = table.shape
     if n < 2 or images < 2:
-        return math.nan, math.nan
+        return math.nan, math.nan, math.nan
     mean = seed_means.mean()
     of_seeds = images * float(np.square(seed_means - mean).sum())
     of_images = n * float(np.square(table.sum(axis=0, dtype=np.float64) / n - mean).sum())
@@ -136,24 +161,22 @@ def _parts(table: NDArray[Any], seed_means: NDArray[np.float64]) -> tuple[float,
     squares = np.einsum("ij,ij->", table, table, dtype=np.float64, casting="unsafe")
     total = float(squares) - n * images * float(mean) ** 2
     residual = max(total - of_seeds - of_images, 0.0)
-    excess = of_images / (images - 1) - residual / ((n - 1) * (images - 1))
-    return of_seeds / ((n - 1) * n * images), max(excess, 0.0) / (n * images)
+    return (
+        of_seeds / ((n - 1) * n * images),
+        of_images / (images - 1),
+        residual / ((n - 1) * (images - 1)),
+    )
 
 
-def _around(m: Moments, variance: float, dof: float, tail: float) -> Estimate:
-    if math.isnan(variance):
-        return Estimate(m.mean, math.nan, math.nan, m.n)
-    reach = float(stdtrit(dof, 1 - tail)) * math.sqrt(variance)
-    return Estimate(m.mean, m.mean - reach, m.mean + reach, m.n)
-
-
-def smallest_margin(m: Moments) -> float:
+def smallest_margin(m: Moments, tail: float, image: float = 0.0) -> float:
     """The smallest equivalence margin that this number of test images can confirm, with any seeds.
 
-    2.8 standard errors of the images: 1.96 for the 95 % interval and 0.84 for a power of 80 %.
-    NaN if the variance of the images is unknown.
+    With a power of 80 % for a true mean of 0; `tail` and `image` are as in `interval`. NaN if the
+    variance of the images is unknown.
     """
-    return 2.8 * math.sqrt(m.v_images)
+    bound = replace(m, mean=0.0).with_image(-image) if image else m
+    shift = bound.mean if image else 0.0
+    return -float(ndtri(tail)) * math.sqrt(bound.v_images) - shift + POWER * math.sqrt(m.v_images)
 
 
 def more_seeds(m: Moments, margin: float, tail: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from normsweep.analysis import earlier_rules
 from normsweep.analysis.confirm_runs import Curve, Speed, confirmed, curves, speeds
 from normsweep.analysis.exchange import Exchange, exchanges
 from normsweep.analysis.questions import general_warnings, verdicts
@@ -79,7 +80,8 @@ def evidence(record: StudyRecord) -> Evidence:
         ValueError: the confirmation runs were evaluated on different images.
     """
     sweep, arms, searched = record.sweep, record.arms, record.searched
-    found = confirmed(latest(record), record.trials)
+    stuck = record.data if sweep.rules > earlier_rules.LAST else None
+    found = confirmed(latest(record), record.trials, stuck)
     drawn = curves(found, sweep.confirm.confidence)
     baseline_epochs = sweep.confirm.baseline.epochs
     return Evidence(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from normsweep.analysis.confirm_runs import Confirmed
+from normsweep.analysis.rules import LEAST_SEEDS
 from normsweep.analysis.seed_scores import scores, trained_slots
-from normsweep.analysis.verdicts import LEAST_SEEDS
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG
 
 __all__ = ["Exchange", "Worth", "budgets", "exchanges", "paired", "worth"]
@@ -115,7 +115,8 @@ def paired(
     if arm not in found.runs or reference not in found.runs:
         return None
     a, b = found.runs[arm], found.runs[reference]
-    both = set(trained_slots(a, found.epochs)) & set(trained_slots(b, found.epochs))
+    of_each = (set(trained_slots(runs, found.epochs, found.guess)) for runs in (a, b))
+    both = set.intersection(*of_each)
     if len(both) < LEAST_SEEDS:
         return None
     of_a, of_b = (scores(runs, sorted(both), found.epochs) for runs in (a, b))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from normsweep.analysis.estimates import Estimate, Moments, interval, moments
+from normsweep.analysis.estimates import Estimate, Moments, moments
 
-__all__ = ["WINDOW", "Pairs", "parity"]
+__all__ = ["Pairs", "Parity", "parity", "window_of"]
 
 WINDOW = 3
-"""Epochs of the trailing mean."""
+"""Epochs of the trailing mean, at most."""
 
 Values = NDArray[Any]
 """Value of each image, higher is better, (seeds, epochs, images): whether it was classified
 correctly, as bool or integers 0 and 1, or floats whose mean over the images is the metric."""
+
+
+def window_of(horizon: int) -> int:
+    """Epochs of the trailing mean up to a horizon: a quarter of it, from 1 to 3."""
+    return min(WINDOW, max(1, horizon // 4))
 
 
 @dataclass(frozen=True)
@@ -54,65 +60,85 @@ class Pairs:
         """The epoch of the reference that `epoch` of the arm is compared with."""
         return epoch if self.fixed_at is None else self.fixed_at
 
-    def gap(self, epoch: int, window: int = WINDOW) -> Moments:
+    def gap(self, epoch: int, window: int = 1) -> Moments:
         """Arm − reference, as a trailing mean over at most `window` epochs."""
-        window = self._window(epoch, window)
-        arm, epochs = _trailing(self.arm, epoch, window)
+        table, scale = self.table(epoch, window)
+        return moments(table, scale)
+
+    def table(self, epoch: int, window: int = 1) -> tuple[NDArray[Any], int]:
+        """The (seeds, images) differences as a sum over the trailing epochs, and their number."""
+        arm, epochs = _trailing(self.arm, epoch, self.window(epoch, window))
         if self.fixed_at is None:
             reference, _ = _trailing(self.reference, epoch, window)
         else:
             reference = epochs * at(self.reference, self.fixed_at)
-        return moments(arm - reference, scale=epochs)
+        return arm - reference, epochs
 
-    def _window(self, epoch: int, window: int) -> int:
-        """The window, without epochs before that of a fixed reference.
+    def window(self, epoch: int, window: int) -> int:
+        """The epochs up to `epoch` that a trailing mean has, at most `window`.
 
-        On a rising curve, a mean with earlier epochs is below the last epoch of the same curve.
+        None before that of a fixed reference: on a rising curve, a mean with earlier epochs is below
+        the last epoch of the same curve.
         """
-        if self.fixed_at is None or epoch < self.fixed_at:
-            return window
-        return min(window, epoch - self.fixed_at + 1)
+        if self.fixed_at is not None and epoch >= self.fixed_at:
+            window = min(window, epoch - self.fixed_at + 1)
+        return min(window, epoch)
 
-    def means(self, epoch: int, window: int = WINDOW) -> tuple[float, float]:
+    def means(self, epoch: int, window: int = 1) -> tuple[float, float]:
         """Means of arm and reference over the epochs that `gap` compares."""
-        first = max(epoch - self._window(epoch, window), 0)
+        first = epoch - self.window(epoch, window)
         compared = slice(first, epoch) if self.fixed_at is None else self.fixed_at - 1
         return float(self.arm[:, first:epoch].mean()), float(self.reference[:, compared].mean())
 
 
-def parity(pairs: Pairs, horizon: int, margin: float, tail: float) -> tuple[int | None, int | None]:
+@dataclass(frozen=True)
+class Parity:
+    """The epochs from which on an arm is within the margin; None: there is none.
+
+    `low` and `up` are bounds of the first one. Before `up` the arm was `behind`, by the interval of an
+    epoch of its own; `level_until` is the last epoch at which it was level, without the last one.
+    """
+
+    low: int | None = None
+    up: int | None = None
+    behind: bool = False
+    level_until: int | None = None
+
+
+Read = Callable[[int, bool], Estimate]
+"""The interval of the gap at an epoch, smoothed or not."""
+
+
+def parity(read: Read, horizon: int, margin: float) -> Parity:
     """The epochs N_low and N_up between which the arm comes within `margin` and stays there.
 
     N_up is the first epoch such that the smoothed gap of this and every later epoch up to the horizon
-    has a lower bound (one-sided level `tail`) above −margin. The epochs are tested in a fixed sequence
-    backwards from the horizon that ends with the first failure, so no correction for multiple testing
-    is needed. N_low is the first epoch whose unsmoothed gap has an upper bound of at least −margin.
-    None: there is no such epoch.
+    has a lower bound above −margin. The epochs are tested in a fixed sequence backwards from the horizon
+    that ends with the first failure, so no correction for multiple testing is needed. N_low is the
+    first epoch whose unsmoothed gap has an upper bound of at least −margin.
 
     Reference: Westfall & Krishen, Journal of Statistical Planning and Inference 99(1), 2001 (fixed
     sequences of tests).
     """
-    up = _last_run(pairs, horizon, margin, tail)
-    low = _first_possible(pairs, horizon, margin, tail)
-    if up is None or low is None:
-        return up if low is None else low, up
-    return min(low, up), up
+    up = _last_run(read, horizon, margin)
+    own = {epoch: read(epoch, False) for epoch in range(1, horizon + 1)}
+    low = next((epoch for epoch, gap in own.items() if gap.high >= -margin), None)
+    level = [e for e, gap in own.items() if gap.low > -margin and e < horizon]
+    return Parity(
+        low=up if low is None else min(low, up or low),
+        up=up,
+        behind=any(gap.high < 0 and gap.low <= -margin for e, gap in own.items() if e < (up or 1)),
+        level_until=level[-1] if level and up is None else None,
+    )
 
 
-def _last_run(pairs: Pairs, horizon: int, margin: float, tail: float) -> int | None:
+def _last_run(read: Read, horizon: int, margin: float) -> int | None:
     passed = None
     for epoch in range(horizon, 0, -1):
-        if not interval(pairs.gap(epoch), tail).low > -margin:
+        if not read(epoch, True).low > -margin:
             break
         passed = epoch
     return passed
-
-
-def _first_possible(pairs: Pairs, horizon: int, margin: float, tail: float) -> int | None:
-    def upper(epoch: int) -> Estimate:
-        return interval(pairs.gap(epoch, window=1), tail)
-
-    return next((e for e in range(1, horizon + 1) if upper(e).high >= -margin), None)
 
 
 def at(values: Values, epoch: int) -> NDArray[Any]:

@@ -6,11 +6,17 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from normsweep.analysis.confirm_runs import Confirmed
+import numpy as np
+
+from normsweep.analysis import earlier_rules
+from normsweep.analysis.confirm_runs import Confirmed, Values
+from normsweep.analysis.estimates import interval
+from normsweep.analysis.parity import Pairs
+from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules
 from normsweep.analysis.trials import settled
-from normsweep.analysis.verdicts import LEAST_SEEDS, Comparison, Rules, Verdict, judge
+from normsweep.analysis.verdicts import Verdict, judge
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.sweep.schema import QUESTIONS, Sweep
+from normsweep.sweep.schema import QUESTIONS
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import (
     BASELINE,
@@ -51,27 +57,29 @@ def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
     reference = str(record.sweep.reference)
     others = [arm for arm in record.arms if arm != reference]
     rules = _rules(record, found, len(others))
-    given = (_judged(q, arm, record.sweep, found, rules) for q in QUESTIONS for arm in others)
+    given = (_judged(q, arm, record, found, rules) for q in QUESTIONS for arm in others)
     general = general_warnings(record)
-    return tuple(replace(v, warnings=(*_warnings(record, found, v), *general)) for v in given)
+    chosen = (replace(v, chosen=_chosen(found, v)) for v in given)
+    return tuple(replace(v, warnings=(*_warnings(record, found, v), *general)) for v in chosen)
 
 
 def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
-    # An analysis with too few seeds for a verdict does not count as an interim analysis.
-    decided = sum(analysis.seeds >= LEAST_SEEDS for analysis in record.analyses)
+    by = metric(record.sweep.metric)
     return Rules(
         margin=record.sweep.confirm.margin,
         alpha=1 - record.sweep.confirm.confidence,
-        analysis=max(decided, 1),
         arms=arms,
         chance=found.chance,
-        metric=metric(record.sweep.metric),
+        metric=by,
+        image=by.image_bound(record.data.test_class_counts if record.data else ()),
     )
 
 
-def _judged(question: str, arm: str, sweep: Sweep, found: Confirmed, rules: Rules) -> Verdict:
-    reference, (of_arm, of_reference) = str(sweep.reference), CONFIGURATIONS[question]
-    short = min(sweep.confirm.baseline.epochs, found.epochs)
+def _judged(
+    question: str, arm: str, record: StudyRecord, found: Confirmed, rules: Rules
+) -> Verdict:
+    sweep, (of_arm, of_reference) = record.sweep, CONFIGURATIONS[question]
+    reference, short = str(sweep.reference), min(sweep.confirm.baseline.epochs, found.epochs)
     comparison = Comparison(
         question,
         arm,
@@ -81,8 +89,43 @@ def _judged(question: str, arm: str, sweep: Sweep, found: Confirmed, rules: Rule
         primary=question == sweep.confirm.primary,
         baseline_epochs=short,
     )
-    a, b, diverged = found.pairs((arm, of_arm), (reference, of_reference), comparison.horizon)
-    return judge(comparison, rules, a, b, diverged)
+    earlier = sweep.rules <= earlier_rules.LAST
+    until = None if earlier else comparison.fixed_at
+    paired = found.pairs((arm, of_arm), (reference, of_reference), comparison.horizon, until)
+    values = paired.arm, paired.reference, paired.trained
+    if not earlier:
+        return judge(comparison, rules, *values)
+    # An analysis with too few seeds for a verdict does not count as an interim analysis.
+    decided = sum(analysis.seeds >= LEAST_SEEDS for analysis in record.analyses)
+    return earlier_rules.judge(comparison, rules, *values, max(decided, 1))
+
+
+def _chosen(found: Confirmed, verdict: Verdict) -> tuple[Chosen, ...]:
+    """How the tuned configurations behind a verdict were chosen."""
+    sides = [(arm, name) for arm, name in _sides(verdict) if name != BASELINE]
+    return tuple(_found_of(found, verdict, side) for side in sides if side in found.runs)
+
+
+def _found_of(found: Confirmed, verdict: Verdict, tuned: tuple[str, str]) -> Chosen:
+    arm, chosen = tuned[0], found.runs[tuned].configuration
+    value, baseline = (_mean(found, arm, name, verdict.horizon) for name in (tuned[1], BASELINE))
+    worse = _is_worse(found, verdict, tuned)
+    return Chosen(arm, chosen.among, chosen.of, value, baseline, worse)
+
+
+def _is_worse(found: Confirmed, verdict: Verdict, tuned: tuple[str, str]) -> bool:
+    """Whether a tuned configuration is worse than the arm's baseline: by its interval, or by the margin."""
+    paired = found.pairs(tuned, (tuned[0], BASELINE), verdict.horizon)
+    if not len(paired.arm):
+        return False
+    sign = verdict.metric.sign
+    m = Pairs(sign * at_last(paired.arm), sign * at_last(paired.reference)).gap(1)
+    return interval(m, verdict.tail).high < 0 or m.mean < -verdict.margin
+
+
+def at_last(values: Values) -> Values:
+    """The values of the last epoch, as signed numbers."""
+    return values[:, -1:].astype(np.float64 if values.dtype.kind == "f" else np.int8)
 
 
 def general_warnings(record: StudyRecord) -> tuple[str, ...]:
@@ -130,7 +173,7 @@ def _warnings(record: StudyRecord, found: Confirmed, verdict: Verdict) -> Iterat
     yield from _of_configurations(record, found, verdict)
     yield from _of_seeds(found, verdict)
     yield from _of_levels(found, verdict)
-    yield from _of_tuning(found, verdict)
+    yield from _of_tuning(verdict)
 
 
 def _of_configurations(record: StudyRecord, found: Confirmed, verdict: Verdict) -> Iterator[str]:
@@ -151,10 +194,12 @@ def _of_configurations(record: StudyRecord, found: Confirmed, verdict: Verdict) 
 
 
 def _of_seeds(found: Confirmed, verdict: Verdict) -> Iterator[str]:
-    for (arm, name), diverged in zip(_sides(verdict), verdict.diverged, strict=True):
+    for (arm, name), trained in zip(_sides(verdict), verdict.trained, strict=True):
         runs = found.runs.get((arm, name))
-        if diverged:
-            yield f"{_seeds(diverged, arm, 'diverged')} excluded from the gap"
+        if trained.diverged:
+            yield f"{_seeds(trained.diverged, arm, 'diverged')} excluded from the gap"
+        if trained.stuck:
+            yield f"{_seeds(trained.stuck, arm, 'did not get beyond guessing')} excluded from the gap"
         if runs is not None and runs.failed:
             yield f"{_seeds(runs.failed, arm, 'failed')} excluded"
 
@@ -177,15 +222,12 @@ def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
         yield f"{verdict.reference} itself is closer to chance than to the best possible value"
 
 
-def _of_tuning(found: Confirmed, verdict: Verdict) -> Iterator[str]:
-    for arm, name in _sides(verdict):
-        if name == BASELINE:
-            continue
-        tuned, baseline = (_mean(found, arm, n, verdict.horizon) for n in (name, BASELINE))
-        if verdict.metric.sign * (tuned - baseline) < -verdict.margin:
+def _of_tuning(verdict: Verdict) -> Iterator[str]:
+    for chosen in verdict.chosen:
+        if chosen.worse:
             yield (
-                f"{arm} is worse after tuning than with the baseline ({tuned:.4f} vs. "
-                f"{baseline:.4f} after epoch {verdict.horizon}): more search trials may help"
+                f"{chosen.arm} is worse after tuning than with the baseline ({chosen.value:.4f} vs. "
+                f"{chosen.baseline:.4f} after epoch {verdict.horizon}): more search trials may help"
             )
 
 

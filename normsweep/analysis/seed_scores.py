@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from normsweep.analysis.confirm_runs import Confirmed, Runs
+from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Configuration
 
 __all__ = ["SeedScore", "Spread", "scores", "seed_scores", "spreads", "trained_slots"]
 
-FAILED, DIVERGED, TRAINED = "failed", "diverged", "trained"
+FAILED, DIVERGED, STUCK, TRAINED = "failed", "diverged", "stuck", "trained"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SeedScore:
     value: float
     """The metric on the test images; NaN if the seed did not get so far."""
     ended: str
-    """trained, diverged or failed."""
+    """trained, stuck at the level of guessing, diverged or failed."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def seed_scores(found: Confirmed, baseline_epochs: int) -> tuple[SeedScore, ...]
         score
         for (_, name), runs in found.runs.items()
         for epochs in _budgets(name, short, found.epochs)
-        for score in _of_seeds(runs, epochs)
+        for score in _of_seeds(runs, epochs, found.guess)
     )
 
 
@@ -78,9 +78,10 @@ def scores(runs: Runs, slots: Sequence[int], epochs: int) -> NDArray[np.float64]
     return np.array([[_tested(runs, slot, e) for e in range(epochs)] for slot in slots])
 
 
-def trained_slots(runs: Runs, epochs: int) -> list[int]:
+def trained_slots(runs: Runs, epochs: int, guess: Guess | None) -> list[int]:
     """The seeds that trained for so many epochs."""
-    return [slot for slot in range(len(runs.results)) if runs.tested(slot) >= epochs]
+    by_slot, _ = runs.trained(epochs, guess)
+    return [slot for slot, trained in by_slot.items() if trained]
 
 
 def _budgets(name: str, short: int, longest: int) -> tuple[int, ...]:
@@ -89,13 +90,24 @@ def _budgets(name: str, short: int, longest: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(asked.get(name, (longest,))))
 
 
-def _of_seeds(runs: Runs, epochs: int) -> Iterator[SeedScore]:
-    trained = set(trained_slots(runs, epochs))
+def _of_seeds(runs: Runs, epochs: int, guess: Guess | None) -> Iterator[SeedScore]:
+    trained = set(trained_slots(runs, epochs, guess))
     for slot, result in enumerate(runs.results):
-        ended = TRAINED if slot in trained else FAILED if result is None else DIVERGED
-        value = _tested(runs, slot, epochs - 1) if slot in trained else math.nan
-        number = None if result is None else result.trial
-        yield SeedScore(runs.configuration, epochs, slot, number, value, ended)
+        there = runs.tested(slot) >= epochs
+        yield SeedScore(
+            configuration=runs.configuration,
+            epochs=epochs,
+            slot=slot,
+            trial=None if result is None else result.trial,
+            value=_tested(runs, slot, epochs - 1) if there else math.nan,
+            ended=_ended(slot in trained, there, result is None),
+        )
+
+
+def _ended(trained: bool, there: bool, failed: bool) -> str:
+    if trained:
+        return TRAINED
+    return STUCK if there else FAILED if failed else DIVERGED
 
 
 def _tested(runs: Runs, slot: int, place: int) -> float:

@@ -1,120 +1,151 @@
-"""The verdict on one question for one arm: catches up, does not, or not enough evidence."""
+"""The verdict on one question for one arm: `judge` reads its outcome off an interval of the gap."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+
+import numpy as np
 
 from normsweep.analysis.estimates import (
     IMAGES,
     Estimate,
+    Moments,
     interval,
     moments,
     more_seeds,
     seeds_only,
     smallest_margin,
 )
-from normsweep.analysis.outcomes import Outcome, outcome
-from normsweep.analysis.parity import Pairs, Values, at, parity
+from normsweep.analysis.outcomes import Outcome, Side, outcome, side
+from normsweep.analysis.parity import Pairs, Parity, Read, Values, at, parity, window_of
+from normsweep.analysis.rules import (
+    LEAST_SEEDS,
+    Chosen,
+    Comparison,
+    Lack,
+    Missing,
+    Rules,
+    Trained,
+)
+from normsweep.analysis.sequential import Hope, hope, seeds_until_decided
 from normsweep.parts.metrics import ACCURACY, Metric
 
 __all__ = [
-    "LEAST_SEEDS",
-    "Comparison",
-    "Missing",
-    "Rules",
+    "Reading",
     "Verdict",
+    "at_chance",
+    "check_epochs",
+    "further",
     "judge",
     "primary_verdicts",
+    "upward",
+    "verdict_of",
     "without_repeats",
 ]
 
-LEAST_SEEDS = 5
-"""Smallest number of seed pairs for a verdict."""
-
 
 def judge(
-    comparison: Comparison, rules: Rules, arm: Values, reference: Values, diverged: tuple[int, int]
+    comparison: Comparison,
+    rules: Rules,
+    arm: Values,
+    reference: Values,
+    trained: tuple[Trained, Trained] | None = None,
 ) -> Verdict:
     """Compare an arm with its reference.
 
     `arm` and `reference` are (seeds, epochs, images), bool or integers 0 and 1 or, for another metric
-    than the accuracy, floats whose mean over the images is the metric. They are paired by seed, have
-    the images in the same order, and only the seeds with which both reached the horizon. `diverged`
-    counts the diverged seeds of arm and reference, which the text of the verdict mentions. If lower is
-    better, values are negated first.
+    than the accuracy, floats whose mean over the images is the metric. They are paired by seed, in the
+    order of the seeds, have the images in the same order, and only the seeds with which both trained.
+    `trained` counts the seeds of arm and reference, also those that did not train; by default, all
+    trained. If lower is better, values are negated first.
 
-    The arm catches up if its smoothed gap stays above −margin from some epoch to the horizon; it does
-    not if the gap at the horizon is below −margin; both at the one-sided level `rules.tail`. There is
-    no verdict with fewer than 5 seeds, nor if the reference is not clearly better than chance: the
-    lower bound of its mean must be above chance + 2·margin, so that an arm at chance is always below
-    the margin and cannot pass.
+    The outcome is read off the intersection of the intervals of all analyses, so further seeds only
+    sharpen it. There is no verdict with fewer than 5 pairs, nor if the reference is not clearly better
+    than chance: the lower bound of its mean must be above chance + 2·margin, so that an arm at chance is
+    always below the margin and cannot pass.
 
     Raises ValueError if seeds or images differ, or a compared epoch does not exist.
     """
-    pairs = Pairs(_upward(arm, rules), _upward(reference, rules), comparison.fixed_at)
-    _check_epochs(comparison, pairs)
-    lack = _barrier(comparison, rules, pairs, diverged)
-    low, up = None, None
+    pairs = Pairs(upward(arm, rules), upward(reference, rules), comparison.fixed_at)
+    check_epochs(comparison, pairs)
+    counts = trained or (Trained(pairs.seeds), Trained(pairs.seeds))
+    return verdict_of(comparison, rules, pairs, counts, _read(comparison, rules, pairs, counts))
+
+
+def _read(
+    comparison: Comparison, rules: Rules, pairs: Pairs, trained: tuple[Trained, Trained]
+) -> Reading:
+    horizon = comparison.horizon
+    window = pairs.window(horizon, window_of(horizon))
+    table, scale = pairs.table(horizon, window)
+    m, image = moments(table, scale), largest(rules, table, scale)
+    read = _reader(pairs, rules, window_of(horizon))
+    lack = _barrier(comparison, rules, pairs, trained)
+    gap, plain = read(horizon, True), interval(m, rules.tail, image)
+    found, epochs = Outcome.OPEN, Parity()
     if not lack.reason:
-        low, up = parity(pairs, comparison.horizon, rules.margin, rules.tail)
-    return _verdict(comparison, rules, pairs, diverged, lack, (low, up))
+        found = outcome(gap.low, gap.high, rules.margin)
+        lack = _needed(found, rules, m, image)
+        epochs = Parity() if found is Outcome.CONTRADICTORY else parity(read, horizon, rules.margin)
+    elif lack.missing is Missing.NOTHING:
+        found = Outcome.DOES_NOT_TRAIN
+    last, _ = pairs.table(horizon)
+    return Reading(
+        outcome=found,
+        parity=epochs,
+        gap=gap,
+        plain=plain,
+        on_these_images=seeds_only(m, rules.tail),
+        last_epoch=interval(moments(last), rules.tail, largest(rules, last, 1)),
+        window=window,
+        tail=rules.tail,
+        analysis=max(len(rules.analyses(pairs.seeds)), 1),
+        lack=lack,
+        margin_needed=smallest_margin(m, rules.tail, image),
+    )
 
 
-def _upward(values: Values, rules: Rules) -> Values:
+def _reader(pairs: Pairs, rules: Rules, window: int) -> Read:
+    """Reads the intersection of the intervals of all analyses, at an epoch."""
+    analyses = rules.analyses(pairs.seeds) or ((pairs.seeds, rules.tail),)
+
+    @functools.cache
+    def found(epoch: int, window: int) -> Estimate:
+        table, scale = pairs.table(epoch, window)
+        return intersection(
+            [
+                interval(moments(table[:n], scale), tail, largest(rules, table[:n], scale))
+                for n, tail in analyses
+            ]
+        )
+
+    return lambda epoch, smoothed: found(epoch, pairs.window(epoch, window if smoothed else 1))
+
+
+def intersection(intervals: Sequence[Estimate]) -> Estimate:
+    """The values in all intervals, around the last estimate; empty, if `low` is above `high`."""
+    last = intervals[-1]
+    low, high = max(i.low for i in intervals), min(i.high for i in intervals)
+    return Estimate(last.value, low, high, last.n)
+
+
+def largest(rules: Rules, table: Values, scale: int) -> float:
+    """The difference of one more image, as a mean over the seeds; see `Rules.image`."""
+    if rules.image is not None:
+        return rules.image
+    return float(np.abs(table.mean(axis=0)).max(initial=0.0)) / scale if len(table) else 0.0
+
+
+def upward(values: Values, rules: Rules) -> Values:
+    """The values with higher ones better."""
     return values if rules.metric.sign > 0 else -values
 
 
-def _verdict(
-    comparison: Comparison,
-    rules: Rules,
-    pairs: Pairs,
-    diverged: tuple[int, int],
-    lack: Lack,
-    epochs: tuple[int | None, int | None],
-) -> Verdict:
-    m, (low, up) = pairs.gap(comparison.horizon), epochs
-    gap = interval(m, rules.tail)
-    found = Outcome.NOT_ENOUGH if lack.reason else outcome(gap.low, gap.high, rules.margin)
-    if found is Outcome.NOT_ENOUGH and not lack.reason:
-        lack = _further(more_seeds(m, rules.margin, rules.tail_at(rules.analysis + 1)))
-    value, reference_value = (
-        pairs.means(comparison.horizon) if pairs.seeds else (math.nan, math.nan)
-    )
-    sign = rules.metric.sign
-    return Verdict(
-        question=comparison.question,
-        arm=comparison.arm,
-        reference=comparison.reference,
-        outcome=found,
-        epoch=up,
-        epoch_low=low,
-        horizon=comparison.horizon,
-        gap=gap.times(sign),
-        on_these_images=seeds_only(m, rules.tail).times(sign),
-        seeds=pairs.seeds,
-        images=pairs.images,
-        margin=rules.margin,
-        confidence=1 - rules.alpha,
-        tail=rules.tail,
-        analysis=rules.analysis,
-        comparisons=rules.arms,
-        missing=lack.missing,
-        more_seeds=lack.more_seeds,
-        reason=lack.reason,
-        diverged=diverged,
-        value=sign * value,
-        reference_value=sign * reference_value,
-        margin_needed=smallest_margin(m),
-        metric=rules.metric,
-        primary=comparison.primary,
-        baseline_epochs=comparison.baseline_epochs,
-    )
-
-
-def _check_epochs(comparison: Comparison, pairs: Pairs) -> None:
+def check_epochs(comparison: Comparison, pairs: Pairs) -> None:
+    """Raise ValueError if a compared epoch does not exist."""
     needed = {
         comparison.arm: (comparison.horizon, pairs.arm),
         comparison.reference: (pairs.reference_epoch(comparison.horizon), pairs.reference),
@@ -124,30 +155,62 @@ def _check_epochs(comparison: Comparison, pairs: Pairs) -> None:
             raise ValueError(f"{name}: expected an epoch from 1 to {values.shape[1]}, got {epoch}")
 
 
-def _barrier(comparison: Comparison, rules: Rules, pairs: Pairs, diverged: tuple[int, int]) -> Lack:
-    """Why there cannot be a verdict; `Missing.NOTHING` if there can."""
+def _barrier(
+    comparison: Comparison, rules: Rules, pairs: Pairs, trained: tuple[Trained, Trained]
+) -> Lack:
+    """Why the interval is not read; without a reason if it is. Nothing is missing if an arm does not train."""
+    arm, reference = trained
     if pairs.seeds < LEAST_SEEDS:
-        can = "can be compared" + _lost(comparison, diverged)
-        reason = f"at least {LEAST_SEEDS} seeds are needed, {pairs.seeds} {can}"
-        return Lack(Missing.TOO_FEW_SEEDS, reason)
+        final = rules.most is None or arm.seeds >= rules.most
+        if arm.trained < LEAST_SEEDS <= arm.seeds and final:
+            return Lack(Missing.NOTHING, f"{arm.trained} of {arm.seeds} seeds trained")
+        names = ((comparison.arm, arm.lost), (comparison.reference, reference.lost))
+        lost = ", ".join(f"{name} {count}" for name, count in names if count)
+        lost = f" (seeds that did not train: {lost})" if lost else ""
+        can = f"{pairs.seeds} can be compared{lost}"
+        return Lack(Missing.TOO_FEW_SEEDS, f"at least {LEAST_SEEDS} seeds are needed, {can}")
     of_reference = at(pairs.reference, pairs.reference_epoch(comparison.horizon))
-    level, sign = interval(moments(of_reference), rules.tail), rules.metric.sign
-    if not level.low > sign * rules.chance + 2 * rules.margin:
-        reason = (
-            f"the reference {comparison.reference} is not clearly better than chance"
-            f" ({rules.metric.label} {sign * level.value:.4f}, chance {rules.chance:.4f})"
-        )
-        return Lack(Missing.REFERENCE_AT_CHANCE, reason)
-    return Lack(Missing.NOTHING)
+    return at_chance(comparison, rules, interval(moments(of_reference), rules.tail))
 
 
-def _lost(comparison: Comparison, diverged: tuple[int, int]) -> str:
-    names = (comparison.arm, comparison.reference)
-    lost = [f"{name} {count}" for name, count in zip(names, diverged, strict=True) if count]
-    return f" (diverged seeds: {', '.join(lost)})" if lost else ""
+def at_chance(comparison: Comparison, rules: Rules, level: Estimate) -> Lack:
+    """That the reference, whose mean is at `level`, is not clearly better than chance."""
+    sign = rules.metric.sign
+    if level.low > sign * rules.chance + 2 * rules.margin:
+        return Lack()
+    reason = (
+        f"the reference {comparison.reference} is not clearly better than chance"
+        f" ({rules.metric.label} {sign * level.value:.4f}, chance {rules.chance:.4f})"
+    )
+    return Lack(Missing.REFERENCE_AT_CHANCE, reason)
 
 
-def _further(seeds: str) -> Lack:
+def _needed(found: Outcome, rules: Rules, m: Moments, image: float) -> Lack:
+    """What would decide an open question."""
+    if found is Outcome.CONTRADICTORY:
+        return Lack(Missing.NOTHING, "the intervals of its analyses exclude one another")
+    if side(found) is not Side.OPEN:
+        return Lack()
+    low, high = (m.with_image(-image), m.with_image(image)) if image else (m, m)
+    if rules.most is not None:
+        return _hope(rules, low, high)
+    return further(more_seeds(low if m.mean > -rules.margin else high, rules.margin, rules.tail))
+
+
+def _hope(rules: Rules, low: Moments, high: Moments) -> Lack:
+    """What further seeds can do if there is an analysis after each."""
+    at, most = rules.levels, rules.most or 0
+    expected = hope(low, high, rules.margin, at[-1], most)
+    if expected is Hope.SEEDS:
+        return further(str(seeds_until_decided(low, high, rules.margin, at, most)))
+    reason = f"not decidable within {most} seeds"
+    if expected is Hope.IMAGES:
+        return Lack(Missing.MORE_IMAGES, f"{reason}; more test images would decide", IMAGES)
+    return Lack(Missing.UNDECIDABLE, reason)
+
+
+def further(seeds: str) -> Lack:
+    """How many further seeds would decide, as `more_seeds` found."""
     if seeds == IMAGES:
         reason = "more test images would decide, not more seeds"
         return Lack(Missing.MORE_IMAGES, reason, seeds)
@@ -156,98 +219,52 @@ def _further(seeds: str) -> Lack:
     return Lack(Missing.MORE_SEEDS, f"{seeds} further seeds would be needed", seeds)
 
 
-class Missing(StrEnum):
-    """What is missing for a decision."""
-
-    NOTHING = "nothing"
-    MORE_SEEDS = "more seeds"
-    MORE_IMAGES = "more images"
-    TOO_FEW_SEEDS = "too few seeds"
-    REFERENCE_AT_CHANCE = "reference at chance"
-
-
 @dataclass(frozen=True)
-class Lack:
-    """What is missing for a decision, why, and how many more seeds are needed."""
+class Reading:
+    """What the rules read off the pairs, higher is better; the fields are those of `Verdict`."""
 
-    missing: Missing
-    reason: str = ""
-    more_seeds: str = ""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A comparison of an arm with the reference up to an epoch (the horizon, counted from 1).
-
-    `fixed_at` is the epoch of the reference; None: the same epoch as that of the arm. `primary`:
-    whether it is the primary question of the sweep; `baseline_epochs`: the epoch at which the baseline
-    is evaluated, if there is one.
-    """
-
-    question: str
-    arm: str
-    reference: str
-    horizon: int
-    fixed_at: int | None = None
-    primary: bool = False
-    baseline_epochs: int | None = None
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The parameters of a verdict.
-
-    `margin` and `chance` are in the unit of the metric. `alpha` is 1 − confidence; `analysis` is the
-    number of this analysis, from 1; `arms` is the number of arms compared with the reference.
-    Raises ValueError if `analysis` or `arms` is below 1.
-    """
-
-    margin: float
-    alpha: float
+    outcome: Outcome
+    parity: Parity
+    gap: Estimate
+    plain: Estimate
+    on_these_images: Estimate
+    last_epoch: Estimate
+    window: int
+    tail: float
     analysis: int
-    arms: int
-    chance: float
-    metric: Metric = ACCURACY
-
-    def __post_init__(self) -> None:
-        if self.analysis < 1 or self.arms < 1:
-            raise ValueError(
-                f"analysis, arms: must be at least 1, got {self.analysis} and {self.arms}"
-            )
-
-    @property
-    def tail(self) -> float:
-        """The one-sided level: half of alpha at the first analysis, halved at each further one."""
-        return self.tail_at(self.analysis)
-
-    def tail_at(self, analysis: int) -> float:
-        """The one-sided level of an analysis; all analyses together stay below alpha."""
-        return self.alpha / 2**analysis / self.arms
+    lack: Lack
+    margin_needed: float
+    rules: int = 3
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The answer to one question for one arm: the outcome and its evidence.
 
-    `epoch` and `epoch_low` are N_up and N_low of `parity`, both None without a decision. `gap` is
-    arm − reference at the horizon, smoothed, for new seeds and images; `on_these_images` the same for
-    new seeds only. `value` and `reference_value` are the means whose difference is the gap. All are in
-    the unit and direction of the metric. `diverged` counts the excluded seeds of arm and reference.
-    `missing` and `reason` say why there is not enough evidence; the reason is empty otherwise.
-    `more_seeds` is as in `estimates.more_seeds`, and empty if more seeds are not needed.
-    `margin_needed` is the smallest margin that these images can confirm. `warnings` qualify the
-    verdict.
+    `gap` is arm − reference at the horizon, a mean of the last `window` epochs, with the interval that
+    the outcome is read off: for new seeds and images, the intersection of those of all analyses.
+    `plain` has the ordinary interval of all seeds, `on_these_images` the one for new seeds only, and
+    `last_epoch` is the gap of the horizon's own epoch. `parity` are the epochs from which the arm is
+    level; without a decision there are none. `value` and `reference_value` are the means whose
+    difference is the gap. All are in the unit and direction of the metric. `trained` counts the seeds
+    of arm and reference; `seeds` are the pairs. `tail` is the one-sided level of all analyses together.
+    `missing` and `reason` say why there is no decision; the reason is empty otherwise. `more_seeds` is
+    as in `estimates.more_seeds`, and empty if more seeds are not needed. `margin_needed` is the smallest
+    margin that these images can confirm. `chosen`: how the tuned configurations were found. `warnings`
+    qualify the verdict. `rules` are those of its study.
     """
 
     question: str
     arm: str
     reference: str
     outcome: Outcome
-    epoch: int | None
-    epoch_low: int | None
+    parity: Parity
     horizon: int
     gap: Estimate
+    plain: Estimate
     on_these_images: Estimate
+    last_epoch: Estimate
+    window: int
     seeds: int
     images: int
     margin: float
@@ -258,42 +275,57 @@ class Verdict:
     missing: Missing
     more_seeds: str
     reason: str
-    diverged: tuple[int, int]
+    trained: tuple[Trained, Trained]
     value: float
     reference_value: float
     margin_needed: float
     metric: Metric
     primary: bool
     baseline_epochs: int | None
+    most: int | None = None
+    chosen: tuple[Chosen, ...] = ()
     warnings: tuple[str, ...] = ()
+    rules: int = 3
 
     @property
-    def text(self) -> str:
-        """The verdict as part of a sentence, with divergences that qualify it."""
-        return f"{self.outcome}: {self.reason}" if self.undecided else f"{self.outcome} {self.when}"
+    def epoch(self) -> int | None:
+        """The epoch from which on the arm is level, at the latest; None if it is not."""
+        return self.parity.up
 
     @property
-    def when(self) -> str:
-        """At which epoch, or within how many; empty if it is undecided."""
-        if self.catches_up:
-            return f"at epoch {self.epoch}{_where_it_trains(self)}"
-        epochs = "epoch" if self.horizon == 1 else "epochs"
-        return f"within {self.horizon} {epochs}" if self.falls_short else ""
+    def epoch_low(self) -> int | None:
+        """The first epoch at which it may be level; None if there is none."""
+        return self.parity.low
+
+    @property
+    def earlier(self) -> bool:
+        """Whether it was read by the rules of an earlier version."""
+        return self.rules < 3
 
     @property
     def catches_up(self) -> bool:
-        """Whether the arm catches up."""
-        return self.outcome is Outcome.CATCHES_UP
+        """Whether the arm is at most the margin behind."""
+        return side(self.outcome) is Side.YES
 
     @property
     def falls_short(self) -> bool:
-        """Whether the arm does not catch up."""
-        return self.outcome is Outcome.DOES_NOT
+        """Whether the arm is more than the margin behind, or does not train."""
+        return side(self.outcome) is Side.NO
 
     @property
     def undecided(self) -> bool:
-        """Whether there is not enough evidence."""
-        return self.outcome is Outcome.NOT_ENOUGH
+        """Whether neither is known."""
+        return side(self.outcome) is Side.OPEN
+
+    @property
+    def diverged(self) -> tuple[int, int]:
+        """Numbers of diverged seeds of arm and reference."""
+        return self.trained[0].diverged, self.trained[1].diverged
+
+    @property
+    def lost(self) -> tuple[int, int]:
+        """Numbers of seeds of arm and reference that did not train."""
+        return self.trained[0].lost, self.trained[1].lost
 
     @property
     def further_seeds(self) -> int | None:
@@ -302,7 +334,7 @@ class Verdict:
 
     @property
     def level(self) -> float:
-        """The confidence level of its intervals: higher with several arms and in later analyses."""
+        """The confidence level of its intervals: higher with several arms."""
         return 1 - 2 * self.tail
 
     @property
@@ -310,26 +342,63 @@ class Verdict:
         """The method of the interval, and its one-sided level."""
         if self.metric is not ACCURACY and self.metric.influence is None:
             return f"Student's t over seeds only, one-sided level {self.tail:.3g}"
+        of_variance = "two-way analysis of variance over seeds and test images"
+        if self.earlier:
+            return (
+                f"{of_variance}, Student's t with Satterthwaite's degrees of freedom, one-sided level "
+                f"{self.tail:.3g}"
+            )
+        shared = f" of all analyses up to {self.most} seeds" if self.most else ""
         return (
-            "two-way analysis of variance over seeds and test images, Student's t with Satterthwaite's "
-            f"degrees of freedom, one-sided level {self.tail:.3g}"
+            f"{of_variance} with one more image, Student's t for seeds and normal for images, one-sided "
+            f"level {self.tail:.3g}{shared}"
         )
 
 
-def _where_it_trains(verdict: Verdict) -> str:
-    """The divergences behind a verdict; seeds with which one of the two diverged are not paired."""
-    arm, reference = verdict.diverged
-    if arm and reference:
-        return (
-            f" where both train ({arm} of its seeds and {reference} of"
-            f" {verdict.reference}'s diverged)"
-        )
-    if arm:
-        return f" where it trains ({arm} of {verdict.seeds + arm} seeds diverged)"
-    if reference:
-        total = verdict.seeds + reference
-        return f" where {verdict.reference} trains ({reference} of its {total} seeds diverged)"
-    return ""
+def verdict_of(
+    comparison: Comparison,
+    rules: Rules,
+    pairs: Pairs,
+    trained: tuple[Trained, Trained],
+    read: Reading,
+) -> Verdict:
+    """The verdict, in the direction of the metric."""
+    value, reference_value = (math.nan, math.nan)
+    if pairs.seeds:
+        value, reference_value = pairs.means(comparison.horizon, read.window)
+    sign = rules.metric.sign
+    return Verdict(
+        question=comparison.question,
+        arm=comparison.arm,
+        reference=comparison.reference,
+        outcome=read.outcome,
+        parity=read.parity,
+        horizon=comparison.horizon,
+        gap=read.gap.times(sign),
+        plain=read.plain.times(sign),
+        on_these_images=read.on_these_images.times(sign),
+        last_epoch=read.last_epoch.times(sign),
+        window=read.window,
+        seeds=pairs.seeds,
+        images=pairs.images,
+        margin=rules.margin,
+        confidence=1 - rules.alpha,
+        tail=read.tail,
+        analysis=read.analysis,
+        comparisons=rules.arms,
+        missing=read.lack.missing,
+        more_seeds=read.lack.more_seeds,
+        reason=read.lack.reason,
+        trained=trained,
+        value=sign * value,
+        reference_value=sign * reference_value,
+        margin_needed=read.margin_needed,
+        metric=rules.metric,
+        primary=comparison.primary,
+        baseline_epochs=comparison.baseline_epochs,
+        most=rules.most,
+        rules=read.rules,
+    )
 
 
 def without_repeats(verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -32,6 +32,7 @@ __all__ = [
     "LOG",
     "OFF_SCREEN",
     "WIDTH",
+    "answer",
     "make_console",
     "print_table",
     "say",
@@ -48,6 +49,10 @@ OFF_SCREEN = {"off_screen": True}
 """For `extra` of a log record that only goes to the log file."""
 
 
+ANSWER = {"answer": True}
+"""For `extra` of the log record that a quiet command prints on standard output."""
+
+
 WIDTH = 120
 """Characters of a line if there is no terminal: 80 would cut the tables."""
 
@@ -59,6 +64,11 @@ SENTENCE = 12
 def say(text: str) -> None:
     """Print a line."""
     LOG.info(text)
+
+
+def answer(text: str) -> None:
+    """Print the answer of a study, even if the command is quiet, on standard output."""
+    LOG.info(text, extra=ANSWER)
 
 
 def warn(text: str) -> None:
@@ -83,7 +93,7 @@ def screen(
 
     Args:
         console: standard output by default.
-        quiet: print only warnings and errors, on standard error.
+        quiet: print only the answer, and warnings and errors on standard error.
         verbose: print each epoch.
         log_file: gets everything that is printed without `quiet`.
 
@@ -94,6 +104,9 @@ def screen(
     handlers = [] if log_file is None else [_log_file(log_file)]
     handlers.append(_Screen(Console(stderr=True) if quiet else shown))
     handlers[-1].setLevel(logging.WARNING if quiet else logging.DEBUG)
+    if quiet:
+        handlers.append(_Screen(make_console()))
+        handlers[-1].addFilter(lambda record: getattr(record, "answer", False))
     before = LOG.level, LOG.propagate
     LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
     LOG.propagate = False  # a program's own handlers would print everything twice

@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.analysis.verdicts import Verdict, primary_verdicts
 from normsweep.console.overview import described_arms, overview
-from normsweep.console.screen import print_table, say, warn
-from normsweep.reporting.answer import study_answer
+from normsweep.console.screen import answer, print_table, say, warn
+from normsweep.reporting.answer import EARLIER, study_answer
 from normsweep.reporting.commands import Commands, model_uris
+from normsweep.reporting.outcome_words import chosen_words, seeds_words, window_words
 from normsweep.reporting.rows import ARMS, brief_rows
 from normsweep.reporting.verdict_text import verdict_rows
 from normsweep.reporting.words import points, unit_of_gaps
@@ -85,17 +87,37 @@ def print_verdict(found: Evidence, left: int) -> None:
         return
     print_table(
         verdict_rows(found.verdicts),
-        f"{found.record.name}: does it catch up with {found.reference}? (* primary question)",
+        f"{found.record.name}: verdicts, compared with {found.reference} (* primary question; the others "
+        "are secondary, each by itself)",
     )
-    say(study_answer(found))
+    answer(study_answer(found))
+    for line in _details(found):
+        say(f"  {line}")
+    for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
+        say(f"  warning: {warning}")
+
+
+def _details(found: Evidence) -> Iterator[str]:
+    """What the verdicts rest on; gaps by epoch and seeds are those of the primary question."""
     first = found.verdicts[0]
-    say(
-        f"  gap: arm − {found.reference} in {unit_of_gaps(found.metric)}, with its interval for new "
+    if first.earlier:
+        yield EARLIER
+    yield (
+        f"gap: arm − {found.reference} in {unit_of_gaps(found.metric)}, with its interval for new "
         f"seeds and new images; {first.images} test images, margin "
         f"{points(first.margin, sign=False, by=found.metric)}, analysis {first.analysis}; {first.method}"
     )
-    for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
-        say(f"  warning: {warning}")
+    for verdict in primary_verdicts(found.verdicts):
+        yield f"{verdict.arm}: {', '.join(_of_verdict(verdict))}"
+
+
+def _of_verdict(verdict: Verdict) -> Iterator[str]:
+    if window := window_words(verdict):
+        alone = points(verdict.last_epoch.value, by=verdict.metric)
+        yield f"gap as {window}, of epoch {verdict.horizon} alone {alone}"
+    yield seeds_words(verdict.trained[0])
+    if chosen := chosen_words(verdict.chosen):
+        yield f"chosen: {chosen}"
 
 
 def print_next(commands: Commands, page: str) -> None:

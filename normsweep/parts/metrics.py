@@ -43,6 +43,8 @@ class Metric:
         chance: from numbers of images (classes,), the best value without looking at an image.
         influence: as in `normsweep.parts.influence`; if None, intervals are for new seeds only.
         every_class: whether it is defined only if each class has an image.
+        bound: from numbers of images (classes,), the largest difference of two networks in the influence
+            of one image; if None, the largest that was seen.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Metric:
     chance: Callable[[Array], float]
     influence: Callable[[Array, Array], Array] | None = None
     every_class: bool = False
+    bound: Callable[[Array], float] | None = None
 
     @property
     def label(self) -> str:
@@ -109,6 +112,23 @@ class Metric:
             )
         return value
 
+    def image_bound(self, counts: Sequence[int]) -> float | None:
+        """The largest difference of two networks in the influence of one image.
+
+        Args:
+            counts: numbers of test images by class; empty if they are unknown.
+
+        Returns:
+            None if it is only known from what was seen; 0 if influences are unknown.
+        """
+        if self.name == "accuracy":
+            return 1.0
+        if self.influence is None:
+            return 0.0
+        if self.bound is None or not counts or min(counts) == 0:
+            return None
+        return float(self.bound(np.asarray(counts, np.float64)))
+
     def guessing(self, counts: Sequence[int] | Array) -> float:
         """Chance level for classes of `counts` images."""
         return float(self.chance(np.asarray(counts, np.float64)))
@@ -126,6 +146,7 @@ def register(
     chance: Callable[[Array], float],
     influence: Callable[[Array, Array], Array] | None = None,
     every_class: bool = False,
+    bound: Callable[[Array], float] | None = None,
 ) -> Callable[[Function], Function]:
     """Decorator that registers a function as the metric `name`; arguments as of `Metric`.
 
@@ -134,7 +155,7 @@ def register(
     """
 
     def decorate(function: Function) -> Function:
-        made = Metric(name, function, direction, range, chance, influence, every_class)
+        made = Metric(name, function, direction, range, chance, influence, every_class, bound)
         return registry.register(name, made)(function)
 
     return decorate
@@ -175,6 +196,24 @@ def _entropy(counts: Array) -> float:
     return -float(np.sum(shares * np.log(shares)))
 
 
+def _rarest(counts: Array) -> float:
+    """1/(K·π) of the rarest class: an image is right or wrong.
+
+    For macro F1 too, if a class is predicted about as often as it occurs: an image that is wrong costs
+    (2 − F)/(2·π) in its own class and F/(2·π) in another.
+    """
+    return float(counts.sum() / (len(counts) * counts.min()))
+
+
+def _all_placements(counts: Array) -> float:
+    """An image is ranked above or below all of the other side: 1/π of its side, as a mean over classes."""
+    shares = counts / counts.sum()
+    if len(shares) == 2:
+        return float(1 / shares.min())
+    own, other = 1 / shares, 1 / (1 - shares)
+    return float(np.max(own - other) + other.sum()) / len(shares)
+
+
 @register("accuracy", direction="maximize", range=(0, 1), chance=_accuracy_of_guessing)
 def accuracy(labels: Array, probabilities: Array) -> float:
     """Share of correctly classified images."""
@@ -188,6 +227,7 @@ def accuracy(labels: Array, probabilities: Array) -> float:
     chance=_one_class,
     influence=influence.balanced_accuracy,
     every_class=True,
+    bound=_rarest,
 )
 def balanced_accuracy(labels: Array, probabilities: Array) -> float:
     """Mean of the recall over the classes."""
@@ -205,6 +245,7 @@ def balanced_accuracy(labels: Array, probabilities: Array) -> float:
     chance=_one_class,
     influence=influence.f1_macro,
     every_class=True,
+    bound=_rarest,
 )
 def f1_macro(labels: Array, probabilities: Array) -> float:
     """Mean over the classes of F1, the harmonic mean of precision and recall."""
@@ -222,6 +263,7 @@ def f1_macro(labels: Array, probabilities: Array) -> float:
     chance=_half,
     influence=influence.roc_auc,
     every_class=True,
+    bound=_all_placements,
 )
 def roc_auc(labels: Array, probabilities: Array) -> float:
     """Area under the ROC curve; for more than two classes the mean of one-vs-rest areas."""

@@ -182,16 +182,16 @@ def _verdict(by: Metric) -> list[Column]:
         Column("Epochs", _number("horizon", "d")),
         Column("Arm", _named("arm")),
         Column("Outcome", _outcome),
-        Column(_head("Arm", by), _score(by.name, by)),
         Column(f"Gap{unit}", _gap("gap", by)),
         Column(f"Interval{unit}", _both(_gap("low", by), "to", _gap("high", by))),
+        Column(f"Last{unit}", _gap("gap_last_epoch", by)),
         Column("Seeds", _number("seeds", "d")),
     ]
 
 
 def _outcome(row: Row) -> str:
-    at = f" from epoch {row['epoch']}" if row.get("epoch") is not None else ""
-    return f"{row['word']}{at}"
+    at = f" from epoch {row['epoch']}" if (row.get("epoch") or 1) > 1 else ""
+    return f"{row['outcome']}{at}"
 
 
 def _summary(by: Metric) -> list[Column]:
@@ -251,7 +251,7 @@ def _compared(record: StudyRecord, by: Metric) -> str:
     return (
         f"Verdicts of {_of_study(record)}: gaps in {unit_of_gaps(by)} to the reference {record.sweep.reference}, with intervals "
         f"for new seeds and new images; equivalence margin {points(confirm.margin, sign=False, by=by)}, "
-        f"confidence {100 * confirm.confidence:g} %, {images}."
+        f"confidence {100 * confirm.confidence:g} %, {images}. Last: the gap of the last epoch alone."
     )
 
 

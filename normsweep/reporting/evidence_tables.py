@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.confirm_runs import Curve, Speed
+from normsweep.analysis.outcomes import earlier_word
 from normsweep.analysis.trials import (
     TuningCurve,
     best_by_epochs,
@@ -20,6 +21,7 @@ from normsweep.analysis.trials import (
 )
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
+from normsweep.reporting.outcome_words import chosen_words, outcome_text
 from normsweep.sweep.study_record import BASELINE, Configuration, Diagnosis, Stage, TrialRecord
 from normsweep.sweep.trial import Status
 from normsweep.text import counted
@@ -39,10 +41,11 @@ __all__ = [
 ]
 
 COLUMNS = [
-    "question", "arm", "reference", "verdict", "word", "epoch", "epoch_low", "horizon", "gap", "low",
-    "high", "seeds_low", "seeds_high", "accuracy", "reference_accuracy", "seeds", "images", "margin",
-    "confidence", "level", "look", "method", "diverged", "reference_diverged", "more_seeds", "primary",
-    "warnings",
+    "question", "arm", "reference", "outcome", "verdict", "word", "epoch", "epoch_low", "horizon", "gap",
+    "low", "high", "plain_low", "plain_high", "seeds_low", "seeds_high", "gap_last_epoch", "window",
+    "accuracy", "reference_accuracy", "seeds", "trained", "reference_trained", "images", "margin",
+    "confidence", "level", "analysis", "look", "method", "diverged", "reference_diverged", "stuck",
+    "reference_stuck", "untrained_at_most", "more_seeds", "among", "primary", "rules", "warnings",
 ]  # fmt: skip
 
 
@@ -59,33 +62,47 @@ def verdict_table(verdicts: Sequence[Verdict], by: Metric = ACCURACY) -> pd.Data
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
+    arm, reference = verdict.trained
     return {
         "question": verdict.question,
         "arm": verdict.arm,
         "reference": verdict.reference,
-        "verdict": verdict.text,
-        "word": verdict.outcome.value,
+        "outcome": verdict.outcome.value,
+        "verdict": outcome_text(verdict),
+        "word": earlier_word(verdict.outcome).value,
         "epoch": _or_missing(verdict.epoch),
         "epoch_low": _or_missing(verdict.epoch_low),
         "horizon": verdict.horizon,
         "gap": verdict.gap.value,
         "low": verdict.gap.low,
         "high": verdict.gap.high,
+        "plain_low": verdict.plain.low,
+        "plain_high": verdict.plain.high,
         "seeds_low": verdict.on_these_images.low,
         "seeds_high": verdict.on_these_images.high,
+        "gap_last_epoch": verdict.last_epoch.value,
+        "window": verdict.window,
         "accuracy": verdict.value,
         "reference_accuracy": verdict.reference_value,
         "seeds": verdict.seeds,
+        "trained": arm.trained,
+        "reference_trained": reference.trained,
         "images": verdict.images,
         "margin": verdict.margin,
         "confidence": verdict.confidence,
         "level": verdict.level,
+        "analysis": verdict.analysis,
         "look": verdict.analysis,
         "method": verdict.method,
-        "diverged": verdict.diverged[0],
-        "reference_diverged": verdict.diverged[1],
+        "diverged": arm.diverged,
+        "reference_diverged": reference.diverged,
+        "stuck": arm.stuck,
+        "reference_stuck": reference.stuck,
+        "untrained_at_most": arm.lost_at_most,
         "more_seeds": verdict.more_seeds,
+        "among": chosen_words(verdict.chosen),
         "primary": verdict.primary,
+        "rules": verdict.rules,
         "warnings": "; ".join(verdict.warnings),
     }
 

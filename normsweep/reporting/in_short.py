@@ -31,6 +31,8 @@ NAMED = 3
 ANSWERS = {Side.YES: "Yes", Side.NO: "No", Side.OPEN: "Open"}
 ACCURACY, SPEED, NEITHER = "Accuracy", "Only speed", "Neither"
 PREDICATES = {
+    Outcome.DOES_NOT_TRAIN: ("does not train", "do not train"),
+    Outcome.CONTRADICTORY: ("has a contradictory outcome", "have contradictory outcomes"),
     Outcome.CATCHES_UP: ("catches up", "catch up"),
     Outcome.DOES_NOT: ("does not catch up", "do not catch up"),
     Outcome.NOT_ENOUGH: ("is undecided", "are undecided"),
@@ -64,11 +66,12 @@ def _answer(found: Evidence, part: int, named: Names) -> str:
     first = verdicts[0]
     given = question_of(first.question).clause.format(reference=named[first.reference])
     groups = "; ".join(_groups(verdicts, named))
-    unit = f"{first.metric.unit}, " if first.metric.unit else ""
+    unit = f"In {first.metric.unit}, with" if first.metric.unit else "With"
     rates = _slowest(found.exchanges) if part == 4 else ()
     opened = _accuracy_or_speed(verdicts, found.exchanges) if part == 4 else _yes_or_no(verdicts)
     return (
-        f"{opened}: {given}, after {counted(first.horizon, 'epoch')}, {groups} ({unit}{level_words(first)} intervals)."
+        f"{opened}: {given}, after {counted(first.horizon, 'epoch')}, {groups}. {unit} "
+        f"{level_words(first)} intervals."
         f"{_worth(rates, named)}"
     )
 
@@ -123,12 +126,15 @@ def _predicates(outcome: Outcome) -> tuple[str, str]:
 
 def _interval(verdicts: Sequence[Verdict]) -> str:
     """From where to where the gaps are, of one arm also from which epoch on it is level; empty if not known."""
+    first = verdicts[0]
+    if first.outcome is Outcome.DOES_NOT_TRAIN:
+        return f" ({first.reason})" if len(verdicts) == 1 else ""
     lows, highs = [v.gap.low for v in verdicts], [v.gap.high for v in verdicts]
-    if not all(map(math.isfinite, (*lows, *highs))):
+    if not all(map(math.isfinite, (*lows, *highs))) or first.outcome is Outcome.CONTRADICTORY:
         return ""
-    epoch = verdicts[0].epoch if len(verdicts) == 1 else None
+    epoch = first.epoch if len(verdicts) == 1 else None
     since = f", from epoch {epoch}" if epoch is not None and epoch > 1 else ""
-    return f" ({between(min(lows), max(highs), verdicts[0].metric)}{since})"
+    return f" ({between(min(lows), max(highs), first.metric)}{since})"
 
 
 def _slowest(exchanges: Sequence[Exchange]) -> list[Exchange]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from normsweep.analysis import outcomes
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.verdicts import Missing, Verdict, without_repeats
+from normsweep.analysis.rules import Missing
+from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.verdict_text import row_id
 
 if TYPE_CHECKING:
@@ -45,10 +46,16 @@ def page_data(found: Evidence, pictures: Mapping[str, Picture]) -> Json:
         "figures": {picture.name: _figure(picture) for picture in drawn},
         "datasets": {name: rows for picture in drawn for name, rows in picture.datasets.items()},
         "ink": INK,
-        "outcomes": outcomes.as_data(),
+        "outcomes": outcomes.as_data(_table(found)),
         "verdicts": list(_verdicts(found.verdicts)),
         "margin": _margin(found),
     }
+
+
+def _table(found: Evidence) -> Sequence[outcomes.OutcomeRow]:
+    """The table of outcomes by which the study is read."""
+    earlier = any(verdict.earlier for verdict in found.verdicts)
+    return outcomes.EARLIER if earlier else outcomes.OUTCOMES
 
 
 def _figure(picture: Picture) -> Json:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.outcomes import Side, side
-from normsweep.analysis.verdicts import Missing, Verdict, without_repeats
+from normsweep.analysis.outcomes import Outcome, Side, side
+from normsweep.analysis.rules import Missing
+from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.parts.metrics import ACCURACY, Metric
+from normsweep.reporting.outcome_words import outcome_text, seeds_words, when, window_words
 from normsweep.reporting.rows import Rows
 from normsweep.reporting.words import between, percent, points, question_of
 from normsweep.text import counted, opening, quoted
@@ -135,25 +137,33 @@ def _interval(estimate: Estimate, by: Metric) -> str:
 
 def _when(verdict: Verdict) -> str:
     """The epoch in words; a question that stays open has none."""
-    if verdict.falls_short:
-        return f"not within {counted(verdict.horizon, 'epoch')}"
     low, up = verdict.epoch_low, verdict.epoch
     early = verdict.catches_up and low is not None and up is not None and low < up
-    return f"{verdict.when}; perhaps from epoch {low}" if early else verdict.when
+    said = when(verdict).strip(" ,;")
+    said = said.strip("()") if said.startswith("(") else said
+    return f"{said}; perhaps from epoch {low}" if early else said
 
 
 def _evidence(verdict: Verdict) -> tuple[str, ...]:
     """Lines: how many seeds and images, by which rules, what is left out."""
-    arms = (verdict.arm, verdict.reference)
-    lost = [
-        f"{count} diverged with {quoted(arm)}"
-        for arm, count in zip(arms, verdict.diverged, strict=True)
-        if count
-    ]
+    arm, reference = verdict.trained
+    trained = [seeds_words(arm)] if arm.seeds else []
+    if reference.lost:
+        trained.append(
+            f"{reference.trained} of {counted(reference.seeds, 'seed')} of {quoted(verdict.reference)} trained"
+        )
     seeds, images = counted(verdict.seeds, "seed"), counted(verdict.images, "image")
     margin = points(verdict.margin, sign=False, by=verdict.metric)
     lines = ((seeds, images), (f"margin {margin}", f"analysis {verdict.analysis}"))
-    return *(", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines), *lost
+    kept = (", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines)
+    return *kept, *_own_epoch(verdict), *trained
+
+
+def _own_epoch(verdict: Verdict) -> Iterator[str]:
+    """Of which epochs the gap is a mean, and the gap of the last one alone."""
+    if window := window_words(verdict):
+        alone = points(verdict.last_epoch.value, by=verdict.metric)
+        yield f"{window}; epoch {verdict.horizon} alone {alone}"
 
 
 def _next_step(verdict: Verdict, seeds: int) -> str:
@@ -167,6 +177,8 @@ def _next_step(verdict: Verdict, seeds: int) -> str:
                 "More test images would decide, not more seeds: use a larger test set, "
                 "or declare a wider margin for the next study."
             )
+        case Missing.UNDECIDABLE:
+            return f"{opening(verdict.reason)}: declare a wider margin for the next study."
         case Missing.MORE_SEEDS if more is not None:
             return (
                 f"About {more} more seeds would decide: "
@@ -207,7 +219,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
     return (
         _starred(verdict),
         f"{verdict.arm} − {verdict.reference}",
-        verdict.text,
+        outcome_text(verdict),
         points(gap, by=by).partition(" ")[0] if math.isfinite(gap) else "",
         _interval(verdict.gap, by),
         _interval(verdict.on_these_images, by),
@@ -235,7 +247,9 @@ def verdict_rows(verdicts: Sequence[Verdict]) -> Rows:
 
 
 def _line(verdict: Verdict) -> tuple[str, ...]:
-    answer = verdict.text
+    answer = outcome_text(verdict)
+    if verdict.outcome is Outcome.CLEARLY_BEHIND and not verdict.parity.level_until:
+        answer = verdict.outcome.value
     if verdict.missing is Missing.MORE_IMAGES:
         answer = f"{verdict.outcome}: more test images"
     elif verdict.missing is Missing.MORE_SEEDS:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from normsweep.analysis.exchange import Worth
+from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.text import counted, quoted
@@ -153,14 +154,23 @@ def unit_of_gaps(by: Metric) -> str:
 
 
 def epoch_words(verdict: Verdict) -> str:
-    """When the arm caught up, in a few words; a divergence qualifies it."""
-    if verdict.undecided:
-        return "not enough evidence"
+    """The outcome in a few words, with the epoch; seeds that did not train qualify it."""
+    if verdict.undecided or verdict.outcome is Outcome.DOES_NOT_TRAIN:
+        return verdict.outcome.value
     if verdict.falls_short:
         return f"not within {counted(verdict.horizon, 'epoch')}"
-    if any(verdict.diverged):
-        return f"epoch {verdict.epoch} where it trains"
-    return f"from epoch {verdict.epoch}"
+    if verdict.earlier:
+        return (
+            f"epoch {verdict.epoch} where it trains"
+            if any(verdict.lost)
+            else f"from epoch {verdict.epoch}"
+        )
+    word = verdict.outcome.partition(",")[0]
+    if any(verdict.lost):
+        return f"{word} where it trains"
+    if verdict.outcome is Outcome.AHEAD:
+        return word
+    return f"{word} from the start" if verdict.epoch == 1 else f"{word} from epoch {verdict.epoch}"
 
 
 def settings_words(configuration: str, baseline_epochs: int | None, longest: int | None) -> str:

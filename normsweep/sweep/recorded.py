@@ -139,6 +139,8 @@ def as_begun(before: Sweep, now: Sweep) -> Sweep:
     """
     if "rules" in now.model_fields_set or before.rules == now.rules:
         return now
+    if before.rules > 1:
+        return now.model_copy(update={"rules": before.rules})
     search, was = now.search, before.search
     declared = "longest_every" in search.model_fields_set
     space = Space(

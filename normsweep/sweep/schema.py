@@ -259,7 +259,7 @@ class Sweep(Section):
     """A registered metric: the objective of the search, and the unit of margin and verdict."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Seed of the split, the initial weights, the order of batches and the sampler."""
-    rules: Annotated[int, Field(ge=1, le=2)] = 2
+    rules: Annotated[int, Field(ge=1, le=3)] = 3
     """Version of the rules of search and verdict; a study keeps the one it was created with."""
     plugins: str | Texts = ()
     """Modules that register custom components, installed or in the folder of the sweep."""

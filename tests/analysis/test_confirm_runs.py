@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from normsweep.analysis.confirm_runs import Curve, Speed, confirmed, curves, speeds
+from normsweep.analysis.confirm_runs import Curve, Guess, Speed, confirmed, curves, speeds
 from normsweep.analysis.estimates import interval, moments
-from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Analysis
+from normsweep.analysis.rules import Trained
+from normsweep.parts.metrics import ACCURACY, metric
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Analysis, DataFacts
 from normsweep.sweep.trial import Status
 
 RAW, UNIT = ("none", BASELINE), ("unit", BASELINE)
@@ -18,10 +20,10 @@ def test_the_bits_are_those_of_each_seed_and_epoch(planted):
     made = planted()
     found = confirmed(made.look, made.records)
     assert (found.images, found.epochs, found.chance) == (1000, 6, 0.1)
-    arm, reference, diverged = found.pairs(RAW, UNIT, 4)
-    assert arm.shape == reference.shape == (5, 4, 1000)
-    assert diverged == (0, 0)
-    for bits, key in ((arm, RAW), (reference, UNIT)):
+    paired = found.pairs(RAW, UNIT, 4)
+    assert paired.arm.shape == paired.reference.shape == (5, 4, 1000)
+    assert paired.trained == (Trained(5), Trained(5))
+    for bits, key in ((paired.arm, RAW), (paired.reference, UNIT)):
         for epoch, level in enumerate(made.levels[key][:4]):
             right = np.tile(np.arange(1000) < level * 1000, (5, 1))
             np.testing.assert_array_equal(bits[:, epoch], right)
@@ -30,49 +32,131 @@ def test_the_bits_are_those_of_each_seed_and_epoch(planted):
 def test_runs_are_paired_by_seed_whatever_the_order_of_the_records(planted):
     levels = {RAW: (0.5,), UNIT: (0.9,)}
     made = planted(levels=levels, diverged={RAW: {1: 1}, UNIT: {3: 1}})
-    arm, reference, diverged = confirmed(made.look, made.records[::-1]).pairs(RAW, UNIT, 1)
-    assert arm.shape == reference.shape == (3, 1, 1000)
-    assert diverged == (1, 1)
+    paired = confirmed(made.look, made.records[::-1]).pairs(RAW, UNIT, 1)
+    assert paired.arm.shape == paired.reference.shape == (3, 1, 1000)
+    assert paired.trained == (Trained(4, 1), Trained(4, 1))
 
 
 def test_a_seed_that_diverged_later_counts_before(planted):
     made = planted(diverged={RAW: {2: 4}})
     found = confirmed(made.look, made.records)
-    seeds = {horizon: found.pairs(RAW, UNIT, horizon)[0].shape[0] for horizon in (2, 3, 4, 6)}
+    seeds = {horizon: len(found.pairs(RAW, UNIT, horizon).arm) for horizon in (2, 3, 4, 6)}
     assert seeds == {2: 5, 3: 5, 4: 4, 6: 4}
-    diverged = {horizon: found.pairs(RAW, UNIT, horizon)[2] for horizon in (3, 4)}
-    assert diverged == {3: (0, 0), 4: (1, 0)}
+    trained = {horizon: found.pairs(RAW, UNIT, horizon).trained for horizon in (3, 4)}
+    assert trained == {3: (Trained(5), Trained(5)), 4: (Trained(4, 1), Trained(5))}
 
 
 def test_a_seed_that_failed_is_left_out_and_did_not_diverge(planted):
     made = planted(failed={UNIT: [0, 4]})
     found = confirmed(made.look, made.records)
-    arm, _, diverged = found.pairs(RAW, UNIT, 6)
-    assert (arm.shape[0], diverged) == (3, (0, 0))
+    paired = found.pairs(RAW, UNIT, 6)
+    assert (len(paired.arm), paired.trained) == (3, (Trained(5), Trained(3)))
     assert (found.runs[UNIT].failed, found.runs[RAW].failed) == (2, 0)
 
 
 def test_runs_of_other_looks_are_left_out(planted):
     made = planted(seeds=7)
     few = planted(seeds=5).look
-    arm, _, _ = confirmed(few, made.records).pairs(RAW, UNIT, 6)
-    assert arm.shape[0] == 5
+    assert len(confirmed(few, made.records).pairs(RAW, UNIT, 6).arm) == 5
 
 
 def test_a_configuration_that_is_not_there_gives_no_pairs(planted):
     made = planted(levels={RAW: (0.5, 0.6), UNIT: (0.8, 0.9)})
     found = confirmed(made.look, made.records)
     for keys in ((RAW, ("unit", TUNED_SHORT)), (("none", TUNED_SHORT), UNIT)):
-        arm, reference, diverged = found.pairs(*keys, 2)
-        assert arm.shape == reference.shape == (0, 2, 1000)
-        assert diverged == (0, 0)
+        paired = found.pairs(*keys, 2)
+        assert paired.arm.shape == paired.reference.shape == (0, 2, 1000)
+        assert paired.trained == (Trained(0), Trained(0))
 
 
 def test_where_every_run_diverged_at_once_there_is_nothing_to_pair(planted):
     made = planted(diverged={RAW: dict.fromkeys(range(5), 1)})
-    arm, reference, diverged = confirmed(made.look, made.records).pairs(RAW, UNIT, 6)
-    assert arm.shape[0] == reference.shape[0] == 0
-    assert diverged == (5, 0)
+    paired = confirmed(made.look, made.records).pairs(RAW, UNIT, 6)
+    assert len(paired.arm) == len(paired.reference) == 0
+    assert paired.trained == (Trained(0, 5), Trained(5))
+
+
+def test_the_reference_is_needed_up_to_its_own_epoch_only(planted):
+    made = planted(diverged={UNIT: {1: 3, 2: 2}})
+    found = confirmed(made.look, made.records)
+    paired = found.pairs(RAW, UNIT, 6, of_reference=2)
+    assert (paired.arm.shape, paired.reference.shape) == ((4, 6, 1000), (4, 2, 1000))
+    assert paired.trained == (Trained(5), Trained(4, 1))
+    assert len(found.pairs(RAW, UNIT, 6).arm) == 3
+
+
+SHARES = (100, 300, 100)
+DATA = DataFacts(
+    "digits", "test", "d" * 64, 500, 1000, 3, class_counts=SHARES, test_class_counts=(200, 600, 200)
+)
+ENTROPY = -(0.2 * math.log(0.2) * 2 + 0.6 * math.log(0.6))
+
+
+def stuck(made, key, slot: int, losses, levels=None):
+    """The records with other training losses, and accuracies, of one run."""
+    number = made.number(key, slot)
+
+    def changed(record):
+        if record.trial.number != number:
+            return record
+        curve = tuple(
+            replace(e, train_loss=loss, tested=made._epoch(number, i, level).tested)
+            for i, (e, loss, level) in enumerate(
+                zip(record.result.curve, losses, levels or made.levels[key], strict=True), 1
+            )
+        )
+        return replace(record, result=replace(record.result, curve=curve))
+
+    return [changed(record) for record in made.records]
+
+
+@pytest.mark.parametrize(
+    ("levels", "losses", "counted"),
+    [
+        pytest.param([0.6] * 6, [ENTROPY] * 6, 1, id="stuck"),
+        pytest.param([0.6] * 6, [0.99 * ENTROPY] * 6, 1, id="nearly-the-loss-of-guessing"),
+        pytest.param([0.63] * 6, [ENTROPY] * 6, 1, id="not-above-guessing-by-its-own-bound"),
+        pytest.param([0.2] * 6, [9.0] * 6, 1, id="worse-than-guessing"),
+        pytest.param([0.64] * 6, [ENTROPY] * 6, 0, id="above-guessing"),
+        pytest.param([0.6] * 6, [0.97 * ENTROPY] * 6, 0, id="an-honest-poor-score"),
+        pytest.param([0.3] * 6, [0.5] * 6, 0, id="a-worse-one-that-learned-by-heart"),
+        pytest.param([0.6] * 5 + [0.9], [ENTROPY] * 5 + [0.3], 0, id="late"),
+        pytest.param([0.9] * 4 + [0.6] * 2, [0.3] * 4 + [ENTROPY] * 2, 1, id="collapsed"),
+    ],
+)
+def test_a_seed_is_stuck_if_neither_its_score_nor_its_loss_is_better_than_guessing(
+    planted, levels, losses, counted
+):
+    made = planted()
+    records = stuck(made, RAW, 2, losses, levels)
+    paired = confirmed(made.look, records, DATA).pairs(RAW, UNIT, 6)
+    assert paired.trained == (Trained(5 - counted, 0, counted), Trained(5))
+    assert len(paired.arm) == len(paired.reference) == 5 - counted
+
+
+def test_a_seed_that_trained_late_or_collapsed_later_counts_at_an_earlier_epoch(planted):
+    made = planted()
+    late = stuck(made, RAW, 2, [ENTROPY] * 3 + [0.3] * 3, [0.6] * 3 + [0.9] * 3)
+    collapsed = stuck(made, RAW, 2, [0.3] * 3 + [ENTROPY] * 3, [0.9] * 3 + [0.6] * 3)
+    for records in (late, collapsed):
+        paired = confirmed(made.look, records, DATA).pairs(RAW, UNIT, 2)
+        assert paired.trained == (Trained(5), Trained(5))
+
+
+def test_without_the_data_no_seed_counts_as_stuck(planted):
+    made = planted()
+    records = stuck(made, RAW, 2, [ENTROPY] * 6, [0.6] * 6)
+    assert confirmed(made.look, records).pairs(RAW, UNIT, 6).trained == (Trained(5), Trained(5))
+
+
+def test_the_level_of_guessing_is_that_of_the_classes_shares():
+    assert (Guess.of(DATA, ACCURACY).score, Guess.of(DATA, ACCURACY).loss) == (
+        0.6, pytest.approx(ENTROPY),
+    )  # fmt: skip
+    older = replace(DATA, class_counts=(), test_class_counts=())
+    assert Guess.of(older, ACCURACY).score == pytest.approx(1 / 3)
+    assert Guess.of(DATA, metric("log_loss")).score == pytest.approx(ENTROPY)
+    assert Guess.of(DATA, metric("roc_auc")).score == 0.5
 
 
 def test_runs_that_were_tested_on_different_images_are_refused(planted):

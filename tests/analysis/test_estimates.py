@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
-from normsweep.analysis.estimates import interval, moments, satterthwaite, seeds_only
+from normsweep.analysis.earlier_rules import satterthwaite
+from normsweep.analysis.estimates import interval, moments, seeds_only
 
 TABLE = np.array([[1, 0, 1, 1], [1, 0, 0, 1], [1, 1, 0, 1]])
 """Three seeds × four images, worked out by hand below."""
@@ -53,7 +54,7 @@ def test_a_table_worked_out_by_hand():
     assert m.seed_means == pytest.approx((0.75, 0.5, 0.75))
     assert m.v_seeds == pytest.approx((1 / 12) / 12)
     assert m.v_images == pytest.approx((4 / 9 - 7 / 36) / 12)
-    assert m.dof == pytest.approx((1 / 36) ** 2 / ((1 / 144) ** 2 / 2 + (1 / 48) ** 2 / 3))
+    assert (m.ms_images, m.ms_residual) == pytest.approx((4 / 9, 7 / 36))
     assert (m.n, m.images) == (3, 4)
     assert m.variance == m.v_seeds + m.v_images
 
@@ -95,11 +96,43 @@ def test_bool_and_integer_bits_are_the_same():
     assert moments(bits) == moments(TABLE) == moments(bits.astype(np.uint8))
 
 
-def test_the_interval_over_both_is_students_with_satterthwaites_freedom():
-    m = moments(TABLE)
-    half = stats.t.ppf(0.975, m.dof) * math.sqrt(m.variance)
-    got = interval(m, 0.025)
-    assert (got.low, got.high) == pytest.approx((m.mean - half, m.mean + half))
+def test_the_half_width_is_of_students_t_for_seeds_and_of_the_normal_for_images():
+    """√(4.303² / 144 + 1.960² / 48), from tables of both quantiles."""
+    half = math.sqrt(4.302653**2 / 144 + 1.959964**2 / 48)
+    got = interval(moments(TABLE), 0.025)
+    assert (got.low, got.high) == pytest.approx((2 / 3 - half, 2 / 3 + half), abs=1e-6)
+
+
+@settings(deadline=None)
+@given(tables, st.sampled_from([-1.0, 0.0, 1.0, 2.5]))
+def test_one_more_image_gives_the_moments_of_the_table_with_it(table, value):
+    extended = np.column_stack([table.astype(float), np.full(len(table), value)])
+    got, expected = moments(table).with_image(value), moments(extended)
+    assert got.images == expected.images
+    assert got.seed_means == pytest.approx(expected.seed_means, abs=1e-12)
+    assert (got.mean, got.v_seeds, got.ms_images, got.ms_residual) == pytest.approx(
+        (expected.mean, expected.v_seeds, expected.ms_images, expected.ms_residual), abs=1e-12
+    )
+
+
+@settings(deadline=None)
+@given(tables, st.sampled_from([0.5, 1.0, 2.0]))
+def test_each_bound_is_that_of_the_table_with_one_image_more_on_its_side(table, image):
+    got = interval(moments(table), 0.025, image)
+    down, up = (
+        interval(moments(np.column_stack([table.astype(float), np.full(len(table), value)])), 0.025)
+        for value in (-image, image)
+    )
+    assert (got.low, got.high) == pytest.approx((down.low, up.high), abs=1e-12)
+    assert got.value == moments(table).mean
+
+
+def test_no_spread_that_was_seen_is_no_certainty():
+    """99 images, all alike in all seeds: one more of another kind moves the mean, and is its only variance."""
+    m = moments(np.zeros((5, 99), int))
+    got = interval(m, 0.025, 1.0)
+    half = 1.959964 * math.sqrt(1 / 100 / 100)  # the variance of 0, …, 0, −1 is 1/100
+    assert (got.low, got.value, got.high) == pytest.approx((-0.01 - half, 0, 0.01 + half), abs=1e-6)
 
 
 def test_the_interval_of_seeds_alone_is_that_of_a_one_sample_t_test():
@@ -114,7 +147,6 @@ def test_without_variance_between_images_both_intervals_are_one():
     table = np.array([[1, 0], [0, 1], [1, 0], [1, 1]])
     m = moments(table)
     assert m.v_images == 0
-    assert m.dof == pytest.approx(3)
     both, alone = interval(m, 0.025), seeds_only(m, 0.025)
     assert (both.low, both.high) == pytest.approx((alone.low, alone.high))
 
@@ -124,13 +156,12 @@ def test_images_that_all_seeds_see_alike_leave_their_own_variance_alone():
     m = moments(np.tile(row, (5, 1)))
     assert m.v_seeds == pytest.approx(0, abs=1e-30)
     assert m.v_images == pytest.approx(row.var(ddof=1) / len(row))
-    assert m.dof == pytest.approx(len(row) - 1)
 
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_without_any_difference_the_interval_is_the_point(value):
     m = moments(np.full((5, 8), value))
-    assert (m.v_seeds, m.v_images, m.dof) == (0, 0, 4)
+    assert (m.v_seeds, m.v_images) == (0, 0)
     for got in (interval(m, 0.025), seeds_only(m, 0.025)):
         assert (got.value, got.low, got.high) == (value, value, value)
 

@@ -11,8 +11,9 @@ import pytest
 from normsweep.analysis.estimates import interval, moments
 from normsweep.analysis.evidence import evidence
 from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.rules import Comparison, Rules
 from normsweep.analysis.trials import arm_summaries, progress, tuning_curves
-from normsweep.analysis.verdicts import Comparison, Rules, judge
+from normsweep.analysis.verdicts import judge
 from normsweep.parts import metrics
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import metric
@@ -23,7 +24,14 @@ from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TrialRecord
 from normsweep.sweep.trial import Tested
 
 LOSS = metric("log_loss")
-RULES = Rules(margin=0.02, alpha=0.05, analysis=1, arms=1, chance=math.log(10), metric=LOSS)
+RULES = Rules(
+    margin=0.02,
+    alpha=0.05,
+    arms=1,
+    chance=math.log(10),
+    metric=LOSS,
+    image=LOSS.image_bound([50] * 10),
+)
 
 
 @metrics.register(
@@ -44,12 +52,13 @@ def losses(level: float, seeds: int = 10, epochs: int = 4, images: int = 400, rn
 
 def judged(arm: float, reference: float, rules: Rules = RULES):
     comparison = Comparison("both_tuned", "none", "unit", 4)
-    return judge(comparison, rules, losses(arm), losses(reference, rng=1), (0, 0))
+    values = (losses(level, images=2000, rng=rng) for rng, level in enumerate((arm, reference)))
+    return judge(comparison, rules, *values)
 
 
 @pytest.mark.parametrize(
     ("level", "word"),
-    [(0.1, Outcome.CATCHES_UP), (0.2, Outcome.CATCHES_UP), (0.3, Outcome.DOES_NOT)],
+    [(0.1, Outcome.AHEAD), (0.2, Outcome.LEVEL), (0.3, Outcome.CLEARLY_BEHIND)],
     ids=["lower", "level", "higher"],
 )
 def test_a_lower_loss_is_the_better_one(level, word):
@@ -65,7 +74,7 @@ def test_a_lower_loss_is_the_better_one(level, word):
 
 def test_a_loss_near_that_of_a_guess_gives_no_verdict():
     guessing = judged(2.25, 2.28)
-    assert guessing.outcome is Outcome.NOT_ENOUGH
+    assert guessing.outcome is Outcome.OPEN
     assert "not clearly better than chance (log loss 2." in guessing.reason
     assert "chance 2.3026" in guessing.reason
 
@@ -107,8 +116,9 @@ def test_a_metric_with_the_accuracys_own_influences_gives_the_accuracys_verdicts
 ):
     study = planted()
     look, records = by_metric(planted, "balanced_accuracy")
-    usual = evidence(recorded(sweep(), study.records, [study.look]))
-    other = evidence(recorded(sweep('metric="balanced_accuracy"'), records, [look]))
+    counts = 10, [100] * 10
+    usual = evidence(recorded(sweep(), study.records, [study.look], *counts))
+    other = evidence(recorded(sweep('metric="balanced_accuracy"'), records, [look], *counts))
     mine, its = (verdict_table(found.verdicts, found.metric) for found in (other, usual))
     same = ["question", "arm", "verdict", "epoch", "seeds", "images", "diverged"]
     assert mine[same].equals(its[same])
@@ -126,7 +136,7 @@ def test_where_lower_is_better_the_same_levels_are_judged_the_other_way(planted,
     made = sweep('metric="log_loss"')
     found = evidence(recorded(made, records, [look]))
     tuned = next(v for v in found.verdicts if v.question == "both_tuned")
-    assert tuned.outcome is Outcome.CATCHES_UP  # 0.89 nats are less than 0.93
+    assert tuned.outcome is Outcome.AHEAD  # 0.89 nats are less than 0.93
     assert tuned.gap.value < 0
     assert tuned.value < tuned.reference_value
     speed = {(each.arm, each.configuration): each.epochs for each in found.speeds}

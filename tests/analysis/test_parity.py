@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from normsweep.analysis.estimates import interval, moments
-from normsweep.analysis.parity import Pairs, parity
+from normsweep.analysis.estimates import Estimate, interval, moments
+from normsweep.analysis.parity import Pairs, Parity, parity, window_of
 
 MARGIN, TAIL = 0.02, 0.025
 shapes = st.tuples(st.integers(2, 5), st.integers(1, 7), st.integers(2, 9))
@@ -27,7 +27,21 @@ def bits(curve, seeds=8, images=1000, rng=0) -> np.ndarray:
 def found(curve, reference=0.9, **options) -> tuple[int | None, int | None]:
     flat = [reference] * len(curve)
     pairs = Pairs(bits(curve, **options), bits(flat, **{**options, "rng": 1}))
-    return parity(pairs, len(curve), MARGIN, TAIL)
+    return epochs(pairs, len(curve), MARGIN, TAIL)
+
+
+def epochs(pairs: Pairs, horizon: int, margin: float, tail: float) -> tuple[int | None, int | None]:
+    both = of(pairs, horizon, margin, tail)
+    return both.low, both.up
+
+
+def of(pairs: Pairs, horizon: int, margin: float, tail: float) -> Parity:
+    """With a mean of three epochs and plain intervals."""
+
+    def read(epoch: int, smoothed: bool) -> Estimate:
+        return interval(pairs.gap(epoch, 3 if smoothed else 1), tail)
+
+    return parity(read, horizon, margin)
 
 
 @settings(max_examples=60, deadline=None)
@@ -42,11 +56,11 @@ def test_the_smoothed_gap_is_the_mean_of_what_is_there(both, fixed, data):
     first = max(epoch - window, 0)
     held = reference[:, stands - 1] if stands else reference[:, first:epoch].mean(axis=1)
     expected = moments(arm[:, first:epoch].mean(axis=1) - held)
-    got = pairs.gap(epoch)
+    got = pairs.gap(epoch, 3)
     assert (got.mean, got.v_seeds, got.v_images) == pytest.approx(
         (expected.mean, expected.v_seeds, expected.v_images), abs=1e-12
     )
-    accuracy, reference_accuracy = pairs.means(epoch)
+    accuracy, reference_accuracy = pairs.means(epoch, 3)
     assert accuracy - reference_accuracy == pytest.approx(got.mean, abs=1e-12)
 
 
@@ -54,30 +68,30 @@ def test_the_smoothed_gap_is_the_mean_of_what_is_there(both, fixed, data):
 @given(bits_of_two(), st.floats(0.01, 0.9), st.floats(0.01, 0.4), st.booleans())
 def test_both_epochs_are_those_of_the_rule_read_word_by_word(both, margin, tail, fixed):
     pairs = Pairs(*both, 1 if fixed else None)
-    epochs = range(1, both[0].shape[1] + 1)
-    passed = [interval(pairs.gap(e), tail).low > -margin for e in epochs]
-    possible = [interval(pairs.gap(e, window=1), tail).high >= -margin for e in epochs]
-    up = next((e for e in epochs if all(passed[e - 1 :])), None)
-    low = next((e for e in epochs if possible[e - 1]), None)
+    every = range(1, both[0].shape[1] + 1)
+    passed = [interval(pairs.gap(e, 3), tail).low > -margin for e in every]
+    possible = [interval(pairs.gap(e, window=1), tail).high >= -margin for e in every]
+    up = next((e for e in every if all(passed[e - 1 :])), None)
+    low = next((e for e in every if possible[e - 1]), None)
     if up is not None:
         low = up if low is None else min(low, up)
-    assert parity(pairs, epochs[-1], margin, tail) == (low, up)
+    assert epochs(pairs, every[-1], margin, tail) == (low, up)
 
 
 def test_a_single_epoch_is_not_smoothed():
     pairs = Pairs(bits([0.5, 0.9, 0.9]), bits([0.9] * 3, rng=1))
     assert pairs.gap(3, window=1).mean == pytest.approx(0.0, abs=0.01)
-    assert pairs.gap(3).mean == pytest.approx(-0.4 / 3, abs=0.01)
+    assert pairs.gap(3, 3).mean == pytest.approx(-0.4 / 3, abs=0.01)
 
 
 def test_against_a_fixed_epoch_only_the_arm_is_smoothed():
     pairs = Pairs(bits([0.8, 0.9]), bits([0.5, 0.7, 0.9], rng=1), fixed_at=3)
-    assert pairs.gap(2).mean == pytest.approx(0.85 - 0.9, abs=0.01)
+    assert pairs.gap(2, 3).mean == pytest.approx(0.85 - 0.9, abs=0.01)
 
 
 def test_bits_as_integers_are_not_overrun():
     arm = np.ones((5, 3, 4), np.uint8)
-    assert Pairs(arm * 0, arm).gap(3).mean == -1
+    assert Pairs(arm * 0, arm).gap(3, 3).mean == -1
 
 
 def test_an_arm_that_is_level_from_the_start_catches_up_at_the_first_epoch():
@@ -117,8 +131,36 @@ def test_the_bracket_is_never_empty():
     arm = np.ones((6, 3, 50), bool)
     reference = arm.copy()
     arm[:, 1, :20] = False
-    low, up = parity(Pairs(arm, reference), 3, 0.3, TAIL)
+    low, up = epochs(Pairs(arm, reference), 3, 0.3, TAIL)
     assert low <= up
+
+
+def test_the_window_is_a_quarter_of_the_horizon_from_one_to_three_epochs():
+    assert [window_of(horizon) for horizon in (1, 4, 7, 8, 11, 12, 20, 100)] == [
+        1, 1, 1, 2, 2, 3, 3, 3,
+    ]  # fmt: skip
+
+
+def test_the_window_does_not_reach_before_a_fixed_reference_or_the_first_epoch():
+    free, fixed = (Pairs(np.ones((2, 9, 3)), np.ones((2, 9, 3)), at) for at in (None, 4))
+    assert [free.window(epoch, 3) for epoch in (1, 2, 3, 9)] == [1, 2, 3, 3]
+    assert [fixed.window(epoch, 3) for epoch in (1, 3, 4, 5, 9)] == [1, 3, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("curve", "behind", "level_until"),
+    [
+        ([0.9] * 6, False, None),
+        ([0.5, 0.9, 0.9, 0.9, 0.9, 0.9], True, None),
+        ([0.9] * 3 + [0.5] * 3, False, 3),
+        ([0.5, 0.9, 0.9] + [0.5] * 3, False, 3),
+        ([0.5] * 6, False, None),
+    ],
+)
+def test_an_arm_that_was_behind_or_fell_is_told_from_one_that_was_not(curve, behind, level_until):
+    flat = Pairs(bits(curve), bits([0.9] * 6, rng=1))
+    found = of(flat, 6, MARGIN, TAIL)
+    assert (found.behind, found.level_until) == (behind, level_until)
 
 
 def test_two_that_cannot_be_paired_are_refused():

@@ -13,7 +13,7 @@ MARGIN, TAIL = 0.002, 0.0125
 
 def planned(mean, seed_deviation, n=5, v_images=0.0) -> Moments:
     """Moments with a planted mean and spread."""
-    return Moments(mean, (mean,) * n, seed_deviation**2 / n, v_images, n - 1, 10_000)
+    return Moments(mean, (mean,) * n, seed_deviation**2 / n, v_images * n * 10_000, 0.0, 10_000)
 
 
 def counted(m: Moments, tail: float) -> float:
@@ -79,14 +79,26 @@ def test_a_gap_right_at_the_margin_is_never_decided():
     assert more_seeds(planned(-MARGIN, 0.001, v_images=1e-9), MARGIN, TAIL) == "more than 20"
 
 
-def test_the_smallest_margin_is_of_the_images_alone():
-    assert smallest_margin(planned(0.0, 0.5, v_images=0.0001)) == pytest.approx(0.028)
-    assert smallest_margin(planned(0.0, 0.5)) == 0
-    assert math.isnan(smallest_margin(moments(np.ones((1, 9)))))
+def test_the_smallest_margin_is_of_the_images_alone_at_its_own_level():
+    assert smallest_margin(planned(0.0, 0.5, v_images=0.0001), 0.025) == pytest.approx(
+        0.028, abs=1e-5
+    )
+    assert smallest_margin(planned(-1.0, 0.5, v_images=0.0001), 0.0025) == pytest.approx(
+        0.01 * (stats.norm.ppf(0.9975) + 0.84)
+    )
+    assert smallest_margin(planned(0.0, 0.5), 0.025) == 0
+    assert math.isnan(smallest_margin(moments(np.ones((1, 9))), 0.025))
+
+
+def test_the_smallest_margin_has_room_for_one_more_image():
+    """Of 99 images without any spread: (1 + 1.96) images of 100."""
+    m = moments(np.zeros((5, 99), int))
+    assert smallest_margin(m, 0.025, 1.0) == pytest.approx(0.0296, abs=1e-5)
+    assert smallest_margin(m, 0.025) == 0
 
 
 def test_a_test_set_of_360_images_needs_a_margin_near_two_points():
     rng = np.random.default_rng(0)
     right = rng.random((2, 360)) < 0.97
     table = right[0].astype(int) - right[1]
-    assert 0.01 < smallest_margin(moments(np.tile(table, (10, 1)))) < 0.04
+    assert 0.01 < smallest_margin(moments(np.tile(table, (10, 1))), 0.025) < 0.04

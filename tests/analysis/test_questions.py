@@ -15,14 +15,14 @@ from normsweep.sweep.schema import QUESTIONS
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Analysis
 
 LOOKS = [Analysis(5, ())]
-# What each question compares in the planted levels, by hand: trailing means of up to 3 epochs.
+# What each question compares in the planted levels, by hand: under 8 epochs, those of the epoch itself.
 EXPECTED = {
-    "more_epochs": ((0.80 + 0.84 + 0.86) / 3, 0.86, 6),
-    "equal_epochs": ((0.80 + 0.84 + 0.86) / 3, (0.88 + 0.89 + 0.90) / 3, 6),
-    "tuned_rate": ((0.70 + 0.78) / 2, (0.80 + 0.86) / 2, 2),
-    "tuned_rate_longest": ((0.85 + 0.88 + 0.89) / 3, (0.88 + 0.89 + 0.90) / 3, 6),
-    "both_tuned_short": ((0.70 + 0.78) / 2, (0.82 + 0.88) / 2, 2),
-    "both_tuned": ((0.85 + 0.88 + 0.89) / 3, (0.91 + 0.92 + 0.93) / 3, 6),
+    "more_epochs": (0.86, 0.86, 6),
+    "equal_epochs": (0.86, 0.90, 6),
+    "tuned_rate": (0.78, 0.86, 2),
+    "tuned_rate_longest": (0.89, 0.90, 6),
+    "both_tuned_short": (0.78, 0.88, 2),
+    "both_tuned": (0.89, 0.93, 6),
 }
 
 
@@ -30,9 +30,9 @@ EXPECTED = {
 def judged(planted, sweep, recorded) -> Callable[..., Evidence]:
     """The evidence of planted confirmations; `looks` were before."""
 
-    def made(*overrides: str, looks=0, **fields) -> Evidence:
+    def made(*overrides: str, looks=0, analysis=None, **fields) -> Evidence:
         study = planted(**fields)
-        looked = [*LOOKS * looks, study.look]
+        looked = [*LOOKS * looks, analysis or study.look]
         return evidence(recorded(sweep(*overrides), study.records, looked))
 
     return made
@@ -57,8 +57,16 @@ def test_a_question_compares_its_configurations_at_its_horizon(judged, question)
     assert row["low"] < row["gap"] < row["high"]
 
 
-def test_the_planted_words_are_found(judged):
+def test_the_planted_outcomes_are_found(judged):
     found = rows(judged()).xs("none", level="arm")
+    assert found["outcome"].to_dict() == {
+        "more_epochs": "level",
+        "equal_epochs": "behind",
+        "tuned_rate": "clearly behind",
+        "tuned_rate_longest": "level, a little behind",
+        "both_tuned_short": "clearly behind",
+        "both_tuned": "behind",
+    }
     assert found["word"].to_dict() == {
         "more_epochs": "catches up",
         "equal_epochs": "not enough evidence",
@@ -67,35 +75,59 @@ def test_the_planted_words_are_found(judged):
         "both_tuned_short": "does not catch up",
         "both_tuned": "not enough evidence",
     }
-    assert found.loc["more_epochs", "verdict"] == "catches up at epoch 6"
-    assert found.loc["tuned_rate", "verdict"] == "does not catch up within 2 epochs"
+    assert found.loc["more_epochs", "verdict"] == "level from epoch 5 on (catches up)"
+    assert (
+        found.loc["tuned_rate", "verdict"] == "clearly behind (does not catch up within 2 epochs)"
+    )
     epochs = found[["epoch_low", "epoch"]]
-    assert epochs.loc["more_epochs"].tolist() == [4, 6]
+    assert epochs.loc["more_epochs"].tolist() == [4, 5]
     assert epochs.loc["tuned_rate"].isna().all()
 
 
 def test_a_row_holds_all_that_a_verdict_stands_on(judged):
-    found = judged("confirm.primary=more_epochs", "confirm.confidence=0.9", looks=1)
+    found = judged("confirm.primary=more_epochs", "confirm.confidence=0.9")
     assert list(table(found)) == COLUMNS
     assert table(found)["question"].tolist() == list(QUESTIONS)
     row = rows(found).loc["more_epochs", "none"]
     assert (row["reference"], row["seeds"], row["images"]) == ("unit", 5, 1000)
-    assert (row["margin"], row["confidence"], row["look"]) == (0.05, 0.9, 2)
+    assert (row["margin"], row["confidence"], row["look"], row["analysis"]) == (0.05, 0.9, 1, 1)
     assert (row["diverged"], row["reference_diverged"], row["more_seeds"]) == (0, 0, "")
+    assert (row["trained"], row["reference_trained"], row["stuck"]) == (5, 5, 0)
+    assert row["untrained_at_most"] == pytest.approx(1 - 0.05 ** (1 / 5))
+    assert (row["window"], row["gap_last_epoch"], row["rules"]) == (1, row["gap"], 3)
+    assert (row["plain_low"], row["plain_high"]) == (row["low"], row["high"])
     assert row["seeds_low"] == row["seeds_high"] == pytest.approx(row["gap"])
     assert "two-way analysis of variance" in row["method"]
-    assert row["method"].endswith("one-sided level 0.025")
+    assert row["method"].endswith("one-sided level 0.05")
     assert table(found)["primary"].tolist() == [q == "more_epochs" for q in QUESTIONS]
 
 
 def test_an_undecided_row_says_what_it_needs(judged):
     row = rows(judged()).loc["both_tuned", "none"]
     assert row["more_seeds"] == "images"
-    assert row["verdict"] == ("not enough evidence: more test images would decide, not more seeds")
+    assert row["verdict"] == (
+        "behind; open whether by more than the margin: more test images would decide, not more seeds"
+    )
 
 
-def test_each_look_is_held_to_a_stricter_level(judged):
-    first, third = (rows(judged(looks=n)).loc["equal_epochs", "none"] for n in (0, 2))
+def test_how_a_tuned_configuration_was_chosen_is_beside_its_result(judged, planted):
+    study = planted()
+    known = replace(
+        study.look, configurations=tuple(replace(c, of=13) for c in study.look.configurations)
+    )
+    found = rows(judged(analysis=known))["among"].xs("none", level="arm")
+    both, one = "none among 4 of 13 trials, unit among 4 of 13 trials", "none among 4 of 13 trials"
+    assert found.to_dict() == {
+        "more_epochs": "", "equal_epochs": "", "tuned_rate": one, "tuned_rate_longest": one,
+        "both_tuned_short": both, "both_tuned": both,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("rules", [1, 2])
+def test_under_earlier_rules_each_look_is_held_to_a_stricter_level(judged, rules):
+    first, third = (
+        rows(judged(f"rules={rules}", looks=n)).loc["equal_epochs", "none"] for n in (0, 2)
+    )
     assert (first["look"], third["look"]) == (1, 3)
     assert first["method"].endswith("0.025")
     assert third["method"].endswith("0.00625")
@@ -124,30 +156,34 @@ def test_divergences_are_counted_and_left_out(judged):
     diverged = {("none", BASELINE): {0: 3, 5: 1}, ("unit", BASELINE): {2: 6}}
     found = rows(judged(seeds=8, diverged=diverged))
     more = found.loc["more_epochs", "none"]
-    assert (more["seeds"], more["diverged"], more["reference_diverged"]) == (5, 2, 1)
-    assert more["gap"] == pytest.approx((0.80 + 0.84 + 0.86) / 3 - 0.86)
+    # The reference is compared at its second epoch, and may diverge later.
+    assert (more["seeds"], more["diverged"], more["reference_diverged"]) == (6, 2, 0)
+    assert more["gap"] == pytest.approx(0)
     assert more["verdict"] == (
-        "catches up at epoch 6 where both train (2 of its seeds and 1 of unit's diverged)"
+        "level from epoch 5 on (catches up) where it trains (2 of 8 seeds diverged)"
     )
+    equal = found.loc["equal_epochs", "none"]
+    assert (equal["seeds"], equal["diverged"], equal["reference_diverged"]) == (5, 2, 1)
     short = found.loc["tuned_rate", "none"]
     assert (short["seeds"], short["diverged"], short["reference_diverged"]) == (8, 0, 0)
     tuned = found.loc["both_tuned", "none"]
     assert (tuned["seeds"], tuned["diverged"], tuned["reference_diverged"]) == (8, 0, 0)
 
 
-def test_under_five_pairs_there_is_no_verdict_and_the_diverged_are_named(judged):
-    found = rows(judged(seeds=5, diverged={("none", BASELINE): {1: 2}}))
+def test_under_five_pairs_there_is_no_verdict_and_those_that_did_not_train_are_named(judged):
+    found = rows(judged(seeds=5, diverged={("unit", BASELINE): {1: 2}}))
     assert found.loc["more_epochs", "none"]["verdict"] == (
-        "not enough evidence: at least 5 seeds are needed, 4 can be compared "
-        "(diverged seeds: none 1)"
+        "open: at least 5 seeds are needed, 4 can be compared (seeds that did not train: unit 1)"
     )
     assert found.loc["both_tuned", "none"]["seeds"] == 5
 
 
-def test_an_arm_that_always_diverges_leaves_rows_and_no_verdict(judged):
+def test_an_arm_that_does_not_train_has_that_outcome(judged):
     diverged = {("none", BASELINE): dict.fromkeys(range(5), 1)}
     row = rows(judged(diverged=diverged)).loc["equal_epochs", "none"]
-    assert (row["word"], row["seeds"], row["diverged"]) == ("not enough evidence", 0, 5)
+    assert (row["outcome"], row["seeds"], row["diverged"]) == ("does not train", 0, 5)
+    assert row["verdict"] == "does not train (0 of 5 seeds trained)"
+    assert (row["word"], row["trained"], row["untrained_at_most"]) == ("not enough evidence", 0, 1)
     assert pd.isna(row["gap"])
 
 

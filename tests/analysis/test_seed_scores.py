@@ -1,10 +1,11 @@
 """Test scores by seed, and their spread."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from normsweep.analysis.confirm_runs import confirmed
+from normsweep.analysis.confirm_runs import Guess, confirmed
 from normsweep.analysis.seed_scores import seed_scores, spreads
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT
 
@@ -61,3 +62,13 @@ def test_without_seeds_there_is_no_mean(planted):
     assert (raw.trained, raw.seeds) == (0, 5)
     assert math.isnan(raw.mean)
     assert math.isnan(raw.deviation)
+
+
+def test_a_seed_that_is_stuck_has_a_score_that_counts_for_no_mean(planted):
+    made = planted(levels={RAW: (0.05,), UNIT: (0.9,)})
+    found = replace(confirmed(made.look, made.records), guess=Guess(0.1, 0.4))
+    scored = seed_scores(found, 1)
+    assert [s.ended for s in scored] == ["stuck"] * 5 + ["trained"] * 5
+    assert scored[0].value == 0.05
+    raw, unit = spreads(scored)
+    assert (raw.trained, unit.trained) == (0, 5)

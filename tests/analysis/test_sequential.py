@@ -58,7 +58,7 @@ def test_levels_refuses_what_has_no_meaning(wrong: tuple[float, int, int]) -> No
 
 def noise(gap: float, seeds: int, spread: float, images: float = 0.0) -> Moments:
     """Moments of a gap whose standard deviation is `spread` between seeds, and `images` between images."""
-    return Moments(gap, (gap,) * seeds, spread**2 / seeds, images**2, seeds - 1, 1000)
+    return Moments(gap, (gap,) * seeds, spread**2 / seeds, images**2 * seeds * 1000, 0.0, 1000)
 
 
 AT = levels(0.025, 5, 20)

@@ -14,8 +14,10 @@ from normsweep.analysis.confirm_runs import Curve, Speed
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.parity import Parity
+from normsweep.analysis.rules import Missing, Trained
 from normsweep.analysis.trials import TuningCurve, arm_summaries
-from normsweep.analysis.verdicts import Missing, Verdict
+from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.catalog import catalog
 from normsweep.parts.metrics import ACCURACY
 from normsweep.sweep.loading import load_sweep
@@ -44,31 +46,38 @@ HORIZONS = {
     "both_tuned": 8,
 }
 ANSWERS: tuple[dict[str, Any], ...] = (
-    {"outcome": Outcome.CATCHES_UP, "epoch": 6, "gap": -0.0005},
-    {"outcome": Outcome.DOES_NOT, "gap": -0.0062},
+    {"outcome": Outcome.LEVEL, "parity": Parity(5, 6, behind=True), "gap": -0.0005},
+    {"outcome": Outcome.CLEARLY_BEHIND, "gap": -0.0062},
     {
-        "outcome": Outcome.NOT_ENOUGH,
+        "outcome": Outcome.BEHIND,
         "gap": -0.002,
         "missing": Missing.MORE_SEEDS,
         "more_seeds": "10",
         "reason": "about 10 more seeds would decide",
     },
-    {"outcome": Outcome.CATCHES_UP, "epoch": 6, "gap": 0.001, "seeds": 8, "diverged": (2, 0)},
+    {
+        "outcome": Outcome.LEVEL,
+        "parity": Parity(5, 6, behind=True),
+        "gap": 0.001,
+        "seeds": 8,
+        "trained": (Trained(8, 2), Trained(10)),
+    },
 )
 WARNINGS = ("its best rate lies at the edge", "few trials")
 
 
 def make_verdict(gap: float = -0.0005, **changed: Any) -> Verdict:
     """A verdict on accuracies after 5 seeds and 10,000 images."""
-    epoch = changed.get("epoch")
     content: dict[str, Any] = {
-        "question": "both_tuned", "arm": "none", "reference": "unit", "outcome": Outcome.DOES_NOT,
-        "epoch": None, "epoch_low": epoch and epoch - 1, "horizon": 8,
+        "question": "both_tuned", "arm": "none", "reference": "unit", "outcome": Outcome.CLEARLY_BEHIND,
+        "parity": Parity(), "horizon": 8, "window": 2,
         "gap": Estimate(gap, gap - 0.0015, gap + 0.0015, 5),
+        "plain": Estimate(gap, gap - 0.0014, gap + 0.0014, 5),
+        "last_epoch": Estimate(gap - 0.0001, gap - 0.002, gap + 0.002, 5),
         "on_these_images": Estimate(gap, gap - 0.0007, gap + 0.0007, 5),
         "seeds": 5, "images": 10_000, "margin": 0.002, "confidence": 0.95, "tail": 0.025, "analysis": 1,
         "comparisons": 1, "missing": Missing.NOTHING, "more_seeds": "", "reason": "",
-        "diverged": (0, 0), "value": 0.985, "reference_value": 0.985 - gap, "margin_needed": 0.001,
+        "trained": (Trained(5), Trained(5)), "value": 0.985, "reference_value": 0.985 - gap, "margin_needed": 0.001,
         "metric": ACCURACY, "primary": False, "baseline_epochs": 4, "warnings": (),
     }  # fmt: skip
     return Verdict(**{**content, **changed})

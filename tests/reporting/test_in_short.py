@@ -8,6 +8,7 @@ import pytest
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import evidence
 from normsweep.analysis.exchange import Exchange, Worth
+from normsweep.analysis.outcomes import Outcome
 from normsweep.reporting.in_short import in_short
 from normsweep.reporting.words import PARTS, worth_words
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG
@@ -33,7 +34,7 @@ def test_an_answer_has_the_arm_its_interval_and_the_level(found):
     said = told(found())
     assert said["More epochs?"] == (
         "Yes: with the baseline settings and more epochs than “unit” gets, after 8 epochs, “none” (−0.20 to "
-        "+0.10, from epoch 6) catches up (percentage points, 95 % intervals)."
+        "+0.10, from epoch 6) is level. In percentage points, with 95 % intervals."
     )
 
 
@@ -41,8 +42,8 @@ def test_arms_are_told_by_their_outcome(found):
     said = told(found(("none", "unit", "standardize", "zca")))
     answer = said["A tuned learning rate?"]
     assert answer.startswith("It depends on the arm: with its settings tuned")
-    assert "“none” (−0.20 to +0.10, from epoch 6) catches up; “standardize” (−0.77 to −0.47) does not catch up; " in answer  # fmt: skip
-    assert "“zca” (−0.35 to −0.05) is undecided" in answer
+    assert "“none” (−0.20 to +0.10, from epoch 6) is level; “zca” (−0.35 to −0.05) is behind; " in answer  # fmt: skip
+    assert "“standardize” (−0.77 to −0.47) is clearly behind. In" in answer
 
 
 def test_many_arms_of_one_outcome_share_an_interval(found):
@@ -52,7 +53,7 @@ def test_many_arms_of_one_outcome_share_an_interval(found):
         for v, gap in zip(made.verdicts, (0, 0.001, 0.002, 0.003) * 6, strict=True)
     )
     said = told(replace(made, verdicts=verdicts))
-    assert "“a”, “b”, “c” and “d” catch up (−0.10 to +0.40)" in said["More epochs?"]
+    assert "“a”, “b”, “c” and “d” are level (−0.10 to +0.40)" in said["More epochs?"]
 
 
 def test_what_is_not_confirmed_is_not_answered(found, nothing):
@@ -65,7 +66,22 @@ def test_an_interval_that_is_not_known_is_left_out(found):
     made = found()
     unknown = Estimate(*[math.nan] * 3, 0)
     said = told(replace(made, verdicts=tuple(replace(v, gap=unknown) for v in made.verdicts)))
-    assert "after 8 epochs, “none” catches up (percentage" in said["More epochs?"]
+    assert "after 8 epochs, “none” is level. In" in said["More epochs?"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Outcome.AHEAD, "“none” (−0.20 to +0.10, from epoch 6) is ahead."),
+        (Outcome.DOES_NOT_TRAIN, "“none” (3 of 8 seeds trained) does not train."),
+        (Outcome.CONTRADICTORY, "“none” has a contradictory outcome."),
+        (Outcome.CATCHES_UP, "“none” (−0.20 to +0.10, from epoch 6) catches up."),
+    ],
+)
+def test_every_outcome_has_its_predicate(found, outcome, words):
+    made = found()
+    changed = (replace(v, outcome=outcome, reason="3 of 8 seeds trained") for v in made.verdicts)
+    assert words in told(replace(made, verdicts=tuple(changed)))["More epochs?"]
 
 
 def test_the_last_line_says_what_epochs_are_worth(found):

@@ -61,14 +61,19 @@ def test_values_and_differences_have_the_metrics_unit(written, expected):
 
 def test_a_higher_loss_is_behind(one):
     sentence = answer_sentence(one(), "normalization", "unit")
-    assert sentence.startswith(
-        "No: with the baseline settings and equal epochs, “none” is 0.1 nats"
+    assert sentence == (
+        "With the baseline settings and equal epochs, “none” is clearly behind “unit” by 0.08 to 0.12 nats "
+        "after 5 epochs (does not catch up within 5 epochs) (95 % interval, 5 seeds)."
     )
-    assert "behind “unit” after 5 epochs (95 % interval 0.08 to 0.12 nats;" in sentence
-    assert "equivalence margin of 0.03 nats" in sentence
-    open_ = one(outcome=Outcome.NOT_ENOUGH, reason="more", gap=Estimate(0.1, -0.02, 0.12, 5))
+    open_ = one(outcome=Outcome.OPEN, reason="more", gap=Estimate(0.1, -0.02, 0.12, 5))
     undecided = answer_sentence(open_, "normalization", "unit")
-    assert "anywhere from 0.12 nats behind to 0.02 nats ahead of “unit”" in undecided
+    assert "is open: from 0.12 nats behind to 0.02 nats ahead of “unit”" in undecided
+    behind = one(outcome=Outcome.BEHIND, gap=Estimate(0.03, 0.02, 0.04, 5))
+    said = answer_sentence(behind, "normalization", "unit")
+    assert (
+        "is behind “unit” by 0.02 to 0.04 nats after 5 epochs; whether by more than 0.03 nats"
+        in said
+    )
 
 
 def test_tables_have_gaps_in_their_unit(one):

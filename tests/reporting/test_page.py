@@ -103,8 +103,8 @@ def test_the_four_parts_come_in_order(written):
 
 def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
     text = Page(written).text
-    assert "✓ catches up at epoch 6; perhaps from epoch 5" in text
-    assert "✕ does not catch up not within 8 epochs" in text
+    assert "✓ level from epoch 6 on (catches up); perhaps from epoch 5" in text
+    assert "✕ clearly behind does not catch up within 8 epochs" in text
     assert "−0.62 percentage points 95 % interval −0.77 to −0.47" in text
     assert "On exactly these test images" in text
     assert "−0.69 to −0.55" in text
@@ -117,13 +117,13 @@ def test_an_open_question_reads_as_an_answer_with_a_next_step(found, tmp_path):
     report = replace(found(("a", "b", "zca", "learned", "unit")), curves=(), tuning=())
     page = write_report(report, tmp_path, "sqlite:///s.db")
     text = Page(page.read_text(encoding="utf-8")).text
-    assert "? not enough evidence" in text
+    assert "? behind" in text
     assert (
         "What to do next. About 10 more seeds would decide: raise their number from 5 to 15. "
         "python -m normsweep.study SWEEP.toml --study-name mnist --storage sqlite:///s.db "
         "--set confirm.seeds=15"
     ) in text
-    assert "at epoch 6 where it trains (2 of 10 seeds diverged)" in text
+    assert "from epoch 6 on (catches up) where it trains (2 of 10 seeds diverged)" in text
 
 
 def test_no_address_leads_out_of_the_page(written):
@@ -206,7 +206,7 @@ def test_a_search_without_confirmation_says_what_is_missing_and_how_to_get_it(fo
     page = Page(write_report(searched, tmp_path).read_text("utf-8"))
     assert "Not confirmed yet." in page.text
     assert "python -m normsweep.study SWEEP.toml --study-name mnist --phase confirm" in page.text
-    assert "catches up at" not in page.text
+    assert "(catches up)" not in page.text
     assert "nan" not in page.text.split()
     assert len(page.of("figure")) == 6
     assert not (tmp_path / "figures" / "accuracy.png").exists()

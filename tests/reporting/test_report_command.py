@@ -23,4 +23,4 @@ def test_files_have_the_width_that_is_asked_for(found, tmp_path):
     pdf = (tmp_path / "forest.pdf").read_bytes()
     across = float(pdf.split(b"/MediaBox [0 0 ")[1].split()[0])
     assert 0.9 * 252 < across <= 1.05 * 252  # 3.5 inches in points
-    assert 'viewBox="0 0 790 ' in pictures["forest"].wide
+    assert 'viewBox="0 0 815 ' in pictures["forest"].wide

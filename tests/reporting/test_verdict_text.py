@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from normsweep.analysis.estimates import Estimate
-from normsweep.analysis.verdicts import Missing, Verdict, without_repeats
+from normsweep.analysis.rules import Missing, Trained
+from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.formats import FORMATS, render
 from normsweep.reporting.verdict_text import CELLS, verdict_cells, verdict_tables
 
@@ -15,7 +16,7 @@ COMMAND = "python -m normsweep.study mnist --set confirm.seeds=99"
 
 @pytest.fixture
 def rows(found) -> list[Verdict]:
-    """The verdicts on arms that, in turn, catch up, do not, are open, catch up where they train."""
+    """The verdicts on arms that, in turn, are level, clearly behind, behind, level where they train."""
     return list(found(("none", "raw", "zca", "learned", "unit")).verdicts)
 
 
@@ -45,17 +46,23 @@ def test_a_question_that_repeats_another_is_told_once(rows):
 
 def test_what_a_verdict_says(rows):
     up, short, _, lost = (printed(row) for row in rows[:4])
-    assert (up.kind, up.when) == ("yes", "at epoch 6; perhaps from epoch 5")
-    assert (short.kind, short.when) == ("no", "not within 8 epochs")
+    assert (up.kind, up.when) == ("yes", "from epoch 6 on (catches up); perhaps from epoch 5")
+    assert (short.kind, short.when) == ("no", "does not catch up within 8 epochs")
     assert (short.gap, short.interval, short.these_images) == (
         "−0.62 percentage points",
         "−0.77 to −0.47",
         "−0.69 to −0.55",
     )
     assert lost.when == (
-        "at epoch 6 where it trains (2 of 10 seeds diverged); perhaps from epoch 5"
+        "from epoch 6 on (catches up) where it trains (2 of 10 seeds diverged); perhaps from epoch 5"
     )
-    assert lost.evidence[-1] == "2 diverged with “learned”"
+    assert up.evidence[2:] == (
+        "mean of epochs 7 to 8; epoch 8 alone −0.06 percentage points",
+        "5 of 5 seeds trained; up to 46 % of all seeds might not",
+    )
+    assert lost.evidence[-1] == "8 of 10 seeds trained; up to 51 % of all seeds might not"
+    both = printed(replace(rows[3], trained=(Trained(8, 2), Trained(9, 0, 1))))
+    assert both.evidence[-1] == "9 of 10 seeds of “unit” trained"
     assert [each.next_step for each in (up, short, lost)] == ["", "", ""]
 
 
@@ -100,7 +107,7 @@ def test_a_row_a_question_and_arm_with_all_that_a_verdict_stands_on(rows):
     assert list(cells) == CELLS
     assert len(cells) == 6 * 4
     assert cells.iloc[-3].tolist() == [
-        "both tuned, 8 epochs *", "raw − unit", "does not catch up within 8 epochs", "−0.62",
+        "both tuned, 8 epochs *", "raw − unit", "clearly behind (does not catch up within 8 epochs)", "−0.62",
         "−0.77 to −0.47", "−0.69 to −0.55", "5", "10000", "0.2", "1",
     ]  # fmt: skip
 
@@ -112,8 +119,10 @@ def test_the_primary_question_and_no_other_has_a_star(rows):
 
 def test_what_qualifies_a_verdict_stays_in_its_words(rows):
     said = verdict_cells(rows)["verdict"].tolist()
-    assert said[3] == "catches up at epoch 6 where it trains (2 of 10 seeds diverged)"
-    assert said[2] == "not enough evidence: about 10 more seeds would decide"
+    assert said[3] == "level from epoch 6 on (catches up) where it trains (2 of 10 seeds diverged)"
+    assert said[2] == (
+        "behind; open whether by more than the margin: about 10 more seeds would decide"
+    )
 
 
 def test_what_nobody_knows_is_left_empty(rows):

@@ -124,6 +124,11 @@ def test_one_command_searches_and_confirms(place):
 
 def test_every_planted_truth_is_found(first):
     found = first.loc["both_tuned"]
+    assert found["outcome"].to_dict() == {
+        "none": "level",
+        "standardize": "clearly behind",
+        "center": "behind",
+    }
     assert found["word"].to_dict() == {
         "none": "catches up",
         "standardize": "does not catch up",
@@ -169,7 +174,7 @@ def test_the_experiments_note_has_the_verdicts(place, first):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_verdict_is_written_in_every_format(place, kind):
     content = place.export(kind).read_bytes()
-    assert content.startswith(b"PAR1") if kind == "parquet" else b"catches up" in content
+    assert content.startswith(b"PAR1") if kind == "parquet" else b"clearly behind" in content
     assert b"<NA>" not in content
 
 
@@ -179,7 +184,7 @@ def test_the_same_command_again_trains_nothing_and_adds_no_look(place):
     assert place.read() == before
 
 
-def test_more_seeds_add_their_runs_and_a_look_that_is_held_to_more(place, first):
+def test_more_seeds_add_their_runs_and_are_one_analysis(place, first):
     before = place.read().trials
     place.study("--set", "confirm.seeds=6")
     record = place.read()
@@ -189,10 +194,10 @@ def test_more_seeds_add_their_runs_and_a_look_that_is_held_to_more(place, first)
     assert [analysis.seeds for analysis in record.analyses] == [5, 6]
     paired(place, 6)
     second = place.verdicts()
-    assert set(second["look"]) == {2}
     assert set(second["seeds"]) == {6}
-    assert first["method"].iloc[0].endswith("one-sided level 0.00833")
-    assert second["method"].iloc[0].endswith("one-sided level 0.00417")
+    # A fixed number of seeds is one analysis.
+    assert set(second["look"]) == {1}
+    assert (first["level"] == second["level"]).all()
 
 
 def test_phases_one_by_one_come_to_the_same_verdicts(first, tmp_path, capsys):
@@ -237,7 +242,8 @@ def test_a_real_network_is_tested_and_looked_into_with_its_baseline_where_nothin
     assert len({r.result.test_digest for r in records}) == 1
     verdicts = place.verdicts()
     assert verdicts["verdict"].str.contains("at least 5 seeds are needed").all()
-    assert verdicts["seeds"].tolist() == [2, 2, 0, 0, 0, 0]
+    # After six steps some of these networks are no better than guessing.
+    assert (verdicts["trained"] + verdicts["stuck"]).tolist() == [2, 2, 0, 0, 0, 0]
     assert "no search trial of none completed" in verdicts["warnings"].iloc[-1]
 
 

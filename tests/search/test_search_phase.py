@@ -303,7 +303,7 @@ def test_a_study_continues_under_the_rules_that_it_was_created_with(tmp_path, sw
         opened(url, as_begun(begun_study(url, "tested").record(trials=False).sweep, sweep())).left
         == 0
     )
-    with pytest.raises(SweepError, match="rules: 1 -> 2"):
+    with pytest.raises(SweepError, match="rules: 1 -> 3"):
         opened(url, sweep())
 
 

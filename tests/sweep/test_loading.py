@@ -109,7 +109,7 @@ def test_what_a_short_file_leaves_out_has_defaults(sweep_file, parts):
     sweep = load_sweep(sweep_file, parts)
     assert (sweep.compare, sweep.seed, sweep.model.name) == ("normalization", 0, "lenet")
     assert (sweep.data.validation_split, sweep.data.train_size) == (0.2, None)
-    assert (sweep.search.sampler, sweep.search.pruner, sweep.rules) == ("auto", "none", 2)
+    assert (sweep.search.sampler, sweep.search.pruner, sweep.rules) == ("auto", "none", 3)
     assert sweep.confirm == Confirm()
 
 

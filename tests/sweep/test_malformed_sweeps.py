@@ -81,7 +81,7 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("timeout-inf", "search.timeout", "inf", "search.timeout", "expected a finite number"),
     ("sample-text", "search.space.epochs.sample", '"yes"', "search.space.epochs.sample", "expected true or false"),
     ("sample-rate", "search.space.learning_rate.sample", "true", "search.space.learning_rate.sample", "must be set for epochs only"),
-    ("rules", "rules", "3", "rules", "must be at most 2, got 3"),
+    ("rules", "rules", "4", "rules", "must be at most 3, got 4"),
     ("space-missing", "search.space", MISSING, "search.space", "required key is missing: The parameters"),
     ("space-no-table", "search.space", "3", "search.space", "expected a table [search.space]"),
     ("seeds-one", "confirm.seeds", "1", "confirm.seeds", "must be at least 2, got 1"),

@@ -237,7 +237,10 @@ def test_a_study_is_continued_under_its_own_rules(base):
         '  search.sampler: "tpe" -> "random"',
     ]
     assert changes(before, as_begun(before, base("rules=2")))[0] == "  rules: 1 -> 2"
-    assert as_begun(base(), now := base("seed=1")) is now
+    now = base("seed=1")
+    assert as_begun(base(), now) is now
+    second = as_begun(base("rules=2"), now)
+    assert (second.rules, changes(now, second)) == (2, ["  rules: 3 -> 2"])
 
 
 def test_whether_epochs_are_sampled_may_not_change(base):

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.outcomes import Outcome, Side, side
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.figure import Figure, values_of
@@ -24,18 +24,18 @@ HEAD, ROW = 38, 29
 """Heights in pixels of a question's title and of an arm."""
 MOST = 9.0
 """Margins that the axis reaches at most; what lies beyond is drawn as an arrow."""
+SIDES = {Side.YES: "circle", Side.NO: "square", Side.OPEN: "diamond"}
 SHAPES = {
-    Outcome.CATCHES_UP: "circle",
-    Outcome.DOES_NOT: "square",
-    Outcome.NOT_ENOUGH: "diamond",
+    **{outcome: SIDES[side(outcome)] for outcome in Outcome},
     "worse": "triangle-left",
     "better": "triangle-right",
 }
-GLYPHS = {
-    Outcome.CATCHES_UP: "M-.9,.1L-.3,.7L.9,-.8",
-    Outcome.DOES_NOT: "M-.7,-.7L.7,.7M-.7,.7L.7,-.7",
-    Outcome.NOT_ENOUGH: "M-.45,-.55C-.4,-1.1,.5,-1.1,.5,-.5C.5,-.1,0,-.1,0,.35M0,.75v.15",
+DRAWN = {
+    Side.YES: "M-.9,.1L-.3,.7L.9,-.8",
+    Side.NO: "M-.7,-.7L.7,.7M-.7,.7L.7,-.7",
+    Side.OPEN: "M-.45,-.55C-.4,-1.1,.5,-1.1,.5,-.5C.5,-.1,0,-.1,0,.35M0,.75v.15",
 }
+GLYPHS = {outcome: DRAWN[side(outcome)] for outcome in Outcome}
 """A tick, a cross and a question mark, which not every font has."""
 OUTCOMES = vega.param("outcomes", None)
 
@@ -46,8 +46,8 @@ def forest(found: Evidence, style: Style) -> Figure:
         name="forest",
         title="All gaps together",
         caption=f"{opening(found.metric.label)} minus that of {found.reference}. Thick: the interval that "
-        "decides; thin: on exactly these test images. Yellow: the equivalence margin. Circle: catches up; "
-        "square: does not; hollow: not enough evidence; an arrow points at a gap beyond the axis.",
+        "decides; thin: on exactly these test images. Yellow: the equivalence margin. Circle: level or ahead; "
+        "square: clearly behind; hollow: open; an arrow points at a gap beyond the axis.",
         missing="There are no verdicts yet.",
     )
     rows = without_repeats(found.verdicts)
@@ -221,7 +221,8 @@ class _Drawing:
     def gaps(self, rows: Chart) -> list[Chart]:
         """The gap itself; its shape tells the outcome, an arrow that it lies beyond the axis."""
         shape = vega.channel("shape:N", scale=_ordinal(SHAPES), legend=None)
-        hollow = f"datum.shape == '{Outcome.NOT_ENOUGH}'"
+        open_ = [str(outcome) for outcome in Outcome if side(outcome) is Side.OPEN]
+        hollow = f"indexof({open_}, datum.shape) >= 0"
         mark: dict[str, Any] = {"size": 75, "opacity": 1}
         return [
             rows.filter(f"!({hollow})")

@@ -189,7 +189,7 @@ const RELATIONS = { ">": (a, b) => a > b, ">=": (a, b) => a >= b, "<": (a, b) =>
 function outcomeOf(low, high, margin) {
   const bounds = { low: low ?? NaN, high: high ?? NaN };
   return page.outcomes.find((row) => row.conditions.every(
-    ([bound, relation, margins]) => RELATIONS[relation](bounds[bound], margins * margin)));
+    ([bound, relation, than]) => RELATIONS[relation](bounds[bound], than === "high" ? bounds.high : than * margin)));
 }
 
 function readMargin() {

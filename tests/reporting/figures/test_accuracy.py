@@ -44,14 +44,14 @@ def test_a_ring_marks_the_epoch_of_parity_and_the_label_says_it(found):
     rows = means(figure, "none", "baseline")
     assert rows.loc[rows["parity"], "epoch"].tolist() == [6]
     assert not means(figure, "unit", "baseline")["parity"].any()
-    assert "from epoch 6" in texts(figure)
-    assert "none 98.88 %, from epoch 6" in figure.description
+    assert "level from epoch 6" in texts(figure)
+    assert "none 98.88 %, level from epoch 6" in figure.description
 
 
 @WIDTHS
 def test_a_catching_up_with_divergences_is_never_unqualified(found, style):
     figure = accuracy(found(("a", "b", "c", "learned", "unit")), style)
-    assert "epoch 6 where it trains" in texts(figure)
+    assert "level where it trains" in texts(figure)
 
 
 @WIDTHS

@@ -28,9 +28,9 @@ def test_it_draws_gaps_and_both_intervals(found):
     assert row["margin"] == 0.002
     seen = texts(figure)
     assert "−0.05 (−0.20 to +0.10)" in seen
-    assert "from epoch 6" in seen
+    assert "level from epoch 6" in seen
     assert "Both tuned for 8 epochs (main question)" in seen
-    assert "none −0.05 (−0.20 to +0.10), from epoch 6" in figure.description
+    assert "none −0.05 (−0.20 to +0.10), level from epoch 6" in figure.description
 
 
 def test_it_keeps_the_order_of_the_questions_and_marks_the_main_one(found):
@@ -47,7 +47,7 @@ def test_it_keeps_the_order_of_the_questions_and_marks_the_main_one(found):
 @WIDTHS
 def test_a_catching_up_with_divergences_is_never_unqualified(found, style):
     seen = texts(forest(found(("a", "b", "c", "learned", "unit")), style))
-    assert any("epoch 6 where it trains" in text for text in seen)
+    assert any("level where it trains" in text for text in seen)
 
 
 @WIDTHS
@@ -70,10 +70,10 @@ def test_a_page_may_read_the_outcomes_with_another_margin(found):
     assert {"name": "margin", "value": 0.002} in spec["params"]
     assert {"name": "outcomes", "value": None} in spec["params"]
     count = len(forest(found(), Style()).data)
-    read = [{"name": "outcomes", "value": ["not enough evidence"] * count}]
+    read = [{"name": "outcomes", "value": ["open"] * count}]
     others = [each for each in spec["params"] if each["name"] != "outcomes"]
     seen = texts({**spec, "params": others + read})
-    assert seen.count("not enough evidence*") == count
+    assert seen.count("open*") == count
     assert "* read afterwards" in seen
     assert "* read afterwards" not in texts(spec)
 
