@@ -133,7 +133,7 @@ def _interval(verdicts: Sequence[Verdict]) -> str:
     if not all(map(math.isfinite, (*lows, *highs))) or first.outcome is Outcome.CONTRADICTORY:
         return ""
     epoch = first.epoch if len(verdicts) == 1 else None
-    since = f", from epoch {epoch}" if epoch is not None and epoch > 1 else ""
+    since = f", from epoch {epoch}" if 1 < (epoch or 1) < first.horizon else ""
     return f" ({between(min(lows), max(highs), first.metric)}{since})"
 
 

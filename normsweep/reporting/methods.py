@@ -146,13 +146,21 @@ def _confirmation(found: Evidence) -> str:
     analysis, baseline = found.analysis, found.record.sweep.confirm.baseline
     if not found.record.analyses:
         return ""
-    times = len(found.record.analyses)
-    judged = f", and analysed {counted(times, 'time')} as seeds were added" if times > 1 else ""
     return (
         f"The selected configurations and the baseline ({baseline.optimizer}, learning rate {baseline.learning_rate:g}, "
         f"{counted(baseline.epochs, 'epoch')}) of every arm were then trained with {counted(analysis.seeds, 'fresh seed')}, which "
-        f"all arms share (split, initial weights, order of batches), and evaluated on the test images after every epoch{judged}."
+        f"all arms share (split, initial weights, order of batches), and evaluated on the test images after every epoch{_analysed(found)}."
     )
+
+
+def _analysed(found: Evidence) -> str:
+    """How often the confirmation was analysed, unless once."""
+    first = found.primary[0] if found.primary else None
+    if first is not None and first.most is not None:
+        return f"; seeds were added until each arm was decided, at most {first.most}, with an analysis after each"
+    if first is not None and first.analysis > 1:
+        return f", and analysed {counted(first.analysis, 'time')} as seeds were added"
+    return ""
 
 
 def _margin(found: Evidence) -> str:

@@ -109,8 +109,14 @@ def _spread(spread: Spread, found: Evidence) -> str:
         return "none trained"
     by = found.metric
     mean, deviation = percent(spread.mean, by=by), percent(spread.deviation, by=by)
-    some = "" if spread.trained == spread.seeds else f" ({spread.trained} of {spread.seeds})"
-    return f"{mean.removesuffix(' %')} ± {deviation}{some}"
+    return f"{mean.removesuffix(' %')} ± {deviation}{_of_seeds(spread, found.analysis.seeds)}"
+
+
+def _of_seeds(spread: Spread, most: int) -> str:
+    """Over how many seeds, unless over all of the study."""
+    if spread.trained < spread.seeds:
+        return f" ({spread.trained} of {spread.seeds})"
+    return "" if spread.seeds == most else f" ({counted(spread.seeds, 'seed')})"
 
 
 def exchange_of(found: Evidence) -> PageTable | None:
