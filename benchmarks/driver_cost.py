@@ -176,7 +176,7 @@ def _study(storage: str, tracking: str, trials: int, work: Path, profile: bool) 
         Signals() as signals,
         Background() as background,
     ):
-        display.begin([], search.total, {arm.key: arm.label for arm in sweep.arms})
+        display.begin([], search.outlook, {arm.key: arm.label for arm in sweep.arms})
         logger = TrialLogger(search.store, tracker, DATA, display.note, background)
         checkpoints = Checkpoints(work / "checkpoints" / name, 1.0)
         all_threads, own = time.process_time(), time.thread_time()

@@ -1,246 +1,240 @@
 """How often the headline of a tuned comparison is wrong, by how the search tunes: with planted truths.
 
-Two arms have a known validation and test score at each optimizer, learning rate and epoch. A search
-with the samplers of normsweep tunes each arm; the chosen configurations are confirmed on five seeds.
-The headline is wrong if it says that the arm is clearly behind although the best that it can reach is
-within the margin ("false behind"), or that it is level although that is 2.5 margins behind ("false level").
+Each arm is tuned by normsweep's own samplers and selection on a response surface (`benchmarks.surfaces`),
+the chosen configurations are confirmed with 5 to 20 seeds, and the outcome is read off (`benchmarks.sequence`).
+It is wrong if the gap between the best that both arms can reach contradicts it.
 
-    nice -n 19 python -m benchmarks.tuning
+    nice -n 10 python -m benchmarks.tuning
+
+Counts are kept in `benchmarks/tuning.json`; only what is missing there is simulated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from math import sqrt
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import optuna
 from cyclopts import App, Parameter
+from numpy.typing import NDArray
 from optuna.trial import TrialState
-from scipy.stats import norm, t
+from scipy.stats import t
 
-from normsweep.parts.catalog import catalog
+from benchmarks.measure_surface import EPOCHS
+from benchmarks.outcomes import ALPHA, false_words
+from benchmarks.sequence import FIRST, MOST, NAMES, ends, sums
+from benchmarks.surfaces import ARMS, MNIST_LIKE, Planted, Surface, digits, planted
+from benchmarks.worlds import World, draw, pairs_of
+from normsweep.analysis.sequential import levels
+from normsweep.parts.catalog import catalog, resolve_trial
 from normsweep.search.samplers import make_advisor
+from normsweep.search.selection import chosen_configurations
+from normsweep.search.selection_phase import reselection
+from normsweep.shell import run
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.schema import Sweep
+from normsweep.sweep.study_record import TUNED_LONG, TrialRecord
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 
-ARMS = ("none", "unit")
-SEEDS = 5
-"""Seeds of the confirmation."""
-app = App(help="Simulate how often a tuned comparison is wrong.")
+__all__ = ["RULES", "Rule", "confirmed", "headlines", "searched", "sweep_of", "tuned"]
 
-
-@dataclass(frozen=True)
-class Optimum:
-    """Where an optimizer's best learning rate is, and what other rates lose after the last epoch."""
-
-    rate: float
-    """Decimal logarithm of the best rate."""
-    below: float
-    """Loss in percentage points at a tenth of the best rate; it grows with the square of the distance."""
-    above: float
-    """Loss at ten times the best rate, if it were not diverged."""
-    cliff: float
-    """Decades above the best rate from which training diverges."""
-    worse: float = 0.0
-    """How many percentage points this optimizer is behind the other at its best."""
-
-
-@dataclass(frozen=True)
-class Surface:
-    """Scores in percentage points, relative to the best that the reference can reach."""
-
-    margin: float
-    epochs: int
-    low: float
-    high: float
-    """Decimal logarithms of the ends of the searched range."""
-    seed: float
-    """Standard deviation over seeds of a configuration's score."""
-    epoch: float
-    """Standard deviation of a score from one epoch to the next."""
-    validation: int
-    """Number of validation images."""
-    error: float
-    """Share of wrong images, for the noise of the validation score."""
-    test: float
-    """Standard error of a gap due to the test images."""
-    early: float
-    """Loss in percentage points at a quarter of the epochs, with the best rate."""
-    jitter: float
-    """Standard deviation of the place of the optima between studies, in decades."""
-    optima: dict[tuple[str, str], Optimum]
-
-
-MNIST = Surface(
-    0.2, 12, -5, -1, 0.08, 0.15, 12_000, 0.012, 0.055, 0.5, 0.2,
-    {
-        ("none", "adam"): Optimum(-3.2, 0.45, 1.6, 0.7),
-        ("none", "sgd"): Optimum(-3.6, 0.7, 2.0, 0.5, 0.3),
-        ("unit", "adam"): Optimum(-3.0, 0.3, 0.7, 1.2),
-        ("unit", "sgd"): Optimum(-1.2, 0.5, 0.7, 1.0, 0.1),
-    },
-)  # fmt: skip
-DIGITS = Surface(
-    2.0, 12, -4, -1, 0.9, 0.7, 288, 0.05, 0.6, 5.0, 0.2,
-    {
-        ("none", "adam"): Optimum(-3.0, 6.0, 14.0, 0.8),
-        ("none", "sgd"): Optimum(-3.1, 9.0, 18.0, 0.6, 1.5),
-        ("unit", "adam"): Optimum(-2.5, 5.0, 7.0, 1.0),
-        ("unit", "sgd"): Optimum(-1.2, 8.0, 8.0, 1.0, 0.5),
-    },
-)  # fmt: skip
-SURFACES = {"digits-like": DIGITS, "MNIST-like": MNIST}
-DIVERGED = -80.0
-
-
-@dataclass(frozen=True)
-class Study:
-    """One planted study: the surface with its optima moved, and the gap between the arms' bests."""
-
-    surface: Surface
-    gap: float
-    moved: dict[tuple[str, str], float]
-
-    def score(self, arm: str, optimizer: str, rate: float, epoch: int) -> float:
-        """The expected score."""
-        found = self.surface.optima[arm, optimizer]
-        distance = np.log10(rate) - found.rate - self.moved[arm, optimizer]
-        if distance > found.cliff:
-            return DIVERGED
-        loss = (found.below if distance < 0 else found.above) * distance**2
-        slow = 1 + max(0.0, -distance)  # low rates are slow
-        early = self.surface.early * ((self.surface.epochs / epoch) ** (0.5 * slow) - 1)
-        return (self.gap if arm == ARMS[0] else 0.0) - found.worse - loss - early
-
-    def measured(self, score: float, rng: np.random.Generator) -> float:
-        """A validation score of one seed and epoch."""
-        if score == DIVERGED:
-            return score
-        s = self.surface
-        images = 100 * sqrt(s.error * (1 - s.error) / s.validation)
-        noise = sqrt(s.seed**2 + s.epoch**2 + images**2)
-        step = 100 / s.validation
-        return round((score + noise * rng.standard_normal()) / step) * step
-
-
-Tried = tuple[float, str, float]
-"""A trial: its validation score after the last epoch, optimizer and learning rate."""
+SAVED = Path(__file__).with_name("tuning.json")
+DATA = DataKey("planted", "", 0.2)
+FAR, WORST = 0.5, 0.19
+"""The largest gap and the largest error of the better arm that are confirmed: they are as clear as larger ones."""
+Tuned = tuple[str, float]
+"""Optimizer and learning rate."""
+app = App(
+    name="python -m benchmarks.tuning",
+    help="Simulate how often a tuned comparison is wrong.",
+    help_format="plaintext",
+    help_formatter="plain",
+    result_action="return_value",
+)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A way to tune: keys of the sweep, and further seeds for the best trials."""
+    """A way to tune: keys of the sweep."""
 
     name: str
-    keys: dict[str, object]
-    top: int = 0
-    seeds: int = 0
+    keys: Mapping[str, object]
 
 
-SAMPLED = {"rules": 1, "search.sampler": "tpe", "search.longest_every": 3}
-FIXED = {"rules": 1, "search.sampler": "tpe"}
+NO_ROUND = {"select.seeds": 0}
 RULES = (
-    Rule("as shipped before: TPE, epochs sampled, one trial in three at full length", SAMPLED),
-    Rule("TPE, every trial at full length", FIXED),
-    Rule("TPE, every trial at full length, baseline first", {"search.sampler": "tpe"}),
-    Rule("shared ladder, baseline first", {}),
-    Rule("shared ladder, baseline first, top 3 on 2 more seeds", {}, 3, 2),
+    Rule(
+        "as shipped before: TPE, epochs sampled, one trial in three at full length",
+        {"rules": 1, "search.sampler": "tpe", "search.longest_every": 3},
+    ),
+    Rule("TPE, every trial at full length", {"rules": 1, "search.sampler": "tpe"}),
+    Rule("TPE, every trial at full length, baseline first", {"search.sampler": "tpe", **NO_ROUND}),
+    Rule("shared ladder, baseline first", NO_ROUND),
+    Rule("shared ladder, baseline first, top 3 on 2 more seeds", {}),
 )
 
 
 def sweep_of(surface: Surface, rule: Rule, trials: int) -> Sweep:
     """The sweep of a rule with so many trials of each arm."""
-    low = 1 if rule.keys == SAMPLED else surface.epochs
+    low, high = (float(f"{10.0**end:.6g}") for end in surface.range)
+    sampled = "search.longest_every" in rule.keys
     raw = {
         "name": "tuning", "reference": ARMS[1], "data": {"dataset": "digits"},
         "search": {"trials": 2 * trials, "space": {
             "normalization": list(ARMS), "optimizer": ["sgd", "adam"],
-            "learning_rate": {"low": 10**surface.low, "high": 10**surface.high, "log": True},
-            "epochs": {"low": low, "high": surface.epochs},
+            "learning_rate": {"low": low, "high": high, "log": True},
+            "epochs": {"low": 1 if sampled else EPOCHS, "high": EPOCHS},
         }},
     }  # fmt: skip
-    overrides = [f"{key}={value}" for key, value in rule.keys.items()]
-    return load_sweep(raw, catalog(), overrides)
+    return load_sweep(raw, catalog(), [f"{key}={value}" for key, value in rule.keys.items()])
 
 
-def tuned(sweep: Sweep, rule: Rule, study: Study, arm: str, rng: np.random.Generator) -> Tried:
-    """The configuration that a search of an arm chooses."""
-    advisor = make_advisor(sweep, sweep.arm(arm), sweep.trials_per_arm)
-    every, reached = sweep.search.longest_every, list[Tried]()
+def searched(sweep: Sweep, study: Planted, arm: str, rng: np.random.Generator) -> list[TrialRecord]:
+    """The trials of an arm's search."""
+    advisor, records = (
+        make_advisor(sweep, sweep.arm(arm), sweep.trials_per_arm),
+        list[TrialRecord](),
+    )
+    every = sweep.search.longest_every
     for slot in range(sweep.trials_per_arm):
         longest = every and slot % every == every - 1
         params = advisor.choose(slot, {"epochs": sweep.longest} if longest else {})
-        optimizer, rate = str(params["optimizer"]), float(params["learning_rate"])
-        value = study.measured(study.score(arm, optimizer, rate, int(params["epochs"])), rng)
-        advisor.tell(slot, value, TrialState.COMPLETE)
-        if params["epochs"] == sweep.longest:
-            reached.append((value, optimizer, rate))
-    best = sorted(reached, reverse=True)
-    if not rule.top:
-        return best[0]
-    again = best[: rule.top] + [b for b in best[rule.top :] if b == reached[0]]
-    return max(again, key=lambda one: _mean(study, arm, one, rule.seeds, rng))
+        number = ARMS.index(arm) * sweep.trials_per_arm + slot
+        trial = resolve_trial(sweep, DATA, arm, params, number, slot)
+        if not slot and sweep.rules > 1:
+            trial = replace(trial, configuration="baseline")
+        record = _trained(study, trial, rng)
+        assert record.result is not None
+        advisor.tell(slot, record.result.score, TrialState.COMPLETE)
+        records.append(record)
+    return records
 
 
-def _mean(study: Study, arm: str, tried: Tried, seeds: int, rng: np.random.Generator) -> float:
-    expected = study.score(arm, *tried[1:], study.surface.epochs)
-    return float(np.mean([tried[0], *(study.measured(expected, rng) for _ in range(seeds))]))
+def _trained(study: Planted, trial: Trial, rng: np.random.Generator) -> TrialRecord:
+    curve = study.train(trial.arm, trial.optimizer, trial.learning_rate, rng)
+    epochs = tuple(
+        Epoch(trial.number, e + 1, 0.0, 0.0, float(curve.loss[e]), float(curve.accuracy[e]), 1.0)
+        for e in range(trial.epochs)
+    )
+    return TrialRecord(trial, Result(trial.number, Status.COMPLETE, epochs, 0.1))
 
 
-def headline(study: Study, chosen: dict[str, Tried], rng: np.random.Generator) -> str:
-    """The outcome of the confirmation of what was chosen: level, behind or open."""
+def tuned(sweep: Sweep, study: Planted, rng: np.random.Generator) -> dict[str, Tuned]:
+    """What search and selection round choose for each arm, for the last epoch."""
+    records = [r for arm in ARMS for r in searched(sweep, study, arm, rng)]
+    planned = enumerate(reselection(sweep, records), start=len(records))
+    again = [_trained(study, replace(trial, number=number), rng) for number, trial in planned]
+    return {
+        c.arm: (str(c.params["optimizer"]), float(c.params["learning_rate"]))
+        for c in chosen_configurations(sweep, records, again)
+        if c.name == TUNED_LONG
+    }
+
+
+def confirmed(
+    study: Planted, chosen: Mapping[str, Tuned], rng: np.random.Generator
+) -> NDArray[np.int8]:
+    """The differences (pairs, images) of 20 pairs of networks on new test images."""
+    arm, reference = (study.accuracy(a, *chosen[a]) for a in ARMS)
     s = study.surface
-    arm, reference = (study.score(a, *chosen[a][1:], s.epochs) for a in ARMS)
-    if arm == DIVERGED or reference == DIVERGED:
-        return "open"
-    spread = sqrt(2 * (s.seed**2 + s.epoch**2 / 3))
-    pairs = arm - reference + spread * rng.standard_normal(SEEDS)
-    gap = pairs.mean() + s.test * rng.standard_normal()
-    seeds = t.ppf(0.975, SEEDS - 1) * pairs.std(ddof=1) / sqrt(SEEDS)
-    half = sqrt(seeds**2 + (norm.ppf(0.975) * s.test) ** 2)
-    if gap - half > -s.margin:
-        return "level"
-    return "behind" if gap + half < -s.margin else "open"
+    gap = float(np.clip(arm - reference, -FAR, FAR)) / s.margin
+    error = min(1 - max(arm, reference), WORST)
+    world = World(s.test, s.margin, error, gap, 0.05 if abs(gap) > 1 else 0.0, seed=s.seed)
+    return next(pairs_of(*draw(world, rng)))
 
 
-def wrong(surface: Surface, rule: Rule, trials: int, gap: float, word: str, studies: int) -> float:
-    """Share of studies with a headline, in percent."""
-    sweep, count = sweep_of(surface, rule, trials), 0
+def headlines(
+    surface: Surface, rule: Rule, trials: int, gap: float, studies: int
+) -> dict[str, int]:
+    """How many studies have each outcome, by name."""
+    sweep, tables = sweep_of(surface, rule, trials), list[NDArray[np.int8]]()
     for seed in range(studies):
         rng = np.random.default_rng([seed, trials])
-        moved = {key: surface.jitter * rng.standard_normal() for key in surface.optima}
-        study = Study(surface, gap * surface.margin, moved)
-        own = sweep.model_copy(update={"seed": seed})
-        chosen = {arm: tuned(own, rule, study, arm, rng) for arm in ARMS}
-        count += headline(study, chosen, rng) == word
-    return 100 * count / studies
+        study = planted(surface, gap, rng)
+        chosen = tuned(sweep.model_copy(update={"seed": seed}), study, rng)
+        tables.append(confirmed(study, chosen, rng))
+    tails = np.array(levels(ALPHA / 2, FIRST, MOST))
+    end = ends(sums(tables, surface.test), tails, surface.margin)
+    return {name: int((end.outcome == i).sum()) for i, name in enumerate(NAMES)}
+
+
+def repeated(surface: Surface, trials: int, repeats: int, studies: int) -> dict[str, float]:
+    """How often intervals cover the mean gap of the procedure: of repeated tuning, and of one search."""
+    sweep, truths, means, low, high = sweep_of(surface, RULES[-1], trials), [], [], [], []
+    study = planted(surface, -0.25, np.random.default_rng(0), jitter=False)
+    for seed in range(studies * repeats):
+        rng = np.random.default_rng([seed, trials, repeats])
+        chosen = tuned(sweep.model_copy(update={"seed": seed}), study, rng)
+        truths.append(
+            study.accuracy(ARMS[0], *chosen[ARMS[0]]) - study.accuracy(ARMS[1], *chosen[ARMS[1]])
+        )
+        pairs = confirmed(study, chosen, rng)[:FIRST].sum(axis=1) / surface.test
+        half = t.ppf(0.975, FIRST - 1) * pairs.std(ddof=1) / FIRST**0.5
+        means.append(pairs.mean())
+        low.append(pairs.mean() - half)
+        high.append(pairs.mean() + half)
+    truth, groups = float(np.mean(truths)), np.reshape(means, (studies, repeats))
+    half = t.ppf(0.975, repeats - 1) * groups.std(axis=1, ddof=1) / repeats**0.5
+    covered = np.abs(groups.mean(axis=1) - truth) <= half
+    one = (np.array(low) <= truth) & (truth <= np.array(high))
+    return {"repeated": float(covered.mean()), "one search": float(one.mean())}
 
 
 @app.default
-def run(
+def tuning(
     *,
-    studies: Annotated[int, Parameter(help="Studies of each cell.")] = 1000,
+    studies: Annotated[
+        int, Parameter(help="Studies of each cell; half for superseded rules.")
+    ] = 400,
     trials: Annotated[tuple[int, ...], Parameter(help="Trials of each arm.")] = (8, 10),
-) -> None:
-    """Print the table as Markdown."""
+    saved: Annotated[Path, Parameter(help="The file of counts.")] = SAVED,
+) -> int:
+    """Simulate what is missing, and print the tables as Markdown."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    cells: dict[str, Callable[[Surface, Rule, int], float]] = {
-        "false behind": lambda s, rule, n: wrong(s, rule, n, -0.25, "behind", studies),
-        "false level": lambda s, rule, n: wrong(s, rule, n, -2.5, "level", studies),
-    }
-    columns = [(name, kind) for name in SURFACES for kind in cells]
-    print("| rule |", " | ".join(f"{name}: {kind}" for name, kind in columns), "|")
+    known: dict[str, dict[str, float]] = json.loads(saved.read_text()) if saved.exists() else {}
+
+    def ask(surface: str, rule: Rule, n: int, gap: float) -> str:
+        count = studies if rule is RULES[-1] else studies // 2
+        key = f"{surface}; {rule.name}; {n} trials; gap {gap:g} m; {count} studies"
+        if key not in known:
+            known[key] = dict(headlines(SURFACES[surface], rule, n, gap, count))
+            _write(saved, known)
+        return f"{100 * sum(known[key][NAMES[w]] for w in false_words(gap)) / count:.1f}"
+
+    columns = [(surface, gap) for surface in SURFACES for gap in GAPS]
+    print("| rule |", " | ".join(f"{s}: gap {gap:g} m" for s, gap in columns), "|")
     print("|---" * (len(columns) + 1) + "|")
     for rule in RULES:
-        shares = (
-            " / ".join(f"{cells[kind](SURFACES[name], rule, n):.1f}" for n in trials)
-            for name, kind in columns
+        cells = (" / ".join(ask(s, rule, n, gap) for n in trials) for s, gap in columns)
+        print(f"| {rule.name} |", " | ".join(cells), "|", flush=True)
+    print(
+        "\n| surface | trials of each arm | mean covered by three searches | by one |\n|---|---|---|---|"
+    )
+    for surface, n in ((s, n) for s in SURFACES for n in trials):
+        key = f"{surface}; {n} trials; three searches; {studies // 4} studies"
+        if key not in known:
+            known[key] = repeated(SURFACES[surface], n, 3, studies // 4)
+            _write(saved, known)
+        found = known[key]
+        print(
+            f"| {surface} | {n} | {100 * found['repeated']:.1f} % | {100 * found['one search']:.1f} % |"
         )
-        print(f"| {rule.name} |", " | ".join(shares), "|", flush=True)
+    return 0
 
+
+def _write(path: Path, known: Mapping[str, Mapping[str, float]]) -> None:
+    lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in known.items())
+    path.write_text(f"{{\n{lines}\n}}\n")
+
+
+GAPS: Sequence[float] = (-0.25, -2.5)
+"""True gaps of the studies, in margins: within, and far behind."""
+SURFACES: Mapping[str, Surface] = {"digits": digits(), "MNIST-like": MNIST_LIKE}
 
 if __name__ == "__main__":
-    app()
+    sys.exit(run(app))

@@ -60,7 +60,7 @@ def verdict(
 
     sweep = load_sweep("mnist_epochs", catalog())
     schemes, budgets = len(sweep.arms), range(1, sweep.longest + 1)
-    theirs = schemes * sweep.confirm.seeds * sum(budgets)
+    theirs = schemes * sweep.confirm.seeds.most * sum(budgets)
     ours = epochs_of("mnist_epochs") + schemes  # the diagnosis trains one epoch per arm
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
@@ -100,7 +100,9 @@ def epochs_of(name: str) -> int:
     from normsweep.sweep.trial import DataKey
 
     sweep = load_sweep(name, catalog())
-    confirmed = planned(sweep, DataKey("mnist", "", 0.2), chosen_configurations(sweep, []))
+    chosen = chosen_configurations(sweep, [])
+    slots = range(sweep.confirm.seeds.most)
+    confirmed = planned(sweep, DataKey("mnist", "", 0.2), chosen, slots)
     return sweep.total_trials * sweep.longest + sum(trial.epochs for trial in confirmed)
 
 

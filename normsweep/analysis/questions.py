@@ -16,7 +16,7 @@ from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules
 from normsweep.analysis.trials import settled
 from normsweep.analysis.verdicts import Verdict, judge
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.sweep.schema import QUESTIONS
+from normsweep.sweep.schema import QUESTIONS, Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import (
     BASELINE,
@@ -28,7 +28,7 @@ from normsweep.sweep.study_record import (
 )
 from normsweep.sweep.trial import Status
 
-__all__ = ["general_warnings", "verdicts"]
+__all__ = ["compared", "general_warnings", "primary", "verdicts"]
 
 CONFIGURATIONS = {
     "more_epochs": (BASELINE, BASELINE),
@@ -63,6 +63,19 @@ def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
     return tuple(replace(v, warnings=(*_warnings(record, found, v), *general)) for v in chosen)
 
 
+def primary(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
+    """The verdicts on the primary question for each arm but the reference, without their warnings."""
+    reference, question = str(record.sweep.reference), record.sweep.confirm.primary
+    others = [arm for arm in record.arms if arm != reference]
+    rules = _rules(record, found, len(others))
+    return tuple(_judged(question, arm, record, found, rules) for arm in others)
+
+
+def compared(question: str) -> tuple[str, str]:
+    """The configurations of arm and reference that a question compares."""
+    return CONFIGURATIONS[question]
+
+
 def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
     by = metric(record.sweep.metric)
     return Rules(
@@ -94,10 +107,18 @@ def _judged(
     paired = found.pairs((arm, of_arm), (reference, of_reference), comparison.horizon, until)
     values = paired.arm, paired.reference, paired.trained
     if not earlier:
-        return judge(comparison, rules, *values)
+        return judge(comparison, _sequential(sweep, comparison, rules), *values)
     # An analysis with too few seeds for a verdict does not count as an interim analysis.
     decided = sum(analysis.seeds >= LEAST_SEEDS for analysis in record.analyses)
     return earlier_rules.judge(comparison, rules, *values, max(decided, 1))
+
+
+def _sequential(sweep: Sweep, comparison: Comparison, rules: Rules) -> Rules:
+    """The rules with an analysis after each seed, if the confirmation adds seeds for the question."""
+    seeds = sweep.confirm.seeds
+    if not comparison.primary or seeds.fixed:
+        return rules
+    return replace(rules, first=seeds.first, most=seeds.most)
 
 
 def _chosen(found: Confirmed, verdict: Verdict) -> tuple[Chosen, ...]:

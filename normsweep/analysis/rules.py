@@ -10,11 +10,9 @@ from scipy.special import betaincinv
 
 from normsweep.analysis.sequential import levels
 from normsweep.parts.metrics import ACCURACY, Metric
+from normsweep.sweep.schema import LEAST_SEEDS
 
 __all__ = ["LEAST_SEEDS", "Chosen", "Comparison", "Lack", "Missing", "Rules", "Trained"]
-
-LEAST_SEEDS = 5
-"""Smallest number of seed pairs for a verdict."""
 
 
 class Missing(StrEnum):

@@ -16,7 +16,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 
 from normsweep.analysis.estimates import Moments
 
-__all__ = ["Hope", "hope", "levels", "seeds_until_decided"]
+__all__ = ["Hope", "hope", "levels", "seeds_until_decided", "spent"]
 
 Values = NDArray[np.float64]
 
@@ -107,12 +107,12 @@ def levels(side: float, first: int, most: int) -> tuple[float, ...]:
     at[[0, -1]] = ENDS
     at *= side / at.sum()
     for nodes in (COARSE,) * 4 + (FINE,) * 2:
-        at *= side / _spent(at, first, nodes)  # which is nearly proportional to the levels
+        at *= side / spent(at, first, nodes)  # which is nearly proportional to the levels
     # The same on machines that differ in the last bits.
     return tuple(float(f"{level:.5g}") for level in at)
 
 
-def _spent(at: Values, first: int, count: int) -> float:
+def spent(at: Values, first: int, count: int) -> float:
     """Probability that Student's t of a sequence of normal values is beyond any of the levels.
 
     Backwards over the seeds, for u = sum / √(sum of squares), which with each value x becomes

@@ -161,7 +161,7 @@ def _barrier(
     """Why the interval is not read; without a reason if it is. Nothing is missing if an arm does not train."""
     arm, reference = trained
     if pairs.seeds < LEAST_SEEDS:
-        final = rules.most is None or arm.seeds >= rules.most
+        final = rules.most is None or arm.seeds >= rules.most or not arm.trained
         if arm.trained < LEAST_SEEDS <= arm.seeds and final:
             return Lack(Missing.NOTHING, f"{arm.trained} of {arm.seeds} seeds trained")
         names = ((comparison.arm, arm.lost), (comparison.reference, reference.lost))

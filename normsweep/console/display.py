@@ -11,9 +11,10 @@ from typing import Self
 from normsweep.analysis.trials import best_of_arms, settled
 from normsweep.console.screen import LOG, OFF_SCREEN
 from normsweep.parts.metrics import metric
+from normsweep.search.outlook import Outlook, Standing
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
-from normsweep.text import duration, printable
+from normsweep.text import counted, duration, printable
 
 __all__ = ["Display"]
 
@@ -25,7 +26,8 @@ class _Board:
     """Progress of a phase: trials done and left, best trials, time left."""
 
     def __init__(self) -> None:
-        self.total = self.done = 0
+        self.done = 0
+        self.outlook = Outlook(0)
         self.of_arm: Counter[str] = Counter()
         """Places of the plan that are filled, as `settled` counts them."""
         self.best: dict[str, TrialRecord] = {}
@@ -40,8 +42,25 @@ class _Board:
         pace = (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1)
         return (self.total - self.done) * pace
 
-    def begin(self, records: Sequence[TrialRecord], total: int) -> None:
-        self.total = total
+    @property
+    def total(self) -> int:
+        """Expected number of trials; not less than are done, of which an analysis may not need some."""
+        return max(self.outlook.total, self.done)
+
+    def share(self, arm: str, arms: int) -> int:
+        """Expected number of trials of an arm."""
+        return self.outlook.of_arm.get(arm, self.outlook.total // max(arms, 1))
+
+    def state(self, arm: str) -> str:
+        """Where an arm is in a few words: in its confirmation, or its best score."""
+        for standing in self.outlook.standings:
+            if standing.arm == arm:
+                return standing_words(standing)
+        record = self.best.get(arm)
+        return f"best {record.result.score:.4f}" if record and record.result else ""
+
+    def begin(self, records: Sequence[TrialRecord], outlook: Outlook) -> None:
+        self.outlook = outlook
         for record in records:
             self._count(record)
         self.ends.append(time.monotonic())
@@ -52,10 +71,10 @@ class _Board:
 
     def _count(self, record: TrialRecord) -> None:
         self.best = best_of_arms([*self.best.values(), record])
-        for counted in settled([record]):
-            if counted.planned not in self._places:
-                self._places.add(counted.planned)
-                self.of_arm[counted.trial.arm] += 1
+        for each in settled([record]):
+            if each.planned not in self._places:
+                self._places.add(each.planned)
+                self.of_arm[each.trial.arm] += 1
                 self.done += 1
 
 
@@ -75,10 +94,13 @@ class Display:
     def __exit__(self, *exception: object) -> None:
         return None
 
-    def begin(self, records: Sequence[TrialRecord], total: int, arms: Mapping[str, str]) -> None:
-        """Start with the trials so far, the total number of trials, and the arms' labels by key."""
-        self._board.begin(records, total)
+    def begin(
+        self, records: Sequence[TrialRecord], outlook: Outlook, arms: Mapping[str, str]
+    ) -> None:
+        """Start with the trials so far, those that are expected, and the arms' labels by key."""
+        self._board.begin(records, outlook)
         self._arms = arms
+        self._tell(outlook.standings)
 
     def label(self, trial: Trial) -> str:
         """The label of a trial's arm."""
@@ -100,10 +122,14 @@ class Display:
             off_screen=self.drawn,
         )
 
-    def finished(self, record: TrialRecord) -> None:
-        """Called when a trial has ended; one without a score is printed on every screen."""
+    def finished(self, record: TrialRecord, outlook: Outlook) -> None:
+        """Called when a trial has ended, with those that are expected from then on.
+
+        A trial without a score is printed on every screen.
+        """
         assert record.result is not None
         board = self._board
+        before, board.outlook = board.outlook.standings, outlook
         board.add(record)
         left = board.time_left
         rest = f", about {duration(left)} left" if left and board.done < board.total else ""
@@ -112,6 +138,13 @@ class Display:
             logging.INFO,
             off_screen=self.drawn and record.result.status is Status.COMPLETE,
         )
+        self._tell([standing for standing in outlook.standings if standing not in before])
+
+    def _tell(self, standings: Sequence[Standing]) -> None:
+        """Print what the latest analysis says about arms."""
+        for standing in standings:
+            label = self._arms.get(standing.arm, standing.arm)
+            self._line(standing_words(standing, label), logging.INFO, off_screen=self.drawn)
 
     def note(self, text: str) -> None:
         """Print a warning, even if the command is quiet."""
@@ -119,6 +152,15 @@ class Display:
 
     def _line(self, text: str, level: int, *, off_screen: bool) -> None:
         LOG.log(level, text, extra=OFF_SCREEN if off_screen else None)
+
+
+def standing_words(standing: Standing, arm: str = "") -> str:
+    """Where an arm is in its confirmation, and what it still needs; `arm`: its label, to begin with."""
+    named = f"{printable(arm)}: " if arm else ""
+    said = f"{named}{standing.outcome} after {counted(standing.seeds, 'seed')}"
+    if standing.open:
+        return f"{said}, about {standing.further} more"
+    return f"{said}: {standing.reason}" if standing.reason else said
 
 
 def described_now(trial: Trial, epoch: Epoch | None, arm: str) -> str:

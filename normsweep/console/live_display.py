@@ -22,6 +22,7 @@ from rich.text import Text
 
 from normsweep.console.display import Display, described_now
 from normsweep.console.screen import LOG, in_notebook
+from normsweep.search.outlook import Outlook
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.text import duration, printable
@@ -72,8 +73,10 @@ class LiveDisplay(Display):
         self._running.clear()
         self._live.stop()
 
-    def begin(self, records: Sequence[TrialRecord], total: int, arms: Mapping[str, str]) -> None:
-        super().begin(records, total, arms)
+    def begin(
+        self, records: Sequence[TrialRecord], outlook: Outlook, arms: Mapping[str, str]
+    ) -> None:
+        super().begin(records, outlook, arms)
         self._tasks = {
             arm: self._bars.add_task(printable(label), total=None, best="")
             for arm, label in arms.items()
@@ -88,17 +91,16 @@ class LiveDisplay(Display):
         super().epoch(trial, epoch)
         self._running[trial.number] = trial, epoch
 
-    def finished(self, record: TrialRecord) -> None:
+    def finished(self, record: TrialRecord, outlook: Outlook) -> None:
         self._running.pop(record.trial.number, None)
-        super().finished(record)
+        super().finished(record, outlook)
         self._refresh()
 
     def _refresh(self) -> None:
         for arm, bar in self._tasks.items():
-            record = self._board.best.get(arm)
-            text = f"best {record.result.score:.4f}" if record and record.result else ""
-            share = self._board.total // max(len(self._tasks), 1)
-            self._bars.update(bar, completed=self._board.of_arm[arm], total=share, best=text)
+            board = self._board
+            share, state = board.share(arm, len(self._tasks)), board.state(arm)
+            self._bars.update(bar, completed=board.of_arm[arm], total=share, best=state)
 
     def _render(self) -> Group:
         board = self._board
@@ -130,8 +132,10 @@ class NotebookDisplay(Display):
         self._now = ""
         self._refresh()
 
-    def begin(self, records: Sequence[TrialRecord], total: int, arms: Mapping[str, str]) -> None:
-        super().begin(records, total, arms)
+    def begin(
+        self, records: Sequence[TrialRecord], outlook: Outlook, arms: Mapping[str, str]
+    ) -> None:
+        super().begin(records, outlook, arms)
         self._refresh()
 
     def started(self, trial: Trial) -> None:
@@ -147,8 +151,8 @@ class NotebookDisplay(Display):
         if time.monotonic() - self._refreshed >= REFRESH:
             self._refresh()
 
-    def finished(self, record: TrialRecord) -> None:
-        super().finished(record)
+    def finished(self, record: TrialRecord, outlook: Outlook) -> None:
+        super().finished(record, outlook)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -159,19 +163,19 @@ class NotebookDisplay(Display):
             self._handle.update(HTML(self._html()))
 
     def _html(self) -> str:
-        board, share = self._board, self._board.total // max(len(self._arms), 1)
+        board = self._board
         left = board.time_left
         tail = f", about {duration(left)} left" if left and board.done < board.total else ""
-        rows = "".join(self._row(arm, share) for arm in self._arms)
+        rows = "".join(map(self._row, self._arms))
         return (
             f"<b>{board.done} of {board.total} trials{tail}</b><table>{rows}</table>"
             f"{escape(printable(self._now))}"
         )
 
-    def _row(self, arm: str, share: int) -> str:
-        record, done = self._board.best.get(arm), self._board.of_arm[arm]
-        best = f"best {record.result.score:.4f}" if record and record.result else ""
+    def _row(self, arm: str) -> str:
+        board, done = self._board, self._board.of_arm[arm]
+        share, state = board.share(arm, len(self._arms)), escape(board.state(arm))
         return (
             f"<tr><td>{escape(printable(self._arms[arm]))}</td><td><progress value='{done}' max='{share}'>"
-            f"</progress></td><td>{done}/{share}</td><td>{best}</td></tr>"
+            f"</progress></td><td>{done}/{share}</td><td>{state}</td></tr>"
         )

@@ -266,17 +266,22 @@ def _measured(plan: Plan) -> Iterator[str]:
         machine = plan.findings.machine
         yield f"device    {machine['device']}, {machine['threads']} threads"
     if plan.seconds is not None:
-        most = plan.select_seconds
-        selection = f", up to {duration(most)} for the selection round" if most else ""
+        selection = plan.select_seconds
+        again = f", {_from_to(selection)} for the selection round" if selection[1] else ""
         yield (
-            f"time      about {duration(plan.seconds)} for the search{selection} and up to "
-            f"{duration(plan.confirm_seconds)} for its confirmation, from one measured step"
+            f"time      about {duration(plan.seconds)} for the search{again} and "
+            f"{_from_to(plan.confirm_seconds)} for its confirmation, from one measured step"
         )
     if plan.halving_seconds is not None and plan.halving_seconds > LEAST_SAVED:
         yield (
             f"halving   search.pruner=halving would stop the worst trials of each arm early and save about "
             f"{duration(plan.halving_seconds)} of the search, or allow more trials in the same time"
         )
+
+
+def _from_to(seconds: tuple[float, float]) -> str:
+    fewest, most = map(duration, seconds)
+    return f"up to {most}" if fewest == most else f"{fewest} to {most}"
 
 
 def _selection(sweep: Sweep) -> str:
@@ -287,9 +292,14 @@ def _selection(sweep: Sweep) -> str:
 
 
 def _confirmation(sweep: Sweep) -> str:
-    confirm = sweep.confirm
+    seeds = sweep.confirm.seeds
+    further = (
+        ""
+        if seeds.fixed
+        else f", then one by one up to {seeds.most} until {sweep.confirm.primary} is decided"
+    )
     return (
-        f"up to {CONFIGURATIONS} configurations of each arm × {confirm.seeds} fresh seeds, "
+        f"up to {CONFIGURATIONS} configurations of each arm × {seeds.first} fresh seeds{further}, "
         f"{sweep.confirm_epochs} epochs; margin {_margin(sweep)}"
     )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.verdicts import Verdict, primary_verdicts
+from normsweep.console.display import standing_words
 from normsweep.console.overview import described_arms, overview
 from normsweep.console.screen import answer, print_table, say, warn
 from normsweep.reporting.answer import EARLIER, study_answer
@@ -15,6 +16,7 @@ from normsweep.reporting.outcome_words import chosen_words, seeds_words, window_
 from normsweep.reporting.rows import ARMS, brief_rows
 from normsweep.reporting.verdict_text import verdict_rows
 from normsweep.reporting.words import points, unit_of_gaps
+from normsweep.search.outlook import Standing
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
 
@@ -25,6 +27,7 @@ __all__ = [
     "print_reuse",
     "print_study",
     "print_tables",
+    "print_unconfirmed",
     "print_verdict",
 ]
 
@@ -149,6 +152,12 @@ def print_remaining(record: StudyRecord, left: int, searched: bool) -> None:
         )
     if not left and not record.scored:
         warn("no trial has a score; for the reasons see the column error of `export trials`")
+
+
+def print_unconfirmed(standings: Sequence[Standing], labels: Mapping[str, str]) -> None:
+    """Print that the confirmation is not finished, and where each arm is; `labels` are by key."""
+    told = "".join(f"; {standing_words(standing, labels[standing.arm])}" for standing in standings)
+    say(f"the confirmation is not finished{told}; run the command again to resume")
 
 
 def print_not_logged(missing: Sequence[str], commands: Commands) -> None:

@@ -50,7 +50,7 @@ class PhaseContext:
 
 
 def run_phase(
-    phase: Phase, context: PhaseContext, default: Result, timeout: float | None = None
+    phase: Phase, context: PhaseContext, default: Result, deadline: float = math.inf
 ) -> None:
     """Run the remaining trials of a phase and store their results.
 
@@ -58,14 +58,13 @@ def run_phase(
         phase: the planned trials and the study's storage.
         context: the executor, and what is notified of results.
         default: machine and chance level of trials whose worker is lost before it reports them.
-        timeout: seconds after which no new trial is started; None: no limit.
+        deadline: monotonic time after which no new trial is started.
 
     Raises:
         Interrupted: the study was interrupted; running trials are stored as interrupted.
         StudyStopped: ten trials in a row failed in the same way.
     """
     loop = _Loop(phase, context, default)
-    deadline = math.inf if timeout is None else time.monotonic() + timeout
     try:
         while loop.step(deadline):
             context.logger.collect()
@@ -200,7 +199,7 @@ class _Loop:
             self._curves.add(record)
         self._save_final(record, event.state)
         self._logger.finished(record)
-        self._display.finished(record)
+        self._display.finished(record, self._phase.outlook)
         self._count_failures(event.result)
 
     def _policy(self, trial: Trial) -> CheckpointPolicy:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from normsweep.console.summary import (
     print_remaining,
     print_reuse,
     print_tables,
+    print_unconfirmed,
     print_verdict,
 )
 from normsweep.errors import NormsweepError, StudyStopped, TrackingFailed
@@ -77,7 +80,9 @@ class Running:
         Returns:
             Whether everything is logged to MLflow, and a trial of the search has a score.
         """
-        missing = self._phases(wanted)
+        limit = self.search.sweep.search.timeout
+        deadline = math.inf if limit is None else time.monotonic() + limit
+        missing, confirmation = self._phases(wanted, deadline)
         record = self.search.store.record().labelled()
         print_tables(record)
         print_reuse(record)
@@ -85,31 +90,47 @@ class Running:
         commands = Commands(record, self.storage, self.tracker.uri)
         print_next(commands, self._address)
         print_remaining(record, self.search.left, searched=wanted != CONFIRM)
+        unfinished = self._due(wanted) and not (confirmation and confirmation.over)
+        if unfinished:
+            standings = confirmation.outlook.standings if confirmation else ()
+            print_unconfirmed(standings, self._labels)
         if missing:
             print_not_logged(missing, commands)
-        elif not self.search.left:
+        elif not self.search.left and not unfinished:
             self.origin.note_published(self.search.store, self._address, wanted)
         return (record.scored or bool(self.search.left)) and not missing
 
-    def _phases(self, wanted: PhaseName) -> list[str]:
-        """Run the phases; returns what is not yet logged to MLflow."""
-        search, missing = self.search, list[str]()
+    def _due(self, wanted: PhaseName) -> bool:
+        """Whether this command confirms: after the search, or at once if it is asked for alone."""
+        return wanted == CONFIRM or (wanted == "all" and not self.search.left)
+
+    def _phases(self, wanted: PhaseName, deadline: float) -> tuple[list[str], Confirmation | None]:
+        """Run the phases until a monotonic time.
+
+        Returns:
+            What is not yet logged to MLflow, and the confirmation, if it has begun.
+        """
+        search, missing, confirmation = self.search, list[str](), None
         search.note_plan()
         if not search.left:
             say(f"study {search.sweep.name} is done: {search.total} of {search.total} trials")
         self.background.put(prepare_pages(search, self.tracker))
         try:
             if wanted != CONFIRM:
-                missing = self._search()
-            if wanted == CONFIRM or (wanted == "all" and not search.left):
-                late = self._select() + self._confirm()
+                missing = self._phase(search, deadline)
+            if self._due(wanted):
+                late, selected = self._select(deadline)
+                if selected:
+                    confirmation = open_confirmation(search, self.data)
+                    confirmation.note_plan()
+                    late += self._phase(confirmation, deadline)
                 # MLflow may be reachable again since the search.
                 missing = late + (self._log_all() if missing and not late else missing)
         except BaseException:
             self.background.hurry()
             self._update_note()
             raise
-        return missing
+        return missing, confirmation
 
     def _update_note(self) -> None:
         """Update the note of the experiment in MLflow after an interruption."""
@@ -141,44 +162,38 @@ class Running:
         """The study's page on MLflow's server; empty if there is no server."""
         return f"{self.tracker.address}/{self.tracker.page}" if self.tracker.address else ""
 
-    def _search(self) -> list[str]:
-        sweep = self.search.sweep
-        return self._phase(self.search, sweep.search.timeout)
-
-    def _select(self) -> list[str]:
+    def _select(self, deadline: float) -> tuple[list[str], bool]:
+        """Run the selection round; returns what is not yet logged to MLflow, and whether it has ended."""
         sweep = self.search.sweep
         if not sweep.selection_seeds:
-            return []
+            return [], True
         selection = SelectionRound(self.search.store, sweep, self.search.records())
         selection.note_plan()
         if not selection.left:
-            return []
+            return [], True
         seeds = counted(len(sweep.selection_seeds), "further seed")
         say(f"selection round: {counted(selection.left, 'trial')} on {seeds}")
-        return self._phase(selection, None)
-
-    def _confirm(self) -> list[str]:
-        confirmation = open_confirmation(self.search, self.data)
-        confirmation.note_plan()
-        missing = self._phase(confirmation, None)
-        if not confirmation.left:
-            confirmation.store.note_analysis(confirmation.analysis())
-        return missing
+        missing = self._phase(selection, deadline)
+        return missing, not selection.left
 
     def _log_all(self) -> list[str]:
         """Log the trials of all phases; returns what is not yet logged."""
         with make_display(self.console) as display, self._logger(display) as logger:
             return self._log_rest(logger, display, self.search)
 
-    def _phase(self, phase: Phase, timeout: float | None) -> list[str]:
-        """Run a phase; returns what is not yet logged to MLflow."""
-        arms = {arm.key: arm.label for arm in self.search.sweep.arms}
+    @property
+    def _labels(self) -> dict[str, str]:
+        """The arms' labels by key."""
+        return {arm.key: arm.label for arm in self.search.sweep.arms}
+
+    def _phase(self, phase: Phase, deadline: float) -> list[str]:
+        """Run a phase until a monotonic time; returns what is not yet logged to MLflow."""
         with (
             make_display(self.console) as display,
             self._logger(display, phase.phase) as logger,
         ):
             logger.log_earlier()
-            display.begin(phase.records(), phase.total, arms)
+            display.begin(phase.records(), phase.outlook, self._labels)
             if isinstance(phase, Confirmation):
                 diagnose_arms(phase, self.data, self.executor, display, self.signals)
             context = PhaseContext(
@@ -189,7 +204,7 @@ class Running:
                 self.signals,
                 self.lock,
             )
-            run_phase(phase, context, self.where, timeout)
+            run_phase(phase, context, self.where, deadline)
             return self._log_rest(logger, display, phase)
 
     def _checkpoints(self, phase: Phase) -> Checkpoints:
@@ -221,10 +236,18 @@ class Running:
 
 
 def open_confirmation(search: Search, data: DataKey) -> Confirmation:
-    """The confirmation of the configurations that the search has found so far."""
-    sweep = search.sweep
+    """The confirmation of the configurations that the search has found so far, or of those analysed."""
+    sweep, head = search.sweep, search.store.record(trials=False)
     again = [r for r in search.store.trials() if r.trial.phase == SELECT]
     chosen = chosen_configurations(sweep, search.records(), again)
+    if head.analysed:
+        kept = [replace(c, runs=()) for c in head.analyses[-1].configurations]
+        if [c.params for c in kept] != [c.params for c in chosen]:
+            say(
+                "the confirmation keeps the configurations of its first analysis; to confirm others, start a "
+                f"new study with --study-name {sweep.name}-2 --reuse {sweep.name}"
+            )
+        chosen = kept
     return Confirmation(search.store, sweep, data, chosen)
 
 
@@ -255,5 +278,5 @@ def diagnose_arms(
 def _baselines(sweep: Sweep, confirmation: Confirmation, data: DataKey) -> list[Trial]:
     """Each arm's first trial with the baseline configuration, as a trial of the search: without test."""
     baselines = [c for c in confirmation.configurations if c.name == BASELINE]
-    trials = planned(sweep, data, baselines)[: len(baselines)]
+    trials = planned(sweep, data, baselines, range(1))
     return [replace(trial, phase=SEARCH) for trial in trials]

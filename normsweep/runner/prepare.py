@@ -103,19 +103,34 @@ def prepare(
 def _timed(plan: Plan, epoch: float) -> Plan:
     """The plan with its time estimate; `epoch`: wall seconds of an epoch."""
     sweep = plan.sweep
-    confirmed = CONFIGURATIONS * len(sweep.arms) * sweep.confirm.seeds * sweep.confirm_epochs
-    again = min(2 * sweep.select.top + 1, sweep.trials_per_arm) * len(sweep.selection_seeds)
-    reselected = again * len(sweep.arms) * sweep.longest
     searched = sweep.total_trials * mean_epochs(sweep) * epoch
     halved = halving_share(sweep.trials_per_arm, sweep.longest)
     prunable = sweep.search.pruner == "none" and not sweep.samples_epochs
     return replace(
         plan,
         seconds=searched,
-        select_seconds=reselected * epoch,
-        confirm_seconds=confirmed * epoch,
+        select_seconds=_times(epoch, _reselected(sweep)),
+        confirm_seconds=_times(epoch, _confirmed(sweep)),
         halving_seconds=(1 - halved) * searched if prunable else None,
     )
+
+
+def _reselected(sweep: Sweep) -> tuple[int, int]:
+    """Fewest and most epochs of the selection round."""
+    each = len(sweep.selection_seeds) * len(sweep.arms) * sweep.longest
+    fewest, most = sweep.select.top, 2 * sweep.select.top + 1
+    return min(fewest, sweep.trials_per_arm) * each, min(most, sweep.trials_per_arm) * each
+
+
+def _confirmed(sweep: Sweep) -> tuple[int, int]:
+    """Fewest and most epochs of the confirmation; each further seed trains one configuration of each arm."""
+    seeds, each = sweep.confirm.seeds, len(sweep.arms) * sweep.confirm_epochs
+    fewest = CONFIGURATIONS * seeds.first
+    return fewest * each, (fewest + seeds.most - seeds.first) * each
+
+
+def _times(epoch: float, epochs: tuple[int, int]) -> tuple[float, float]:
+    return epochs[0] * epoch, epochs[1] * epoch
 
 
 def check_device(executor: Executor, device: Device, signals: Signals) -> dict[str, str]:

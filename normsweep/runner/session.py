@@ -139,9 +139,12 @@ def _origin(sweep: Sweep, settings: Settings, stored: StudyRecord | None) -> Ori
 
 
 def _as_begun(stored: StudyRecord | None, sweep: Sweep) -> Sweep:
-    """The sweep under the rules that its study was created with; a line tells if they are older."""
-    if stored is None or (begun := as_begun(stored.sweep, sweep)) is sweep:
+    """The sweep as its study goes on with it; a line tells if its rules are older."""
+    if stored is None:
         return sweep
+    begun = as_begun(stored.sweep, sweep)
+    if begun.rules == sweep.rules:
+        return begun
     say(
         f"study {sweep.name} was created under earlier rules and continues with them: "
         "see docs/sweep-files.md; pass --study-name to start a new study under today's"

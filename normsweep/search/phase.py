@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Container, Sequence
 
+from normsweep.search.outlook import Outlook
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.space import Space
 from normsweep.sweep.study_record import TrialRecord
@@ -49,6 +50,11 @@ class Phase(ABC):
     @abstractmethod
     def _reopen(self, trial: Trial) -> None:
         """Plan the same trial again."""
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is still to be expected."""
+        return Outlook(self.total)
 
     def records(self) -> list[TrialRecord]:
         """The trials of the phase so far."""
@@ -94,9 +100,14 @@ class PlannedPhase(Phase):
         """`plan`: the trials, one per fingerprint, in the order in which they are run."""
         super().__init__(store, retries)
         store.repair()
+        self.total, self._open = 0, list[Trial]()
+        self._plan(plan)
+
+    def _plan(self, trials: Sequence[Trial]) -> None:
+        """Add trials to the plan, of which some may have ended."""
         done = {r.trial.fingerprint for r in self.records() if ended(r)}
-        self.total = len(plan)
-        self._open = [trial for trial in plan if trial.fingerprint not in done]
+        self.total += len(trials)
+        self._open += [trial for trial in trials if trial.fingerprint not in done]
 
     @property
     def left(self) -> int:

@@ -50,10 +50,12 @@ class Plan:
     """Results of the preflight for normalizations, network and device; None: not run."""
     seconds: float | None = None
     """Estimated wall time of the search; None: not estimated."""
-    confirm_seconds: float = 0.0
-    """Estimated wall time of the confirmation, if no two configurations of an arm are equal."""
-    select_seconds: float = 0.0
-    """Estimated wall time of the selection round, if no trial is among the best for two numbers of epochs."""
+    confirm_seconds: tuple[float, float] = 0.0, 0.0
+    """Estimated wall time of the confirmation, with the fewest and with the most seeds, if no two
+    configurations of an arm are equal."""
+    select_seconds: tuple[float, float] = 0.0, 0.0
+    """Estimated wall time of the selection round, if the best trials for two numbers of epochs are the
+    same, and if they all differ."""
     halving_seconds: float | None = None
     """What of the search's time halving would save; None: not estimated, or trials are pruned."""
 

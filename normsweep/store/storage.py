@@ -21,7 +21,7 @@ from normsweep.store.locks import lock_database, make_folder
 from normsweep.store.optuna_tables import PATIENCE, Patient, Reader, StudyTables, names_with
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.problems import nearest, shown
-from normsweep.sweep.recorded import GROWING, changes, to_plain
+from normsweep.sweep.recorded import changes, grown
 from normsweep.sweep.schema import Sweep, is_name
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
@@ -249,9 +249,8 @@ def _names(storage: optuna.storages.RDBStorage) -> list[str]:
 
 
 def _write_sweep(tables: StudyTables, sweep: Sweep) -> None:
-    plain, was = to_plain(sweep), SWEEP.of(tables.attrs([SWEEP.key]))
-    for key in GROWING:  # a smaller number has no effect
-        plain[key] = max(plain[key], was.get(key, 0))
+    was = SWEEP.of(tables.attrs([SWEEP.key]))
+    plain = grown(was, sweep)
     if plain != was:
         tables.set_attr_of_study(SWEEP.key, SWEEP.dump(plain))
 
@@ -268,12 +267,25 @@ def _refuse_changes(tables: StudyTables, sweep: Sweep) -> None:
     if not before.begun and before.sweep.metric == sweep.metric:  # no trial was started
         return
     keys = SWEEP.of(tables.attrs([SWEEP.key]))  # including keys of other versions
-    changed = changes(keys, sweep, more_epochs=not tables.lists("epochs"))
-    if changed:
-        raise SweepError(
-            [
-                f"study {shown(before.name)} was created with a different sweep; pass --study-name to "
-                "start a new study, or restore:",
-                *changed,
-            ]
-        )
+    listed = tables.lists("epochs")
+    changed = changes(keys, sweep, not listed, before.analysed)
+    if not changed:
+        return
+    if not changes(keys, sweep, not listed):  # only the seeds
+        raise SweepError([*_more_seeds_refused(before.name), *changed])
+    raise SweepError(
+        [
+            f"study {shown(before.name)} was created with a different sweep; pass --study-name to "
+            "start a new study, or restore:",
+            *changed,
+        ]
+    )
+
+
+def _more_seeds_refused(name: str) -> tuple[str, ...]:
+    return (
+        f"study {shown(name)} has an analysis, and more seeds would change the levels of its analyses; "
+        "start a new study, which reuses the finished trials, with",
+        f"  --study-name {name}-2 --reuse {name}",
+        "or restore:",
+    )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST",
+    "SEQUENTIAL",
     "Catalog",
     "Reading",
     "cross_checks",
@@ -36,6 +37,8 @@ __all__ = [
 
 NEEDED = ("normalization", "learning_rate", "optimizer", "epochs")
 TRIAL = (*NEEDED, "batch_size")
+SEQUENTIAL = 3
+"""The rules from which on a confirmation has an analysis after each further seed."""
 MOST = 1_000_000
 """Largest number of trials, or of points of a grid: all of them are in memory."""
 
@@ -142,6 +145,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
             )
     confirm = getattr(sweep, "confirm", None)
     yield from _confirm(confirm, space)
+    yield from _seeds(confirm, getattr(sweep, "rules", SEQUENTIAL))
     yield from _compared(arms, confirm, catalog)
 
 
@@ -316,6 +320,13 @@ def _compared(arms: Sequence[Arm], confirm: Confirm | None, catalog: Catalog) ->
             f"must be an optimizer with the compared option {compare} ({', '.join(takes)}), "
             f"got {shown(optimizer)}",
         )
+
+
+def _seeds(confirm: Confirm | None, rules: int) -> Iterator[Problem]:
+    seeds = getattr(confirm, "seeds", None)
+    given = "seeds" in getattr(confirm, "model_fields_set", ())
+    if given and seeds is not None and rules < SEQUENTIAL and not seeds.fixed:
+        yield Problem("confirm.seeds", f"must be a number with rules = {rules}")
 
 
 def _confirm(confirm: Confirm | None, space: Space) -> Iterator[Problem]:

@@ -13,14 +13,15 @@ from typing import Any, TypeVar
 
 from normsweep.sweep.arms import ARM, Arm, arms_by, bundles, fixed_by_all
 from normsweep.sweep.problems import shown
-from normsweep.sweep.schema import Section, Sweep, inner_section
+from normsweep.sweep.schema import SEQUENTIAL, Search, Section, Seeds, Sweep, inner_section
 from normsweep.sweep.space import Choice, Condition, Dimension, Range, Space
 
-__all__ = ["GROWING", "as_begun", "as_file", "changes", "from_plain", "to_plain"]
+__all__ = ["GROWING", "as_begun", "as_file", "changes", "from_plain", "grown", "to_plain"]
 
 S = TypeVar("S", bound=Section)
 
-GROWING = ("search.trials", "confirm.seeds")
+TRIALS, SEEDS = "search.trials", "confirm.seeds"
+GROWING = (TRIALS, SEEDS, f"{SEEDS}.first", f"{SEEDS}.most")
 """Keys that may grow; a smaller number has no effect."""
 EPOCHS = (
     "search.space.epochs",
@@ -67,6 +68,7 @@ def to_plain(sweep: Sweep) -> dict[str, Any]:
 
     `arms` are stored if they fix more than the compared parameter, and `labels` if they differ from
     the keys: a sweep with `[arms]` that says the same as one with `compare` is stored as that one.
+    A fixed number of seeds is `confirm.seeds`, as in studies from before it could be a table.
     """
     names = (name for name in Sweep.model_fields if name != "arms")
     keys = dict(_flat("", {name: _plain(getattr(sweep, name)) for name in names}))
@@ -113,18 +115,26 @@ def _labelled(arms: Sequence[Arm]) -> bool:
     return any(arm.label != arm.key for arm in arms)
 
 
-def changes(before: Sweep | Mapping[str, Any], now: Sweep, more_epochs: bool = True) -> list[str]:
+def changes(
+    before: Sweep | Mapping[str, Any],
+    now: Sweep,
+    more_epochs: bool = True,
+    analysed: bool = False,
+) -> list[str]:
     """A line `  KEY: BEFORE -> NOW` for each changed key that must stay the same in a study.
 
     Args:
         before: the sweep that the study was created with, or its keys.
         now: the sweep to resume it with.
         more_epochs: whether the stored trials allow more epochs.
+        analysed: whether there is an analysis, so that the seeds must stay as they are.
     """
     was = to_plain(before) if isinstance(before, Sweep) else {**ADDED, **before}
     is_ = to_plain(now)
     growing = more_epochs and _more_epochs(was, is_)
-    free = GROWING + FREE + (EPOCHS if growing else ())
+    free = (TRIALS, *FREE, *(EPOCHS if growing else ()))
+    if _may_add_seeds(was, is_, analysed):
+        free += GROWING
     return [
         f"  {key}: {_shown(was, key)} -> {_shown(is_, key)}"
         for key in sorted(was.keys() | is_.keys())
@@ -132,15 +142,31 @@ def changes(before: Sweep | Mapping[str, Any], now: Sweep, more_epochs: bool = T
     ]
 
 
-def as_begun(before: Sweep, now: Sweep) -> Sweep:
-    """The sweep under the rules that a study was created with, unless it declares `rules` itself.
+def _may_add_seeds(was: Mapping[str, Any], is_: Mapping[str, Any], analysed: bool) -> bool:
+    """Under earlier rules a fixed number may always be raised, as each analysis halves the level."""
+    if is_["rules"] < SEQUENTIAL:
+        return SEEDS in was and SEEDS in is_
+    return not analysed
 
-    Under the first rules epochs were sampled, the default sampler was TPE, and `longest_every` applied.
+
+def as_begun(before: Sweep, now: Sweep) -> Sweep:
+    """The sweep as its study goes on with it: with no fewer seeds, and under the rules it was created with.
+
+    Seeds that are not declared are those of the study. Rules that are declared are kept. Under the first
+    rules epochs were sampled, the default sampler was TPE, and `longest_every` applied.
     """
+    seeds = now.confirm.seeds
+    if "seeds" not in now.confirm.model_fields_set or seeds.most <= before.confirm.seeds.most:
+        seeds = before.confirm.seeds
+    if seeds != now.confirm.seeds:
+        now = now.model_copy(update={"confirm": now.confirm.model_copy(update={"seeds": seeds})})
     if "rules" in now.model_fields_set or before.rules == now.rules:
         return now
-    if before.rules > 1:
-        return now.model_copy(update={"rules": before.rules})
+    search = _searched_as_begun(before, now) if before.rules == 1 else now.search
+    return now.model_copy(update={"rules": before.rules, "search": search})
+
+
+def _searched_as_begun(before: Sweep, now: Sweep) -> Search:
     search, was = now.search, before.search
     declared = "longest_every" in search.model_fields_set
     space = Space(
@@ -151,8 +177,21 @@ def as_begun(before: Sweep, now: Sweep) -> Sweep:
         "longest_every": search.longest_every if declared else was.longest_every,
         "space": space,
     }
-    search = search.model_copy(update=as_was)
-    return now.model_copy(update={"rules": before.rules, "search": search})
+    return search.model_copy(update=as_was)
+
+
+def grown(before: Mapping[str, Any], now: Sweep) -> dict[str, Any]:
+    """The keys of a sweep, with what was larger in those that its study has stored."""
+    plain = to_plain(now)
+    plain[TRIALS] = max(plain[TRIALS], before.get(TRIALS, 0))
+    if _most_seeds(before) > _most_seeds(plain):
+        kept = {key: value for key, value in before.items() if key in GROWING and key != TRIALS}
+        plain = {key: value for key, value in plain.items() if key not in GROWING[1:]} | kept
+    return plain
+
+
+def _most_seeds(keys: Mapping[str, Any]) -> int:
+    return keys.get(SEEDS) or keys.get(f"{SEEDS}.most") or 0
 
 
 def _shown(keys: Mapping[str, Any], key: str) -> str:
@@ -182,6 +221,8 @@ def _longest(plain: Mapping[str, Any]) -> float:
 def _plain(value: Any) -> Any:
     """A value as JSON, with sections and the space as objects."""
     match value:
+        case Seeds() if value.fixed:
+            return value.most
         case Section():
             return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
         case Space():
@@ -218,6 +259,10 @@ def _section(kind: type[S], prefix: str, keys: Mapping[str, Any]) -> S:
     given: set[str] = set()
     for name, field in kind.model_fields.items():
         key = prefix + name
+        if key == SEEDS and key in keys:
+            values[name] = Seeds.plain(keys[key])
+            given.add(name)
+            continue
         if inner := inner_section(field):
             values[name] = _section(inner, f"{key}.", keys)
             if field.is_required() or values[name].model_fields_set:
@@ -282,7 +327,8 @@ def _given(section: Section) -> dict[str, Any]:
         if isinstance(value, Space):
             content[name] = {d.name: _as_written(d) for d in value}
         elif name in section.model_fields_set:
-            content[name] = _given(value) if isinstance(value, Section) else _plain(value)
+            table = isinstance(value, Section) and not isinstance(value, Seeds)
+            content[name] = _given(value) if table else _plain(value)
     return content
 
 

@@ -14,19 +14,29 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from normsweep.sweep.arms import Arm, arms_by, relabelled, space_of_all
-from normsweep.sweep.checks import MOST, Reading, known_dataset, known_options, registered
-from normsweep.sweep.problems import Problem, expected, refusal
+from normsweep.sweep.checks import (
+    MOST,
+    SEQUENTIAL,
+    Reading,
+    known_dataset,
+    known_options,
+    registered,
+)
+from normsweep.sweep.problems import Problem, expected, must_be, refusal
 from normsweep.sweep.space import Choice, Scalar, Space
 from normsweep.sweep.space_parsing import parse_space
 
 __all__ = [
     "AUTO",
+    "LEAST_SEEDS",
     "QUESTIONS",
+    "SEQUENTIAL",
     "Baseline",
     "Confirm",
     "Data",
@@ -35,6 +45,7 @@ __all__ = [
     "Precision",
     "Search",
     "Section",
+    "Seeds",
     "Select",
     "Sweep",
     "in_precision",
@@ -68,6 +79,10 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 LONGEST_NAME = 100
 MOST_SEEDS = 10_000
 """Seeds of a confirmation."""
+MOST_ANALYSED = 100
+"""Seeds of a confirmation with an analysis after each."""
+LEAST_SEEDS = 5
+"""Smallest number of seed pairs for a verdict."""
 RESELECTED = 8
 """Trials of an arm from which on the best ones are selected again on further seeds."""
 FEW = 16
@@ -203,11 +218,49 @@ class Baseline(Section):
     """A registered normalization, if another parameter is compared; default: the first in the space."""
 
 
+class Seeds(Section):
+    """`[confirm.seeds]`: the fresh seeds; beyond `first`, only as many as the primary question needs."""
+
+    first: Annotated[int, Field(ge=LEAST_SEEDS, le=MOST_ANALYSED)] = 5
+    """Number of seeds for every configuration, and of the first analysis."""
+    most: Annotated[int, Field(ge=LEAST_SEEDS, le=MOST_ANALYSED)] = 20
+    """Largest number of seeds for the configurations of the primary question, one by one."""
+
+    @classmethod
+    def plain(cls, number: int) -> Seeds:
+        """A fixed number of seeds with one analysis at their end."""
+        return cls.model_construct(first=number, most=number)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the number is fixed, with one analysis."""
+        return self.first == self.most
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Seeds:
+        if self.first > self.most:
+            rule = must_be(f"at least {self.first}, the first seeds", self.most)
+            raise refusal(Problem("confirm.seeds.most", rule))
+        return self
+
+
+def _seeds(raw: Any) -> Any:
+    """A plain number of seeds as `Seeds`; tables are returned unchanged."""
+    if isinstance(raw, Mapping | Seeds):
+        return raw
+    if type(raw) is not int:
+        raise refusal(expected("an integer or a table { first = 5, most = 20 }", raw))
+    if not 2 <= raw <= MOST_SEEDS:
+        raise refusal(must_be(f"at {'least 2' if raw < 2 else f'most {MOST_SEEDS}'}", raw))
+    return Seeds.plain(raw)
+
+
 class Confirm(Section):
     """`[confirm]`: the confirmation, fixed before the search starts."""
 
-    seeds: Annotated[int, Field(ge=2, le=MOST_SEEDS)] = 10
-    """Number of new seeds with which each arm's configurations are trained again."""
+    seeds: Annotated[Seeds, BeforeValidator(_seeds)] = Field(default_factory=Seeds)
+    """Number of new seeds with which each arm's configurations are trained again: fixed, or `first` and
+    `most`, between which seeds are added until the primary question is decided."""
     epochs: Count | None = None
     """Epochs of each confirmation run; default: the largest number of epochs in the space."""
     margin: Annotated[float, Field(gt=0, lt=1)] = 0.002
@@ -362,7 +415,7 @@ class Sweep(Section):
     @property
     def confirm_seeds(self) -> tuple[int, ...]:
         """The seeds of the confirmation; more seeds keep the first ones."""
-        return tuple(self.seed + 1 + i for i in range(self.confirm.seeds))
+        return tuple(self.seed + 1 + i for i in range(self.confirm.seeds.most))
 
     @property
     def selection_seeds(self) -> tuple[int, ...]:

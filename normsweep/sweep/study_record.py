@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from normsweep.sweep.arms import bundles, equal_arms
-from normsweep.sweep.schema import Sweep
+from normsweep.sweep.schema import LEAST_SEEDS, SEQUENTIAL, Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Result, Trial
 
@@ -58,6 +58,7 @@ class Analysis:
     """An interim or final analysis: its number of seeds and its configurations."""
 
     seeds: int
+    """Number of seeds from the first one on, those with which an arm failed included."""
     configurations: tuple[Configuration, ...]
 
     @property
@@ -65,6 +66,12 @@ class Analysis:
         """What identifies the analysis: with the same runs it is the same analysis."""
         runs = tuple((c.arm, c.name, c.runs) for c in self.configurations)
         return self.seeds, runs
+
+    @property
+    def judged(self) -> bool:
+        """Whether two arms have enough seeds for a verdict."""
+        runs = [(c.arm, sum(run is not None for run in c.runs)) for c in self.configurations]
+        return len({arm for arm, count in runs if count >= LEAST_SEEDS}) > 1
 
     def to_plain(self) -> dict[str, Any]:
         """Encode as JSON values; `from_plain` decodes it."""
@@ -259,6 +266,12 @@ class StudyRecord:
     """By arm."""
     models: Mapping[str, LoggedModel] = field(default_factory=dict)
     """The best logged model by arm."""
+
+    @property
+    def analysed(self) -> bool:
+        """Whether an analysis has fixed the seeds and the configurations; never under earlier rules."""
+        judged = any(analysis.judged for analysis in self.analyses)
+        return judged and self.sweep.rules >= SEQUENTIAL
 
     @property
     def begun(self) -> bool:

@@ -35,8 +35,12 @@ def test_a_plan_says_what_will_be_tried(planned):
         "arms      2 by normalization: none, unit; reference unit",
         "trials    2 arms × 6 = 12, the baseline first, then a ladder of learning rates, the same in every arm",
         "epochs    1 to 12: every trial trains for 12 and is read at every epoch",
-        "confirm   up to 3 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points",
+        "confirm   up to 3 configurations of each arm × 5 fresh seeds, then one by one up to 20 until "
+        "both_tuned is decided, 12 epochs; margin 0.2 percentage points",
     ]
+    assert planned("confirm.seeds=10")[-1] == (
+        "confirm   up to 3 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points"
+    )
 
 
 @pytest.mark.parametrize(("saved", "proposed"), [(None, False), (599.0, False), (7200.0, True)])
@@ -58,7 +62,8 @@ def test_a_plan_says_what_was_found(planned):
         data=DataFacts("digits", "scikit-learn's digits", "0123456789abcdef", 1200, 597, 10),
         findings=Findings({"minmax": "unit"}, machine, 1_256_080, 960, 240),
         seconds=754.0,
-        confirm_seconds=12240.0,
+        confirm_seconds=(3_240.0, 12_240.0),
+        select_seconds=(60.0, 120.0),
     )
     assert lines[0] == "study     base"
     assert (
@@ -69,8 +74,8 @@ def test_a_plan_says_what_was_found(planned):
     assert "note      minmax is equivalent to unit on this data: run once, as unit" in lines
     assert lines[-2:] == [
         "device    cpu, 2 threads",
-        "time      about 13 min for the search and up to 3.4 h for its confirmation, from one "
-        "measured step",
+        "time      about 13 min for the search, 60 s to 2 min for the selection round and 54 min to 3.4 h "
+        "for its confirmation, from one measured step",
     ]
 
 

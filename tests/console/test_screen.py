@@ -11,6 +11,7 @@ from rich.console import Console
 from normsweep.console.live_display import LiveDisplay, make_display
 from normsweep.console.screen import LOG, print_table, say, screen, warn
 from normsweep.errors import UserError
+from normsweep.search.outlook import Outlook
 
 
 def terminal(**options) -> Console:
@@ -26,12 +27,12 @@ def test_a_log_file_beside_a_live_display_has_every_trial_and_note_once(record, 
     console = terminal()
     with screen(console, log_file=tmp_path / "log"), make_display(console) as display:
         assert isinstance(display, LiveDisplay)
-        display.begin([], 2, {"unit": "unit"})
+        display.begin([], Outlook(2), {"unit": "unit"})
         for number in range(2):
             told = record(number)
             display.started(told.trial)
             display.epoch(told.trial, told.result.curve[0])
-            display.finished(told)
+            display.finished(told, Outlook(2))
         display.note("something else")
     lines = written(tmp_path / "log")
     assert [line.partition(":")[0] for line in lines[:-1]] == [
@@ -53,7 +54,7 @@ def test_each_loudness_has_its_display(record):
     console = terminal()
     with screen(console, verbose=True), make_display(console) as display:
         told = record(0, scores=(0.5, 0.6, 0.7))
-        display.begin([], 1, {"unit": "unit"})
+        display.begin([], Outlook(1), {"unit": "unit"})
         display.started(told.trial)
         for epoch in told.result.curve:
             display.epoch(told.trial, epoch)

@@ -184,20 +184,27 @@ def test_the_same_command_again_trains_nothing_and_adds_no_look(place):
     assert place.read() == before
 
 
-def test_more_seeds_add_their_runs_and_are_one_analysis(place, first):
+def test_more_seeds_would_change_the_level_and_are_refused(place):
+    before, said = place.read(), io.StringIO()
+    given = ["confirmed.toml", "--executor", "inline", "--set", "confirm.seeds=6"]
+    with contextlib.chdir(place.folder), contextlib.redirect_stderr(said):
+        assert run(study.app, given) == 2
+    assert "--study-name confirmed-2 --reuse confirmed" in said.getvalue()
+    assert place.read() == before
+
+
+def test_under_earlier_rules_more_seeds_are_another_analysis(tmp_path):
+    place = Place(tmp_path)
+    given = ("--set", "rules=2", "search.space.normalization=['none', 'unit']", "search.trials=2")
+    place.study(*given)
     before = place.read().trials
-    place.study("--set", "confirm.seeds=6")
+    place.study(*given, "confirm.seeds=6")
     record = place.read()
-    records = record.trials
-    assert records[: len(before)] == before
-    assert [r.trial.seed for r in records[len(before) :]] == [6] * 4
+    assert record.trials[: len(before)] == before
+    assert [r.trial.seed for r in record.trials[len(before) :]] == [6] * 2
     assert [analysis.seeds for analysis in record.analyses] == [5, 6]
     paired(place, 6)
-    second = place.verdicts()
-    assert set(second["seeds"]) == {6}
-    # A fixed number of seeds is one analysis.
-    assert set(second["look"]) == {1}
-    assert (first["level"] == second["level"]).all()
+    assert set(place.verdicts()["look"]) == {2}
 
 
 def test_phases_one_by_one_come_to_the_same_verdicts(first, tmp_path, capsys):

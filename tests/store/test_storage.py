@@ -21,6 +21,7 @@ from normsweep.store.storage import (
     study_names,
 )
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.study_record import Analysis, Configuration
 from tests.search.searches import DATA, opened, run_all
 from tests.shared import place_stores
 
@@ -49,6 +50,32 @@ def test_more_trials_seeds_and_time_are_no_change(url, sweep):
     more = sweep("search.trials=30", "confirm.seeds=20", "search.timeout=5", 'question="?"')
     assert opened(url, more).left == 29
     assert opened(url, sweep()).store.record(trials=False).sweep.search.trials == 30
+
+
+def test_after_an_analysis_more_seeds_need_a_new_study(url, sweep):
+    store = opened(url, sweep("confirm.seeds=5")).store
+    runs = [Configuration(arm, "baseline", {}, runs=(0, 1, 2, 3, 4)) for arm in ("none", "unit")]
+    store.note_analysis(Analysis(4, tuple(replace(c, runs=c.runs[:4]) for c in runs)))
+    opened(url, sweep("confirm.seeds=6"))  # four seeds allow no verdict
+    store.note_analysis(Analysis(5, tuple(runs)))
+    opened(url, sweep("confirm.seeds=6"))
+    with pytest.raises(SweepError) as caught:
+        opened(url, sweep("confirm.seeds=7"))
+    assert caught.value.lines == (
+        'study "tested" has an analysis, and more seeds would change the levels of its analyses; start a '
+        "new study, which reuses the finished trials, with",
+        "  --study-name tested-2 --reuse tested",
+        "or restore:",
+        "  confirm.seeds: 6 -> 7",
+    )
+
+
+def test_under_earlier_rules_more_seeds_are_another_analysis(url, sweep):
+    store = opened(url, sweep("confirm.seeds=5", "rules=2")).store
+    runs = [Configuration(arm, "baseline", {}, runs=(0, 1, 2, 3, 4)) for arm in ("none", "unit")]
+    store.note_analysis(Analysis(5, tuple(runs)))
+    opened(url, sweep("confirm.seeds=7", "rules=2"))
+    assert read_study(url, "tested").sweep.confirm.seeds.most == 7
 
 
 def test_other_data_is_refused(url, sweep):

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
-from normsweep.sweep.recorded import ADDED, as_begun, as_file, changes, from_plain, to_plain
+from normsweep.sweep.recorded import (
+    ADDED,
+    as_begun,
+    as_file,
+    changes,
+    from_plain,
+    grown,
+    to_plain,
+)
 from normsweep.sweep.schema import Sweep
 
 WRITTEN = {
@@ -102,6 +110,8 @@ def test_a_shipped_sweep_comes_back_from_its_record(path, parts):
         ["search.space.nesterov={ value = true, when = { optimizer = ['sgd'] } }"],
         ["search.space.epochs={ low = 4, high = 16, step = 4 }", "search.sampler=qmc"],
         ["confirm.epochs=2", "confirm.baseline.epochs=2"],
+        ["confirm.seeds=7"],
+        ["confirm.seeds={ first = 6, most = 9 }"],
         ["search.space.epochs=2"],
         ["search.space.epochs.sample=true", "rules=1"],
         ["search.space.epochs={ choices = [2, 8], sample = true }", "search.sampler=random"],
@@ -252,6 +262,52 @@ def test_whether_epochs_are_sampled_may_not_change(base):
     )
     assert changes(listed, longer) == []
     assert changes(longer, listed) == ["  search.space.epochs.values: [1, 2, 8] -> [1, 2]"]
+
+
+def test_seeds_are_stored_as_a_number_or_as_its_ends(base):
+    fixed, adaptive = to_plain(base("confirm.seeds=7")), to_plain(base("confirm.seeds.most=9"))
+    assert {key: value for key, value in fixed.items() if ".seeds" in key} == {
+        "select.seeds": None, "confirm.seeds": 7,
+    }  # fmt: skip
+    assert {key: value for key, value in adaptive.items() if ".seeds" in key} == {
+        "select.seeds": None, "confirm.seeds.first": 5, "confirm.seeds.most": 9,
+    }  # fmt: skip
+
+
+def test_seeds_may_change_until_there_is_an_analysis(base):
+    before, more = base("confirm.seeds=7"), base("confirm.seeds.most=30")
+    assert changes(before, more) == []
+    assert changes(before, more, analysed=True) == [
+        "  confirm.seeds: 7 -> (not set)",
+        "  confirm.seeds.first: (not set) -> 5",
+        "  confirm.seeds.most: (not set) -> 30",
+    ]
+    assert changes(base(), base(), analysed=True) == []
+
+
+def test_under_earlier_rules_a_number_of_seeds_may_grow_and_stays_a_number(base):
+    before = base("rules=2", "confirm.seeds=7")
+    assert changes(before, base("rules=2", "confirm.seeds=9"), analysed=True) == []
+    adaptive = as_begun(before, base("confirm.seeds.most=30"))
+    assert changes(before, adaptive)[0] == "  confirm.seeds: 7 -> (not set)"
+
+
+def test_a_study_goes_on_with_its_seeds_if_no_more_are_declared(base):
+    def seeds(before: str, *now: str) -> tuple[int, int]:
+        found = as_begun(base(before), base(*now)).confirm.seeds
+        return found.first, found.most
+
+    assert seeds("confirm.seeds=7") == (7, 7)
+    assert seeds("confirm.seeds=7", "confirm.seeds=5") == (7, 7)
+    assert seeds("confirm.seeds=7", "confirm.seeds=9") == (9, 9)
+    assert seeds("confirm.seeds.most=30", "confirm.seeds.most=12") == (5, 30)
+
+
+def test_the_larger_number_of_seeds_is_stored(base):
+    few, many = base("confirm.seeds=7"), base("confirm.seeds.most=30")
+    assert grown(to_plain(many), few) == to_plain(many)
+    assert grown(to_plain(few), many) == to_plain(many)
+    assert grown({}, few) == to_plain(few)
 
 
 def test_all_changes_are_told_at_once_by_key(base):

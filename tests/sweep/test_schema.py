@@ -42,7 +42,7 @@ def sweep(sweep_file, parts):
 def test_the_confirmations_seeds_are_fresh_and_differ(sweep):
     for seed in (0, 7):
         seeds = sweep(f"seed={seed}").confirm_seeds
-        assert len(set(seeds)) == 10
+        assert len(set(seeds)) == 20
         assert seed not in seeds
 
 
