@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,25 +71,25 @@ def seconds(folder: Path, arguments: Sequence[str], tree: Path | None = None) ->
     return time.monotonic() - began
 
 
-def followed(folder: Path, arguments: Sequence[str], total: int) -> list[Mark]:
-    """Run a study; a mark for each trial of the phase with at least `total` trials.
+def followed(
+    folder: Path, arguments: Sequence[str], total: int, tree: Path | None = None
+) -> Iterator[Mark]:
+    """Run a study; yields a mark at each trial of the phase with at least `total` trials.
 
     Raises:
         StudyStopped: the command failed.
     """
     began = time.monotonic()
-    process = started(folder, arguments, subprocess.PIPE)
+    process = started(folder, arguments, subprocess.PIPE, tree)
     assert process.stdout is not None
-    marks: list[Mark] = []
     for line in process.stdout:
         done, _, planned = line.split(" ", 1)[0].partition("/")
         if done.isdigit() and planned.isdigit() and int(planned) >= total:
             memory = _memory(process.pid), max(map(_memory, _children(process.pid)), default=0)
             clocks = time.monotonic() - began, _processor(process.pid)
-            marks.append(Mark(int(done), *clocks, *memory))
+            yield Mark(int(done), *clocks, *memory)
     if process.wait():
         raise StudyStopped(f"{arguments}: {(folder / 'errors.txt').read_text()[-2000:]}")
-    return marks
 
 
 def _children(pid: int) -> list[int]:

@@ -97,7 +97,7 @@ def _study(folder: Path, trials: int) -> tuple[list[Mark], list[Result]]:
 
     (folder / SWEEP_FILE).write_text(SWEEP)
     options = ["--n-trials", str(trials), "--phase", "search"]
-    marks = followed(folder, ["-m", "normsweep.study", SWEEP_FILE, *options], trials)
+    marks = list(followed(folder, ["-m", "normsweep.study", SWEEP_FILE, *options], trials))
     records = read_study(f"sqlite:///{folder}/mlruns/optuna.db", "overhead").trials
     return marks, [record.result for record in records if record.result]
 

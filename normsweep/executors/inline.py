@@ -27,7 +27,7 @@ __all__ = ["Inline"]
 
 
 class Inline:
-    """One trial at a time, one epoch per poll; a time limit is only checked between epochs."""
+    """One trial at a time, one epoch per poll; a time limit acts between the parts of an epoch."""
 
     slots = 1
     blocks = True
@@ -49,7 +49,7 @@ class Inline:
         self._before = {name: os.environ.get(name) for name in settings}
         os.environ.update(settings)
         self._engine = make_engine(options.data_root, options.trained)
-        self._timeout = options.trial_timeout
+        self._engine.trial_timeout = options.trial_timeout
         self._trial: Trial | None = None
         self._training: Training | None = None
         self._curve: list[Epoch] = []
@@ -74,8 +74,6 @@ class Inline:
             events: list[Event] = [*self._cancelled]
             self._cancelled.clear()
             return events
-        if self._timeout is not None and time.time() - self._started > self._timeout:
-            return [self._end(Status.TIMED_OUT, f"exceeded {self._timeout:g} s")]
         try:
             event = self._training.send(self._go_on)
         except StopIteration as end:
@@ -93,7 +91,7 @@ class Inline:
     def cancel(self, trial: int) -> None:
         """End the trial at the next poll."""
         if self._trial is not None:
-            self._cancelled.append(self._end(Status.INTERRUPTED, ""))
+            self._cancelled.append(self._interrupted())
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run the function in this process."""
@@ -113,12 +111,16 @@ class Inline:
                 os.environ[name] = value
         self._before = {}
 
-    def _end(self, status: Status, error: str) -> Finished:
+    def _interrupted(self) -> Finished:
         assert self._trial is not None
-        seconds = time.time() - self._started
-        result = Result(
-            self._trial.number, status, tuple(self._curve),
-            seconds=seconds, started=self._started, error=error,
-        )  # fmt: skip
+        seconds, number = time.time() - self._started, self._trial.number
         self._trial = self._training = None
-        return Finished(result)
+        return Finished(
+            Result(
+                number,
+                Status.INTERRUPTED,
+                tuple(self._curve),
+                seconds=seconds,
+                started=self._started,
+            )
+        )

@@ -142,18 +142,20 @@ def write_report(
     storage: str = STORAGE,
     address: RunAddress | None = None,
     width: float | None = None,
+    written: Callable[[Path], None] = lambda path: None,
 ) -> Path:
     """Write `index.html`, `figures/` (PNG, SVG and PDF) and `tables/` (CSV) into the folder.
 
     Returns the page's path. What is not known yet is left out, and the page says so. `storage` is
     the address of Optuna's database, for the commands; `address` gives that of a run's page in MLflow,
-    to which trials are linked; `width` is that of the files of figures. Raises OSError where the folder cannot be written.
+    to which trials are linked; `width` is that of the files of figures; `written` is told of each such file once it is there. Raises OSError
+    where the folder cannot be written.
     """
     from normsweep.reporting.figures.gallery import draw_pictures  # vl-convert, only if needed
 
     folder.mkdir(parents=True, exist_ok=True)
     links = {} if address is None else _links(found.record, address)
-    pictures = draw_pictures(found, folder / "figures", links, width)
+    pictures = draw_pictures(found, folder / "figures", links, width, written)
     tables = report_tables(found)
     _write_tables(tables, folder / "tables")
     page = folder / "index.html"

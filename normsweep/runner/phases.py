@@ -31,12 +31,8 @@ from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.finished import Origin
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import PhaseContext, run_phase
-from normsweep.runner.publishing import (
-    BestModels,
-    log_report,
-    prepare_pages,
-    publish_report,
-)
+from normsweep.runner.publishing import BestModels, prepare_pages
+from normsweep.runner.report_upload import ReportUpload, publish_report
 from normsweep.search.confirm_phase import Confirmation, planned
 from normsweep.search.phase import Phase
 from normsweep.search.search_phase import Search
@@ -146,13 +142,15 @@ class Running:
         with self.signals.waiting():
             found = evidence(record)
             print_verdict(found, self.search.left)
-            address = self.tracker.run_address if reachable else None
-            page = publish_report(found, self.root, self.storage, address)
-            say(f"report: {page}")
+            folder = self.root / "reports" / record.name
             if not reachable:
+                say(f"report: {publish_report(found, folder, self.storage)}")
                 return ["the report"]
+            upload = ReportUpload(found, folder, self.search, self.tracker, self.background)
+            address = self.tracker.run_address
+            say(f"report: {publish_report(found, folder, self.storage, address, upload.add)}")
             try:
-                self.background.call(log_report(found, page, self.search, self.tracker))
+                upload.end()
             except TrackingFailed as error:
                 return [f"the report ({error})"]
         return []

@@ -1,4 +1,4 @@
-"""What is logged to MLflow beside the trials: views, note, report, the best model of each arm."""
+"""What is logged to MLflow beside the trials: views, note, the best model of each arm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.trials import best_of_arms
 from normsweep.console.display import Display
 from normsweep.errors import StudyStopped, TrackingFailed
@@ -16,21 +15,19 @@ from normsweep.parts import models
 from normsweep.parts.catalog import is_trained
 from normsweep.parts.metrics import metric
 from normsweep.reporting.commands import aliases, model_uris
-from normsweep.reporting.note import Pages, experiment_note, note_figure
-from normsweep.reporting.page import RunAddress, write_report
+from normsweep.reporting.note import Pages, experiment_note
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.search.search_phase import Search
 from normsweep.sweep.study_record import LoggedModel, StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.tracking.model_registry import save_model
-from normsweep.tracking.runs import verdict_metrics
 from normsweep.tracking.tracker import Tracker
 from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 from normsweep.training.engine import Finished
 from normsweep.training.snapshot import CheckpointPolicy, ModelState
 
-__all__ = ["BestModels", "log_report", "prepare_pages", "publish_report"]
+__all__ = ["BestModels", "prepare_pages", "study_pages", "study_views"]
 
 TOLERANCE = 0.002
 """Difference in validation accuracy that rounding may cause between two ways to run a network."""
@@ -39,7 +36,7 @@ TOLERANCE = 0.002
 def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     """A function that writes the study's views, and its note unless it has a verdict, to MLflow."""
     record = search.store.record().labelled()
-    note, views = experiment_note(record, _pages(record, tracker)), _views(search)
+    note, views = experiment_note(record, study_pages(record, tracker)), study_views(search)
 
     def write() -> None:
         tracker.prepare_views(*views)
@@ -49,45 +46,7 @@ def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     return write
 
 
-def publish_report(
-    found: Evidence, root: Path, storage: str, address: RunAddress | None = None
-) -> Path:
-    """Write the report below `root` and return its page.
-
-    `storage`: URL of Optuna's database; `address`: of a run's page in MLflow, as in `write_report`.
-
-    Raises:
-        StudyStopped: the report cannot be written.
-    """
-    folder = root / "reports" / found.record.name
-    try:
-        return write_report(found, folder, storage, address)
-    except OSError as error:
-        raise StudyStopped(
-            f"{folder}: the report cannot be written: {error.strerror or error}; all trials are stored; "
-            "fix this and run the command again"
-        ) from None
-
-
-def log_report(found: Evidence, page: Path, search: Search, tracker: Tracker) -> Callable[[], None]:
-    """A function that writes the report, and the experiment's note with the verdict, to MLflow."""
-    views = _views(search)
-
-    def write() -> None:
-        tracker.prepare_views(*views)
-        figure = note_figure(page.parent)
-        run = tracker.report(page.parent, verdict_metrics(found.primary))
-        pages = replace(
-            _pages(found.record, tracker),
-            report=tracker.artifact_page(run, page.name),
-            figure=figure and tracker.artifact_file(run, figure),
-        )
-        tracker.note(experiment_note(found.record, pages, found))
-
-    return write
-
-
-def _views(search: Search) -> tuple[list[str], bool]:
+def study_views(search: Search) -> tuple[list[str], bool]:
     """Columns of the study's views, the parameters that the search varies; whether higher is better.
 
     Called in the thread of the study: registries have a caller's data and networks only there.
@@ -99,7 +58,7 @@ def _views(search: Search) -> tuple[list[str], bool]:
     return columns, metric(sweep.metric).sign > 0
 
 
-def _pages(record: StudyRecord, tracker: Tracker) -> Pages:
+def study_pages(record: StudyRecord, tracker: Tracker) -> Pages:
     """Pages of MLflow to which the note links."""
     views = {
         "every trial": tracker.view_page(TRIALS_VIEW),

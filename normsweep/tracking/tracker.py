@@ -240,32 +240,33 @@ class Tracker:
         )
 
     @outage
-    def report(self, folder: Path, metrics: Mapping[str, float]) -> str:
-        """Log the files of a report as artifacts of a separate run; returns its id.
-
-        There is one such run per study; earlier files are overwritten.
-        """
+    def begin_report(self) -> str:
+        """The id of the study's one run for its report, created if there is none."""
         own = f"tags.`normsweep.study_id` = '{self._study.id}'"
         query = f"{own} and tags.`normsweep.phase` = 'report'"
-        client = self._client
-        found = client.search_runs([self.experiment_id], query)
+        found = self._client.search_runs([self.experiment_id], query)
         tags = {**self._tags, "normsweep.study": self._study.name, "normsweep.phase": "report"}
         run = (
             found[0]
             if found
-            else client.create_run(self.experiment_id, run_name="report", tags=tags)
+            else self._client.create_run(self.experiment_id, run_name="report", tags=tags)
         )
-        run_id = _given(run.info.run_id)
-        values = runs.metrics(dict(metrics), 0)
-        try:
-            client.log_batch(run_id, metrics=values)
-            client.log_artifacts(run_id, str(folder))
-        except Exception:
-            with contextlib.suppress(Exception):
-                client.set_terminated(run_id, "FAILED")
-            raise
-        client.set_terminated(run_id, "FINISHED")
-        return run_id
+        return _given(run.info.run_id)
+
+    @outage
+    def report_files(self, run_id: str, folder: Path, paths: Sequence[Path]) -> None:
+        """Log files below the report's folder as artifacts; earlier ones are overwritten."""
+        for path in paths:
+            place = path.parent.relative_to(folder).as_posix()
+            self._client.log_artifact(run_id, str(path), None if place == "." else place)
+
+    @outage
+    def end_report(
+        self, run_id: str, metrics: Mapping[str, float], status: str = "FINISHED"
+    ) -> None:
+        """Log the metrics of a report and end its run."""
+        self._client.log_batch(run_id, metrics=runs.metrics(dict(metrics), 0))
+        self._client.set_terminated(run_id, status)
 
     def artifact_page(self, run_id: str, path: str) -> str:
         """The path of a run's artifact in the MLflow UI."""

@@ -49,6 +49,8 @@ class Images:
     x: Any
     y: Any
     on_device: bool
+    check: Callable[[], None] = lambda: None
+    """Called before each part; what it raises ends the epoch there."""
 
     @property
     def most(self) -> float:
@@ -203,6 +205,7 @@ class OneByOne(EpochLoop):
 
     def _each(self, batches: Batches) -> Iterator[tuple[Array, Array]]:
         for start in range(0, len(batches.order), batches.size):
+            batches.images.check()
             batch = batches.order[start : start + batches.size]
             yield batches.images.x[batch], batches.images.y[batch]
 
@@ -315,10 +318,12 @@ class _Programs:
         whole = len(order) // size * size
         start, program = 0, self.whole(size)
         while start < whole:
+            images.check()
             rows = min(batches.rows(program.rows(size)), whole - start)
             yield program(*images.part(order, start, rows))
             start += rows
         if whole < len(order):
+            images.check()
             yield self._last(*images.part(order, whole, len(order) - whole))
 
 

@@ -55,8 +55,16 @@ class Run:
     """Returns the model's current state; None if there is no model."""
 
 
+class OutOfTime(Exception):
+    """A trial has taken longer than it may."""
+
+
 class Engine(ABC):
     """Trains trials one after another in one process."""
+
+    trial_timeout: float | None = None
+    """Seconds that a trial may take, checked between the parts of its epochs; None: no limit."""
+    _began = 0.0
 
     def __init__(self, data_root: Path) -> None:
         """`data_root` is the folder of datasets by digest, as written by `Dataset.save`."""
@@ -99,6 +107,17 @@ class Engine(ABC):
     def warm(self) -> None:
         """Import the backend, which takes seconds, before the first trial."""
 
+    def check_time(self) -> None:
+        """End the running trial if it has taken too long.
+
+        Raises:
+            OutOfTime: it has.
+        """
+        if self.trial_timeout is None:
+            return
+        if time.perf_counter() - self._began > self.trial_timeout:
+            raise OutOfTime(f"exceeded {self.trial_timeout:g} s")
+
     def dataset(self, data: DataKey) -> Dataset:
         """A dataset from the folder, memory-mapped."""
         return Dataset.open(self.data_root, data.digest)
@@ -122,14 +141,17 @@ class Engine(ABC):
             The result, with the final state if the policy requests it.
         """
         policy, by = policy or CheckpointPolicy(), metric(trial.metric)
-        started, clock = time.time(), time.perf_counter()
+        started, self._began = time.time(), time.perf_counter()
         result, state = Result(trial.number, Status.INTERRUPTED), None
         curve: list[Epoch] = []
         try:
             run = self.start(trial, start)
             result, state = run.result, run.state
-            status = yield from _epochs(trial, run, curve, CheckpointSchedule(policy, by))
+            schedule = CheckpointSchedule(policy, by)
+            status = yield from _epochs(trial, run, curve, schedule, self.check_time)
             result = replace(result, status=status)
+        except OutOfTime as error:
+            result = replace(result, status=Status.TIMED_OUT, error=str(error))
         except Exception as error:
             result = replace(result, status=Status.CRASHED, error=_traceback(error))
         result = replace(
@@ -137,7 +159,7 @@ class Engine(ABC):
             curve=tuple(curve),
             reused=min(result.reused, len(curve)),  # may be pruned within the resumed epochs
             started=started,
-            seconds=time.perf_counter() - clock,
+            seconds=time.perf_counter() - self._began,
         )
         keep = result.status is Status.COMPLETE and policy.keeps(by.sign * result.score)
         return Finished(result, state() if keep and state is not None else None)
@@ -175,7 +197,11 @@ def preflight(engine: Engine, request: PreflightRequest) -> Findings:
 
 
 def _epochs(
-    trial: Trial, run: Run, curve: list[Epoch], schedule: CheckpointSchedule
+    trial: Trial,
+    run: Run,
+    curve: list[Epoch],
+    schedule: CheckpointSchedule,
+    check: Callable[[], None],
 ) -> Generator[Epoch | Snapshot, bool | None, Status]:
     """Yield epochs and due snapshots, extending the curve; returns the trial's status."""
     for epoch in run.epochs:
@@ -189,6 +215,8 @@ def _epochs(
         if new and run.state is not None and schedule.due(epoch):
             yield Snapshot(replace(run.result, curve=tuple(curve)), run.state())
             schedule.taken()
+        if epoch.epoch < trial.epochs:
+            check()
     return Status.COMPLETE
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,17 +32,24 @@ Array = np.ndarray[Any, Any]
 
 
 def train_epochs(
-    loop: EpochLoop, trial: Trial, data: Split, test: TestSet | None = None, first: int = 1
+    loop: EpochLoop,
+    trial: Trial,
+    data: Split,
+    test: TestSet | None = None,
+    first: int = 1,
+    check: Callable[[], None] = lambda: None,
 ) -> Iterator[Epoch]:
     """Train a compiled model; training loss and accuracy are running means over the epoch's images.
 
     An epoch ends at the first batch whose loss is not finite, without validation. With `test`, each
     epoch is also evaluated on the test images, which changes nothing else. `first` is the first
-    epoch to train, if the model resumes from a snapshot.
+    epoch to train, if the model resumes from a snapshot. `check` is called before each part of a long
+    epoch and ends the training if it raises.
     """
     by = metric(trial.metric)
     train, val = loop.images(data.x_train, data.y_train), loop.images(data.x_val, data.y_val)
-    tests = None if test is None else loop.images(test.x, test.y)
+    train, val = replace(train, check=check), replace(val, check=check)
+    tests = None if test is None else replace(loop.images(test.x, test.y), check=check)
     for epoch in range(first, trial.epochs + 1):
         started = time.perf_counter()
         order = batch_order(len(data.y_train), trial.seed, epoch)

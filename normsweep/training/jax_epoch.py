@@ -118,6 +118,7 @@ def _each(batches: Batches) -> Iterator[tuple[Any, Any, Array]]:
         x, y, indices = batches.images.part(batches.order, start, rows)
         x, y = jax.device_put((x, y))
         for first in range(0, len(indices), batches.size):
+            batches.images.check()
             yield x, y, indices[first : first + batches.size]
 
 

@@ -129,7 +129,9 @@ class KerasEngine(Engine):
             snapshot.state.restore(compiled.model)
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
-        rest = train_epochs(loop, trial, inputs.split, test, first=len(before) + 1)
+        rest = train_epochs(
+            loop, trial, inputs.split, test, first=len(before) + 1, check=self.check_time
+        )
         return Run(chain(before, rest), result, functools.partial(ModelState.of, compiled.model))
 
     def check_device(self, device: Device) -> dict[str, str]:

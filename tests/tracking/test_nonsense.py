@@ -90,7 +90,9 @@ def test_no_write_fails_in_another_way_than_as_an_outage(url, tmp_path: Path):
         lambda: tracker.note("text"),
         lambda: tracker.prepare_views(["learning_rate"]),
         lambda: tracker.register("unit", "unit", "m", "r"),
-        lambda: tracker.report(tmp_path, {"gap/unit": 0.1}),
+        tracker.begin_report,
+        lambda: tracker.report_files("r", tmp_path, [tmp_path / "index.html"]),
+        lambda: tracker.end_report("r", {"gap/unit": 0.1}),
         lambda: tracker.log_model(tmp_path, record, "model"),
     ]
     for write in writes:

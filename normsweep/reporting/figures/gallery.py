@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ def draw_pictures(
     folder: Path,
     links: Mapping[int, str] | None = None,
     width: float | None = None,
+    written: Callable[[Path], None] = lambda path: None,
 ) -> dict[str, Picture]:
     """Draw all figures, write them into the folder as PNG, SVG and PDF, and return them by name.
 
@@ -70,9 +71,14 @@ def draw_pictures(
         folder: for the files.
         links: addresses of the runs' pages in MLflow, by the trial's number.
         width: of the files in pixels, 96 to an inch; by default as on a wide page.
+        written: is told of each file once it is written.
     """
-    desk, phone = Style(links=links or {}), Style(NARROW, links=links or {})
-    return {name: _picture(name, found, (desk, phone), folder, width) for name in CHARTS}
+    styles, pictures = (Style(links=links or {}), Style(NARROW, links=links or {})), {}
+    for name in CHARTS:
+        pictures[name] = _picture(name, found, styles, folder, width)
+        for path in sorted(folder.glob(f"{name}.*")) if pictures[name].wide else ():
+            written(path)
+    return pictures
 
 
 def _picture(
