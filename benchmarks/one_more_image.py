@@ -152,7 +152,7 @@ def _cell(found: tuple[float, float, float], width: float) -> str:
 
 @app.default
 def one_more_image(
-    *, studies: Annotated[int, Parameter(help="Studies of each cell.")] = 250
+    *, studies: Annotated[int, Parameter(help="Studies of each cell.")] = 120
 ) -> int:
     """Print the table as Markdown."""
     head = ("metric", "classes", "test images", "without", "largest seen", "largest possible")

@@ -79,7 +79,7 @@ def draw(
         own[other] = rng.beta(EASIER, HARDER, len(other))
         nets.append(_hit(own, kind == 0, loss, kinds[0], world))
     trained = rng.random((len(nets), SEEDS)) >= world.stuck
-    return [_wrong(world, chances, rng) for chances in nets], trained
+    return [_wrong(world, net, place > 0, rng) for place, net in enumerate(nets)], trained
 
 
 def pairs_of(
@@ -94,7 +94,9 @@ def pairs_of(
 
 def seeds_of(world: World, studies: int, rng: np.random.Generator) -> Floats:
     """Differences of the networks' accuracies (studies, pairs) on infinitely many images."""
-    arm, reference = (np.array([_unit(world.noise, rng) for _ in range(studies)]) for _ in range(2))
+    arm, reference = (
+        np.array([_unit(world.noise, arm, rng) for _ in range(studies)]) for arm in (True, False)
+    )
     return world.truth + world.seed * world.margin * (reference - arm)
 
 
@@ -131,8 +133,8 @@ def _hit(
     return found
 
 
-def _wrong(world: World, chances: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
-    quality = _unit(world.noise, rng) * world.seed * world.margin
+def _wrong(world: World, chances: Floats, arm: bool, rng: np.random.Generator) -> NDArray[np.bool_]:
+    quality = _unit(world.noise, arm, rng) * world.seed * world.margin
     room = chances * (1 - chances)
     # The variance of a Beta distribution's p(1 − p), so that a seed's accuracy has the stated deviation.
     mean = HARD * world.error * EASIER * HARDER / ((EASIER + HARDER) * (EASIER + HARDER + 1))
@@ -140,10 +142,10 @@ def _wrong(world: World, chances: Floats, rng: np.random.Generator) -> NDArray[n
     return rng.random((SEEDS, len(chances)), dtype=np.float32) < moved
 
 
-def _unit(noise: Noise, rng: np.random.Generator) -> Floats:
-    """Values of mean 0 and variance 1; a high value is a bad network."""
+def _unit(noise: Noise, arm: bool, rng: np.random.Generator) -> Floats:
+    """Values of mean 0; a high value is a bad network. The difference of arm and reference has variance 2."""
     if noise == "t3":
         return rng.standard_t(3, SEEDS) / sqrt(3)
-    if noise == "exponential":
-        return rng.exponential(1.0, SEEDS) - 1
+    if noise == "exponential":  # only the arm has bad networks
+        return sqrt(2) * (rng.exponential(1.0, SEEDS) - 1) if arm else np.zeros(SEEDS)
     return rng.standard_normal(SEEDS)

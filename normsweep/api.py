@@ -48,6 +48,7 @@ def run(
     ray_address: str | None = None,
     device: Literal["auto", "cpu", "gpu"] = "auto",
     phase: Literal["search", "confirm", "all"] = "all",
+    reuse: str | None = None,
     set: Mapping[str, Any] | None = None,
     plugins: Sequence[str] | str | None = None,
     quiet: bool = False,
@@ -79,6 +80,7 @@ def run(
         ray_address: Ray cluster; default: `RAY_ADDRESS`, or a new cluster on this machine.
         device: `auto` uses a GPU if there is one.
         phase: the search, its confirmation on fresh seeds, or both.
+        reuse: name of another study in the storage; trials that it has finished are taken from it.
         set: further keys of the sweep by dotted name, for example `{"confirm.seeds": 5}`.
         plugins: modules with custom components, replaces the sweep's plugins.
         quiet: print nothing.
@@ -125,6 +127,7 @@ def run(
             ray_address=ray_address or os.environ.get("RAY_ADDRESS"),
             device=device,
             phase=phase,
+            reuse=reuse,
             data_dir=_data_dir(data_dir),
             sweep_file=_sweep_file(sweep),
             overrides=tuple(f"{key}={value}" for key, value in settings.items()),

@@ -84,6 +84,12 @@ def study(
             help="Phases to run; all: the search, then selection and confirmation on fresh seeds."
         ),
     ] = "all",
+    reuse: Annotated[
+        str | None,
+        Parameter(
+            help="Name of another study in the storage: what it has trained is not trained again."
+        ),
+    ] = None,
     set_: Annotated[
         tuple[str, ...],
         Parameter(
@@ -146,6 +152,7 @@ def study(
         phase=phase,
         data_dir=data_dir,
         sweep_file=path,
+        reuse=reuse,
         overrides=tuple(overrides),
     )
     if dry_run:

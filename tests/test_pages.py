@@ -23,7 +23,7 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from normsweep import study
+from normsweep import report, study
 from normsweep.cli import main
 from normsweep.parts.dataset import Dataset
 from normsweep.shell import run
@@ -234,6 +234,26 @@ def test_a_run_and_the_registered_model_show_what_they_are(seen, mlflow_page, op
     page = opened(sibling(mlflow_page, "#/models/seen"))
     for alias in ("none", "unit"):
         expect(page.get_by_role("status", name=alias, exact=True).first).to_be_visible()
+
+
+@needs_browser
+def test_a_click_on_a_mark_of_a_figure_opens_the_page_of_its_run(
+    seen, mlflow_page, opened, tmp_path
+):
+    server = mlflow_page.partition("/#")[0]
+    given = ["--study-name", "seen", "--storage", seen.storage, "--tracking-uri", server]
+    assert run(report.app, [*given, "--output", str(tmp_path)]) == 0
+    page = opened((tmp_path / "index.html").as_uri())
+    page.locator("#figure-progress").scroll_into_view_if_needed()
+    mark = page.locator("#figure-progress.explored .live .mark-symbol path").last
+    mark.hover()
+    said = page.get_by_role("tooltip").inner_text()
+    trial = int(re.search(r"trial (\d+)", said)[1])
+    (record,) = [each for each in seen.record.trials if each.trial.number == trial]
+    with page.context.expect_page() as made:
+        mark.click()
+    expect(made.value).to_have_url(re.compile(f"/runs/{record.run_id}"))
+    expect(made.value.get_by_text("final/val_accuracy").first).to_be_visible()
 
 
 @needs_browser

@@ -193,6 +193,11 @@ def _cost(result: Result) -> str:
     if not result.reused:
         return f"in {duration(result.seconds)}"
     if result.reused == len(result.curve):
-        return f"reused from trial {result.origin}"
+        return f"reused from {_origin(result)}"
     head = f"epochs 1 to {result.reused}" if result.reused > 1 else "epoch 1"
-    return f"in {duration(result.seconds)}, {head} reused from trial {result.origin}"
+    return f"in {duration(result.seconds)}, {head} reused from {_origin(result)}"
+
+
+def _origin(result: Result) -> str:
+    of = f" of study {printable(result.origin_study)}" if result.origin_study else ""
+    return f"trial {result.origin}{of}"

@@ -141,6 +141,7 @@ def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
             "test_digest": result.test_digest,
             "reused_epochs": result.reused,
             "reused_from": "" if result.origin is None else result.origin,
+            "reused_study": result.origin_study,
             "mlflow_run": record.run_id,
             "error": result.error,
         }

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from normsweep.analysis import earlier_rules
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.verdicts import Verdict, primary_verdicts
 from normsweep.console.display import standing_words
 from normsweep.console.overview import described_arms, overview
 from normsweep.console.screen import answer, print_table, say, warn
-from normsweep.reporting.answer import EARLIER, study_answer
+from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands, model_uris
 from normsweep.reporting.outcome_words import chosen_words, seeds_words, window_words
 from normsweep.reporting.rows import ARMS, brief_rows
@@ -103,24 +104,22 @@ def print_verdict(found: Evidence, left: int) -> None:
 def _details(found: Evidence) -> Iterator[str]:
     """What the verdicts rest on; gaps by epoch and seeds are those of the primary question."""
     first = found.verdicts[0]
-    if first.earlier:
-        yield EARLIER
     yield (
         f"gap: arm − {found.reference} in {unit_of_gaps(found.metric)}, with its interval for new "
         f"seeds and new images; {first.images} test images, margin "
         f"{points(first.margin, sign=False, by=found.metric)}, analysis {first.analysis}; {first.method}"
     )
     for verdict in primary_verdicts(found.verdicts):
-        yield f"{verdict.arm}: {', '.join(_of_verdict(verdict))}"
+        yield f"{verdict.arm}: {'; '.join(_of_verdict(verdict))}"
 
 
 def _of_verdict(verdict: Verdict) -> Iterator[str]:
     if window := window_words(verdict):
         alone = points(verdict.last_epoch.value, by=verdict.metric)
-        yield f"gap as {window}, of epoch {verdict.horizon} alone {alone}"
+        yield f"gap: {window}, {alone} at epoch {verdict.horizon} alone"
     yield seeds_words(verdict.trained[0])
     if chosen := chosen_words(verdict.chosen):
-        yield f"chosen: {chosen}"
+        yield f"tuned: chosen {chosen}"
 
 
 def print_next(commands: Commands, page: str) -> None:
@@ -137,6 +136,8 @@ def _next(commands: Commands, page: str) -> Iterator[str]:
     yield commands.export("epochs", "-o", "epochs.csv")
     if commands.record.analyses:
         yield commands.export("verdict", "--format", "latex")
+    if commands.record.sweep.rules <= earlier_rules.LAST:
+        yield commands.renew()
     yield f"open {page}" if page else commands.ui()
 
 

@@ -13,12 +13,12 @@ from normsweep.reporting.verdict_text import level_words
 from normsweep.reporting.words import between, points, question_of
 from normsweep.text import counted, listed, opening, quoted
 
-__all__ = ["EARLIER", "answer_sentence", "study_answer"]
+__all__ = ["answer_sentence", "study_answer"]
 
 NAMED = 4
 """Arms of one outcome up to which a sentence gives each one's interval."""
 EARLIER = "This study is read by the rules of an earlier version, under which it was created."
-"""The line beside the answer of a study under earlier rules."""
+"""What follows the answer of a study under earlier rules."""
 
 
 def study_answer(found: Evidence) -> str:
@@ -39,7 +39,8 @@ def answer_sentence(verdicts: Sequence[Verdict], compare: str, reference: str) -
     asked = primary_verdicts(verdicts)
     given = opening(question_of(asked[0].question).given(reference))
     said = _of_one(asked[0]) if len(asked) == 1 else _of_several(asked, reference)
-    return f"{given}, {said}{_tuning(asked)}."
+    earlier = f" {EARLIER}" if asked[0].earlier else ""
+    return f"{given}, {said}{_tuning(asked)}.{earlier}"
 
 
 def _of_one(verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from normsweep.analysis import earlier_rules
 from normsweep.parts import metrics
 from normsweep.parts.catalog import catalog
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
@@ -46,9 +47,20 @@ class Commands:
         return self._line("python -m normsweep.study", *sweep, stores=self._stores, more=more)
 
     def reproduce(self) -> tuple[str, ...]:
-        """What runs the study, writes its report and its verdicts, if it has any."""
+        """What runs the study, writes its report and its verdicts, if it has any.
+
+        Of a study under earlier rules also what opens another one by today's.
+        """
         verdict = [self.export("verdict", "--format", "markdown")] if self.record.analyses else []
-        return (self.study(), self.report(), *verdict)
+        renewed = [self.renew()] if self.record.sweep.rules <= earlier_rules.LAST else []
+        return (self.study(), self.report(), *verdict, *renewed)
+
+    def renew(self) -> str:
+        """What opens another study by today's rules, which reuses the finished trials of this one."""
+        name = self.record.name
+        sweep = name if self._shipped else "SWEEP.toml"
+        words = (sweep, "--study-name", f"{name}-2", "--reuse", name)
+        return self._line("python -m normsweep.study", *words, stores=self._stores)
 
     def confirm(self, seeds: int | None = None) -> str:
         """What gives the study's verdict, or one from more seeds."""

@@ -68,7 +68,8 @@ def predicate(verdict: Verdict, brief: bool = False) -> str:
     why = f" ({verdict.reason})" if verdict.reason else ""
     match verdict.outcome:
         case Outcome.AHEAD:
-            return f"is ahead{of} by {_sizes(verdict)}{after}{when(verdict)}"
+            since = when(verdict) if verdict.epoch != 1 else _where_it_trains(verdict)
+            return f"is ahead{of} by {_sizes(verdict)}{after}{since}"
         case Outcome.LEVEL:
             return f"is level{with_}{when(verdict)}, at most {margin} behind{after}"
         case Outcome.A_LITTLE_BEHIND:
@@ -77,12 +78,13 @@ def predicate(verdict: Verdict, brief: bool = False) -> str:
                 f"the {margin} declared to matter"
             )
         case Outcome.BEHIND:
-            return (
-                f"is {behind} by {_sizes(verdict)}{after}{when(verdict)}; whether by more than {margin} is "
-                f"open{why}"
-            )
+            fell, was = _fell(verdict)
+            more = f"{', open whether' if brief else '; whether'} by more than {margin}"
+            more += "" if brief else " is open"
+            return f"{fell}{behind} by {_sizes(verdict)}{after}{was}{more}{why}"
         case Outcome.CLEARLY_BEHIND:
-            return f"is clearly {behind} by {_sizes(verdict)}{after}{when(verdict)}"
+            fell, was = _fell(verdict)
+            return f"{fell}clearly {behind} by {_sizes(verdict)}{after}{was or ': it does not catch up'}"
         case Outcome.DOES_NOT_TRAIN:
             return f"does not train: {verdict.reason}"
         case Outcome.CATCHES_UP:
@@ -93,6 +95,12 @@ def predicate(verdict: Verdict, brief: bool = False) -> str:
             return (
                 f"{_opened(verdict)}{_span(verdict, '' if brief else f' {reference}{after}')}{why}"
             )
+
+
+def _fell(verdict: Verdict) -> tuple[str, str]:
+    """The verb, and until when the arm was level."""
+    epoch = verdict.parity.level_until
+    return ("falls ", f", after it was level at epoch {epoch}") if epoch else ("is ", "")
 
 
 def _opened(verdict: Verdict) -> str:

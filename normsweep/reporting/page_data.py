@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from normsweep.analysis import outcomes
 from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.rules import Missing
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.verdict_text import row_id
@@ -81,7 +82,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Json]:
             "outcome": verdict.outcome.value,
             "low": _finite(gap.low),
             "high": _finite(gap.high),
-            "barred": verdict.missing in BARRED,
+            "barred": verdict.missing in BARRED or verdict.outcome is Outcome.DOES_NOT_TRAIN,
         }
         places[verdict.question] += 1
 

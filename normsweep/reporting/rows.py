@@ -42,7 +42,7 @@ OUTCOME = (
     "test_accuracy", "epochs_run", "configuration",
 )  # fmt: skip
 ORIGIN = (
-    "seconds", "reused_epochs", "reused_from", "seed", "dataset", "data_digest", "device", "threads", "precision", "same_as", "fingerprint",
+    "seconds", "reused_epochs", "reused_from", "reused_study", "seed", "dataset", "data_digest", "device", "threads", "precision", "same_as", "fingerprint",
     "run_id", "error",
 )  # fmt: skip
 
@@ -213,6 +213,7 @@ def _trial_row(record: TrialRecord, same: Mapping[str, str]) -> dict[str, Any]:
         "seconds": result.seconds,
         "reused_epochs": result.reused,
         "reused_from": result.origin,
+        "reused_study": result.origin_study,
         "seed": trial.seed,
         "dataset": trial.data.name,
         "data_digest": trial.data.digest,

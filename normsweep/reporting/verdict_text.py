@@ -13,7 +13,13 @@ from normsweep.analysis.outcomes import Outcome, Side, side
 from normsweep.analysis.rules import Missing
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.parts.metrics import ACCURACY, Metric
-from normsweep.reporting.outcome_words import outcome_text, seeds_words, when, window_words
+from normsweep.reporting.outcome_words import (
+    chosen_words,
+    outcome_text,
+    seeds_words,
+    when,
+    window_words,
+)
 from normsweep.reporting.rows import Rows
 from normsweep.reporting.words import between, percent, points, question_of
 from normsweep.text import counted, opening, quoted
@@ -156,7 +162,9 @@ def _evidence(verdict: Verdict) -> tuple[str, ...]:
     margin = points(verdict.margin, sign=False, by=verdict.metric)
     lines = ((seeds, images), (f"margin {margin}", f"analysis {verdict.analysis}"))
     kept = (", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines)
-    return *kept, *_own_epoch(verdict), *trained
+    chosen = chosen_words(verdict.chosen)
+    tuned = [f"tuned: chosen {chosen}"] if chosen else []
+    return *kept, *_own_epoch(verdict), *trained, *tuned
 
 
 def _own_epoch(verdict: Verdict) -> Iterator[str]:

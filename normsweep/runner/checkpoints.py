@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from normsweep.errors import StudyStopped
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import CONFIRM, Result, Status, Trial
 from normsweep.training.snapshot import ModelState, Snapshot
 
@@ -24,26 +24,40 @@ GIB = 2**30
 
 
 class Curves:
-    """The longest curve of each lineage, among trials of this run and stored ones.
+    """The longest curve of each lineage, among trials of this run, stored ones, and those of another study.
 
     As the learning rate is constant, a curve contains every shorter one of its lineage, bit for bit,
-    if it was trained on the same machine with the same threads and versions.
+    if it was trained on the same machine with the same threads and versions. A curve of another study
+    is taken as it was recorded, on whatever machine: it is what that training gave, but training the
+    trial here may give other bits.
     """
 
     def __init__(
-        self, records: Iterable[TrialRecord], identity: Callable[[Trial], Mapping[str, str]]
+        self,
+        records: Iterable[TrialRecord],
+        identity: Callable[[Trial], Mapping[str, str]],
+        other: StudyRecord | None = None,
     ) -> None:
-        """`identity` returns what a trial's results depend on now; only needed for stored trials."""
+        """`identity` returns what a trial's results depend on now; only needed for stored trials.
+
+        `other`: a study whose trials are reused.
+        """
         self._identity = identity
         self._known: dict[str, Mapping[str, str]] = {}
         self._new: dict[str, TrialRecord] = {}
         self._old: dict[str, TrialRecord] = {}
         for record in records:
             _add(self._old, record)
+        self._study = other.name if other is not None else ""
+        # Those with test results apart: only a confirmation has any.
+        self._others: dict[bool, dict[str, TrialRecord]] = {False: {}, True: {}}
+        for record in other.trials if other is not None else ():
+            _add(self._others[record.trial.phase == CONFIRM], record)
 
     def add(self, record: TrialRecord) -> None:
         """Add a trial that has ended in this run."""
-        _add(self._new, record)
+        if record.result is not None and not record.result.origin_study:
+            _add(self._new, record)
 
     def result(self, trial: Trial) -> Result | None:
         """The result of a trial from an earlier curve, or None if it has to be trained."""
@@ -51,16 +65,31 @@ class Curves:
         if new is not None:
             return new
         old = _reused(trial, self._old.get(trial.lineage))
-        return old if old is not None and self._trusted(trial, old) else None
+        if old is not None and self._trusted(trial, old):
+            return old
+        other = _reused(trial, self._others[trial.phase == CONFIRM].get(trial.lineage))
+        if other is None or not self._same_components(trial, other):
+            return None
+        return replace(other, origin_study=self._study)
 
     def _trusted(self, trial: Trial, known: Result) -> bool:
         """Whether training a stored curve again would give the same results."""
+        return dict(known.machine) == dict(self._identity_of(trial))
+
+    def _same_components(self, trial: Trial, known: Result) -> bool:
+        """Whether network, normalization and optimizer are what their names meant in the other study."""
+        now = self._identity_of(trial)
+        return bool(now) and all(
+            known.machine.get(key) == value for key, value in now.items() if key.endswith("_digest")
+        )
+
+    def _identity_of(self, trial: Trial) -> Mapping[str, str]:
         key = replace(
             trial, learning_rate=0.0
         ).lineage  # the identity does not depend on the learning rate
         if not self._known.get(key):
             self._known[key] = self._identity(trial)
-        return dict(known.machine) == dict(self._known[key])
+        return self._known[key]
 
 
 def _reused(trial: Trial, record: TrialRecord | None) -> Result | None:
@@ -81,6 +110,7 @@ def _reused(trial: Trial, record: TrialRecord | None) -> Result | None:
         curve=tuple(replace(epoch, trial=trial.number) for epoch in curve),
         error="",
         origin=record.trial.number,
+        origin_study="",
         reused=len(curve),
     )
 

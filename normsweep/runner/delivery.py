@@ -94,7 +94,9 @@ class TrialLogger:
         return [
             r
             for r in self._store.trials()
-            if self._phase in (None, r.trial.phase) and r.result is not None and not r.run_id
+            if self._phase in (None, r.trial.phase)
+            and r.result is not None
+            and not r.logged_in(self._tracker.store_id)
         ]
 
     def log_earlier(self) -> None:
@@ -156,7 +158,7 @@ class TrialLogger:
             except TrackingFailed as error:
                 self._say(f"MLflow: {error}")
                 return [r.trial.number for r in left[done:]]
-            self._store.note_run(record.trial.number, run_id)
+            self._mark(record.trial.number, run_id)
         return []
 
     def _update_live(self) -> None:
@@ -171,6 +173,10 @@ class TrialLogger:
 
     def _write(self, trial: int, write: Callable[[], None]) -> None:
         self._writes.append(self._background.put(partial(self._try, trial, write)))
+
+    def _mark(self, trial: int, run_id: str) -> None:
+        """Mark a trial as logged to this MLflow store: another one, in another place, may lack it."""
+        self._store.note_run(trial, run_id, self._tracker.store_id)
 
     # What follows runs in the background.
 
@@ -219,7 +225,7 @@ class TrialLogger:
             self._tracker.epochs(live.run_id, epochs)
 
     def _logged(self, trial: int, run_id: str) -> None:
-        self._news.put(partial(self._store.note_run, trial, run_id))
+        self._news.put(partial(self._mark, trial, run_id))
 
     @property
     def _beginning(self) -> bool:

@@ -19,7 +19,7 @@ from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Signals
 from normsweep.search.phase import Phase
 from normsweep.store.locks import StudyLock
-from normsweep.sweep.study_record import TrialRecord
+from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import masked, printable
 from normsweep.training.engine import Finished, identity
@@ -47,6 +47,8 @@ class PhaseContext:
     signals: Signals
     """Allows interrupts between writes to the storage, but not within them."""
     lock: StudyLock
+    reuse: StudyRecord | None = None
+    """Another study, whose trials need not be trained again."""
 
 
 def run_phase(
@@ -86,7 +88,7 @@ class _Loop:
         self._starts: dict[int, Snapshot] = {}
         records = phase.records()
         self._best = best_of_arms(records)
-        self._curves = Curves(records, self._identity)
+        self._curves = Curves(records, self._identity, context.reuse)
         self._too_slow = {
             r.trial.lineage for r in records if r.result and r.result.status is Status.TIMED_OUT
         }

@@ -69,6 +69,8 @@ class Running:
     lock: StudyLock
     signals: Signals
     console: Console
+    reuse: StudyRecord | None = None
+    """Another study, whose trials need not be trained again."""
 
     def run(self, wanted: PhaseName) -> bool:
         """Run the `wanted` phases and print the results.
@@ -201,6 +203,7 @@ class Running:
                 display,
                 self.signals,
                 self.lock,
+                self.reuse,
             )
             run_phase(phase, context, self.where, deadline)
             return self._log_rest(logger, display, phase)

@@ -93,6 +93,8 @@ class BestModels:
         missing: list[str] = []
         for arm, record in best_of_arms(self.search.records()).items():
             known = logged.get(arm)
+            if known is not None and not known.logged_in(self.tracker.store_id):
+                known = None
             if known is not None and known.trial == record.trial.number:
                 continue
             try:
@@ -115,9 +117,10 @@ class BestModels:
         study = self.search.store.record(trials=False)
         names = aliases(study.arms)
         runs = {record.trial.number: record.run_id for record in self.search.records()}
+        here = self.tracker.store_id
         missing: list[str] = []
         for arm, model in study.models.items():
-            if arm not in names:
+            if arm not in names or not model.logged_in(here):
                 continue
             given = arm, names[arm], model.model_id, runs.get(model.trial, "")
             try:
@@ -142,7 +145,7 @@ class BestModels:
     def _log(self, record: TrialRecord) -> bool:
         """Log the model of a trial; returns whether it is logged."""
         trial = record.trial
-        if not record.run_id:
+        if not record.logged_in(self.tracker.store_id):
             self._note(
                 trial.arm, f"not logged: its trial {trial.number} is not yet logged to MLflow"
             )
@@ -160,7 +163,8 @@ class BestModels:
                 model_id = self.background.call(
                     lambda: self.tracker.log_model(Path(work), record, "model")
                 )
-        self.search.store.note_model(trial.arm, LoggedModel(trial.number, model_id))
+        model = LoggedModel(trial.number, model_id, store=self.tracker.store_id)
+        self.search.store.note_model(trial.arm, model)
         return True
 
     def _compare(self, record: TrialRecord, saved: float) -> None:

@@ -14,7 +14,13 @@ from normsweep.errors import NormsweepError, StudyStopped
 from normsweep.runner.checkpoints import checkpoint_folder
 from normsweep.store.identity import known_storage_id
 from normsweep.store.locks import forget_lock
-from normsweep.store.storage import delete_study, read_studies, read_study
+from normsweep.store.storage import (
+    delete_orphaned,
+    delete_study,
+    orphaned_studies,
+    read_studies,
+    read_study,
+)
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import counted, reason
 from normsweep.tracking.client import opened
@@ -49,9 +55,11 @@ class Deletion:
     logged: tuple[LoggedStudy, ...] = ()
     """What to delete from MLflow."""
     paths: tuple[Path, ...] = field(default=())
+    orphaned: tuple[str, ...] = ()
+    """Optuna studies of phases to delete from the storage."""
 
     def __bool__(self) -> bool:
-        return bool(self.study or self.logged or self.paths)
+        return bool(self.study or self.logged or self.paths or self.orphaned)
 
     def lines(self) -> list[str]:
         """A line of text for each item."""
@@ -61,6 +69,7 @@ class Deletion:
             else []
         )
         files = [f"{path}: {_size(path) / 2**20:.1f} MiB" for path in self.paths]
+        stored += [f"the Optuna study {name} in the storage" for name in self.orphaned]
         return [*stored, *(line for each in self.logged for line in _lines(each)), *files]
 
     def remove(self, say: Callable[[str], None]) -> None:
@@ -85,6 +94,8 @@ class Deletion:
             raise StudyStopped(
                 f"not everything was deleted: {why}; fix this and run the command again"
             ) from None
+        if self.orphaned:
+            delete_orphaned(self.storage, self.orphaned)
         if self.study:
             delete_study(self.storage, self.study)
             forget_lock(self.storage, self.study)
@@ -105,7 +116,8 @@ def study_deletion(name: str, storage: str, tracking_uri: str, root: Path) -> De
 
 
 def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], None]) -> Deletion:
-    """What belongs to no study of this storage: runs, models, checkpoints, workers' data, partial files.
+    """What belongs to no study of this storage: runs, models, checkpoints, workers' data, partial files,
+    Optuna's studies of later phases.
 
     In MLflow only what was logged from this storage, and is not running; `say` reports what is kept
     because its storage is unknown.
@@ -132,7 +144,13 @@ def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], No
         *_inside(root, "*.db.making*"),
     ]
     old = [path for path in paths if time.time() - path.lstat().st_mtime > YOUNG]
-    return Deletion(storage, client=client, logged=tuple(logged), paths=tuple(sorted(set(old))))
+    return Deletion(
+        storage,
+        client=client,
+        logged=tuple(logged),
+        paths=tuple(sorted(set(old))),
+        orphaned=tuple(orphaned_studies(storage)),
+    )
 
 
 def _ours(

@@ -16,7 +16,7 @@ from normsweep.reporting.page import RunAddress, write_report
 from normsweep.runner.interrupts import Background
 from normsweep.runner.publishing import study_pages, study_views
 from normsweep.search.search_phase import Search
-from normsweep.tracking.runs import verdict_metrics
+from normsweep.tracking.runs import verdict_metrics, verdict_tags
 from normsweep.tracking.tracker import Tracker
 
 __all__ = ["ReportUpload", "publish_report"]
@@ -105,7 +105,8 @@ class ReportUpload:
             with contextlib.suppress(TrackingFailed):
                 self._tracker.end_report(run, {}, "FAILED")
             raise
-        self._tracker.end_report(run, verdict_metrics(self._found.primary))
+        asked = self._found.primary
+        self._tracker.end_report(run, verdict_metrics(asked), outcomes=verdict_tags(asked))
         self._note(run, figure)
 
     def _note(self, run: str, figure: str) -> None:

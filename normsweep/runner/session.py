@@ -13,8 +13,10 @@ from rich.console import Console
 
 from normsweep.console.overview import print_plan
 from normsweep.console.screen import say, warn
+from normsweep.errors import UserError
 from normsweep.executors.protocol import Executor
 from normsweep.parts.metrics import metric
+from normsweep.reporting.commands import Commands
 from normsweep.runner.finished import Origin, preferred_first
 from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import (
@@ -33,7 +35,7 @@ from normsweep.search.plan import Plan, without
 from normsweep.search.search_phase import Search
 from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
-from normsweep.store.storage import begun_study, open_study, quiet
+from normsweep.store.storage import begun_study, open_study, quiet, read_study
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.recorded import as_begun
 from normsweep.sweep.schema import Sweep, in_precision
@@ -51,6 +53,7 @@ def plan_study(sweep: Sweep, settings: Settings, console: Console) -> None:
     """Print the plan of a study, with a time estimate from a measured training step; store nothing."""
     with ExitStack() as stack, tempfile.TemporaryDirectory() as work:
         stack.enter_context(quiet())
+        _reused_study(sweep.name, settings)
         stack.enter_context(console.status("loading data and network, measuring a step"))
         signals = stack.enter_context(Signals())
         workers = stack.enter_context(Workers(sweep, settings, Path(work)))
@@ -77,11 +80,12 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
     with ExitStack() as stack:
         stack.enter_context(quiet())
         signals = stack.enter_context(Signals())
+        reuse = _reused_study(sweep.name, settings)
         waiting = stack.enter_context(console.status("loading data and network"))
         lock = stack.enter_context(lock_study(settings.storage, sweep.name))
         begun = begun_study(settings.storage, sweep.name)
         stored = begun and begun.record(trials=False)
-        sweep = _as_begun(stored, sweep)
+        sweep = _as_begun(stored, sweep, settings)
         with signals.waiting():
             origin = _origin(sweep, settings, stored)
             mark = begun and origin.published(begun, settings.phase)
@@ -99,6 +103,8 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
         sweep, facts = setup.load(sweep, stored)
         store = open_study(settings.storage, sweep.name, in_precision(sweep, asked))
         store.check_data(facts)
+        if reuse is not None:
+            say(_reusing(reuse, facts))
         search, machine = _search(store, sweep, facts, setup)
         for warning in setup.warnings(sweep, facts, machine, search.records()):
             warn(warning)
@@ -120,8 +126,27 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
             lock=lock,
             signals=signals,
             console=console,
+            reuse=reuse,
         )
         return running.run(settings.phase)
+
+
+def _reused_study(name: str, settings: Settings) -> StudyRecord | None:
+    """The study whose trials are reused."""
+    if settings.reuse is None:
+        return None
+    if settings.reuse == name:
+        raise UserError(f"--reuse: must be another study, got {name}")
+    return read_study(settings.storage, settings.reuse, option="--reuse")
+
+
+def _reusing(other: StudyRecord, facts: DataFacts) -> str:
+    """What is said of the reused study."""
+    if other.data is not None and other.data.digest != facts.digest:
+        return (
+            f"warning: --reuse: study {other.name} has different data, so nothing of it is reused"
+        )
+    return f"trials that study {other.name} has finished are reused, as they were recorded there"
 
 
 def _origin(sweep: Sweep, settings: Settings, stored: StudyRecord | None) -> Origin:
@@ -138,17 +163,15 @@ def _origin(sweep: Sweep, settings: Settings, stored: StudyRecord | None) -> Ori
     )
 
 
-def _as_begun(stored: StudyRecord | None, sweep: Sweep) -> Sweep:
+def _as_begun(stored: StudyRecord | None, sweep: Sweep, settings: Settings) -> Sweep:
     """The sweep as its study goes on with it; a line tells if its rules are older."""
     if stored is None:
         return sweep
     begun = as_begun(stored.sweep, sweep)
     if begun.rules == sweep.rules:
         return begun
-    say(
-        f"study {sweep.name} was created under earlier rules and continues with them: "
-        "see docs/sweep-files.md; pass --study-name to start a new study under today's"
-    )
+    say(f"study {sweep.name} was created under earlier rules and continues with them; by today's:")
+    say(f"  {Commands(stored, settings.storage, settings.tracking_uri).renew()}")
     return begun
 
 

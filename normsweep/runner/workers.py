@@ -43,6 +43,8 @@ class Settings:
     sweep_file: Path | None = None
     """Logged with every run."""
     phase: PhaseName = "all"
+    reuse: str | None = None
+    """Name of another study in the storage, whose finished trials are reused."""
     overrides: tuple[str, ...] = ()
     """Keys that the command line overrides, as KEY=VALUE."""
 

@@ -8,11 +8,12 @@ from collections.abc import Container, Sequence
 
 from normsweep.search.outlook import Outlook
 from normsweep.store.study_store import StudyStore
+from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Space
 from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 
-__all__ = ["Phase", "PlannedPhase", "ended"]
+__all__ = ["Phase", "PlannedPhase", "ended", "shown_space"]
 
 
 class Phase(ABC):
@@ -96,6 +97,9 @@ class PlannedPhase(Phase):
     A trial with no retries left is not run again by this command, but by the next one.
     """
 
+    sweep: Sweep
+    """With the arms to run."""
+
     def __init__(self, store: StudyStore, retries: int, plan: Sequence[Trial]) -> None:
         """`plan`: the trials, one per fingerprint, in the order in which they are run."""
         super().__init__(store, retries)
@@ -120,7 +124,7 @@ class PlannedPhase(Phase):
         if planned is None:
             return None
         self._open.remove(planned)
-        return self._begin(planned)
+        return self._begin(planned, shown_space(self.sweep).including(planned.params))
 
     def budgets(self, trial: Trial) -> frozenset[int]:
         """Empty: all trials have the same number of epochs."""
@@ -133,3 +137,12 @@ class PlannedPhase(Phase):
 def ended(done: TrialRecord) -> bool:
     """Whether a trial ended with a result that counts: it was completed, or it diverged."""
     return done.result is not None and done.result.status.scored
+
+
+def shown_space(sweep: Sweep) -> Space:
+    """The space with the baselines, for Optuna's tools: all trials of the search are in it."""
+    space = sweep.space
+    if sweep.rules > 1:
+        for arm in sweep.arms:
+            space = space.including(sweep.baseline(arm, sweep.longest))
+    return space

@@ -11,12 +11,12 @@ from normsweep.analysis.trials import settled
 from normsweep.parts.catalog import resolve_trial
 from normsweep.parts.metrics import metric
 from normsweep.search.advisor import Advisor
-from normsweep.search.phase import Phase
+from normsweep.search.phase import Phase, shown_space
 from normsweep.search.samplers import make_advisor
 from normsweep.store.encoding import outcome, value_of
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
-from normsweep.sweep.space import Scalar, Space
+from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import BASELINE, TrialRecord
 from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Result, Trial
 
@@ -47,7 +47,7 @@ class Search(Phase):
         self._retries_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
         self.extendable = sweep.search.sampler == "grid"
         self.total = self.trials_per_arm * len(self._open)
-        self._shown = _shown(sweep)
+        self._shown = shown_space(sweep)
         self._resume()
 
     @property
@@ -136,12 +136,3 @@ class Search(Phase):
             self._retries_with.pop((arm, record.trial.slot), None)
             if record.result is not None:
                 self._advisors[arm].learn(record.trial, record.result)
-
-
-def _shown(sweep: Sweep) -> Space:
-    """The space with the baselines, for Optuna's tools: all trials are in it."""
-    space = sweep.space
-    if sweep.rules > 1:
-        for arm in sweep.arms:
-            space = space.including(sweep.baseline(arm, sweep.longest))
-    return space

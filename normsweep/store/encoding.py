@@ -43,11 +43,13 @@ from normsweep.text import reason
 
 __all__ = [
     "ANALYSES",
+    "APART",
     "DATA",
     "DIAGNOSES",
     "HEAD",
     "ID",
     "MODELS",
+    "PHASE",
     "PLANNED",
     "PRECISION",
     "PUBLISHED",
@@ -63,6 +65,8 @@ __all__ = [
     "outcome",
     "readable",
     "result_attributes",
+    "run_mark",
+    "run_of",
     "study_head",
     "trial_attributes",
     "trial_record",
@@ -132,6 +136,10 @@ def _by_arm(key: str, kind: type[P]) -> Attribute[Mapping[str, P]]:
 
 
 ID = _raw("normsweep:id", "")
+APART = _raw("normsweep:apart", False)
+"""Whether each phase has an Optuna study of its own."""
+PHASE = "normsweep:phase:"
+"""Prefix of the attribute of a later phase's Optuna study, before the id of the study; its value is the phase."""
 QUESTION = _raw("question", "")
 """For users who open the study with Optuna's tools."""
 SWEEP = _table("normsweep:sweep")
@@ -181,6 +189,11 @@ RUN = "normsweep:run:"
 """Prefix of study attributes, before a trial's number: attributes of finished trials are read-only."""
 
 ARM, SLOT, TRIAL, RESULT = "normsweep:arm", "normsweep:slot", "normsweep:trial", "normsweep:result"
+NUMBER, CONFIGURATION, SEED = (
+    "normsweep:number",
+    "normsweep:configuration",
+    "normsweep:seed",
+)
 READ = (TRIAL, RESULT)
 """Attributes of a trial of which its `TrialRecord` is made."""
 
@@ -222,10 +235,24 @@ def study_head(name: str, attrs: Mapping[str, Any]) -> StudyRecord:
     )
 
 
-def trial_attributes(trial: Trial) -> dict[str, Any]:
-    """Attributes of a new trial; in the search also arm and slot, for Optuna's tools."""
-    for_tools = {ARM: trial.arm, SLOT: trial.slot} if trial.phase == SEARCH else {}
-    return {**for_tools, TRIAL: trial.to_json()}
+def run_mark(run_id: str, store: str) -> dict[str, str]:
+    """The value of the attribute that marks a trial as completely logged to an MLflow store."""
+    return {"run": run_id, "store": store}
+
+
+def run_of(mark: Any) -> tuple[str, str]:
+    """Run and store of a mark; older ones are the id of the run alone, and name no store."""
+    if isinstance(mark, str):
+        return mark, ""
+    return str(mark["run"]), str(mark["store"])
+
+
+def trial_attributes(trial: Trial, for_tools: bool) -> dict[str, Any]:
+    """Attributes of a new trial; `for_tools`: also those that are only shown by Optuna's tools."""
+    shown: dict[str, Any] = {ARM: trial.arm, SLOT: trial.slot} if for_tools else {}
+    if for_tools and trial.phase != SEARCH:
+        shown |= {NUMBER: trial.number, CONFIGURATION: trial.configuration, SEED: trial.seed}
+    return {**shown, TRIAL: trial.to_json()}
 
 
 def result_attributes(result: Result) -> dict[str, Any]:

@@ -29,14 +29,30 @@ from optuna.trial import TrialState
 from sqlalchemy import bindparam, create_engine, text
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
 
-__all__ = ["PATIENCE", "REPEATED", "Patient", "Reader", "Row", "StudyTables", "names_with"]
+__all__ = [
+    "PATIENCE",
+    "REPEATED",
+    "Patient",
+    "Reader",
+    "Row",
+    "StudyTables",
+    "keys_after",
+    "names_with",
+    "patiently",
+]
 
 ATTRIBUTES = "SELECT key, value_json FROM study_user_attributes WHERE study_id = :study "
 
 
 NAMES = """
-SELECT s.study_name FROM studies s JOIN study_user_attributes a ON a.study_id = s.study_id
+SELECT s.study_name, a.value_json FROM studies s JOIN study_user_attributes a ON a.study_id = s.study_id
 WHERE a.key = :key
+"""
+
+
+NAMES_AND_KEYS = """
+SELECT s.study_name, a.key FROM studies s JOIN study_user_attributes a ON a.study_id = s.study_id
+WHERE a.key LIKE :pattern
 """
 
 
@@ -47,10 +63,16 @@ WHERE t.study_id = :study AND p.param_name = :name ORDER BY t.number LIMIT 1
 
 
 TRIALS = """
-SELECT t.number, t.state, a.key, a.value_json FROM trials t
+SELECT t.number, t.trial_id, t.state, a.key, a.value_json FROM trials t
 LEFT JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key IN :keys
 WHERE t.study_id = :study AND t.number >= :first
 """
+
+
+LENGTHS = "SELECT study_id, count(*) FROM trials WHERE study_id IN :keys GROUP BY study_id"
+
+
+IDS = "SELECT trial_id FROM trials WHERE study_id = :study AND number >= :first AND number < :last"
 
 
 COUNTS = """
@@ -95,19 +117,23 @@ class Row:
     """A trial in the database: its state and its requested attributes, as JSON."""
 
     number: int
+    """Optuna's number."""
+    key: int
+    """Optuna's id."""
     state: TrialState
     attrs: Mapping[str, str]
 
 
 class StudyTables:
-    """An Optuna study in its tables. A study of normsweep consists of one or more of them."""
+    """An Optuna study in its tables. A study of normsweep consists of one or more of them.
+
+    Trials are written by Optuna's ids of them, which are unique in the database.
+    """
 
     def __init__(self, storage: optuna.storages.RDBStorage, name: str) -> None:
         """`name`: an existing study."""
         self.name = name
         self._storage, self._id = storage, storage.get_study_id_from_name(name)
-        self._running: dict[int, int] = {}
-        """Optuna's ids of the running trials, by number."""
 
     @property
     def key(self) -> int:
@@ -138,24 +164,27 @@ class StudyTables:
         params: Mapping[str, Any],
         distributions: Mapping[str, BaseDistribution],
         attrs: Callable[[int], Mapping[str, Any]],
-    ) -> int:
-        """Store a trial as running, with the attributes `attrs(number)`; returns its number."""
-        expected = len(self)
+        beside: Iterable[StudyTables] = (),
+    ) -> tuple[int, int]:
+        """Store a trial as running, with the attributes `attrs(number)`; returns its number and its id.
+
+        `beside`: studies whose trials are counted with those of this one, in one row of numbers.
+        """
+        own, others = self._lengths(beside)
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(params),
             distributions=dict(distributions),
-            user_attrs=dict(attrs(expected)),
+            user_attrs=dict(attrs(own + others)),
         )
         with self._storage.scoped_session().no_autoflush:  # one statement for all parameters
             key = self._storage.create_new_trial(self._id, template)
         ((number,),) = self._select("SELECT number FROM trials WHERE trial_id = :key", key=key)
-        self._running[number] = key
-        if number != expected:
-            self._close_lost(range(expected, number))
-            for name, value in attrs(number).items():
-                self.set_attr(number, name, value)
-        return number
+        if number != own:
+            self._close_lost(own, number)
+            for name, value in attrs(number + others).items():
+                self.set_attr(key, name, value)
+        return number + others, key
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -175,30 +204,29 @@ class StudyTables:
             finally:
                 sessions.remove()
 
-    def set_attr(self, number: int, key: str, value: Any) -> None:
+    def set_attr(self, key: int, name: str, value: Any) -> None:
         """Write an attribute of a running trial."""
-        self._storage.set_trial_user_attr(self._key(number), key, value)
+        self._storage.set_trial_user_attr(key, name, value)
 
-    def report(self, number: int, step: int, value: float) -> None:
+    def report(self, key: int, step: int, value: float) -> None:
         """Write an intermediate value of a running trial."""
-        self._storage.set_trial_intermediate_value(self._key(number), step, value)
+        self._storage.set_trial_intermediate_value(key, step, value)
 
-    def tell(self, number: int, value: float | None, state: TrialState) -> None:
+    def tell(self, key: int, value: float | None, state: TrialState) -> None:
         """End a trial."""
         values = None if value is None else [value]
-        self._storage.set_trial_state_values(self._key(number), state, values)
-        self._running.pop(number, None)
+        self._storage.set_trial_state_values(key, state, values)
 
     def unfinished(self, attrs: Iterable[str]) -> list[Row]:
         """The waiting and running trials, with some of their attributes."""
         return self.trials(attrs, "AND t.state IN ('WAITING', 'RUNNING')")
 
     def trials(self, attrs: Iterable[str], where: str = "", first: int = 0) -> list[Row]:
-        """All trials from the number `first` on, with some of their attributes."""
-        found: dict[int, tuple[TrialState, dict[str, str]]] = {}
+        """All trials from Optuna's number `first` on, with some of their attributes."""
+        found: dict[int, tuple[int, TrialState, dict[str, str]]] = {}
         rows = self._select(TRIALS + where, keys=list(attrs), first=first)
-        for number, state, key, value in rows:
-            _, own = found.setdefault(number, (TrialState[state], {}))
+        for number, trial, state, key, value in rows:
+            _, _, own = found.setdefault(number, (trial, TrialState[state], {}))
             if key is not None:
                 own[key] = value
         return [Row(number, *found[number]) for number in sorted(found)]
@@ -214,15 +242,17 @@ class StudyTables:
         ((count,),) = self._select("SELECT count(*) FROM trials WHERE study_id = :study")
         return int(count)
 
-    def _close_lost(self, numbers: Iterable[int]) -> None:
-        """End trials whose write succeeded without a confirmation, and was therefore repeated."""
-        for number in numbers:
-            self.tell(number, None, TrialState.FAIL)
+    def _lengths(self, beside: Iterable[StudyTables]) -> tuple[int, int]:
+        """The number of trials of this study, and that of all other ones together."""
+        studies = {self._id, *(tables.key for tables in beside)}
+        lengths = dict(tuple(row) for row in self._select(LENGTHS, keys=sorted(studies)))
+        own = lengths.pop(self._id, 0)
+        return own, sum(lengths.values())
 
-    def _key(self, number: int) -> int:
-        if number not in self._running:
-            return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        return self._running[number]
+    def _close_lost(self, first: int, last: int) -> None:
+        """End trials whose write succeeded without a confirmation, and was therefore repeated."""
+        for (key,) in self._select(IDS, first=first, last=last):
+            self.tell(key, None, TrialState.FAIL)
 
     def _select(self, statement: str, **values: Any) -> list[Any]:
         given = {"study": self._id, **values} if ":study" in statement else values
@@ -264,9 +294,16 @@ def _latest_migration() -> str:
     return latest
 
 
-def names_with(storage: optuna.storages.RDBStorage, key: str) -> list[str]:
-    """The names of all studies that have an attribute."""
-    return [name for (name,) in _selected(storage, NAMES, {"key": key})]
+def names_with(storage: optuna.storages.RDBStorage, key: str) -> dict[str, Any]:
+    """The names of all studies that have an attribute, with its value."""
+    found = _selected(storage, NAMES, {"key": key})
+    return {name: json.loads(value) for name, value in found}
+
+
+def keys_after(storage: optuna.storages.RDBStorage, prefix: str) -> dict[str, str]:
+    """The names of all studies with an attribute of a prefix (without `%` and `_`), with the rest of its key."""
+    found = _selected(storage, NAMES_AND_KEYS, {"pattern": f"{prefix}%"})
+    return {name: key.removeprefix(prefix) for name, key in found}
 
 
 def _selected(

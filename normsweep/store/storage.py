@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,24 +16,26 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.errors import StoreError, SweepError
 from normsweep.parts.metrics import metric
-from normsweep.store.encoding import ID, QUESTION, SWEEP
+from normsweep.store.encoding import APART, ID, QUESTION, SWEEP
 from normsweep.store.locks import lock_database, make_folder
 from normsweep.store.optuna_tables import PATIENCE, Patient, Reader, StudyTables, names_with
+from normsweep.store.phase_studies import PhaseStudies, delete_phases, orphaned_phases
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.problems import nearest, shown
 from normsweep.sweep.recorded import changes, grown
 from normsweep.sweep.schema import Sweep, is_name
 from normsweep.sweep.study_record import StudyRecord
-from normsweep.sweep.trial import SEARCH
 from normsweep.text import masked, reason
 from normsweep.urls import check_address, parsed_url, sqlite_file
 
 __all__ = [
     "begun_study",
+    "delete_orphaned",
     "delete_study",
     "load_study",
     "open_storage",
     "open_study",
+    "orphaned_studies",
     "quiet",
     "read_studies",
     "read_study",
@@ -146,7 +148,7 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> StudyStore:
     )
     tables = StudyTables(storage, name)
     if tables.attrs([SWEEP.key]):
-        _refuse_changes(tables, sweep)
+        _refuse_changes(PhaseStudies(storage, name), sweep)
     elif len(tables):
         raise StoreError(
             f"--study-name: study {shown(name)} in {masked(storage_url)} was not created by normsweep; "
@@ -155,21 +157,26 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> StudyStore:
     else:
         made.set_metric_names([f"val_{sweep.metric}"])
         tables.set_attr_of_study(ID.key, uuid.uuid4().hex)
+        tables.set_attr_of_study(APART.key, True)
         tables.set_attr_of_study(QUESTION.key, sweep.question)
     _write_sweep(tables, sweep)
-    return _store(tables)
+    return StudyStore(PhaseStudies(storage, name))
 
 
-def read_study(storage_url: str, name: str | None) -> StudyRecord:
+def read_study(storage_url: str, name: str | None, option: str = "--study-name") -> StudyRecord:
     """A study as plain data; if `name` is None, the only study in the database.
+
+    `option`: where the name is from, for messages.
 
     Raises:
         StoreError: there is no such study.
     """
-    return load_study(storage_url, name, read_only=True).record()
+    return load_study(storage_url, name, read_only=True, option=option).record()
 
 
-def load_study(storage_url: str, name: str | None, read_only: bool = False) -> StudyStore:
+def load_study(
+    storage_url: str, name: str | None, read_only: bool = False, option: str = "--study-name"
+) -> StudyStore:
     """The store of an existing study; if `name` is None, the only study in the database.
 
     Raises:
@@ -185,9 +192,9 @@ def load_study(storage_url: str, name: str | None, read_only: bool = False) -> S
     chosen = name if name is not None else names[0]
     if chosen not in names:
         raise StoreError(
-            f"--study-name: no study {shown(chosen)} in {where}{nearest(chosen, names)}; available: {available}"
+            f"{option}: no study {shown(chosen)} in {where}{nearest(chosen, names)}; available: {available}"
         )
-    return _store(StudyTables(storage, chosen))
+    return StudyStore(PhaseStudies(storage, chosen))
 
 
 def study_names(storage_url: str) -> list[str]:
@@ -203,7 +210,7 @@ def read_studies(storage_url: str) -> Iterator[StudyRecord]:
     """
     storage = open_storage(storage_url, create=False, read_only=True)
     for name in _names(storage):
-        yield _store(StudyTables(storage, name)).record()
+        yield StudyStore(PhaseStudies(storage, name)).record()
 
 
 def delete_study(storage_url: str, name: str) -> None:
@@ -213,7 +220,19 @@ def delete_study(storage_url: str, name: str) -> None:
         StoreError: there is no such study.
     """
     load_study(storage_url, name)
-    optuna.delete_study(study_name=name, storage=open_storage(storage_url, create=False))
+    delete_phases(open_storage(storage_url, create=False), name)
+
+
+def orphaned_studies(storage_url: str) -> list[str]:
+    """Optuna studies of phases that are left of a study which was deleted with Optuna's own tools."""
+    return orphaned_phases(open_storage(storage_url, create=False, read_only=True))
+
+
+def delete_orphaned(storage_url: str, names: Iterable[str]) -> None:
+    """Delete those of the Optuna studies that are still orphaned."""
+    storage = open_storage(storage_url, create=False)
+    for name in set(names).intersection(orphaned_phases(storage)):
+        optuna.delete_study(study_name=name, storage=storage)
 
 
 def begun_study(storage_url: str, name: str) -> StudyStore | None:
@@ -238,11 +257,6 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _store(tables: StudyTables) -> StudyStore:
-    """A study with all of its phases in one Optuna study."""
-    return StudyStore({SEARCH: tables})
-
-
 def _names(storage: optuna.storages.RDBStorage) -> list[str]:
     ours = names_with(storage, SWEEP.key)
     return sorted(name for name in ours if is_name(name))  # folders and a lock file are named so
@@ -255,9 +269,9 @@ def _write_sweep(tables: StudyTables, sweep: Sweep) -> None:
         tables.set_attr_of_study(SWEEP.key, SWEEP.dump(plain))
 
 
-def _refuse_changes(tables: StudyTables, sweep: Sweep) -> None:
+def _refuse_changes(studies: PhaseStudies, sweep: Sweep) -> None:
     """Raise if a study cannot be resumed with a sweep."""
-    before = _store(tables).record(trials=False)
+    before = StudyStore(studies).record(trials=False)
     was, is_ = before.sweep.model.name, sweep.model.name
     if "@" in was and "@" in is_ and was != is_ and before.begun:
         raise SweepError(
@@ -266,8 +280,8 @@ def _refuse_changes(tables: StudyTables, sweep: Sweep) -> None:
         )
     if not before.begun and before.sweep.metric == sweep.metric:  # no trial was started
         return
-    keys = SWEEP.of(tables.attrs([SWEEP.key]))  # including keys of other versions
-    listed = tables.lists("epochs")
+    keys = SWEEP.of(studies.search.attrs([SWEEP.key]))  # including keys of other versions
+    listed = studies.search.lists("epochs")
     changed = changes(keys, sweep, not listed, before.analysed)
     if not changed:
         return

@@ -18,6 +18,7 @@ from normsweep.parts.metrics import metric
 from normsweep.store import encoding
 from normsweep.store.encoding import Attribute, readable
 from normsweep.store.optuna_tables import StudyTables
+from normsweep.store.phase_studies import PhaseStudies
 from normsweep.sweep.problems import shown
 from normsweep.sweep.space import Space
 from normsweep.sweep.study_record import (
@@ -66,16 +67,16 @@ def _stopped() -> Iterator[None]:
 class StudyStore:
     """Reads and writes a study; every method raises `StudyStopped` for an error of the database.
 
-    The number of a trial is the study's own, independent of Optuna's number.
+    The trials of all phases are numbered in one row; Optuna numbers those of each of its studies.
     """
 
-    def __init__(self, studies: Mapping[str, StudyTables]) -> None:
-        """`studies`: Optuna's studies by phase. A phase without one is stored in that of the search,
-        which has the attributes of the study, and is the one that is listed, locked and deleted."""
-        self._studies = dict(studies)
-        self._parent = studies[SEARCH]
-        self._ended: dict[str, list[TrialRecord | None]] = {phase: [] for phase in studies}
-        """By phase the first trials up to the first running one; they are not read again."""
+    def __init__(self, studies: PhaseStudies) -> None:
+        self._studies = studies
+        self._parent = studies.search
+        self._running: dict[int, int] = {}
+        """Optuna's ids of the trials that this process has begun, by number."""
+        self._ended: dict[int, list[TrialRecord | None]] = {}
+        """By Optuna study the first trials up to the first running one; they are not read again."""
 
     @property
     def name(self) -> str:
@@ -102,9 +103,11 @@ class StudyStore:
     def trials(self) -> tuple[TrialRecord, ...]:
         """All trials in the order of their numbers; running ones have no result."""
         with readable(self.name):
-            runs = self._parent.attrs_after(encoding.RUN)
-            found = [record for phase in self._studies for record in self._trials_of(phase)]
-        return tuple(replace(r, run_id=runs.get(str(r.trial.number), "")) for r in found)
+            marks = self._parent.attrs_after(encoding.RUN)
+            runs = {number: encoding.run_of(mark) for number, mark in marks.items()}
+            found = [record for tables in self._studies for record in self._trials_of(tables)]
+        found.sort(key=lambda record: record.trial.number)
+        return tuple(_marked(r, *runs.get(str(r.trial.number), ("", ""))) for r in found)
 
     def check_data(self, data: DataFacts) -> None:
         """Check that a study is resumed with the data that it was created with.
@@ -140,13 +143,16 @@ class StudyStore:
 
         `space`: the search space of its parameters, for Optuna's tools; None: they show no parameters.
         """
-        listed = space is not None and self._epochs_listed
-        distributions = encoding.distributions(trial, space, listed) if space else {}
-        number = self._of(trial).begin(
+        tables, shown = self._studies.of(trial.phase), self._shown(trial)
+        listed = self._epochs_listed and tables is self._parent
+        distributions = encoding.distributions(trial, space, listed) if space and shown else {}
+        number, key = tables.begin(
             {name: trial.params[name] for name in distributions},
             distributions,
-            lambda number: encoding.trial_attributes(replace(trial, number=number)),
+            lambda number: encoding.trial_attributes(replace(trial, number=number), shown),
+            beside=self._studies,
         )
+        self._running[number] = key
         return replace(trial, number=number)
 
     @contextmanager
@@ -159,16 +165,17 @@ class StudyStore:
     def report(self, trial: Trial, epoch: Epoch) -> None:
         """Store the score of a trial at an epoch."""
         value = encoding.value_of(epoch, metric(trial.metric))
-        self._of(trial).report(trial.number, epoch.epoch, value)
+        self._parent.report(self._running[trial.number], epoch.epoch, value)
 
     @_stopping
     def tell(self, trial: Trial, result: Result) -> TrialRecord:
         """Store how a trial ended."""
-        tables = self._of(trial)
-        with tables.together():
-            for key, value in encoding.result_attributes(result).items():
-                tables.set_attr(trial.number, key, value)
-            tables.tell(trial.number, *encoding.outcome(result, metric(trial.metric)))
+        key = self._running[trial.number]
+        with self._parent.together():
+            for name, value in encoding.result_attributes(result).items():
+                self._parent.set_attr(key, name, value)
+            self._parent.tell(key, *encoding.outcome(result, metric(trial.metric)))
+        del self._running[trial.number]
         return TrialRecord(trial, result)
 
     @_stopping
@@ -177,18 +184,19 @@ class StudyStore:
 
         Only one process runs a study, so no other process can be running them.
         """
-        for tables in self._studies.values():
+        for tables in self._studies:
             for row in tables.unfinished(encoding.READ):
                 left = encoding.trial_record(row)
                 ended = (None, TrialState.FAIL)
                 if left is not None and left.result is not None:
                     ended = encoding.outcome(left.result, metric(left.trial.metric))
-                tables.tell(row.number, *ended)
+                tables.tell(row.key, *ended)
 
     @_stopping
-    def note_run(self, trial: int, run_id: str) -> None:
-        """Store the id of a trial's MLflow run, which is complete."""
-        self._parent.set_attr_of_study(f"{encoding.RUN}{trial}", run_id)
+    def note_run(self, trial: int, run_id: str, store: str) -> None:
+        """Store the id of a trial's MLflow run, which is complete, and of the MLflow store that has it."""
+        mark = encoding.run_mark(run_id, store)
+        self._parent.set_attr_of_study(f"{encoding.RUN}{trial}", mark)
 
     def note_plan(self, phase: str, trials: int) -> None:
         """Store the number of planned trials of a phase, for lists of studies."""
@@ -217,7 +225,7 @@ class StudyStore:
     def state(self) -> str:
         """A text that differs whenever a trial has begun or ended, or anything but `published` was noted."""
         key = encoding.PUBLISHED.key
-        return repr([tables.state(without=key) for tables in self._studies.values()])
+        return repr([tables.state(without=key) for tables in self._studies])
 
     def note_analysis(self, analysis: Analysis) -> tuple[Analysis, ...]:
         """Store an analysis unless nothing is new in it; returns all analyses."""
@@ -232,12 +240,13 @@ class StudyStore:
         """Whether the numbers of epochs are stored as a list, as older versions did."""
         return self._parent.lists("epochs")
 
-    def _of(self, trial: Trial) -> StudyTables:
-        return self._studies.get(trial.phase, self._parent)
+    def _shown(self, trial: Trial) -> bool:
+        """Whether Optuna's tools show a trial's parameters: a confirmation must not look like a search."""
+        return trial.phase == SEARCH or self._studies.apart
 
-    def _trials_of(self, phase: str) -> Iterator[TrialRecord]:
-        ended = self._ended[phase]
-        rows = self._studies[phase].trials(encoding.READ, first=len(ended))
+    def _trials_of(self, tables: StudyTables) -> Iterator[TrialRecord]:
+        ended = self._ended.setdefault(tables.key, [])
+        rows = tables.trials(encoding.READ, first=len(ended))
         found = [encoding.trial_record(row) for row in rows]
         everything = [*ended, *found]
         ended += found[: sum(1 for _ in itertools.takewhile(lambda r: r.state.is_finished(), rows))]
@@ -251,3 +260,7 @@ class StudyStore:
     @_stopping
     def _write(self, attribute: Attribute[T], value: T) -> None:
         self._parent.set_attr_of_study(attribute.key, attribute.dump(value))
+
+
+def _marked(record: TrialRecord, run_id: str, store: str) -> TrialRecord:
+    return replace(record, run_id=run_id, run_store=store)

@@ -95,6 +95,12 @@ class TrialRecord:
     """None as long as the trial runs."""
     run_id: str = ""
     """Its complete MLflow run; empty if it is not yet logged."""
+    run_store: str = ""
+    """The MLflow store with this run, as `Tracker.store_id`; empty in older studies."""
+
+    def logged_in(self, store: str) -> bool:
+        """Whether the trial is completely logged to an MLflow store; in older studies to any one."""
+        return bool(self.run_id) and self.run_store in ("", store)
 
     @property
     def planned(self) -> tuple[str, str, int, str]:
@@ -207,6 +213,12 @@ class LoggedModel:
     """Its id in MLflow."""
     registered: bool = False
     """Whether it has its alias in MLflow's registry."""
+    store: str = ""
+    """The MLflow store that has it, as `Tracker.store_id`; empty in older studies."""
+
+    def logged_in(self, store: str) -> bool:
+        """Whether an MLflow store has the model; in older studies any one."""
+        return self.store in ("", store)
 
     def to_plain(self) -> dict[str, Any]:
         """Encode as JSON values; `from_plain` decodes it."""
@@ -216,7 +228,8 @@ class LoggedModel:
     def from_plain(cls, content: Mapping[str, Any]) -> LoggedModel:
         """Decode what `to_plain` returned."""
         registered = bool(content.get("registered", False))
-        return cls(int(content["trial"]), str(content["model_id"]), registered)
+        store = str(content.get("store", ""))
+        return cls(int(content["trial"]), str(content["model_id"]), registered, store)
 
 
 @dataclass(frozen=True)

@@ -209,6 +209,8 @@ class Result:
     """SHA-256 of the test images and labels, if the trial was evaluated on them."""
     origin: int | None = None
     """The earlier trial whose epochs were reused as the start of the curve; None if there is none."""
+    origin_study: str = ""
+    """The study of that trial; empty: the same study."""
     reused: int = 0
     """Number of reused epochs; their `seconds` were measured in that trial."""
     loop: str = ""

@@ -33,6 +33,7 @@ __all__ = [
     "run_name",
     "trial_tags",
     "verdict_metrics",
+    "verdict_tags",
 ]
 
 
@@ -92,6 +93,8 @@ def machine_tags(result: Result) -> list[RunTag]:
     if result.reused:
         tags["normsweep.reused_epochs"] = str(result.reused)
         tags["normsweep.reused_from"] = str(result.origin)
+        if result.origin_study:
+            tags["normsweep.reused_study"] = result.origin_study
     if result.error:
         tags["normsweep.error"] = result.error[:4000]
     tags["normsweep.complete"] = "true"
@@ -142,8 +145,22 @@ def final_metrics(record: TrialRecord) -> list[Metric]:
 
 
 def verdict_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """The gaps of one question by arm, with names that MLflow accepts."""
-    return {f"gap/{re.sub(r'[^A-Za-z0-9_. -]', '_', v.arm)}": v.gap.value for v in verdicts}
+    """The gaps of one question and the bounds of their intervals by arm."""
+    return {
+        f"{name}/{_legal(v.arm)}": value
+        for v in verdicts
+        for name, value in (("gap", v.gap.value), ("low", v.gap.low), ("high", v.gap.high))
+    }
+
+
+def verdict_tags(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """The outcomes of one question by arm."""
+    return {f"normsweep.outcome.{_legal(v.arm)}": v.outcome.value for v in verdicts}
+
+
+def _legal(arm: str) -> str:
+    """The name of an arm with the characters that MLflow accepts in keys."""
+    return re.sub(r"[^A-Za-z0-9_. -]", "_", arm)
 
 
 def metrics(values: dict[str, float], step: int) -> list[Metric]:

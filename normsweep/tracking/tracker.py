@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from mlflow import MlflowClient
 from mlflow.entities import (
+    Experiment,
     LoggedModelOutput,
     LoggedModelStatus,
     Metric,
@@ -145,7 +146,10 @@ class Tracker:
         self._tags = {**_source_tags(), **study.tags, **study.own_tags}
         with _opening(uri):
             self._client = MlflowClient(tracking_uri=absolute_url(uri))
-            self.experiment_id = self._experiment(study.name, artifacts)
+            experiment = self._experiment(study.name, artifacts)
+        self.experiment_id = experiment.experiment_id
+        self.store_id = f"{experiment.experiment_id}-{experiment.creation_time}"
+        """Identifies the store by the experiment, also if its folder is moved or its host renamed."""
 
     @outage
     def start(self, trial: Trial, data: DataFacts) -> str:
@@ -262,10 +266,15 @@ class Tracker:
 
     @outage
     def end_report(
-        self, run_id: str, metrics: Mapping[str, float], status: str = "FINISHED"
+        self,
+        run_id: str,
+        metrics: Mapping[str, float],
+        status: str = "FINISHED",
+        outcomes: Mapping[str, str] | None = None,
     ) -> None:
-        """Log the metrics of a report and end its run."""
-        self._client.log_batch(run_id, metrics=runs.metrics(dict(metrics), 0))
+        """Log the metrics of a report, and the outcomes as tags, and end its run."""
+        tags = [RunTag(key, value) for key, value in (outcomes or {}).items()]
+        self._client.log_batch(run_id, metrics=runs.metrics(dict(metrics), 0), tags=tags)
         self._client.set_terminated(run_id, status)
 
     def artifact_page(self, run_id: str, path: str) -> str:
@@ -368,12 +377,13 @@ class Tracker:
             metrics = metrics[BATCH:]
         self._client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
 
-    def _experiment(self, name: str, artifacts: Path) -> str:
+    def _experiment(self, name: str, artifacts: Path) -> Experiment:
         found = self._client.get_experiment_by_name(name)
         if found is None:
             location = None if remote(self.uri) else artifacts.absolute().as_uri()
             try:
-                return self._client.create_experiment(name, artifact_location=location)
+                made = self._client.create_experiment(name, artifact_location=location)
+                return self._client.get_experiment(made)
             except MlflowException:  # another command was faster
                 found = self._client.get_experiment_by_name(name)
                 if found is None:
@@ -383,7 +393,7 @@ class Tracker:
                 f"--tracking-uri: the experiment {name} in {masked(self.uri)} is deleted; restore it "
                 "(mlflow experiments restore), or use another --study-name"
             )
-        return found.experiment_id
+        return found
 
     def _tag_experiment(self, key: str, text: str) -> None:
         self._client.set_experiment_tag(self.experiment_id, key, text)

@@ -9,6 +9,8 @@ import pytest
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.rules import Missing
+from normsweep.reporting.answer import study_answer
+from normsweep.reporting.commands import Commands
 from normsweep.reporting.evidence_tables import verdict_table
 from normsweep.store.storage import read_study
 
@@ -36,6 +38,20 @@ def test_its_verdicts_are_as_they_were(found):
                 assert pd.isna(mine) if pd.isna(its) else mine == pytest.approx(its, abs=1e-12)
             else:
                 assert mine == its, column
+
+
+def test_its_answer_has_its_words_and_says_by_which_rules_it_is_read(found):
+    answer = study_answer(found)
+    assert "“none” catches up at epoch 7" in answer
+    assert "“standardize” does not catch up within 8 epochs" in answer
+    assert "“center” has not enough evidence" in answer
+    assert answer.endswith("read by the rules of an earlier version, under which it was created.")
+
+
+def test_the_command_that_opens_a_study_by_todays_rules_is_given(found):
+    assert Commands(found.record).reproduce()[-1] == (
+        "python -m normsweep.study SWEEP.toml --study-name begun-2 --reuse begun"
+    )
 
 
 def test_it_is_known_by_its_rules(found):

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from normsweep.console.live_display import LiveDisplay, make_display
-from normsweep.console.screen import LOG, print_table, say, screen, warn
+from normsweep.console.screen import LOG, answer, print_table, say, screen, warn
 from normsweep.errors import UserError
 from normsweep.search.outlook import Outlook
 
@@ -72,6 +72,21 @@ def test_what_is_wrong_is_told_on_standard_error_where_all_else_is_not(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "trial 3 could not be logged to MLflow\nnot yet logged to MLflow: trial 3\n"
+
+
+def test_a_quiet_command_prints_its_answer_and_nothing_else_on_standard_output(capsys, tmp_path):
+    path = tmp_path / "log"
+    with screen(quiet=True, log_file=path):
+        say("a line")
+        answer("With both tuned, “none” is level with “unit”.")
+        say("another")
+    out, err = capsys.readouterr()
+    assert (out, err) == ("With both tuned, “none” is level with “unit”.\n", "")
+    assert [line[20:] for line in path.read_text().splitlines()][::2] == ["a line", "another"]
+    console = terminal()
+    with screen(console):
+        answer("said once")
+    assert console.file.getvalue() == "said once\n"
 
 
 def test_how_a_command_ends_is_in_its_log_file_without_passwords(tmp_path, capsys):

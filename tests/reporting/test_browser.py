@@ -5,19 +5,24 @@ from __future__ import annotations
 import io
 import itertools
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from normsweep.analysis.outcomes import outcome
+from normsweep.palette import COLOURS
 from normsweep.reporting.figures.gallery import CHARTS
 from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.page import write_report
 
 ARMS = ("none", "unit", "standardize", "zca")
+POPPLER = ("pdftotext", "pdftoppm")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FOUND = next(filter(None, map(shutil.which, BROWSERS)), None)
 pytestmark = [
@@ -67,6 +72,8 @@ OUTSIDE = """() => [...document.querySelectorAll("svg")].filter((svg) => svg.che
       return own.left < box.left - 2 || own.right > box.right + 2; })
       .map((text) => text.textContent); })"""
 
+SEEN = "(each) => each.innerText ?? each.textContent"
+"""The text of an element of the page, or of a figure."""
 Opened = Callable[..., Page]
 
 
@@ -194,6 +201,35 @@ def test_on_paper_the_trials_are_unfolded_and_the_theme_is_light(opened, file):
     assert not page.locator("#controls").is_visible()
 
 
+@pytest.mark.skipif(not all(map(shutil.which, POPPLER)), reason=f"needs {' and '.join(POPPLER)}")
+def test_a_printed_page_has_the_static_figures_and_every_table(opened, file, tmp_path):
+    page = opened(file, DESK, "dark")
+    figure = drawn(page, "accuracy")
+    page.get_by_role("checkbox", name="none").uncheck()
+    page.pdf(path=tmp_path / "page.pdf", format="A4", print_background=True)
+    page.emulate_media(media="print")
+    assert figure.locator(".static .desk svg").is_visible()
+    assert not figure.locator(".live").is_visible()
+    printed = subprocess.check_output(["pdftotext", tmp_path / "page.pdf", "-"], text=True)
+    words = set(printed.split())
+    for part in ("table", "figure .static .desk svg text", "figcaption", "pre"):
+        seen = [each for each in page.locator(part).all() if each.is_visible()]
+        said = [word for each in seen for word in each.evaluate(SEEN).split()]
+        assert said, part
+        assert [word for word in said if word not in words] == [], part
+    subprocess.check_call(["pdftoppm", "-r", "50", "-png", "page.pdf", "sheet"], cwd=tmp_path)
+    seen = [set(map(tuple, shades(sheet))) for sheet in sorted(tmp_path.glob("sheet*.png"))]
+    assert all((255, 255, 255) in colours for colours in seen)
+    for colour in COLOURS[:3]:
+        assert any(tuple(bytes.fromhex(colour[1:])) in colours for colours in seen)
+
+
+def shades(sheet: Path) -> list[list[int]]:
+    """The colours of a picture."""
+    with Image.open(sheet) as image:
+        return np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0).tolist()
+
+
 def drawn(page: Page, name: str) -> Locator:
     """A figure once its view has taken the place of the static one."""
     figure = page.locator(f"#figure-{name}")
@@ -227,6 +263,33 @@ def test_a_point_says_what_it_is(opened, file):
     assert any(arm in tip.inner_text() for arm in ARMS)
     page.locator("h1").hover()
     expect(tip).to_be_hidden()
+
+
+def test_a_drag_moves_the_axes_the_wheel_zooms_with_control_and_both_are_taken_back(opened, file):
+    page = opened(file, DESK)
+    view, reset = drawn(page, "accuracy").locator(".live"), page.get_by_role("button", name="Reset")
+    seen = view.inner_text()
+    box = marks(page.locator("#figure-accuracy")).first.bounding_box()
+    assert box
+    x, y = box["x"] + 60, box["y"] + 40
+    page.mouse.move(x, y)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    expect(view).not_to_have_text(seen, use_inner_text=True)
+    reset.first.click()
+    expect(view).to_have_text(seen, use_inner_text=True)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 90, y + 60, steps=5)
+    page.mouse.up()
+    expect(view).not_to_have_text(seen, use_inner_text=True)
+    reset.first.click()
+    expect(view).to_have_text(seen, use_inner_text=True)
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("before => scrollY > before", arg=page.evaluate("scrollY") - 1)
+    expect(view).to_have_text(seen, use_inner_text=True)
 
 
 def test_one_legend_chooses_the_arms_of_figures_and_tables(opened, file):

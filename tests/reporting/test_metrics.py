@@ -63,7 +63,7 @@ def test_a_higher_loss_is_behind(one):
     sentence = answer_sentence(one(), "normalization", "unit")
     assert sentence == (
         "With the baseline settings and equal epochs, “none” is clearly behind “unit” by 0.08 to 0.12 nats "
-        "after 5 epochs (does not catch up within 5 epochs) (95 % interval, 5 seeds)."
+        "after 5 epochs: it does not catch up (95 % interval, 5 seeds)."
     )
     open_ = one(outcome=Outcome.OPEN, reason="more", gap=Estimate(0.1, -0.02, 0.12, 5))
     undecided = answer_sentence(open_, "normalization", "unit")

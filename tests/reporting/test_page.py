@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from normsweep.analysis.outcomes import EARLIER, Outcome, as_data
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.evidence_tables import configurations_table, speed_table
 from normsweep.reporting.page import write_report
+from normsweep.reporting.page_data import page_data
 from normsweep.reporting.page_tables import configurations_of, speed_of
 from normsweep.sweep.schema import Seeds
 
@@ -292,3 +294,20 @@ def test_what_is_not_reached_is_told_as_such(found):
     assert table is not None
     assert table.rows[0][2:4] == ("not within 8 epochs", "–")
     assert table.rows[1][2:4] == ("3", "90 s")
+
+
+def test_an_outcome_that_no_interval_gave_is_not_read_with_another_margin(found):
+    made = found()
+    told = page_data(made, {})["verdicts"]
+    assert {each["barred"] for each in told} == {False}
+    lost = tuple(replace(v, outcome=Outcome.DOES_NOT_TRAIN) for v in made.verdicts)
+    assert {each["barred"] for each in page_data(replace(made, verdicts=lost), {})["verdicts"]} == {
+        True
+    }
+
+
+def test_a_study_under_earlier_rules_is_read_by_its_own_table(found):
+    made = found()
+    assert page_data(made, {})["outcomes"] == as_data()
+    earlier = tuple(replace(v, rules=2) for v in made.verdicts)
+    assert page_data(replace(made, verdicts=earlier), {})["outcomes"] == as_data(EARLIER)

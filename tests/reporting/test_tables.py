@@ -17,7 +17,7 @@ from normsweep.sweep.trial import Status
 TRIALS = [
     "trial", "phase", "arm", "slot", "status", "val_accuracy", "val_loss", "train_accuracy",
     "train_loss", "test_accuracy", "epochs_run", "configuration", "normalization", "optimizer",
-    "learning_rate", "epochs", "batch_size", "seconds", "reused_epochs", "reused_from", "seed",
+    "learning_rate", "epochs", "batch_size", "seconds", "reused_epochs", "reused_from", "reused_study", "seed",
     "dataset", "data_digest", "device",
     "threads", "precision", "same_as", "fingerprint", "run_id", "error",
 ]  # fmt: skip

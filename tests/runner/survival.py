@@ -257,8 +257,12 @@ class Survivor:
         self._assert_runs(record.trials, done)
 
     def _assert_states(self) -> None:
-        study = optuna.load_study(storage=self.storage, study_name="survivor")
-        assert {trial.state.name for trial in study.trials} <= {"COMPLETE", "FAIL"}
+        studies = optuna.get_all_study_names(self.storage)
+        assert set(studies) == {"survivor", "survivor/confirm"}
+        trials = [
+            t for n in studies for t in optuna.load_study(storage=self.storage, study_name=n).trials
+        ]
+        assert {trial.state.name for trial in trials} <= {"COMPLETE", "FAIL"}
 
     def _assert_runs(self, records: tuple[TrialRecord, ...], done: list[TrialRecord]) -> None:
         assert all(record.run_id for record in records)

@@ -204,7 +204,7 @@ def test_changed_data_is_refused_and_missing_data_too(ended):
 def test_what_is_not_logged_is_logged(ended):
     ended.run()
     store = load_study(ended.storage, "ended")
-    store.note_run(0, "")
+    store.note_run(0, "", "s")
     assert not ended.answers()
     assert all(record.run_id for record in read_study(ended.storage, "ended").trials)
 

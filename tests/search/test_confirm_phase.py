@@ -241,7 +241,7 @@ def test_a_diverged_run_is_complete_at_chance_for_optuna(url, sweep):
     assert trial is not None
     made.report(Epoch(trial.number, 1, math.nan, 0.1, math.nan, math.nan, 0.1))
     made.tell(Result(trial.number, Status.DIVERGED, chance=0.1))
-    frozen = optuna.load_study(storage=url, study_name="confirmed").trials[0]
+    frozen = optuna.load_study(storage=url, study_name="confirmed/confirm").trials[0]
     assert (frozen.state.name, frozen.value) == ("COMPLETE", 0.1)
     assert frozen.intermediate_values == {1: 0.0}
 

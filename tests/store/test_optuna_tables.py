@@ -22,7 +22,8 @@ def test_a_trial_that_was_written_unconfirmed_and_again_is_closed_and_one_counts
             optuna.load_study(storage=url, study_name="tested").ask()
         return {"number": number}
 
-    assert study.begin({}, {}, attrs) == 1
+    number, key = study.begin({}, {}, attrs)
+    assert (number, key) == (1, 2)
     lost, begun = optuna.load_study(storage=url, study_name="tested").trials
     assert (lost.state.name, begun.state.name) == ("FAIL", "RUNNING")
     assert begun.user_attrs == {"number": 1}

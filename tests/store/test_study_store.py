@@ -83,17 +83,11 @@ def test_a_trial_is_numbered_and_comes_back_with_how_it_ended(store, planned, sw
         store.report(trials[0], epoch)
     result = Result(0, Status.COMPLETE, CURVE, chance=0.1)
     assert store.tell(trials[0], result).trial == trials[0]
-    store.note_run(0, "run0")
+    store.note_run(0, "run0", "s")
     first, second = store.record().trials
     assert (first.trial, first.result, first.run_id) == (trials[0], result, "run0")
     assert (second.result, second.run_id) == (None, "")
     assert store.record(trials=False).trials == ()
-
-
-def test_a_trial_of_the_confirmation_shows_optuna_no_parameters(store, planned, url):
-    store.begin_trial(replace(planned, phase=CONFIRM))
-    (frozen,) = optuna.load_study(study_name="tested", storage=url).trials
-    assert (frozen.params, list(frozen.user_attrs)) == ({}, ["normsweep:trial"])
 
 
 def test_what_ended_is_read_once(store, planned, monkeypatch):
@@ -123,10 +117,11 @@ def test_an_analysis_counts_where_there_is_anything_new_in_it(store):
 
 
 def test_what_was_killed_between_two_writes_is_closed_as_it_had_ended(store, planned, url):
-    told, killed = (store.begin_trial(planned) for _ in range(2))
+    _, killed = (store.begin_trial(planned) for _ in range(2))
     result = Result(0, Status.COMPLETE, CURVE, chance=0.1)
     tables = StudyTables(open_storage(url, create=False), "tested")
-    tables.set_attr(told.number, "normsweep:result", result.to_json())
+    told, _ = tables.trials([])
+    tables.set_attr(told.key, "normsweep:result", result.to_json())
     store.repair()
     first, second = store.trials()
     assert first.result == result
@@ -145,7 +140,7 @@ def test_the_state_differs_after_every_write_but_that_of_the_mark(store, planned
     trial = store.begin_trial(planned)
     assert changed(lambda: store.begin_trial(planned))
     assert changed(lambda: store.tell(trial, Result(trial.number, Status.COMPLETE, CURVE)))
-    assert changed(lambda: store.note_run(trial.number, "run0"))
+    assert changed(lambda: store.note_run(trial.number, "run0", "s"))
     assert changed(lambda: store.note_model("unit", MODEL))
     assert not changed(lambda: store.note_model("unit", MODEL))
 
@@ -183,7 +178,7 @@ WRITES: dict[str, Callable[[StudyStore, Trial], object]] = {
     "together": lambda store, trial: report_together(store, trial),
     "tell": lambda store, trial: store.tell(trial, Result(0, Status.COMPLETE, CURVE)),
     "repair": lambda store, trial: store.repair(),
-    "note_run": lambda store, trial: store.note_run(0, "run0"),
+    "note_run": lambda store, trial: store.note_run(0, "run0", "s"),
     "note_plan": lambda store, trial: store.note_plan(SEARCH, 3),
     "note_model": lambda store, trial: store.note_model("unit", MODEL),
     "note_diagnosis": lambda store, trial: store.note_diagnosis("unit", DIAGNOSIS),

@@ -2,66 +2,54 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import pandas as pd
-
 from normsweep.analysis.evidence import Evidence
-from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.accuracy_data import (
     AccuracyPanel,
     accuracy_data,
     accuracy_panels,
     panel_limits,
 )
-from normsweep.reporting.figures.axes import (
-    MEASURE,
-    counts,
-    heading,
-    quoted,
-    side_title,
-    value_axis,
-    written,
-    zoomed,
-)
-from normsweep.reporting.figures.figure import Figure, values_of
+from normsweep.reporting.figures.axes import counts, value_axis
+from normsweep.reporting.figures.figure import Figure
 from normsweep.reporting.figures.labels import EndLabel, end_labels, room_for
-from normsweep.reporting.figures.theme import (
-    BAND,
-    HIDDEN,
-    INK,
-    PAPER,
-    Arms,
-    Chart,
-    Style,
-    interval_words,
-    linked,
-    shown,
-    value_words,
+from normsweep.reporting.figures.limits import Limits
+from normsweep.reporting.figures.panels import (
+    DOT,
+    grid,
+    panel,
+    panel_width,
+    pointed,
+    rows_of,
+    tooltips,
+    under,
     with_links,
+    written,
 )
+from normsweep.reporting.figures.theme import BAND, INK, PAPER, Arms, Style, Table
+from normsweep.reporting.figures.vega import Chart, Json, channel, equal, expr
 from normsweep.reporting.words import epoch_words, percent
 from normsweep.text import counted, opening
 
 __all__ = ["accuracy"]
 
-LEFT, GAP = 62.0, 18.0
-"""Pixels left of the axes, and between neighbouring panels."""
 MANY = 4000
 """Rows of which each can be pointed at; where there are more, only the means."""
-ALONG = vega.param("along", "epochs")
-ALONG_WORDS = (
+MEANS, SEEDS = "datum.seed == null", "datum.seed != null"
+X = "along == 'epochs' ? datum.epoch : along == 'seconds' ? datum.seconds : datum.total"
+X_TITLE = (
     "{epochs: 'epochs trained', seconds: 'seconds of training',"
     " total: 'seconds of tuning and training'}[along]"
 )
-"""The title of the horizontal axis, which obeys the parameter."""
 
 
 def accuracy(found: Evidence, style: Style) -> Figure:
     """The metric against epochs, a panel for the baseline settings and one for the tuned ones."""
-    measured, by = found.metric.label, found.metric
-    turned = "" if by.sign > 0 else " Lower is better, and drawn higher up."
+    measured = found.metric.label
+    turned = "" if found.metric.sign > 0 else " Lower is better, and drawn higher up."
     figure = Figure(
         name="accuracy",
         title=f"{opening(measured)} after each epoch",
@@ -74,11 +62,10 @@ def accuracy(found: Evidence, style: Style) -> Figure:
     panels = accuracy_panels(found)
     if not panels:
         return figure
-    arms = Arms.of(found)
-    data = with_links(accuracy_data(panels, found, arms), style)
-    drawing = _Drawing(found, style, arms, panels, data)
+    data = with_links(accuracy_data(panels, found), style)
     words = " ".join(_described(panel, found) for panel in panels)
-    return replace(figure, data=data, chart=drawing.chart(), description=words)
+    chart = _Drawing(found, style, panels, data).chart()
+    return replace(figure, data=data, chart=chart, description=words)
 
 
 def _described(panel: AccuracyPanel, found: Evidence) -> str:
@@ -93,181 +80,122 @@ def _described(panel: AccuracyPanel, found: Evidence) -> str:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """The chart's parts; all panels share axes of values, and the room for labels."""
+    """The chart's parts; all panels share the axis of values, and the room for labels."""
 
     found: Evidence
     style: Style
-    arms: Arms
     panels: list[AccuracyPanel]
-    data: pd.DataFrame
+    data: Table
 
     @cached_property
-    def limits(self) -> tuple[float, float]:
+    def arms(self) -> Arms:
+        return Arms.of(self.found)
+
+    @cached_property
+    def limits(self) -> Limits:
         return panel_limits(self.panels, self.found)
 
     @cached_property
-    def room(self) -> float:
-        labels = [label for panel in self.panels for label in self.ends(panel)]
-        return room_for(labels, self.style.width)
-
-    @cached_property
-    def size(self) -> tuple[float, float]:
-        """Of a panel."""
-        count = 1 if self.style.narrow else len(self.panels)
-        space = self.style.width - LEFT - (count - 1) * GAP
-        return space / count - self.room, 235.0 if self.style.narrow else 315.0
-
-    @cached_property
-    def values(self) -> vega.Json:
-        return values_of(self.data)
+    def columns(self) -> int:
+        return 1 if self.style.narrow else len(self.panels)
 
     @cached_property
     def error(self) -> bool:
         """Whether the metric has an error: 1 minus its value."""
         return self.found.metric.percent and self.found.metric.sign > 0
 
-    def chart(self) -> vega.Json:
-        margin = vega.param("margin", max(panel.margin for panel in self.panels))
-        concat = vega.vconcat if self.style.narrow else vega.hconcat
-        return concat(
-            *(self.panel(panel, bool(i)) for i, panel in enumerate(self.panels)),
-            spacing=GAP,
-            params=[HIDDEN, MEASURE, ALONG, margin],
+    def chart(self) -> Json:
+        margin = max(panel.margin for panel in self.panels)
+        params = {"measure": "score", "along": "epochs", "margin": margin}
+        drawn = [self.panel(panel, i % self.columns == 0) for i, panel in enumerate(self.panels)]
+        return grid(drawn, self.columns, *({"name": k, "value": v} for k, v in params.items()))
+
+    def panel(self, of: AccuracyPanel, first: bool) -> Json:
+        room = room_for([end for each in self.panels for end in self.ends(each)], self.style.width)
+        width = panel_width(self.style, self.columns, self.columns * room)
+        height = 235.0 if self.style.narrow else 315.0
+        base = Chart().filter(equal("configuration", of.configuration)).calculate(x=X)
+        y = value_axis("score", self.limits, self.found.metric, "", first, self.error)
+        marks = [*self.band(of), *self.curves(of), *self.hover(of)]
+        ends = end_labels(self.ends(of), self.arms, self.limits, (width, height), room)
+        centred = {"fontSize": 11.5, "align": "center"}
+        titles = [written(expr(X_TITLE), width / 2, height + 34, **centred)]
+        if first:
+            measured = json.dumps(f"{self.found.metric.label} on the test images")
+            words = f"measure == 'error' ? 'error on the test images' : {measured}"
+            titles.append(written(expr(words), -54, height / 2, angle=270, **centred))
+        x = self.along(of)
+        return panel(
+            base.encode(x=x, y=y), marks, (width, height), of.title, of.note, [*ends, *titles]
         )
 
-    def panel(self, panel: AccuracyPanel, later: bool) -> Chart:
-        width, height = self.size
-        second = later and not self.style.narrow
-        marks = vega.layer(
-            *self.band(panel),
-            *self.curves(panel),
-            data=self.values,
-            transform=self.rows(panel),
-            encoding={
-                "x": self.along(panel),
-                "y": value_axis("score", self.limits, self.found.metric, self.error, not second),
-            },
-        )
-        layers = [
-            marks,
-            *end_labels(self.ends(panel), self.arms, self.limits, self.size, self.room),
-            *heading(panel.title, panel.note, width + self.room),
-            written(vega.expr(ALONG_WORDS), width / 2, height + 34, size=11.5, opacity=0.75),
-        ]
-        if not second:
-            label, error = self.found.metric.label, "error on the test images" * self.error
-            layers.append(side_title(f"{label} on the test images", height, error))
-        return vega.layer(*layers, width=width, height=height)
-
-    def rows(self, panel: AccuracyPanel) -> list[vega.Json]:
-        """The panel's rows, with what the horizontal axis shows as `x`."""
-        x = "along == 'epochs' ? datum.epoch : along == 'seconds' ? datum.seconds : datum.total"
-        rows = vega.Chart().filter(vega.equal("configuration", panel.configuration))
-        return rows.calculate(x=x)["transform"]
-
-    def along(self, panel: AccuracyPanel) -> Chart:
+    def along(self, of: AccuracyPanel) -> Json:
         """Epochs or time."""
-        ticks = f"along == 'epochs' ? {counts(panel.last)} : null"
-        return vega.channel(
-            "x:Q",
-            scale={"zero": False, "nice": False, "padding": 14},
-            axis={"title": None, "values": vega.expr(ticks), "labelOverlap": True},
-        )
+        ticks = f"along == 'epochs' ? {counts(of.last)} : null"
+        axis = {"title": None, "values": expr(ticks), "labelOverlap": True}
+        return channel("x:Q", scale={"zero": False, "nice": False, "padding": 14}, axis=axis)
 
-    def band(self, panel: AccuracyPanel) -> list[Chart]:
-        """What passes for equal, with a dashed line at its lower edge."""
-        if not panel.answers or self.found.reference not in panel.curves:
+    def band(self, of: AccuracyPanel) -> list[Chart]:
+        """What passes for equal, with a dashed line at its lower edge; a circle where the reference stops."""
+        if not of.note or self.found.reference not in of.curves:
             return []
-        level, sign = panel.level, self.found.metric.sign
-        reference = f"datum.arm == {quoted(self.found.reference)} && datum.seed == null"
-        middle = "datum.score" if level is None else str(level)
-        rows = vega.Chart().filter(reference)
+        sign, middle = self.found.metric.sign, "datum.score" if of.level is None else of.level
+        rows = Chart().filter(f"{equal('arm', self.found.reference)} && {MEANS}")
         band = rows.calculate(
             worse=f"{middle} - {sign} * margin", better=f"{middle} + {sign} * margin"
         )
         fill = {"color": BAND, "opacity": 0.3, "clip": True}
         edge = {"color": INK, "opacity": 0.6, "strokeWidth": 1, "strokeDash": [3, 3], "clip": True}
-        if level is None:
-            return [
-                band.mark("area", **fill).encode(y="worse:Q", y2="better:Q"),
-                band.mark("line", **edge).encode(y="worse:Q"),
-            ]
-        one, all_along = band.filter("datum.epoch == 1"), vega.value(0)
+        if of.level is None:
+            area = band.mark("area", **fill).encode(y="worse:Q", y2="better:Q")
+            return [area, band.mark("line", **edge).encode(y="worse:Q")]
+        one = band.filter("datum.epoch == 1").encode(y="worse:Q", x=0, x2={"value": "width"})
+        stop = rows.filter(f"datum.epoch == {of.stop}")
+        circle = {"size": 160, "stroke": INK, "strokeWidth": 1, "fill": PAPER, "opacity": 1}
         return [
-            one.mark("rect", **fill).encode(
-                y="worse:Q", y2="better:Q", x=all_along, x2=vega.value("width")
-            ),
-            one.mark("rule", **edge).encode(y="worse:Q", x=all_along, x2=vega.value("width")),
-            rows.filter(f"datum.epoch == {panel.stop}").mark(
-                "point", size=160, stroke=INK, strokeWidth=1, fill=PAPER, opacity=1, clip=True
-            ),
+            one.mark("rect", **fill).encode(y2="better:Q"),
+            one.mark("rule", **edge),
+            stop.mark("point", clip=True, **circle),
         ]
 
-    def curves(self, panel: AccuracyPanel) -> list[Chart]:
+    def curves(self, of: AccuracyPanel) -> list[Chart]:
         """Single seeds, intervals, means, markers; a ring where an arm begins to keep up."""
-        rows, colour, shape = shown(vega.Chart()), self.arms.colour(), self.arms.shape()
-        means, seeds = (
-            rows.filter("datum.seed == null"),
-            rows.filter("datum.seed != null"),
-        )
-        many = len(panel.curves) > 4
-        dots = {"filled": True, "opacity": 1, "clip": True}
-        sign, bottom = self.found.metric.sign, self.limits[0]
-        below = f"{sign} * datum.score < {sign * bottom}"
-        every = max(1, panel.last // 10)
+        looks, colour = self.arms.looks, self.arms.looks("color")
+        means, seeds = rows_of(MEANS).encode(**colour), rows_of(SEEDS).encode(**colour)
+        some = means.filter(f"(datum.epoch - 1) % {max(1, of.last // 10)} == 0 && !datum.below")
+        area = {"opacity": 0.09 if len(of.curves) > 4 else 0.16, "clip": True}
+        ring = {"size": 190, "shape": "circle", "strokeWidth": 2, "opacity": 1}
         return [
-            seeds.mark("line", strokeWidth=0.8, opacity=0.25, clip=True)
-            .encode(color=colour, detail="seed:N"),
-            means.mark("area", opacity=0.09 if many else 0.16, clip=True)
-            .encode(y="low:Q", y2="high:Q", color=colour),
-            means.mark("line", clip=True)
-            .encode(color=colour, strokeDash=self.arms.dash(), strokeWidth=self.arms.width()),
-            means.filter(f"(datum.epoch - 1) % {every} == 0")
-            .mark("point", size=42, stroke=PAPER, strokeWidth=0.8, **dots)
-            .encode(color=colour, shape=shape),
-            means.filter("datum.parity")
-            .mark("point", size=190, shape="circle", strokeWidth=2, opacity=1, clip=True)
-            .encode(color=colour),
-            means.filter(below)
-            .mark("point", size=40, shape="triangle-down", filled=True, opacity=1)
-            .encode(y=vega.datum(bottom), color=colour),
-            self.hover(rows if len(self.data) < MANY else means, panel),
-        ]  # fmt: skip
+            seeds.mark("line", strokeWidth=0.8, opacity=0.25, clip=True).encode(detail="seed:N"),
+            means.mark("area", **area).encode(y="low:Q", y2="high:Q"),
+            means.mark("line", clip=True).encode(**looks("strokeDash", "strokeWidth")),
+            some.mark("point", size=42, clip=True, **DOT).encode(**looks("shape")),
+            means.filter("datum.parity").mark("point", clip=True, **ring),
+            under(means),
+        ]
 
-    def hover(self, rows: Chart, panel: AccuracyPanel) -> Chart:
-        """What one points at: a tooltip for each value, and the way to its run."""
-        by = self.found.metric
-        tips = {
-            "arm": "arm:N", "settings": "settings:N", "seed": "whose:N", "epoch": "epoch:Q",
-            by.label: "value:N", "interval": "interval:N", "trial": "run:N",
-        }  # fmt: skip
-        names = {**tips, "error": "lack:N"} if self.error else tips
-        made = (
-            rows.calculate(
-                settings=quoted(panel.title),
-                whose="datum.seed == null ? 'mean of all' : datum.seed",
-                run="datum.trial == null ? '—' : datum.trial",
-                value=value_words("datum.score", by),
-                interval=interval_words("datum.low", "datum.high", by),
-                lack=value_words("1 - datum.score", by),
-            )
-            .mark("point", size=90, opacity=0, clip=True)
-            .encode(tooltip=[vega.channel(of, title=name) for name, of in names.items()])
-        )
-        return zoomed(linked(made, self.style), f"zoom_{panel.configuration}", self.style)
+    def hover(self, of: AccuracyPanel) -> list[Chart]:
+        """What one points at: the means, and single seeds where they are not too many."""
+        by, error = self.found.metric, ["error"] if self.error else []
+        tips = {"score": by.label, "low": "interval from", "high": "to"}
+        means = tooltips(by, "arm", "settings", "epoch", *error, **tips)
+        seeds = tooltips(by, "arm", "settings", "seed", "trial", "epoch", *error, score=by.label)
+        words = {"settings": json.dumps(of.title), "error": "1 - datum.score"}
+        one, all_of_them = rows_of(SEEDS).calculate(**words), rows_of(MEANS).calculate(**words)
+        made = [pointed(all_of_them, means, self.style, f"zoom_{of.configuration}")]
+        return made if len(self.data) >= MANY else [pointed(one, seeds, self.style), *made]
 
-    def ends(self, panel: AccuracyPanel) -> list[EndLabel]:
+    def ends(self, of: AccuracyPanel) -> list[EndLabel]:
         """The curves' names, in the order of the arms."""
         return [
-            EndLabel(arm, panel.curves[arm].epochs[-1].value, self.note(panel, arm))
-            for arm in self.arms.ordered(panel.curves)
+            EndLabel(arm, of.curves[arm].epochs[-1].value, self.note(of, arm))
+            for arm in self.arms.ordered(of.curves)
         ]
 
-    def note(self, panel: AccuracyPanel, arm: str) -> str:
-        by, end = self.found.metric, panel.curves[arm].epochs[-1].value
+    def note(self, of: AccuracyPanel, arm: str) -> str:
+        by, end = self.found.metric, of.curves[arm].epochs[-1].value
         if by.sign * end < by.sign * self.limits[0]:
             return f"▼ ends at {percent(end, 1, by)}"
         if arm == self.found.reference:
             return "the reference"
-        answer = panel.answers.get(arm)
-        return epoch_words(answer) if answer else ""
+        return epoch_words(of.answers[arm]) if arm in of.answers else ""

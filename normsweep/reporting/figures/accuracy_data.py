@@ -13,7 +13,7 @@ import pandas as pd
 from normsweep.analysis.confirm_runs import Curve
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.verdicts import Verdict
-from normsweep.reporting.figures.limits import accuracy_limits
+from normsweep.reporting.figures.limits import Limits, accuracy_limits, cut
 from normsweep.reporting.figures.theme import Arms
 from normsweep.reporting.words import points
 from normsweep.sweep.trial import Result
@@ -42,6 +42,7 @@ class AccuracyPanel:
     configuration: str
     title: str
     note: str
+    """What the band is; empty where there is none."""
     curves: dict[str, Curve]
     """By arm."""
     answers: dict[str, Verdict]
@@ -53,6 +54,11 @@ class AccuracyPanel:
     def last(self) -> int:
         """The longest curve's epochs."""
         return max(len(curve.epochs) for curve in self.curves.values())
+
+    def ring(self, arm: str) -> int | None:
+        """The epoch from which an arm keeps up."""
+        answer = self.answers.get(arm)
+        return answer.epoch if answer is not None and answer.catches_up else None
 
 
 def accuracy_panels(found: Evidence) -> list[AccuracyPanel]:
@@ -68,11 +74,14 @@ def _panel(found: Evidence, name: str) -> AccuracyPanel:
     level = first.reference_value if first and question == "more_epochs" else None
     margin = first.margin if first else USUAL_MARGIN
     stop = first.baseline_epochs if first else None
+    after = counted(stop, "epoch") if stop else "the baseline's epochs"
+    when = "at the same epoch" if level is None else f"after {after}"
+    known = first is not None and (level is None or math.isfinite(level))
     around = f"± {points(margin, sign=False, by=found.metric)}"
     return AccuracyPanel(
         configuration=name,
         title=title,
-        note=_what_the_band_is(found.reference, level, stop, around) if first else "",
+        note=f"band: {found.reference} {when} {around}" if known else "",
         curves={c.arm: c for c in found.curves if c.configuration == name},
         answers=answers,
         level=level,
@@ -81,14 +90,7 @@ def _panel(found: Evidence, name: str) -> AccuracyPanel:
     )
 
 
-def _what_the_band_is(reference: str, level: float | None, stop: int | None, around: str) -> str:
-    if level is None:
-        return f"band: {reference} at the same epoch {around}"
-    when = counted(stop, "epoch") if stop else "the baseline's epochs"
-    return f"band: {reference} after {when} {around}"
-
-
-def panel_limits(panels: list[AccuracyPanel], found: Evidence) -> tuple[float, float]:
+def panel_limits(panels: list[AccuracyPanel], found: Evidence) -> Limits:
     """The values at the lower and the upper edge of all panels.
 
     The reference is seen from its second epoch on, its band too.
@@ -102,65 +104,59 @@ def panel_limits(panels: list[AccuracyPanel], found: Evidence) -> tuple[float, f
     return sign * low, sign * high
 
 
-def accuracy_data(panels: list[AccuracyPanel], found: Evidence, arms: Arms) -> pd.DataFrame:
+def accuracy_data(panels: list[AccuracyPanel], found: Evidence) -> pd.DataFrame:
     """A row for each arm, configuration and epoch, and one for each of its seeds.
 
     `seed` and `trial` are missing in the rows of means, `low` and `high` in those of seeds. `seconds`
     are those of training, `total` those of the arm's search as well. `parity` marks the epoch from which
-    an arm keeps up with the reference.
+    an arm keeps up with the reference; `below` and `drawn` are those of `cut`.
     """
-    rows = [
-        row
-        for panel in panels
-        for arm in arms.back_to_front(panel.curves)
-        for row in _rows(panel, panel.curves[arm], found)
-    ]
-    return pd.DataFrame(rows).astype({"seed": "Int64", "trial": "Int64"})
+    columns = ["arm", "configuration", "seed", "trial", "epoch", "score", "low", "high", "parity"]
+    tables = []
+    for panel in panels:
+        for arm in Arms.of(found).back_to_front(panel.curves):
+            curve = panel.curves[arm]
+            runs, ring = _runs(found, curve), panel.ring(arm)
+            rows = [*_means(curve, ring), *_seeds(runs)]
+            key = (arm, panel.configuration)
+            frame = pd.DataFrame([(*key, *row) for row in rows], columns=columns)
+            seconds = frame["epoch"] * _epoch_seconds(list(runs.values()))
+            tables.append(frame.assign(seconds=seconds, total=_effort(found, key) + seconds))
+    data = pd.concat(tables, ignore_index=True).astype({"seed": "Int64", "trial": "Int64"})
+    return cut(data, panel_limits(panels, found), found.metric)
 
 
-def _rows(panel: AccuracyPanel, curve: Curve, found: Evidence) -> Iterator[dict[str, Any]]:
-    runs = _runs(found, curve)
-    tuning, each = _effort(found, curve), _epoch_seconds(list(runs.values()))
-    answer = panel.answers.get(curve.arm)
-    ring = answer.epoch if answer is not None and answer.catches_up else None
-    same = {"arm": curve.arm, "configuration": curve.configuration}
+def _means(curve: Curve, ring: int | None) -> Iterator[tuple[Any, ...]]:
     for epoch, e in enumerate(curve.epochs, start=1):
-        seconds = epoch * each
-        yield {
-            **same, "seed": None, "trial": None, "epoch": epoch, "score": e.value, "low": e.low,
-            "high": e.high, "seconds": seconds, "total": tuning + seconds, "parity": epoch == ring,
-        }  # fmt: skip
+        yield None, None, epoch, e.value, e.low, e.high, epoch == ring
+
+
+def _seeds(runs: dict[int, Result]) -> Iterator[tuple[Any, ...]]:
     for seed, (trial, result) in enumerate(runs.items()):
         for e in result.curve:
             if e.tested is not None:
-                seconds = e.epoch * each
-                yield {
-                    **same, "seed": seed, "trial": trial, "epoch": e.epoch, "score": e.tested.value,
-                    "low": math.nan, "high": math.nan, "seconds": seconds, "total": tuning + seconds,
-                    "parity": False,
-                }  # fmt: skip
+                yield seed, trial, e.epoch, e.tested.value, None, None, False
 
 
 def _runs(found: Evidence, curve: Curve) -> dict[int, Result]:
     """The runs behind a curve by the trial's number, in the order of the seeds."""
-    numbers = [
-        number
+    results = {r.trial.number: r.result for r in found.record.confirmed}
+    known = {
+        number: results.get(number)
         for c in found.analysis.configurations
         if (c.arm, c.name) == (curve.arm, curve.configuration)
         for number in c.runs
-    ]
-    results = {r.trial.number: r.result for r in found.record.confirmed}
-    known = {number: results.get(number) for number in numbers if number is not None}
+        if number is not None
+    }
     return {number: result for number, result in known.items() if result is not None}
 
 
-def _effort(found: Evidence, curve: Curve) -> float:
+def _effort(found: Evidence, key: tuple[str, str]) -> float:
     """Seconds of the arm's search; none for settings that were not searched for."""
-    key = (curve.arm, curve.configuration)
     return next((s.tuning_seconds for s in found.speeds if (s.arm, s.configuration) == key), 0.0)
 
 
 def _epoch_seconds(results: list[Result]) -> float:
     """Median wall time of an epoch, which ignores compilation and a busy machine."""
     seconds = [epoch.seconds for result in results for epoch in result.curve]
-    return float(np.median(seconds)) if seconds else math.nan
+    return float(np.median(seconds)) if seconds else float("nan")

@@ -1,79 +1,54 @@
-"""Axes that several figures have: a metric's values, epochs or time; and how one zooms into them."""
+"""Axes that several figures have: a metric's values, whole numbers, powers of ten, time."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Sequence
 
 from normsweep.parts.metrics import Metric
-from normsweep.reporting.figures import vega
-from normsweep.reporting.figures.theme import INK, Chart, Style
+from normsweep.reporting.figures.limits import Limits
+from normsweep.reporting.figures.vega import Json, channel
 
-__all__ = [
-    "MEASURE",
-    "counts",
-    "heading",
-    "quoted",
-    "side_title",
-    "value_axis",
-    "written",
-    "zoomed",
-]
+__all__ = ["counts", "log_axis", "time_unit", "value_axis", "whole"]
 
-MEASURE = vega.param("measure", "score")
-"""Whether a score such as the accuracy is shown, or the error (1 minus the score)."""
-LACK = "toNumber(replace(datum.label, '%', ''))"
+SCORE, ERROR = "replace(datum.label, '%', ' %')", "format(100 * (1 - datum.value), '.4~f') + ' %'"
+POWERS = (
+    "datum.label == '' ? '' : datum.value >= 1e-4 && datum.value < 1e5 ? format(datum.value, '~f') : "
+    "replace(format(datum.value, '~e'), '+', '')"
+)
+"""The label of a tick on a logarithmic axis; empty where Vega leaves it out."""
+UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
 
 def value_axis(
-    field: str, limits: tuple[float, float], by: Metric, error: bool = False, labels: bool = True
-) -> Chart:
-    """Values of a metric from the lower edge to the upper one, better values above.
+    field: str, limits: Limits, by: Metric, title: str, labels: bool = True, error: bool = False
+) -> Json:
+    """Values of a metric, better ones above; with `error` the parameter `measure` is obeyed.
 
-    With `error` the parameter `measure` is obeyed. The title is for `side_title`.
+    Without labels it is that of a panel to the right of another one.
     """
-    words = "replace(datum.label, '%', ' %')"
-    if error:
-        lack = f"round(1e4 * (100 - {LACK})) / 1e4 + ' %'"
-        words = f"measure == 'error' ? {lack} : {words}"
-    percent: dict[str, Any] = {"format": "%", "labelExpr": words} if by.percent else {}
-    low, high = min(limits), max(limits)
-    return vega.channel(
-        f"{field}:Q",
-        scale={"domain": [low, high], "reverse": limits[0] > limits[1], "nice": False, "zero": False},
-        axis=dict(
-            title=None, tickCount=7, labels=labels, minExtent=44 if labels else 0,
-            **percent,
-        ),
-    )  # fmt: skip
+    words = f"measure == 'error' ? {ERROR} : {SCORE}" if error else SCORE
+    axis: Json = {"format": "%", "labelExpr": words} if by.percent else {}
+    if labels:
+        axis |= {"title": title or None, "minExtent": 44}
+    scale: Json = {"domain": sorted(limits), "reverse": by.sign < 0, "nice": False, "zero": False}
+    return channel(f"{field}:Q", scale=scale, axis={"tickCount": 7, **_seen(labels), **axis})
 
 
-def side_title(text: str, height: float, error: str = "") -> Chart:
-    """A title left of the axes; `error` is what it says where the measure is the error."""
-    words = f"measure == 'error' ? {quoted(error)} : {quoted(text)}" if error else quoted(text)
-    return written(vega.expr(words), -54, height / 2, size=11.5, opacity=0.75, angle=270)
+def _seen(labels: bool) -> Json:
+    return {} if labels else {"title": None, "labels": False}
 
 
-def heading(title: str, note: str = "", width: float = 0.0) -> list[Chart]:
-    """A title above axes, and a smaller line under it, on `width` pixels at most."""
-    limit = {"limit": width} if width else {}
-    bold = {"fontWeight": "bold", "align": "left", **limit}
-    made = [written(title, 0, -27 if note else -12, size=13, **bold)]
-    return made + (
-        [written(note, 0, -10, size=11, opacity=0.75, align="left", **limit)] if note else []
-    )
+def log_axis(field: str, limits: Sequence[float], title: str, labels: bool = True) -> Json:
+    """Powers of ten."""
+    scale = {"type": "log", "domain": list(limits), "nice": False}
+    axis = {"title": title, "labelExpr": POWERS, "tickCount": 4, **_seen(labels)}
+    return channel(f"{field}:Q", scale=scale, axis=axis)
 
 
-def written(text: Any, x: float, y: float, size: float, **more: Any) -> Chart:
-    """A text at this place, in pixels from the upper left corner of the axes."""
-    return vega.Chart({"values": [{}]}).mark(
-        "text", text=text, x=x, y=y, fontSize=size, color=INK, baseline="middle", clip=False, **more
-    )
-
-
-def quoted(text: str) -> str:
-    """A text within an expression of Vega's."""
-    return json.dumps(text)
+def whole(field: str, last: int, title: str) -> Json:
+    """Whole numbers from 1, the last among them."""
+    axis = {"title": title, "values": counts(last), "labelOverlap": True}
+    return channel(f"{field}:Q", scale={"zero": False, "nice": False, "padding": 14}, axis=axis)
 
 
 def counts(last: int) -> list[int]:
@@ -83,11 +58,6 @@ def counts(last: int) -> list[int]:
     return sorted(ticks)
 
 
-def zoomed(chart: Chart, name: str, style: Style) -> Chart:
-    """The chart with axes that are dragged, and zoomed by the wheel with the Control key.
-
-    On a phone a finger scrolls the page.
-    """
-    if style.narrow:
-        return chart
-    return chart.zoomed(name, "wheel![event.ctrlKey]")
+def time_unit(seconds: float) -> tuple[str, float]:
+    """The largest unit of which there are at least two, and its seconds."""
+    return next((unit for unit in UNITS if seconds >= 2 * unit[1]), UNITS[-1])

@@ -8,12 +8,12 @@ import altair as alt
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.errors import StoreError
-from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.files import inline, svg_text
 from normsweep.reporting.figures.gallery import CHARTS
 from normsweep.reporting.figures.theme import CONFIG, WIDE, Style
+from normsweep.reporting.figures.vega import Json
 
-__all__ = ["Figures", "main_figure"]
+__all__ = ["Figures", "as_altair", "main_figure"]
 
 
 @alt.theme.register("normsweep", enable=False)
@@ -72,7 +72,29 @@ class Figures:
         figure = CHARTS[name](self.evidence, Style(self.width, linear=linear))
         if figure.chart is None:
             raise StoreError(f"study {self.evidence.record.name}: {figure.missing}")
-        return vega.as_altair(figure.chart)
+        return as_altair(figure.bare())
+
+
+def as_altair(part: Json) -> alt.TopLevelMixin:
+    """A chart in Vega-Lite as one of Altair's."""
+    made: Json = {key: of for key, of in part.items() if key not in ("data", "params")}
+    if "data" in part:
+        made["data"] = alt.InlineData(**part["data"])
+    if "params" in part:
+        kinds = (alt.VariableParameter, alt.SelectionParameter)
+        made["params"] = [kinds["select" in param](**param) for param in part["params"]]
+    if "facet" in part:
+        first, *others = part["spec"]["layer"]  # Altair combines facets by the names of these
+        spec = {**part["spec"], "layer": [{**first, "name": "facet"}, *others]}
+        return alt.FacetChart(**{**made, "spec": as_altair(spec)})
+    kinds = {"layer": alt.LayerChart, "hconcat": alt.HConcatChart, "vconcat": alt.VConcatChart}
+    kind = next((kind for kind in kinds if kind in part), None)
+    if "encoding" in part:
+        encoding = alt.SharedEncoding if kind else alt.FacetedEncoding
+        made["encoding"] = encoding(**part["encoding"])
+    if kind is None:
+        return alt.Chart(**made)
+    return kinds[kind](**{**made, kind: [as_altair(each) for each in part[kind]]})
 
 
 def main_figure(found: Evidence) -> str:

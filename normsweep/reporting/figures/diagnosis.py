@@ -4,32 +4,45 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.reporting.figures import vega
-from normsweep.reporting.figures.axes import heading, side_title
-from normsweep.reporting.figures.figure import Figure, values_of
-from normsweep.reporting.figures.measures import Measure, measures
+from normsweep.reporting.evidence_tables import gradients_table, inputs_table
+from normsweep.reporting.figures.axes import log_axis
+from normsweep.reporting.figures.figure import Figure
 from normsweep.reporting.figures.panels import (
     DOT,
     GAP,
-    arm_legend,
+    by_arm,
     grid,
-    log_channel,
+    legend,
+    panel,
     panel_width,
     pointed,
+    rows_of,
     tooltips,
 )
-from normsweep.reporting.figures.theme import INK, PAPER, Arms, Chart, Style, Table, shown
+from normsweep.reporting.figures.theme import FAINT, INK, PAPER, Arms, Style, Table
+from normsweep.reporting.figures.vega import Chart, Json, channel, equal
 
 __all__ = ["gradients", "inputs"]
 
 ROW = 36
 """Height of an arm's row in pixels."""
-STAGES = ("initialization", "after epoch 1")
+START = "initialization"
+STAGES = (START, "after epoch 1")
+MEASURES = {
+    "input_mean": ("Input: mean", "linear"),
+    "input_std": ("Input: spread", "log"),
+    "condition_number": ("Condition number", "log"),
+    "loss": ("Loss", "log"),
+    "dead_relus": ("Dead ReLUs", "linear"),
+}
+"""Columns of `inputs_table`, with titles and types of their axes."""
+OF_INPUT = ("input_mean", "input_std", "condition_number")
+"""Those that training does not change are taken at the first stage."""
 
 
 def inputs(found: Evidence, style: Style) -> Figure:
@@ -42,132 +55,118 @@ def inputs(found: Evidence, style: Style) -> Figure:
         "units that never fire.",
         missing="The inputs were not diagnosed.",
     )
-    classes = found.record.data.classes if found.record.data else 0
-    known = measures(found.diagnoses, classes) if found.diagnoses else []
-    if not known:
+    data = _measured(found)
+    if data.empty:
         return figure
-    data, arms = _measured(known, found), Arms.of(found).ordered(found.diagnoses)
-    names = min(14 + 7 * max(map(len, arms)), 110 if style.narrow else 160)
-    columns = 1 if style.narrow else len(known)
-    width = (style.width - names - 8 - GAP * (columns - 1)) / columns
-    values = values_of(data)
-    panels = [
-        _measure(values, measure, found, style, names if style.narrow or not i else 0, width)
-        for i, measure in enumerate(known)
-    ]
-    key = {
-        "text": "\u00a0\u00a0\u00a0".join(_key(data)),
-        "anchor": "start",
-        "offset": 14,
-        "color": INK,
-        "fontSize": 11.5,
-        "fontWeight": "normal",
-    }
-    return replace(
-        figure,
-        description=_measured_words(known, arms),
-        data=data,
-        chart=grid(panels, columns, title=key),
-    )
+    said = data[data["written"] != ""]
+    words = said["measure"].str.replace(":", "") + " " + said["written"]
+    parts = [f"{arm}: {', '.join(words[rows.index])}." for arm, rows in by_arm(said, found)]
+    chart = _by_measure(data, found, style)
+    return replace(figure, description=" ".join(parts), data=data, chart=chart)
 
 
-def _key(data: Table) -> list[str]:
-    """What the marks are."""
-    marks = {STAGES[0]: f"● at {STAGES[0]}", STAGES[1]: f"○ {STAGES[1]}"}
-    guessing = ["| loss of guessing"] if data["guide"].notna().any() else []
-    return [mark for stage, mark in marks.items() if stage in set(data["stage"])] + guessing
-
-
-def _measured(known: list[Measure], found: Evidence) -> Table:
-    """One row an arm, measure and stage; `drawn` is the value, or the edge of the axis beyond it.
+def _measured(found: Evidence) -> Table:
+    """One row an arm, measure and stage; `drawn` is the value, or the nearest one that can be drawn.
 
     `guide` is a value to compare with; `written` are the values of all stages in the row of the first.
     """
-    rows = []
-    for measure in known:
-        low, high = measure.reach
-        for arm in Arms.of(found).ordered(found.diagnoses):
-            all_of_them = " → ".join(map(measure.written, measure.of(arm)))
-            for i, value in enumerate(measure.of(arm)):
-                drawn = min(max(value, low), high) if math.isfinite(value) else high
-                text = measure.written(value)
-                rows.append(
-                    (
-                        measure.title,
-                        arm,
-                        STAGES[i],
-                        value,
-                        drawn,
-                        measure.guide,
-                        text,
-                        "" if i else all_of_them,
-                    )
-                )
-    columns = ["measure", "arm", "stage", "value", "drawn", "guide", "text", "written"]
-    frame: Table = pd.DataFrame(rows, columns=columns)
-    return frame
+    facts = found.record.data
+    table: Table = inputs_table(found.diagnoses, found.record.arms, facts.classes if facts else 1)
+    place = ["arm", "stage", "ln_classes"]
+    rows = table.melt(place, list(MEASURES), "column", "value").dropna(subset="value")
+    again = rows.groupby(["column", "arm"]).cumcount() > 0
+    rows = rows[~(again & rows["column"].isin(OF_INPUT))]
+    text = pd.Series(map(_written, rows["column"], rows["value"]), rows.index, str)
+    all_of_them = text.groupby([rows["column"], rows["arm"]]).transform(" → ".join)
+    return rows.assign(
+        measure=rows["column"].map(lambda column: MEASURES[column][0]),
+        drawn=rows.groupby("column", sort=False, group_keys=False)["value"].apply(_drawn),
+        guide=rows["ln_classes"].where(rows["column"] == "loss"),
+        text=text,
+        written=all_of_them.mask(again, ""),
+    ).drop(columns="ln_classes")
 
 
-def _measured_words(known: list[Measure], arms: list[str]) -> str:
-    parts = []
-    for arm in arms:
-        words = [
-            f"{measure.title.replace(':', '')} {' → '.join(map(measure.written, measure.of(arm)))}"
-            for measure in known
-            if measure.of(arm)
-        ]
-        parts.append(f"{arm}: {', '.join(words)}.")
-    return " ".join(parts)
+def _written(column: str, value: float) -> str:
+    """A value as it is printed."""
+    if not math.isfinite(value):
+        return "not finite"
+    if column == "dead_relus":
+        return f"{100 * value:.0f} %"
+    if column == "input_mean" and abs(value) < 5e-4:
+        return "0"
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return text.replace("-", "−")
 
 
-def _measure(
-    values: vega.Json,
-    measure: Measure,
-    found: Evidence,
-    style: Style,
-    names: float,
-    width: float,
-) -> Chart:
-    arms = Arms.of(found)
-    x = vega.channel("drawn:Q", title=None, **_reach(measure))
-    y = vega.channel("arm:N", sort=arms.ordered(found.diagnoses), title=None, axis=_names(names))
-    names_of = {"arm": "arm", "measure": "measure", "text": "value", "stage": "stage"}
-    guessing = {"guide": "guessing"} if measure.guide else {}
-    base = shown(vega.Chart(values)).filter(vega.equal("measure", measure.title)).encode(y=y)
-    points = base.encode(x=x, shape=arms.shape())
-    later = points.filter(vega.unequal("stage", STAGES[0]))
-    first = points.filter(vega.equal("stage", STAGES[0]))
-    texts = base.filter("datum.written").mark(
-        "text", align="right", dy=-11, fontSize=10, color=INK, opacity=0.85
-    )
-    layers = [
-        later.mark("point", size=75, strokeWidth=1.8, opacity=1, fill=PAPER).encode(
-            stroke=arms.colour()
-        ),
-        first.mark("point", **DOT, size=75).encode(color=arms.colour()),
-        texts.encode(x=vega.value(width), text=vega.channel("written:N")),
-    ]
-    tips = tooltips(found.metric, **names_of, **guessing)
-    layers.append(pointed(base.encode(x=x), tips, style))
-    if measure.guide is not None:
-        bar = base.mark("tick", color=INK, opacity=0.8, thickness=1.4, height=12)
-        layers.insert(0, bar.encode(x=vega.channel("guide:Q", title=None, **_reach(measure))))
-    return vega.layer(
-        *layers, *heading(measure.title, width=width), width=width, height=vega.step(ROW)
-    )
+def _drawn(values: Table) -> Table:
+    """The values of a measure within what its axis shows."""
+    log = MEASURES[str(values.name)][1] == "log"
+    shown = values[np.isfinite(values) & ((values > 0) | (not log))]
+    return values.clip(shown.min(), shown.max()) if len(shown) else values.where(False, 1.0)
 
 
-def _reach(measure: Measure) -> dict[str, Any]:
-    kind: dict[str, Any] = {"type": "log"} if measure.log else {"type": "linear", "zero": False}
-    return {"scale": dict(domain=list(measure.reach), nice=False, **kind), "axis": None}
+def _scale(column: str, rows: Table) -> Json:
+    """An axis that has room beside all values; differences of a hundredth stay small on it."""
+    kind, shown = MEASURES[column][1], pd.concat([rows["drawn"], rows["guide"]])
+    low, high = shown.min(), shown.max()
+    if kind == "log":
+        room = max((high / low) ** 0.08, 1.3)
+        low, high = low / room, high * room
+    elif column == "dead_relus":
+        low, high = -0.03, 1.03
+    else:
+        low, high = min(low, 0.0), max(high, 0.0)
+        room = 0.08 * (high - low) or 1.0
+        low, high = low - room, high + room
+    return {"type": kind, "domain": [low, high], "nice": False}
 
 
-def _names(room: float) -> vega.Json:
+def _by_measure(data: Table, found: Evidence, style: Style) -> Json:
+    arms = Arms.of(found).ordered(data["arm"])
+    columns = 1 if style.narrow else data["measure"].nunique()
+    names = min(14 + 7 * max(map(len, arms)), 110 if style.narrow else 160)
+    width = (style.width - names - 8 - GAP * (columns - 1)) / columns
+    panels = []
+    for i, (column, rows) in enumerate(data.groupby("column", sort=False)):
+        y = channel("arm:N", sort=arms, title=None, axis=_names(names if i % columns == 0 else 0))
+        x = channel("drawn:Q", scale=_scale(str(column), rows), axis=None)
+        base = rows_of(equal("column", str(column))).encode(x=x, y=y)
+        marks = _marks(found, style, width, guide=rows["guide"].notna().any())
+        panels.append(panel(base, marks, (width, {"step": ROW}), MEASURES[str(column)][0]))
+    return grid(panels, columns, title=_key(data))
+
+
+def _names(room: float) -> Json:
     """The arms' names at their rows, where there is room for them."""
-    words: dict[str, Any] = {"labelFontSize": 12, "labelPadding": 10, "labelLimit": room - 10}
-    return (
-        dict(domain=False, **words) if room else {"domain": False, "labels": False, "minExtent": 0}
+    words = {"labelFontSize": 12, "labelPadding": 10, "labelLimit": room - 10}
+    return {"domain": False, **(words if room else {"labels": False, "minExtent": 0})}
+
+
+def _marks(found: Evidence, style: Style, width: float, guide: bool) -> list[Chart]:
+    looks, rows = Arms.of(found).looks, Chart()
+    first, later = rows.filter(equal("stage", START)), rows.filter(f"!({equal('stage', START)})")
+    bar = rows.mark("tick", color=INK, opacity=0.8, thickness=1.4, height=12).encode(x="guide:Q")
+    text = rows.filter("datum.written").mark(
+        "text", **{**FAINT, "fontSize": 10, "align": "right", "dy": -11}
     )
+    tips = tooltips(found.metric, "arm", "measure", "text", "stage", *(["guide"] if guide else []))
+    return [
+        *([bar] if guide else []),
+        later.mark("point", size=75, strokeWidth=1.8, opacity=1, fill=PAPER)
+        .encode(**looks("stroke", "shape")),
+        first.mark("point", **DOT, size=75).encode(**looks("color", "shape")),
+        text.encode(x=width, text="written:N"),
+        pointed(rows, tips, style),
+    ]  # fmt: skip
+
+
+def _key(data: Table) -> str:
+    """What the marks are."""
+    marks = {STAGES[0]: f"● at {STAGES[0]}", STAGES[1]: f"○ {STAGES[1]}"}
+    words = [mark for stage, mark in marks.items() if stage in set(data["stage"])]
+    guessing = ["| loss of guessing"] if data["guide"].notna().any() else []
+    return "\u00a0\u00a0\u00a0".join(words + guessing)
 
 
 def gradients(found: Evidence, style: Style) -> Figure:
@@ -179,82 +178,47 @@ def gradients(found: Evidence, style: Style) -> Figure:
         "of the axis is a factor of ten.",
         missing="No gradients were measured.",
     )
-    data = _norms(found)
+    table = gradients_table(found.diagnoses, Arms.of(found).back_to_front(found.diagnoses))
+    data = table[(table["norm"] > 0) & np.isfinite(table["norm"].astype(float))]
     if data.empty:
         return figure
-    arms, stages = Arms.of(found), [stage for stage in STAGES if stage in set(data["stage"])]
-    columns = 1 if style.narrow else len(stages)
-    panels = [
-        _norms_by_layer(data, stage, found, style, labels=i % columns == 0)
-        for i, stage in enumerate(stages)
-    ]
-    return replace(
-        figure,
-        description=_norm_words(data, arms),
-        data=data,
-        chart=grid(panels, columns),
-    )
-
-
-def _norms(found: Evidence) -> Table:
-    """One row an arm, stage and layer; norms that are zero or not finite are left out."""
-    rows = [
-        (stage, arm, layer, position, norm)
-        for arm in Arms.of(found).back_to_front(found.diagnoses)
-        for stage, measured in found.diagnoses[arm].stages.items()
-        for position, (layer, norm) in enumerate(measured.gradients)
-        if norm > 0 and math.isfinite(norm)
-    ]
-    frame: Table = pd.DataFrame(rows, columns=["stage", "arm", "layer", "position", "norm"])
-    return frame
-
-
-def _norm_words(data: Table, arms: Arms) -> str:
     parts = []
-    for arm in arms.ordered(set(data["arm"])):
+    for arm, rows in by_arm(data, found):
         words = [
             f"{stage} {of['norm'].iloc[0]:.3g} in {of['layer'].iloc[0]} to {of['norm'].iloc[-1]:.3g} in "
             f"{of['layer'].iloc[-1]}"
-            for stage, of in data[data["arm"] == arm].groupby("stage", sort=False)
+            for stage, of in rows.groupby("stage", sort=False)
         ]
         parts.append(f"{arm}: {', '.join(words)}.")
-    return " ".join(parts)
+    chart = _by_layer(data, found, style)
+    return replace(figure, description=" ".join(parts), data=data, chart=chart)
 
 
-def _norms_by_layer(data: Table, stage: str, found: Evidence, style: Style, labels: bool) -> Chart:
-    arms, width = Arms.of(found), panel_width(style, 1 if style.narrow else data["stage"].nunique())
-    height = 190 if style.narrow else 250
-    legend = arm_legend(arms.ordered(set(data["arm"])), style)
+def _by_layer(data: Table, found: Evidence, style: Style) -> Json:
+    stages = [stage for stage in STAGES if stage in set(data["stage"])]
+    columns = 1 if style.narrow else len(stages)
+    size = panel_width(style, columns), 190.0 if style.narrow else 250.0
     limits = float(data["norm"].min()) / 1.6, float(data["norm"].max()) * 1.6
-    rows = (
-        shown(vega.Chart(values_of(data)))
-        .filter(vega.equal("stage", stage))
-        .encode(
-            x=_layers(data),
-            y=vega.channel("norm:Q", title=None, **log_channel(limits, labels)),
-            color=arms.colour(legend=legend),
-        )
+    layers = data.sort_values("position")["layer"].drop_duplicates().tolist()
+    x = channel(
+        "layer:N",
+        sort=layers,
+        title="layer, from input to output",
+        scale={"padding": 0.3},
+        axis={"labelAngle": 0, "labelOverlap": "greedy", "labelLimit": 90},
     )
-    line = rows.mark("line").encode(
-        strokeWidth=arms.width(legend=legend), strokeDash=arms.dash(legend=legend)
+    key, looks, panels = (
+        legend(Arms.of(found).ordered(data["arm"]), style),
+        Arms.of(found).looks,
+        [],
     )
-    points = rows.mark("point", **DOT, size=60).encode(shape=arms.shape(legend=legend))
-    tips = tooltips(found.metric, arm="arm", stage="stage", layer="layer", norm="norm")
-    side = [side_title("norm of the gradient", height)] if labels else []
-    return vega.layer(
-        line,
-        points,
-        pointed(rows, tips, style),
-        *heading(stage.capitalize(), width=width),
-        *side,
-        width=width,
-        height=height,
-    )
-
-
-def _layers(data: Table) -> vega.Json:
-    """The layers in their order, named where there is room."""
-    order = data.sort_values("position")["layer"].drop_duplicates().tolist()
-    axis = {"labelAngle": 0, "labelOverlap": "greedy", "labelLimit": 90}
-    title = "layer, from input to output"
-    return vega.channel("layer:N", sort=order, title=title, scale={"padding": 0.3}, axis=axis)
+    marks = [
+        Chart().mark("line").encode(**looks("strokeWidth", "strokeDash", legend=key)),
+        Chart().mark("point", **DOT, size=60).encode(**looks("shape", legend=key)),
+        pointed(Chart(), tooltips(found.metric, "arm", "stage", "layer", "norm"), style),
+    ]
+    for i, stage in enumerate(stages):
+        y = log_axis("norm", limits, "norm of the gradient", labels=i % columns == 0)
+        base = rows_of(equal("stage", stage)).encode(x=x, y=y, **looks("color", legend=key))
+        panels.append(panel(base, marks, size, stage.capitalize()))
+    return grid(panels, columns)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.theme import CONFIG, Style
+from normsweep.reporting.figures.vega import Json
 
-__all__ = ["Drawer", "Figure", "values_of"]
+__all__ = ["Drawer", "Figure"]
 
 
 @dataclass(frozen=True)
@@ -34,33 +36,47 @@ class Figure:
     description: str = ""
     """What there is to see, from the figure's numbers, for those who cannot see it."""
     data: pd.DataFrame | None = None
-    chart: vega.Json | None = None
-    """In Vega-Lite."""
+    chart: Json | None = None
+    """In Vega-Lite, without the data."""
 
-    def spec(self) -> vega.Json:
-        """The chart as Vega-Lite, in the house style; its numbers are under `datasets`, once.
+    def spec(self) -> Json:
+        """The chart as Vega-Lite, in the house style; its numbers are under `datasets`.
 
-        Equal numbers have equal names there in all specs.
+        Equal numbers have equal names there in all specs: those of Altair.
         """
+        values = self._values()
+        name = f"data-{hashlib.sha256(json.dumps(values['values']).encode()).hexdigest()[:32]}"
+        return {
+            **self._with({"name": name, "format": values["format"]}),
+            "datasets": {name: values["values"]},
+            "description": self.description,
+            "config": CONFIG,
+        }
+
+    def bare(self) -> Json:
+        """The chart as Vega-Lite with its numbers inside, without a style of its own."""
+        return self._with(self._values())
+
+    def _with(self, data: Json) -> Json:
         assert self.chart is not None
-        return {**vega.spec(self.chart), "description": self.description, "config": CONFIG}
+        return {"data": data, **self.chart}
+
+    def _values(self) -> Json:
+        """The numbers as CSV: a third of the size of JSON, and what a page hands out.
+
+        What is missing or not finite is empty there, and null in the chart.
+        """
+        assert self.data is not None
+        kinds = {str(name): _kind(column) for name, column in self.data.items()}
+        truths = [name for name, kind in kinds.items() if kind == "boolean"]
+        numbers = self.data.replace([float("inf"), float("-inf")], float("nan"))
+        text = numbers.astype(dict.fromkeys(truths, int)).to_csv(
+            index=False, float_format="%.7g", lineterminator="\n"
+        )
+        return {"values": text, "format": {"type": "csv", "parse": kinds}}
 
 
 Drawer = Callable[[Evidence, Style], Figure]
-
-
-def values_of(data: pd.DataFrame) -> vega.Json:
-    """A table as a chart's data: CSV, a third of the size of JSON, and what a page hands out.
-
-    What is missing or not finite is empty there, and null in the chart.
-    """
-    kinds = {str(name): _kind(column) for name, column in data.items()}
-    truths = [name for name, kind in kinds.items() if kind == "boolean"]
-    numbers = data.replace([float("inf"), float("-inf")], float("nan"))
-    text = numbers.astype(dict.fromkeys(truths, int)).to_csv(
-        index=False, float_format="%.7g", lineterminator="\n"
-    )
-    return {"values": text, "format": {"type": "csv", "parse": kinds}}
 
 
 def _kind(column: pd.Series) -> str:

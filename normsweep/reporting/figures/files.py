@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import vl_convert
 
-from normsweep.reporting.figures import vega
 from normsweep.reporting.figures.theme import FONT, INK, PAPER
+from normsweep.reporting.figures.vega import VERSION, Json
 
 __all__ = ["inline", "on_page", "save", "svg_text"]
 
@@ -66,9 +66,9 @@ def _pdf(text: str) -> bytes:
     )
 
 
-def svg_text(spec: dict[str, Any]) -> str:
+def svg_text(spec: Json) -> str:
     """The figure as a standalone SVG: text as text, the same bytes every time."""
-    root = ElementTree.fromstring(vl_convert.vegalite_to_svg(_seen(spec), vl_version=vega.VERSION))
+    root = ElementTree.fromstring(vl_convert.vegalite_to_svg(_seen(spec), vl_version=VERSION))
     _tidy(root)
     ElementTree.register_namespace("", SVG)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
@@ -133,20 +133,21 @@ def _together(elements: list[ElementTree.Element]) -> list[ElementTree.Element]:
     return made
 
 
-def _seen(spec: dict[str, Any]) -> dict[str, Any]:
+def _seen(spec: Any) -> Any:
     """The spec without links, and without the layers that are there to be pointed at only."""
-    parts = {
-        key: [_seen(part) for part in spec[key] if not _hidden(part)]
-        for key in ("layer", "hconcat", "vconcat")
-        if key in spec
-    }
-    shown = {key: value for key, value in spec.get("encoding", {}).items() if key != "href"}
-    return {**spec, **parts, **({"encoding": shown} if shown else {})}
+    if isinstance(spec, list | tuple):
+        return [_seen(part) for part in spec if not _hidden(part)]
+    if not isinstance(spec, dict):
+        return spec
+    return {key: _seen(part) for key, part in spec.items() if key != "href"}
 
 
-def _hidden(part: dict[str, Any]) -> bool:
-    mark = part.get("mark")
-    return isinstance(mark, dict) and mark.get("opacity") == 0
+def _hidden(part: Any) -> bool:
+    return (
+        isinstance(part, dict)
+        and isinstance(part.get("mark"), dict)
+        and part["mark"].get("opacity") == 0
+    )
 
 
 def inline(text: str, name: str, label: str) -> str:
@@ -171,7 +172,7 @@ def inline(text: str, name: str, label: str) -> str:
     return ElementTree.tostring(root, encoding="unicode", short_empty_elements=True)
 
 
-def on_page(spec: dict[str, Any]) -> dict[str, Any]:
+def on_page(spec: Json) -> Json:
     """The spec as a page draws it (as SVG): in the page's ink and font, on its paper."""
     return json.loads(_themed(json.dumps(spec)).replace(FONT, PAGE_FONT))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-import pandas as pd
+import numpy as np
+from numpy.typing import ArrayLike
 
-from normsweep.reporting.figures import vega
-from normsweep.reporting.figures.figure import values_of
-from normsweep.reporting.figures.theme import INK, Arms, Chart, shown
+from normsweep.reporting.figures.limits import Limits
+from normsweep.reporting.figures.panels import rows_of
+from normsweep.reporting.figures.theme import FAINT, Arms
+from normsweep.reporting.figures.vega import Chart
 
 __all__ = ["EndLabel", "end_labels", "room_for", "spread"]
 
@@ -32,18 +34,12 @@ class EndLabel:
 
 def room_for(labels: Sequence[EndLabel], width: float) -> float:
     """Pixels to the right of the axes that the labels take, at most two fifths of the figure's width."""
-    widths = [
-        max(len(label.arm) * NAME * WIDEST, len(label.note) * NOTE * WIDEST) for label in labels
-    ]
+    widths = [WIDEST * max(len(label.arm) * NAME, len(label.note) * NOTE) for label in labels]
     return LEAD + min(max(widths, default=0.0), max(0.22 * width, 110.0)) + 4
 
 
 def end_labels(
-    labels: Sequence[EndLabel],
-    arms: Arms,
-    limits: tuple[float, float],
-    size: tuple[float, float],
-    room: float,
+    labels: Sequence[EndLabel], arms: Arms, limits: Limits, size: tuple[float, float], room: float
 ) -> list[Chart]:
     """The labels to the right of axes.
 
@@ -54,61 +50,40 @@ def end_labels(
         size: width and height of the axes in pixels.
         room: what `room_for` says.
     """
-    base = shown(vega.Chart(values_of(_placed(labels, limits, size[1]))))
-    y, width = vega.channel("at:Q", title=None), size[0]
-    line = base.encode(color=arms.colour(), strokeDash=arms.dash()).mark(
-        "rule", strokeWidth=1.4, clip=False
-    )
-    text = {"align": "left", "baseline": "middle", "limit": room - LEAD - 2, "clip": False}
-    x = vega.value(width + LEAD)
-    return [
-        line.encode(y=vega.channel("y:Q"), y2="at", x=vega.value(width + 3), x2=vega.value(width + 12)),
-        line.encode(y=y, x=vega.value(width + 12), x2=vega.value(width + LEAD - 5)),
-        base.filter("!datum.note").mark("text", fontWeight="bold", fontSize=NAME, **text)
-        .encode(x=x, y=y, text="arm:N"),
-        base.filter("datum.note").mark("text", fontWeight="bold", fontSize=NAME, dy=-6, **text)
-        .encode(x=x, y=y, text="arm:N"),
-        base.filter("datum.note")
-        .mark("text", fontSize=NOTE, dy=7, color=INK, opacity=0.75, **text)
-        .encode(x=x, y=y, text="note:N"),
-    ]  # fmt: skip
-
-
-def _placed(labels: Sequence[EndLabel], limits: tuple[float, float], height: float) -> pd.DataFrame:
-    """The labels with the values at which they begin and stand."""
-    low, high = limits
-    per_pixel = (high - low) / height
-    bottom, top = min(low, high), max(low, high)
-    ends = [min(max(label.y, bottom), top) for label in labels]
+    (low, high), (width, height) = limits, size
+    ends = np.array([label.y for label in labels]).clip(min(limits), max(limits))
     gap = 29.0 if any(label.note for label in labels) else 17.0
-    wanted = [(end - low) / per_pixel for end in ends]
-    places = [low + at * per_pixel for at in spread(wanted, gap, 8.0, height - 12.0)]
-    return pd.DataFrame(
-        {
-            "arm": [label.arm for label in labels],
-            "y": ends,
-            "at": places,
-            "note": [label.note for label in labels],
-        }
+    wanted = (ends - low) / (high - low) * height
+    places = low + (high - low) / height * np.array(spread(wanted, gap, 8.0, height - 12.0))
+    rows = [
+        {**asdict(label), "y": float(end), "at": float(at), "dy": -6 * bool(label.note)}
+        for label, end, at in zip(labels, ends, places, strict=True)
+    ]
+    base = Chart(data={"values": rows}, **rows_of()).encode(y="at:Q")
+    line = base.mark("rule", strokeWidth=1.4, clip=False).encode(
+        **arms.looks("color", "strokeDash")
     )
+    limit = {"align": "left", "baseline": "middle", "limit": room - LEAD - 2, "clip": False}
+    name, note = (base.encode(x=width + LEAD, text=of) for of in ("arm:N", "note:N"))
+    return [
+        line.encode(y="y:Q", y2="at", x=width + 3, x2=width + 12),
+        line.encode(x=width + 12, x2=width + LEAD - 5),
+        name.mark("text", dy={"expr": "datum.dy"}, fontWeight="bold", fontSize=NAME, **limit),
+        note.mark("text", dy=7, **FAINT | limit),
+    ]
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def spread(wanted: ArrayLike, gap: float, low: float, high: float) -> list[float]:
     """Places near the wanted ones, in the same order, at least `gap` apart and within the limits.
 
     Least squares; where there is not room for all, the gap is what room there is.
     """
-    count = len(wanted)
-    if count == 0:
-        return []
-    gap = min(gap, (high - low) / (count - 1)) if count > 1 else gap
-    order = sorted(range(count), key=lambda i: wanted[i])
-    level = _rising([wanted[i] - rank * gap for rank, i in enumerate(order)])
-    top = high - (count - 1) * gap
-    placed = [0.0] * count
-    for rank, i in enumerate(order):
-        placed[i] = min(max(level[rank], low), top) + rank * gap
-    return placed
+    places = np.asarray(wanted, dtype=float)
+    ranks, count = np.argsort(places, kind="stable"), len(places)
+    steps = np.arange(count) * min(gap, (high - low) / max(count - 1, 1))
+    level = _rising((places[ranks] - steps).tolist())
+    placed = np.clip(level, low, high - steps[-1:]) + steps
+    return placed[np.argsort(ranks)].tolist()
 
 
 def _rising(values: Sequence[float]) -> list[float]:

@@ -1,52 +1,62 @@
-"""How far an axis reaches, so that one bad arm does not flatten the differences of the others."""
+"""How far an axis of scores reaches, so that one bad arm does not flatten the differences of the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from normsweep.analysis.evidence import Evidence
 from normsweep.parts.metrics import ACCURACY, Metric
+from normsweep.reporting.figures.theme import Table
 
-__all__ = ["accuracy_limits", "finite", "near_the_best"]
+__all__ = ["Limits", "accuracy_limits", "cut", "in_view"]
 
+Limits = tuple[float, float]
+"""The values at the lower and at the upper edge of an axis; better values are above."""
 NEAR = 0.1
 """Accuracy within which of the best an arm is always seen."""
-
+UNIT = 0.002
+"""Accuracy whose differences should still be seen."""
 READABLE = 16.0
-"""An axis of so many margins still shows the margin well."""
+"""An axis of so many units still shows a unit well."""
 
 
-def finite(values: Iterable[float]) -> NDArray[np.float64]:
-    """The finite numbers among the values."""
-    numbers = np.asarray(list(values), dtype=float)
-    return numbers[np.isfinite(numbers)]
+def in_view(frame: Table, tops: Table, found: Evidence) -> tuple[Table, Limits]:
+    """The table as `cut` gives it, and the limits of the axis on which its scores are drawn.
+
+    Half of the scores are seen, and by their `tops` the reference and the arms near the best one.
+    """
+    by, best = found.metric, found.metric.sign * tops.dropna()
+    near = best[(best > best.max() - NEAR) | (best.index == found.reference)]
+    upward = by.sign * frame["score"]
+    needed = [*near, upward.median()] if len(best) else []
+    low, high = accuracy_limits(upward, np.array(needed) - UNIT, UNIT, by)
+    limits = by.sign * low, by.sign * high
+    return cut(frame, limits, by), limits
 
 
-def near_the_best(tops: Mapping[str, float], reference: str) -> list[float]:
-    """The accuracies of the arms within ten points of the best one, and that of the reference."""
-    best = max(tops.values())
-    return [top for arm, top in tops.items() if arm == reference or top > best - NEAR]
+def cut(frame: Table, limits: Limits, by: Metric) -> Table:
+    """The table with `drawn`, the score or the lower edge where it is `below` that."""
+    below = by.sign * frame["score"] < by.sign * limits[0]
+    return frame.assign(below=below, drawn=frame["score"].mask(below, limits[0]))
 
 
 def accuracy_limits(
     values: Iterable[float], needed: Iterable[float], unit: float, by: Metric = ACCURACY
-) -> tuple[float, float]:
+) -> Limits:
     """Where an axis of accuracies, or of another metric's values upwards better, begins and ends.
 
     It shows everything where that takes no more than 16 of `unit` (the margin); otherwise it begins
     where `needed` (the values without which the figure says nothing) does, or at 16 units under the
     top if that is lower. What lies under it is for the caller to mark.
     """
-    shown, must = finite(values), finite(needed)
+    shown, must = (np.asarray(list(given), dtype=float) for given in (values, needed))
+    shown, must = shown[np.isfinite(shown)], must[np.isfinite(must)]
     if not shown.size:
         return 0.0, 1.0
-    top = float(shown.max())
-    bottom = float(shown.min())
-    allowed = (
-        max(READABLE * unit, 1.15 * (top - float(must.min()))) if must.size else READABLE * unit
-    )
+    top, bottom = float(shown.max()), float(shown.min())
+    allowed = max([READABLE * unit, *(1.15 * (top - must))])
     if top - bottom > 1.25 * allowed:
         bottom = top - allowed
     room = max(top - bottom, 6 * unit)

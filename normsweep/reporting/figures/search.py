@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import replace
 
-import pandas as pd
-
-from normsweep.analysis import trials
 from normsweep.analysis.evidence import Evidence
-from normsweep.reporting.figures import vega
-from normsweep.reporting.figures.axes import heading, side_title, value_axis
-from normsweep.reporting.figures.figure import Figure, values_of
+from normsweep.reporting.evidence_tables import learning_rates_table, progress_table
+from normsweep.reporting.figures.axes import log_axis, time_unit, value_axis
+from normsweep.reporting.figures.figure import Figure
+from normsweep.reporting.figures.limits import Limits, in_view
 from normsweep.reporting.figures.panels import (
     DOT,
-    Limits,
-    arm_legend,
+    by_arm,
     grid,
-    log_channel,
+    legend,
+    panel,
     panel_width,
     pointed,
-    put_in_view,
+    rows_of,
     thinned,
-    time_unit,
     tooltips,
     under,
-)
-from normsweep.reporting.figures.theme import (
-    HIDDEN,
-    INK,
-    Arms,
-    Chart,
-    Style,
-    Table,
-    shown,
     with_links,
+    with_score,
 )
+from normsweep.reporting.figures.theme import FAINT, INK, Arms, Style, Table
+from normsweep.reporting.figures.vega import Chart, Json, channel, equal
 from normsweep.reporting.words import percent
-from normsweep.sweep.trial import Status
 from normsweep.text import counted, opening
 
 __all__ = ["learning_rate", "progress"]
@@ -60,39 +48,25 @@ def learning_rate(found: Evidence, style: Style) -> Figure:
         f"no longer a number; a triangle is below the axis.{turned}",
         missing="The search has no trials yet.",
     )
-    rates = _rates(found)
-    if rates.empty:
+    every = _rates(found)
+    if every.empty:
         return figure
-    every, limits = _in_view(rates, found)
+    every, limits = _in_view(every, found)
     data = with_links(thinned(every, every["best"]), style)
     return replace(
         figure,
         caption=figure.caption + _left_out(len(data), len(every), "the best of each arm"),
-        description=_described(every, found),
+        description=" ".join(_arm_words(arm, rows, found) for arm, rows in by_arm(every, found)),
         data=data,
-        chart=_Rates(found, style, every, data, limits).chart(),
+        chart=_by_rate(every, limits, found, style),
     )
 
 
 def _rates(found: Evidence) -> Table:
     """One row a trial with a score; the reference's come first, so that others are seen on them."""
-    columns = ["trial", "arm", "optimizer", "learning_rate", "epochs", "score", "diverged"]
-    rows = [
-        (
-            t.number,
-            t.arm,
-            t.optimizer,
-            t.learning_rate,
-            t.epochs,
-            r.score,
-            r.status is Status.DIVERGED,
-        )
-        for t, r in trials.scored(found.record.searched)
-        if t.learning_rate > 0
-    ]
-    frame: Table = pd.DataFrame(rows, columns=columns)
-    order = Arms.of(found).back_to_front(set(frame["arm"]))[::-1]
-    return frame.sort_values("arm", key=lambda arm: arm.map(order.index), kind="stable")
+    rates = with_score(learning_rates_table(found.record.searched)).query("learning_rate > 0")
+    order = Arms.of(found).back_to_front(rates["arm"])[::-1]
+    return rates.sort_values("arm", key=lambda arm: arm.map(order.index), kind="stable")
 
 
 def _in_view(rates: Table, found: Evidence) -> tuple[Table, Limits]:
@@ -100,13 +74,12 @@ def _in_view(rates: Table, found: Evidence) -> tuple[Table, Limits]:
 
     Lost ones are drawn a little above the lower edge.
     """
-    by = found.metric
-    lost: Any = rates["diverged"] | rates["score"].isna()
-    trained = rates.assign(score=rates["score"].where(~lost))
-    upward = by.sign * trained["score"]
+    lost = rates["diverged"] | rates["score"].isna()
+    trained = rates.assign(score=rates["score"].mask(lost))
+    upward = found.metric.sign * trained["score"]
     tops = upward.groupby(trained["arm"]).max()
-    seen, (low, high) = put_in_view(trained, by.sign * tops, Arms.of(found), by)
-    drawn = seen["drawn"].where(~lost, low + 0.05 * (high - low))
+    seen, (low, high) = in_view(trained, found.metric.sign * tops, found)
+    drawn = seen["drawn"].mask(lost, low + 0.05 * (high - low))
     best = upward == rates["arm"].map(tops)
     return rates.assign(lost=lost, best=best, below=seen["below"], drawn=drawn), (low, high)
 
@@ -117,17 +90,10 @@ def _left_out(drawn: int, count: int, kept: str) -> str:
     return f" Of {count:,} trials {drawn:,} are drawn: {kept} and a random sample."
 
 
-def _described(data: Table, found: Evidence) -> str:
-    """The best trial of each arm, and how many diverged."""
-    return " ".join(
-        _arm_words(arm, data[data["arm"] == arm], found)
-        for arm in Arms.of(found).ordered(set(data["arm"]))
-    )
-
-
-def _arm_words(arm: str, data: Table, found: Evidence) -> str:
-    words, diverged = f"{arm}: {counted(len(data), 'trial')}", int(data["lost"].sum())
-    for row in data[data["best"]].head(1).itertuples():
+def _arm_words(arm: str, rows: Table, found: Evidence) -> str:
+    """The best trial of an arm, and how many diverged."""
+    words, diverged = f"{arm}: {counted(len(rows), 'trial')}", int(rows["lost"].sum())
+    for row in rows[rows["best"]].head(1).itertuples():
         words += (
             f", the best {percent(row.score, by=found.metric)} with {row.optimizer} at a learning rate "
             f"of {row.learning_rate:.3g} after {counted(row.epochs, 'epoch')}"
@@ -135,111 +101,61 @@ def _arm_words(arm: str, data: Table, found: Evidence) -> str:
     return words + (f"; {diverged} diverged." if diverged else ".")
 
 
-@dataclass(frozen=True)
-class _Rates:
-    """The chart's parts; all panels have the same axes."""
-
-    found: Evidence
-    style: Style
-    every: Table
-    """All trials."""
-    data: Table
-    """Those that are drawn."""
-    limits: Limits
-
-    @cached_property
-    def optimizers(self) -> list[str]:
-        return list(dict.fromkeys(self.every.sort_values("trial")["optimizer"]))
-
-    @cached_property
-    def legend(self) -> vega.Json:
-        return arm_legend(Arms.of(self.found).ordered(set(self.data["arm"])), self.style)
-
-    @cached_property
-    def values(self) -> vega.Json:
-        return values_of(self.data)
-
-    def chart(self) -> Chart:
-        columns = 1 if self.style.narrow else min(len(self.optimizers), 3)
-        panels = [self.panel(i, columns) for i in range(len(self.optimizers))]
-        return grid(panels, columns)
-
-    def panel(self, number: int, columns: int) -> Chart:
-        optimizer, first = self.optimizers[number], number % columns == 0
-        width, height = panel_width(self.style, columns), 200 if self.style.narrow else 260
-        base = (
-            shown(vega.Chart(self.values))
-            .filter(vega.equal("optimizer", optimizer))
-            .encode(
-                x=self.rate(),
-                y=value_axis("drawn", self.limits, self.found.metric, labels=first),
-                color=Arms.of(self.found).colour(legend=self.legend),
-            )
-        )
-        layers = [
-            *self.marks(base),
-            pointed(base, self.tips(), self.style, f"zoom_rates_{number}"),
-            *heading(optimizer, self.note(optimizer), width),
+def _by_rate(every: Table, limits: Limits, found: Evidence, style: Style) -> Json:
+    """All panels have the same axes."""
+    optimizers = every.sort_values("trial")["optimizer"].unique().tolist()
+    columns = 1 if style.narrow else min(len(optimizers), 3)
+    size = panel_width(style, columns), 200.0 if style.narrow else 260.0
+    score, key = (
+        f"validation {found.metric.label}",
+        legend(Arms.of(found).ordered(every["arm"]), style),
+    )
+    fields = ("arm", "optimizer", "learning_rate", "epochs", "score", "trial")
+    looks, tips, panels = Arms.of(found).looks, tooltips(found.metric, *fields), []
+    for i, optimizer in enumerate(optimizers):
+        y = value_axis("drawn", limits, found.metric, score, labels=i % columns == 0)
+        rows = rows_of(equal("optimizer", optimizer)).encode(x=_rate(every, style), y=y)
+        dots = Chart().filter("!datum.lost && !datum.below").mark("point", **DOT)
+        cross = {"shape": CROSS, "size": 40, "strokeWidth": 1.8, "opacity": 1}
+        marks = [
+            dots.encode(**looks("shape", legend=key), size=_size(every, style)),
+            under(Chart()),
+            Chart().filter("datum.lost").mark("point", **cross),
+            pointed(Chart(), tips, style, f"zoom_rates_{i}"),
         ]
-        if first:
-            layers.append(side_title(f"validation {self.found.metric.label}", height))
-        return vega.layer(*layers, width=width, height=height)
+        note = _note(every[every["optimizer"] == optimizer])
+        base = rows.encode(**looks("color", legend=key))
+        panels.append(panel(base, marks, size, optimizer, note))
+    return grid(panels, columns)
 
-    def rate(self) -> vega.Json:
-        low, high = (
-            float(self.every["learning_rate"].min()),
-            float(self.every["learning_rate"].max()),
-        )
-        if self.style.linear:
-            scale = {"domain": [-0.02 * high, 1.04 * high], "nice": False}
-            channel: dict[str, Any] = {"scale": scale, "axis": {"tickCount": 4, "format": "~f"}}
-        else:
-            room = max((high / low) ** 0.04, 1.25)
-            channel = log_channel((low / room, high * room))
-        return vega.channel("learning_rate:Q", title="learning rate", **channel)
 
-    def tips(self) -> list[vega.Json]:
-        return tooltips(
-            self.found.metric,
-            arm="arm",
-            optimizer="optimizer",
-            learning_rate="learning rate",
-            epochs="epochs",
-            score=f"validation {self.found.metric.label}",
-            trial="trial",
-        )
+def _rate(every: Table, style: Style) -> Json:
+    low, high = every["learning_rate"].agg(["min", "max"])
+    if style.linear:
+        scale = {"domain": [-0.02 * high, 1.04 * high], "nice": False}
+        axis = {"title": "learning rate", "tickCount": 4, "format": "~f"}
+        return channel("learning_rate:Q", scale=scale, axis=axis)
+    room = max((high / low) ** 0.04, 1.25)
+    return log_axis("learning_rate", (low / room, high * room), "learning rate")
 
-    def marks(self, base: Chart) -> list[Chart]:
-        trained = base.filter("!datum.lost && !datum.below").mark("point", **DOT)
-        trained = trained.encode(
-            shape=Arms.of(self.found).shape(legend=self.legend), size=self.size()
-        )
-        lost = base.filter("datum.lost")
-        cross = lost.mark("point", shape=CROSS, size=40, strokeWidth=1.8, opacity=1)
-        return [trained, under(base), cross]
 
-    def size(self) -> vega.Json:
-        """The number of epochs as the size of a mark."""
-        fewest, most = int(self.data["epochs"].min()), int(self.data["epochs"].max())
-        scale = {"domain": [min(fewest, most - 1), most], "range": [SMALLEST, LARGEST]}
-        legend = {
-            "title": "epochs:",
-            "titleOrient": "left",
-            "format": "d",
-            "orient": "bottom" if self.style.narrow else "top",
-            "values": sorted({fewest, (fewest + most) // 2, most}),
-            "symbolFillColor": INK,
-            "symbolStrokeWidth": 0,
-        }
-        return vega.channel("epochs:Q", scale=scale, legend=legend)
+def _size(every: Table, style: Style) -> Json:
+    """The number of epochs as the size of a mark."""
+    fewest, most = int(every["epochs"].min()), int(every["epochs"].max())
+    scale = {"domain": [min(fewest, most - 1), most], "range": [SMALLEST, LARGEST]}
+    key = {
+        "title": "epochs:", "titleOrient": "left", "format": "d", "symbolFillColor": INK,
+        "symbolStrokeWidth": 0, "orient": "bottom" if style.narrow else "top",
+        "values": sorted({fewest, (fewest + most) // 2, most}),
+    }  # fmt: skip
+    return channel("epochs:Q", scale=scale, legend=key)
 
-    def note(self, optimizer: str) -> str:
-        """How many trials are drawn at the lower edge, and why."""
-        of = self.every[self.every["optimizer"] == optimizer]
-        below, lost = int(of["below"].sum()), int(of["lost"].sum())
-        parts = [f"▼ {below} below"] if below else []
-        parts += [f"× {lost} diverged"] if lost else []
-        return "\u00a0\u00a0\u00a0".join(parts)
+
+def _note(rows: Table) -> str:
+    """How many trials are drawn at the lower edge, and why."""
+    below, lost = int(rows["below"].sum()), int(rows["lost"].sum())
+    parts = [f"▼ {below} below"] if below else []
+    return "\u00a0\u00a0\u00a0".join(parts + ([f"× {lost} diverged"] if lost else []))
 
 
 def progress(found: Evidence, style: Style) -> Figure:
@@ -253,13 +169,14 @@ def progress(found: Evidence, style: Style) -> Figure:
     every, unit = _ended(found)
     if every.empty:
         return figure
-    data, notes = with_links(thinned(every, every["new"]), style), _totals(every, found)
+    data = with_links(thinned(every, every["new"]), style)
+    notes = {arm: _total(rows, found) for arm, rows in by_arm(every, found)}
     return replace(
         figure,
         caption=figure.caption + _left_out(len(data), len(every), "the best ones so far"),
         description=" ".join(f"{arm}: {note}." for arm, note in notes.items()),
         data=data,
-        chart=_rows(data, notes, unit, found, style),
+        chart=_over_time(float(every["ended"].max()), notes, unit, found, style),
     )
 
 
@@ -268,62 +185,47 @@ def _ended(found: Evidence) -> tuple[Table, str]:
 
     `new` is a trial that was its arm's best so far.
     """
-    steps, sign = trials.progress(found.record.searched), found.metric.sign
-    frame: Table = pd.DataFrame(steps, columns=["arm", "trial", "hours", "done", "score", "best"])
+    frame = with_score(progress_table(found.record.searched))
     unit, seconds = time_unit(3600 * frame["hours"].max() if len(frame) else 0.0)
-    upward = sign * frame["score"]
+    upward = found.metric.sign * frame["score"]
     before = upward.groupby(frame["arm"]).transform(lambda of: of.cummax().ffill().shift())
     new = upward.notna() & ~(upward <= before)
     return frame.assign(new=new, ended=3600 * frame["hours"] / seconds), unit
 
 
-def _totals(data: Table, found: Evidence) -> dict[str, str]:
-    """By arm, how many trials ended and what the best one reached."""
-    notes = {}
-    for arm in Arms.of(found).ordered(set(data["arm"])):
-        of_arm = data[data["arm"] == arm]
-        best = of_arm["best"].dropna()
-        reached = f", best {percent(best.iloc[-1], 1, found.metric)}" if len(best) else ""
-        notes[arm] = counted(len(of_arm), "trial") + reached
-    return notes
+def _total(rows: Table, found: Evidence) -> str:
+    """How many trials of an arm ended and what the best one reached."""
+    best = rows["best"].dropna().tail(1)
+    reached = [f", best {percent(each, 1, found.metric)}" for each in best]
+    return counted(len(rows), "trial") + "".join(reached)
 
 
-def _rows(data: Table, notes: dict[str, str], unit: str, found: Evidence, style: Style) -> Chart:
-    last, arms = float(data["ended"].max()) or 1.0, list(notes)
-    left = min(14 + 7 * max(map(len, arms)), 110 if style.narrow else 190)
+def _over_time(
+    last: float, notes: dict[str, str], unit: str, found: Evidence, style: Style
+) -> Json:
+    looks, last = Arms.of(found).looks, last or 1.0
+    left = min(14 + 7 * max(map(len, notes)), 110 if style.narrow else 190)
     width = style.width - left - (16 if style.narrow else 170)
     names = {"domain": False, "labelFontSize": 12, "labelPadding": 12, "labelLimit": left - 12}
-    y = vega.channel("arm:N", sort=arms, title=None, axis=names)
-    since = "the start" if style.narrow else "the search began"
-    x = vega.channel(
+    x = channel(
         "ended:Q",
-        title=f"{unit} since {since}; large: best so far",
+        title=f"{unit} since {'the start' if style.narrow else 'the search began'}; large: best so far",
         scale={"domain": [-0.02 * last, 1.02 * last], "nice": False},
         axis={"tickCount": 7},
     )
-    rows = shown(vega.Chart(values_of(data))).encode(x=x, y=y)
-    base = rows.encode(color=Arms.of(found).colour())
-    ticks = base.filter("!datum.new").mark("tick", thickness=1.5, height=13, opacity=0.75)
-    best = base.filter("datum.new").mark("point", **DOT, size=85)
-    words = values_of(pd.DataFrame({"arm": arms, "note": list(notes.values())}))
-    place: dict[str, Any] = (
-        {"align": "right", "dy": 14} if style.narrow else {"align": "left", "dx": 14}
-    )
-    texts = shown(vega.Chart(words)).mark("text", fontSize=11, color=INK, opacity=0.8, **place)
-    texts = texts.encode(y=y, x=vega.value(width), text=vega.channel("note:N"))
-    tips, height = _progress_tips(found, unit), vega.step(52 if style.narrow else 36)
-    layers = [ticks, best.encode(shape=Arms.of(found).shape()), texts, pointed(rows, tips, style)]
-    return vega.layer(*layers, width=width, height=height, params=[HIDDEN])
-
-
-def _progress_tips(found: Evidence, unit: str) -> list[vega.Json]:
-    score = f"validation {found.metric.label}"
-    return tooltips(
-        found.metric,
-        arm="arm",
-        score=score,
-        best="best so far",
-        trial="trial",
-        done="trials so far",
-        ended=unit,
-    )
+    y, colour = channel("arm:N", sort=list(notes), title=None, axis=names), looks("color")
+    ticks = Chart().filter("!datum.new").mark("tick", thickness=1.5, height=13, opacity=0.75)
+    best = Chart().filter("datum.new").mark("point", **DOT, size=85)
+    fields = ("arm", "score", "best", "trial", "done")
+    marks = [
+        ticks.encode(**colour),
+        best.encode(**colour, **looks("shape")),
+        pointed(Chart(), tooltips(found.metric, *fields, ended=unit), style),
+    ]
+    place = {"align": "right", "dy": 14} if style.narrow else {"align": "left", "dx": 14}
+    values = [{"arm": arm, "note": note} for arm, note in notes.items()]
+    words = Chart(data={"values": values}, **rows_of()).mark("text", **FAINT, **place)
+    beside = words.encode(y=y, x=width, text="note:N")
+    step = {"step": 52 if style.narrow else 36}
+    base = rows_of().encode(x=x, y=y)
+    return grid([panel(base, marks, (width, step), beside=[beside])], 1)

@@ -6,31 +6,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
-
 from normsweep.analysis.evidence import Evidence
 from normsweep.palette import COLOURS
-from normsweep.parts.metrics import Metric
-from normsweep.reporting.figures import vega
+from normsweep.reporting.figures.vega import Json, channel
 
 __all__ = [
     "BAND",
     "CONFIG",
+    "FAINT",
     "FONT",
-    "HIDDEN",
     "INK",
     "NARROW",
     "PAPER",
     "WIDE",
     "Arms",
-    "Chart",
     "Style",
     "Table",
-    "interval_words",
-    "linked",
-    "shown",
-    "value_words",
-    "with_links",
 ]
 
 INK = "#1c2128"
@@ -56,8 +47,14 @@ SHAPES = (
 )
 """Vega's names, then a plus, a cross and a pentagon as paths."""
 DASHES = ((1, 0), (7, 2.5), (2, 2))
+THICK, THIN = 2.9, 2.1
+"""Widths of the reference's line and of the others'."""
+PLACES = {"color": 0, "fill": 0, "stroke": 0, "shape": 1, "strokeDash": 2, "strokeWidth": 3}
+"""Channels of Vega-Lite, and where their looks are in those of an arm."""
+FAINT: Json = {"color": INK, "fontSize": 11, "opacity": 0.8}
+"""Keywords of a text beside the marks."""
 
-CONFIG: dict[str, Any] = {
+CONFIG: Json = {
     "background": None,
     "font": FONT,
     "padding": 4,
@@ -75,10 +72,19 @@ CONFIG: dict[str, Any] = {
         "labelColor": INK, "labelFontSize": 12, "labelLimit": 230, "titleColor": INK, "orient": "top",
         "title": None, "symbolSize": 60,
     },
+    "title": {"anchor": "start", "color": INK, "fontSize": 11.5, "fontWeight": "normal", "offset": 14},
+    "header": {
+        "labelAnchor": "start", "labelColor": INK, "labelFontSize": 12.5, "labelFontWeight": "bold",
+        "title": None,
+    },
     "text": {"color": INK, "fontSize": 12},
     "line": {"strokeCap": "round", "strokeJoin": "round"},
 }  # fmt: skip
 """Vega-Lite's configuration of every figure."""
+
+
+Table = Any
+"""A data frame or a column of one; pandas has no types of its own that say what a column is."""
 
 
 @dataclass(frozen=True)
@@ -123,75 +129,23 @@ class Arms:
         """The arms among `present` in the order of drawing: the reference above all others."""
         return sorted(self.ordered(present), key=lambda arm: arm == self.reference)
 
-    def look(self, arm: str) -> tuple[str, str, tuple[float, float]]:
-        """Colour, shape and dashes of an arm."""
+    def look(self, arm: str) -> tuple[str, str, tuple[float, float], float]:
+        """Colour, shape and dashes of an arm, and the width of its lines."""
         if arm == self.reference:
-            return INK, "circle", DASHES[0]
+            return INK, "circle", DASHES[0], THICK
         place = [name for name in self.names if name != self.reference].index(arm)
         dashes = DASHES[place // len(COLOURS) % len(DASHES)]
-        return COLOURS[place % len(COLOURS)], SHAPES[place % len(SHAPES)], dashes
+        return COLOURS[place % len(COLOURS)], SHAPES[place % len(SHAPES)], dashes, THIN
 
-    def colour(self, **more: Any) -> vega.Json:
-        """The arm as a colour."""
-        return vega.channel("arm:N", scale=self._scale(0), **{"legend": None, **more})
-
-    def shape(self, **more: Any) -> vega.Json:
-        """The arm as a marker's shape."""
-        return vega.channel("arm:N", scale=self._scale(1), **{"legend": None, **more})
-
-    def dash(self, **more: Any) -> vega.Json:
-        """The arm as dashes of a line."""
-        return vega.channel("arm:N", scale=self._scale(2), **{"legend": None, **more})
-
-    def width(self, thick: float = 2.9, thin: float = 2.1, **more: Any) -> vega.Json:
-        """A line's width: the reference's is thick."""
-        widths = [thick if arm == self.reference else thin for arm in self.names]
-        scale = {"type": "ordinal", "domain": list(self.names), "range": widths}
-        order = list(self.names)  # Vega-Lite warns of widths without one
-        return vega.channel("arm:N", sort=order, scale=scale, **{"legend": None, **more})
-
-    def _scale(self, part: int) -> vega.Json:
-        looks = [self.look(arm)[part] for arm in self.names]
-        return {"domain": list(self.names), "range": looks}
-
-
-Table = Any
-"""A data frame; pandas has no types of its own that say what a column is."""
-
-Chart = Any
-"""A part of a chart: a `vega.Chart`, or what charts are together."""
-
-HIDDEN = vega.param("hidden", [])
-"""Names of arms that are not drawn."""
-
-
-def shown(chart: Chart) -> Chart:
-    """The chart without the arms that the reader of a page has hidden."""
-    return chart.filter("indexof(hidden, datum.arm) < 0")
-
-
-def with_links(data: pd.DataFrame, style: Style) -> pd.DataFrame:
-    """The table with the address of each trial's run as `url`, where any is known."""
-    if not style.links:
-        return data
-    return data.assign(url=[style.links.get(trial, "") for trial in data["trial"]])
-
-
-def linked(chart: Chart, style: Style) -> Chart:
-    """The chart whose marks lead to their runs, where the table has addresses."""
-    if not style.links:
-        return chart
-    return chart.encode(href="url:N")
-
-
-def value_words(field: str, by: Metric, decimals: int = 2) -> str:
-    """A value of a metric as it is written, as an expression of Vega's: `98.62 %` or `0.0431`."""
-    if by.percent:
-        return f"format(100 * ({field}), '.{decimals}f') + ' %'"
-    return f"format({field}, '.{decimals + 2}f')"
-
-
-def interval_words(low: str, high: str, by: Metric) -> str:
-    """An interval of a metric's values as it is written, as an expression of Vega's."""
-    words = f"{value_words(low, by)} + ' to ' + {value_words(high, by)}"
-    return f"isValid({low}) ? {words} : '—'"
+    def looks(self, *channels: str, legend: Json | None = None) -> Json:
+        """The arm as these channels."""
+        names = list(self.names)
+        made: Json = {}
+        for each in channels:
+            scale: Json = {
+                "domain": names,
+                "range": [self.look(arm)[PLACES[each]] for arm in names],
+            }
+            kind = {"type": "ordinal"} if each == "strokeWidth" else {}
+            made[each] = channel("arm:N", sort=names, scale=scale | kind, legend=legend)
+        return made

@@ -10,23 +10,27 @@ import numpy as np
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.trials import best_by_epochs, longest_curve
-from normsweep.reporting.figures import vega
-from normsweep.reporting.figures.axes import counts, heading, side_title, value_axis
-from normsweep.reporting.figures.figure import Figure, values_of
+from normsweep.analysis.trials import TuningCurve
+from normsweep.reporting.evidence_tables import budget_table, learning_rates_table, tunability_table
+from normsweep.reporting.figures.axes import time_unit, value_axis, whole
+from normsweep.reporting.figures.figure import Figure
 from normsweep.reporting.figures.labels import EndLabel, end_labels, room_for
+from normsweep.reporting.figures.limits import Limits, in_view
 from normsweep.reporting.figures.panels import (
     DOT,
-    Limits,
+    by_arm,
     grid,
+    panel,
     panel_width,
     pointed,
-    put_in_view,
-    time_unit,
+    rows_of,
     tooltips,
     under,
+    with_links,
+    with_score,
 )
-from normsweep.reporting.figures.theme import HIDDEN, Arms, Chart, Style, Table, shown, with_links
+from normsweep.reporting.figures.theme import Arms, Style, Table
+from normsweep.reporting.figures.vega import Chart, Json, channel, equal
 from normsweep.reporting.words import percent
 from normsweep.text import counted, duration
 
@@ -45,286 +49,160 @@ DENSE = 300
 
 def tunability(found: Evidence, style: Style) -> Figure:
     """The best score of an arm's first trials, by their number and by the time that they took."""
-    measured = found.metric.label
     figure = Figure(
         name="tunability",
         title="How much tuning it takes",
         caption="How good the best of so many trials of an arm is, and the best that so much time finds: "
         "the seconds of all its trials together, with failed attempts. These are validation scores of "
         "selected trials: good for comparing the effort, too "
-        + ("high as an accuracy." if measured == "accuracy" else "good as an estimate."),
+        + ("high as an accuracy." if found.metric.label == "accuracy" else "good as an estimate."),
         missing="There are too few trials for a curve of tuning effort.",
     )
-    data, unit = _efforts(found)
-    if data.empty:
+    if not found.tuning:
         return figure
-    arms = Arms.of(found)
-    data, limits = put_in_view(data, data.groupby("arm")["score"].last(), arms, found.metric)
-    return replace(
-        figure,
-        description=_effort_words(data, arms, found),
-        data=data,
-        chart=_Efforts(found, style, data, limits, unit).chart(),
-    )
+    data, unit = _efforts(found)
+    data, limits = in_view(data, data.groupby("arm")["score"].last(), found)
+    columns, fields = 2 - style.narrow, ("arm", "kind", "score", "trials", "seconds")
+    curves = _Curves(found, style, data, limits, columns, fields)
+    axis = {"title": f"{unit} of the arm's trials together", "tickCount": 6}
+    time = channel("spent:Q", scale={"nice": False, "zero": True, "padding": 6}, axis=axis)
+    trials = whole("trials", int(data["trials"].max()), "trials of the arm")
+    panels = []
+    for kind in curves.kinds:
+        panels += [
+            curves.panel(time, kind, ends=style.narrow, title=TITLES[kind]),
+            curves.panel(trials, kind, labels=style.narrow),
+        ]
+    words = [
+        f"{arm}: {percent(last.score, by=found.metric)} after {counted(int(last.trials), 'trial')} and "
+        f"{duration(last.seconds)}."
+        for arm, rows in by_arm(data, found)
+        for last in rows.tail(1).itertuples()
+    ]
+    return replace(figure, description=" ".join(words), data=data, chart=grid(panels, columns))
 
 
 def _efforts(found: Evidence) -> tuple[Table, str]:
-    """One row an arm, kind and number of trials, and the unit of the column `spent`.
-
-    `marked` are the first trial, each new best one and the last, or some of a smooth curve.
-    """
-    columns = ["kind", "arm", "trials", "seconds", "score", "low", "high", "marked"]
+    """One row an arm, kind and number of trials, and the unit of the column `spent`."""
     arms = Arms.of(found).back_to_front({curve.arm for curve in found.tuning})
-    rows = []
-    for curve in sorted(found.tuning, key=lambda curve: arms.index(curve.arm)):
-        count = len(curve.scores)
-        for i in _drawn(curve.scores):
-            score = curve.scores[i]
-            new = i == 0 or curve.scores[i - 1] != score
-            marked = i == count - 1 or (
-                new if curve.kind == SO_FAR else i % -(-count // MARKED) == 0
-            )
-            bounds = curve.low[i], curve.high[i]
-            rows.append((curve.kind, curve.arm, i + 1, curve.seconds[i], score, *bounds, marked))
-    frame: Table = pd.DataFrame(rows, columns=columns)
-    unit, seconds = time_unit(frame["seconds"].max() if len(frame) else 0.0)
+    curves = sorted(found.tuning, key=lambda curve: arms.index(curve.arm))
+    frame: Table = pd.concat(map(_effort, curves), ignore_index=True)
+    unit, seconds = time_unit(frame["seconds"].max())
     return frame.assign(spent=frame["seconds"] / seconds), unit
 
 
-def _drawn(scores: Sequence[float]) -> list[int]:
-    """The places of a long curve that draw it: the beginnings and ends of steps, else ever fewer."""
-    count = len(scores)
-    if count <= DENSE:
-        return list(range(count))
-    steps = {i + side for i in range(1, count) if scores[i] != scores[i - 1] for side in (-1, 0)}
-    few = steps if len(steps) <= DENSE else set()
-    spaced = np.geomspace(1, count, DENSE // 2).round().astype(int) - 1
-    return sorted({*few, *map(int, spaced), *range(0, count, -(-count // MARKED))})
+def _effort(curve: TuningCurve) -> Table:
+    """A curve's points; of a long one the beginnings and ends of steps, or ever fewer.
 
-
-def _effort_words(data: Table, arms: Arms, found: Evidence) -> str:
-    parts = []
-    for arm in arms.ordered(set(data["arm"])):
-        last = data[data["arm"] == arm].iloc[-1]
-        parts.append(
-            f"{arm}: {percent(last['score'], by=found.metric)} after {counted(int(last['trials']), 'trial')} "
-            f"and {duration(last['seconds'])}."
-        )
-    return " ".join(parts)
-
-
-@dataclass(frozen=True)
-class _Curves:
-    """The parts of a chart with a curve for each arm; all panels share the axis of scores."""
-
-    found: Evidence
-    style: Style
-    data: Table
-    limits: Limits
-
-    @cached_property
-    def arms(self) -> Arms:
-        return Arms.of(self.found)
-
-    def tips(self) -> list[vega.Json]:
-        """What is read at a mark."""
-        raise NotImplementedError
-
-    @cached_property
-    def values(self) -> vega.Json:
-        return values_of(self.data)
-
-    def size(self, columns: int, room: float) -> tuple[float, float]:
-        """Width and height of a panel."""
-        return panel_width(self.style, columns, room), 200.0 if self.style.narrow else 260.0
-
-    def ends(self, data: Table) -> list[EndLabel]:
-        """An arm's name and score at the height where its curve ends."""
-        last = data.dropna(subset="score").groupby("arm")["score"].last()
-        by = self.found.metric
-        return [
-            EndLabel(arm, last[arm], percent(last[arm], by=by))
-            for arm in self.arms.ordered(last.index)
-        ]
-
-    def rows(self, x: vega.Json) -> Chart:
-        return shown(vega.Chart(self.values)).encode(x=x, color=self.arms.colour())
-
-    def marks(
-        self, rows: Chart, name: str, labels: bool, marked: str, steps: bool = False
-    ) -> list[Chart]:
-        """A line that leaves the axes where the scores do, marks where it is `marked`, and what lies below."""
-        at, of = (
-            value_axis(field, self.limits, self.found.metric, labels=labels)
-            for field in ("score", "drawn")
-        )
-        line = rows.mark("line", clip=True, interpolate="step-after" if steps else "linear")
-        line = line.encode(y=at, strokeWidth=self.arms.width(), strokeDash=self.arms.dash())
-        inside = rows.filter(f"!datum.below && {marked}").mark("point", **DOT, size=55)
-        points, every = inside.encode(y=of, shape=self.arms.shape()), rows.encode(y=of)
-        return [line, under(every), points, pointed(every, self.tips(), self.style, name)]
-
-
-@dataclass(frozen=True)
-class _Efforts(_Curves):
-    """Two panels for each kind of estimate: by time and by trials."""
-
-    unit: str
-    """Of the time."""
-
-    @cached_property
-    def kinds(self) -> list[str]:
-        return [kind for kind in TITLES if kind in set(self.data["kind"])]
-
-    @cached_property
-    def room(self) -> float:
-        labels = [label for kind in self.kinds for label in self.ends(self.of(kind))]
-        return room_for(labels, self.style.width)
-
-    def of(self, kind: str) -> Table:
-        return self.data[self.data["kind"] == kind]
-
-    def chart(self) -> Chart:
-        panels = [self.panel(kind, by_time) for kind in self.kinds for by_time in (True, False)]
-        return grid(panels, 1 if self.style.narrow else 2)
-
-    def panel(self, kind: str, by_time: bool) -> Chart:
-        first, columns = by_time or self.style.narrow, 1 if self.style.narrow else 2
-        width, height = self.size(columns, self.room)
-        rows = self.rows(self.time() if by_time else self.trials())
-        rows = rows.filter(vega.equal("kind", kind))
-        smooth, name = (
-            kind == EXPECTED,
-            f"zoom_{'time' if by_time else 'trials'}_{self.kinds.index(kind)}",
-        )
-        layers = self.band(rows, first) if smooth else []
-        layers += self.marks(rows, name, first, "datum.marked", steps=not smooth)
-        if first:
-            layers.append(side_title(f"validation {self.found.metric.label}", height))
-        if not by_time or self.style.narrow:
-            ends = self.ends(self.of(kind))
-            layers += end_labels(ends, self.arms, self.limits, (width, height), self.room)
-        title = TITLES[kind] if by_time else ""
-        return vega.layer(
-            *layers, *heading(title, width=width + self.room), width=width, height=height
-        )
-
-    def band(self, rows: Chart, labels: bool) -> list[Chart]:
-        """Where the expected best is known with its interval."""
-        low = value_axis("low", self.limits, self.found.metric, labels=labels)
-        area = rows.filter("isValid(datum.low)").mark("area", opacity=0.13, clip=True)
-        return [area.encode(y=low, y2=vega.channel("high:Q"))]
-
-    def time(self) -> vega.Json:
-        axis = {"title": f"{self.unit} of the arm's trials together", "tickCount": 6}
-        return vega.channel("spent:Q", scale={"nice": False, "zero": True, "padding": 6}, axis=axis)
-
-    def trials(self) -> vega.Json:
-        return _whole("trials", int(self.data["trials"].max()), "trials of the arm")
-
-    def tips(self) -> list[vega.Json]:
-        score = f"validation {self.found.metric.label}"
-        return tooltips(
-            self.found.metric,
-            arm="arm",
-            kind="estimate",
-            score=score,
-            trials="trials",
-            seconds="seconds",
-        )
-
-
-def _whole(field: str, last: int, title: str) -> vega.Json:
-    """Whole numbers from 1, the last among them."""
-    axis = {"title": title, "values": counts(last), "labelOverlap": True}
-    return vega.channel(
-        f"{field}:Q", scale={"zero": False, "nice": False, "padding": 14}, axis=axis
-    )
+    `marked` are the first trial, each new best one and the last, or some of a smooth curve.
+    """
+    frame = tunability_table([curve]).rename(columns={"expected": "score"})
+    count, place, score = len(frame), frame.index, frame["score"]
+    new, some = score != score.shift(), place % -(-count // MARKED) == 0
+    frame["marked"] = (place == count - 1) | (new if curve.kind == SO_FAR else some)
+    steps = new | new.shift(-1, fill_value=False)
+    spaced = place.isin(np.geomspace(1, count, DENSE // 2).round() - 1)
+    return frame[some | spaced | (count <= DENSE) | (steps & (steps.sum() <= DENSE))]
 
 
 def budget(found: Evidence, style: Style) -> Figure:
     """The best score of each arm for every number of epochs."""
-    measured = found.metric.label
     figure = Figure(
         name="budget",
         title="The best for each number of epochs",
-        caption=f"The best validation {measured} of each arm after so many epochs, among its trials that "
-        "got so far: fewer got to the later ones. A triangle is below the axis. The best of several "
-        "trials is too good as an estimate.",
+        caption=f"The best validation {found.metric.label} of each arm after so many epochs, among its "
+        "trials that got so far: fewer got to the later ones. A triangle is below the axis. The best of "
+        "several trials is too good as an estimate.",
         missing="No trial has a score yet.",
     )
     data = with_links(_budgets(found), style)
     if data.empty:
         return figure
-    arms = Arms.of(found)
-    data, limits = put_in_view(data, data.groupby("arm")["score"].last(), arms, found.metric)
-    return replace(
-        figure,
-        description=_budget_words(data, arms, found),
-        data=data,
-        chart=_Budgets(found, style, data, limits).chart(),
-    )
+    data, limits = in_view(data, data.groupby("arm")["score"].last(), found)
+    fields = ("arm", "epochs", "score", "optimizer", "learning_rate", "trial", "among")
+    epochs = whole("epochs", int(data["epochs"].max()), "epochs")
+    chart = grid([_Curves(found, style, data, limits, 1, fields).panel(epochs)], 1)
+    return replace(figure, description=_budget_words(data, found), data=data, chart=chart)
 
 
 def _budgets(found: Evidence) -> Table:
     """One row an arm and number of epochs, with the best trial's settings; `among` so many trials."""
-    searched = found.record.searched
-    arms = Arms.of(found).back_to_front(found.record.arms)
-    best = best_by_epochs(searched, arms, range(1, longest_curve(searched) + 1))
-    columns = ["arm", "epochs", "score", "trial", "among", "optimizer", "learning_rate"]
-    rows = [
-        (
-            each.arm,
-            each.epochs,
-            each.score,
-            trial.number,
-            each.among,
-            trial.optimizer,
-            trial.learning_rate,
-        )
-        for each in best
-        for trial in [each.record.trial]
-    ]
-    frame: Table = pd.DataFrame(rows, columns=columns).dropna(subset="score")
-    return frame
+    searched, arms = found.record.searched, Arms.of(found).back_to_front(found.record.arms)
+    settings = learning_rates_table(searched)[["trial", "optimizer", "learning_rate"]]
+    best = budget_table(searched, arms).merge(settings, on="trial")
+    return with_score(best).dropna(subset="score")
 
 
-def _budget_words(data: Table, arms: Arms, found: Evidence) -> str:
+def _budget_words(data: Table, found: Evidence) -> str:
     parts = []
-    for arm in arms.ordered(set(data["arm"])):
-        of_arm = data[data["arm"] == arm]
+    for arm, rows in by_arm(data, found):
         ends = [
             f"{percent(row.score, by=found.metric)} after {counted(int(row.epochs), 'epoch')}"
-            for row in of_arm.iloc[[0, -1]].drop_duplicates().itertuples()
+            for row in rows.iloc[[0, -1]].drop_duplicates().itertuples()
         ]
         parts.append(f"{arm}: {', '.join(ends)}.")
     return " ".join(parts)
 
 
 @dataclass(frozen=True)
-class _Budgets(_Curves):
-    """One panel."""
+class _Curves:
+    """A curve for each arm; all panels share the axis of scores, and the room for names at the right."""
 
-    def chart(self) -> Chart:
-        ends, by = self.ends(self.data), self.found.metric
-        room = room_for(ends, self.style.width)
-        width, height = self.size(1, room)
-        rows = self.rows(_whole("epochs", int(self.data["epochs"].max()), "epochs"))
-        layers = [
-            *self.marks(rows, "zoom_budget", labels=True, marked="true"),
-            *end_labels(ends, self.arms, self.limits, (width, height), room),
-            side_title(f"validation {by.label}", height),
-        ]
-        return vega.layer(*layers, width=width, height=height, params=[HIDDEN])
+    found: Evidence
+    style: Style
+    data: Table
+    limits: Limits
+    columns: int
+    fields: Sequence[str]
+    """What is read at a mark."""
 
-    def tips(self) -> list[vega.Json]:
-        return tooltips(
-            self.found.metric,
-            arm="arm",
-            epochs="epochs",
-            score=f"validation {self.found.metric.label}",
-            optimizer="optimizer",
-            learning_rate="learning rate",
-            trial="trial",
-            among="best of",
+    @cached_property
+    def kinds(self) -> list[str]:
+        """Of estimates, each with panels of its own."""
+        return [kind for kind in TITLES if "kind" in self.data and kind in set(self.data["kind"])]
+
+    @cached_property
+    def ends(self) -> dict[str, list[EndLabel]]:
+        """By kind, an arm's name and score at the height where its curve ends."""
+        known = self.data.dropna(subset="score")
+        of_kinds = {kind: known[known["kind"] == kind] for kind in self.kinds} or {"": known}
+        return {
+            kind: [
+                EndLabel(arm, last, percent(last, by=self.found.metric))
+                for arm, rows in by_arm(of_kind, self.found)
+                for last in rows["score"].tail(1)
+            ]
+            for kind, of_kind in of_kinds.items()
+        }
+
+    def panel(
+        self, x: Json, kind: str = "", labels: bool = True, ends: bool = True, title: str = ""
+    ) -> Json:
+        """The curves with names or without; `labels` are those of the scores."""
+        arms = Arms.of(self.found)
+        room = room_for([one for each in self.ends.values() for one in each], self.style.width)
+        size = panel_width(self.style, self.columns, room), 200.0 if self.style.narrow else 260.0
+        score = f"validation {self.found.metric.label}"
+        y = value_axis("score", self.limits, self.found.metric, score, labels)
+        base = rows_of(*([equal("kind", kind)] if kind else []))
+        base = base.encode(x=x, y=y, **arms.looks("color"))
+        marks = self.marks(kind, f"zoom_{x['field']}_{self.kinds.index(kind) if kind else 0}")
+        names = end_labels(self.ends[kind], arms, self.limits, size, room) if ends else []
+        return panel(base, marks, size, title, beside=names)
+
+    def marks(self, kind: str, zoom: str) -> list[Json]:
+        """Bands, lines that leave the axes where the scores do, marks, and what lies below."""
+        looks, rows = Arms.of(self.found).looks, Chart()
+        band = rows.filter("isValid(datum.low)").mark("area", opacity=0.13, clip=True)
+        line = rows.mark(
+            "line", clip=True, interpolate="step-after" if kind == SO_FAR else "linear"
         )
+        dots = rows.filter("!datum.below && datum.marked !== false").mark("point", **DOT, size=55)
+        tips = tooltips(self.found.metric, *self.fields)
+        return [
+            *([band.encode(y="low:Q", y2="high:Q")] if kind == EXPECTED else []),
+            line.encode(**looks("strokeDash", "strokeWidth")),
+            under(rows),
+            dots.encode(**looks("shape")),
+            pointed(rows.encode(y="drawn:Q"), tips, self.style, zoom),
+        ]

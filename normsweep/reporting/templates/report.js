@@ -121,7 +121,7 @@ function menu(figure) {
 }
 
 // On a phone a finger scrolls the page.
-const zooms = (figure) => !phone.matches && specOf(figure).params?.some((each) => each.bind === "scales");
+const zooms = (figure) => !phone.matches && JSON.stringify(page.figures[figure.name].specs.wide).includes('"bind":"scales"');
 
 function button(text, act, pressed) {
   const made = Object.assign(document.createElement("button"), { type: "button", textContent: text });

@@ -14,13 +14,14 @@ from normsweep.reporting.figures.files import svg_text
 
 
 def parts(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The spec and all that it is made of, each with the encodings that it inherits."""
+    """The spec and all that it is made of, each with the encodings and transforms that it inherits."""
     yield spec
-    for key in ("layer", "hconcat", "vconcat"):
-        for part in spec.get(key, ()):
-            yield from parts(
-                {**part, "encoding": spec.get("encoding", {}) | part.get("encoding", {})}
-            )
+    inherited = {"encoding": {}, "transform": ()} | spec
+    inner = [part for key in ("layer", "hconcat", "vconcat") for part in spec.get(key, ())]
+    for part in [spec["spec"]] if "spec" in spec else inner:
+        encoding = inherited["encoding"] | part.get("encoding", {})
+        transform = [*inherited["transform"], *part.get("transform", ())]
+        yield from parts({**part, "encoding": encoding, "transform": transform})
 
 
 def panels(figure: Figure) -> list[dict[str, Any]]:

@@ -64,9 +64,13 @@ def test_a_bad_arm_does_not_flatten_the_others_and_is_marked_where_it_is_cut_off
     foot = limits(panel)[0]
     assert 0.9 < foot < 0.979
     (cut,) = [p for p in parts(panel) if dict(p.get("mark", {})).get("shape") == "triangle-down"]
-    assert cut["encoding"]["y"]["datum"] == foot
-    assert {"filter": f"1 * datum.score < {foot}"} in cut["transform"]
-    assert (means(figure, "bad", "baseline")["score"] < foot).all()
+    assert cut["encoding"]["y"]["field"] == "drawn"
+    assert {"filter": "datum.below"} in cut["transform"]
+    rows = means(figure, "bad", "baseline")
+    assert (rows["score"] < foot).all()
+    assert rows["below"].all()
+    assert set(rows["drawn"]) == {foot}
+    assert (figure.data["below"] == (figure.data["score"] < foot)).all()
     assert "▼ ends at 11.3 %" in texts(figure)
 
 
@@ -81,6 +85,19 @@ def test_the_band_is_the_margin_around_the_reference_and_follows_the_parameter(f
         middles += [t["calculate"] for t in bands[0]["transform"] if t.get("as") == "worse"]
     level = found().verdicts[0].reference_value
     assert middles == [f"{level} - 1 * margin", "datum.score - 1 * margin"]
+
+
+def test_where_the_references_value_is_not_known_there_is_no_band(found):
+    made = found()
+    unknown = tuple(replace(v, reference_value=math.nan) for v in made.verdicts)
+    first, second = panels(accuracy(replace(made, verdicts=unknown), Style()))
+    bands = [
+        [p for p in parts(panel) if dict(p.get("mark", {})).get("color") == "#f0c800"]
+        for panel in (first, second)
+    ]
+    assert [len(each) for each in bands] == [0, 1]
+    said = texts(accuracy(replace(made, verdicts=unknown), Style()))
+    assert not any(text.startswith("band: unit after") for text in said)
 
 
 def test_arms_can_be_hidden_but_the_band_stays(found):

@@ -55,7 +55,7 @@ def test_a_gap_beyond_the_axis_is_an_arrow_at_its_edge_and_its_number_is_printed
     made, far = found(), Estimate(-0.876, -0.88, -0.87, 5)
     beyond = tuple(replace(v, gap=far, on_these_images=far) for v in made.verdicts)
     figure = forest(replace(made, verdicts=beyond), style)
-    spec = figure.spec()
+    spec = figure.spec()["spec"]
     left, right = limits(spec, "x")
     assert (left, right) == reach(beyond)
     assert left > -0.876

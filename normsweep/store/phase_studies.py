@@ -1,0 +1,91 @@
+"""`PhaseStudies`: the studies of Optuna that make up a study, one for each phase.
+
+`mnist` has the search, so that Optuna's best trial, importances and plots are those of the search;
+`mnist/select` and `mnist/confirm` have the later phases. The first one also has the attributes of the
+whole study: it is the one that is listed, locked and deleted. Older studies have all phases in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import optuna
+
+from normsweep.store.encoding import APART, ID, PHASE
+from normsweep.store.optuna_tables import StudyTables, keys_after, names_with, patiently
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT
+
+__all__ = ["PhaseStudies", "delete_phases", "orphaned_phases"]
+
+
+class PhaseStudies:
+    """Optuna's studies of a study. Those of the later phases are found by the study's id in an attribute."""
+
+    def __init__(self, storage: optuna.storages.RDBStorage, name: str) -> None:
+        """`name`: an existing study."""
+        self.search = StudyTables(storage, name)
+        self._storage = storage
+        attrs = self.search.attrs([ID.key, APART.key])
+        self._id, self.apart = ID.of(attrs), APART.of(attrs)
+        """`apart`: whether each phase has a study of its own."""
+        self._later = dict(self._stored()) if self.apart else {}
+
+    def __iter__(self) -> Iterator[StudyTables]:
+        """The studies that there are, that of the search first."""
+        return iter((self.search, *self._later.values()))
+
+    def of(self, phase: str) -> StudyTables:
+        """The study of a phase, created if there is none."""
+        if phase == SEARCH or not self.apart:
+            return self.search
+        if phase not in self._later:
+            self._later[phase] = self._made(phase)
+        return self._later[phase]
+
+    def _stored(self) -> Iterator[tuple[str, StudyTables]]:
+        names = {phase: name for name, phase in names_with(self._storage, self._key).items()}
+        for phase in (SELECT, CONFIRM):
+            if phase in names:
+                yield phase, StudyTables(self._storage, names[phase])
+
+    @property
+    def _key(self) -> str:
+        return f"{PHASE}{self._id}"
+
+    def _made(self, phase: str) -> StudyTables:
+        """A study for a phase. A process that is killed before the attribute is written leaves it empty."""
+        name = f"{self.search.name}/{phase}"
+        opened = map(self._open, (name, f"{name} {self._id[:8]}"))  # nobody else has the id
+        tables = next(tables for tables in opened if tables is not None)
+        tables.set_attr_of_study(self._key, phase)
+        return tables
+
+    def _open(self, name: str) -> StudyTables | None:
+        """The empty study of a name, created if there is none; None if it is somebody else's."""
+        like = optuna.load_study(study_name=self.search.name, storage=self._storage)
+        made = patiently(
+            lambda: optuna.create_study(
+                storage=self._storage,
+                study_name=name,
+                directions=like.directions,
+                load_if_exists=True,
+            )
+        )
+        tables = StudyTables(self._storage, name)
+        if len(tables) or made.user_attrs or made.directions != like.directions:
+            return None
+        if like.metric_names:
+            made.set_metric_names(like.metric_names)
+        return tables
+
+
+def delete_phases(storage: optuna.storages.RDBStorage, name: str) -> None:
+    """Delete the studies of a study, that of the search last, so that an interrupted deletion can be repeated."""
+    for tables in reversed(list(PhaseStudies(storage, name))):
+        optuna.delete_study(study_name=tables.name, storage=storage)
+
+
+def orphaned_phases(storage: optuna.storages.RDBStorage) -> list[str]:
+    """The names of studies of phases whose study was deleted with Optuna's own tools."""
+    known = {key for key in names_with(storage, ID.key).values() if isinstance(key, str)}
+    return sorted(name for name, key in keys_after(storage, PHASE).items() if key not in known)
