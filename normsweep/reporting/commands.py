@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from normsweep.analysis import earlier_rules
 from normsweep.parts import metrics
 from normsweep.parts.catalog import catalog
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
 from normsweep.sweep.recorded import GROWING, to_plain
+from normsweep.sweep.schema import SEQUENTIAL
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.urls import STORAGE, TRACKING, storage_option, tracking_option
 
@@ -52,7 +52,7 @@ class Commands:
         Of a study under earlier rules also what opens another one by today's.
         """
         verdict = [self.export("verdict", "--format", "markdown")] if self.record.analyses else []
-        renewed = [self.renew()] if self.record.sweep.rules <= earlier_rules.LAST else []
+        renewed = [self.renew()] if self.record.sweep.rules < SEQUENTIAL else []
         return (self.study(), self.report(), *verdict, *renewed)
 
     def renew(self) -> str:
@@ -63,9 +63,16 @@ class Commands:
         return self._line("python -m normsweep.study", *words, stores=self._stores)
 
     def confirm(self, seeds: int | None = None) -> str:
-        """What gives the study's verdict, or one from more seeds."""
-        more = ("--phase", "confirm") if seeds is None else ("--set", f"confirm.seeds={seeds}")
-        return self.study(*more)
+        """What gives the study's verdict, or one from more seeds: after an analysis, in a new study."""
+        if seeds is None:
+            return self.study("--phase", "confirm")
+        more = ("--set", f"confirm.seeds={seeds}")
+        if not self.record.analysed:
+            return self.study(*more)
+        name = self.record.name
+        sweep = name if self._shipped else "SWEEP.toml"
+        words = (sweep, "--study-name", f"{name}-2", "--reuse", name)
+        return self._line("python -m normsweep.study", *words, stores=self._stores, more=more)
 
     def export(self, table: str, *more: str) -> str:
         """What writes one of the study's tables."""

@@ -255,6 +255,9 @@ def _confirm_command(found: Evidence, commands: Commands) -> str:
     if not found.record.analyses:
         return commands.confirm()
     known = [v.further_seeds for v in found.primary if v.further_seeds is not None]
+    seeds = found.record.sweep.confirm.seeds
+    if known and not seeds.fixed and found.analysis.seeds < seeds.most:
+        return commands.study()  # it adds seeds by itself
     return commands.confirm(found.analysis.seeds + max(known, default=STEP))
 
 

@@ -187,6 +187,10 @@ def _next_step(verdict: Verdict, seeds: int) -> str:
             )
         case Missing.UNDECIDABLE:
             return f"{opening(verdict.reason)}: declare a wider margin for the next study."
+        case Missing.MORE_SEEDS if more is not None and verdict.most is not None:
+            return (
+                f"About {more} more seeds would decide: the study adds them when it is run again."
+            )
         case Missing.MORE_SEEDS if more is not None:
             return (
                 f"About {more} more seeds would decide: "
