@@ -59,7 +59,9 @@ class Arm:
     def described(self) -> str:
         """Its label and what it does: `raw pixels (none)`; the label alone if it says the same."""
         does = ", ".join(_described(self.params))
-        return self.label if self.label in (self.key, does) else f"{self.label} ({does})"
+        alone = len(self.params) == 1
+        unnamed = self.label in (does, _key(self.params, alone), _key(self.params, False))
+        return self.label if unnamed else f"{self.label} ({does})"
 
     def searched(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """A trial's parameters without those that the arm fixes."""
