@@ -15,7 +15,7 @@ study: $(VENV)/study.done
 
 # The tests start dozens of interpreters: let them share compiled bytecode.
 test: export PYTHONDONTWRITEBYTECODE =
-test: $(VENV)/dev.done $(VENV)/chromium.done
+test: $(VENV)/dev.done $(VENV)/chromium.done $(VENV)/latex.done
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.done
@@ -64,6 +64,13 @@ $(VENV)/chromium.done: | $(UV)
 	command -v chromium || command -v chromium-browser || command -v google-chrome \
 	  || { command -v apt-get && apt-get update && apt-get install -y --no-install-recommends chromium; } \
 	  || { echo "make test opens the report in a browser: install chromium or google-chrome" >&2; exit 1; }
+	touch $@
+
+# They also compile the tables for articles. On Debian, LaTeX is installed if it is not there.
+$(VENV)/latex.done: | $(VENV)/chromium.done
+	command -v pdflatex || if command -v apt-get; \
+	  then apt-get update && apt-get install -y --no-install-recommends texlive-latex-base texlive-latex-recommended; \
+	  else echo "make test skips the compilation of LaTeX tables: pdflatex is not installed" >&2; fi
 	touch $@
 
 $(UV): requirements/uv.txt

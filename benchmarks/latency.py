@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from benchmarks.commands import seconds
 from benchmarks.measured import Goal, Measure, Row, write
 from normsweep.shell import run
+
+if TYPE_CHECKING:
+    from normsweep.sweep.trial import Result
 
 SMALL = """
 name = "NAME"
@@ -53,6 +56,7 @@ COMMANDS: dict[str, tuple[Sequence[str], float | None]] = {
 """Each command with the most seconds that it should take."""
 
 TENSORFLOW, EPOCH = "import tensorflow", "the first epoch, less a second one"
+END = "the end of a study, after its last trial"
 FIRST = 1.3
 """Time to the end of the first epoch, relative to the import of TensorFlow, that is the goal."""
 
@@ -71,11 +75,13 @@ class Tree:
 
     path: Path
     folder: Path
+    server: str = ""
+    """Address of an MLflow server for new studies; empty: a local database."""
 
     @classmethod
-    def prepared(cls, path: Path, folder: Path) -> Tree:
+    def prepared(cls, path: Path, folder: Path, server: str) -> Tree:
         """Run the small study twice: a finished study may be marked by the second command."""
-        tree = cls(path, folder)
+        tree = cls(path, folder, server)
         folder.mkdir()
         (folder / f"{STUDY}.toml").write_text(SMALL.replace("NAME", STUDY))
         for _ in range(2):
@@ -88,18 +94,27 @@ class Tree:
 
     def first_epoch(self) -> float:
         """Seconds from the command of a new study to the end of its first epoch, less a second epoch."""
+        began = time.time()
+        first = self._new("--phase", "search")[0]
+        return first.started + first.seconds - 2 * first.curve[1].seconds - began
+
+    def end(self) -> float:
+        """Seconds from the end of a new study's last trial to the prompt."""
+        results = self._new()
+        return time.time() - max(each.started + each.seconds for each in results)
+
+    def _new(self, *more: str) -> list[Result]:
+        """The results of a new study, just run."""
         from normsweep.store.storage import read_study
 
         name = f"s{time.monotonic_ns()}"
         (self.folder / "first.toml").write_text(SMALL.replace("NAME", name))
         shutil.rmtree(self.folder / "new", ignore_errors=True)
         stores = [f"sqlite:///new/{store}.db" for store in ("optuna", "mlflow")]
-        options = ("--phase", "search", "--storage", stores[0], "--tracking-uri", stores[1])
-        began = time.time()
-        self.seconds(("-m", "normsweep.study", "first.toml", *options))
-        first = read_study(f"sqlite:///{self.folder}/new/optuna.db", name).trials[0].result
-        assert first is not None
-        return first.started + first.seconds - 2 * first.curve[1].seconds - began
+        options = ("--storage", stores[0], "--tracking-uri", self.server or stores[1])
+        self.seconds(("-m", "normsweep.study", "first.toml", *options, *more))
+        trials = read_study(f"sqlite:///{self.folder}/new/optuna.db", name).trials
+        return [record.result for record in trials if record.result]
 
 
 @app.default
@@ -108,6 +123,10 @@ def latency(
     before: Annotated[
         Path | None, Parameter(help="Working tree of the commit to compare with.")
     ] = None,
+    server: Annotated[
+        str,
+        Parameter(help="Address of an MLflow server for new studies; by default a local database."),
+    ] = "",
     repeats: Annotated[int, Parameter(help="Measurements of each, alternately.")] = 5,
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
@@ -117,7 +136,7 @@ def latency(
     with tempfile.TemporaryDirectory() as work:
         paths = [Path.cwd(), *filter(None, [before])]
         trees = [
-            Tree.prepared(path.absolute(), Path(work) / str(place))
+            Tree.prepared(path.absolute(), Path(work) / str(place), server)
             for place, path in enumerate(paths)
         ]
         found = {name: _alternately(trees, run_in, repeats) for name, run_in in _measures()}
@@ -130,6 +149,7 @@ def _measures() -> Iterator[tuple[str, Callable[[Tree], float]]]:
         yield name, lambda tree, arguments=arguments: tree.seconds(arguments)
     yield TENSORFLOW, lambda tree: tree.seconds(("-c", "import tensorflow"))
     yield EPOCH, Tree.first_epoch
+    yield END, Tree.end
 
 
 def _alternately(

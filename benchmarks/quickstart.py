@@ -10,7 +10,8 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,39 +51,81 @@ def quickstart(
     against: Annotated[
         Path | None, Parameter(help="Another checkout, whose epochs are timed as well.")
     ] = None,
+    saved: Annotated[
+        Path | None, Parameter(help="A file that keeps what is measured, to go on after a stop.")
+    ] = None,
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="A folder for the measured values.")
     ] = None,
 ) -> int:
     """Run all commands and print the table."""
-    found: dict[tuple[str, str], list[float]] = {}
-    epochs: dict[str, list[float]] = {"here": [], "there": []}
     measured = precisions(["float32", *precision] if precision else [])
-    for _ in range(repeats):
+    rounds = earlier(saved)
+    for k in range(repeats):
         for each in measured:
-            with tempfile.TemporaryDirectory() as work:
-                ours, records = search(Path(work), trials, each)
-                theirs = opponent(Path(work), [configuration(r) for r in records], each)
-            found.setdefault(("normsweep", each), []).append(ours)
-            found.setdefault(("opponent", each), []).append(theirs)
-            if against is not None and each == "float32":
-                with tempfile.TemporaryDirectory() as work:
-                    _, before = search(Path(work), trials, each, against)
-                epochs["here"].append(epoch_seconds(records))
-                epochs["there"].append(epoch_seconds(before))
-    rows = [
-        Row(f"{name}, {each}", Measure("s", tuple(values)))
-        for (name, each), values in found.items()
-    ]
-    for each in measured:
-        pairs = zip(found["normsweep", each], found["opponent", "float32"], strict=True)
-        ratios = Measure("×", tuple(a / b for a, b in pairs))
-        what = f"normsweep in {each} relative to the opponent in float32"
-        rows.append(Row(what, ratios, Goal(GOALS[each])))
-    if against is not None:
-        rows += compared(epochs["here"], epochs["there"])
-    write(f"a search of {trials} trials, complete commands", "quickstart", rows, output)
+            if sum(done.precision == each for done in rounds) <= k:
+                tree = against if each == "float32" else None
+                rounds.append(measure(trials, each, tree))
+                keep(saved, rounds[-1])
+    found = {each: [done for done in rounds if done.precision == each] for each in measured}
+    write(
+        f"a search of {trials} trials, complete commands", "quickstart", list(table(found)), output
+    )
     return 0
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round measured in one precision: seconds of complete commands, and of an epoch."""
+
+    precision: str
+    normsweep: float
+    opponent: float
+    epoch: float
+    epoch_there: float | None
+    """In the other checkout; None without one."""
+
+
+def measure(trials: int, precision: str, against: Path | None) -> Round:
+    """Run each command once, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as work:
+        ours, records = search(Path(work), trials, precision)
+        theirs = opponent(Path(work), [configuration(r) for r in records], precision)
+    there = None
+    if against is not None:
+        with tempfile.TemporaryDirectory() as work:
+            there = epoch_seconds(search(Path(work), trials, precision, against)[1])
+    return Round(precision, ours, theirs, epoch_seconds(records), there)
+
+
+def earlier(saved: Path | None) -> list[Round]:
+    """The rounds that were measured before a stop."""
+    if saved is None or not saved.exists():
+        return []
+    return [Round(**json.loads(line)) for line in saved.read_text().splitlines()]
+
+
+def keep(saved: Path | None, done: Round) -> None:
+    """Keep a round."""
+    if saved is not None:
+        with saved.open("a") as file:
+            file.write(json.dumps(asdict(done)) + "\n")
+
+
+def table(found: Mapping[str, Sequence[Round]]) -> Iterator[Row]:
+    """The rows: seconds of both commands, their ratio, and epochs beside the other checkout's."""
+    for each, rounds in found.items():
+        for name in ("normsweep", "opponent"):
+            values = tuple(getattr(done, name) for done in rounds)
+            yield Row(f"{name}, {each}", Measure("s", values))
+    for each, rounds in found.items():
+        pairs = zip(rounds, found["float32"], strict=False)
+        ratios = Measure("×", tuple(a.normsweep / b.opponent for a, b in pairs))
+        what = f"normsweep in {each} relative to the opponent in float32"
+        yield Row(what, ratios, Goal(GOALS[each]))
+    both = [(d.epoch, d.epoch_there) for d in found["float32"] if d.epoch_there is not None]
+    if both:
+        yield from compared(*zip(*both, strict=True))
 
 
 def compared(here: Sequence[float], there: Sequence[float]) -> list[Row]:

@@ -241,10 +241,11 @@ class Study:
             StoreError: the study has no trial yet.
             UserError: the folder cannot be written.
         """
-        from normsweep.reporting.page import write_study_report
+        from normsweep.reporting.page import study_evidence, write_study_report
 
         place = None if folder is None else Path(folder)
-        return write_study_report(self._read(), self.storage, place)
+        found = study_evidence(self._read(), self.storage)
+        return write_study_report(found, self.storage, place)
 
     def _read(self) -> StudyRecord:
         from normsweep.store.storage import read_study
@@ -293,6 +294,41 @@ class Answer:
         return study_answer(self.evidence)
 
     @property
+    def in_short(self) -> dict[str, str]:
+        """The report's four questions, each with its answer in a line."""
+        from normsweep.reporting.in_short import in_short
+
+        return {line.heading: line.text for line in in_short(self.evidence)}
+
+    @property
+    def methods(self) -> str:
+        """How the study was done, a paragraph for an article."""
+        from normsweep.reporting.methods import paragraph
+
+        return paragraph(self.evidence)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """Test scores after so many epochs: mean and standard deviation over the seeds."""
+        from normsweep.reporting.score_tables import summary_table
+
+        return summary_table(self.evidence.scores, self.evidence.metric)
+
+    @property
+    def seeds(self) -> pd.DataFrame:
+        """The test scores of each seed, which `summary` averages."""
+        from normsweep.reporting.score_tables import seeds_table
+
+        return seeds_table(self.evidence.scores, self.evidence.metric)
+
+    @property
+    def exchange(self) -> pd.DataFrame:
+        """How many epochs of each arm a number of epochs of the reference is worth."""
+        from normsweep.reporting.score_tables import exchange_table
+
+        return exchange_table(self.evidence.exchanges, self.evidence.metric)
+
+    @property
     def table(self) -> pd.DataFrame:
         """One row per question and arm; columns: docs/columns.md."""
         from normsweep.reporting.evidence_tables import verdict_table
@@ -309,7 +345,8 @@ class Answer:
     def __str__(self) -> str:
         from normsweep.console.screen import table_text
 
-        return f"{self.sentence}\n\n{table_text(self.lines)}"
+        short = "\n".join(f"{question} {text}" for question, text in self.in_short.items())
+        return f"{self.sentence}\n\n{printable(short)}\n\n{table_text(self.lines)}"
 
     def __repr__(self) -> str:
         return str(self)
@@ -318,11 +355,16 @@ class Answer:
         return self._words() + _main_figure(self.evidence)
 
     def _words(self) -> str:
-        """Sentence and table as HTML."""
+        """Sentence, the four lines and the table as HTML."""
         from normsweep.reporting.formats import render
 
         sentence = f"<p><b>{escape(printable(self.sentence))}</b></p>"
-        return sentence + (render(self.lines, "html").decode() if len(self.lines) else "")
+        short = "".join(
+            f"<li><b>{escape(question)}</b> {escape(printable(text))}</li>"
+            for question, text in self.in_short.items()
+        )
+        table = render(self.lines, "html").decode() if len(self.lines) else ""
+        return f"{sentence}<ul>{short}</ul>{table}"
 
 
 def _main_figure(found: Evidence) -> str:

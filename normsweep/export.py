@@ -1,4 +1,4 @@
-"""`python -m normsweep.export`: the tables of a study, in six formats."""
+"""`python -m normsweep.export`: the tables of a study, in six formats, and its methods paragraph."""
 
 from __future__ import annotations
 
@@ -15,19 +15,28 @@ from normsweep.urls import STORAGE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
-
 __all__ = ["app", "export", "main"]
 
 app = command(
     "python -m normsweep.export",
-    "Write a table of a study: best, budgets, trials, epochs, arms or verdict.",
+    "Write a table of a study, or its methods paragraph.",
 )
 
 
 @app.default
 def export(
-    table: Literal["best", "budgets", "trials", "epochs", "arms", "verdict"],
+    table: Literal[
+        "best",
+        "budgets",
+        "trials",
+        "epochs",
+        "arms",
+        "verdict",
+        "summary",
+        "seeds",
+        "exchange",
+        "methods",
+    ],
     /,
     *,
     study_name: StudyName = None,
@@ -43,21 +52,26 @@ def export(
         ),
     ] = None,
     format_: Annotated[
-        Literal["csv", "json", "markdown", "latex", "parquet", "html"],
-        Parameter(name=["--format", "-f"], help="Output format; markdown and latex round numbers."),
-    ] = "csv",
+        Literal["csv", "json", "markdown", "latex", "parquet", "html"] | None,
+        Parameter(
+            name=["--format", "-f"],
+            help="Output format; markdown and latex round numbers. Default: csv, of methods markdown.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         Parameter(name=["--output", "-o"], help="Output file; standard output by default."),
     ] = None,
 ) -> int:
-    """Write a table of a study to standard output or a file.
+    """Write a table of a study, or its methods paragraph, to standard output or a file.
 
     Parameters
     ----------
     table
         best: each arm's best trial; budgets: the same after each number of epochs; trials: all trials; epochs: their curves; arms: one row per
-        arm; verdict: one row per question and arm.
+        arm; verdict: one row per question and arm; summary: test scores, mean and standard deviation over the seeds;
+        seeds: the same of each seed; exchange: epochs of the reference in epochs of the other arms; methods: how the study was
+        done, as a paragraph.
     """
     if top is not None and table != "best":
         raise UserError(f"--top: only allowed with the table best, got {table}")
@@ -67,9 +81,8 @@ def export(
         raise UserError(f"--epochs: only allowed with the table best, got {table}")
     if epochs is not None and epochs < 1:
         raise UserError(f"--epochs: must be at least 1, got {epochs}")
-    from normsweep.reporting.formats import render
-
-    content = render(_table(table, study_name, storage, plugins, top, epochs, format_), format_)
+    kind = format_ or ("markdown" if table == "methods" else "csv")
+    content = _content(table, study_name, storage, plugins, top, epochs, kind)
     if output is None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -82,26 +95,37 @@ def export(
     return 0
 
 
-def _table(
+def _content(
     table: str,
     study_name: str | None,
     storage: str,
     plugins: Sequence[str],
     top: int | None,
     epochs: int | None,
-    format_: str,
-) -> pd.DataFrame:
+    kind: Literal["csv", "json", "markdown", "latex", "parquet", "html"],
+) -> bytes:
+    from normsweep.analysis.evidence import evidence
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
+    from normsweep.reporting.article_tables import article_table
+    from normsweep.reporting.formats import as_markdown, render
+    from normsweep.reporting.latex import escaped, latex_table
+    from normsweep.reporting.methods import paragraph
     from normsweep.reporting.tables import confirmed_evidence, study_table
     from normsweep.reporting.verdict_text import verdict_cells
     from normsweep.store.storage import read_study
 
     record = read_study(storage, study_name).labelled()
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
-    if table == "verdict" and format_ in ("markdown", "latex"):
-        return verdict_cells(confirmed_evidence(record, storage).verdicts)
-    return study_table(record, table, top, storage, epochs)
+    if table == "methods" and kind in ("markdown", "latex"):
+        escape = escaped if kind == "latex" else as_markdown
+        return (escape(paragraph(evidence(record))) + "\n").encode()
+    frame = study_table(record, table, top, storage, epochs)
+    if kind == "latex":
+        return latex_table(article_table(table, frame, record)).encode()
+    if table == "verdict" and kind == "markdown":
+        frame = verdict_cells(confirmed_evidence(record, storage).verdicts)
+    return render(frame, kind)
 
 
 def main() -> None:

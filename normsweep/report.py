@@ -58,14 +58,19 @@ def report(
     """
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
-    from normsweep.reporting.page import write_study_report
+    from normsweep.reporting.in_short import in_short
+    from normsweep.reporting.page import study_evidence, write_study_report
     from normsweep.store.storage import read_study
 
     across = None if width is None else _pixels(width)
     record = read_study(storage, study_name).labelled()
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
     address = _run_address(record.name, tracking_uri, mlflow_page)
-    print(write_study_report(record, storage, output, address, across))
+    found = study_evidence(record, storage)
+    page = write_study_report(found, storage, output, address, across)
+    for line in in_short(found):
+        print(printable(f"{line.heading} {line.text}"), file=sys.stderr)
+    print(page)
     return 0
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from normsweep.analysis import earlier_rules
 from normsweep.analysis.confirm_runs import Curve, Speed, confirmed, curves, speeds
+from normsweep.analysis.exchange import Exchange, exchanges
 from normsweep.analysis.questions import general_warnings, verdicts
+from normsweep.analysis.seed_scores import SeedScore, seed_scores
 from normsweep.analysis.trials import ArmSummary, TuningCurve, arm_summaries, tuning_curves
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import Metric, metric
@@ -28,6 +30,10 @@ class Evidence:
     tuning: tuple[TuningCurve, ...]
     warnings: tuple[str, ...]
     """Warnings about the study as a whole."""
+    scores: tuple[SeedScore, ...] = ()
+    """Test scores by arm, configuration, number of epochs and seed."""
+    exchanges: tuple[Exchange, ...] = ()
+    """What the epochs of the reference are worth in epochs of the other arms."""
 
     @property
     def metric(self) -> Metric:
@@ -86,4 +92,6 @@ def evidence(record: StudyRecord) -> Evidence:
         arms=arm_summaries(searched, arms),
         tuning=tuning_curves(searched, arms, sweep.search.sampler, sweep.seed),
         warnings=general_warnings(record),
+        scores=seed_scores(found, baseline_epochs),
+        exchanges=exchanges(found, arms, str(sweep.reference), sweep.confirm.confidence),
     )

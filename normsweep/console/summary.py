@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from normsweep.analysis import earlier_rules
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.verdicts import Verdict, primary_verdicts
 from normsweep.console.display import standing_words
@@ -18,6 +17,7 @@ from normsweep.reporting.rows import ARMS, brief_rows
 from normsweep.reporting.verdict_text import verdict_rows
 from normsweep.reporting.words import points, unit_of_gaps
 from normsweep.search.outlook import Standing
+from normsweep.sweep.schema import SEQUENTIAL
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
 
@@ -142,7 +142,7 @@ def _next(commands: Commands, page: str) -> Iterator[str]:
     yield commands.export("epochs", "-o", "epochs.csv")
     if commands.record.analyses:
         yield commands.export("verdict", "--format", "latex")
-    if commands.record.sweep.rules <= earlier_rules.LAST:
+    if commands.record.sweep.rules < SEQUENTIAL:
         yield commands.renew()
     yield f"open {page}" if page else commands.ui()
 

@@ -7,11 +7,11 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from normsweep.analysis import earlier_rules
 from normsweep.parts import metrics
 from normsweep.parts.catalog import catalog
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
 from normsweep.sweep.recorded import GROWING, to_plain
+from normsweep.sweep.schema import SEQUENTIAL
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.urls import STORAGE, TRACKING, storage_option, tracking_option
 
@@ -52,7 +52,7 @@ class Commands:
         Of a study under earlier rules also what opens another one by today's.
         """
         verdict = [self.export("verdict", "--format", "markdown")] if self.record.analyses else []
-        renewed = [self.renew()] if self.record.sweep.rules <= earlier_rules.LAST else []
+        renewed = [self.renew()] if self.record.sweep.rules < SEQUENTIAL else []
         return (self.study(), self.report(), *verdict, *renewed)
 
     def renew(self) -> str:

@@ -12,7 +12,7 @@ from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Result, Status, Trial
 from normsweep.text import counted, quoted
 
-__all__ = ["explanations"]
+__all__ = ["explanations", "why"]
 
 FAR = 3.0
 """Factor from which two sizes count as different."""
@@ -39,8 +39,65 @@ def explanations(found: Evidence) -> dict[str, str]:
     return {topic: sentence for topic, sentence in said.items() if sentence}
 
 
+def why(found: Evidence, named: Mapping[str, str]) -> str:
+    """What differs most at the start of training, in one short sentence; `named` are the names of the arms."""
+    reference, data = found.reference, found.record.data
+    start = {arm: diagnosis.initialization for arm, diagnosis in found.diagnoses.items()}
+    if reference not in start or data is None:
+        return "Not measured: no network was looked into before its training."
+    said = [
+        _larger(_sizes(start), reference, named, "the first layer’s inputs"),
+        _untrained(start, math.log(data.classes), named),
+        _larger(_first_gradients(start), reference, named, "the first layer’s gradients"),
+        _larger({a: s.condition_number for a, s in start.items()}, reference, named, "the inputs’ condition number"),
+    ]  # fmt: skip
+    different = [each for each in said if each]
+    if not different:
+        return (
+            "Nothing that was measured at the start tells the arms apart: inputs, first gradients and condition numbers "
+            f"are alike within a factor of {FAR:.0f}, and so are the losses."
+        )
+    return f"Compared with {named[reference]}, before training: {'; '.join(different)}."
+
+
+def _larger(
+    values: Mapping[str, float], reference: str, named: Mapping[str, str], what: str
+) -> str:
+    """By which factor something of an arm is larger or smaller than of the reference, if it is far."""
+    arm, factor = _furthest(values, reference) if reference in values else ("", 1.0)
+    if not arm or factor < FAR:
+        return ""
+    more = "larger" if values[arm] > values[reference] else "smaller"
+    return f"{what} are {_times(factor)} {more} with {named[arm]}".replace(
+        "number are", "number is"
+    )
+
+
+def _untrained(start: Mapping[str, Stage], guess: float, named: Mapping[str, str]) -> str:
+    """The highest loss of an untrained network, if it is far from that of a guess."""
+    arm = max(start, key=lambda name: _or_infinite(start[name].loss))
+    loss = start[arm].loss
+    if loss < 1.5 * guess:
+        return ""
+    value = f"{loss:.3g}" if math.isfinite(loss) else "no finite number"
+    return f"the untrained loss of {named[arm]} is {value}, where guessing has {guess:.2f}"
+
+
+def _or_infinite(loss: float) -> float:
+    return loss if math.isfinite(loss) else math.inf
+
+
+def _sizes(start: Mapping[str, Stage]) -> dict[str, float]:
+    """The root mean square of the first layer's inputs."""
+    return {arm: math.hypot(stage.input_mean, stage.input_std) for arm, stage in start.items()}
+
+
+def _first_gradients(start: Mapping[str, Stage]) -> dict[str, float]:
+    return {arm: stage.gradients[0][1] for arm, stage in start.items() if stage.gradients}
+
+
 def _input(start: Mapping[str, Stage], reference: str) -> str:
-    sizes = {arm: math.hypot(stage.input_mean, stage.input_std) for arm, stage in start.items()}
+    sizes = _sizes(start)
     arm, factor = _furthest(sizes, reference)
     if not arm:
         return ""
@@ -95,7 +152,7 @@ def _loss(start: Mapping[str, Stage], guess: float) -> str:
 
 
 def _gradients(start: Mapping[str, Stage], reference: str) -> str:
-    norms = {arm: stage.gradients[0][1] for arm, stage in start.items() if stage.gradients}
+    norms = _first_gradients(start)
     if reference not in norms:
         return ""
     arm, factor = _furthest(norms, reference)

@@ -1,7 +1,6 @@
-"""Data frames as csv, json, markdown, latex, html and parquet.
+"""Data frames as csv, json, markdown, html and parquet.
 
-Markdown and LaTeX are for people: numbers are rounded and long identifiers cut. The others keep
-every digit.
+Markdown is for people: numbers are rounded and long identifiers cut. The others keep every digit.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,7 +19,7 @@ from normsweep.reporting.cells import is_numeric, printed
 
 __all__ = ["FORMATS", "Format", "as_markdown", "for_people", "render"]
 
-Format = Literal["csv", "json", "markdown", "latex", "parquet", "html"]
+Format = Literal["csv", "json", "markdown", "parquet", "html"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 
@@ -34,7 +33,6 @@ def render(table: pd.DataFrame, kind: Format) -> bytes:
         "csv": lambda: _csv(table),
         "json": lambda: _json(table),
         "markdown": lambda: _markdown(for_people(table)),
-        "latex": lambda: _latex(for_people(table)),
         "html": lambda: _html(table),
     }
     return writers[kind]().encode()
@@ -99,48 +97,3 @@ def as_markdown(text: str) -> str:
     plain = re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(text.split()))
     plain = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", plain).replace("<", "&lt;")
     return re.sub(r"^([#>]|[-+](?=\s))", r"\\\1", plain)
-
-
-SENTENCE = 40
-"""Characters from which a cell is broken into lines."""
-WIDE = 5
-"""Columns from which a table is fitted to the page, where graphicx is loaded."""
-FITTED = "\\providecommand{\\resizebox}[3]{#3}\n"
-RULES = "".join(
-    f"\\providecommand{{\\{rule}}}{{\\hline}}\n" for rule in ("toprule", "midrule", "bottomrule")
-)
-
-
-def _latex(table: pd.DataFrame) -> str:
-    """A tabular in the style of booktabs, that also compiles where that package is not loaded."""
-    columns = "".join(_latex_column(table[name]) for name in table.columns)
-    escaped = table.map(_escaped).rename(columns=_escaped)
-    text = escaped.to_latex(index=False, escape=False, column_format=columns or "l")
-    if len(table.columns) > WIDE:
-        text = f"{FITTED}\\resizebox{{\\textwidth}}{{!}}{{%\n{text}}}\n"
-    return f"{RULES}{text}"
-
-
-def _latex_column(cells: Iterable[str]) -> str:
-    """Right for numbers, left for text, lines of a fixed width for sentences."""
-    cells = list(cells)
-    if is_numeric(cells):
-        return "r"
-    return "p{4cm}" if max(map(len, cells), default=0) > SENTENCE else "l"
-
-
-def _escaped(text: str) -> str:
-    replaced = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "−": r"$-$",
-        "×": r"$\times$",
-        "≥": r"$\geq$",
-        "≤": r"$\leq$",
-        "…": r"\ldots{}",
-    }
-    return "".join(replaced.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in str(text))

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.trials import arm_summaries
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.formats import as_markdown, render
+from normsweep.reporting.in_short import in_short
 from normsweep.reporting.tables import arms_table, best_table
 from normsweep.reporting.verdict_text import verdict_cells
 from normsweep.reporting.words import unit_of_gaps
@@ -40,21 +42,23 @@ class Pages:
     """Of the figure that opens the report."""
 
 
-def experiment_note(record: StudyRecord, pages: Pages, verdicts: Sequence[Verdict] = ()) -> str:
-    """The answer, the question, the verdicts, each arm's best trial with a link to its run. Markdown.
+def experiment_note(record: StudyRecord, pages: Pages, found: Evidence | None = None) -> str:
+    """The answer, the question, in short, the verdicts, each arm's best trial with a link to its run. Markdown.
 
     The answer comes first: folded up, MLflow shows the first line alone.
 
     Args:
         record: of the study, with its trials.
         pages: what is linked to.
-        verdicts: those that there are yet.
+        found: what the confirmation found, if there is one yet.
     """
+    verdicts = found.verdicts if found else ()
     sweep, by = record.sweep, metric(record.sweep.metric)
     answer = answer_sentence(verdicts, sweep.compare, str(sweep.reference))
     parts = [
         f"**{as_markdown(answer)}**",
         as_markdown(sweep.question),
+        _short(found) if found else "",
         _links({**pages.views, **({"the whole report": pages.report} if pages.report else {})}),
         f"![{opening(by.label)} after each epoch]({pages.figure})" if pages.figure else "",
         _verdicts(verdicts, unit_of_gaps(by)),
@@ -62,6 +66,11 @@ def experiment_note(record: StudyRecord, pages: Pages, verdicts: Sequence[Verdic
         _trials(record),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _short(found: Evidence) -> str:
+    lines = (f"- **{line.heading}** {as_markdown(line.text)}" for line in in_short(found))
+    return "\n".join(lines)
 
 
 def note_figure(report: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +27,19 @@ from normsweep.reporting.evidence_tables import (
 )
 from normsweep.reporting.explanations import explanations
 from normsweep.reporting.formats import render
+from normsweep.reporting.in_short import ShortAnswer, in_short
+from normsweep.reporting.methods import held_out, machine_of, paragraph
 from normsweep.reporting.page_bundle import bundle
 from normsweep.reporting.page_data import arm_looks, page_data
-from normsweep.reporting.page_tables import arms_of, configurations_of, speed_of, trials_of
+from normsweep.reporting.page_tables import (
+    arms_of,
+    configurations_of,
+    exchange_of,
+    speed_of,
+    summary_of,
+    trials_of,
+)
+from normsweep.reporting.score_tables import exchange_table, seeds_table, summary_table
 from normsweep.reporting.tables import arms_table, best_table, trials_table
 from normsweep.reporting.verdict_text import verdict_tables
 from normsweep.reporting.words import PARTS, points
@@ -41,7 +50,14 @@ from normsweep.urls import STORAGE
 if TYPE_CHECKING:
     from normsweep.reporting.figures.gallery import Picture
 
-__all__ = ["Facts", "RunAddress", "report_tables", "write_report", "write_study_report"]
+__all__ = [
+    "Facts",
+    "RunAddress",
+    "report_tables",
+    "study_evidence",
+    "write_report",
+    "write_study_report",
+]
 
 TEMPLATES = Path(__file__).parent / "templates"
 RunAddress = Callable[[str], str]
@@ -57,6 +73,7 @@ class Facts:
     question: str
     answer: str
     """One sentence."""
+    in_short: tuple[ShortAnswer, ...]
     data: DataFacts
     held_out: int
     """Images of the training set that trials are chosen by."""
@@ -69,14 +86,32 @@ class Facts:
     warnings: tuple[str, ...]
     explanations: Mapping[str, str]
     """By topic, a plain sentence."""
+    methods: str
+    """How it was done, a paragraph for an article."""
+    article_command: str
+    """The command that writes a table as LaTeX."""
     confirm_command: str
     """The command that runs the confirmation, or adds seeds to it."""
     commands: tuple[str, ...]
     """The commands that reproduce the study."""
 
 
+def study_evidence(record: StudyRecord, storage: str = STORAGE) -> Evidence:
+    """All that a study found, for its report; `storage` is the address of Optuna's database.
+
+    Raises:
+        StoreError: the study has no trial yet.
+    """
+    if not record.begun:
+        raise StoreError(
+            f"study {record.name}: has no trial yet; legal: a study that was run "
+            f"({Commands(record, storage).study()})"
+        )
+    return evidence(record)
+
+
 def write_study_report(
-    record: StudyRecord,
+    found: Evidence,
     storage: str = STORAGE,
     folder: Path | None = None,
     address: RunAddress | None = None,
@@ -85,24 +120,18 @@ def write_study_report(
     """Write the report of a study; the page's path.
 
     Args:
-        record: with its trials.
+        found: as of `study_evidence`.
         storage: address of Optuna's database, for the commands.
         folder: `mlruns/reports/STUDY` where it is not given.
         address: of a run's page in MLflow, if a browser can open one.
         width: of the files of figures in pixels, 96 to an inch; by default as on a wide page.
 
     Raises:
-        StoreError: the study has no trial yet.
         UserError: the folder cannot be written.
     """
-    if not record.begun:
-        raise StoreError(
-            f"study {record.name}: has no trial yet; legal: a study that was run "
-            f"({Commands(record, storage).study()})"
-        )
-    folder = folder or Path("mlruns") / "reports" / record.name
+    folder = folder or Path("mlruns") / "reports" / found.record.name
     try:
-        return write_report(evidence(record), folder, storage, address, width)
+        return write_report(found, folder, storage, address, width)
     except OSError as error:
         raise UserError(f"--output: cannot write {folder}: {error.strerror}") from None
 
@@ -155,6 +184,9 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
         "progress": progress_table(searched),
         "configurations": configurations_table(found.analysis.configurations),
         "speed": speed_table(found.speeds),
+        "summary": summary_table(found.scores, by),
+        "seeds": seeds_table(found.scores, by),
+        "exchange": exchange_table(found.exchanges, by),
         "best": best_table(searched, record.arms, same=record.same),
         "arms": arms_table(found.arms, record.equal),
         "trials": trials_table(record.trials, record.same),
@@ -171,15 +203,15 @@ def _write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
 def _facts(found: Evidence, storage: str) -> Facts:
     record, sweep = found.record, found.record.sweep
     assert record.data is not None
-    machine, commands = _machine(record), Commands(record, storage)
+    machine, commands = machine_of(found), Commands(record, storage)
     seconds = sum(r.result.seconds for r in record.trials if r.result is not None)
     asked = sweep.question or f"Does every {sweep.compare} do as well as the reference?"
-    images = record.data.train_images * sweep.data.validation_split
     return Facts(
         question=asked,
         answer=study_answer(found),
+        in_short=in_short(found),
         data=record.data,
-        held_out=math.ceil(images - 1e-9),  # as scikit-learn does
+        held_out=held_out(record.data, sweep.data.validation_split),
         machine=_machine_words(record, machine),
         versions={
             key.removesuffix("_version"): version
@@ -189,15 +221,13 @@ def _facts(found: Evidence, storage: str) -> Facts:
         hours=seconds / 3600,
         warnings=(*found.warnings, *_unfinished(found)),
         explanations=explanations(found),
+        methods=paragraph(found),
+        article_command=commands.export(
+            "summary" if record.analyses else "best", "--format", "latex"
+        ),
         confirm_command=_confirm_command(found, commands),
         commands=commands.reproduce(),
     )
-
-
-def _machine(record: StudyRecord) -> Mapping[str, str]:
-    """Where the latest trial ran."""
-    known = [r.result.machine for r in record.trials if r.result is not None and r.result.machine]
-    return known[-1] if known else {}
 
 
 def _machine_words(record: StudyRecord, machine: Mapping[str, str]) -> str:
@@ -267,6 +297,8 @@ def _html(
         hero=_hero(pictures),
         configurations=configurations_of(tables.get("configurations"), found),
         speed=speed_of(tables.get("speed"), found),
+        summary=summary_of(found),
+        exchange=exchange_of(found),
         arms=arms_of(tables.get("arms"), found.metric),
         trials=trials_of(tables.get("trials"), found.metric, links),
         tables=list(tables),

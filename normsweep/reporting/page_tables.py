@@ -10,13 +10,23 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.exchange import budgets
+from normsweep.analysis.seed_scores import Spread, spreads
 from normsweep.parts.metrics import Metric
-from normsweep.reporting.words import percent, settings_words
+from normsweep.reporting.words import percent, settings_words, worth_words
 from normsweep.sweep.arms import fixed_by_all
-from normsweep.sweep.study_record import TUNED_SHORT
-from normsweep.text import counted, duration
+from normsweep.sweep.study_record import BASELINE, TUNED_SHORT
+from normsweep.text import counted, duration, opening, quoted
 
-__all__ = ["PageTable", "arms_of", "configurations_of", "speed_of", "trials_of"]
+__all__ = [
+    "PageTable",
+    "arms_of",
+    "configurations_of",
+    "exchange_of",
+    "speed_of",
+    "summary_of",
+    "trials_of",
+]
 
 Cell = Callable[[Any], str]
 MANY = 1000
@@ -73,6 +83,66 @@ def speed_of(frame: pd.DataFrame | None, found: Evidence) -> PageTable | None:
         f"settings after {counted(epochs, 'epoch')}: means over the seeds, no test"
     )
     return _table(_named(frame, found), columns, caption)
+
+
+def summary_of(found: Evidence) -> PageTable | None:
+    """Test scores: a row an arm, a column a configuration and number of epochs."""
+    made = spreads(found.scores)
+    columns = dict.fromkeys((s.configuration.name, s.epochs) for s in made)
+    if not columns:
+        return None
+    cells = {(s.configuration.arm, s.configuration.name, s.epochs): _spread(s, found) for s in made}
+    arms = tuple(dict.fromkeys(s.configuration.arm for s in made))
+    heads = (_settings(name, epochs) for name, epochs in columns)
+    rows = tuple((arm, *(cells.get((arm, *column), "–") for column in columns)) for arm in arms)
+    caption = (
+        f"{opening(found.metric.label)} on the test images after so many epochs: mean ± standard deviation over "
+        f"{counted(found.analysis.seeds, 'seed')}, or over those that trained"
+    )
+    return PageTable(caption, ("Arm", *heads), rows, ("short", *("number",) * len(columns)), arms)
+
+
+def _settings(name: str, epochs: int) -> str:
+    return f"{'Baseline' if name == BASELINE else 'Tuned'}, {counted(epochs, 'epoch')}"
+
+
+def _spread(spread: Spread, found: Evidence) -> str:
+    if not spread.trained:
+        return "none trained"
+    by = found.metric
+    mean, deviation = percent(spread.mean, by=by), percent(spread.deviation, by=by)
+    return f"{mean.removesuffix(' %')} ± {deviation}{_of_seeds(spread, found.analysis.seeds)}"
+
+
+def _of_seeds(spread: Spread, most: int) -> str:
+    """Over how many seeds, unless over all of the study."""
+    if spread.trained < spread.seeds:
+        return f" ({spread.trained} of {spread.seeds})"
+    return "" if spread.seeds == most else f" ({counted(spread.seeds, 'seed')})"
+
+
+def exchange_of(found: Evidence) -> PageTable | None:
+    """What the epochs of the reference are worth: a row an arm and configuration, a column a number of epochs."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for each in found.exchanges:
+        cell = worth_words(each.worth, each.longest)
+        groups.setdefault((each.arm, each.configuration), []).append(cell)
+    longest = found.longest
+    if not groups or longest is None:
+        return None
+    words = {name: settings_words(name, None, longest) for _, name in groups}
+    heads = (counted(after, "epoch") for after in budgets(longest))
+    caption = (
+        f"Epochs in which an arm reaches what {quoted(found.reference)} has with the same kind of settings after so many, "
+        f"with the {100 * found.record.sweep.confirm.confidence:g} % interval for new seeds"
+    )
+    return PageTable(
+        caption=caption,
+        heads=("Arm", "Settings", *heads),
+        rows=tuple((arm, words[name], *cells) for (arm, name), cells in groups.items()),
+        kinds=("short", "short", *("number",) * len(budgets(longest))),
+        arms=tuple(arm for arm, _ in groups),
+    )
 
 
 def arms_of(frame: pd.DataFrame | None, by: Metric) -> PageTable | None:

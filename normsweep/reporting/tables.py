@@ -10,7 +10,9 @@ from normsweep.analysis.trials import ArmSummary, arm_summaries, read_at_epoch
 from normsweep.errors import StoreError
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.evidence_tables import verdict_table
+from normsweep.reporting.methods import methods, methods_table
 from normsweep.reporting.rows import arm_rows, best_rows, budget_rows, epoch_rows, trial_rows
+from normsweep.reporting.score_tables import exchange_table, seeds_table, summary_table
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.urls import STORAGE
 
@@ -39,13 +41,13 @@ def study_table(
 
     Args:
         record: with its trials.
-        name: best, budgets, trials, epochs, arms or verdict.
+        name: best, budgets, trials, epochs, arms, verdict, summary, seeds, exchange or methods.
         top: with best: so many trials overall, not one an arm.
         epochs: with best: all trials read after this epoch, not after their last one.
         storage: address of Optuna's database, for the commands.
 
     Raises:
-        StoreError: the verdict is asked for, and there is none yet.
+        StoreError: the table is one of the confirmation, and there is none yet.
     """
     return _with_keys(_study_table(record, name, top, storage, epochs), record)
 
@@ -73,8 +75,21 @@ def _study_table(
             return epochs_table(record.trials)
         case "arms":
             return arms_table(arm_summaries(record.searched, record.arms), record.equal)
+        case "methods":
+            return methods_table(methods(evidence(record)))
         case _:
-            found = confirmed_evidence(record, storage)
+            return _confirmed_table(confirmed_evidence(record, storage), name)
+
+
+def _confirmed_table(found: Evidence, name: str) -> pd.DataFrame:
+    match name:
+        case "summary":
+            return summary_table(found.scores, found.metric)
+        case "seeds":
+            return seeds_table(found.scores, found.metric)
+        case "exchange":
+            return exchange_table(found.exchanges, found.metric)
+        case _:
             return verdict_table(found.verdicts, found.metric)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from normsweep.analysis.exchange import Worth
 from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
@@ -21,8 +22,11 @@ __all__ = [
     "question_of",
     "settings_words",
     "unit_of_gaps",
+    "worth_words",
 ]
 
+EXACT = 1e-6
+"""What a number may miss of a rounded one and still be that one."""
 PARTS = {
     1: "Why?",
     2: "More epochs?",
@@ -45,6 +49,11 @@ class Question:
     def label(self, horizon: int) -> str:
         """A few words for a table's cell."""
         return self.short.format(horizon=counted(horizon, "epoch"))
+
+    @property
+    def brief(self) -> str:
+        """The same without the epochs."""
+        return self.short.partition(",")[0]
 
     def heading(self, reference: str, horizon: int, baseline: int | None = None) -> str:
         """The question as a title; `baseline` are the baseline's epochs, where they are known."""
@@ -184,3 +193,23 @@ def _number(value: float, sign: bool, by: Metric) -> str:
     if sign:
         return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"
     return f"{abs(rounded):.{decimals}f}".rstrip("0").rstrip(".")
+
+
+def worth_words(worth: Worth, longest: int) -> str:
+    """A number of epochs with its interval: `5.2 (4.4 to 8.3)`; what lies beyond the curves is not told."""
+    low, high = math.floor(10 * worth.low + EXACT) / 10, worth.high
+    if not worth.known:
+        return "not known"
+    if not math.isinf(high):
+        high = math.ceil(10 * high - EXACT) / 10
+    if low == 0:
+        return f"at most {_epochs(high)}"
+    if math.isinf(worth.value):
+        return f"more than {_epochs(low)}"
+    most = f"more than {longest}" if math.isinf(high) else _epochs(high)
+    return f"{_epochs(worth.value)} ({_epochs(low)} to {most})"
+
+
+def _epochs(value: float) -> str:
+    """With one digit, which a whole number does not need."""
+    return f"{value:.1f}".removesuffix(".0")

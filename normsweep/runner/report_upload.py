@@ -116,4 +116,4 @@ class ReportUpload:
             report=self._tracker.artifact_page(run, "index.html"),
             figure=figure and self._tracker.artifact_file(run, figure),
         )
-        self._tracker.note(experiment_note(self._found.record, pages, self._found.verdicts))
+        self._tracker.note(experiment_note(self._found.record, pages, self._found))

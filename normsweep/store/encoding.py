@@ -249,9 +249,11 @@ def run_of(mark: Any) -> tuple[str, str]:
 
 def trial_attributes(trial: Trial, for_tools: bool) -> dict[str, Any]:
     """Attributes of a new trial; `for_tools`: also those that are only shown by Optuna's tools."""
-    shown: dict[str, Any] = {ARM: trial.arm, SLOT: trial.slot} if for_tools else {}
+    shown: dict[str, Any] = {}
+    if for_tools:
+        shown = {ARM: trial.arm, SLOT: trial.slot, NUMBER: trial.number}
     if for_tools and trial.phase != SEARCH:
-        shown |= {NUMBER: trial.number, CONFIGURATION: trial.configuration, SEED: trial.seed}
+        shown |= {CONFIGURATION: trial.configuration, SEED: trial.seed}
     return {**shown, TRIAL: trial.to_json()}
 
 

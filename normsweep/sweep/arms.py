@@ -57,10 +57,11 @@ class Arm:
 
     @property
     def described(self) -> str:
-        """Its label and what it does: `raw pixels (none)`; the label alone if it is the only value."""
-        if [self.label] == [str(value) for value in self.params.values()]:
-            return self.label
-        return f"{self.label} ({', '.join(_described(self.params))})"
+        """Its label and what it does: `raw pixels (none)`; the label alone if it says the same."""
+        does = ", ".join(_described(self.params))
+        alone = len(self.params) == 1
+        unnamed = self.label in (does, _key(self.params, alone), _key(self.params, False))
+        return self.label if unnamed else f"{self.label} ({does})"
 
     def searched(self, params: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """A trial's parameters without those that the arm fixes."""

@@ -16,6 +16,7 @@ import normsweep
 from normsweep.errors import SweepError, UserError
 from normsweep.parts.catalog import REGISTRIES, read_sweep
 from normsweep.parts.dataset import Dataset
+from normsweep.reporting.outcome_words import outcome_text
 from normsweep.store.storage import read_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.recorded import to_plain
@@ -123,7 +124,9 @@ class TestWhatComesBack:
     def test_the_answer_is_a_sentence_a_table_and_a_figure(self, study):
         answer = study.answer
         assert set(answer.table["arm"]) == {"none"}
-        assert [v.text for v in answer.evidence.verdicts] == answer.table["verdict"].tolist()
+        assert [outcome_text(v) for v in answer.evidence.verdicts] == answer.table[
+            "verdict"
+        ].tolist()
         assert answer.sentence in str(answer)
         assert "both tuned, 4 epochs *" in str(answer)
         shown = answer._repr_html_()

@@ -33,6 +33,7 @@ from normsweep.sweep.study_record import (
     TrialRecord,
 )
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
+from tests.analysis.conftest import LEVELS, LONG, Planted
 
 AWKWARD = "$x^2$_<b>&\"' a very long name that goes on beyond every margin of every figure"
 CONFIGURATIONS = ("baseline", "tuned_short", "tuned_long")
@@ -251,3 +252,27 @@ def nothing(found: Build) -> Evidence:
 def awkward() -> str:
     """An arm's name with all that could be taken for markup, and too long for its place."""
     return AWKWARD
+
+
+@pytest.fixture
+def confirmed_record(trial: Callable[..., Trial]) -> Callable[..., StudyRecord]:
+    """`confirmed_record(arms)`: the record of a study of two arms, the second its reference, with all its trials."""
+
+    def build(
+        arms: tuple[str, str] = ("none", "unit"), study: str = "mnist", **keys: Any
+    ) -> StudyRecord:
+        known = dict(zip(("none", "unit"), arms, strict=True))
+        levels = {(known[arm], name): values for (arm, name), values in LEVELS.items()}
+        made = Planted(trial, levels=levels)
+        sweep = make_sweep(arms, arms[1], **{"confirm__epochs": LONG, **keys})
+        return StudyRecord(
+            name=study,
+            id="abc",
+            sweep=sweep,
+            data=DataFacts("mnist", "Keras", "d" * 64, 60_000, 10_000, 10),
+            trials=(*searched(arms), *made.records),
+            analyses=(made.look,),
+            diagnoses=diagnoses(arms),
+        )
+
+    return build

@@ -25,6 +25,7 @@ PROGRAMS: dict[str, App] = {
 }
 PRINTED: dict[str, Callable[[Commands], str]] = {
     "study": lambda c: c.study(),
+    "renew": lambda c: c.renew(),
     "confirm": lambda c: c.confirm(),
     "seeds": lambda c: c.confirm(15),
     "best": lambda c: c.export("best", "--format", "markdown"),

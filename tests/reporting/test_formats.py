@@ -1,20 +1,14 @@
 import io
 import json
 import math
-import re
-import shutil
-import subprocess
-from dataclasses import replace
 from typing import get_args
 
 import pandas as pd
 import pytest
 
-from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.trials import arm_summaries
 from normsweep.reporting.formats import FORMATS, Format, as_markdown, render
 from normsweep.reporting.tables import arms_table, best_table, epochs_table, trials_table
-from normsweep.reporting.verdict_text import verdict_cells
 from normsweep.sweep.trial import Status
 
 AWKWARD = "a_b & c | <b>x</b> 50% $1 #2 {3} ~^\\"
@@ -82,94 +76,9 @@ def test_markdown_rounds_cuts_and_escapes(table):
     assert "two lines" in second
 
 
-def test_latex_rounds_cuts_and_escapes(table):
-    lines = text(table, "latex").splitlines()
-    begin = lines.index(r"\begin{tabular}{rlrrrll}")
-    assert lines[begin + 1] == r"\toprule"
-    assert lines[begin + 2].startswith(r"trial & arm & val\_accuracy & learning\_rate & ")
-    first, second = lines[begin + 4 : begin + 6]
-    assert first == r"0 & sample\_standardize & 0.3000 & 3.33e-06 & 12.3 & 01234567 &  \\"
-    assert (
-        r"a\_b \& c \textbar{} \textless{}b\textgreater{}x\textless{}/b\textgreater{} 50\% \$1 \#2 "
-        r"\{3\} \textasciitilde{}\textasciicircum{}\textbackslash{}"
-    ) in second
-
-
-def test_latex_needs_no_package(table):
-    lines = text(table, "latex").splitlines()
-    assert lines[:4] == [
-        r"\providecommand{\toprule}{\hline}",
-        r"\providecommand{\midrule}{\hline}",
-        r"\providecommand{\bottomrule}{\hline}",
-        r"\providecommand{\resizebox}[3]{#3}",
-    ]
-    assert lines[4] == r"\resizebox{\textwidth}{!}{%"
-    assert lines[-1] == "}"
-
-
-def test_a_narrow_latex_table_is_left_as_wide_as_it_is(table):
-    narrow = text(table[["trial", "arm"]], "latex")
-    assert "resizebox" not in narrow
-    assert narrow.endswith("\\end{tabular}\n")
-
-
-def test_latex_has_signs_of_its_own_and_lines_for_sentences():
-    signs = pd.DataFrame({"gap": ["−0.62", "1"], "said": ["≤ 3 × 4 ≥ … − ", "long " * 20]})
-    lines = text(signs, "latex").splitlines()
-    assert r"\begin{tabular}{rp{4cm}}" in lines
-    assert r"$-$0.62 & $\leq$ 3 $\times$ 4 $\geq$ \ldots{} $-$ \\" in lines
-
-
-def balanced(latex: str) -> bool:
-    """Whether braces, dollars and environments that are no text are closed in their order."""
-    depth = 0
-    for sign in re.findall(r"(?<!\\)(?:\\\\)*([{}])", latex):
-        depth += 1 if sign == "{" else -1
-        if depth < 0:
-            return False
-    dollars = re.findall(r"(?<!\\)\$", latex)
-    begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", latex) for word in ("begin", "end"))
-    return depth == 0 and len(dollars) % 2 == 0 and begun == ended[::-1]
-
-
-@pytest.fixture
-def documents(tables, found) -> list[str]:
-    """The tables that a person may put into a document, with names that look like markup."""
-    arms = ("none", "raw", AWKWARD, "sample_standardize", "été", "unit")
-    verdicts, nobody_knows = found(arms).verdicts, Estimate(*[math.nan] * 3, 0)
-    unknown = [replace(verdict, gap=nobody_knows, seeds=0) for verdict in verdicts]
-    shown = [*tables, verdict_cells(verdicts), verdict_cells(unknown), verdict_cells([])]
-    return [text(table, "latex") for table in shown]
-
-
-def test_latex_is_balanced_and_has_no_bare_sign(documents):
-    for latex in documents:
-        assert balanced(latex), latex
-        assert not set(latex) & set("−×≥≤…"), latex
-    assert r"none $-$ unit" in documents[-3]
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-@pytest.mark.parametrize(
-    "packages", ["", "\\usepackage{booktabs,graphicx}\n"], ids=["bare", "loaded"]
-)
-def test_latex_compiles(documents, tmp_path, packages):
-    body = "\n\n".join(documents)
-    (tmp_path / "tables.tex").write_text(
-        f"\\documentclass{{article}}\n{packages}\\begin{{document}}\n{body}\n\\end{{document}}\n"
-    )
-    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "tables.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    said = done.stdout.decode(errors="replace")
-    assert done.returncode == 0, said[-2000:]
-    assert "Missing character" not in said
-    assert (tmp_path / "tables.pdf").stat().st_size > 0
-
-
 def test_columns_with_nothing_in_them_are_left_out_for_people(table):
     table["same_as"] = ""
     assert "same_as" not in text(table, "markdown")
-    assert "same" not in text(table, "latex")
     assert "same_as" in text(table, "csv")
 
 
@@ -216,7 +125,7 @@ def test_whole_numbers_stay_whole_where_one_is_missing(tables):
 
 
 def test_the_formats_are_those_of_the_command():
-    assert get_args(Format) == FORMATS == ("csv", "json", "markdown", "latex", "parquet", "html")
+    assert get_args(Format) == FORMATS == ("csv", "json", "markdown", "parquet", "html")
 
 
 def test_a_spreadsheet_is_given_no_formula():
@@ -232,10 +141,9 @@ def test_a_spreadsheet_is_given_no_formula():
     assert back["whole"].tolist() == ["-1", ""] * 5
 
 
-@pytest.mark.parametrize("kind", ["markdown", "latex"])
-def test_a_table_for_people_drives_no_terminal(kind):
+def test_a_table_for_people_drives_no_terminal():
     table = pd.DataFrame({"arm": ["\x1b]0;title\x07\x1b[31mred\x1b[0m"], "error": ["a\u202eb\x9b"]})
-    assert text(table, kind).replace("\n", "").isprintable()
+    assert text(table, "markdown").replace("\n", "").isprintable()
 
 
 def test_markdown_has_neither_links_nor_markup_of_a_cells_own():

@@ -14,6 +14,7 @@ from normsweep.reporting.evidence_tables import configurations_table, speed_tabl
 from normsweep.reporting.page import write_report
 from normsweep.reporting.page_data import page_data
 from normsweep.reporting.page_tables import configurations_of, speed_of
+from normsweep.sweep.schema import Seeds
 
 ARMS = ("none", "unit", "standardize", "zca")
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr"}
@@ -126,6 +127,15 @@ def test_an_open_question_reads_as_an_answer_with_a_next_step(found, tmp_path):
     ) in text
     assert "confirm.seeds=" not in text  # the study adds seeds by itself
     assert "from epoch 6 on (catches up) where it trains (2 of 10 seeds diverged)" in text
+
+
+def test_the_number_of_seeds_is_told(found, tmp_path):
+    for most, words in ((5, "5 of 5 planned"), (20, "5 of at most 20 planned")):
+        made = found()
+        confirm = made.record.sweep.confirm.model_copy(update={"seeds": Seeds(first=5, most=most)})
+        sweep = made.record.sweep.model_copy(update={"confirm": confirm})
+        page = write_report(replace(made, record=replace(made.record, sweep=sweep)), tmp_path)
+        assert f"Seeds {words}" in Page(page.read_text(encoding="utf-8")).text
 
 
 def test_no_address_leads_out_of_the_page(written):

@@ -8,7 +8,7 @@ import pytest
 
 from normsweep.errors import SweepError
 from normsweep.search.plan import without
-from normsweep.sweep.arms import bundles, dotted, equal_arms
+from normsweep.sweep.arms import bundles, dotted, equal_arms, relabelled
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.recorded import as_file, changes, from_plain, to_plain
 from normsweep.sweep.schema import Sweep
@@ -271,3 +271,9 @@ def test_other_values_in_the_table_of_arms_are_refused(parts, value, place):
     assert any(line.startswith("sweep: arms") for line in caught.value.lines)
     assert len(caught.value.lines) <= 2
     assert all(line.isprintable() for line in caught.value.lines)
+
+
+def test_what_an_arm_does_is_said_whatever_its_key_is():
+    arms = bundles([{"normalization": "none"}, {"normalization": "unit"}], ["raw pixels", "unit"])
+    assert [arm.described for arm in arms] == ["raw pixels (none)", "unit"]
+    assert [arm.described for arm in relabelled(arms)] == ["raw pixels (none)", "unit"]

@@ -1,0 +1,130 @@
+"""The test scores of the confirmation by arm, configuration, number of epochs and seed, and their spread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Configuration
+
+__all__ = ["SeedScore", "Spread", "scores", "seed_scores", "spreads", "trained_slots"]
+
+FAILED, DIVERGED, STUCK, TRAINED = "failed", "diverged", "stuck", "trained"
+
+
+@dataclass(frozen=True)
+class SeedScore:
+    """The test score of one seed after a number of epochs."""
+
+    configuration: Configuration
+    epochs: int
+    slot: int
+    """Index of the seed, from 0."""
+    trial: int | None
+    """None if the run failed."""
+    value: float
+    """The metric on the test images; NaN if the seed did not get so far."""
+    ended: str
+    """trained, stuck at the level of guessing, diverged or failed."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of the test scores of a configuration after a number of epochs."""
+
+    configuration: Configuration
+    epochs: int
+    mean: float
+    deviation: float
+    """Over the seeds, with n − 1; NaN for fewer than two seeds."""
+    lowest: float
+    highest: float
+    trained: int
+    """Seeds that trained, over which the mean is taken."""
+    seeds: int
+
+
+def seed_scores(found: Confirmed, baseline_epochs: int) -> tuple[SeedScore, ...]:
+    """One score a configuration, number of epochs and seed, in this order.
+
+    The numbers of epochs are those that the questions are asked for: the baseline's, and the longest.
+    """
+    short = min(baseline_epochs, found.epochs)
+    return tuple(
+        score
+        for (_, name), runs in found.runs.items()
+        for epochs in _budgets(name, short, found.epochs)
+        for score in _of_seeds(runs, epochs, found.guess)
+    )
+
+
+def spreads(scored: Sequence[SeedScore]) -> tuple[Spread, ...]:
+    """One row a configuration and number of epochs."""
+    keys = dict.fromkeys((s.configuration.arm, s.configuration.name, s.epochs) for s in scored)
+    groups = {key: [] for key in keys}
+    for s in scored:
+        groups[s.configuration.arm, s.configuration.name, s.epochs].append(s)
+    return tuple(map(_spread, groups.values()))
+
+
+def scores(runs: Runs, slots: Sequence[int], epochs: int) -> NDArray[np.float64]:
+    """The metric on the test images, (seeds, epochs), of seeds that got so far."""
+    return np.array([[_tested(runs, slot, e) for e in range(epochs)] for slot in slots])
+
+
+def trained_slots(runs: Runs, epochs: int, guess: Guess | None) -> list[int]:
+    """The seeds that trained for so many epochs."""
+    by_slot, _ = runs.trained(epochs, guess)
+    return [slot for slot, trained in by_slot.items() if trained]
+
+
+def _budgets(name: str, short: int, longest: int) -> tuple[int, ...]:
+    """A configuration tuned for a number of epochs is asked for no other."""
+    asked = {BASELINE: (short, longest), TUNED_SHORT: (short,), TUNED_LONG: (longest,)}
+    return tuple(dict.fromkeys(asked.get(name, (longest,))))
+
+
+def _of_seeds(runs: Runs, epochs: int, guess: Guess | None) -> Iterator[SeedScore]:
+    trained = set(trained_slots(runs, epochs, guess))
+    for slot, result in enumerate(runs.results):
+        there = runs.tested(slot) >= epochs
+        yield SeedScore(
+            configuration=runs.configuration,
+            epochs=epochs,
+            slot=slot,
+            trial=None if result is None else result.trial,
+            value=_tested(runs, slot, epochs - 1) if there else math.nan,
+            ended=_ended(slot in trained, there, result is None),
+        )
+
+
+def _ended(trained: bool, there: bool, failed: bool) -> str:
+    if trained:
+        return TRAINED
+    return STUCK if there else FAILED if failed else DIVERGED
+
+
+def _tested(runs: Runs, slot: int, place: int) -> float:
+    result: Any = runs.results[slot]
+    return result.curve[place].tested.value
+
+
+def _spread(scored: Sequence[SeedScore]) -> Spread:
+    values = np.array([s.value for s in scored if s.ended == TRAINED])
+    some = len(values) > 0
+    return Spread(
+        configuration=scored[0].configuration,
+        epochs=scored[0].epochs,
+        mean=float(values.mean()) if some else math.nan,
+        deviation=float(values.std(ddof=1)) if len(values) > 1 else math.nan,
+        lowest=float(values.min()) if some else math.nan,
+        highest=float(values.max()) if some else math.nan,
+        trained=len(values),
+        seeds=len(scored),
+    )

@@ -1,0 +1,301 @@
+"""The tables of a study as an article prints them: the columns that matter, with heads, units and captions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from normsweep.parts.metrics import Metric, metric
+from normsweep.reporting.latex import ArticleTable
+from normsweep.reporting.words import points, question_of, unit_of_gaps
+from normsweep.sweep.study_record import StudyRecord
+from normsweep.text import opening
+
+__all__ = ["article_table"]
+
+Row = Mapping[str, Any]
+MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a printed table: its head, and its text for a row of the table."""
+
+    head: str
+    text: Callable[[Row], str]
+
+
+def article_table(name: str, frame: pd.DataFrame, record: StudyRecord) -> ArticleTable:
+    """A table of `reporting.tables` for an article; `name` is its name there.
+
+    Columns without any text are left out.
+    """
+    by = metric(record.sweep.metric)
+    rows = [
+        {key: None if pd.isna(value) else value for key, value in row.items()}
+        for row in frame.astype(object).to_dict(orient="records")
+    ]
+    columns = [(column.head, [column.text(row) for row in rows]) for column in COLUMNS[name](by)]
+    shown = [(head, cells) for head, cells in columns if any(cells) or not rows]
+    return ArticleTable(
+        caption=CAPTIONS[name](record, by),
+        label="tab:" + re.sub(r"[^A-Za-z0-9]+", "-", f"{record.name}-{name}").strip("-"),
+        heads=tuple(head for head, _ in shown),
+        rows=tuple(zip(*(cells for _, cells in shown), strict=True)),
+    )
+
+
+def _text(key: str) -> Callable[[Row], str]:
+    return lambda row: "" if row.get(key) is None else str(row[key]).replace("_", " ")
+
+
+def _named(key: str) -> Callable[[Row], str]:
+    """A name, as it is."""
+    return lambda row: "" if row.get(key) is None else str(row[key])
+
+
+def _number(key: str, form: str) -> Callable[[Row], str]:
+    return lambda row: "" if row.get(key) is None else f"{row[key]:{form}}".replace("-", MINUS)
+
+
+def _rate(key: str) -> Callable[[Row], str]:
+    return lambda row: "" if row.get(key) is None else f"{row[key]:.2g}"
+
+
+def _score(key: str, by: Metric) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        if row.get(key) is None:
+            return ""
+        return f"{100 * row[key]:.2f}" if by.percent else f"{row[key]:.4f}".replace("-", MINUS)
+
+    return text
+
+
+def _gap(key: str, by: Metric) -> Callable[[Row], str]:
+    return lambda row: "" if row.get(key) is None else points(row[key], by=by).partition(" ")[0]
+
+
+def _both(first: Callable[[Row], str], between: str, last: Callable[[Row], str]) -> Callable[[Row], str]:  # fmt: skip
+    def text(row: Row) -> str:
+        cells = first(row), last(row)
+        return f"{cells[0]} {between} {cells[1]}" if all(cells) else cells[0]
+
+    return text
+
+
+def _head(before: str, by: Metric) -> str:
+    """The head of a score, with its unit."""
+    short = {"accuracy": "acc."}.get(by.name, by.label)
+    return f"{before} {short}\n(%)" if by.percent else f"{before}\n{short}"
+
+
+def _best(by: Metric) -> list[Column]:
+    return [
+        Column("Arm", _named("arm")),
+        Column(_head("Val.", by), _score(f"val_{by.name}", by)),
+        Column("Val.\nloss", _number("val_loss", ".4f")),
+        *_settings(),
+        Column("Epochs", _number("epochs_run", "d")),
+        Column("Trial", _number("trial", "d")),
+        Column("Time\n(s)", _number("seconds", ".0f")),
+    ]
+
+
+def _settings() -> list[Column]:
+    return [
+        Column("Opti-\nmizer", _text("optimizer")),
+        Column("Learning\nrate", _rate("learning_rate")),
+        Column("Batch\nsize", _number("batch_size", "d")),
+    ]
+
+
+def _budgets(by: Metric) -> list[Column]:
+    return [
+        Column("Arm", _named("arm")),
+        Column("Epochs", _number("epochs", "d")),
+        Column(_head("Val.", by), _score(f"val_{by.name}", by)),
+        Column("Val.\nloss", _number("val_loss", ".4f")),
+        *_settings(),
+        Column("Trial", _number("trial", "d")),
+        Column("Chosen\namong", _both(_number("among", "d"), "of", _number("of", "d"))),
+    ]
+
+
+def _trials(by: Metric) -> list[Column]:
+    return [
+        Column("Trial", _number("trial", "d")),
+        Column("Phase", _text("phase")),
+        Column("Arm", _named("arm")),
+        Column("Settings", lambda row: _configuration(row)),
+        Column("Ended", lambda row: "" if row["status"] == "complete" else _text("status")(row)),
+        Column("Opti-\nmizer", _text("optimizer")),
+        Column("Learning\nrate", _rate("learning_rate")),
+        Column("Epochs", _number("epochs_run", "d")),
+        Column(_head("Val.", by), _score(f"val_{by.name}", by)),
+        Column(_head("Test", by), _score(f"test_{by.name}", by)),
+    ]
+
+
+def _configuration(row: Row) -> str:
+    """One name for configurations that are equal."""
+    return str(row.get("configuration") or "").split(",")[0].strip().replace("_", " ")
+
+
+def _epochs(by: Metric) -> list[Column]:
+    accuracy = metric("accuracy")
+    return [
+        Column("Trial", _number("trial", "d")),
+        Column("Arm", _named("arm")),
+        Column("Epoch", _number("epoch", "d")),
+        Column("Train\nloss", _number("train_loss", ".4f")),
+        Column(_head("Train", accuracy), _score("train_accuracy", accuracy)),
+        Column("Val.\nloss", _number("val_loss", ".4f")),
+        Column(_head("Val.", by), _score(f"val_{by.name}", by)),
+        Column(_head("Test", by), _score(f"test_{by.name}", by)),
+        Column("Time\n(s)", _number("seconds", ".2f")),
+    ]
+
+
+def _arms(by: Metric) -> list[Column]:
+    return [
+        Column("Arm", _named("arm")),
+        Column("Trials", _number("trials", "d")),
+        Column("Com-\nplete", _number("complete", "d")),
+        Column("Di-\nverged", _number("diverged", "d")),
+        Column("Failed", _number("failed", "d")),
+        Column(_head("Best val.", by), _score(f"best_val_{by.name}", by)),
+        Column(_head("Median", by), _score(f"median_val_{by.name}", by)),
+        Column("Best\nrate", _rate("best_learning_rate")),
+        Column("Best\nepochs", _number("best_epochs", "d")),
+        Column("Time\n(s)", _number("seconds", ".0f")),
+    ]
+
+
+def _verdict(by: Metric) -> list[Column]:
+    unit = "\n(pp)" if by.percent else f"\n({by.unit})" if by.unit else ""
+    return [
+        Column("Question", lambda row: question_of(row["question"]).brief),
+        Column("Epochs", _number("horizon", "d")),
+        Column("Arm", _named("arm")),
+        Column("Outcome", _outcome),
+        Column(f"Gap{unit}", _gap("gap", by)),
+        Column(f"Interval{unit}", _both(_gap("low", by), "to", _gap("high", by))),
+        Column(f"Last{unit}", _gap("gap_last_epoch", by)),
+        Column("Seeds", _number("seeds", "d")),
+    ]
+
+
+def _outcome(row: Row) -> str:
+    at = f" from epoch {row['epoch']}" if (row.get("epoch") or 1) > 1 else ""
+    return f"{row['outcome']}{at}"
+
+
+def _summary(by: Metric) -> list[Column]:
+    tested = f"test_{by.name}"
+    return [
+        Column("Arm", _named("arm")),
+        Column("Settings", _tuned),
+        Column("Opti-\nmizer", _text("optimizer")),
+        Column("Learning\nrate", _rate("learning_rate")),
+        Column("Epochs", _number("epochs", "d")),
+        Column(_head("Test", by), _both(_score(tested, by), "±", _score("sd", by))),
+        Column("Lowest", _score("lowest", by)),
+        Column("Highest", _score("highest", by)),
+        Column("Trained", _both(_number("trained", "d"), "of", _number("seeds", "d"))),
+    ]
+
+
+def _tuned(row: Row) -> str:
+    """A configuration where a column has its number of epochs."""
+    return "tuned" if str(row["configuration"]).startswith("tuned") else _text("configuration")(row)
+
+
+def _seeds(by: Metric) -> list[Column]:
+    return [
+        Column("Arm", _named("arm")),
+        Column("Settings", _tuned),
+        Column("Epochs", _number("epochs", "d")),
+        Column("Seed", _number("slot", "d")),
+        Column("Trial", _number("trial", "d")),
+        Column("Opti-\nmizer", _text("optimizer")),
+        Column("Learning\nrate", _rate("learning_rate")),
+        Column(_head("Test", by), _score(f"test_{by.name}", by)),
+        Column("Ended", lambda row: "" if row["ended"] == "trained" else _text("ended")(row)),
+    ]
+
+
+def _exchange(by: Metric) -> list[Column]:
+    return [
+        Column("Arm", _named("arm")),
+        Column("Settings", _tuned),
+        Column("Reference\nepochs", _number("reference_epochs", "d")),
+        Column(_head("Reference", by), _score(by.name, by)),
+        Column("Arm\nepochs", lambda row: _number("epochs", ".1f")(row) or f"> {row['longest']}"),
+        Column("At\nleast", lambda row: _number("low", ".1f")(row) or "–"),
+        Column("At\nmost", lambda row: _number("high", ".1f")(row) or "–"),
+        Column("Seeds", _number("seeds", "d")),
+    ]
+
+
+def _of_study(record: StudyRecord) -> str:
+    return f"study {record.name}"
+
+
+def _compared(record: StudyRecord, by: Metric) -> str:
+    confirm = record.sweep.confirm
+    images = f"{record.data.test_images:,} test images" if record.data else "the test images"
+    return (
+        f"Verdicts of {_of_study(record)}: gaps in {unit_of_gaps(by)} to the reference {record.sweep.reference}, with intervals "
+        f"for new seeds and new images; equivalence margin {points(confirm.margin, sign=False, by=by)}, "
+        f"confidence {100 * confirm.confidence:g} %, {images}. Last: the gap of the last epoch alone."
+    )
+
+
+CAPTIONS: Mapping[str, Callable[[StudyRecord, Metric], str]] = {
+    "best": lambda record, by: (
+        f"Best trials of the search of {_of_study(record)} by validation {by.label}; the best of several scores is "
+        "an optimistic estimate."
+    ),
+    "budgets": lambda record, by: (
+        f"Best trial of each arm of {_of_study(record)} after each number of epochs, by validation {by.label}, "
+        "and the number of trials that it was chosen among."
+    ),
+    "trials": lambda record, by: (
+        f"Trials of {_of_study(record)}: {by.label} after the last epoch; search and selection read no test image. All "
+        "trials are complete where nothing else is said."
+    ),
+    "epochs": lambda record, by: f"Losses and {by.label} of {_of_study(record)} after each epoch.",
+    "arms": lambda record, by: (
+        f"Trials of the search of {_of_study(record)} by arm, with their validation {by.label}; in the median, diverged trials "
+        "count as guessing."
+    ),
+    "verdict": _compared,
+    "summary": lambda record, by: (
+        f"{opening(by.label)} on the test images in {_of_study(record)}, mean ± standard deviation over the "
+        "seeds that trained."
+    ),
+    "seeds": lambda record, by: (
+        f"{opening(by.label)} on the test images of each seed of {_of_study(record)}."
+    ),
+    "exchange": lambda record, by: (
+        f"Epochs in which an arm reaches the level of the reference {record.sweep.reference} after some of its epochs, in "
+        f"{_of_study(record)}, "
+        f"with the {100 * record.sweep.confirm.confidence:g} % interval for new seeds; – where the curves "
+        "give no bound."
+    ),
+}
+COLUMNS: Mapping[str, Callable[[Metric], list[Column]]] = {
+    "best": _best,
+    "budgets": _budgets,
+    "trials": _trials,
+    "epochs": _epochs,
+    "arms": _arms,
+    "verdict": _verdict,
+    "summary": _summary,
+    "seeds": _seeds,
+    "exchange": _exchange,
+}
