@@ -86,10 +86,13 @@ def _section(name: str, section: type[Section]) -> Iterator[str]:
 
 
 def _legal(field: FieldInfo) -> str:
+    from normsweep.sweep.arms import Arm
     from normsweep.sweep.space import Space
 
     if field.annotation is Space:
         return "a table of parameters"
+    if field.annotation == tuple[Arm, ...]:
+        return "a table of labels, each with a table of parameters"
     schema = TypeAdapter(field.rebuild_annotation()).json_schema()
     return _values(schema)
 
@@ -123,10 +126,12 @@ def _values(schema: Mapping[str, Any]) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    from normsweep.sweep.arms import Arm
+
     if field.is_required():
         return "**required**"
     value = field.get_default(call_default_factory=True)
-    return "" if value is None else f"`{json.dumps(value)}`"
+    return "" if value is None or field.annotation == tuple[Arm, ...] else f"`{json.dumps(value)}`"
 
 
 def commands() -> str:

@@ -53,7 +53,7 @@ def print_study(record: StudyRecord, process: str, commands: Commands) -> None:
         "arms": described_arms(sweep),
         "data": f"{record.data.name} ({record.data.source})" if record.data else "",
         "model": sweep.model.name,
-        "models": ", ".join(model_uris(record).values()),
+        "models": _models(record),
     }
     say(record.name)
     for name, value in facts.items():
@@ -124,11 +124,17 @@ def _of_verdict(verdict: Verdict) -> Iterator[str]:
 
 def print_next(commands: Commands, page: str) -> None:
     """Print the study's models and the next commands; `page`: the study's page on MLflow's server."""
-    if uris := model_uris(commands.record):
-        say(f"models, for mlflow.pyfunc.load_model: {', '.join(uris.values())}")
+    if models := _models(commands.record):
+        say(f"models, for mlflow.pyfunc.load_model: {models}")
     say("next:")
     for line in _next(commands, page):
         say(f"  {line}")
+
+
+def _models(record: StudyRecord) -> str:
+    """The URIs of the arms' models, with the labels of arms that they do not name."""
+    uris, keys = model_uris(record), record.keys
+    return ", ".join(f"{uri} ({arm})" if arm != keys[arm] else uri for arm, uri in uris.items())
 
 
 def _next(commands: Commands, page: str) -> Iterator[str]:

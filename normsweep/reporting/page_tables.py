@@ -14,6 +14,7 @@ from normsweep.analysis.exchange import budgets
 from normsweep.analysis.seed_scores import Spread, spreads
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.words import percent, settings_words, worth_words
+from normsweep.sweep.arms import fixed_by_all
 from normsweep.sweep.study_record import BASELINE, TUNED_SHORT
 from normsweep.text import counted, duration, opening, quoted
 
@@ -49,7 +50,8 @@ class PageTable:
 
 def configurations_of(frame: pd.DataFrame | None, found: Evidence) -> PageTable | None:
     """What each arm was trained with in the confirmation."""
-    shown = {"optimizer", "learning_rate", "epochs", found.record.sweep.compare}
+    sweep = found.record.sweep
+    shown = {"optimizer", "learning_rate", "epochs", *fixed_by_all(sweep.arms)}
     columns: dict[str, tuple[str, Cell]] = {
         "arm": ("Arm", _text),
         "configuration": ("Settings", _text),

@@ -49,6 +49,20 @@ def study_table(
     Raises:
         StoreError: the table is one of the confirmation, and there is none yet.
     """
+    return _with_keys(_study_table(record, name, top, storage, epochs), record)
+
+
+def _with_keys(table: pd.DataFrame, record: StudyRecord) -> pd.DataFrame:
+    """The table with the column `arm_key`, if the arms have labels."""
+    keys = record.keys
+    if "arm" not in table or all(arm == key for arm, key in keys.items()):
+        return table
+    return table.assign(arm_key=[keys.get(arm, arm) for arm in table["arm"]])
+
+
+def _study_table(
+    record: StudyRecord, name: str, top: int | None, storage: str, epochs: int | None
+) -> pd.DataFrame:
     match name:
         case "best":
             read = record.searched if epochs is None else read_at_epoch(record.searched, epochs)

@@ -39,6 +39,7 @@ def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     note, views = experiment_note(record, study_pages(record, tracker)), study_views(search)
 
     def write() -> None:
+        tracker.relabel()
         tracker.prepare_views(*views)
         if not record.analyses:  # a note with a verdict is kept
             tracker.note(note)

@@ -105,8 +105,9 @@ class ReportUpload:
             with contextlib.suppress(TrackingFailed):
                 self._tracker.end_report(run, {}, "FAILED")
             raise
-        asked = self._found.primary
-        self._tracker.end_report(run, verdict_metrics(asked), outcomes=verdict_tags(asked))
+        asked, keys = self._found.primary, self._found.record.keys
+        gaps, outcomes = verdict_metrics(asked, keys), verdict_tags(asked, keys)
+        self._tracker.end_report(run, gaps, outcomes=outcomes)
         self._note(run, figure)
 
     def _note(self, run: str, figure: str) -> None:

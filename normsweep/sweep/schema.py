@@ -307,7 +307,7 @@ class Sweep(Section):
     """What is compared: a table of label and fixed parameters, e.g. `"÷255" = { normalization = "unit" }`.
     Instead of `compare`."""
     reference: Scalar
-    """The arm that the others are compared with."""
+    """The arm that the others are compared with: its label, or the value of the compared parameter."""
     metric: Annotated[str, registered("metrics")] = "accuracy"
     """A registered metric: the objective of the search, and the unit of margin and verdict."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

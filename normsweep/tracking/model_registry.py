@@ -60,10 +60,11 @@ def register(
     alias: str,
     model_id: str,
     run_id: str,
+    label: str,
 ) -> bool:
     """Set an alias of the study's registered model to a logged model, unless it is already.
 
-    `own`: the tags that mark the registered model as the study's.
+    `own`: the tags that mark the registered model as the study's; `label`: the arm's.
 
     Returns:
         False if a registered model of that name belongs to somebody else; it is not changed.
@@ -83,7 +84,7 @@ def register(
             client.get_logged_model(model_id).artifact_location,
             run_id,
             tags={ARM: arm, MODEL: model_id},
-            description=f"arm: {arm}",
+            description=f"arm: {label}",
             model_id=model_id,
             await_creation_for=0,  # it is ready at once; a broken server would never report it
         )

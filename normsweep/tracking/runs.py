@@ -7,7 +7,7 @@ import math
 import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlflow.entities import (
     Dataset,
@@ -30,6 +30,7 @@ __all__ = [
     "machine_tags",
     "metrics",
     "params",
+    "relabelled",
     "run_name",
     "trial_tags",
     "verdict_metrics",
@@ -47,6 +48,12 @@ def run_name(trial: Trial, label: str) -> str:
     if trial.phase != SEARCH:
         return f"{head} {trial.configuration} seed {trial.seed}"
     return f"{head} {trial.optimizer} {trial.learning_rate:.2g}"
+
+
+def relabelled(name: str, was: str, label: str) -> str:
+    """The name of a run whose arm has another label now; a name that a user gave it stays."""
+    number, _, rest = name.partition(" ")
+    return f"{number} {label}{rest[len(was) :]}" if rest.startswith(f"{was} ") else name
 
 
 def params(trial: Trial) -> list[Param]:
@@ -144,22 +151,23 @@ def final_metrics(record: TrialRecord) -> list[Metric]:
     return metrics(values, 0)
 
 
-def verdict_metrics(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """The gaps of one question and the bounds of their intervals by arm."""
+def verdict_metrics(verdicts: Sequence[Verdict], keys: Mapping[str, str]) -> dict[str, float]:
+    """The gaps of one question and the bounds of their intervals; `keys`: of the arms, by label."""
     return {
-        f"{name}/{_legal(v.arm)}": value
+        f"{name}/{_legal(keys.get(v.arm, v.arm))}": value
         for v in verdicts
         for name, value in (("gap", v.gap.value), ("low", v.gap.low), ("high", v.gap.high))
     }
 
 
-def verdict_tags(verdicts: Sequence[Verdict]) -> dict[str, str]:
-    """The outcomes of one question by arm."""
-    return {f"normsweep.outcome.{_legal(v.arm)}": v.outcome.value for v in verdicts}
+def verdict_tags(verdicts: Sequence[Verdict], keys: Mapping[str, str]) -> dict[str, str]:
+    """The outcomes of one question; `keys`: of the arms, by label."""
+    named = ((_legal(keys.get(v.arm, v.arm)), v) for v in verdicts)
+    return {f"normsweep.outcome.{key}": verdict.outcome.value for key, verdict in named}
 
 
 def _legal(arm: str) -> str:
-    """The name of an arm with the characters that MLflow accepts in keys."""
+    """The key of an arm with the characters that MLflow accepts in keys."""
     return re.sub(r"[^A-Za-z0-9_. -]", "_", arm)
 
 

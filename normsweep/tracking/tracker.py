@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,10 @@ ENDS = {
     Status.TIMED_OUT: "FAILED",
     Status.INTERRUPTED: "KILLED",
 }
+
+
+LABELS = "normsweep.labels"
+"""Tag of the experiment: the labels that its runs have, by arm; a JSON object."""
 
 
 BATCH = 800
@@ -233,6 +238,21 @@ class Tracker:
             self._tag_experiment(f"{VIEW}{key}", text)
 
     @outage
+    def relabel(self) -> None:
+        """Give the runs that were logged under other labels of the arms the present ones, if there are any."""
+        client, labels = self._client, json.dumps(dict(self._study.labels), sort_keys=True)
+        before = client.get_experiment(self.experiment_id).tags.get(LABELS, "{}")
+        if before == labels:
+            return
+        for run in self._every_run():
+            arm, run_id = run.data.tags.get(runs.ARM, ""), run.info.run_id
+            was, label = run.data.tags.get(runs.LABEL, arm), self._study.labels.get(arm, arm)
+            if was != label:
+                client.update_run(run_id, name=runs.relabelled(run.info.run_name or "", was, label))
+                client.set_tag(run_id, runs.LABEL, label)
+        self._tag_experiment(LABELS, labels)
+
+    @outage
     def register(self, arm: str, alias: str, model_id: str, run_id: str) -> bool:
         """Set an alias of the study's registered model to a logged model.
 
@@ -240,7 +260,14 @@ class Tracker:
             False if a registered model of the study's name belongs to somebody else.
         """
         return register(
-            self._client, self._study.name, self._study.own_tags, arm, alias, model_id, run_id
+            self._client,
+            self._study.name,
+            self._study.own_tags,
+            arm,
+            alias,
+            model_id,
+            run_id,
+            self._study.labels.get(arm, arm),
         )
 
     @outage
@@ -397,6 +424,14 @@ class Tracker:
 
     def _tag_experiment(self, key: str, text: str) -> None:
         self._client.set_experiment_tag(self.experiment_id, key, text)
+
+    def _every_run(self) -> Iterator[Run]:
+        """The study's runs of trials."""
+        own, token = f"tags.`normsweep.study_id` = '{self._study.id}'", None
+        while token != "":
+            found = self._client.search_runs([self.experiment_id], own, page_token=token)
+            yield from (run for run in found if runs.ARM in run.data.tags)
+            token = found.token or ""
 
     def _runs_of(self, trial: int) -> list[Any]:
         own = f"tags.`normsweep.study_id` = '{self._study.id}'"

@@ -45,28 +45,31 @@ def test_an_alias_means_the_model_that_was_registered_last_and_no_version_is_mad
     study = "registered"
     first, second = (logged(client, study, tmp_path / str(n)) for n in range(2))
     for _ in range(2):
-        assert register(client, study, OWN, "none", "none", *first)
-    assert register(client, study, OWN, "unit", "unit", *second)
+        assert register(client, study, OWN, "none", "none", *first, "raw pixels")
+    assert register(client, study, OWN, "unit", "unit", *second, "÷255")
     versions = client.search_model_versions(f"name = '{study}'")
     assert sorted(v.tags["normsweep.arm"] for v in versions) == ["none", "unit"]
+    assert sorted(v.description for v in versions) == ["arm: raw pixels", "arm: ÷255"]
     assert client.get_model_version_by_alias(study, "none").run_id == first[1]
 
     better = logged(client, study, tmp_path / "better")
-    assert register(client, study, OWN, "none", "none", *better)
+    assert register(client, study, OWN, "none", "none", *better, "raw pixels")
     assert client.get_model_version_by_alias(study, "none").run_id == better[1]
     assert client.get_model_version_by_alias(study, "unit").run_id == second[1]
-    assert register(client, study, OWN, "none", "none", *first)  # it is the best again
+    assert register(
+        client, study, OWN, "none", "none", *first, "raw pixels"
+    )  # it is the best again
     assert client.get_model_version_by_alias(study, "none").run_id == first[1]
     assert len(client.search_model_versions(f"name = '{study}'")) == 3
     other = {"normsweep.study_id": "b" * 32}  # a study of the same name in another storage
-    assert not register(client, study, other, "none", "none", *first)
+    assert not register(client, study, other, "none", "none", *first, "raw pixels")
 
 
 def test_a_registered_model_of_somebody_elses_is_left_alone(client, tmp_path):
     client.create_registered_model("theirs", tags={"team": "other"})
     try:
         model, run = logged(client, "theirs", tmp_path / "model")
-        assert not register(client, "theirs", OWN, "none", "none", model, run)
+        assert not register(client, "theirs", OWN, "none", "none", model, run, "raw pixels")
         assert client.search_model_versions("name = 'theirs'") == []
     finally:
         client.delete_registered_model("theirs")
@@ -85,5 +88,5 @@ def test_every_arm_has_an_alias_of_its_own_that_mlflow_takes(client, tmp_path):
     assert len({alias.casefold() for alias in made.values()}) == len(ARMS)
     model, run = logged(client, "aliased", tmp_path / "model")
     for arm, alias in made.items():
-        assert register(client, "aliased", OWN, arm, alias, model, run)
+        assert register(client, "aliased", OWN, arm, alias, model, run, "raw pixels")
         assert client.get_model_version_by_alias("aliased", alias).run_id == run

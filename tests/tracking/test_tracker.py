@@ -116,6 +116,44 @@ def test_a_run_shows_every_epoch_and_what_decided_it(tracker, record, write):
     assert [f.path for f in client.list_artifacts(run_id)] == ["tested.toml"]
 
 
+def test_runs_show_the_labels_of_arms_and_are_relabelled(database, tmp_path, record):
+    client = MlflowClient(database)
+
+    def tracked(**labels: str) -> Tracker:
+        study = TrackedStudy("labelled", "i" * 32, "s" * 32, labels=labels)
+        return Tracker(database, study, tmp_path / "artifacts")
+
+    def shown() -> list[tuple[str, str | None, str]]:
+        found = client.search_runs([first.experiment_id], order_by=["start_time"])
+        tags = [
+            (run.data.tags.get("normsweep.label"), run.data.tags["normsweep.arm"]) for run in found
+        ]
+        return sorted((run.info.run_name, *pair) for run, pair in zip(found, tags, strict=True))
+
+    first = tracked()
+    first.log(record, DATA)
+    client.update_run(first.log(numbered(record, 8), DATA), name="a name of the user's")
+    labelled = tracked(unit="÷255")
+    labelled.relabel()
+    labelled.log(numbered(record, 9), DATA)
+    given = ("a name of the user's", "÷255", "unit")
+    assert shown() == [
+        ("007 ÷255 sgd 0.25", "÷255", "unit"), ("009 ÷255 sgd 0.25", "÷255", "unit"), given,
+    ]  # fmt: skip
+    labelled.prepare_views(["optimizer"])
+    views = client.get_experiment(first.experiment_id).tags
+    assert "normsweep.label" in views["mlflow.sharedViewState.arms"]
+    assert "normsweep.arm" not in views["mlflow.sharedViewState.arms"]
+    first.relabel()
+    assert [name for name, *_ in shown()] == ["007 unit sgd 0.25", "009 unit sgd 0.25", given[0]]
+
+
+def numbered(record: TrialRecord, number: int) -> TrialRecord:
+    assert record.result is not None
+    result = replace(record.result, trial=number)
+    return replace(record, trial=replace(record.trial, number=number), result=result)
+
+
 def test_logging_twice_makes_one_run(tracker, record):
     first = tracker.log(record, DATA)
     assert tracker.log(record, DATA) == first
