@@ -72,9 +72,10 @@ SMALL = {
 DIGITS = {
     "data.dataset": "digits",
     "data.train_size": 600,
-    "search.space.normalization": ["none", "unit"],
 }
 """What a shipped sweep has besides."""
+TWO_ARMS = {"search.space.normalization": ["none", "unit"]}
+"""And this, if its arms are values of the space."""
 REPLACED = ("--n-trials", "--n-jobs", "--executor", "--device", "--set")
 """Options of a study that `SMALL` stands in the place of, each with one word."""
 SHIPPED = shipped_sweeps()
@@ -158,7 +159,8 @@ def smaller(sweep: Any) -> dict[str, Any]:
     if not isinstance(sweep, str) or sweep not in SHIPPED:
         return SMALL
     trained = {"model.name": "mlp", "model.options": {"units": 4}} if sweep == "mnist" else {}
-    return SMALL | DIGITS | trained
+    named = "arms" in tomllib.loads(SHIPPED[sweep].read_text())
+    return SMALL | DIGITS | trained | ({} if named else TWO_ARMS)
 
 
 def toml(value: Any) -> str:

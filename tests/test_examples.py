@@ -12,7 +12,7 @@ pytestmark = pytest.mark.system
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ANSWERS = {
-    "own_data": ("No: with ", "text/html"),
+    "own_data": ("“none” is clearly behind “standardize” by ", "text/html"),
     "own_parts": ("“none”", "text/html"),
 }
 SLOW = {"own_data"}

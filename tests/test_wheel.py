@@ -140,5 +140,5 @@ def test_the_example_answers_in_two_minutes(place):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # The clock would tell of other programs too: the processor's time stands for it.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 120
-    assert "No: with both tuned, “none” is " in said
+    assert "With both tuned, “none” is clearly behind “standardize” by " in said
     assert (place.folder / "own-data-report" / "index.html").is_file()
