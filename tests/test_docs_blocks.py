@@ -69,12 +69,10 @@ SMALL = {
     "confirm.baseline.epochs": 2,
 }
 """With these the study of a block takes seconds; only `mnist`, whose models pages load, is trained."""
-DIGITS = {
-    "data.dataset": "digits",
-    "data.train_size": 600,
-    "search.space.normalization": ["none", "unit"],
-}
+DIGITS = {"data.dataset": "digits", "data.train_size": 600}
 """What a shipped sweep has besides."""
+FEW_ARMS = {"search.space.normalization": ["none", "unit"]}
+"""What one without `[arms]` has besides."""
 REPLACED = ("--n-trials", "--n-jobs", "--executor", "--device", "--set")
 """Options of a study that `SMALL` stands in the place of, each with one word."""
 SHIPPED = shipped_sweeps()
@@ -158,7 +156,8 @@ def smaller(sweep: Any) -> dict[str, Any]:
     if not isinstance(sweep, str) or sweep not in SHIPPED:
         return SMALL
     trained = {"model.name": "mlp", "model.options": {"units": 4}} if sweep == "mnist" else {}
-    return SMALL | DIGITS | trained
+    arms = {} if "[arms]" in SHIPPED[sweep].read_text() else FEW_ARMS
+    return SMALL | DIGITS | arms | trained
 
 
 def toml(value: Any) -> str:
@@ -224,12 +223,9 @@ def toml_block(block: Block) -> None:
         )
         assert done.returncode == 0, done.stderr
     else:
-        whole = (
-            content
-            if "name" in content
-            else merged(tomllib.loads(SHIPPED["mnist_epochs"].read_text()), content)
-        )
-        read_sweep(whole)
+        base = SHIPPED["mnist_20k" if "arms" in content else "mnist_epochs"]
+        part = "name" not in content
+        read_sweep(merged(tomllib.loads(base.read_text()), content) if part else content)
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
