@@ -69,10 +69,7 @@ SMALL = {
     "confirm.baseline.epochs": 2,
 }
 """With these the study of a block takes seconds; only `mnist`, whose models pages load, is trained."""
-DIGITS = {
-    "data.dataset": "digits",
-    "data.train_size": 600,
-}
+DIGITS = {"data.dataset": "digits", "data.train_size": 600}
 """What a shipped sweep has besides."""
 TWO_ARMS = {"search.space.normalization": ["none", "unit"]}
 """And this, if its arms are values of the space."""
@@ -226,12 +223,9 @@ def toml_block(block: Block) -> None:
         )
         assert done.returncode == 0, done.stderr
     else:
-        whole = (
-            content
-            if "name" in content
-            else merged(tomllib.loads(SHIPPED["mnist_epochs"].read_text()), content)
-        )
-        read_sweep(whole)
+        base = SHIPPED["mnist_20k" if "arms" in content else "mnist_epochs"]
+        part = "name" not in content
+        read_sweep(merged(tomllib.loads(base.read_text()), content) if part else content)
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
