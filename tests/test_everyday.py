@@ -95,7 +95,8 @@ def edited(place: Path, number: int, change: Callable[[dict], None]) -> None:
     with sqlite3.connect(place / "mlruns" / "optuna.db") as database:
         ((key, text),) = database.execute(
             "SELECT trial_user_attribute_id, value_json FROM trial_user_attributes a JOIN trials t "
-            "USING (trial_id) WHERE key = 'normsweep:result' AND number = ?", (number,)
+            "USING (trial_id) JOIN studies USING (study_id) WHERE key = 'normsweep:result' "
+            "AND number = ? AND study_name NOT LIKE '%/%'", (number,)
         )  # fmt: skip
         result = json.loads(json.loads(text))
         change(result)

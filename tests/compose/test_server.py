@@ -142,8 +142,9 @@ def test_the_dashboard_shows_the_study_and_cannot_change_it(server, studied) -> 
     assert studied["pages"] == {200}, "it was looked at while the study ran"
     status, found = dashboard(server, "/api/studies")
     assert status == 200
-    (study,) = found["study_summaries"]
-    assert study["study_name"] == "served"
+    studies = {study["study_name"]: study for study in found["study_summaries"]}
+    assert set(studies) == {"served", "served/confirm"}
+    study = studies["served"]
     path = f"/api/studies/{study['study_id']}"
     assert len(dashboard(server, path)[1]["trials"]) >= 8
     assert dashboard(server, path, "DELETE")[0] == 500

@@ -57,7 +57,8 @@ EXECUTORS = {
 """The options of every way to run trials that has to survive the same."""
 TRIALS = """
 SELECT state, (SELECT count(*) FROM trial_intermediate_values v WHERE v.trial_id = t.trial_id) AS epochs
-FROM trials t JOIN studies s ON s.study_id = t.study_id WHERE s.study_name = 'survivor'
+FROM trials t JOIN studies s ON s.study_id = t.study_id
+WHERE s.study_name IN ('survivor', 'survivor/confirm')
 """
 MARK = "NORMSWEEP_SURVIVOR"
 """In the environment of a study's processes, so that none of them is overlooked, and no other hit.

@@ -219,6 +219,7 @@ LEGAL: dict[str, list[str]] = {
     "model.options": ["empty-table"],
     "confirm": ["empty-table"],
     "confirm.baseline": ["empty-table"],
+    "confirm.seeds": ["empty-table"],
     "execution": ["empty-table"],
     "model": ["empty-table"],
     "select": ["empty-table"],
