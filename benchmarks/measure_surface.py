@@ -83,7 +83,7 @@ def surface(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], help="The file.")] = SAVED,
 ) -> int:
-    """Train what the file lacks."""
+    """Train what is not in the file yet."""
     from normsweep.training.reproducibility import environment
 
     os.environ.update(environment("cpu", 1))

@@ -410,7 +410,7 @@ def questions(ask: Ask, studies: int) -> Iterator[Row]:
 
 
 def unkind(ask: Ask, studies: int) -> Iterator[Row]:
-    """What is not claimed: an arm with an exponential tail of bad networks, which the reference lacks."""
+    """What is not claimed: an arm, but not the reference, has an exponential tail of bad networks."""
     yield ("test images", "seed deviation", *CLAIMS)
     for size in (DIGITS, MNIST, SEEDS_ONLY):
         name = f"{size.images:,}" if size.error else "no noise of images"

@@ -26,7 +26,7 @@ COARSE, FINE, POINTS = 100, 400, 32
 """Nodes of the statistic after each seed, and points of the integral over the next: exact to 0.05 %."""
 
 UNLIKELY, LIKELY = 0.05, 0.5
-"""Conditional power below which an arm is given up, and above which test images are what it lacks."""
+"""Conditional power below which an arm is given up, and above which more test images are needed."""
 
 
 class Hope(StrEnum):

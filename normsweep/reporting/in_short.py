@@ -27,7 +27,7 @@ ASKED = {
 }
 """The questions that answer a part: the first one that there is."""
 NAMED = 3
-"""Arms of one outcome up to which each one's interval is told."""
+"""Arms of one outcome up to which each one's interval is given."""
 ANSWERS = {Side.YES: "Yes", Side.NO: "No", Side.OPEN: "Open"}
 ACCURACY, SPEED, NEITHER = "Accuracy", "Only speed", "Neither"
 PREDICATES = {
@@ -91,12 +91,12 @@ def _accuracy_or_speed(verdicts: Sequence[Verdict], exchanges: Sequence[Exchange
     """What the arms lack: accuracy after the longest training, or only speed on the way to it."""
     slow = {e.arm for e in exchanges if e.configuration == TUNED_LONG and e.worth.low > e.after}
 
-    def lacks(verdict: Verdict) -> str:
+    def missing(verdict: Verdict) -> str:
         if side(verdict.outcome) is Side.YES:
             return SPEED if verdict.arm in slow else NEITHER
         return ACCURACY if side(verdict.outcome) is Side.NO else ANSWERS[Side.OPEN]
 
-    return _common(map(lacks, verdicts))
+    return _common(map(missing, verdicts))
 
 
 def _common(answers: Iterable[str]) -> str:

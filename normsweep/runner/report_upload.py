@@ -34,7 +34,7 @@ def publish_report(
     """Write the report into the folder and return its page.
 
     `storage`: URL of Optuna's database; `address`: of a run's page in MLflow, as in `write_report`;
-    `drawn` is told of each file of a figure.
+    `drawn` is called with each file of a figure.
 
     Raises:
         StudyStopped: the report cannot be written.

@@ -42,7 +42,7 @@ class AccuracyPanel:
     configuration: str
     title: str
     note: str
-    """What the band is; empty where there is none."""
+    """What the band is; empty if there is no band."""
     curves: dict[str, Curve]
     """By arm."""
     answers: dict[str, Verdict]

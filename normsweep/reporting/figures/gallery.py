@@ -71,7 +71,7 @@ def draw_pictures(
         folder: for the files.
         links: addresses of the runs' pages in MLflow, by the trial's number.
         width: of the files in pixels, 96 to an inch; by default as on a wide page.
-        written: is told of each file once it is written.
+        written: called with each file once it is written.
     """
     styles, pictures = (Style(links=links or {}), Style(NARROW, links=links or {})), {}
     for name in CHARTS:
