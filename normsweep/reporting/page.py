@@ -148,8 +148,8 @@ def write_report(
 
     Returns the page's path. What is not known yet is left out, and the page says so. `storage` is
     the address of Optuna's database, for the commands; `address` gives that of a run's page in MLflow,
-    to which trials are linked; `width` is that of the files of figures; `written` is told of each such file once it is there. Raises OSError
-    where the folder cannot be written.
+    to which trials are linked; `width` is that of the files of figures; `written` is called with each of
+    these files once it is written. Raises OSError if the folder cannot be written.
     """
     from normsweep.reporting.figures.gallery import draw_pictures  # vl-convert, only if needed
 

@@ -164,7 +164,7 @@ def _origin(sweep: Sweep, settings: Settings, stored: StudyRecord | None) -> Ori
 
 
 def _as_begun(stored: StudyRecord | None, sweep: Sweep, settings: Settings) -> Sweep:
-    """The sweep as its study goes on with it; a line tells if its rules are older."""
+    """The sweep with which its study is resumed; a line is printed if its rules are older."""
     if stored is None:
         return sweep
     begun = as_begun(stored.sweep, sweep)

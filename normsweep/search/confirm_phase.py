@@ -21,7 +21,7 @@ from normsweep.sweep.trial import CONFIRM, DataKey, Result, Trial
 __all__ = ["Confirmation", "planned"]
 
 OPEN = (Missing.MORE_SEEDS, Missing.TOO_FEW_SEEDS)
-"""What a verdict lacks if further seeds may decide."""
+"""What is missing for a verdict if further seeds may decide it."""
 
 
 class Confirmation(PlannedPhase):

@@ -150,7 +150,7 @@ def _may_add_seeds(was: Mapping[str, Any], is_: Mapping[str, Any], analysed: boo
 
 
 def as_begun(before: Sweep, now: Sweep) -> Sweep:
-    """The sweep as its study goes on with it: with no fewer seeds, and under the rules it was created with.
+    """The sweep with which its study is resumed: with no fewer seeds, and the rules it was created with.
 
     Seeds that are not declared are those of the study. Rules that are declared are kept. Under the first
     rules epochs were sampled, the default sampler was TPE, and `longest_every` applied.

@@ -260,19 +260,7 @@ def test_a_confirmation_that_is_stopped_is_completed_by_the_same_command(tmp_pat
         "--set", "model.options.seconds=0.05", "search.space.epochs=2", "confirm.baseline.epochs=1",
         'search.space.normalization=["none", "unit"]',
     )  # fmt: skip
-    command = [sys.executable, "-m", "normsweep.study", "confirmed.toml", "--executor", "inline"]
-    process = forkserver.Popen(
-        [*command, *arguments],
-        cwd=tmp_path,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    wait_for_trials(place, 4 + 3)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
+    interrupt(place, 4 + 3, "confirmed.toml", "--executor", "inline", *arguments)
     before = {r.trial.number for r in place.read().trials if r.result.status is Status.COMPLETE}
     assert place.read().analyses == ()
     assert place.phases()[CONFIRM] < 10
@@ -283,6 +271,22 @@ def test_a_confirmation_that_is_stopped_is_completed_by_the_same_command(tmp_pat
     assert done == {SEARCH: 4, CONFIRM: 10}
     assert before <= {r.trial.number for r in records if r.result.status is Status.COMPLETE}
     assert len(place.read().analyses) == 1
+
+
+def interrupt(place: Place, count: int, *arguments: str) -> None:
+    """Run a study in a process of its own, and press Ctrl-C once so many trials are complete."""
+    process = forkserver.Popen(
+        [sys.executable, "-m", "normsweep.study", *arguments],
+        cwd=place.folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    wait_for_trials(place, count)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
 
 
 def wait_for_trials(place: Place, count: int) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -18,8 +15,8 @@ from normsweep.shell import run
 from normsweep.store.storage import read_study
 from normsweep.sweep.study_record import TUNED_LONG, StudyRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH
-from tests import forkserver, shared
-from tests.runner.test_confirmation import wait_for_trials
+from tests import shared
+from tests.runner.test_confirmation import interrupt
 
 # `standardize` is 40 points behind; `center` is as good, but its noise takes more than 5 seeds.
 SWEEP = """
@@ -140,18 +137,7 @@ def test_other_configurations_are_not_confirmed_after_an_analysis(tmp_path):
 def test_killed_and_resumed_by_two_workers_it_is_the_same(place, tmp_path):
     other = Place(tmp_path)
     arguments = ("--n-jobs", "2", "--set", "model.options.seconds=0.05")
-    process = forkserver.Popen(
-        [sys.executable, "-m", "normsweep.study", "sequential.toml", *arguments],
-        cwd=tmp_path,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    wait_for_trials(other, 3 + 16)
-    process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
+    interrupt(other, 3 + 16, "sequential.toml", *arguments)
     killed = other.read()
     other.study(*arguments, executor="processes")
     record, whole = other.read(), place.read()
