@@ -81,6 +81,15 @@ def until_finished(executor: Executor, events: list[Event] | None = None) -> Res
     raise AssertionError("the trial did not end within a minute")
 
 
+def until_complete(executor: Executor, trial: Trial) -> None:
+    """Run the trial again where a busy machine takes it beyond the time limit."""
+    deadline, status = time.monotonic() + 60, None
+    while status is not Status.COMPLETE:
+        assert time.monotonic() < deadline
+        executor.submit(trial)
+        status = until_finished(executor).status
+
+
 def until_first_epoch(executor: Executor) -> None:
     deadline = time.monotonic() + 60
     while not any(isinstance(event, Epoch) for event in executor.poll(1.0)):
@@ -163,14 +172,13 @@ def test_a_cancelled_trial_ends_as_interrupted_with_its_epochs(make, trial):
 
 
 def test_a_trial_beyond_its_time_is_recorded_as_timed_out(make, trial):
-    executor = make(trial_timeout=0.5)
+    executor = make(trial_timeout=1.5)
     executor.submit(slow(trial, 0.1))
     result = until_finished(executor)
     assert result.status is Status.TIMED_OUT
-    assert "exceeded 0.5 s" in result.error
+    assert "exceeded 1.5 s" in result.error
     assert result.curve
-    executor.submit(trial)
-    assert until_finished(executor).status is Status.COMPLETE
+    until_complete(executor, trial)
 
 
 def test_a_trial_that_asks_waits_for_its_reply(make, trial):
@@ -204,7 +212,7 @@ def test_a_worker_that_dies_costs_its_own_trial_only(processes, trial, number):
 
 
 def test_a_worker_that_stops_answering_is_killed_at_the_time_limit(digits_root, trial):
-    executor = Processes(WorkerOptions(digits_root, "cpu", 2, trial_timeout=1.0, trained=False))
+    executor = Processes(WorkerOptions(digits_root, "cpu", 2, trial_timeout=3.0, trained=False))
     try:
         victim = worker_of(executor)
         executor.submit(slow(trial))
