@@ -215,10 +215,10 @@ def tunability_table(curves: Sequence[TuningCurve]) -> pd.DataFrame:
 
 def budget_table(searched: Sequence[TrialRecord], arms: Sequence[str]) -> pd.DataFrame:
     """One row an arm and number of epochs: the best score on validation after so many, and its trial."""
-    columns = ["arm", "epochs", f"val_{metric_of(searched).name}", "trial", "among"]
+    columns = ["arm", "epochs", f"val_{metric_of(searched).name}", "trial", "among", "reached_by"]
     every = range(1, longest_curve(searched) + 1)
     rows = [
-        (best.arm, best.epochs, best.score, best.record.trial.number, best.among)
+        (best.arm, best.epochs, best.score, best.record.trial.number, best.among, best.reached_by)
         for best in best_by_epochs(searched, arms, every)
     ]
     return pd.DataFrame(rows, columns=columns)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.words import points, question_of
 from normsweep.sweep.arms import ARM, fixed_by_all
+from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice, Dimension
 from normsweep.sweep.study_record import BASELINE, DataFacts
 from normsweep.text import counted, duration, listed, quoted
@@ -103,15 +104,23 @@ def _search(found: Evidence) -> str:
     searched = [_dimension(d) for d in space if d.name not in fixed and _varies(d)]
     over = f" over {listed(searched)}" if searched else ""
     first = "; the first trial was the declared baseline" if sweep.rules > 1 else ""
-    epochs = (
-        "epochs were sampled"
-        if sweep.samples_epochs
-        else f"every trial was trained for {counted(sweep.longest, 'epoch')} and read after each"
-    )
     return (
-        f"Each arm had {counted(sweep.trials_per_arm, 'trial')} of a search of its own{over}, {SAMPLERS[sweep.sampler]}{first}; "
-        f"{epochs}."
+        f"Each arm had {counted(sweep.points_per_arm, 'trial')} of a search of its own{over}, {SAMPLERS[sweep.sampler]}{first}; "
+        f"{_epochs(sweep)}."
     )
+
+
+def _epochs(sweep: Sweep) -> str:
+    """How long the trials of the search were trained."""
+    if sweep.samples_epochs:
+        return "epochs were sampled"
+    if sweep.rungs:
+        parts = [f"the best {rung.going_on} after epoch {rung.epoch}" for rung in sweep.rungs]
+        return (
+            f"trials were read after each epoch, and of each arm {listed(parts)} were trained on, up to "
+            f"{counted(sweep.longest, 'epoch')} (successive halving)"
+        )
+    return f"every trial was trained for {counted(sweep.longest, 'epoch')} and read after each"
 
 
 def _varies(dimension: Dimension) -> bool:

@@ -29,6 +29,7 @@ from normsweep.sweep.checks import (
     registered,
 )
 from normsweep.sweep.problems import Problem, expected, must_be, refusal
+from normsweep.sweep.rungs import LEAST_EPOCHS, Rung, rungs
 from normsweep.sweep.space import Choice, Scalar, Space
 from normsweep.sweep.space_parsing import parse_space
 
@@ -173,12 +174,15 @@ class Search(Section):
     sampler: Literal["auto", "tpe", "random", "grid", "qmc", "gp"] = "auto"
     """Sampler of the parameters; it sees the trials of the same arm only. `auto`: a ladder of learning
     rates that all arms share, or `tpe` from 16 trials of an arm on. `gp` needs PyTorch."""
-    pruner: Literal["none", "median", "halving"] = "none"
-    """Pruner; it compares a trial with the same arm only."""
+    pruner: Literal["none", "median", "halving", "asha"] = "none"
+    """Pruner; it compares a trial with the same arm only. `halving` of a ladder: twice as many trials
+    pause after a quarter and half of the epochs, and the better half goes on; of other samplers as `asha`."""
     longest_every: Count | None = None
     """If set to N and epochs are sampled, every Nth trial of an arm trains for the largest number."""
     timeout: Seconds | None = None
     """Seconds after which no new trial is started; also `90m`, `1h30m`."""
+    repeats: Annotated[int, Field(ge=1, le=1)] = 1
+    """Number of times that the whole tuning is done, with an interval over them beside the outcome."""
     space: Space
     """The parameters: lists, ranges or fixed values."""
 
@@ -353,7 +357,7 @@ class Sweep(Section):
 
     @property
     def trials_per_arm(self) -> int:
-        """Trials of each arm: an equal share of the total, rounded up; at most the points of a grid."""
+        """Full trials of each arm: an equal share of the total, rounded up; at most the points of a grid."""
         share = math.ceil(self.search.trials / len(self.arms))
         if self.search.sampler != "grid":
             return share
@@ -361,11 +365,24 @@ class Sweep(Section):
 
     @property
     def sampler(self) -> Literal["ladder", "tpe", "random", "grid", "qmc", "gp"]:
-        """The sampler, with `auto` resolved; halving trains twice as many trials in the same time."""
+        """The sampler, with `auto` resolved; `asha` trains twice as many trials in the same time."""
         if self.search.sampler != "auto":
             return self.search.sampler
-        few = 2 * FEW if self.search.pruner == "halving" else FEW
+        few = 2 * FEW if self.search.pruner == "asha" else FEW
         return "ladder" if self.rules > 1 and self.trials_per_arm < few else "tpe"
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The epochs at which an arm's trials pause, and how many go on; empty if none pauses."""
+        pausing = self.search.pruner == "halving" and self.sampler == "ladder"
+        if not pausing or self.samples_epochs or self.longest < LEAST_EPOCHS:
+            return ()
+        return rungs(self.trials_per_arm, self.longest)
+
+    @property
+    def points_per_arm(self) -> int:
+        """Trials that each arm starts: twice as many with rungs, in the time of `trials_per_arm` full ones."""
+        return 2 * self.trials_per_arm if self.rungs else self.trials_per_arm
 
     @property
     def samples_epochs(self) -> bool:
@@ -399,7 +416,7 @@ class Sweep(Section):
 
     @property
     def total_trials(self) -> int:
-        """Total number of trials, after rounding up."""
+        """Total number of trials, after rounding up; with rungs, of the full ones that take as long."""
         return self.trials_per_arm * len(self.arms)
 
     @property
@@ -422,7 +439,7 @@ class Sweep(Section):
         """The seeds of the selection round, none of them the search's or the confirmation's."""
         seeds = self.select.seeds
         if seeds is None:
-            seeds = 2 if self.rules > 1 and self.trials_per_arm >= RESELECTED else 0
+            seeds = 2 if self.rules > 1 and self.points_per_arm >= RESELECTED else 0
         return tuple(self.seed + 1 + MOST_SEEDS + i for i in range(seeds))
 
     @property

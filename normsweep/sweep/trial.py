@@ -226,6 +226,11 @@ class Result:
             return self.curve[-1].value
         return math.nan
 
+    @property
+    def as_read(self) -> Result:
+        """The result as it is read back, its numbers with nine digits: what is equal stays equal."""
+        return Result.from_json(self.to_json())
+
     def to_json(self) -> str:
         """Encode as JSON (about 2 KB for 20 epochs), with non-finite numbers as strings."""
         content = asdict(replace(self, curve=()))

@@ -319,3 +319,16 @@ def test_a_key_of_a_later_version_is_a_change(base):
     later = {**to_plain(base()), "search.prior": 3}
     assert from_plain(later) == base()
     assert changes(later, base()) == ["  search.prior: 3 -> (not set)"]
+
+
+def test_what_older_studies_call_halving_is_asha(sweep_file, parts):
+    made = load_sweep(sweep_file, parts, ["search.pruner=halving"])
+    keys = to_plain(made)
+    assert from_plain(keys).rungs == made.rungs != ()
+    older = {key: value for key, value in keys.items() if key != "search.repeats"}
+    begun = from_plain(older)
+    assert (begun.search.pruner, begun.rungs) == ("asha", ())
+    resumed = as_begun(begun, made)
+    assert resumed.search.pruner == "asha"
+    assert changes(older, resumed) == []
+    assert changes(older, made) == ['  search.pruner: "asha" -> "halving"']
