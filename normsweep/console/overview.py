@@ -180,6 +180,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"epochs    {_epochs(sweep)}",
         *([f"select    {_selection(sweep)}"] if sweep.selection_seeds else []),
         f"confirm   {_confirmation(sweep)}",
+        *([f"repeats   {_repeats(sweep)}"] if sweep.search.repeats > 1 else []),
         *(f"note      {text}" for text in _notes(plan)),
         *_measured(plan),
     ]
@@ -286,10 +287,17 @@ def _measured(plan: Plan) -> Iterator[str]:
         again = f", {_from_to(selection)} for the selection round" if selection[1] else ""
         yield (
             f"time      about {duration(plan.seconds)} for the search{again} and "
-            f"{_from_to(plan.confirm_seconds)} for its confirmation, from one measured step"
+            f"{_from_to(plan.confirm_seconds)} for its confirmation{_of_repeats(plan)}, from one measured step"
         )
     if plan.halving_seconds is not None and plan.halving_seconds > LEAST_SAVED:
         yield f"halving   {_proposed(plan.sweep)} {duration(plan.halving_seconds)} of the search"
+
+
+def _of_repeats(plan: Plan) -> str:
+    """The time of further repeats of the tuning."""
+    if plan.sweep.search.repeats == 1:
+        return ""
+    return f", then {_from_to(plan.repeat_seconds)} for repeats of the tuning"
 
 
 def _proposed(sweep: Sweep) -> str:
@@ -324,6 +332,13 @@ def _confirmation(sweep: Sweep) -> str:
     return (
         f"up to {CONFIGURATIONS} configurations of each arm × {seeds.first} fresh seeds{further}, "
         f"{sweep.confirm_epochs} epochs; margin {_margin(sweep)}"
+    )
+
+
+def _repeats(sweep: Sweep) -> str:
+    return (
+        f"the whole tuning {sweep.search.repeats} times, each with seeds of its own, for an interval beside the "
+        f"outcome; what {sweep.confirm.primary} compares × {counted(sweep.confirm.seeds.first, 'seed')}"
     )
 
 

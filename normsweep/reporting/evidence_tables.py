@@ -11,6 +11,7 @@ import pandas as pd
 
 from normsweep.analysis.confirm_runs import Curve, Speed
 from normsweep.analysis.outcomes import earlier_word
+from normsweep.analysis.repeats import Repeated
 from normsweep.analysis.trials import (
     TuningCurve,
     best_by_epochs,
@@ -45,7 +46,8 @@ COLUMNS = [
     "low", "high", "plain_low", "plain_high", "seeds_low", "seeds_high", "gap_last_epoch", "window",
     "accuracy", "reference_accuracy", "seeds", "trained", "reference_trained", "images", "margin",
     "confidence", "level", "analysis", "look", "method", "diverged", "reference_diverged", "stuck",
-    "reference_stuck", "untrained_at_most", "more_seeds", "among", "primary", "rules", "warnings",
+    "reference_stuck", "untrained_at_most", "more_seeds", "among", "repeats", "gap_repeats",
+    "low_repeats", "high_repeats", "primary", "rules", "warnings",
 ]  # fmt: skip
 
 
@@ -101,9 +103,21 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "untrained_at_most": arm.lost_at_most,
         "more_seeds": verdict.more_seeds,
         "among": chosen_words(verdict.chosen),
+        **_over_repeats(verdict.repeated),
         "primary": verdict.primary,
         "rules": verdict.rules,
         "warnings": "; ".join(verdict.warnings),
+    }
+
+
+def _over_repeats(repeated: Repeated | None) -> dict[str, Any]:
+    """How often the whole tuning was done, and the gap over these; 1 without repeats."""
+    gap = repeated.gap if repeated else None
+    return {
+        "repeats": repeated.ended if repeated else 1,
+        "gap_repeats": gap.value if gap else math.nan,
+        "low_repeats": gap.low if gap else math.nan,
+        "high_repeats": gap.high if gap else math.nan,
     }
 
 

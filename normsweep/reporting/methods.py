@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.repeats import ended_repeats
 from normsweep.reporting.words import points, question_of
 from normsweep.sweep.arms import ARM, fixed_by_all
 from normsweep.sweep.schema import Sweep
@@ -39,7 +40,8 @@ def paragraph(found: Evidence) -> str:
 def methods(found: Evidence) -> dict[str, str]:
     """By topic, what an article has to say; only what is known of the study.
 
-    Topics: `comparison`, `data`, `training`, `search`, `selection`, `confirmation`, `margin`, `intervals`, `software`.
+    Topics: `comparison`, `data`, `training`, `search`, `selection`, `confirmation`, `margin`, `intervals`,
+    `repeats`, `software`.
     """
     said = {
         "comparison": _comparison(found),
@@ -50,6 +52,7 @@ def methods(found: Evidence) -> dict[str, str]:
         "confirmation": _confirmation(found),
         "margin": _margin(found),
         "intervals": _intervals(found),
+        "repeats": _repeats(found),
         "software": _software(found),
     }
     return {topic: sentence for topic, sentence in said.items() if sentence}
@@ -185,6 +188,18 @@ def _intervals(found: Evidence) -> str:
     if not found.primary:
         return ""
     return f"Intervals of a difference to the reference: {found.primary[0].method}."
+
+
+def _repeats(found: Evidence) -> str:
+    """How the whole tuning was repeated, once it was."""
+    sweep, ended = found.record.sweep, ended_repeats(found.record)
+    if sweep.search.repeats == 1 or ended < sweep.search.repeats:
+        return ""
+    return (
+        f"Search and selection were done {ended} times, each with other splits, initial weights and orders of "
+        f"batches; what each chose was trained with {counted(sweep.confirm.seeds.first, 'seed')} of its own, and the "
+        f"interval over the {ended} gaps is Student's t."
+    )
 
 
 def _software(found: Evidence) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.errors import StoreError, UserError
-from normsweep.reporting.answer import study_answer
+from normsweep.reporting.answer import repeats_sentence, study_answer
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.evidence_tables import (
     budget_table,
@@ -73,6 +73,8 @@ class Facts:
     question: str
     answer: str
     """One sentence."""
+    repeats: str
+    """The gaps over repeats of the whole tuning, a line beside it; empty if there are none."""
     in_short: tuple[ShortAnswer, ...]
     data: DataFacts
     held_out: int
@@ -209,6 +211,7 @@ def _facts(found: Evidence, storage: str) -> Facts:
     return Facts(
         question=asked,
         answer=study_answer(found),
+        repeats=repeats_sentence(found.verdicts),
         in_short=in_short(found),
         data=record.data,
         held_out=held_out(record.data, sweep.data.validation_split),

@@ -106,10 +106,14 @@ def _timed(plan: Plan, epoch: float) -> Plan:
     sweep = plan.sweep
     searched = sweep.total_trials * mean_epochs(sweep) * epoch
     prunable = sweep.search.pruner == "none" and not sweep.samples_epochs
+    fewest, most = (searched + again for again in _times(epoch, _reselected(sweep)))
+    confirmed = sweep.confirm.seeds.first * len(sweep.arms) * sweep.confirm_epochs * epoch
+    further = sweep.search.repeats - 1
     return replace(
         plan,
         seconds=searched,
         select_seconds=_times(epoch, _reselected(sweep)),
+        repeat_seconds=(further * (fewest + confirmed), further * (most + confirmed)),
         confirm_seconds=_times(epoch, _confirmed(sweep)),
         halving_seconds=(1 - _halved(sweep)) * searched if prunable else None,
     )

@@ -57,6 +57,8 @@ class Plan:
     select_seconds: tuple[float, float] = 0.0, 0.0
     """Estimated wall time of the selection round, if the best trials for two numbers of epochs are the
     same, and if they all differ."""
+    repeat_seconds: tuple[float, float] = 0.0, 0.0
+    """Estimated wall time of all further repeats of the whole tuning, as `select_seconds`."""
     halving_seconds: float | None = None
     """What of the search's time halving would save, of a ladder with `halving_trials`; None: not
     estimated, or trials are pruned."""

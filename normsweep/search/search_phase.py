@@ -20,7 +20,7 @@ from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import BASELINE, TrialRecord
-from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Result, Status, Trial, phase_of
 
 __all__ = ["Search"]
 
@@ -32,10 +32,9 @@ class Search(Phase):
     same parameters, before any new one. With halving so is the slot of a trial that goes on.
     """
 
-    phase = SEARCH
-
-    def __init__(self, store: StudyStore, sweep: Sweep, data: DataKey) -> None:
-        """`sweep` has the arms to run, `data` identifies the data to train them on."""
+    def __init__(self, store: StudyStore, sweep: Sweep, data: DataKey, repeat: int = 1) -> None:
+        """`sweep` has the arms to run and is that of the `repeat`, `data` identifies the data to train them on."""
+        self.phase = phase_of(SEARCH, repeat)
         super().__init__(store, sweep.execution.retries)
         self.sweep, self._data = sweep, data
         store.repair()
@@ -136,7 +135,7 @@ class Search(Phase):
     def _resolved(self, arm: str, params: Mapping[str, Scalar], slot: int) -> Trial:
         trial = resolve_trial(self.sweep, self._data, arm, params, number=-1, slot=slot)
         first = slot == 0 and self.sweep.rules > 1
-        return replace(trial, configuration=BASELINE) if first else trial
+        return replace(trial, phase=self.phase, configuration=BASELINE if first else "")
 
     def _reopen(self, trial: Trial) -> None:
         self._open[trial.arm].add(trial.slot)

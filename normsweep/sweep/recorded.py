@@ -20,8 +20,9 @@ __all__ = ["GROWING", "as_begun", "as_file", "changes", "from_plain", "grown", "
 
 S = TypeVar("S", bound=Section)
 
-TRIALS, SEEDS = "search.trials", "confirm.seeds"
-GROWING = (TRIALS, SEEDS, f"{SEEDS}.first", f"{SEEDS}.most")
+TRIALS, REPEATS, SEEDS = "search.trials", "search.repeats", "confirm.seeds"
+NUMBERS_OF_SEEDS = (SEEDS, f"{SEEDS}.first", f"{SEEDS}.most")
+GROWING = (TRIALS, REPEATS, *NUMBERS_OF_SEEDS)
 """Keys that may grow; a smaller number has no effect."""
 EPOCHS = (
     "search.space.epochs",
@@ -103,7 +104,7 @@ def from_plain(keys: Mapping[str, Any]) -> Sweep:
 
 def _completed(keys: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of a study, also of an older one."""
-    older = "search.repeats" not in keys and keys.get("search.pruner") == HALVING
+    older = REPEATS not in keys and keys.get("search.pruner") == HALVING
     return {**ADDED, **keys, **({"search.pruner": ASHA} if older else {})}
 
 
@@ -143,7 +144,9 @@ def changes(
     growing = more_epochs and _more_epochs(was, is_)
     free = (TRIALS, *FREE, *(EPOCHS if growing else ()))
     if _may_add_seeds(was, is_, analysed):
-        free += GROWING
+        free += NUMBERS_OF_SEEDS
+    if is_["rules"] >= SEQUENTIAL:
+        free += (REPEATS,)
     return [
         f"  {key}: {_shown(was, key)} -> {_shown(is_, key)}"
         for key in sorted(was.keys() | is_.keys())
@@ -195,10 +198,11 @@ def _searched_as_begun(before: Sweep, now: Sweep) -> Search:
 def grown(before: Mapping[str, Any], now: Sweep) -> dict[str, Any]:
     """The keys of a sweep, with what was larger in those that its study has stored."""
     plain = to_plain(now)
-    plain[TRIALS] = max(plain[TRIALS], before.get(TRIALS, 0))
+    for key in (TRIALS, REPEATS):
+        plain[key] = max(plain[key], before.get(key, 0))
     if _most_seeds(before) > _most_seeds(plain):
-        kept = {key: value for key, value in before.items() if key in GROWING and key != TRIALS}
-        plain = {key: value for key, value in plain.items() if key not in GROWING[1:]} | kept
+        kept = {key: value for key, value in before.items() if key in NUMBERS_OF_SEEDS}
+        plain = {key: value for key, value in plain.items() if key not in NUMBERS_OF_SEEDS} | kept
     return plain
 
 

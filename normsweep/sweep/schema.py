@@ -80,6 +80,8 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 LONGEST_NAME = 100
 MOST_SEEDS = 10_000
 """Seeds of a confirmation."""
+BETWEEN_REPEATS = 2 * MOST_SEEDS
+"""Distance of the seeds of two repeats of the whole tuning, so that none is used twice."""
 MOST_ANALYSED = 100
 """Seeds of a confirmation with an analysis after each."""
 LEAST_SEEDS = 5
@@ -181,8 +183,9 @@ class Search(Section):
     """If set to N and epochs are sampled, every Nth trial of an arm trains for the largest number."""
     timeout: Seconds | None = None
     """Seconds after which no new trial is started; also `90m`, `1h30m`."""
-    repeats: Annotated[int, Field(ge=1, le=1)] = 1
-    """Number of times that the whole tuning is done, with an interval over them beside the outcome."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """Number of times that the whole tuning is done: with an interval over them beside the outcome,
+    which is that of the first one."""
     space: Space
     """The parameters: lists, ranges or fixed values."""
 
@@ -441,6 +444,17 @@ class Sweep(Section):
         if seeds is None:
             seeds = 2 if self.rules > 1 and self.points_per_arm >= RESELECTED else 0
         return tuple(self.seed + 1 + MOST_SEEDS + i for i in range(seeds))
+
+    def repeated(self, repeat: int) -> Sweep:
+        """The sweep of a repeat of the whole tuning, from 1: with seeds of its own, and the first ones only."""
+        if repeat == 1:
+            return self
+        seeds = Seeds.plain(self.confirm.seeds.first)
+        update = {
+            "seed": self.seed + (repeat - 1) * BETWEEN_REPEATS,
+            "confirm": self.confirm.model_copy(update={"seeds": seeds}),
+        }
+        return self.model_copy(update=update)
 
     @property
     def longest(self) -> int:
