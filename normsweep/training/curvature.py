@@ -92,7 +92,7 @@ class Curvature:
         outputs, _, losses = self._model.stateless_call(
             weights, others, x, training=True, return_losses=True
         )
-        loss = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, outputs))
+        loss: Any = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, outputs))
         return sum(losses, loss), outputs
 
 
@@ -114,6 +114,7 @@ def largest_eigenvalue(
     vector, before = vector / np.linalg.norm(vector), np.zeros(size)
     diagonal: list[float] = []
     beside: list[float] = []
+    values = np.array([math.nan])
     for _ in range(min(most, size)):
         with np.errstate(all="ignore"):
             after = product(vector) - (beside[-1] * before if beside else 0)
@@ -134,18 +135,20 @@ def largest_eigenvalue(
 def _tensorflow(loss: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
     import tensorflow as tf
 
+    zero = tf.UnconnectedGradients.ZERO
+
     def slope(weights: Any, others: Any, x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             value, outputs = loss(weights, others, x, y)
-        return value, outputs, tape.gradient(value, weights, unconnected_gradients="zero")
+        return value, outputs, tape.gradient(value, weights, unconnected_gradients=zero)
 
     def product(weights: Any, others: Any, x: Any, y: Any, vector: Any) -> Any:
         with tf.GradientTape() as outer:
             outer.watch(weights)
             gradients = slope(weights, others, x, y)[2]
         return outer.gradient(
-            gradients, weights, output_gradients=vector, unconnected_gradients="zero"
+            gradients, weights, output_gradients=vector, unconnected_gradients=zero
         )
 
     return tf.function(slope, reduce_retracing=True, autograph=False), tf.function(

@@ -177,7 +177,8 @@ def spectrum(inputs: Array, window: Window) -> Spectrum:
     if window.width(inputs) <= WIDEST:
         return Spectrum.of(_moment(inputs, window.columns, window.bias))
     columns = window.columns(inputs[:WIDEST].astype(np.float64))
-    rows = columns.T[np.linspace(0, columns.shape[1] - 1, WIDEST).astype(int)]
+    count = columns.shape[1]
+    rows = columns.T[np.linspace(0, count - 1, min(count, WIDEST)).astype(int)]
     # The matrix between rows has the same eigenvalues, but for zeros.
     return Spectrum.of((rows @ rows.T + float(window.bias)) / len(rows))
 

@@ -58,9 +58,9 @@ def small(input_shape: tuple[int, ...], classes: int) -> Any:
     return keras.Sequential(
         [
             keras.Input(input_shape),
-            keras.layers.Conv2D(20, 5, activation="relu", padding="same"),
+            keras.layers.Conv2D(8, 5, activation="relu", padding="same"),
             keras.layers.Flatten(),
-            keras.layers.Dense(100, activation="relu"),
+            keras.layers.Dense(40, activation="relu"),
             keras.layers.Dense(classes, activation="softmax"),
         ]
     )
