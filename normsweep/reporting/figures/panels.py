@@ -44,7 +44,13 @@ TITLES = {
     "reached_by": "reached by",
     "kind": "estimate", "text": "value", "guide": "guessing", "learning_rate": "learning rate",
 }  # fmt: skip
-FORMATS = {"learning_rate": ".3~g", "norm": ".3~g", "ended": ".3~g", "seconds": ",.3~r"}
+FORMATS = {
+    "learning_rate": ".3~g",
+    "rate": ".3~g",
+    "norm": ".3~g",
+    "ended": ".3~g",
+    "seconds": ",.3~r",
+}
 """Of the fields in tooltips: titles other than the field's name, and formats of numbers."""
 HIDDEN: Json = {"name": "hidden", "value": []}
 """Names of arms that are not drawn."""
