@@ -97,7 +97,9 @@ class Facts:
     article_command: str
     """The command that writes a table as LaTeX."""
     confirm_command: str
-    """The command that runs the confirmation, or adds seeds to it."""
+    """The command that runs the confirmation, or another one with more seeds of every configuration."""
+    study_command: str
+    """The command that runs the study, which adds seeds by itself to what the primary question compares."""
     commands: tuple[str, ...]
     """The commands that reproduce the study."""
 
@@ -234,6 +236,7 @@ def _facts(found: Evidence, storage: str) -> Facts:
             "summary" if record.analyses else "best", "--format", "latex"
         ),
         confirm_command=_confirm_command(found, commands),
+        study_command=commands.study(),
         commands=commands.reproduce(),
     )
 
@@ -259,13 +262,10 @@ def _unfinished(found: Evidence) -> list[str]:
 
 
 def _confirm_command(found: Evidence, commands: Commands) -> str:
-    """The command that gives a verdict, or a more certain one."""
+    """The command that gives a verdict, or more certain ones: once there is an analysis, in a new study."""
     if not found.record.analyses:
         return commands.confirm()
     known = [v.further_seeds for v in found.primary if v.further_seeds is not None]
-    seeds = found.record.sweep.confirm.seeds
-    if known and not seeds.fixed and found.analysis.seeds < seeds.most:
-        return commands.study()  # it adds seeds by itself
     return commands.confirm(found.analysis.seeds + max(known, default=STEP))
 
 
@@ -298,7 +298,13 @@ def _html(
         facts=facts,
         headings=PARTS,
         verdicts={
-            part: verdict_tables(found.verdicts, part, facts.confirm_command, found.analysis.seeds)
+            part: verdict_tables(
+                found.verdicts,
+                part,
+                found.analysis.seeds,
+                facts.confirm_command,
+                facts.study_command,
+            )
             for part in PARTS
         },
         pictures=pictures,

@@ -262,8 +262,9 @@ class Running:
             run_phase(phase, context, self.where, deadline)
             return self._log_rest(logger, display, phase)
 
-    def _checkpoints(self, phase: Phase) -> Checkpoints:
-        head = self.search.store.record(trials=False)
+    def _checkpoints(self, phase: Phase, study: StudyRecord | None = None) -> Checkpoints:
+        """The checkpoints of a phase, of this study or of another one."""
+        head = study or self.search.store.record(trials=False)
         folder = checkpoint_folder(self.root, head.name, head.id) / phase.phase
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
@@ -284,6 +285,7 @@ class Running:
                 display,
                 self.signals,
                 self.background,
+                self._checkpoints(phase, self.reuse) if self.reuse else None,
             )
             missing += [f"the model of {arm}" for arm in best.log()]
             missing += [f"the registered model of {arm}" for arm in best.register()]

@@ -84,6 +84,7 @@ BETWEEN_REPEATS = 2 * MOST_SEEDS
 """Distance of the seeds of two repeats of the whole tuning, so that none is used twice."""
 MOST_ANALYSED = 100
 """Seeds of a confirmation with an analysis after each."""
+SEEDS_OF_EARLIER_RULES = 10
 LEAST_SEEDS = 5
 """Smallest number of seed pairs for a verdict."""
 RESELECTED = 8
@@ -335,6 +336,14 @@ class Sweep(Section):
         space = getattr(getattr(self, "search", None), "space", None)
         if space is not None and not self.arms:
             object.__setattr__(self, "arms", arms_by(self.compare, space))
+
+    @model_validator(mode="after")
+    def _earlier_seeds(self) -> Sweep:
+        """Under earlier rules the number of seeds was fixed, by default 10."""
+        if self.rules < SEQUENTIAL and "seeds" not in self.confirm.model_fields_set:
+            confirm = self.confirm.model_copy(update={"seeds": Seeds.plain(SEEDS_OF_EARLIER_RULES)})
+            object.__setattr__(self, "confirm", confirm)
+        return self
 
     def arm(self, key: str) -> Arm:
         """The arm with this key."""

@@ -332,3 +332,12 @@ def test_what_older_studies_call_halving_is_asha(sweep_file, parts):
     assert resumed.search.pruner == "asha"
     assert changes(older, resumed) == []
     assert changes(older, made) == ['  search.pruner: "asha" -> "halving"']
+
+
+def test_under_earlier_rules_there_are_ten_seeds_by_default(sweep_file, parts):
+    made = load_sweep(sweep_file, parts, ["rules=2"])
+    assert to_plain(made)["confirm.seeds"] == 10
+    assert "seeds" not in made.confirm.model_fields_set
+    fewer = load_sweep(sweep_file, parts, ["rules=2", "confirm.seeds=7"])
+    assert as_begun(fewer, made).confirm.seeds.most == 7
+    assert load_sweep(sweep_file, parts).confirm.seeds.most == 20
