@@ -342,6 +342,7 @@ class Sweep(Section):
         """Under earlier rules the number of seeds was fixed, by default 10."""
         if self.rules < SEQUENTIAL and "seeds" not in self.confirm.model_fields_set:
             confirm = self.confirm.model_copy(update={"seeds": Seeds.plain(SEEDS_OF_EARLIER_RULES)})
+            confirm.model_fields_set.discard("seeds")  # they are not declared
             object.__setattr__(self, "confirm", confirm)
         return self
 
