@@ -150,7 +150,8 @@ def _labels(y_train: Array, y_test: Array) -> Iterator[Finding]:
                 "label-gaps",
                 f"y_train: {len(names)} labels from {names[0]} to {names[-1]}; expected 0 to {len(names) - 1} without gaps",
             )
-    strange = np.setdiff1d(y_test, y_train) if y_test.dtype.kind == y_train.dtype.kind else ()
+    alike = y_test.dtype.kind == y_train.dtype.kind
+    strange = np.setdiff1d(y_test, y_train) if alike else np.array([])
     if len(strange):
         yield Finding("unknown-class", f"y_test: class {strange[0]} is not in y_train")
 
