@@ -254,7 +254,7 @@ def test_the_model_of_a_reused_trial_is_that_of_the_other_studys_checkpoint(tmp_
     )
     place.run(*short, phase="search")
     said = place.run(*short, "name=second", phase="search", reuse="grid")
-    assert said.count("reused from trial") == 2
+    assert said.count(" of study grid") == 2
     assert "model of" not in said
     files = list((place.root / "checkpoints" / "grid").rglob("*.npz"))
     assert len(files) == 2
