@@ -16,6 +16,7 @@ import numpy as np
 
 from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Trial
+from normsweep.training.gradients import gradients, leaves, probing
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preprocessing import Inputs
 from normsweep.training.snapshot import CheckpointPolicy, ModelState
@@ -27,9 +28,6 @@ Array = np.ndarray[Any, Any]
 IMAGES = 2048
 """Number of training images of a diagnosis, the same ones for every arm."""
 
-STEP = 2.0**16
-"""Learning rate of the step that measures the gradient: large, so that rounding is negligible."""
-
 
 def diagnose(engine: KerasEngine, trial: Trial) -> Diagnosis:
     """Diagnose an arm on 2,048 images of its training split.
@@ -37,18 +35,13 @@ def diagnose(engine: KerasEngine, trial: Trial) -> Diagnosis:
     Runs in a worker. One epoch is trained, whatever the trial's number of epochs.
     """
     inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
-    # One step of plain gradient descent changes the weights by the gradient, on every backend.
-    # Always in float32: with loss scaling a step whose gradients overflow is skipped.
-    probing = replace(
-        trial, optimizer="sgd", optimizer_options={}, learning_rate=STEP, precision="float32"
-    )
-    probe = engine.compiled(probing, inputs).model
+    probe = engine.compiled(probing(trial), inputs).model
     before = _stage(probe, ModelState.of(probe), inputs)
     finished = _one_epoch(engine, replace(trial, epochs=1))
     if finished is None:
         return Diagnosis(before, None)
     # If the arm's optimizer is plain SGD, the training used the same compiled model.
-    probe = engine.compiled(probing, inputs).model
+    probe = engine.compiled(probing(trial), inputs).model
     return Diagnosis(
         before, _stage(probe, ModelState(finished.model, ModelState.of(probe).optimizer), inputs)
     )
@@ -69,53 +62,20 @@ def _stage(probe: Any, state: ModelState, inputs: Inputs) -> Stage:
     state.restore(probe)
     fed, units = _forward(probe, images)
     state.restore(probe)
-    loss, gradients = _step(probe, images, labels)
+    loss, norms = gradients(probe, images, labels)
     return Stage(
         input_mean=float(np.mean(fed, dtype=np.float64)),
         input_std=float(np.std(fed, dtype=np.float64)),
         condition_number=_condition_number(fed),
         loss=loss,
         dead_relus=_dead(units),
-        gradients=gradients,
+        gradients=norms,
     )
 
 
 def _images(inputs: Inputs) -> tuple[Array, Array]:
     indices = np.unique(np.linspace(0, len(inputs.split.y_train) - 1, IMAGES).astype(int))
     return inputs.split.x_train[indices], inputs.split.y_train[indices]
-
-
-def _step(probe: Any, images: Array, labels: Array) -> tuple[float, tuple[tuple[str, float], ...]]:
-    """The loss, and the gradient's norm by layer, from the weight changes of one SGD step."""
-    layers = [layer for layer in _leaves(probe) if layer.trainable_variables]
-    before = [[np.array(weight) for weight in layer.trainable_variables] for layer in layers]
-    loss = float(probe.train_on_batch(images, labels, return_dict=True)["loss"])
-    norms = []
-    for layer, weights in zip(layers, before, strict=True):
-        moved = (
-            float(np.sum(np.square((np.array(after) - weight).astype(np.float64))))
-            for after, weight in zip(layer.trainable_variables, weights, strict=True)
-        )
-        norms.append((layer.name, math.sqrt(sum(moved)) / STEP))
-    return loss, _renumbered(norms)
-
-
-def _leaves(model: Any) -> Iterator[Any]:
-    """The layers in the order of the network, including those of nested networks."""
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            yield from _leaves(layer)
-        else:
-            yield layer
-
-
-def _renumbered(norms: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
-    """Layers renumbered from 1 within the network: Keras numbers them per process."""
-    kinds = [name.rstrip("0123456789").rstrip("_") for name, _ in norms]
-    return tuple(
-        (f"{kind}_{kinds[: i + 1].count(kind)}", norm)
-        for i, (kind, (_, norm)) in enumerate(zip(kinds, norms, strict=True))
-    )
 
 
 def _forward(probe: Any, images: Array) -> tuple[Array, list[Array]]:
@@ -127,7 +87,7 @@ def _forward(probe: Any, images: Array) -> tuple[Array, list[Array]]:
     units: list[Array] = []
     with _recording([network], fed, before=True):
         _call(probe, images, training=True)
-    with _recording([layer for layer in _leaves(network) if _is_relu(layer)], units):
+    with _recording([layer for layer in leaves(network) if _is_relu(layer)], units):
         _call(network, keras.ops.convert_to_tensor(fed[0]), training=False)
     return fed[0], units
 

@@ -48,6 +48,10 @@ class Figures:
         """The norm of the gradient in each layer."""
         return self._chart("gradients")
 
+    def endings(self, linear: bool = False) -> alt.TopLevelMixin:
+        """How the trials of the search ended, by learning rate, optimizer and arm."""
+        return self._chart("endings", linear)
+
     def learning_rate(self, linear: bool = False) -> alt.TopLevelMixin:
         """The trials of the search by learning rate and optimizer."""
         return self._chart("learning_rate", linear)
