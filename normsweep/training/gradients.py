@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from normsweep.sweep.parameters import CONSTANT
 from normsweep.sweep.trial import Trial
 
 __all__ = ["gradients", "leaves", "probing"]
@@ -25,7 +26,15 @@ def probing(trial: Trial) -> Trial:
     Always in float32: with loss scaling a step whose gradients overflow is skipped.
     """
     return replace(
-        trial, optimizer="sgd", optimizer_options={}, learning_rate=STEP, precision="float32"
+        trial,
+        optimizer="sgd",
+        optimizer_options={},
+        learning_rate=STEP,
+        precision="float32",
+        input_rate=1.0,
+        clip=None,
+        schedule=CONSTANT,
+        schedule_options={},
     )
 
 
