@@ -102,6 +102,7 @@ def test_seeds_are_those_of_the_verdicts(planted, sweep, recorded):
     assert (raw.arm, raw.phase, raw.configuration) == ("none", CONFIRM, BASELINE)
     assert (raw.counts.trained, raw.counts.stuck, raw.lost_at_most) == (0, 5, 1)
     assert (unit.counts.trained, unit.counts.diverged, unit.failed) == (3, 1, 1)
+    assert not any("guessing (" in warning for v in found.verdicts for warning in v.warnings)
     by_arm = {s.configuration.arm: [] for s in found.scores}
     for s in found.scores:
         by_arm[s.configuration.arm].append(s.ended)
@@ -137,3 +138,18 @@ def test_shares_of_an_older_study_are_those_of_equal_classes(sweep, recorded, re
     assert isinstance(study.data, DataFacts)
     assert not study.data.class_counts
     assert evidence(study).endings.searched[0].ended is Ended.STUCK
+
+
+def test_the_warning_of_a_verdict_says_why_its_seeds_are_stuck(planted, sweep, recorded):
+    made = planted(levels={RAW: (0.1, 0.1), UNIT: (0.8, 0.9)})
+
+    def dead(record):
+        curve = tuple(replace(e, train_loss=math.log(10)) for e in record.result.curve)
+        return replace(record, result=replace(record.result, curve=curve, inspection=DEAD))
+
+    trials = [dead(r) if r.trial.arm == "none" else r for r in made.records]
+    found = evidence(recorded(sweep("confirm.epochs=2"), trials, [made.look]))
+    told = found.verdicts[0].warnings
+    assert (
+        "5 seeds of none did not get beyond guessing (5 dead) and are excluded from the gap" in told
+    )
