@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy as np
 from normsweep.sweep.inspection import INSPECTED, Inspection
 from normsweep.sweep.trial import Trial
 from normsweep.training.compiled_network import CompiledModel
-from normsweep.training.gradients import gradients, leaves, probing
+from normsweep.training.precision import FLOAT32
 from normsweep.training.preprocessing import Inputs
+from normsweep.training.second_moment import leaves
 from normsweep.training.snapshot import ModelState
 
 __all__ = ["inspect"]
@@ -32,19 +34,16 @@ def inspect(
     `compiled` gives the compiled model of a trial.
     """
     images, labels = _sample(inputs.split.x_val, inputs.split.y_val)
-    trained = ModelState.of(model)
     same = _same(np.asarray(model.predict_on_batch(images), np.float64))
-    momentum = _momentum(model)
-    normalized = not math.isnan(momentum)
-    batch_accuracy = (
-        _batch_accuracy(model, images, labels, trial.batch_size) if normalized else math.nan
-    )
+    momentum, batch_accuracy = _momentum(model), math.nan
+    trained = ModelState.of(model)
+    if not math.isnan(momentum):
+        batch_accuracy = _batch_accuracy(model, images, labels, trial.batch_size)
 
     def gradient() -> float:
-        probe = compiled(probing(trial), inputs).model
-        trained.restore_network(probe)
-        _, norms = gradients(probe, images[same], labels[same])
-        return norms[0][1] if len(norms) > 1 else math.nan
+        probe = compiled(replace(trial, precision=FLOAT32), inputs)  # resets it
+        trained.restore_network(probe.model)
+        return _first_gradient(probe, images[same], labels[same])
 
     return Inspection(
         input_range=_range(images.astype(np.float64)),
@@ -54,6 +53,14 @@ def inspect(
         momentum=momentum,
         steps=math.ceil(len(inputs.split.y_train) / trial.batch_size) * trial.epochs,
     )
+
+
+def _first_gradient(probe: CompiledModel, images: Array, labels: Array) -> float:
+    """The gradient's norm in the first layer with weights; NaN if there is no other one."""
+    layers = [layer for layer in leaves(probe.model) if layer.trainable_variables]
+    found = probe.curvature.slope(images, labels).gradients[: len(layers[0].trainable_variables)]
+    squares = (float(np.sum(np.square(g, dtype=np.float64))) for g in found)
+    return math.sqrt(sum(squares)) if len(layers) > 1 else math.nan
 
 
 def _sample(images: Array, labels: Array) -> tuple[Array, Array]:
