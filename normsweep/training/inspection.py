@@ -58,9 +58,13 @@ def inspect(
 def _first_gradient(probe: CompiledModel, images: Array, labels: Array) -> float:
     """The gradient's norm in the first layer with weights; NaN if there is no other one."""
     layers = [layer for layer in leaves(probe.model) if layer.trainable_variables]
-    found = probe.curvature.slope(images, labels).gradients[: len(layers[0].trainable_variables)]
-    squares = (float(np.sum(np.square(g, dtype=np.float64))) for g in found)
-    return math.sqrt(sum(squares)) if len(layers) > 1 else math.nan
+    if len(layers) == 1:
+        return math.nan
+    slope, first = probe.curvature.slope(images, labels), {id(v) for v in layers[0].variables}
+    found = zip(probe.model.trainable_variables, slope.gradients, strict=True)
+    return math.sqrt(
+        sum(float(np.sum(np.square(g, dtype=float))) for v, g in found if id(v) in first)
+    )
 
 
 def _sample(images: Array, labels: Array) -> tuple[Array, Array]:
