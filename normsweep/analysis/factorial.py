@@ -121,8 +121,8 @@ class Level:
 
     @classmethod
     def of(cls, confidence: float, image: float | None) -> Level:
-        """That of three parts which hold together with a confidence."""
-        return cls((1 - confidence) / 2 / len(PARTS), image)
+        """That of intervals with this confidence, each by itself."""
+        return cls((1 - confidence) / 2, image)
 
     def estimate(self, weights: Sequence[int], cells: Sequence[Values], epochs: int) -> Estimate:
         """A sum of cells' scores, whose weights sum to zero, with its interval."""
@@ -139,7 +139,7 @@ class Level:
 class Effects:
     """The gap raw − reference and its parts, in the unit and direction of the metric.
 
-    The intervals of the parts hold together with the confidence of the study. `most` are the parts that are shown to be
+    The intervals have the confidence of the study, each by itself. `most` are the parts that are shown to be
     more than half of the gap: two of them, if the third makes it smaller.
     """
 

@@ -12,6 +12,7 @@ from normsweep.console.overview import described_arms, overview
 from normsweep.console.screen import answer, print_table, say, warn
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands, model_uris
+from normsweep.reporting.mechanism import reasons
 from normsweep.reporting.outcome_words import chosen_words, seeds_words, window_words
 from normsweep.reporting.rows import ARMS, brief_rows
 from normsweep.reporting.verdict_text import verdict_rows
@@ -97,6 +98,8 @@ def print_verdict(found: Evidence, left: int) -> None:
     answer(study_answer(found))
     for line in _details(found):
         say(f"  {line}")
+    for reason in reasons(found):
+        say(f"  why, by experiment: {reason.text}")
     for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
         say(f"  warning: {warning}")
 

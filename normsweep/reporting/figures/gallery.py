@@ -13,6 +13,7 @@ from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.diagnosis import gradients, inputs
 from normsweep.reporting.figures.figure import Drawer
 from normsweep.reporting.figures.forest import forest
+from normsweep.reporting.figures.mechanism import mechanism
 from normsweep.reporting.figures.search import learning_rate, progress
 from normsweep.reporting.figures.theme import NARROW, WIDE, Style
 from normsweep.reporting.figures.tuning import budget, tunability
@@ -44,6 +45,7 @@ class Picture:
 
 CHARTS: dict[str, Drawer] = {
     "accuracy": accuracy,
+    "mechanism": mechanism,
     "inputs": inputs,
     "gradients": gradients,
     "learning_rate": learning_rate,
