@@ -27,6 +27,7 @@ from normsweep.analysis.parity import window_of
 from normsweep.analysis.rules import LEAST_SEEDS, Trained
 from normsweep.parts.metrics import Metric
 from normsweep.sweep.arms import Arm
+from normsweep.sweep.parameters import INPUT_RATE, MATCHED, PARAMETERS
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG
 from normsweep.sweep.trial import Status
@@ -52,10 +53,9 @@ Values = NDArray[Any]
 """(seeds, images), as a sum over the epochs of a trailing mean."""
 Inputs = frozenset[tuple[str, Scalar]]
 
-WEIGHTS, RATE, MATCHED = "input_weights", "input_rate", "matched"
+WEIGHTS = "input_weights"
 INPUT = ("normalization", "input_scale", "input_shift")
 """The parameters that determine what the first layer gets."""
-PLAIN: Mapping[str, Scalar] = {WEIGHTS: 1.0, RATE: 1.0, "input_scale": 1.0, "input_shift": 0.0}
 NEAR = 1.05
 """Factor by which two scales may differ and count as the same: 1/256 undoes 255."""
 
@@ -334,16 +334,12 @@ def _cells(raw: Sequence[Arm], reference: Sequence[Arm]) -> Cells | None:
     )
 
 
-def _value(arm: Arm, name: str) -> Scalar:
-    return arm.params.get(name, PLAIN[name])
-
-
 def _weights(arm: Arm) -> float:
-    return float(_value(arm, WEIGHTS))
+    return float(arm.params.get(WEIGHTS, 1.0))
 
 
 def _rate(arm: Arm) -> Scalar:
-    return _value(arm, RATE)
+    return arm.params.get(INPUT_RATE, 1.0)
 
 
 def _matched(arm: Arm) -> bool:
@@ -357,12 +353,17 @@ def _plain(arm: Arm) -> bool:
 def _input(arm: Arm) -> Inputs:
     """What the first layer gets, without parameters at their defaults."""
     given = {name: arm.params[name] for name in INPUT if name in arm.params}
-    return frozenset(item for item in given.items() if PLAIN.get(item[0]) != item[1])
+    return frozenset(item for item in given.items() if not _at_default(*item))
+
+
+def _at_default(name: str, value: Scalar) -> bool:
+    return name in PARAMETERS and value == PARAMETERS[name].default
 
 
 def _others(arm: Arm) -> Inputs:
-    own = (*INPUT, WEIGHTS, RATE)
-    return frozenset(item for item in arm.params.items() if item[0] not in own)
+    own = (*INPUT, WEIGHTS, INPUT_RATE)
+    given = (item for item in arm.params.items() if item[0] not in own)
+    return frozenset(item for item in given if not _at_default(*item))
 
 
 def factorials(
