@@ -96,7 +96,7 @@ def _chart(found: Evidence, style: Style, data: Table) -> Json:
         "columns": 1,
         "spacing": 12,
         "spec": spec,
-        "params": [HIDDEN],
+        "params": [HIDDEN, {"name": "margin", "value": found.record.sweep.confirm.margin}],
     }
 
 
