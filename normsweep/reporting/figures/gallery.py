@@ -15,6 +15,7 @@ from normsweep.reporting.figures.figure import Drawer
 from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.mechanism import mechanism
 from normsweep.reporting.figures.search import learning_rate, progress
+from normsweep.reporting.figures.stability import stability
 from normsweep.reporting.figures.theme import NARROW, WIDE, Style
 from normsweep.reporting.figures.tuning import budget, tunability
 
@@ -48,6 +49,7 @@ CHARTS: dict[str, Drawer] = {
     "mechanism": mechanism,
     "inputs": inputs,
     "gradients": gradients,
+    "stable_rates": stability,
     "learning_rate": learning_rate,
     "tunability": tunability,
     "budget": budget,

@@ -23,7 +23,9 @@ from normsweep.text import opening
 __all__ = ["mechanism"]
 
 ROW = 27
-"""Height of a row in pixels; on a phone it takes two lines."""
+"""Height of a row in pixels; on a phone it takes three lines."""
+LEFT = 106.0
+"""Pixels to the left of the axes for what a row is."""
 NUMBERS = 165.0
 """Pixels to the right of the axes for a value with its interval."""
 
@@ -78,9 +80,8 @@ def _effects(factorial: Factorial) -> Iterator[tuple[str, str, str, Estimate]]:
 
 
 def _chart(found: Evidence, style: Style, data: Table) -> Json:
-    width = style.width - (28 if style.narrow else 106 + NUMBERS)
-    room = 0.5 * width if style.narrow else 0.36 * width
-    axis = width if style.narrow else width - room
+    room = min(7.0 * max(map(len, data["compared"])), 0.3 * style.width)
+    axis = style.width - (28 if style.narrow else LEFT + NUMBERS + room)
     marks = [*_band(), *_effect_marks(found), *_words(style, axis, room), _hover(found, axis)]
     rows = rows_of().calculate(
         down="-margin", up="margin", none="0", numbers="datum.number + ' (' + datum.interval + ')'"
@@ -89,7 +90,7 @@ def _chart(found: Evidence, style: Style, data: Table) -> Json:
         **rows.encode(x=_across(found, data), y=_down(data, style)),
         "layer": marks,
         "width": axis,
-        "height": {"step": 2 * ROW - 10 if style.narrow else ROW},
+        "height": {"step": 2 * ROW + 4 if style.narrow else ROW},
     }
     return {
         "facet": channel("title:N", sort=data["title"].unique().tolist()),
@@ -146,6 +147,7 @@ def _words(style: Style, axis: float, room: float) -> list[Chart]:
         return [
             _text("what", 0, 0.3 * axis, dy=up),
             _text("numbers", axis, 0.68 * axis, dy=up, align="right"),
+            _text("compared", 0, axis, dy=-up, fontSize=11, opacity=0.8),
         ]
     return [
         _text("numbers", axis + 12, NUMBERS - 16, fontSize=11),
