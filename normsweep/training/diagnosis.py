@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from normsweep.sweep.parameters import CONSTANT
 from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Trial
 from normsweep.training.keras_engine import KerasEngine
@@ -36,12 +37,13 @@ def diagnose(engine: KerasEngine, trial: Trial) -> Diagnosis:
 
     Runs in a worker. One epoch is trained, whatever the trial's number of epochs.
     """
-    inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
+    inputs = engine.inputs_of(trial)
     # One step of plain gradient descent changes the weights by the gradient, on every backend.
     # Always in float32: with loss scaling a step whose gradients overflow is skipped.
     probing = replace(
-        trial, optimizer="sgd", optimizer_options={}, learning_rate=STEP, precision="float32"
-    )
+        trial, optimizer="sgd", optimizer_options={}, learning_rate=STEP, precision="float32",
+        input_rate=1.0, clip=None, schedule=CONSTANT, schedule_options={},
+    )  # fmt: skip
     probe = engine.compiled(probing, inputs).model
     before = _stage(probe, ModelState.of(probe), inputs)
     finished = _one_epoch(engine, replace(trial, epochs=1))
