@@ -19,6 +19,7 @@ from normsweep.parts import models, optimizers, schedules
 from normsweep.sweep.parameters import MATCHED
 from normsweep.sweep.trial import Trial
 from normsweep.training.compiled_epoch import EpochLoop, OneByOne, epoch_loop
+from normsweep.training.curvature import Curvature
 from normsweep.training.end_kernels import first_kernel, last_kernel
 from normsweep.training.own_steps import (
     RATE,
@@ -76,6 +77,11 @@ class CompiledModel:
     @functools.cached_property
     def _loop(self) -> EpochLoop:
         return epoch_loop(self.model, self.shape, self.dtype)
+
+    @functools.cached_property
+    def curvature(self) -> Curvature:
+        """Gradient and curvature of the loss, traced once for all diagnoses."""
+        return Curvature(self.model)
 
     def loop(self, size: int) -> EpochLoop:
         """How batches of `size` images are run: one by one if the network cannot be traced."""
