@@ -82,7 +82,7 @@ class _Course:
 
     @classmethod
     def of(cls, engine: KerasEngine, trial: Trial) -> _Course:
-        inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
+        inputs = engine.inputs_of(trial)
         probe = engine.compiled(replace(trial, precision=FLOAT32), inputs)
         compiled = engine.compiled(trial, inputs)
         return cls(compiled, probe, inputs, trial.seed, batch_size(trial, inputs.split))
