@@ -13,15 +13,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from normsweep.api import Answer, Study, load, run
+    from normsweep.api import Answer, Study, diagnose, load, run
     from normsweep.sweep.schema import Sweep
 
-__all__ = ["Answer", "Study", "Sweep", "load", "run", "version"]
+__all__ = ["Answer", "Study", "Sweep", "diagnose", "load", "run", "version"]
 
 HOMES = {
     "Answer": "normsweep.api",
     "Study": "normsweep.api",
     "Sweep": "normsweep.sweep.schema",
+    "diagnose": "normsweep.api",
     "load": "normsweep.api",
     "run": "normsweep.api",
 }

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from normsweep.analysis.evidence import Evidence
+    from normsweep.reporting.checkup import Checkup
     from normsweep.reporting.figures.charts import Figures
     from normsweep.sweep.study_record import StudyRecord
 
-__all__ = ["Answer", "Study", "load", "run"]
+__all__ = ["Answer", "Study", "diagnose", "load", "run"]
 
 Build = Callable[..., Any]
 """`build(input_shape, classes)` returns an uncompiled `keras.Model` with softmax outputs."""
@@ -145,6 +146,69 @@ def run(
             stacklevel=2,
         )
     return Study(read.name, absolute_url(run_settings.storage))
+
+
+SCHEMES = ("none", "unit", "symmetric", "center", "standardize", "minmax")
+"""Schemes that a diagnosis compares, where the data allow them."""
+
+
+def diagnose(
+    data: Any,
+    model: Build | str = "mlp",
+    *,
+    normalization: str = "none",
+    optimizer: str = "adam",
+    learning_rate: float = 1e-3,
+    batch_size: int = 32,
+    seed: int = 0,
+    data_dir: str | Path | None = None,
+    executor: Literal["processes", "inline"] = "processes",
+    device: Literal["auto", "cpu", "gpu"] = "auto",
+) -> Checkup:
+    """Look at data and network before training: what is wrong, which rates look stable, what to try first.
+
+    No study is created and nothing is stored. The network is trained for ten steps with each of a few schemes.
+
+    Args:
+        data: as of `run`, or the name of a dataset, or the path of an `.npz` file.
+        model: as of `run`, or the name of a registered model.
+        normalization: the scheme that you use; `none` if the data are as the network gets them.
+        optimizer: the optimizer that you use.
+        learning_rate: the learning rate that you use.
+        batch_size: the batch size that you use.
+        seed: for the split, initial weights and batch order.
+        data_dir: folder with mnist.npz and the like; default: `NORMSWEEP_DATA`.
+        executor: where the network runs: in a worker process, or in this one.
+        device: `auto` uses a GPU if there is one.
+
+    Returns:
+        What was found. Printed, it is a text with a line for each thing.
+
+    Raises:
+        UserError: a name is unknown, or a dataset is not available.
+    """
+    from normsweep.parts import models
+    from normsweep.parts.catalog import read_sweep
+    from normsweep.runner.checkup import check_arrays, check_setup, read_arrays, sweep_of
+    from normsweep.runner.workers import Settings
+
+    named = isinstance(data, str | Path)
+    given = None if named else read_arrays(data)
+    if given is not None and (wrong := check_arrays(given)) is not None:
+        return wrong
+    content = sweep_of(
+        str(data) if named else models.OWN,
+        model if isinstance(model, str) else models.OWN,
+        list(dict.fromkeys((normalization, *SCHEMES))),
+        optimizer,
+        learning_rate,
+        batch_size,
+        seed,
+    )
+    with _registered(None if named else given, None if isinstance(model, str) else model):
+        sweep = read_sweep(content)
+        settings = Settings(executor=executor, device=device, data_dir=_data_dir(data_dir))
+        return check_setup(sweep, settings, given)
 
 
 def load(study_name: str | None = None, storage: str | None = None) -> Study:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from normsweep.cli.diagnose import diagnose
 from normsweep.cli.studies import delete, gc, list_studies, rerun, show
 from normsweep.cli.ui import ui
 from normsweep.errors import UserError
@@ -31,6 +32,9 @@ app.command(export, name="export")
 
 
 app.command(report, name="report")
+
+
+app.command(diagnose, name="diagnose")
 
 
 app.command(ui, name="ui")

@@ -60,9 +60,12 @@ def diagnose(engine: KerasEngine, trial: Trial) -> Diagnosis:
     return Diagnosis(begun, found.get(epoch), later, trial.optimizer)
 
 
-def diagnose_start(engine: KerasEngine, trial: Trial) -> Stage:
-    """Only the untrained network of an arm."""
-    return _stage(_Course.of(engine, trial))
+def diagnose_start(engine: KerasEngine, trial: Trial) -> Diagnosis:
+    """The same of the untrained network and after ten steps alone, without an epoch."""
+    course = _Course.of(engine, trial)
+    begun = _stage(course)
+    later = (_stage(course),) if course.trained(STEPS[0]) else ()
+    return Diagnosis(begun, None, later, trial.optimizer)
 
 
 @dataclass

@@ -225,7 +225,7 @@ def test_the_curvature_is_the_hessians_largest_eigenvalue(engine, trial, arm):
     assert compiled.curvature.sharpness(images, labels, ones) == pytest.approx(
         expected / 4, rel=0.03
     )
-    stage = diagnose_start(engine, built)
+    stage = diagnose_start(engine, built).initialization
     assert stage.sharpness == pytest.approx(expected, rel=0.03)
     assert stage.stable_rate == 2 / stage.sharpness
 

@@ -1,0 +1,293 @@
+"""What raw arrays look like, and what in them makes a network train badly or not at all.
+
+Every check is a function of the four arrays, which may be invalid; it yields findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from normsweep.parts.arrays import ARRAYS, Arrays
+from normsweep.text import counted
+
+__all__ = ["Finding", "described", "input_findings"]
+
+Array = np.ndarray[Any, Any]
+
+ROWS = 10_000
+"""Rows that are looked at, at most."""
+FEW = 0.1
+"""Share of ones below which images of 0 and 1 look like a division of integers."""
+NARROW = 8
+"""Factor by which a type's range may be larger than the values."""
+TINY = 1e-4
+"""Largest value below which rounding and epsilons matter."""
+FILL = 1000.0
+"""Factor above nearly all other values from which a value looks like a fill value."""
+SHARED = 0.1
+"""Share of test rows that may be in the training set."""
+UNEVEN = 1e3
+"""Factor between the spreads of two columns from which they need scales of their own."""
+RARE = 0.95
+"""Share of a class from which the others are rare."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a person should know before training."""
+
+    name: str
+    text: str
+    alarming: bool = True
+    """Whether a training is likely to fail or to mislead because of it."""
+
+
+@dataclass(frozen=True)
+class _Data:
+    """Arrays that are as long as each other; x are numbers with at least one column."""
+
+    x: Array
+    y: Array
+    x_test: Array
+    y_test: Array
+
+    @property
+    def table(self) -> bool:
+        return self.x.ndim == 2
+
+    @property
+    def flat(self) -> Array:
+        """Rows of the training set as float64, (n, columns)."""
+        return self.x[:ROWS].reshape(min(len(self.x), ROWS), -1).astype(np.float64)
+
+
+def described(arrays: Arrays) -> str:
+    """Shape, type, range, mean and spread of the training inputs, in a line."""
+    x, y = arrays["x_train"], arrays["y_train"]
+    values = x[:ROWS].astype(np.float64)
+    values = values[np.isfinite(values)]
+    declared = x.dtype.name in ("uint8", "uint16")
+    of = (
+        f"declared by the type, 0 to {np.iinfo(x.dtype).max}"
+        if declared
+        else "not declared, so the data's own is taken"
+    )
+    shape = "×".join(map(str, x.shape[1:]))
+    what = "a table of" if x.ndim == 2 else "images of"
+    return (
+        f"{len(x):,} training and {len(arrays['x_test']):,} test rows, {what} {shape}, {x.dtype.name}; values from "
+        f"{values.min():.4g} to {values.max():.4g} (range: {of}), mean {values.mean():.4g}, deviation "
+        f"{values.std():.4g}; {len(np.unique(y)):,} classes"
+    )
+
+
+def input_findings(arrays: Arrays) -> list[Finding]:
+    """All findings in four arrays, most important first; of invalid arrays those that can be told."""
+    if set(ARRAYS) - arrays.keys():
+        return []
+    found = list(_labels(arrays["y_train"], arrays["y_test"]))
+    x, x_test = arrays["x_train"], arrays["x_test"]
+    if any(part.dtype.kind not in "iufb" or part.ndim < 2 or not part.size for part in (x, x_test)):
+        return found
+    if len(x) != len(arrays["y_train"]) or len(x_test) != len(arrays["y_test"]):
+        found.append(
+            Finding("lengths", "inputs and labels differ in number, so rows have wrong labels")
+        )
+        return found
+    bad = int(np.count_nonzero(~np.isfinite(x.astype(np.float64))))
+    if bad:
+        found.append(
+            Finding(
+                "not-finite",
+                f"x_train: {counted(bad, 'value')} NaN or infinite: every loss becomes NaN",
+            )
+        )
+        return found
+    data = _Data(x, arrays["y_train"].reshape(len(x), -1)[:, 0], x_test, arrays["y_test"])
+    return found + [finding for check in CHECKS for finding in check(data)]
+
+
+def _labels(y_train: Array, y_test: Array) -> Iterator[Finding]:
+    if y_train.ndim == 2 and y_train.shape[1] > 1:
+        yield Finding(
+            "one-hot", "y_train: one-hot labels; numbers of classes are expected (argmax(axis=1))"
+        )
+        return
+    if y_train.dtype.kind == "f":
+        yield Finding(
+            "float-labels",
+            "y_train: labels are floats; a regression's targets, or integers that were cast",
+        )
+        return
+    names, counts = np.unique(y_train, return_counts=True)
+    if len(names) == 1:
+        yield Finding(
+            "one-class", f"y_train: every label is {names[0]}; there is nothing to tell apart"
+        )
+    elif counts.max() > RARE * counts.sum():
+        share = counts.max() / counts.sum()
+        yield Finding(
+            "rare-classes",
+            f"y_train: {share:.1%} are of one class: accuracy hides the others; use balanced_accuracy",
+        )
+    if (
+        names.dtype.kind in "iu"
+        and len(names) > 1
+        and not np.array_equal(names, np.arange(len(names)))
+    ):
+        if np.array_equal(names, np.arange(1, len(names) + 1)):
+            yield Finding(
+                "labels-from-1",
+                f"y_train: labels go from 1 to {len(names)}; Keras's sparse losses expect 0 to {len(names) - 1} "
+                "(normsweep renumbers them, your own script may not)",
+            )
+        else:
+            yield Finding(
+                "label-gaps",
+                f"y_train: {len(names)} labels from {names[0]} to {names[-1]}; expected 0 to {len(names) - 1} without gaps",
+            )
+    alike = y_test.dtype.kind == y_train.dtype.kind
+    strange = np.setdiff1d(y_test, y_train) if alike else np.array([])
+    if len(strange):
+        yield Finding("unknown-class", f"y_test: class {strange[0]} is not in y_train")
+
+
+def _empty(data: _Data) -> Iterator[Finding]:
+    """Inputs without information: all rows the same, or what a division of integers leaves."""
+    low, high = float(data.x.min()), float(data.x.max())
+    ones = float(np.mean(data.x == 1))
+    halves = low >= 0 and high <= 1 and bool(np.isin(data.x[:ROWS], (0, 1)).all())
+    if halves and ones < (0 if data.table else FEW) + (high == 0):
+        yield Finding(
+            "integer-division",
+            "x_train: all values are 0 or 1, and nearly all 0: an integer array that was divided as integers looks like "
+            "this; convert it to float first, x.astype('float32') / 255 (of drawings in black and white it is right)",
+        )
+    elif low == 0 and high == 1 and data.x.dtype.kind in "iub" and not data.table:
+        yield Finding(
+            "binary",
+            "x_train: all values are 0 or 1, as of images in black and white",
+            alarming=False,
+        )
+    if np.array_equal(data.x.max(axis=0), data.x.min(axis=0)):
+        yield Finding(
+            "all-equal", "x_train: all rows are the same, so no network can tell the classes apart"
+        )
+
+
+def _range(data: _Data) -> Iterator[Finding]:
+    """A range that is not the one that the type or the usual scaling lets expect."""
+    low, high = float(data.x.min()), float(data.x.max())
+    if data.x.dtype.name in ("uint8", "uint16") and 1 < high < np.iinfo(data.x.dtype).max / NARROW:
+        full, bits = np.iinfo(data.x.dtype).max, int(high).bit_length()
+        yield Finding(
+            "narrow-range",
+            f"x_train: {data.x.dtype.name}, but values end at {high:.0f} ({bits} bits): `unit` and `symmetric` divide by "
+            f"{full}, so the network gets values up to {high / full:.2g}; use `minmax`, or divide by {2**bits - 1} yourself",
+        )
+    if data.x.dtype.name == "int8" and low < 0 and data.x.ndim > 2:
+        yield Finding(
+            "wrapped",
+            "x_train: images in int8 from below 0: 8-bit images are unsigned, and values above 127 wrap around",
+        )
+    largest = max(-low, high)
+    if data.x.dtype.kind == "f" and low >= 0 and 0.9 / 255 < high <= 1.01 / 255:
+        yield Finding(
+            "divided-twice", f"x_train: values end at {high:.3g}, about 1/255: divided by 255 twice"
+        )
+    elif 0 < largest < TINY:
+        yield Finding(
+            "tiny",
+            f"x_train: the largest value is {largest:.2g}; rounding and epsilons of layers matter there, so scale it",
+        )
+
+
+def _fill(data: _Data) -> Iterator[Finding]:
+    """Values far from all others, which stand for missing ones."""
+    if data.x.dtype.name in ("uint8", "int8"):
+        return
+    size = np.abs(data.flat)
+    usual = float(np.quantile(size, 0.99))
+    far = int(np.count_nonzero(size > FILL * usual)) if usual else 0
+    codes = [c for c in (-99, -999, -9999, -99999) if (data.flat == c).sum() > 1]
+    odd = [c for c in codes if float(data.flat[data.flat != c].min()) > c / 10]
+    if far or odd:
+        value = odd[0] if odd else float(size.max())
+        yield Finding(
+            "fill-values",
+            f"x_train: values of {value:.3g} far from all others: fill values for what is missing?",
+        )
+
+
+def _columns(data: _Data) -> Iterator[Finding]:
+    """Columns of a table that hold nothing, too much, or another unit."""
+    if not data.table:
+        return
+    flat, spread = data.flat, data.flat.std(axis=0)
+    constant = np.flatnonzero(np.ptp(flat, axis=0) == 0)
+    if 0 < len(constant) < flat.shape[1]:
+        yield Finding(
+            "constant-column",
+            f"x_train: column {constant[0]} is constant ({counted(len(constant), 'such column')}): it holds nothing, and dividing by its deviation fails",
+        )
+    varying = spread[spread > 0]
+    if len(varying) and varying.max() > UNEVEN * varying.min():
+        yield Finding(
+            "column-scales",
+            f"x_train: spreads of columns differ by {varying.max() / varying.min():.1g} times: use a scheme by column (`standardize`, `minmax`, `robust`)",
+            alarming=False,
+        )
+    _, labels = np.unique(data.y[: len(flat)], return_inverse=True)
+    if len(np.unique(labels)) < 2:
+        return
+    for column in range(flat.shape[1]):
+        values = np.unique(flat[:, column])
+        if len(values) == len(np.unique(labels)) and len(
+            np.unique(np.c_[flat[:, column], labels], axis=0)
+        ) == len(values):
+            yield Finding(
+                "label-column",
+                f"x_train: column {column} tells the label exactly: is it the label, or made from it?",
+            )
+            return
+
+
+def _axes(data: _Data) -> Iterator[Finding]:
+    shape = data.x.shape[1:]
+    if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[-1] > 4:
+        yield Finding(
+            "channels-first",
+            f"x_train: images of {shape}: channels come first; expected (height, width, channels)",
+        )
+
+
+def _test_set(data: _Data) -> Iterator[Finding]:
+    """A test set that was treated in another way, or is part of the training set."""
+    if data.x_test.shape[1:] != data.x.shape[1:]:
+        return
+    test = data.x_test[:ROWS].astype(np.float64)
+    test = test[np.isfinite(test)]
+    spread, other = float(data.flat.std()), float(test.std()) if test.size else 0.0
+    apart = abs(float(data.flat.mean()) - float(test.mean())) if test.size else 0.0
+    ratio = max(spread, other) / min(spread, other) if min(spread, other) > 0 else 1.0
+    if len(data.x_test) >= 20 and spread > 0 and (ratio > 3 or apart > max(spread, other)):
+        yield Finding(
+            "scales-differ",
+            f"x_test: deviation {other:.3g}, in x_train {spread:.3g}: only one of them was scaled, or by other values",
+        )
+    known = {row.tobytes() for row in data.x}
+    again = sum(row.tobytes() in known for row in data.x_test)
+    if len(known) > 1 and again > SHARED * len(data.x_test):
+        yield Finding(
+            "test-in-train",
+            f"x_test: {again / len(data.x_test):.0%} of the rows are also in x_train: the test score will be too good",
+        )
+
+
+CHECKS: tuple[Callable[[_Data], Iterator[Finding]], ...] = (
+    _empty, _range, _fill, _columns, _axes, _test_set,
+)  # fmt: skip
