@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["FACTORS", "RATE", "RATIO", "OwnSteps", "schedule_setting", "with_own_steps"]
+__all__ = [
+    "FACTORS",
+    "RATE",
+    "RATIO",
+    "OwnSteps",
+    "kernel_step",
+    "schedule_setting",
+    "with_own_steps",
+]
 
 RATE, RATIO, FACTORS = "input_rate", "input_ratio", "factors"
 
@@ -62,6 +70,11 @@ def _stepping(kind: Any) -> Any:
     """The class of an optimizer, with steps of its own."""
     from keras import ops
 
+    def divided(values: Any, by: Any) -> Any:
+        # XLA joins a product with the sum that follows and so rounds once less, but not through a choice.
+        values = ops.convert_to_tensor(values)
+        return ops.where(ops.isfinite(values), values / by, values)
+
     class Stepping(kind):
         def build(self, variables: Any) -> None:
             if self.built:
@@ -91,9 +104,9 @@ def _stepping(kind: Any) -> Any:
             at = [i for i, each in enumerate(variables) if matched and self._is_kernel(each)]
             grads = list(grads)
             for i in at:
-                # Divisions, as XLA would join a product with the sum that follows, and round once less.
-                variables[i].assign(variables[i] / self.input_ratio_setting[0])
-                grads[i] = grads[i] / self.input_ratio_setting[1]
+                ratio, inverse = (self.input_ratio_setting[j] for j in range(2))
+                variables[i].assign(divided(variables[i], ratio))
+                grads[i] = divided(grads[i], inverse)
             super().apply(grads, trainable_variables)
             for i in at:
                 variables[i].assign(variables[i] * self.input_ratio_setting[0])
@@ -118,6 +131,15 @@ def _stepping(kind: Any) -> Any:
             return self._get_variable_index(variable) == self.kernel_index
 
     return Stepping
+
+
+def kernel_step(optimizer: Any) -> tuple[int, float] | None:
+    """Index of the kernel with a step of its own, and how large that is; None if there is none."""
+    steps = getattr(optimizer, "own_steps", OwnSteps())
+    if not steps.kind:
+        return None
+    setting = np.asarray(getattr(optimizer, f"{steps.kind}_setting"), np.float64)
+    return optimizer.kernel_index, float(setting if steps.kind == RATE else setting[0] ** 2)
 
 
 def schedule_setting(factors: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
