@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from normsweep.analysis import earlier_rules
 from normsweep.analysis.confirm_runs import Confirmed, Curve, Speed, confirmed, curves, speeds
+from normsweep.analysis.endings import Endings, endings
 from normsweep.analysis.exchange import Exchange, exchanges
 from normsweep.analysis.factorial import Factorial, Level, factorials
 from normsweep.analysis.questions import general_warnings, verdicts
@@ -37,6 +38,8 @@ class Evidence:
     """What the epochs of the reference are worth in epochs of the other arms."""
     factorials: tuple[Factorial, ...] = ()
     """Why arms with a larger input differ, if the study has the arms that say it."""
+    endings: Endings = field(default_factory=Endings)
+    """How the trials of the search and the seeds of the confirmation ended."""
 
     @property
     def metric(self) -> Metric:
@@ -98,6 +101,7 @@ def evidence(record: StudyRecord) -> Evidence:
         scores=seed_scores(found, baseline_epochs),
         exchanges=exchanges(found, arms, str(sweep.reference), sweep.confirm.confidence),
         factorials=_factorials(record, found),
+        endings=endings(record, found),
     )
 
 
