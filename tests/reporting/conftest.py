@@ -189,7 +189,7 @@ def make_factorial(arms: Sequence[str], reference: str, **changed: Any) -> Facto
         "cells": Cells(raw, start, step, reference, 255.0, both), "configuration": "baseline", "epochs": 4,
         "window": 1, "seeds": 5, "images": 10_000, "scores": (0.978, 0.979, 0.988, 0.99),
         "trained": (Trained(5),) * 4, "effects": effects,
-        "controls": (Control(both, reference, Estimate(0.0001, -0.001, 0.0012, 5), 0.002),),
+        "controls": (Control(both, reference, Estimate(-0.0001, -0.0012, 0.001, 5), 0.002),),
         "tail": 0.025, "metric": ACCURACY,
     }  # fmt: skip
     return Factorial(**{**content, **changed})

@@ -168,8 +168,8 @@ def test_shares_between_none_and_all_are_counted_and_nothing_more(told):
 def test_the_control_is_where_it_should_be_or_nothing_is_said(told):
     _, details = told()
     assert (
-        "Control: “both” is the same training as “÷255” but for rounding, and is +0.01 percentage points from it "
-        "(−0.10 to +0.12), as it should be."
+        "Control: “both” is the same training as “÷255” but for rounding, and is −0.01 percentage points from it "
+        "(−0.12 to +0.10), as it should be."
     ) in details
     wide = Control("both", "÷255", estimate(0.001, 0.01), 0.002)
     assert "the interval is wider than the margin" in told(controls=(wide,))[1]
