@@ -393,7 +393,7 @@ def _factorial(
 ) -> Factorial | None:
     tables = _Tables(found, name, epochs)
     slots = tables.slots(cells.arms)
-    if not slots:
+    if not slots or (name != BASELINE and _same_runs(found, cells.arms, name)):
         return None
     values, window = [tables.values(arm, slots) for arm in cells.arms], tables.window
     return Factorial(
@@ -410,6 +410,12 @@ def _factorial(
         tail=level.tail,
         metric=found.metric,
     )
+
+
+def _same_runs(found: Confirmed, arms: Sequence[str], name: str) -> bool:
+    """Whether tuning chose the baseline for all of these arms."""
+    runs = ((found.runs.get((arm, BASELINE)), found.runs[arm, name]) for arm in arms)
+    return all(a is not None and a.configuration.runs == b.configuration.runs for a, b in runs)
 
 
 def _controls(cells: Cells, tables: _Tables, level: Level, margin: float) -> Iterator[Control]:

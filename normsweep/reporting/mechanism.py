@@ -158,7 +158,7 @@ def _details(factorial: Factorial, named: Names) -> Iterator[str]:
         yield _trained(factorial, named)
     elif factorial.readable:
         most = factorial.trained[0].lost_at_most
-        yield f"All {factorial.seeds} seeds of the four arms trained; up to {most:.0%} of all seeds might not."
+        yield f"All {factorial.seeds} seeds of the four arms trained; up to {math.ceil(100 * most)} % of all seeds might not."
     yield from (_control(control, factorial, named) for control in factorial.controls)
     if not factorial.controls:
         yield "No arm undoes both halves, so there is no control."
@@ -195,7 +195,7 @@ def _trained(factorial: Factorial, named: Names) -> str:
     )
     return (
         f"Of {counted(factorial.seeds, 'seed')} each, {listed(counts)} trained; the others were {lost}, and count with the score "
-        f"that they have. Where all seeds ended alike, up to {bound:.0%} of all seeds might not."
+        f"that they have. Where all seeds ended alike, up to {math.ceil(100 * bound)} % of all seeds might not."
     )
 
 
