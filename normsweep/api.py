@@ -407,6 +407,13 @@ class Answer:
         return exchange_table(self.evidence.exchanges, self.evidence.metric)
 
     @property
+    def mechanism(self) -> pd.DataFrame:
+        """What of the gap of raw inputs goes with the first layer's start and steps."""
+        from normsweep.reporting.score_tables import mechanism_table
+
+        return mechanism_table(self.evidence.factorials)
+
+    @property
     def table(self) -> pd.DataFrame:
         """One row per question and arm; columns: docs/columns.md."""
         from normsweep.reporting.evidence_tables import verdict_table

@@ -36,6 +36,7 @@ def export(
         "summary",
         "seeds",
         "exchange",
+        "mechanism",
         "methods",
     ],
     /,
@@ -71,7 +72,8 @@ def export(
     table
         best: each arm's best trial; budgets: the same after each number of epochs; trials: all trials; epochs: their curves; arms: one row per
         arm; endings: how many trials and seeds of each arm trained, were stuck or diverged; verdict: one row per question and arm; summary: test scores, mean and standard deviation over the seeds;
-        seeds: the same of each seed; exchange: epochs of the reference in epochs of the other arms; methods: how the study was
+        seeds: the same of each seed; exchange: epochs of the reference in epochs of the other arms; mechanism:
+        the gap of a raw input by what undoes it; methods: how the study was
         done, as a paragraph.
     """
     if top is not None and table != "best":

@@ -18,6 +18,7 @@ from normsweep.analysis.trials import arm_summaries
 from normsweep.cli import main
 from normsweep.parts.catalog import catalog
 from normsweep.reporting.evidence_tables import COLUMNS as VERDICT
+from normsweep.reporting.score_tables import mechanism_table
 from normsweep.reporting.tables import arms_table, epochs_table, trials_table
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
 from normsweep.sweep.schema import Section, Sweep
@@ -32,7 +33,7 @@ def records(record) -> list[TrialRecord]:
     return [record()]
 
 
-@pytest.mark.parametrize("name", ["trials", "epochs", "arms", "verdict"])
+@pytest.mark.parametrize("name", ["trials", "epochs", "arms", "verdict", "mechanism"])
 def test_every_column_is_stated(records, name):
     section = re.search(rf"^## {name}$(.*?)(?=^## |\Z)", COLUMNS, re.M | re.S)
     assert section
@@ -42,6 +43,7 @@ def test_every_column_is_stated(records, name):
         "epochs": epochs_table(records),
         "arms": arms_table(arm_summaries(records, ["unit"])),
         "verdict": pd.DataFrame(columns=VERDICT),
+        "mechanism": mechanism_table([]),
     }[name]
     assert set(table.columns) <= stated
 

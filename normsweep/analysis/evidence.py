@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from normsweep.analysis import earlier_rules
-from normsweep.analysis.confirm_runs import Curve, Speed, confirmed, curves, speeds
+from normsweep.analysis.confirm_runs import Confirmed, Curve, Speed, confirmed, curves, speeds
 from normsweep.analysis.endings import Endings, endings
 from normsweep.analysis.exchange import Exchange, exchanges
+from normsweep.analysis.factorial import Factorial, Level, factorials
 from normsweep.analysis.questions import general_warnings, verdicts
 from normsweep.analysis.seed_scores import SeedScore, seed_scores
 from normsweep.analysis.trials import ArmSummary, TuningCurve, arm_summaries, tuning_curves
@@ -35,6 +36,8 @@ class Evidence:
     """Test scores by arm, configuration, number of epochs and seed."""
     exchanges: tuple[Exchange, ...] = ()
     """What the epochs of the reference are worth in epochs of the other arms."""
+    factorials: tuple[Factorial, ...] = ()
+    """Why arms with a larger input differ, if the study has the arms that say it."""
     endings: Endings = field(default_factory=Endings)
     """How the trials of the search and the seeds of the confirmation ended."""
 
@@ -97,5 +100,19 @@ def evidence(record: StudyRecord) -> Evidence:
         warnings=general_warnings(record),
         scores=seed_scores(found, baseline_epochs),
         exchanges=exchanges(found, arms, str(sweep.reference), sweep.confirm.confidence),
+        factorials=_factorials(record, found),
         endings=endings(record, found),
+    )
+
+
+def _factorials(record: StudyRecord, found: Confirmed) -> tuple[Factorial, ...]:
+    sweep, confirm = record.sweep, record.sweep.confirm
+    counts = record.data.test_class_counts if record.data else ()
+    return factorials(
+        found,
+        [arm for arm in sweep.arms if arm.key in record.arms],
+        str(sweep.reference),
+        Level.of(confirm.confidence, found.metric.image_bound(counts)),
+        confirm.margin,
+        confirm.baseline.epochs,
     )

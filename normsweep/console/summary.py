@@ -13,6 +13,7 @@ from normsweep.console.screen import answer, print_table, say, warn
 from normsweep.reporting.answer import repeats_sentence, study_answer
 from normsweep.reporting.commands import Commands, model_uris
 from normsweep.reporting.ending_words import stuck_warnings
+from normsweep.reporting.mechanism import reasons
 from normsweep.reporting.outcome_words import chosen_words, seeds_words, window_words
 from normsweep.reporting.rows import ARMS, brief_rows
 from normsweep.reporting.verdict_text import verdict_rows
@@ -105,6 +106,8 @@ def print_verdict(found: Evidence, left: int) -> None:
         say(repeats)
     for line in _details(found):
         say(f"  {line}")
+    for reason in reasons(found):
+        say(f"  why, by experiment: {reason.text}")
     for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
         say(f"  warning: {warning}")
 

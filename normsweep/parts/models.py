@@ -75,6 +75,10 @@ def synthetic(
     diverge_above: float | Mapping[str, float] = 1.0,
     noise: float = 0.001,
     seconds: float = 0.0,
+    start: float = 0.0,
+    step: float = 0.0,
+    joint: float = 0.0,
+    stuck: float | Mapping[str, float] = 0.0,
 ) -> Any:
     """No training: learning curves from a formula with a known optimum.
 
@@ -84,7 +88,10 @@ def synthetic(
         chance + (ceiling · exp(-x²) - chance) · (1 - exp(-speed · exp(-x²) · e)) + noise · N(0, 1)
 
     with the noise drawn from (seed, configuration, epoch). Above the learning rate
-    `diverge_above` the loss of the first epoch is NaN. Options that are tables have one value per arm
+    `diverge_above` the loss of the first epoch is NaN. The ceiling is lower by `start` if the first layer
+    starts larger than with pixels in [0, 1], by `step` if it takes larger steps, and by `joint` if either:
+    raw pixels do both, `input_weights` and a matched `input_rate` undo one each. With the probability
+    `stuck` a seed stays at chance. Options that are tables have one value per arm
     and `default` for the others. Each epoch sleeps for `seconds`. Never imports Keras.
     """
     raise TypeError("the synthetic model cannot be built; normsweep.training computes its curves")

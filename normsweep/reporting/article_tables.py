@@ -269,6 +269,31 @@ def _exchange(by: Metric) -> list[Column]:
     ]
 
 
+def _mechanism(by: Metric) -> list[Column]:
+    unit = "\n(pp)" if by.percent else f"\n({by.unit})" if by.unit else ""
+    return [
+        Column("Settings", _tuned),
+        Column("Epochs", _number("epochs", "d")),
+        Column("Effect", lambda row: EFFECTS[row["effect"]]),
+        Column("Arm", _named("arm")),
+        Column("Minus", _named("other")),
+        Column(f"Value{unit}", _gap("value", by)),
+        Column(f"Interval{unit}", _both(_gap("low", by), "to", _gap("high", by))),
+        Column("Trained", _number("trained", "d")),
+        Column("Seeds", _number("seeds", "d")),
+    ]
+
+
+EFFECTS = {
+    "gap": "gap",
+    "start": "start alone",
+    "step": "steps alone",
+    "joint": "only both",
+    "control": "control",
+}
+"""What goes with the gap and with each of its parts."""
+
+
 def _of_study(record: StudyRecord) -> str:
     return f"study {record.name}"
 
@@ -319,6 +344,11 @@ CAPTIONS: Mapping[str, Callable[[StudyRecord, Metric], str]] = {
         f"with the {100 * record.sweep.confirm.confidence:g} % interval for new seeds; – where the curves "
         "give no bound."
     ),
+    "mechanism": lambda record, by: (
+        f"The gap to the reference {record.sweep.reference} in {_of_study(record)}, in {unit_of_gaps(by)}, and what of it goes "
+        "with the first layer's start alone, with its steps alone, and only with both together; controls are pairs of arms "
+        "that train alike."
+    ),
 }
 COLUMNS: Mapping[str, Callable[[Metric], list[Column]]] = {
     "best": _best,
@@ -331,4 +361,5 @@ COLUMNS: Mapping[str, Callable[[Metric], list[Column]]] = {
     "summary": _summary,
     "seeds": _seeds,
     "exchange": _exchange,
+    "mechanism": _mechanism,
 }

@@ -11,6 +11,7 @@ from normsweep.analysis.exchange import Exchange
 from normsweep.analysis.outcomes import Outcome, Side, side
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.explanations import why
+from normsweep.reporting.mechanism import main_reason
 from normsweep.reporting.verdict_text import level_words
 from normsweep.reporting.words import PARTS, between, question_of, worth_words
 from normsweep.sweep.study_record import TUNED_LONG
@@ -52,7 +53,9 @@ class ShortAnswer:
 def in_short(found: Evidence) -> tuple[ShortAnswer, ...]:
     """The four lines, in the report's order."""
     named = {arm.key: quoted(arm.described) for arm in found.record.sweep.arms}
-    texts = (why(found, named), *(_answer(found, part, named) for part in ASKED))
+    reason = main_reason(found)
+    first = reason.conclusion if reason else why(found, named)
+    texts = (first, *(_answer(found, part, named) for part in ASKED))
     return tuple(
         ShortAnswer(part, heading, text)
         for (part, heading), text in zip(PARTS.items(), texts, strict=True)

@@ -10,6 +10,7 @@ from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.repeats import ended_repeats
 from normsweep.reporting.words import points, question_of
 from normsweep.sweep.arms import ARM, fixed_by_all
+from normsweep.sweep.parameters import SCHEDULE
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice, Dimension
 from normsweep.sweep.study_record import BASELINE, DataFacts
@@ -95,8 +96,11 @@ def _training(found: Evidence) -> str:
         if "batch_size" not in sweep.search.space
         else ""
     )
+    constant = (
+        "" if SCHEDULE in sweep.space else "constant "
+    )  # which arms have one, the comparison says
     return (
-        f"The network {sweep.model.name}{f' ({options})' if options else ''} was trained on the cross-entropy with a constant "
+        f"The network {sweep.model.name}{f' ({options})' if options else ''} was trained on the cross-entropy with a {constant}"
         f"learning rate{size}, in {precision}."
     )
 

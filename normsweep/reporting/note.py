@@ -14,6 +14,7 @@ from normsweep.reporting.answer import answer_sentence, repeats_sentence
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.in_short import in_short
+from normsweep.reporting.mechanism import reasons
 from normsweep.reporting.tables import arms_table, best_table
 from normsweep.reporting.verdict_text import verdict_cells
 from normsweep.reporting.words import unit_of_gaps
@@ -43,7 +44,7 @@ class Pages:
 
 
 def experiment_note(record: StudyRecord, pages: Pages, found: Evidence | None = None) -> str:
-    """The answer, the question, in short, the verdicts, each arm's best trial with a link to its run. Markdown.
+    """The answer, the question, in short, the verdicts, why, each arm's best trial with a link to its run. Markdown.
 
     The answer comes first: folded up, MLflow shows the first line alone.
 
@@ -63,6 +64,7 @@ def experiment_note(record: StudyRecord, pages: Pages, found: Evidence | None = 
         _links({**pages.views, **({"the whole report": pages.report} if pages.report else {})}),
         f"![{opening(by.label)} after each epoch]({pages.figure})" if pages.figure else "",
         _verdicts(verdicts, unit_of_gaps(by)),
+        _why(found) if found else "",
         _best(record, pages),
         _trials(record),
     ]
@@ -102,6 +104,12 @@ def _verdicts(verdicts: Sequence[Verdict], unit: str) -> str:
     cells = verdict_cells(verdicts).filter(["question", "arm", "verdict", "gap", "interval"])
     cells = render(cells, "markdown").decode().rstrip()
     return f"## Verdicts{f', gaps in {unit}' if unit else ''}\n\n{cells}"
+
+
+def _why(found: Evidence) -> str:
+    """Why, by experiment; empty without the arms that say it."""
+    lines = [f"- {as_markdown(reason.text)}" for reason in reasons(found)]
+    return "\n".join(["## Why, by experiment", "", *lines]) if lines else ""
 
 
 def _best(record: StudyRecord, pages: Pages) -> str:

@@ -33,6 +33,7 @@ from normsweep.reporting.evidence_tables import (
 from normsweep.reporting.explanations import explanations
 from normsweep.reporting.formats import render
 from normsweep.reporting.in_short import ShortAnswer, in_short
+from normsweep.reporting.mechanism import Reason, mechanism_of, reasons
 from normsweep.reporting.methods import held_out, machine_of, paragraph
 from normsweep.reporting.page_bundle import bundle
 from normsweep.reporting.page_data import arm_looks, page_data
@@ -45,7 +46,12 @@ from normsweep.reporting.page_tables import (
     summary_of,
     trials_of,
 )
-from normsweep.reporting.score_tables import exchange_table, seeds_table, summary_table
+from normsweep.reporting.score_tables import (
+    exchange_table,
+    mechanism_table,
+    seeds_table,
+    summary_table,
+)
 from normsweep.reporting.tables import arms_table, best_table, trials_table
 from normsweep.reporting.verdict_text import verdict_tables
 from normsweep.reporting.words import PARTS, points
@@ -94,6 +100,8 @@ class Facts:
     warnings: tuple[str, ...]
     explanations: Mapping[str, str]
     """By topic, a plain sentence."""
+    reasons: tuple[Reason, ...]
+    """Why, by experiment."""
     methods: str
     """How it was done, a paragraph for an article."""
     article_command: str
@@ -200,6 +208,7 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
         "summary": summary_table(found.scores, by),
         "seeds": seeds_table(found.scores, by),
         "exchange": exchange_table(found.exchanges, by),
+        "mechanism": mechanism_table(found.factorials),
         "best": best_table(searched, record.arms, same=record.same),
         "arms": arms_table(found.arms, record.equal),
         "trials": trials_table(record.trials, record.same),
@@ -235,6 +244,7 @@ def _facts(found: Evidence, storage: str) -> Facts:
         hours=seconds / 3600,
         warnings=(*found.warnings, *_unfinished(found)),
         explanations=explanations(found),
+        reasons=reasons(found),
         methods=paragraph(found),
         article_command=commands.export(
             "summary" if record.analyses else "best", "--format", "latex"
@@ -317,6 +327,7 @@ def _html(
         speed=speed_of(tables.get("speed"), found),
         summary=summary_of(found),
         exchange=exchange_of(found),
+        mechanism=mechanism_of(found),
         endings=endings_of(found),
         arms=arms_of(tables.get("arms"), found.metric),
         trials=trials_of(tables.get("trials"), found.metric, links),

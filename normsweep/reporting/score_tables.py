@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from normsweep.analysis.exchange import Exchange
+from normsweep.analysis.factorial import Factorial
 from normsweep.analysis.seed_scores import SeedScore, spreads
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.sweep.study_record import Configuration
 
-__all__ = ["exchange_table", "seeds_table", "summary_table"]
+__all__ = ["exchange_table", "mechanism_table", "seeds_table", "summary_table"]
 
 SETTINGS = ["optimizer", "learning_rate"]
 
@@ -61,6 +62,39 @@ def exchange_table(found: Sequence[Exchange], by: Metric = ACCURACY) -> pd.DataF
         for e in found
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def mechanism_table(found: Sequence[Factorial]) -> pd.DataFrame:
+    """One row a configuration, number of epochs and effect: the gap, its parts and the controls, as arm − `other`.
+
+    The joint part is what the other two do not add up to.
+    """
+    columns = [
+        "arm", "other", "reference", "configuration", "epochs", "effect", "value", "low", "high", "most",
+        "trained", "other_trained", "seeds", "images", "window", "level", "scale",
+    ]  # fmt: skip
+    rows = [row for each in found for row in _effects(each)]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"trained": "Int64", "other_trained": "Int64"})
+
+
+def _effects(factorial: Factorial) -> Iterator[tuple[object, ...]]:
+    cells, effects = factorial.cells, factorial.effects
+    counts = {arm: cell.trained for arm, cell in zip(cells.arms, factorial.trained, strict=True)}
+    compared = (
+        ("gap", cells.raw, cells.reference, effects.gap),
+        ("start", cells.raw, cells.start, effects.start),
+        ("step", cells.raw, cells.step, effects.step),
+        ("joint", cells.raw, None, effects.joint),
+        *(("control", control.arm, control.like, control.gap) for control in factorial.controls),
+    )
+    for effect, arm, other, estimate in compared:
+        yield (
+            *(arm, other, cells.reference, factorial.configuration, factorial.epochs, effect),
+            *(estimate.value, estimate.low, estimate.high, effect in factorial.most),
+            *(counts.get(arm), counts.get(other or "")),
+            *(estimate.n, factorial.images, factorial.window, factorial.level, cells.scale),
+        )
 
 
 def _key(configuration: Configuration, epochs: int) -> tuple[str, str, int]:

@@ -13,7 +13,12 @@ from normsweep.reporting.ending_tables import endings_table
 from normsweep.reporting.evidence_tables import verdict_table
 from normsweep.reporting.methods import methods, methods_table
 from normsweep.reporting.rows import arm_rows, best_rows, budget_rows, epoch_rows, trial_rows
-from normsweep.reporting.score_tables import exchange_table, seeds_table, summary_table
+from normsweep.reporting.score_tables import (
+    exchange_table,
+    mechanism_table,
+    seeds_table,
+    summary_table,
+)
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.urls import STORAGE
 
@@ -42,7 +47,7 @@ def study_table(
 
     Args:
         record: with its trials.
-        name: best, budgets, trials, epochs, arms, endings, verdict, summary, seeds, exchange or methods.
+        name: best, budgets, trials, epochs, arms, endings, verdict, summary, seeds, exchange, mechanism or methods.
         top: with best: so many trials overall, not one an arm.
         epochs: with best: all trials read after this epoch, not after their last one.
         storage: address of Optuna's database, for the commands.
@@ -92,6 +97,8 @@ def _confirmed_table(found: Evidence, name: str) -> pd.DataFrame:
             return seeds_table(found.scores, found.metric)
         case "exchange":
             return exchange_table(found.exchanges, found.metric)
+        case "mechanism":
+            return mechanism_table(found.factorials)
         case _:
             return verdict_table(found.verdicts, found.metric)
 

@@ -18,6 +18,7 @@ from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
 from normsweep.search.plan import CONFIGURATIONS, Plan, halving_trials, mean_epochs, without
 from normsweep.search.samplers import asha_share
+from normsweep.sweep.parameters import INPUT_RATE, MATCHED
 from normsweep.sweep.rungs import LEAST_EPOCHS, epochs_of_halving
 from normsweep.sweep.schema import AUTO, Sweep, in_precision
 from normsweep.sweep.space import Scalar
@@ -258,7 +259,8 @@ def _examples(sweep: Sweep, data: DataKey, normalization: str) -> tuple[Trial, .
             params: dict[str, Scalar] = {"optimizer": optimizer}
             for dimension in space.active(params):
                 params.setdefault(dimension.name, dimension.from_unit(end))
-            params["normalization"] = normalization
+            if params.get(INPUT_RATE) != MATCHED:  # which is fitted to the arm's own
+                params["normalization"] = normalization
             trial = resolve_trial(sweep, data, arm.key, params, number=-1, slot=-1)
             found.setdefault(trial.fingerprint, trial)
     return tuple(found.values())

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from normsweep.parts import models, optimizers
+from normsweep.parts import models, optimizers, schedules
+from normsweep.sweep.parameters import MATCHED
 from normsweep.sweep.trial import Trial
 from normsweep.training.compiled_epoch import EpochLoop, OneByOne, epoch_loop
 from normsweep.training.curvature import Curvature
+from normsweep.training.end_kernels import first_kernel, last_kernel
+from normsweep.training.own_steps import (
+    RATE,
+    RATIO,
+    OwnSteps,
+    schedule_setting,
+    with_own_steps,
+)
 from normsweep.training.preprocessing import Inputs, fit_preprocessing
 from normsweep.training.reproducibility import config_digest, precision, seeded, xla_is_faster
 
@@ -27,9 +37,11 @@ __all__ = [
     "build_network",
     "compile_key",
     "compile_model",
+    "factors_of",
     "initial_weights",
     "model_digest",
     "network_key",
+    "schedule_factors",
 ]
 
 Weights = tuple[np.ndarray[Any, Any], ...]
@@ -49,6 +61,18 @@ class CompiledModel:
     """Of one image."""
     dtype: str
     """Of the images."""
+    network: Any
+    """The part of the model behind its preprocessing; the model itself if that is applied beforehand."""
+
+    @functools.cached_property
+    def first(self) -> int:
+        """The index of the first layer's kernel among the model's variables."""
+        return _index(first_kernel(self.network), self.model.variables)
+
+    @functools.cached_property
+    def last(self) -> int:
+        """The index of the last layer's kernel among the model's variables."""
+        return _index(last_kernel(self.network), self.model.variables)
 
     @functools.cached_property
     def _loop(self) -> EpochLoop:
@@ -67,7 +91,16 @@ class CompiledModel:
             return OneByOne(self.model)
         return self._loop
 
-    def reset(self, weights: Weights, learning_rate: float, settings: Mapping[str, float]) -> None:
+    def initial(self, weights: Weights, trial: Trial) -> Weights:
+        """A trial's initial weights: those of its seed, with its factors on the first and last kernel."""
+        scaled = list(weights)
+        if trial.input_weights != 1:
+            scaled[self.first] = scaled[self.first] * np.float32(trial.input_weights)
+        if trial.output_weights != 1:
+            scaled[self.last] = scaled[self.last] * np.float32(trial.output_weights)
+        return tuple(scaled)
+
+    def reset(self, weights: Weights, learning_rate: float, settings: Mapping[str, Any]) -> None:
         """Reset the model to the given weights, and its optimizer to its initial state and these options."""
         for variable, value in zip(self.model.variables, weights, strict=True):
             variable.assign(value)
@@ -86,7 +119,30 @@ def compile_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
     settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
     options = {k: v for k, v in trial.optimizer_options.items() if k not in settings}
     optimizer = trial.optimizer, json.dumps(options, sort_keys=True), tuple(settings)
-    return *network_key(trial, inputs), *optimizer
+    return *network_key(trial, inputs), *optimizer, own_steps(trial, inputs)
+
+
+def own_steps(trial: Trial, inputs: Inputs) -> OwnSteps:
+    """What is special about a trial's steps."""
+    kind = RATIO if trial.input_rate == MATCHED else RATE if trial.input_rate != 1 else ""
+    factors = schedule_factors(trial, inputs)
+    return OwnSteps(kind, len(factors) if (factors != 1).any() else 0, trial.clip)
+
+
+def schedule_factors(trial: Trial, inputs: Inputs) -> np.ndarray[Any, Any]:
+    """The factor on the learning rate at each step of a trial, until it stays."""
+    steps = math.ceil(len(inputs.split.y_train) / trial.batch_size)
+    return factors_of(trial, steps)
+
+
+def factors_of(trial: Trial, steps_per_epoch: int) -> np.ndarray[Any, Any]:
+    """The factors of a trial's schedule.
+
+    Raises:
+        ValueError: the schedule does not accept its options, or what it returns is no list of factors.
+    """
+    function = schedules.registry[trial.schedule].function
+    return schedule_setting(function(steps_per_epoch, **trial.schedule_options))
 
 
 def network_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
@@ -102,6 +158,7 @@ def network_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
         inputs.classes,
         trial.precision,
         "" if inputs.preprocessing.fixed else inputs.normalization,
+        () if inputs.preprocessing.fixed else (trial.input_scale, trial.input_shift),
         *split,
     )
 
@@ -112,6 +169,11 @@ def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
     optimizer = optimizers.registry[trial.optimizer].function(
         trial.learning_rate, **trial.optimizer_options
     )
+    digest = _optimizer_digest(trial, optimizer)
+    network = model if inputs.preprocessing.fixed else model.layers[-1]
+    steps = own_steps(trial, inputs)
+    kernel = _index(first_kernel(network), model.trainable_variables) if steps.kind else None
+    optimizer = with_own_steps(optimizer, steps, kernel)
     # By default Keras would choose XLA, which is about twice as slow as plain graphs on a CPU.
     model.compile(
         optimizer=optimizer,
@@ -126,10 +188,15 @@ def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
         model,
         initial,
         model_digest(model),
-        _optimizer_digest(trial, optimizer),
+        digest,
         inputs.shape,
         inputs.dtype,
+        network,
     )
+
+
+def _index(variable: Any, variables: Sequence[Any]) -> int:
+    return next(i for i, each in enumerate(variables) if each is variable)
 
 
 def initial_weights(trial: Trial, inputs: Inputs) -> Weights:
@@ -158,7 +225,9 @@ def assemble(trial: Trial, inputs: Inputs) -> Any:
     network = build_network(trial, inputs.shape, inputs.classes)
     if inputs.preprocessing.fixed:
         return network
-    preprocessing = fit_preprocessing(trial.normalization, inputs.split.x_train)
+    preprocessing = fit_preprocessing(
+        trial.normalization, inputs.split.x_train, trial.input_scale, trial.input_shift
+    )
     raw = keras.Input(inputs.shape, dtype=inputs.dtype)
     with precision(trial.precision):  # loss scaling depends on the outer model's policy
         return keras.Model(raw, network(preprocessing.attach(raw)))

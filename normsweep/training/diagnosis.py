@@ -17,6 +17,7 @@ from normsweep.training.compiled_network import CompiledModel
 from normsweep.training.curvature import Slope
 from normsweep.training.epochs import batch_size
 from normsweep.training.keras_engine import KerasEngine
+from normsweep.training.own_steps import kernel_step
 from normsweep.training.precision import FLOAT32
 from normsweep.training.preprocessing import Inputs, batch_order
 from normsweep.training.second_moment import Spectrum, Window, first_layer, leaves, spectrum
@@ -85,7 +86,7 @@ class _Course:
 
     @classmethod
     def of(cls, engine: KerasEngine, trial: Trial) -> _Course:
-        inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
+        inputs = engine.inputs_of(trial)
         probe = engine.compiled(replace(trial, precision=FLOAT32), inputs)
         compiled = engine.compiled(trial, inputs)
         return cls(compiled, probe, inputs, trial.seed, batch_size(trial, inputs.split))
@@ -186,7 +187,9 @@ def _sharpness(course: _Course) -> tuple[float, float]:
     curvature, data = course.probe.curvature, course.first_images(CURVED)
     if not adaptive(course.optimizer):
         plain = curvature.sharpness(*data)
-        return plain, plain
+        if kernel_step(course.optimizer) is None:
+            return plain, plain
+        return plain, curvature.sharpness(*data, denominators(course.optimizer))
     if course.done == 0:
         return curvature.sharpness(*data), math.nan
     return math.nan, curvature.sharpness(*data, denominators(course.optimizer))

@@ -10,10 +10,12 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from normsweep.errors import SweepError
 from normsweep.parts import models, optimizers
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
+from normsweep.sweep.parameters import MATCHED
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.compiled_network import (
     CompiledModel,
@@ -24,10 +26,13 @@ from normsweep.training.compiled_network import (
     initial_weights,
     model_digest,
     network_key,
+    own_steps,
+    schedule_factors,
 )
 from normsweep.training.engine import Engine, Run
 from normsweep.training.epochs import TestSet, batch_size, prepare_test, train_epochs
 from normsweep.training.inspection import inspect
+from normsweep.training.own_steps import FACTORS
 from normsweep.training.precision import FLOAT32, automatic_precision
 from normsweep.training.preflight import (
     Findings,
@@ -52,9 +57,10 @@ CACHED_INPUTS = 2**30
 
 CACHED_MODELS = 12
 CACHED_TESTS = 4
+CACHED_RATIOS = 1000
 
-ArmKey = tuple[DataKey, int, str]
-"""Dataset, seed of the split, normalization."""
+ArmKey = tuple[DataKey, int, str, float, float]
+"""Dataset, seed of the split, normalization, scale and shift of the inputs."""
 
 
 class KerasEngine(Engine):
@@ -66,6 +72,7 @@ class KerasEngine(Engine):
         self._models: Cache[tuple[object, ...], CompiledModel] = Cache(CACHED_MODELS)
         self._weights: Cache[tuple[object, ...], Weights] = Cache(CACHED_MODELS)
         self._tests: Cache[ArmKey, TestSet] = Cache(CACHED_TESTS)
+        self._ratios: Cache[tuple[object, ...], float] = Cache(CACHED_RATIOS)
 
     def warm(self) -> None:
         """Import the backend, which takes seconds, before the first trial."""
@@ -73,22 +80,67 @@ class KerasEngine(Engine):
 
         limit_gpu_memory()
 
-    def inputs(self, data: DataKey, seed: int, normalization: str) -> Inputs:
+    def inputs_of(self, trial: Trial) -> Inputs:
+        """The inputs of a trial's network."""
+        return self.inputs(*_arm_key(trial))
+
+    def inputs(
+        self,
+        data: DataKey,
+        seed: int,
+        normalization: str,
+        scale: float = 1.0,
+        shift: float = 0.0,
+    ) -> Inputs:
         """The inputs of an arm's network, from the seed's split."""
 
         def make() -> Inputs:
-            return prepare(self.dataset(data), data.validation_split, seed, normalization)
+            dataset = self.dataset(data)
+            return prepare(dataset, data.validation_split, seed, normalization, scale, shift)
 
-        return self._inputs.get((data, seed, normalization), make)
+        return self._inputs.get((data, seed, normalization, scale, shift), make)
+
+    def input_ratio(self, trial: Trial) -> float:
+        """How many times larger the inputs of a trial's reference are than its own, apart from a shift.
+
+        Raises:
+            SweepError: there is no such number.
+        """
+        to = (trial.reference_normalization, trial.reference_scale)
+
+        def make() -> float:
+            dataset = self.dataset(trial.data)
+            train = split(dataset, trial.data.validation_split, trial.seed).x_train
+            own = (trial.normalization, trial.input_scale)
+            slopes = [_slope(name, train) * scale for name, scale in (own, to)]
+            return slopes[1] / slopes[0]
+
+        return self._ratios.get((*_arm_key(trial), *to), make)
 
     def compiled(self, trial: Trial, inputs: Inputs) -> CompiledModel:
         """The compiled model of a trial, reset to the trial's seed and learning rate."""
         key, network = compile_key(trial, inputs), network_key(trial, inputs)
         compiled = self._models.get(key, lambda: compile_model(trial, inputs))
         weights = self._weights.get((network, trial.seed), lambda: initial_weights(trial, inputs))
-        settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
-        compiled.reset(weights, trial.learning_rate, settings)
+        settings = self._settings(trial, inputs)
+        compiled.reset(compiled.initial(weights, trial), trial.learning_rate, settings)
         return compiled
+
+    def _settings(self, trial: Trial, inputs: Inputs) -> dict[str, Any]:
+        """The values of a trial that are variables of its optimizer."""
+        settings: dict[str, Any] = {}
+        steps = own_steps(trial, inputs)
+        if steps.kind:
+            settings[steps.kind] = self._kernel_setting(trial)
+        if steps.factors:
+            settings[FACTORS] = schedule_factors(trial, inputs)
+        return {**optimizers.settings(trial.optimizer, trial.optimizer_options), **settings}
+
+    def _kernel_setting(self, trial: Trial) -> Any:
+        if trial.input_rate != MATCHED:
+            return trial.input_rate
+        ratio = self.input_ratio(trial)
+        return ratio, 1 / ratio
 
     def deployable(self, trial: Trial, state: ModelState) -> tuple[Any, Dataset]:
         """The trained network with its preprocessing, for raw images of the dataset.
@@ -98,7 +150,7 @@ class KerasEngine(Engine):
         """
         import keras
 
-        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        inputs = self.inputs_of(trial)
         model = assemble(trial, inputs)  # without the optimizer, which may be custom
         state.restore_network(model)
         data = self.dataset(trial.data)
@@ -110,12 +162,12 @@ class KerasEngine(Engine):
 
     def identity(self, trial: Trial) -> dict[str, str]:
         """What determines the results besides the trial itself: machine, versions, network."""
-        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        inputs = self.inputs_of(trial)
         return _identity(self.compiled(trial, inputs), inputs)
 
     def start(self, trial: Trial, snapshot: Snapshot | None) -> Run:
         """Set up the compiled model in its initial state, or in the snapshot's if that is valid here."""
-        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        inputs = self.inputs_of(trial)
         compiled = self.compiled(trial, inputs)
         loop = compiled.loop(batch_size(trial, inputs.split))
         test = self._test_set(trial, inputs) if trial.confirms else None
@@ -168,7 +220,9 @@ class KerasEngine(Engine):
         same = equivalents(fitted, parts.x_train)
         network = try_networks(request.trials, dataset)
         for example in request.trials:
-            try_optimizer(example)
+            try_optimizer(example, len(parts.y_train))
+            if example.input_rate == MATCHED:
+                self.input_ratio(example)
         automatic = self.automatic_precision()
         precisions = dict.fromkeys((trial.precision, automatic, FLOAT32))
         return Findings(
@@ -188,7 +242,7 @@ class KerasEngine(Engine):
 
     def step_seconds(self, trial: Trial, precisions: Iterable[str]) -> dict[str, float]:
         """Wall time in seconds of a training step in each precision, measured alternately."""
-        inputs = self.inputs(trial.data, trial.seed, trial.normalization)
+        inputs = self.inputs_of(trial)
         trials = {each: replace(trial, precision=each) for each in precisions}
         size = batch_size(trial, inputs.split)
         loops = {name: self.compiled(each, inputs).loop(size) for name, each in trials.items()}
@@ -200,7 +254,21 @@ class KerasEngine(Engine):
         def make() -> TestSet:
             return prepare_test(self.dataset(trial.data), inputs.preprocessing)
 
-        return self._tests.get((trial.data, trial.seed, trial.normalization), make)
+        return self._tests.get(_arm_key(trial), make)
+
+
+def _arm_key(trial: Trial) -> ArmKey:
+    return trial.data, trial.seed, trial.normalization, trial.input_scale, trial.input_shift
+
+
+def _slope(normalization: str, train: Any) -> float:
+    slope = fit_preprocessing(normalization, train).slope
+    if slope is None:
+        raise SweepError(
+            f'input_rate: "matched" needs normalizations that multiply all inputs by one number; '
+            f"{normalization} does not on this data"
+        )
+    return slope
 
 
 def network_digest(engine: KerasEngine, trial: Trial) -> str:

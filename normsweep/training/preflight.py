@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +13,13 @@ import numpy as np
 from normsweep.errors import SweepError
 from normsweep.parts import optimizers
 from normsweep.parts.dataset import Dataset
+from normsweep.sweep.parameters import MATCHED
 from normsweep.sweep.trial import Trial
 from normsweep.text import reason
 from normsweep.training.compiled_epoch import Batches, EpochLoop
-from normsweep.training.compiled_network import build_network
+from normsweep.training.compiled_network import build_network, factors_of
+from normsweep.training.end_kernels import first_kernel, last_kernel, require_scalable
+from normsweep.training.own_steps import OwnSteps, with_own_steps
 from normsweep.training.preprocessing import Preprocessing, Split
 from normsweep.training.reproducibility import Device
 
@@ -128,18 +132,23 @@ def _all_same(preprocessing: Preprocessing, images: Array) -> bool:
     return all(np.abs(preprocessing.apply(part) - first).max() <= tolerance for part in parts)
 
 
-def try_optimizer(trial: Trial) -> None:
-    """Build a trial's optimizer.
+def try_optimizer(trial: Trial, images: int) -> None:
+    """Build a trial's optimizer, and its schedule for so many training images.
 
     Raises:
-        SweepError: the optimizer cannot be built.
+        SweepError: one of them cannot be built.
     """
     try:
-        optimizers.registry[trial.optimizer].function(
+        optimizer = optimizers.registry[trial.optimizer].function(
             trial.learning_rate, **trial.optimizer_options
         )
+        with_own_steps(optimizer, OwnSteps(clip=trial.clip), None)
     except Exception as error:
         raise build_error("optimizer", trial.optimizer, trial.optimizer_options, error) from None
+    try:
+        factors_of(trial, math.ceil(images / trial.batch_size))
+    except Exception as error:
+        raise build_error("schedule", trial.schedule, trial.schedule_options, error) from None
 
 
 def try_networks(trials: Sequence[Trial], dataset: Dataset) -> Any:
@@ -148,9 +157,33 @@ def try_networks(trials: Sequence[Trial], dataset: Dataset) -> Any:
     Raises:
         SweepError: a network cannot be built or is not valid.
     """
-    distinct = {str(sorted(t.model_options.items())): t for t in reversed(trials)}
-    networks = [try_network(trial, dataset) for trial in reversed(distinct.values())]
-    return networks[0]
+    networks: dict[str, Any] = {}
+    for trial in trials:
+        options = str(sorted(trial.model_options.items()))
+        if options not in networks:
+            networks[options] = try_network(trial, dataset)
+        _try_kernels(trial, networks[options])
+    return next(iter(networks.values()))
+
+
+def _try_kernels(trial: Trial, network: Any) -> None:
+    """Find the kernels that a trial's parameters change.
+
+    Raises:
+        SweepError: the network has no such kernel.
+    """
+    name = "input_weights" if trial.input_weights != 1 else "input_rate"
+    try:
+        if trial.input_weights != 1 or trial.input_rate != 1:
+            kernel = first_kernel(network)
+            name = "input_rate"
+            if trial.input_rate == MATCHED:
+                require_scalable(network, kernel)
+        name = "output_weights"
+        if trial.output_weights != 1:
+            last_kernel(network)
+    except ValueError as error:
+        raise SweepError(f"{name}: cannot be set for the model {trial.model}: {error}") from None
 
 
 def try_network(trial: Trial, dataset: Dataset) -> Any:

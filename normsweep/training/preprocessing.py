@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,6 +55,15 @@ class Preprocessing:
                 digest.update(np.ascontiguousarray(variable).tobytes())
         return digest.hexdigest()
 
+    @property
+    def slope(self) -> float | None:
+        """What all inputs are multiplied by, apart from what is added; None if there is no such number."""
+        import keras
+
+        affine = all(type(layer) is keras.layers.Rescaling for layer in self.layers)
+        scales: list[Any] = [layer.scale for layer in self.layers] if affine else [None]
+        return math.prod(scales) if all(map(np.isscalar, scales)) else None
+
     def attach(self, inputs: Any) -> Any:
         """Apply the preprocessing to a Keras tensor."""
         for layer in self.layers:
@@ -80,16 +90,20 @@ class Preprocessing:
         return keras.Model(inputs, self.attach(inputs)).predict_on_batch
 
 
-def fit_preprocessing(normalization: str, train: Array) -> Preprocessing:
+def fit_preprocessing(
+    normalization: str, train: Array, scale: float = 1.0, shift: float = 0.0
+) -> Preprocessing:
     """Fit a registered normalization to raw training images (n, height, width, channels).
 
     Always in float32, whatever the precision of the network: unit norm on raw pixels overflows in
-    float16.
+    float16. Its outputs are multiplied by `scale`, and `shift` is added.
     """
+    import keras
+
     with precision("float32"):
-        return preprocessing_of(
-            tuple(normalizations.registry[normalization].function(train)), train
-        )
+        fitted = normalizations.registry[normalization].function(train)
+        more = [] if (scale, shift) == (1.0, 0.0) else [keras.layers.Rescaling(scale, shift)]
+        return preprocessing_of((*fitted, *more), train)
 
 
 def preprocessing_of(fitted: tuple[Any, ...], train: Array) -> Preprocessing:
@@ -169,13 +183,21 @@ class Inputs:
         return self.split.x_train.nbytes + self.split.x_val.nbytes
 
 
-def prepare(dataset: Dataset, validation_split: float, seed: int, normalization: str) -> Inputs:
+def prepare(
+    dataset: Dataset,
+    validation_split: float,
+    seed: int,
+    normalization: str,
+    scale: float = 1.0,
+    shift: float = 0.0,
+) -> Inputs:
     """Split the training images, fit the normalization on the training split and apply it to both.
 
+    Its outputs are multiplied by `scale`, and `shift` is added.
     Fixed preprocessing is applied once, here, so that all fixed arms share one compiled model.
     """
     parts = split(dataset, validation_split, seed)
-    preprocessing = fit_preprocessing(normalization, parts.x_train)
+    preprocessing = fit_preprocessing(normalization, parts.x_train, scale, shift)
     if preprocessing.fixed:
         x_train, x_val = preprocessing.apply(parts.x_train), preprocessing.apply(parts.x_val)
         parts = replace(parts, x_train=x_train, x_val=x_val)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from normsweep.training.own_steps import kernel_step
+
 __all__ = ["adaptive", "denominators", "rate_factor"]
 
 Array = np.ndarray[Any, Any]
@@ -49,7 +51,19 @@ def adaptive(optimizer: Any) -> bool:
 
 
 def denominators(optimizer: Any) -> list[Array]:
-    """What an adaptive optimizer that has taken a step divides the gradient of each trainable variable by."""
+    """What an optimizer divides the gradient of each trainable variable by; an adaptive one has taken a step."""
+    found = _adaptive(optimizer) if adaptive(optimizer) else _ones(optimizer)
+    if (own := kernel_step(optimizer)) is not None:
+        at, size = own
+        found[at] = found[at] / size if size else np.full_like(found[at], np.inf)
+    return found
+
+
+def _ones(optimizer: Any) -> list[Array]:
+    return [np.ones(tuple(v.shape)) for v in optimizer._trainable_variables]
+
+
+def _adaptive(optimizer: Any) -> list[Array]:
     from keras import optimizers
 
     step = float(np.asarray(optimizer.iterations))

@@ -16,6 +16,7 @@ import numpy as np
 from normsweep.parts import models
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.sweep.parameters import MATCHED
 from normsweep.sweep.trial import Epoch, Result, Status, Tested, Trial
 from normsweep.training.engine import Engine, Run
 from normsweep.training.precision import FLOAT32
@@ -27,6 +28,8 @@ from normsweep.training.snapshot import Snapshot
 __all__ = ["SyntheticEngine", "synthetic_curve"]
 
 
+RAW, LARGER = 255.0, 2.0
+"""How much larger raw pixels are than those in [0, 1], and what counts as larger."""
 NO_MACHINE = {"device": "none (simulated)", "threads": "1", "backend": "none"}
 
 
@@ -106,6 +109,7 @@ def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterato
     by = metric(trial.metric)
     options = _options(trial)
     chance = 1 / classes
+    ceiling, trains = options["ceiling"] - _lost(trial, options), not _is_stuck(trial, options)
     offset = math.log10(trial.learning_rate / options["best_learning_rate"]) / options["width"]
     fit = math.exp(-(offset**2))
     noise = np.random.default_rng([trial.seed, _configuration_seed(trial)])
@@ -113,8 +117,8 @@ def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterato
     for epoch in range(1, trial.epochs + 1):
         started = time.perf_counter()
         time.sleep(options["seconds"])
-        reached = 1 - math.exp(-options["speed"] * fit * epoch)
-        level = chance + (options["ceiling"] * fit - chance) * reached
+        reached = trains * (1 - math.exp(-options["speed"] * fit * epoch))
+        level = chance + (ceiling * fit - chance) * reached
         jitter = options["noise"] * noise.standard_normal(2)
         train, val = (float(np.clip(level + j, 0, 1)) for j in jitter)
         test = level + options["noise"] * test_noise.standard_normal()
@@ -130,6 +134,20 @@ def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterato
             tested=None if diverged or not test_images else _tested(test, test_images, by),
             score=None if by is ACCURACY else math.nan if diverged else _score(val, by),
         )
+
+
+def _lost(trial: Trial, options: Mapping[str, float]) -> float:
+    """What the size of the first layer's start and steps costs, which raw pixels make larger."""
+    size = trial.input_scale * (RAW if trial.normalization == "none" else 1.0)
+    start, step = size * trial.input_weights > LARGER, size > LARGER and trial.input_rate != MATCHED
+    lost = (start, options["start"]), (step, options["step"]), (start or step, options["joint"])
+    return sum(cost for applies, cost in lost if applies)
+
+
+def _is_stuck(trial: Trial, options: Mapping[str, float]) -> bool:
+    """Whether this seed of the configuration stays at chance."""
+    drawn = np.random.default_rng([trial.seed, _configuration_seed(trial), 2]).random()
+    return bool(drawn < options["stuck"])
 
 
 def _score(accuracy: float, by: Metric) -> float:

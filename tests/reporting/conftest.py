@@ -14,6 +14,7 @@ from normsweep.analysis.confirm_runs import Curve, Speed, confirmed
 from normsweep.analysis.endings import endings
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.factorial import Cells, Control, Effects, Factorial, Part
 from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.parity import Parity
 from normsweep.analysis.rules import Missing, Trained
@@ -175,6 +176,25 @@ def speeds(arms: Sequence[str]) -> Iterator[Speed]:
         yield Speed(arm, "baseline", epochs, seconds, 5400.0, 54)
 
 
+def make_factorial(arms: Sequence[str], reference: str, **changed: Any) -> Factorial:
+    """A gap of −0.012, of which −0.010 goes with the steps alone; the arms are taken in their order."""
+    others = [arm for arm in arms if arm != reference]
+    raw, start, step, both = (others[place % len(others)] for place in range(4))
+    values = {"gap": -0.012, "start": -0.001, "step": -0.010, "joint": -0.001}
+    effects = Effects(
+        **{name: Estimate(v, v - 0.002, v + 0.002, 5) for name, v in values.items()},
+        most=(Part.STEP,),
+    )
+    content: dict[str, Any] = {
+        "cells": Cells(raw, start, step, reference, 255.0, both), "configuration": "baseline", "epochs": 4,
+        "window": 1, "seeds": 5, "images": 10_000, "scores": (0.978, 0.979, 0.988, 0.99),
+        "trained": (Trained(5),) * 4, "effects": effects,
+        "controls": (Control(both, reference, Estimate(-0.0001, -0.0012, 0.001, 5), 0.002),),
+        "tail": 0.025, "metric": ACCURACY,
+    }  # fmt: skip
+    return Factorial(**{**content, **changed})
+
+
 @functools.cache
 def shipped() -> dict[str, Any]:
     return to_plain(load_sweep("quickstart", catalog()))
@@ -200,6 +220,12 @@ Build = Callable[..., Evidence]
 @pytest.fixture
 def verdict() -> Callable[..., Verdict]:
     return make_verdict
+
+
+@pytest.fixture
+def factorial() -> Callable[..., Factorial]:
+    """`factorial(arms, reference, **changed)`: raw, start, step and both in the order of the arms."""
+    return make_factorial
 
 
 @pytest.fixture
@@ -240,6 +266,10 @@ def found() -> Build:
             arms=arm_summaries(record.searched, record.arms),
             tuning=tuple(tuning(arms)),
             warnings=("The data are few.",),
+            factorials=(
+                make_factorial(arms, reference),
+                make_factorial(arms, reference, configuration="tuned_long", epochs=epochs),
+            ),
         )
 
     return build

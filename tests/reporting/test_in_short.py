@@ -122,8 +122,15 @@ def test_a_number_of_epochs_has_its_bounds(worth, words):
     assert worth_words(worth, 12) == words
 
 
+def test_the_first_line_is_the_experiment_if_there_is_one(found):
+    assert told(found())["Why?"] == (
+        "“none” is 1.2 percentage points behind “unit” (−1.40 to −1.00) after 4 epochs with the baseline settings, mostly "
+        "because its first layer takes larger steps."
+    )
+
+
 def test_the_first_line_names_what_differs_at_the_start(found, confirmed_record):
-    answer = told(found())["Why?"]
+    answer = told(replace(found(), factorials=()))["Why?"]
     assert answer.startswith("Compared with “unit”, before training: the first layer’s inputs are ")
     alike = confirmed_record()
     same = next(iter(alike.diagnoses.values()))

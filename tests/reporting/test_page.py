@@ -172,8 +172,19 @@ def test_every_link_leads_somewhere(written, folder):
 
 def test_each_picture_is_read_aloud(written):
     pictures = [svg for svg in Page(written).of("svg") if svg.get("aria-hidden") != "true"]
-    assert len(pictures) == 20  # ten, each for a desk and for a phone
+    assert len(pictures) == 22  # eleven, each for a desk and for a phone
     assert all(each["role"] == "img" and each["aria-label"] for each in pictures)
+
+
+def test_what_an_experiment_says_opens_the_first_part(written):
+    text = Page(written).text
+    why, experiment, inputs = (
+        text.index(words)
+        for words in ("The inputs decide", "Why, by experiment", "feeds the first")
+    )
+    assert why < experiment < inputs
+    assert "mostly because its first layer takes larger steps." in text
+    assert "The gap to unit and what of it goes with each half, 95 % intervals" in text
 
 
 def test_figures_and_tables_lie_beside_the_page(written, folder):
@@ -217,13 +228,13 @@ def test_whatever_a_user_can_name_is_escaped(found, awkward, tmp_path):
 
 def test_a_search_without_confirmation_says_what_is_missing_and_how_to_get_it(found, tmp_path):
     made = found(ARMS)
-    searched = replace(
-        made, record=replace(made.record, analyses=()), verdicts=(), curves=(), speeds=()
-    )
+    record = replace(made.record, analyses=())
+    searched = replace(made, record=record, verdicts=(), curves=(), speeds=(), factorials=())
     page = Page(write_report(searched, tmp_path).read_text("utf-8"))
     assert "Not confirmed yet." in page.text
     assert "python -m normsweep.study SWEEP.toml --study-name mnist --phase confirm" in page.text
     assert "(catches up)" not in page.text
+    assert "Why, by experiment" not in page.text
     assert "nan" not in page.text.split()
     assert len(page.of("figure")) == 8
     assert not (tmp_path / "figures" / "accuracy.png").exists()

@@ -40,6 +40,10 @@ class Figures:
         """The metric on the test images after each epoch."""
         return self._chart("accuracy")
 
+    def mechanism(self) -> alt.TopLevelMixin:
+        """The gap of a raw input and what of it goes with each half."""
+        return self._chart("mechanism")
+
     def inputs(self) -> alt.TopLevelMixin:
         """The inputs, and the network before and after the first epoch."""
         return self._chart("inputs")

@@ -14,6 +14,7 @@ from normsweep.reporting.figures.diagnosis import gradients, inputs
 from normsweep.reporting.figures.endings import endings
 from normsweep.reporting.figures.figure import Drawer
 from normsweep.reporting.figures.forest import forest
+from normsweep.reporting.figures.mechanism import mechanism
 from normsweep.reporting.figures.search import learning_rate, progress
 from normsweep.reporting.figures.stability import stability
 from normsweep.reporting.figures.theme import NARROW, WIDE, Style
@@ -46,6 +47,7 @@ class Picture:
 
 CHARTS: dict[str, Drawer] = {
     "accuracy": accuracy,
+    "mechanism": mechanism,
     "inputs": inputs,
     "gradients": gradients,
     "endings": endings,
