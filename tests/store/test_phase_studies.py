@@ -89,7 +89,9 @@ def test_epochs_have_a_range_only_where_they_are_sampled(url, sweep):
         run_all(search, 3)
         run_later(search.store, each, CONFIRM)
     ranges = {
-        name: {(d.low, d.high) for t in loaded(url, name).trials for d in [t.distributions["epochs"]]}
+        name: {
+            (d.low, d.high) for t in loaded(url, name).trials for d in [t.distributions["epochs"]]
+        }
         for name in names(url)
     }
     assert ranges == {
