@@ -20,7 +20,7 @@ from normsweep.sweep.arms import ARM
 from normsweep.sweep.schema import AUTO, Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
-from normsweep.sweep.trial import SEARCH
+from normsweep.sweep.trial import RARE, SEARCH
 from normsweep.text import counted, duration, milliseconds
 from normsweep.training.precision import BFLOAT16, FLOAT32, processor_computes_bfloat16
 
@@ -127,7 +127,9 @@ def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
     """Everything stored about a trial except its curve, as pairs of name and value."""
     trial, result = record.trial, record.result
     content: dict[str, object] = {"status": result.status.value if result else "running"}
-    content |= {k: v for k, v in asdict(trial).items() if k not in ("data", "params") and v != ""}
+    hidden = ("data", "params", *RARE)
+    content |= {k: v for k, v in asdict(trial).items() if k not in hidden and v != ""}
+    content |= trial.changed
     content |= {f"data.{key}": value for key, value in asdict(trial.data).items()}
     content |= {"params": dict(trial.params), "fingerprint": trial.fingerprint}
     if result is not None:

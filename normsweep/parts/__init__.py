@@ -1,9 +1,10 @@
-"""The components of a trial: registries of normalizations, datasets, models, optimizers and metrics.
+"""The components of a trial: registries of normalizations, datasets, models, optimizers, schedules
+and metrics.
 
 Importing this package imports no Keras: a component imports what it needs when it is called.
 """
 
-from normsweep.parts import datasets, metrics, models, normalizations, optimizers
+from normsweep.parts import datasets, metrics, models, normalizations, optimizers, schedules
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import ACCURACY, Metric, metric
 
@@ -17,4 +18,5 @@ __all__ = [
     "models",
     "normalizations",
     "optimizers",
+    "schedules",
 ]

@@ -7,11 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.errors import SweepError
-from normsweep.parts import datasets, metrics, models, normalizations, optimizers, plugins
+from normsweep.parts import (
+    datasets,
+    metrics,
+    models,
+    normalizations,
+    optimizers,
+    plugins,
+    schedules,
+)
 from normsweep.parts.plugins import installed_plugins, plugin_problems
 from normsweep.parts.registry import Registry
 from normsweep.sweep.checks import Catalog
 from normsweep.sweep.loading import Draft
+from normsweep.sweep.parameters import CONSTANT, INPUT_RATE, MATCHED, SCHEDULE, own_parameters
 from normsweep.sweep.problems import shown
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
@@ -22,6 +31,7 @@ __all__ = ["resolve_trial"]
 REGISTRIES: tuple[Registry, ...] = (
     normalizations.registry,
     optimizers.registry,
+    schedules.registry,
     models.registry,
     datasets.registry,
     metrics.registry,
@@ -36,6 +46,9 @@ def resolve_trial(
     model = sweep.model
     of_optimizer = optimizers.registry[str(params["optimizer"])].options
     of_model = models.registry[model.name].options
+    taken = (*of_optimizer, *of_model)  # an option of a component may have the same name
+    schedule = CONSTANT if SCHEDULE in taken else str(params.get(SCHEDULE, CONSTANT))
+    own: dict[str, Any] = own_parameters(params, taken)
     return Trial(
         number=number,
         arm=arm,
@@ -53,7 +66,20 @@ def resolve_trial(
         params=dict(params),
         precision=model.precision,
         metric=sweep.metric,
+        schedule=schedule,
+        schedule_options=_only(params, schedules.registry[schedule].options),
+        **own,
+        **(_reference(sweep) if own.get(INPUT_RATE) == MATCHED else {}),
     )
+
+
+def _reference(sweep: Sweep) -> dict[str, Any]:
+    """What the inputs of the reference arm are, whose step a matched rate gives to another arm."""
+    params = sweep.baseline(sweep.arm(str(sweep.reference)), sweep.longest)
+    return {
+        "reference_normalization": str(params["normalization"]),
+        "reference_scale": float(params.get("input_scale", 1.0)),
+    }
 
 
 def is_trained(model: str) -> bool:
@@ -70,6 +96,8 @@ def catalog() -> Catalog:
     return Catalog(
         normalizations=normalizations.registry.options(),
         optimizers=optimizers.registry.options(),
+        schedules=schedules.registry.options(),
+        matched=optimizers.MATCHED,
         models=models.registry.options(),
         datasets=datasets.registry.options(),
         metrics=metrics.registry.options(),

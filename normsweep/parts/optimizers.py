@@ -18,6 +18,8 @@ registry = Registry("optimizer")
 register = registry.register
 
 SETTINGS = {"sgd": ("momentum",), "adamw": ("weight_decay",)}
+MATCHED = ("sgd", "rmsprop", "adagrad", "adam", "adamw", "nadam")
+"""Optimizers whose step for scaled inputs is known: `input_rate = "matched"`."""
 
 
 def settings(optimizer: str, options: Mapping[str, Any]) -> dict[str, float]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,7 +21,7 @@ from normsweep.analysis.trials import (
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.reporting.outcome_words import chosen_words, outcome_text
-from normsweep.sweep.study_record import BASELINE, Configuration, Diagnosis, Stage, TrialRecord
+from normsweep.sweep.study_record import BASELINE, Configuration, TrialRecord
 from normsweep.sweep.trial import Status
 from normsweep.text import counted
 
@@ -31,8 +30,6 @@ __all__ = [
     "budget_table",
     "configurations_table",
     "curves_table",
-    "gradients_table",
-    "inputs_table",
     "learning_rates_table",
     "progress_table",
     "speed_table",
@@ -222,44 +219,6 @@ def budget_table(searched: Sequence[TrialRecord], arms: Sequence[str]) -> pd.Dat
         for best in best_by_epochs(searched, arms, every)
     ]
     return pd.DataFrame(rows, columns=columns)
-
-
-def inputs_table(
-    diagnoses: Mapping[str, Diagnosis], arms: Sequence[str], classes: int
-) -> pd.DataFrame:
-    """One row an arm and stage: what the first layer is fed, the loss, the dead ReLUs."""
-    values = ["input_mean", "input_std", "condition_number", "loss", "dead_relus"]
-    columns = ["arm", "stage", *values[:4], "ln_classes", values[4]]
-    rows = [
-        {
-            "arm": arm,
-            "stage": name,
-            "ln_classes": math.log(classes),
-            **{value: getattr(stage, value) for value in values},
-        }
-        for arm, name, stage in _stages(diagnoses, arms)
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def gradients_table(diagnoses: Mapping[str, Diagnosis], arms: Sequence[str]) -> pd.DataFrame:
-    """One row an arm, stage and layer: the norm of the loss's gradient, first layer first."""
-    columns = ["arm", "stage", "layer", "position", "norm"]
-    rows = [
-        (arm, name, layer, position, norm)
-        for arm, name, stage in _stages(diagnoses, arms)
-        for position, (layer, norm) in enumerate(stage.gradients)
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _stages(
-    diagnoses: Mapping[str, Diagnosis], arms: Sequence[str]
-) -> Iterator[tuple[str, str, Stage]]:
-    for arm in arms:
-        if arm in diagnoses:
-            for name, stage in diagnoses[arm].stages.items():
-                yield arm, name, stage
 
 
 def progress_table(searched: Sequence[TrialRecord]) -> pd.DataFrame:

@@ -8,21 +8,19 @@ from collections.abc import Mapping, Sequence
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.trials import scored
 from normsweep.parts.metrics import Metric
+from normsweep.reporting.curvature_words import FAR, curvature_sentences, furthest, times
 from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Result, Status, Trial
 from normsweep.text import counted, quoted
 
 __all__ = ["explanations", "why"]
 
-FAR = 3.0
-"""Factor from which two sizes count as different."""
-
 
 def explanations(found: Evidence) -> dict[str, str]:
     """One sentence on each thing that was measured, of the arm that is furthest from the reference.
 
-    Keys are the topics `input`, `condition_number`, `loss`, `gradients`, `dead_units` and
-    `learning_rates`; what was not measured is left out.
+    Keys are the topics `input`, `second_moment`, `stable_rates`, `loss`, `gradients`, `first_step`,
+    `dead_units` and `learning_rates`; what was not measured is left out.
     """
     data, reference, diagnoses = found.record.data, found.reference, found.diagnoses
     start = {arm: diagnosis.initialization for arm, diagnosis in diagnoses.items()}
@@ -30,9 +28,10 @@ def explanations(found: Evidence) -> dict[str, str]:
     if reference in start and data is not None:
         said |= {
             "input": _input(start, reference),
-            "condition_number": _condition(start, reference),
+            **curvature_sentences(found, start),
             "loss": _loss(start, math.log(data.classes)),
             "gradients": _gradients(start, reference),
+            "first_step": _first_step(start, reference),
             "dead_units": _dead(diagnoses),
         }
     said["learning_rates"] = _learning_rates(found)
@@ -49,7 +48,7 @@ def why(found: Evidence, named: Mapping[str, str]) -> str:
         _larger(_sizes(start), reference, named, "the first layer’s inputs"),
         _untrained(start, math.log(data.classes), named),
         _larger(_first_gradients(start), reference, named, "the first layer’s gradients"),
-        _larger({a: s.condition_number for a, s in start.items()}, reference, named, "the inputs’ condition number"),
+        _larger({a: s.condition for a, s in start.items()}, reference, named, "the condition number of their second moment"),
     ]  # fmt: skip
     different = [each for each in said if each]
     if not different:
@@ -64,13 +63,12 @@ def _larger(
     values: Mapping[str, float], reference: str, named: Mapping[str, str], what: str
 ) -> str:
     """By which factor something of an arm is larger or smaller than of the reference, if it is far."""
-    arm, factor = _furthest(values, reference) if reference in values else ("", 1.0)
+    arm, factor = furthest(values, reference) if reference in values else ("", 1.0)
     if not arm or factor < FAR:
         return ""
     more = "larger" if values[arm] > values[reference] else "smaller"
-    return f"{what} are {_times(factor)} {more} with {named[arm]}".replace(
-        "number are", "number is"
-    )
+    verb = "is" if " number " in what else "are"
+    return f"{what} {verb} {times(factor)} {more} with {named[arm]}"
 
 
 def _untrained(start: Mapping[str, Stage], guess: float, named: Mapping[str, str]) -> str:
@@ -98,7 +96,7 @@ def _first_gradients(start: Mapping[str, Stage]) -> dict[str, float]:
 
 def _input(start: Mapping[str, Stage], reference: str) -> str:
     sizes = _sizes(start)
-    arm, factor = _furthest(sizes, reference)
+    arm, factor = furthest(sizes, reference)
     if not arm:
         return ""
     if factor < FAR:
@@ -110,26 +108,8 @@ def _input(start: Mapping[str, Stage], reference: str) -> str:
     return (
         f"{quoted(arm)} feeds the first layer values with mean {stage.input_mean:.3g} and deviation "
         f"{stage.input_std:.3g}; with {quoted(reference)} they are {other.input_mean:.3g} and "
-        f"{other.input_std:.3g}. They are {_times(factor)} {more}, and so are the first "
+        f"{other.input_std:.3g}. They are {times(factor)} {more}, and so are the first "
         "layer's outputs."
-    )
-
-
-def _condition(start: Mapping[str, Stage], reference: str) -> str:
-    numbers = {arm: stage.condition_number for arm, stage in start.items()}
-    arm, factor = _furthest(numbers, reference)
-    if not arm:
-        return ""
-    if factor < FAR:
-        return (
-            "The inputs' covariance has about the same condition number in all arms: around their "
-            "mean, the inputs of none are better shaped than those of another."
-        )
-    better = "better" if numbers[arm] < numbers[reference] else "worse"
-    return (
-        f"The condition number of the inputs' covariance is {numbers[arm]:.2g} with {quoted(arm)} "
-        f"and {numbers[reference]:.2g} with {quoted(reference)}: one learning rate fits all "
-        f"directions {better}."
     )
 
 
@@ -146,25 +126,44 @@ def _loss(start: Mapping[str, Stage], guess: float) -> str:
     arm = max(high, key=lambda name: high[name])
     return (
         f"{quoted(arm)} starts with a loss of {high[arm]:.3g}, where guessing has ln(classes) = "
-        f"{guess:.2f}: its untrained network is sure of wrong answers, and the first steps "
-        "only undo that."
+        f"{guess:.2f}: its untrained network is sure of wrong answers{_saturated(start[arm])}, and the first "
+        "steps only undo that."
     )
+
+
+def _saturated(stage: Stage) -> str:
+    if not stage.saturated >= 0.1:
+        return ""
+    return f" (for {stage.saturated:.0%} of the images a softmax output is at least 0.99)"
 
 
 def _gradients(start: Mapping[str, Stage], reference: str) -> str:
     norms = _first_gradients(start)
     if reference not in norms:
         return ""
-    arm, factor = _furthest(norms, reference)
+    arm, factor = furthest(norms, reference)
     if not arm:
         return ""
     if factor < FAR:
         return "The first layer's gradients have about the same size in all arms."
     more = "larger" if norms[arm] > norms[reference] else "smaller"
     return (
-        f"The first layer's gradient is {_times(factor)} {more} with {quoted(arm)} than with "
+        f"The first layer's gradient is {times(factor)} {more} with {quoted(arm)} than with "
         f"{quoted(reference)}: under plain gradient descent the same learning rate takes steps that "
         "much different, while Adam and RMSprop divide most of it away."
+    )
+
+
+def _first_step(start: Mapping[str, Stage], reference: str) -> str:
+    """How far the first step moves the first layer, beside the size of its weights."""
+    sizes = {arm: stage.update for arm, stage in start.items()}
+    arm, factor = furthest(sizes, reference)
+    if not arm or factor < FAR:
+        return ""
+    more = "more" if sizes[arm] > sizes[reference] else "less"
+    return (
+        f"The first step with the baseline settings changes the first layer's weights by {sizes[arm]:.2%} with "
+        f"{quoted(arm)} and by {sizes[reference]:.2%} with {quoted(reference)}, {times(factor)} {more}."
     )
 
 
@@ -223,24 +222,3 @@ def _range(trials: Sequence[tuple[Trial, Result]], by: Metric) -> str:
 
 def _from_to(low: float, high: float) -> str:
     return f"from {low:.2g} to {high:.2g}" if low < high else f"{low:.2g}"
-
-
-def _furthest(values: Mapping[str, float], reference: str) -> tuple[str, float]:
-    """The arm whose value is the largest factor away from the reference's, and the factor.
-
-    No arm (an empty name) where one of the values is not a finite number above zero.
-    """
-    others = [arm for arm in values if arm != reference]
-    if not others or not all(math.isfinite(value) and value > 0 for value in values.values()):
-        return "", 1.0
-    base = values[reference]
-
-    def factor(arm: str) -> float:
-        return max(values[arm] / base, base / values[arm])
-
-    arm = max(others, key=factor)
-    return arm, factor(arm)
-
-
-def _times(factor: float) -> str:
-    return f"{factor:,.0f} times" if factor >= 10 else f"{factor:.2g} times"

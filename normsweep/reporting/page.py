@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.analysis.stable_rates import stable_rates
 from normsweep.errors import StoreError, UserError
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands
+from normsweep.reporting.diagnosis_tables import (
+    gradients_table,
+    inputs_table,
+    stable_rates_table,
+)
 from normsweep.reporting.evidence_tables import (
     budget_table,
     configurations_table,
     curves_table,
-    gradients_table,
-    inputs_table,
     learning_rates_table,
     progress_table,
     speed_table,
@@ -181,6 +185,7 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
         "budget": budget_table(searched, record.arms),
         "inputs": inputs_table(record.diagnoses, record.arms, classes),
         "gradients": gradients_table(record.diagnoses, record.arms),
+        "stable_rates": stable_rates_table(stable_rates(record)),
         "progress": progress_table(searched),
         "configurations": configurations_table(found.analysis.configurations),
         "speed": speed_table(found.speeds),

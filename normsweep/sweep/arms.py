@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from normsweep.sweep.parameters import INPUT_RATE, PARAMETERS
 from normsweep.sweep.problems import Problem, expected, must_be, one_of, quoted, shown
 from normsweep.sweep.space import Choice, Scalar, Space
 
@@ -41,6 +42,7 @@ NAMED = (NORMALIZATION, "optimizer")
 """Parameters whose values say by themselves what they are."""
 LONGEST = 60
 """Characters of a label."""
+MOST_ARMS = 12
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -77,7 +79,10 @@ class Arm:
 def _described(params: Mapping[str, Scalar]) -> Iterator[str]:
     for name in _in_order(params):
         value = str(params[name]).lower() if isinstance(params[name], bool) else params[name]
-        yield str(value) if name in NAMED else f"{name.replace('_', ' ')} {value}"
+        if name in PARAMETERS:
+            yield PARAMETERS[name].described(value)
+        else:
+            yield str(value) if name in NAMED else f"{name.replace('_', ' ')} {value}"
 
 
 def _in_order(params: Iterable[str]) -> list[str]:
@@ -191,6 +196,8 @@ def _parsed(raw: Any, problems: list[Problem]) -> tuple[Arm, ...]:
     if len(raw) < 2:
         few = f"only {shown(*raw)}" if raw else "none"
         problems.append(Problem("arms", f"must have at least two arms to compare, got {few}"))
+    if len(raw) > MOST_ARMS:
+        problems.append(Problem("arms", f"must have at most {MOST_ARMS} arms, got {len(raw)}"))
     if len(problems) > before:
         return ()
     arms = bundles(list(raw.values()), list(raw))
@@ -241,7 +248,7 @@ def _clashes(arms: Sequence[Arm]) -> Iterator[Problem]:
                     f"another label, as {shown(other.label)} is stored by this name", arm.label
                 ),
             )
-    for name in {name: None for arm in arms for name in arm.params}:
+    for name in {name: None for arm in arms for name in arm.params if name != INPUT_RATE}:
         kinds = {_kind(arm.params[name]): arm for arm in arms if name in arm.params}
         if len(kinds) > 1:
             arm = list(kinds.values())[-1]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AfterValidator, ValidationInfo
 
-from normsweep.sweep.arms import Arm, dotted, space_of_all
+from normsweep.sweep.arms import Arm
+from normsweep.sweep.parameter_checks import matched, of_arm, of_space
 from normsweep.sweep.problems import (
     Problem,
     must_be,
@@ -19,10 +20,10 @@ from normsweep.sweep.problems import (
     shown,
     unknown,
 )
-from normsweep.sweep.space import Choice, Dimension, Space
+from normsweep.sweep.space import Choice, Space
 
 if TYPE_CHECKING:
-    from normsweep.sweep.schema import Confirm, Model, Sweep
+    from normsweep.sweep.schema import Confirm, Sweep
 
 __all__ = [
     "MOST",
@@ -36,7 +37,6 @@ __all__ = [
 ]
 
 NEEDED = ("normalization", "learning_rate", "optimizer", "epochs")
-TRIAL = (*NEEDED, "batch_size")
 SEQUENTIAL = 3
 """The rules from which on a confirmation has an analysis after each further seed."""
 MOST = 1_000_000
@@ -49,6 +49,9 @@ class Catalog:
 
     normalizations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optimizers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    schedules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    matched: tuple[str, ...] = ()
+    """Optimizers whose step for scaled inputs is known."""
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     datasets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -127,12 +130,12 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
     if table is not None:  # if it is invalid, the sweep may have arms of the short form
         arms = [arm for arm in arms if isinstance(table, Mapping) and arm.label in table]
     yield from _needed(declared, table, arms)
-    yield from _parameters(space, declared, arms, model, catalog)
+    yield from of_space(space, declared, arms, model, catalog)
     if table is None:
         yield from _arms(sweep, space, declared)
     else:
         for arm in arms:
-            yield from _arm(arm, arm.space(space), model, catalog)
+            yield from of_arm(arm, arm.space(space), model, catalog)
     sampler = getattr(search, "sampler", "")
     if sampler == "gp" and find_spec("torch") is None:
         yield Problem("search.sampler", '"gp" needs PyTorch: pip install "normsweep[gp]"')
@@ -144,6 +147,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
                 'must not be set with sampler = "grid", which tries all epochs',
             )
     confirm = getattr(sweep, "confirm", None)
+    yield from matched(arms, getattr(sweep, "reference", None), space, confirm, catalog)
     yield from _confirm(confirm, space)
     yield from _seeds(confirm, getattr(sweep, "rules", SEQUENTIAL))
     yield from _compared(arms, confirm, catalog)
@@ -162,108 +166,6 @@ def _needed(declared: Mapping[str, Any], table: Any, arms: Sequence[Arm]) -> Ite
         lacking = f", which the arm {shown(without[0])} does not fix" if name in named else ""
         message = f"required key is missing: a value, a list or a range{lacking}"
         yield Problem(f"search.space.{name}", message)
-
-
-def _parameters(
-    space: Space,
-    declared: Mapping[str, Any],
-    arms: Sequence[Arm],
-    model: Model | None,
-    catalog: Catalog,
-) -> Iterator[Problem]:
-    """What is wrong with the parameters that the file declares in the space."""
-    names, options = _legal(model, catalog)
-    whole = space_of_all(space, arms)
-    for dimension in (each for each in space if each.name in declared):
-        key = f"search.space.{dimension.name}"
-        if dimension.name not in names:
-            yield Problem(key, unknown("parameter", dimension.name, names))
-        elif dimension.name in options:
-            yield from _optimizer_option(dimension, whole, catalog)
-        if dimension.name in TRIAL and dimension.when:
-            yield Problem(
-                f"{key}.when",
-                f"must not be set, because every trial needs {dimension.name}",
-            )
-        yield from _values(key, dimension, catalog)
-
-
-def _arm(arm: Arm, space: Space, model: Model | None, catalog: Catalog) -> Iterator[Problem]:
-    """What is wrong with the parameters that an arm fixes; `space`: the arm's."""
-    names, options = _legal(model, catalog)
-    for name in arm.params:
-        key = dotted("arms", arm.label, name)
-        if name not in names:
-            yield Problem(key, unknown("parameter", name, names))
-        elif name in options and (refuse := _refusing(space[name], space, catalog)):
-            yield Problem(
-                key,
-                f"must be an option of the arm's optimizers; not an option of {', '.join(refuse)}",
-            )
-        yield from _values(key, space[name], catalog)
-
-
-def _legal(model: Model | None, catalog: Catalog) -> tuple[list[str], set[str]]:
-    """The names of all parameters, and those of them that are options of an optimizer."""
-    options = {option for options in catalog.optimizers.values() for option in options}
-    return [*TRIAL, *sorted(options), *catalog.models.get(getattr(model, "name", ""), ())], options
-
-
-def _values(key: str, dimension: Dimension, catalog: Catalog) -> Iterator[Problem]:
-    """What is wrong with the values of a parameter."""
-    match dimension.name:
-        case "normalization":
-            yield from _registered(key, dimension, catalog.normalizations)
-        case "optimizer":
-            yield from _registered(key, dimension, catalog.optimizers)
-        case "learning_rate" | "epochs" | "batch_size":
-            yield from _positive(key, dimension, integer=dimension.name != "learning_rate")
-
-
-def _registered(key: str, dimension: Dimension, registered: Mapping[str, Any]) -> Iterator[Problem]:
-    if not isinstance(dimension, Choice):
-        yield Problem(key, f"expected a list of {', '.join(registered)}; got a range")
-        return
-    for value in dimension.values:
-        if value not in registered:
-            yield Problem(key, unknown(dimension.name, value, registered))
-
-
-def _optimizer_option(dimension: Dimension, space: Space, catalog: Catalog) -> Iterator[Problem]:
-    if refuse := _refusing(dimension, space, catalog):
-        takes = [name for name, options in catalog.optimizers.items() if dimension.name in options]
-        yield Problem(
-            f"search.space.{dimension.name}",
-            f"must have when = {{ optimizer = {shown(takes)} }}; not an option of {', '.join(refuse)}",
-        )
-
-
-def _refusing(dimension: Dimension, space: Space, catalog: Catalog) -> list[str]:
-    """The optimizers for which a parameter is set although it is not an option of theirs."""
-    if "optimizer" not in space or not isinstance(space["optimizer"], Choice):
-        return []
-    searched = [str(value) for value in space.choices("optimizer")]
-    for condition in dimension.when:
-        if condition.parent == "optimizer":
-            searched = [name for name in searched if name in condition.values]
-    known = [name for name in searched if name in catalog.optimizers]
-    return [name for name in known if dimension.name not in catalog.optimizers[name]]
-
-
-def _positive(key: str, dimension: Dimension, *, integer: bool) -> Iterator[Problem]:
-    kind = "integers of at least 1" if integer else "numbers above 0"
-    ends = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
-    whole = not integer or (
-        dimension.integer
-        if not isinstance(dimension, Choice)
-        else all(type(v) is int for v in ends)
-    )
-    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in ends)
-    if not whole or not numbers:
-        yield Problem(
-            key,
-            must_be(kind, ends[0] if isinstance(dimension, Choice) and len(ends) == 1 else ends),
-        )
 
 
 def _arms(sweep: Sweep, space: Space, declared: Mapping[str, Any]) -> Iterator[Problem]:

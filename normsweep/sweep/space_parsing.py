@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from normsweep.sweep.parameters import INPUT_RATE
 from normsweep.sweep.problems import Problem, expected, must_be, one_of, shown, unknown_key
 from normsweep.sweep.space import Choice, Condition, Dimension, Range, Space
 
@@ -92,7 +93,7 @@ def _choice(
     if not all(isinstance(value, bool | int | float | str) for value in values):
         problems.append(Problem(key, expected("strings, numbers or booleans", values)))
         return None
-    if (
+    if name != INPUT_RATE and (
         len({type(value) for value in values} - {int, float})
         + any(type(value) in (int, float) for value in values)
         > 1

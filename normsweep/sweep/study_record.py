@@ -11,6 +11,7 @@ from normsweep.sweep.arms import bundles, equal_arms
 from normsweep.sweep.schema import LEAST_SEEDS, SEQUENTIAL, Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Result, Trial
+from normsweep.text import counted
 
 __all__ = [
     "BASELINE",
@@ -154,40 +155,60 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class Stage:
-    """The network of an arm at one step of its training."""
+    """The network of an arm at one step of its training; NaN: not measured."""
 
     input_mean: float
     input_std: float
-    """Mean and standard deviation of all inputs of the first layer."""
-    condition_number: float
-    """Largest divided by smallest non-zero eigenvalue of the inputs' covariance."""
+    """Mean and standard deviation of all inputs of the network."""
     loss: float
     """Mean cross-entropy in training mode."""
     dead_relus: float
     """Share of ReLU units that are zero for every image at every position; NaN without ReLUs."""
     gradients: tuple[tuple[str, float], ...]
     """Euclidean norm of the gradient of the loss by layer, from first to last."""
+    step: int = 0
+    """Steps of training before it; 0 in older studies."""
+    moment: float = math.nan
+    """Largest eigenvalue of the second moment, uncentred and with the bias's column, of the first layer's inputs."""
+    condition: float = math.nan
+    """Largest divided by smallest eigenvalue of that, without those that are zero up to rounding."""
+    sharpness: float = math.nan
+    """Largest eigenvalue of the loss's Hessian."""
+    stable_rate: float = math.nan
+    """The largest learning rate at which the trial's optimizer is stable by the curvature here."""
+    update: float = math.nan
+    """Norm of the next step in the first layer's kernel, divided by the norm of the kernel."""
+    saturated: float = math.nan
+    """Share of images for which a softmax output is at least 0.99."""
 
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> Stage:
-        """Decode what `Diagnosis.to_plain` returned."""
+        """Decode what `Diagnosis.to_plain` returned; what it does not know, as of older studies, is left out."""
         gradients = tuple((str(layer), float(norm)) for layer, norm in content["gradients"])
-        numbers = {f.name: float(content[f.name]) for f in fields(cls) if f.name != "gradients"}
-        return cls(gradients=gradients, **numbers)
+        names = {f.name for f in fields(cls)} & content.keys() - {"gradients", "step"}
+        numbers = {name: _number(content[name]) for name in names}
+        return cls(gradients=gradients, step=int(content.get("step", 0)), **numbers)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The network of an arm before training and after epoch 1; None if that epoch diverged."""
+    """The network of an arm before training, after some steps, and after epoch 1; None if that epoch diverged."""
 
     initialization: Stage
     after_epoch_1: Stage | None
+    after_steps: tuple[Stage, ...] = ()
+    """By their steps; empty in older studies."""
+    optimizer: str = ""
+    """Name of the optimizer that trained it; empty in older studies."""
 
     @property
     def stages(self) -> dict[str, Stage]:
         """The stages by name, in the order of training."""
-        known = {"initialization": self.initialization, "after epoch 1": self.after_epoch_1}
-        return {name: stage for name, stage in known.items() if stage is not None}
+        later = {f"after {counted(stage.step, 'step')}": stage for stage in self.after_steps}
+        if self.after_epoch_1 is not None:
+            later["after epoch 1"] = self.after_epoch_1
+        ordered = sorted(later.items(), key=lambda named: named[1].step)
+        return {"initialization": self.initialization, **dict(ordered)}
 
     def to_plain(self) -> dict[str, Any]:
         """Encode as JSON values, with non-finite numbers as strings; `from_plain` decodes it."""
@@ -200,6 +221,8 @@ class Diagnosis:
         return cls(
             Stage.from_plain(content["initialization"]),
             None if after is None else Stage.from_plain(after),
+            tuple(map(Stage.from_plain, content.get("after_steps", ()))),
+            str(content.get("optimizer", "")),
         )
 
 
@@ -346,6 +369,11 @@ class StudyRecord:
     def scored(self) -> bool:
         """Whether any trial of the search has a score."""
         return any(r.result is not None and r.result.status.scored for r in self.searched)
+
+
+def _number(value: str | float) -> float:
+    """A number as `_finite` encoded it; every NaN is the same object, so that equal stages are equal."""
+    return math.nan if value == "nan" else float(value)
 
 
 def _finite(value: Any) -> Any:

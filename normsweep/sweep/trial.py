@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from normsweep.sweep.parameters import CONSTANT, PARAMETERS, SCHEDULE
 from normsweep.sweep.space import Scalar
 
 __all__ = [
     "CONFIRM",
+    "RARE",
     "SEARCH",
     "SELECT",
     "DataKey",
@@ -95,6 +97,25 @@ class Trial:
     """Keras's dtype policy of the network."""
     metric: str = "accuracy"
     """The registered metric that scores each epoch."""
+    input_weights: float = 1.0
+    """Factor on the initial kernel of the first layer with weights."""
+    input_rate: float | str = 1.0
+    """Factor on the learning rate of that kernel, or "matched": the step of the reference arm's inputs."""
+    input_scale: float = 1.0
+    """Factor on the normalized inputs."""
+    input_shift: float = 0.0
+    """Constant added to the inputs after that."""
+    output_weights: float = 1.0
+    """Factor on the initial kernel of the last layer with weights."""
+    clip: float | None = None
+    """Largest norm of the gradient of all weights; a longer one is scaled down to it."""
+    schedule: str = CONSTANT
+    """The registered schedule of the learning rate."""
+    schedule_options: Mapping[str, Scalar] = field(default_factory=dict)
+    reference_normalization: str = ""
+    """With a matched rate: the reference arm's normalization."""
+    reference_scale: float = 1.0
+    """With a matched rate: the reference arm's `input_scale`."""
 
     @property
     def fingerprint(self) -> str:
@@ -105,21 +126,26 @@ class Trial:
     def lineage(self) -> str:
         """The same without the number of epochs: the longer of two such trials starts as the shorter.
 
-        The learning rate is constant, so a curve does not depend on the number of epochs.
+        No learning rate depends on the number of epochs, so neither does a curve.
         """
         content = self._deciding()
         del content["epochs"]
         return _digest(content)
 
     def _deciding(self) -> dict[str, Any]:
-        content = {name: getattr(self, name) for name in DECIDING}
-        if self.metric == "accuracy":  # as in versions without other metrics
-            del content["metric"]
+        content = _without_defaults({name: getattr(self, name) for name in DECIDING})
         return {**content, "data": {k: v for k, v in vars(self.data).items() if k != "name"}}
 
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The parameters that most trials do not have, as far as they change the training."""
+        content = {name: getattr(self, name) for name in RARE}
+        options = content.pop("schedule_options")
+        return {**_without_defaults(content), **options}
+
     def to_json(self) -> str:
-        """Encode as JSON; `from_json` decodes it."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """Encode as JSON, without later fields at their defaults; `from_json` decodes it."""
+        return json.dumps(_without_defaults(asdict(self)), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Trial:
@@ -131,6 +157,20 @@ class Trial:
 NOT_DECIDING = ("number", "arm", "slot", "params", "phase", "configuration")
 DECIDING = tuple(f.name for f in fields(Trial) if f.name not in NOT_DECIDING)
 """Fields of a trial that determine its curve."""
+RARE: Mapping[str, Any] = {
+    **{name: parameter.default for name, parameter in PARAMETERS.items()},
+    SCHEDULE: CONSTANT,
+    "schedule_options": {},
+    "reference_normalization": "",
+    "reference_scale": 1.0,
+}
+"""Fields of parameters that most trials do not have, with the values that change nothing."""
+LATER = {"metric": "accuracy", **RARE}
+"""Fields that earlier versions did not have: left out at these values."""
+
+
+def _without_defaults(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in content.items() if k not in LATER or v != LATER[k]}
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ def params(trial: Trial) -> list[Param]:
         "epochs": trial.epochs,
         "batch_size": trial.batch_size,
         **trial.optimizer_options,
+        **trial.changed,
         **{f"model.{name}": value for name, value in trial.model_options.items()},
         "model": trial.model,
         "seed": trial.seed,

@@ -17,6 +17,7 @@ import numpy as np
 from normsweep.parts import models, optimizers
 from normsweep.sweep.trial import Trial
 from normsweep.training.compiled_epoch import EpochLoop, OneByOne, epoch_loop
+from normsweep.training.curvature import Curvature
 from normsweep.training.preprocessing import Inputs, fit_preprocessing
 from normsweep.training.reproducibility import config_digest, precision, seeded, xla_is_faster
 
@@ -52,6 +53,11 @@ class CompiledModel:
     @functools.cached_property
     def _loop(self) -> EpochLoop:
         return epoch_loop(self.model, self.shape, self.dtype)
+
+    @functools.cached_property
+    def curvature(self) -> Curvature:
+        """Gradient and curvature of the loss, traced once for all diagnoses."""
+        return Curvature(self.model)
 
     def loop(self, size: int) -> EpochLoop:
         """How batches of `size` images are run: one by one if the network cannot be traced."""

@@ -1,82 +1,172 @@
-"""Diagnosis of an arm: its inputs, and its network before and after the first epoch.
-
-The input statistics (mean, scale, condition number of the covariance) follow LeCun, Bottou, Orr and
-Müller, "Efficient BackProp" (1998).
-"""
+"""Diagnosis of an arm: what its first layer learns from, and its network at the start of a training."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Trial
+from normsweep.training.compiled_epoch import Batches
+from normsweep.training.compiled_network import CompiledModel
+from normsweep.training.curvature import Slope
+from normsweep.training.epochs import batch_size
 from normsweep.training.keras_engine import KerasEngine
-from normsweep.training.preprocessing import Inputs
-from normsweep.training.snapshot import CheckpointPolicy, ModelState
+from normsweep.training.precision import FLOAT32
+from normsweep.training.preprocessing import Inputs, batch_order
+from normsweep.training.second_moment import Spectrum, Window, first_layer, leaves, spectrum
+from normsweep.training.snapshot import ModelState
+from normsweep.training.stability import adaptive, denominators, rate_factor
 
-__all__ = ["diagnose"]
+__all__ = ["STEPS", "diagnose", "diagnose_start"]
 
 Array = np.ndarray[Any, Any]
 
-IMAGES = 2048
+IMAGES = 1024
 """Number of training images of a diagnosis, the same ones for every arm."""
+CURVED = 256
+"""Number of training images of the Hessian: the first ones of the first epoch.
 
-STEP = 2.0**16
-"""Learning rate of the step that measures the gradient: large, so that rounding is negligible."""
+The first steps see them, so no weight has a curvature and an adaptive optimizer's denominator of 0.
+"""
+STEPS = (10, 100)
+"""Steps of training after which a network is measured, beside its start and its first epoch."""
+SURE = 0.99
+"""A softmax output from which on it is saturated."""
+UNKNOWN = Spectrum(math.nan, math.nan)
+"""Of a first layer that is neither dense nor a convolution."""
 
 
 def diagnose(engine: KerasEngine, trial: Trial) -> Diagnosis:
-    """Diagnose an arm on 2,048 images of its training split.
+    """Diagnose an arm on 1,024 images of its training split.
 
-    Runs in a worker. One epoch is trained, whatever the trial's number of epochs.
+    Runs in a worker. One epoch is trained, or 100 steps if these are more, whatever the trial's number of epochs.
     """
-    inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
-    # One step of plain gradient descent changes the weights by the gradient, on every backend.
-    # Always in float32: with loss scaling a step whose gradients overflow is skipped.
-    probing = replace(
-        trial, optimizer="sgd", optimizer_options={}, learning_rate=STEP, precision="float32"
-    )
-    probe = engine.compiled(probing, inputs).model
-    before = _stage(probe, ModelState.of(probe), inputs)
-    finished = _one_epoch(engine, replace(trial, epochs=1))
-    if finished is None:
-        return Diagnosis(before, None)
-    # If the arm's optimizer is plain SGD, the training used the same compiled model.
-    probe = engine.compiled(probing, inputs).model
-    return Diagnosis(
-        before, _stage(probe, ModelState(finished.model, ModelState.of(probe).optimizer), inputs)
-    )
+    course = _Course.of(engine, trial)
+    begun = _stage(course)
+    epoch = math.ceil(len(course.inputs.split.y_train) / course.size)
+    found: dict[int, Stage] = {}
+    for step in sorted({*STEPS, epoch}):
+        if not course.trained(step):
+            break
+        found[step] = _stage(course)
+    later = tuple(stage for step, stage in found.items() if step in STEPS)
+    return Diagnosis(begun, found.get(epoch), later, trial.optimizer)
 
 
-def _one_epoch(engine: KerasEngine, trial: Trial) -> ModelState | None:
-    training = engine.train(trial, CheckpointPolicy.last())
-    while True:
-        try:
-            next(training)
-        except StopIteration as end:
-            return end.value.state
+def diagnose_start(engine: KerasEngine, trial: Trial) -> Stage:
+    """Only the untrained network of an arm."""
+    return _stage(_Course.of(engine, trial))
 
 
-def _stage(probe: Any, state: ModelState, inputs: Inputs) -> Stage:
-    """Measure a network in the given state; restored in between, as measuring changes the probe."""
-    images, labels = _images(inputs)
-    state.restore(probe)
-    fed, units = _forward(probe, images)
-    state.restore(probe)
-    loss, gradients = _step(probe, images, labels)
+@dataclass
+class _Course:
+    """A training in steps, each epoch's batches as in any trial, and a look into its network."""
+
+    compiled: CompiledModel
+    probe: CompiledModel
+    """The same network in float32, for measuring."""
+    inputs: Inputs
+    seed: int
+    size: int
+    """Images in a batch."""
+    done: int = 0
+    """Steps so far."""
+    _entering: Array | None = None
+    _moment: Spectrum = UNKNOWN
+
+    @classmethod
+    def of(cls, engine: KerasEngine, trial: Trial) -> _Course:
+        inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
+        probe = engine.compiled(replace(trial, precision=FLOAT32), inputs)
+        compiled = engine.compiled(trial, inputs)
+        return cls(compiled, probe, inputs, trial.seed, batch_size(trial, inputs.split))
+
+    @property
+    def model(self) -> Any:
+        """The network in float32, with the weights of now."""
+        if self.probe is not self.compiled:
+            ModelState.of(self.compiled.model).restore_network(self.probe.model)
+        return self.probe.model
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer of now, without the wrapper that scales losses."""
+        optimizer = self.compiled.model.optimizer
+        return getattr(optimizer, "inner_optimizer", optimizer)
+
+    def trained(self, until: int) -> bool:
+        """Train up to a step, counted from 0; whether all losses were finite."""
+        split, loop = self.inputs.split, self.compiled.loop(self.size)
+        images = loop.images(split.x_train, split.y_train)
+        a_epoch = math.ceil(len(split.y_train) / self.size)
+        while self.done < until:
+            epoch, first = divmod(self.done, a_epoch)
+            last = min(first + until - self.done, a_epoch)
+            order = batch_order(len(split.y_train), self.seed, epoch + 1)
+            losses = loop.train(
+                Batches(images, order[first * self.size : last * self.size], self.size)
+            )
+            if not np.isfinite(losses[:, 0]).all():
+                return False
+            self.done += last - first
+        return True
+
+    def first_images(self, count: int) -> tuple[Array, Array]:
+        """The images that are trained first."""
+        split = self.inputs.split
+        order = batch_order(len(split.y_train), self.seed, 1)[:count]
+        return split.x_train[order], split.y_train[order]
+
+    def moment(self, entering: Array | None) -> Spectrum:
+        """Second moment of the first layer's inputs, computed again only if they have changed."""
+        if entering is None or (
+            self._entering is not None and np.array_equal(entering, self._entering)
+        ):
+            return self._moment
+        window = Window.of(first_layer(_network(self.probe.model)))
+        self._entering = entering
+        self._moment = UNKNOWN if window is None else spectrum(entering, window)
+        return self._moment
+
+    def update(self) -> float:
+        """Size of the next step in the first layer's kernel, relative to the kernel; takes the step."""
+        layer = first_layer(self.compiled.model)
+        if layer is None:
+            return math.nan
+        before = np.array(layer.kernel, np.float64)
+        self.trained(self.done + 1)
+        moved = np.linalg.norm(np.array(layer.kernel, np.float64) - before)
+        return float(moved / (np.linalg.norm(before) or math.nan))
+
+
+def _stage(course: _Course) -> Stage:
+    """Measure a training where it is, and take a step."""
+    model = course.model
+    images, labels = _images(course.inputs)
+    slope = course.probe.curvature.slope(images, labels)
+    seen = _forward(model, images)
+    moment = course.moment(seen.first)
+    sharpness, preconditioned = _sharpness(course)
+    factor = rate_factor(course.optimizer)
     return Stage(
-        input_mean=float(np.mean(fed, dtype=np.float64)),
-        input_std=float(np.std(fed, dtype=np.float64)),
-        condition_number=_condition_number(fed),
-        loss=loss,
-        dead_relus=_dead(units),
-        gradients=gradients,
+        input_mean=float(np.mean(seen.fed, dtype=np.float64)),
+        input_std=float(np.std(seen.fed, dtype=np.float64)),
+        loss=slope.loss,
+        dead_relus=_dead(seen.units),
+        gradients=_norms(model, slope),
+        step=course.done,
+        moment=moment.largest,
+        condition=moment.condition,
+        sharpness=sharpness,
+        stable_rate=factor / preconditioned if preconditioned > 0 else math.nan,
+        saturated=float(np.mean(slope.outputs.max(axis=1) >= SURE)),
+        update=course.update(),
     )
 
 
@@ -85,28 +175,30 @@ def _images(inputs: Inputs) -> tuple[Array, Array]:
     return inputs.split.x_train[indices], inputs.split.y_train[indices]
 
 
-def _step(probe: Any, images: Array, labels: Array) -> tuple[float, tuple[tuple[str, float], ...]]:
-    """The loss, and the gradient's norm by layer, from the weight changes of one SGD step."""
-    layers = [layer for layer in _leaves(probe) if layer.trainable_variables]
-    before = [[np.array(weight) for weight in layer.trainable_variables] for layer in layers]
-    loss = float(probe.train_on_batch(images, labels, return_dict=True)["loss"])
+def _sharpness(course: _Course) -> tuple[float, float]:
+    """Largest eigenvalue of the Hessian, and of the one that the optimizer sees; NaN: not measured.
+
+    Before its first step an adaptive optimizer has none, and later the plain one says nothing about it.
+    """
+    curvature, data = course.probe.curvature, course.first_images(CURVED)
+    if not adaptive(course.optimizer):
+        plain = curvature.sharpness(*data)
+        return plain, plain
+    if course.done == 0:
+        return curvature.sharpness(*data), math.nan
+    return math.nan, curvature.sharpness(*data, denominators(course.optimizer))
+
+
+def _norms(model: Any, slope: Slope) -> tuple[tuple[str, float], ...]:
+    """The gradient's norm by layer, in the order of the network."""
+    gradients = {id(v): g for v, g in zip(model.trainable_variables, slope.gradients, strict=True)}
     norms = []
-    for layer, weights in zip(layers, before, strict=True):
-        moved = (
-            float(np.sum(np.square((np.array(after) - weight).astype(np.float64))))
-            for after, weight in zip(layer.trainable_variables, weights, strict=True)
-        )
-        norms.append((layer.name, math.sqrt(sum(moved)) / STEP))
-    return loss, _renumbered(norms)
-
-
-def _leaves(model: Any) -> Iterator[Any]:
-    """The layers in the order of the network, including those of nested networks."""
-    for layer in model.layers:
-        if hasattr(layer, "layers"):
-            yield from _leaves(layer)
-        else:
-            yield layer
+    for layer in leaves(model):
+        own = [gradients[id(v)] for v in layer.trainable_variables]
+        if own:
+            squares = (float(np.sum(np.square(g, dtype=np.float64))) for g in own)
+            norms.append((layer.name, math.sqrt(sum(squares))))
+    return _renumbered(norms)
 
 
 def _renumbered(norms: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
@@ -118,26 +210,43 @@ def _renumbered(norms: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]
     )
 
 
-def _forward(probe: Any, images: Array) -> tuple[Array, list[Array]]:
-    """The network's inputs during training, and the outputs of its ReLUs, for the images."""
+@dataclass(frozen=True)
+class _Seen:
+    """What went through a network."""
+
+    fed: Array
+    """Inputs of the network, after its preprocessing."""
+    first: Array | None
+    """Inputs of the first layer with a kernel."""
+    units: list[Array]
+    """Outputs of the ReLUs."""
+
+
+def _forward(model: Any, images: Array) -> _Seen:
+    """Record the images' way through a network in training mode; changes nothing."""
     import keras
 
-    network = _network(probe)
+    network = _network(model)
+    first, relus = first_layer(network), [layer for layer in leaves(network) if _is_relu(layer)]
     fed: list[Array] = []
+    entering: list[Array] = []
     units: list[Array] = []
-    with _recording([network], fed, before=True):
-        _call(probe, images, training=True)
-    with _recording([layer for layer in _leaves(network) if _is_relu(layer)], units):
-        _call(network, keras.ops.convert_to_tensor(fed[0]), training=False)
-    return fed[0], units
+    with (
+        keras.StatelessScope(),  # which keeps running means and the state of random layers as they are
+        _recording([network], fed, before=True),
+        _recording([first] if first is not None else [], entering, before=True),
+        _recording(relus, units),
+    ):
+        model(images, training=True)
+    return _Seen(fed[0], entering[0] if entering else None, units)
 
 
-def _network(probe: Any) -> Any:
+def _network(model: Any) -> Any:
     """The network behind trainable preprocessing; without such preprocessing, the whole model."""
     import keras
 
-    nested = [layer for layer in probe.layers if isinstance(layer, keras.Model)]
-    return nested[-1] if len(nested) == 1 and probe.layers[-1] is nested[-1] else probe
+    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    return nested[-1] if len(nested) == 1 and model.layers[-1] is nested[-1] else model
 
 
 def _is_relu(layer: Any) -> bool:
@@ -147,12 +256,10 @@ def _is_relu(layer: Any) -> bool:
     return relu or getattr(layer, "activation", None) is keras.activations.relu
 
 
-def _call(model: Any, images: Any, *, training: bool) -> None:
-    model(images, training=training)
-
-
 @contextmanager
-def _recording(layers: list[Any], recorded: list[Array], *, before: bool = False) -> Iterator[None]:
+def _recording(
+    layers: Sequence[Any], recorded: list[Array], *, before: bool = False
+) -> Iterator[None]:
     """Record the layers' outputs, or with `before` their inputs, while the context is active."""
     import keras
 
@@ -178,17 +285,3 @@ def _dead(outputs: list[Array]) -> float:
     """Fraction of units (channels, of a convolution) whose output is always zero."""
     dead = [np.all(o <= 0, axis=tuple(range(o.ndim - 1))) for o in outputs]
     return float(np.mean(np.concatenate(dead))) if dead else math.nan
-
-
-def _condition_number(images: Array) -> float:
-    """Condition number of the pixels' covariance, without eigenvalues that are zero up to rounding."""
-    flat = images.reshape(len(images), -1).astype(np.float64)
-    if not np.isfinite(flat).all():
-        return math.nan
-    # Both Gram matrices have the same nonzero eigenvalues; the smaller one is faster.
-    centred = flat - flat.mean(axis=0)
-    wide = centred.shape[1] > len(centred)
-    eigenvalues = np.linalg.eigvalsh(centred @ centred.T if wide else centred.T @ centred)
-    # Inputs are float32: smaller eigenvalues are rounding errors.
-    kept = eigenvalues[eigenvalues > eigenvalues[-1] * np.finfo(np.float32).eps]
-    return float(kept[-1] / kept[0]) if len(kept) else math.nan

@@ -9,7 +9,7 @@ from normsweep.sweep.study_record import Analysis, Diagnosis, Stage, TrialRecord
 from normsweep.sweep.trial import SEARCH
 
 ARMS = ["none", "unit"]
-STAGE = Stage(33.0, 78.0, 1.2e5, 41.5, 0.25, (("dense_1", 2.0),))
+STAGE = Stage(33.0, 78.0, 41.5, 0.25, (("dense_1", 2.0),))
 DIAGNOSES = {arm: Diagnosis(STAGE, STAGE) for arm in ARMS}
 
 

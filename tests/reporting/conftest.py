@@ -120,8 +120,12 @@ def diagnoses(arms: Sequence[str]) -> dict[str, Diagnosis]:
         norms = tuple(
             (layer, 10.0 ** (place - i)) for i, layer in enumerate(("conv2d", "dense", "dense_1"))
         )
-        start = Stage(10.0**place, 3.0**place, 100.0, 2.5 + place, 0.1, norms)
-        made[arm] = Diagnosis(start, replace(start, loss=0.1))
+        start = Stage(
+            10.0**place, 3.0**place, 2.5 + place, 0.1, norms, moment=1e4, condition=100.0, sharpness=10.0
+        )  # fmt: skip
+        later = replace(start, sharpness=math.nan, stable_rate=0.01)
+        steps = tuple(replace(later, step=step) for step in (10, 100))
+        made[arm] = Diagnosis(start, replace(later, step=375, loss=0.1), steps, "adam")
     return made
 
 

@@ -14,7 +14,7 @@ from normsweep.sweep.trial import Status
 
 
 def stage(gradients: tuple = (), **changed: float) -> Stage:
-    like = {"input_mean": 0.13, "input_std": 0.31, "condition_number": 1e5, "loss": 2.4}
+    like = {"input_mean": 0.13, "input_std": 0.31, "condition": 1e3, "moment": 2.0, "loss": 2.4}
     return Stage(**{**like, "dead_relus": 0.1, **changed}, gradients=gradients)
 
 
@@ -48,15 +48,93 @@ def test_the_scale_of_the_inputs(explained):
     assert alike.startswith("All arms feed the first layer values of about the same size")
 
 
-def test_the_condition_number(explained):
-    alike = explained(none=stage(), unit=stage())["condition_number"]
-    assert "about the same condition number in all arms" in alike
-    for value, word in ((10.0, "better"), (1e9, "worse")):
-        said = explained(none=stage(condition_number=value), unit=stage())["condition_number"]
-        assert said.startswith(
-            f"The condition number of the inputs' covariance is {value:.2g} with"
-        )
-        assert said.endswith(f"directions {word}.")
+@pytest.mark.parametrize(("value", "word"), [(10.0, "better"), (1e6, "worse")])
+def test_the_second_moment_speaks_in_the_direction_of_its_numbers(explained, value, word):
+    said = explained(none=stage(condition=value, moment=86_340.0), unit=stage())["second_moment"]
+    assert said == (
+        "The condition number of the second moment of the first layer's inputs, with the bias's column, is "
+        f"{value:.2g} with “none” and 1e+03 with “unit” (largest eigenvalues 8.63e+04 and 2): for plain "
+        f"gradient descent one learning rate fits the directions {word} with “none”."
+    )
+
+
+def test_inputs_of_one_shape_do_not_tell_the_arms_apart(explained):
+    said = explained(none=stage(condition=2e3), unit=stage())["second_moment"]
+    assert "about the same in all arms" in said
+    assert not {"worse", "better"} & set(said.split())
+
+
+@pytest.mark.parametrize(
+    ("condition", "raw", "scaled", "better"),
+    [
+        (1e6, 0.95, 0.90, "none"),  # raw input is badly shaped and comes out ahead
+        (10.0, 0.90, 0.95, "unit"),  # and the reverse
+        (1e6, 0.90, 0.95, ""),  # the result is as the shape lets expect
+        (10.0, 0.95, 0.90, ""),
+        (1e6, 0.9501, 0.95, ""),  # within the margin
+    ],
+)
+def test_where_the_better_shaped_arm_came_out_worse_it_says_so(
+    explained, trial_of_search, condition, raw, scaled, better
+):
+    trials = [trial_of_search(0, "none", raw), trial_of_search(1, "unit", scaled)]
+    said = explained(trials, none=stage(condition=condition), unit=stage())["second_moment"]
+    assert ("In spite of that" in said) == bool(better)
+    assert not better or f"In spite of that, “{better}” reached the better accuracy" in said
+
+
+def rates(trial_of_search, *tried: tuple[str, float]) -> list[TrialRecord]:
+    return [
+        trial_of_search(number, arm, 0.9, optimizer="sgd", learning_rate=rate)
+        for number, (arm, rate) in enumerate(tried)
+    ]
+
+
+def test_a_prediction_far_below_what_trained_is_put_down_to_a_high_first_loss(
+    explained, trial_of_search
+):
+    trials = rates(trial_of_search, ("none", 3.2e-3), ("unit", 0.5))
+    start = {"none": stage(sharpness=2e4, loss=22.0), "unit": stage(sharpness=2.0)}
+    assert explained(trials, **start)["stable_rates"] == (
+        "By the curvature of the loss at the start, plain gradient descent is stable up to a learning rate of "
+        "0.0001 with “none”, 1 with “unit”. With “none” the largest one that trained is 0.0032, 32 times the "
+        "prediction: its loss at the start is far above that of guessing, and the first steps leave that region, so "
+        "the prediction at the start is far below what trains. With “unit” the largest one that trained is 0.5, "
+        "0.5 times the prediction."
+    )
+    calm = {"none": stage(sharpness=2e4), "unit": stage(sharpness=2.0)}
+    assert "the curvature falls in the first steps" in explained(trials, **calm)["stable_rates"]
+
+
+def test_where_a_normalization_harms_the_prediction_says_that_too(explained, trial_of_search):
+    """Squared inputs: scaling brings them where the network starts badly."""
+    trials = rates(trial_of_search, ("none", 0.5), ("unit", 3.2e-3))
+    start = {"none": stage(sharpness=2.0), "unit": stage(sharpness=2e4, loss=22.0)}
+    said = explained(trials, **start)["stable_rates"]
+    assert "1 with “none”, 0.0001 with “unit”" in said
+    assert (
+        "With “unit” the largest one that trained is 0.0032, 32 times the prediction: its loss"
+        in said
+    )
+
+
+def test_an_adaptive_baseline_is_told_after_its_first_steps(explained):
+    said = explained(none=stage(sharpness=2e4), unit=stage(sharpness=2.0))["stable_rates"]
+    assert "trained" not in said
+
+
+def test_the_first_step_is_told_where_it_differs(explained):
+    said = explained(none=stage(update=0.02), unit=stage(update=0.0001))["first_step"]
+    assert said == (
+        "The first step with the baseline settings changes the first layer's weights by 2.00% with “none” and by "
+        "0.01% with “unit”, 200 times more."
+    )
+    assert "first_step" not in explained(none=stage(update=0.02), unit=stage(update=0.01))
+
+
+def test_sure_outputs_are_told_with_the_loss(explained):
+    said = explained(unit=stage(), none=stage(loss=41.5, saturated=0.93))["loss"]
+    assert "(for 93% of the images a softmax output is at least 0.99)" in said
 
 
 def test_a_loss_far_above_a_guess(explained):
@@ -99,7 +177,7 @@ def test_dead_units_are_told_after_training_where_there_was_any(explained):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 0.0])
 def test_what_is_no_size_is_not_compared(explained, value):
-    assert "condition_number" not in explained(none=stage(condition_number=value), unit=stage())
+    assert "second_moment" not in explained(none=stage(condition=value), unit=stage())
     assert "gradients" not in explained(none=stage(layers(value)), unit=stage(layers(0.5)))
 
 

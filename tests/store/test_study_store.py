@@ -26,7 +26,7 @@ from normsweep.sweep.study_record import (
 from normsweep.sweep.trial import CONFIRM, SEARCH, Epoch, Result, Status, Trial
 from tests.search.searches import DATA, KEY
 
-STAGE = Stage(33.0, 78.0, 1.2e5, 41.5, float("inf"), (("dense_1", 2.0),))
+STAGE = Stage(33.0, 78.0, 41.5, float("inf"), (("dense_1", 2.0),))
 DIAGNOSIS = Diagnosis(STAGE, None)
 MODEL = LoggedModel(3, "m-1")
 PUBLISHED = Publication("0" * 64, "http://mlflow/#/experiments/1", True)

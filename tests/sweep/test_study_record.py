@@ -24,7 +24,7 @@ from normsweep.sweep.trial import CONFIRM
 DATA = DataFacts(
     "digits", "scikit-learn", "d" * 64, 1437, 360, 3, ("a", "b", "c"), (500, 500, 437), (120,) * 3
 )
-STAGE = Stage(33.0, 78.0, math.inf, 41.5, 0.25, (("conv2d_1", 1 / 3), ("dense_1", math.inf)))
+STAGE = Stage(33.0, math.inf, 41.5, 0.25, (("conv2d_1", 1 / 3), ("dense_1", math.inf)))
 
 
 def test_the_same_runs_seen_again_are_no_further_analysis():
@@ -57,6 +57,10 @@ def test_an_analysis_survives_json():
         pytest.param(replace(DATA, labels=()), id="data-without-labels"),
         pytest.param(Diagnosis(STAGE, replace(STAGE, loss=-math.inf)), id="diagnosis"),
         pytest.param(Diagnosis(STAGE, None), id="diagnosis-of-a-diverging-arm"),
+        pytest.param(
+            Diagnosis(STAGE, STAGE, (replace(STAGE, step=10, stable_rate=1e-3),), "adam"),
+            id="diagnosis-with-steps",
+        ),
         pytest.param(LoggedModel(7, "m-1", registered=True), id="model"),
         pytest.param(Publication("0" * 64, "", False), id="publication"),
     ],
@@ -71,6 +75,21 @@ def test_a_network_without_relus_comes_back_without():
     plain = Diagnosis(replace(STAGE, dead_relus=math.nan), None).to_plain()
     assert plain["initialization"]["dead_relus"] == "nan"
     assert math.isnan(Diagnosis.from_plain(plain).initialization.dead_relus)
+
+
+def test_a_diagnosis_of_an_older_record_is_read_without_its_condition_number():
+    plain = Diagnosis(STAGE, None).to_plain()
+    kept = ("input_mean", "input_std", "loss", "dead_relus", "gradients")
+    stage = {name: plain["initialization"][name] for name in kept} | {"condition_number": 7.04e6}
+    assert Diagnosis.from_plain({"initialization": stage, "after_epoch_1": stage}) == Diagnosis(
+        STAGE, STAGE
+    )
+
+
+def test_stages_are_in_the_order_of_training():
+    later = tuple(replace(STAGE, step=step) for step in (10, 100))
+    stages = Diagnosis(STAGE, replace(STAGE, step=36), later).stages
+    assert list(stages) == ["initialization", "after 10 steps", "after epoch 1", "after 100 steps"]
 
 
 def test_data_of_older_records_has_no_counts():

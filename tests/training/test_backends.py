@@ -67,6 +67,9 @@ def test_a_whole_study_runs_on_jax_where_tensorflow_cannot_be_imported(tmp_path:
     assert {result.status for result in results if result} == {Status.COMPLETE}
     assert {result.machine["backend"] for result in results if result} == {"jax"}
     assert "model of" not in done.stdout, "the best models were saved"
+    for diagnosis in study.diagnoses.values():
+        assert diagnosis.initialization.sharpness > 0
+        assert all(stage.stable_rate > 0 for stage in diagnosis.after_steps)
 
 
 EQUAL_BITS = """
@@ -111,6 +114,16 @@ x[300] = np.nan
 values = loop.train(Batches(loop.images(x, y), orders[0], 100))
 where = int(np.flatnonzero(orders[0] == 300)[0])
 assert len(values) == where // 100 + 1 and np.isnan(values[-1, 0])
+
+from normsweep.training.curvature import Curvature
+x, y = x[:200], y[:200]
+flat, dense = keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")
+linear = keras.Sequential([keras.Input((8, 8, 1)), flat, dense])
+shares, rows = np.array(linear.predict(x, verbose=0)), np.c_[x.reshape(200, -1), np.ones(200)]
+spread = shares[:, :, None] * (np.eye(10) - shares[:, None, :])
+hessian = np.einsum("nkl,ni,nj->kilj", spread, rows, rows, optimize=True).reshape(650, 650) / 200
+largest = np.linalg.eigvalsh(hessian)[-1]
+assert abs(Curvature(linear).sharpness(x, y) / largest - 1) < 0.03
 """
 
 

@@ -14,10 +14,20 @@ import pytest
 from normsweep.parts import models
 from normsweep.sweep.study_record import Diagnosis
 from normsweep.sweep.trial import DataKey, Result, Trial
-from normsweep.training.diagnosis import diagnose
+from normsweep.training.diagnosis import CURVED, IMAGES, diagnose, diagnose_start
 from normsweep.training.engine import Finished
 from normsweep.training.keras_engine import KerasEngine
+from normsweep.training.preprocessing import Inputs, batch_order
+from normsweep.training.second_moment import (
+    Spectrum,
+    Window,
+    affine_of,
+    first_layer,
+    moments,
+    spectrum,
+)
 from normsweep.training.snapshot import CheckpointPolicy
+from normsweep.training.stability import denominators, rate_factor
 
 ARMS = ("none", "unit", "standardize", "zca", "batch_norm")
 PLAIN: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.01}
@@ -48,9 +58,9 @@ def small(input_shape: tuple[int, ...], classes: int) -> Any:
     return keras.Sequential(
         [
             keras.Input(input_shape),
-            keras.layers.Conv2D(20, 5, activation="relu", padding="same"),
+            keras.layers.Conv2D(8, 5, activation="relu", padding="same"),
             keras.layers.Flatten(),
-            keras.layers.Dense(100, activation="relu"),
+            keras.layers.Dense(40, activation="relu"),
             keras.layers.Dense(classes, activation="softmax"),
         ]
     )
@@ -97,6 +107,12 @@ def found(engine: KerasEngine, trial: Trial) -> dict[str, Diagnosis]:
     return made  # type: ignore[return-value]
 
 
+def sample(inputs: Inputs) -> tuple[Any, Any]:
+    """The images that are looked at, and their labels."""
+    chosen = np.unique(np.linspace(0, len(inputs.split.y_train) - 1, IMAGES).astype(int))
+    return inputs.split.x_train[chosen], inputs.split.y_train[chosen]
+
+
 def run(engine: KerasEngine, trial: Trial, policy: CheckpointPolicy | None = None) -> Finished:
     training = engine.train(trial, policy)
     try:
@@ -124,14 +140,16 @@ def test_the_second_stage_is_that_of_the_network_after_one_epoch(engine, trial, 
     inputs = engine.inputs(trial.data, trial.seed, arm)
     model = engine.compiled(trial, inputs).model
     finished.state.restore(model)
-    logs = model.test_on_batch(inputs.split.x_train, inputs.split.y_train, return_dict=True)
+    logs = model.test_on_batch(*sample(inputs), return_dict=True)
     assert found[arm].after_epoch_1.loss == pytest.approx(float(logs["loss"]), rel=1e-4)
     assert found[arm].after_epoch_1.loss != pytest.approx(found[arm].initialization.loss, rel=0.02)
 
 
 def test_what_the_first_layer_is_fed_is_that_of_the_training_split(engine, trial, found):
-    raw = np.asarray(engine.inputs(trial.data, trial.seed, "none").split.x_train, np.float64)
-    for arm, scale, offset in (("none", 1, 0), ("unit", 255, 0), ("standardize", raw.std(), raw.mean())):  # fmt: skip
+    inputs = engine.inputs(trial.data, trial.seed, "none")
+    whole = np.asarray(inputs.split.x_train, np.float64)
+    raw = np.asarray(sample(inputs)[0], np.float64)
+    for arm, scale, offset in (("none", 1, 0), ("unit", 255, 0), ("standardize", whole.std(), whole.mean())):  # fmt: skip
         stage = found[arm].initialization
         assert stage.input_mean == pytest.approx((raw.mean() - offset) / scale, abs=1e-4)
         assert stage.input_std == pytest.approx(raw.std() / scale, rel=1e-5)
@@ -140,21 +158,129 @@ def test_what_the_first_layer_is_fed_is_that_of_the_training_split(engine, trial
     assert learned.input_std == pytest.approx(1, rel=1e-3)
 
 
-def test_affine_schemes_leave_the_condition_number_and_whitening_lowers_it(found):
-    numbers = {arm: found[arm].initialization.condition_number for arm in ARMS}
-    assert numbers["none"] > 1000
-    assert numbers["unit"] == pytest.approx(numbers["none"], rel=1e-3)
-    assert numbers["standardize"] == pytest.approx(numbers["none"], rel=1e-3)
-    assert numbers["batch_norm"] == pytest.approx(numbers["none"], rel=1e-3)
-    assert numbers["zca"] < numbers["none"] / 10
+def test_the_second_moment_is_that_of_patches_with_zeros_beside_them_and_a_one(
+    engine, trial, found
+):
+    images = sample(engine.inputs(trial.data, trial.seed, "none"))[0][..., 0].astype(np.float64)
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2)))
+    places = [(row, column) for row in range(5) for column in range(5)]
+    columns = [padded[:, row : row + 8, column : column + 8].ravel() for row, column in places]
+    rows = np.stack([*columns, np.ones(images.size)])
+    values = np.linalg.eigvalsh(rows @ rows.T / images.size)
+    stage = found["none"].initialization
+    assert stage.moment == pytest.approx(values[-1])
+    assert stage.condition == pytest.approx(values[-1] / values[0], rel=1e-6)
+    assert found["none"].after_epoch_1.moment == stage.moment
+    assert found["zca"].initialization.condition < stage.condition / 10
 
 
-def test_the_condition_number_is_that_of_the_covariance(engine, trial, found):
-    images = engine.inputs(trial.data, trial.seed, "none").split.x_train
-    varying = images.reshape(len(images), -1)
-    varying = varying[:, varying.std(axis=0) > 0].astype(np.float64)
-    expected = np.linalg.cond(np.cov(varying.T))
-    assert found["none"].initialization.condition_number == pytest.approx(expected, rel=1e-3)
+@pytest.mark.parametrize("layer", ["diagnosis_small", "diagnosis_linear"])
+@pytest.mark.parametrize("arm", ["unit", "symmetric", "center", "standardize"])
+def test_moments_of_affine_schemes_follow_from_those_of_raw_images(engine, trial, arm, layer):
+    built = replace(trial, model=layer, normalization=arm)
+    inputs = engine.inputs(trial.data, trial.seed, arm)
+    raw = engine.inputs(trial.data, trial.seed, "none").split.x_train[:IMAGES]
+    window = Window.of(first_layer(engine.compiled(built, inputs).model))
+    assert window is not None
+    shaped = (lambda x: x) if window.size else (lambda x: x.reshape(len(x), -1))
+    change = affine_of(inputs.preprocessing.layers)
+    assert change is not None
+    closed = Spectrum.of(moments(shaped(raw), window).affine(*change))
+    measured = spectrum(shaped(inputs.split.x_train[:IMAGES]), window)
+    assert measured.largest == pytest.approx(closed.largest, rel=1e-5)
+    assert measured.condition == pytest.approx(closed.condition, rel=1e-3)
+
+
+def test_of_more_features_than_rows_the_eigenvalues_are_those_between_rows():
+    inputs = np.random.default_rng(0).normal(size=(30, 1100)) + 1
+    rows = np.c_[inputs, np.ones(30)]
+    expected = np.linalg.eigvalsh(rows @ rows.T / 30)
+    found = spectrum(inputs, Window())
+    assert found.largest == pytest.approx(expected[-1])
+    assert found.condition == pytest.approx(expected[-1] / expected[0])
+
+
+def exact_hessian(model: Any, images: Any) -> Any:
+    """The Hessian of a softmax regression, weights class by class."""
+    shares = np.asarray(model.predict_on_batch(images), np.float64)
+    rows = np.c_[images.reshape(len(images), -1), np.ones(len(images))].astype(np.float64)
+    spread = shares[:, :, None] * (np.eye(shares.shape[1]) - shares[:, None, :])
+    size = rows.shape[1] * shares.shape[1]
+    return np.einsum("nkl,ni,nj->kilj", spread, rows, rows, optimize=True).reshape(
+        size, size
+    ) / len(rows)
+
+
+@pytest.mark.parametrize("arm", ["none", "unit"])
+def test_the_curvature_is_the_hessians_largest_eigenvalue(engine, trial, arm):
+    built = replace(trial, model="diagnosis_linear", normalization=arm, **PLAIN)
+    inputs = engine.inputs(trial.data, trial.seed, arm)
+    compiled = engine.compiled(built, inputs)
+    first = batch_order(len(inputs.split.y_train), trial.seed, 1)[:CURVED]
+    images, labels = inputs.split.x_train[first], inputs.split.y_train[first]
+    hessian = exact_hessian(compiled.model, images)
+    expected = np.linalg.eigvalsh(hessian)[-1]
+    assert compiled.curvature.sharpness(images, labels) == pytest.approx(expected, rel=0.03)
+    ones = [np.full(v.shape, 4.0) for v in compiled.model.trainable_variables]
+    assert compiled.curvature.sharpness(images, labels, ones) == pytest.approx(
+        expected / 4, rel=0.03
+    )
+    stage = diagnose_start(engine, built)
+    assert stage.sharpness == pytest.approx(expected, rel=0.03)
+    assert stage.stable_rate == 2 / stage.sharpness
+
+
+def test_an_adaptive_optimizer_has_a_stable_rate_once_it_has_taken_steps(found):
+    diagnosis = found["unit"]
+    assert list(diagnosis.stages) == [
+        "initialization",
+        "after epoch 1",  # of three steps
+        "after 10 steps",
+        "after 100 steps",
+    ]
+    assert [stage.step for stage in diagnosis.stages.values()] == [0, 3, 10, 100]
+    assert math.isnan(diagnosis.initialization.stable_rate)
+    assert diagnosis.initialization.sharpness > 0
+    for stage in diagnosis.after_steps:
+        assert 1e-5 < stage.stable_rate < 1
+        assert math.isnan(stage.sharpness)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}], ids=str
+)
+def test_on_a_quadratic_an_optimizer_is_stable_up_to_its_factor(options):
+    import keras
+
+    for share, stable in ((0.97, True), (1.03, False)):
+        weight, optimizer = keras.Variable(1.0), keras.optimizers.SGD(1.0, **options)
+        optimizer.learning_rate = share * rate_factor(optimizer) / 5.0
+        for _ in range(150):
+            optimizer.apply([5.0 * weight], [weight])
+        assert (abs(float(weight)) < 1) == stable
+
+
+def test_adams_denominator_is_the_size_of_a_gradient_that_is_always_the_same():
+    import keras
+
+    weight, optimizer = keras.Variable([1.0, 1.0]), keras.optimizers.Adam(1e-9)
+    for _ in range(10):
+        optimizer.apply([keras.ops.array([3.0, 0.5])], [weight])
+    (found,) = denominators(optimizer)
+    assert found == pytest.approx((1 - 0.9**10) * np.array([3.0, 0.5]), rel=1e-4)
+    assert rate_factor(optimizer) == pytest.approx(38)
+
+
+def test_the_first_step_of_adam_moves_each_weight_by_the_learning_rate(engine, trial, found):
+    inputs = engine.inputs(trial.data, trial.seed, "unit")
+    kernel = np.asarray(first_layer(engine.compiled(trial, inputs).model).kernel)
+    expected = trial.learning_rate * math.sqrt(kernel.size) / np.linalg.norm(kernel)
+    assert found["unit"].initialization.update == pytest.approx(expected, rel=0.05)
+
+
+def test_outputs_that_are_sure_are_counted(found):
+    assert found["none"].initialization.saturated > 0.5
+    assert found["unit"].initialization.saturated == 0
 
 
 def by_tape(engine: KerasEngine, trial: Trial) -> tuple[float, list[float]]:
@@ -171,9 +297,10 @@ def by_tape(engine: KerasEngine, trial: Trial) -> tuple[float, list[float]]:
         )
         return [layer for part in nested for layer in part if layer.trainable_variables]  # fmt: skip
 
+    images, labels = sample(inputs)
     with tf.GradientTape() as tape:
-        guesses = model(inputs.split.x_train, training=True)
-        losses = keras.losses.sparse_categorical_crossentropy(inputs.split.y_train, guesses)
+        guesses = model(images, training=True)
+        losses = keras.losses.sparse_categorical_crossentropy(labels, guesses)
         loss = tf.reduce_mean(losses)
     weights = [[v.value for v in layer.trainable_variables] for layer in layers(model)]
     gradients = tape.gradient(loss, weights)

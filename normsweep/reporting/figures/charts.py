@@ -48,6 +48,10 @@ class Figures:
         """The norm of the gradient in each layer."""
         return self._chart("gradients")
 
+    def stable_rates(self) -> alt.TopLevelMixin:
+        """Learning rates that the curvature predicts to be stable, and those that the search tried."""
+        return self._chart("stable_rates")
+
     def learning_rate(self, linear: bool = False) -> alt.TopLevelMixin:
         """The trials of the search by learning rate and optimizer."""
         return self._chart("learning_rate", linear)

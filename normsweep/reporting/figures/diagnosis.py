@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.reporting.evidence_tables import gradients_table, inputs_table
+from normsweep.reporting.diagnosis_tables import gradients_table, inputs_table
 from normsweep.reporting.figures.axes import log_axis
 from normsweep.reporting.figures.figure import Figure
 from normsweep.reporting.figures.panels import (
@@ -36,12 +36,12 @@ STAGES = (START, "after epoch 1")
 MEASURES = {
     "input_mean": ("Input: mean", "linear"),
     "input_std": ("Input: spread", "log"),
-    "condition_number": ("Condition number", "log"),
+    "condition": ("Condition number", "log"),
     "loss": ("Loss", "log"),
     "dead_relus": ("Dead ReLUs", "linear"),
 }
 """Columns of `inputs_table`, with titles and types of their axes."""
-OF_INPUT = ("input_mean", "input_std", "condition_number")
+OF_INPUT = ("input_mean", "input_std", "condition")
 """Those that training does not change are taken at the first stage."""
 
 
@@ -50,9 +50,9 @@ def inputs(found: Evidence, style: Style) -> Figure:
     figure = Figure(
         name="inputs",
         title="The inputs, and the network at the start",
-        caption="Mean and spread of the input after normalization; how unevenly its directions are "
-        "stretched (condition number; 1 is even); the loss, beside that of guessing; the share of ReLU "
-        "units that never fire.",
+        caption="Mean and spread of the input after normalization; how unevenly the directions of what the first "
+        "layer sees are stretched (condition number of its second moment; 1 is even); the loss, beside that of "
+        "guessing; the share of ReLU units that never fire.",
         missing="The inputs were not diagnosed.",
     )
     data = _measured(found)
@@ -73,6 +73,7 @@ def _measured(found: Evidence) -> Table:
     facts = found.record.data
     table: Table = inputs_table(found.diagnoses, found.record.arms, facts.classes if facts else 1)
     place = ["arm", "stage", "ln_classes"]
+    table = table[table["stage"].isin(STAGES)]
     rows = table.melt(place, list(MEASURES), "column", "value").dropna(subset="value")
     again = rows.groupby(["column", "arm"]).cumcount() > 0
     rows = rows[~(again & rows["column"].isin(OF_INPUT))]
@@ -179,7 +180,8 @@ def gradients(found: Evidence, style: Style) -> Figure:
         missing="No gradients were measured.",
     )
     table = gradients_table(found.diagnoses, Arms.of(found).back_to_front(found.diagnoses))
-    data = table[(table["norm"] > 0) & np.isfinite(table["norm"].astype(float))]
+    drawn = table["stage"].isin(STAGES) & (table["norm"] > 0)
+    data = table[drawn & np.isfinite(table["norm"].astype(float))]
     if data.empty:
         return figure
     parts = []

@@ -14,6 +14,7 @@ from normsweep.reporting.figures.diagnosis import gradients, inputs
 from normsweep.reporting.figures.figure import Drawer
 from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.search import learning_rate, progress
+from normsweep.reporting.figures.stability import stability
 from normsweep.reporting.figures.theme import NARROW, WIDE, Style
 from normsweep.reporting.figures.tuning import budget, tunability
 
@@ -46,6 +47,7 @@ CHARTS: dict[str, Drawer] = {
     "accuracy": accuracy,
     "inputs": inputs,
     "gradients": gradients,
+    "stable_rates": stability,
     "learning_rate": learning_rate,
     "tunability": tunability,
     "budget": budget,

@@ -43,7 +43,13 @@ TITLES = {
     "score": "validation {metric}", "best": "best so far", "done": "trials so far", "among": "best of",
     "kind": "estimate", "text": "value", "guide": "guessing", "learning_rate": "learning rate",
 }  # fmt: skip
-FORMATS = {"learning_rate": ".3~g", "norm": ".3~g", "ended": ".3~g", "seconds": ",.3~r"}
+FORMATS = {
+    "learning_rate": ".3~g",
+    "rate": ".3~g",
+    "norm": ".3~g",
+    "ended": ".3~g",
+    "seconds": ",.3~r",
+}
 """Of the fields in tooltips: titles other than the field's name, and formats of numbers."""
 HIDDEN: Json = {"name": "hidden", "value": []}
 """Names of arms that are not drawn."""

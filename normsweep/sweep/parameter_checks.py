@@ -1,0 +1,215 @@
+"""Which parameters a search space and its arms may have, and which values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from normsweep.sweep.arms import Arm, dotted, space_of_all
+from normsweep.sweep.parameters import (
+    CONSTANT,
+    INPUT_RATE,
+    MATCHED,
+    PARAMETERS,
+    SCHEDULE,
+    Parameter,
+)
+from normsweep.sweep.problems import Problem, must_be, shown, unknown
+from normsweep.sweep.space import Choice, Dimension, Space
+
+if TYPE_CHECKING:
+    from normsweep.sweep.checks import Catalog
+    from normsweep.sweep.schema import Confirm, Model
+
+__all__ = ["matched", "of_arm", "of_space"]
+
+TRIAL = ("normalization", "learning_rate", "optimizer", "epochs", "batch_size")
+SCALE = ("normalization", "input_scale")
+"""What the scale of an arm's inputs depends on."""
+
+
+def of_space(
+    space: Space,
+    declared: Mapping[str, Any],
+    arms: Sequence[Arm],
+    model: Model | None,
+    catalog: Catalog,
+) -> Iterator[Problem]:
+    """What is wrong with the parameters that the file declares in the space."""
+    names = _legal(model, catalog)
+    whole = space_of_all(space, arms)
+    for dimension in (each for each in space if each.name in declared):
+        key = f"search.space.{dimension.name}"
+        if dimension.name not in names:
+            yield Problem(key, unknown("parameter", dimension.name, names))
+        else:
+            yield from _component_option(dimension, whole, catalog)
+        if dimension.name in TRIAL and dimension.when:
+            yield Problem(
+                f"{key}.when",
+                f"must not be set, because every trial needs {dimension.name}",
+            )
+        yield from _values(key, dimension, model, catalog)
+
+
+def of_arm(arm: Arm, space: Space, model: Model | None, catalog: Catalog) -> Iterator[Problem]:
+    """What is wrong with the parameters that an arm fixes; `space`: the arm's."""
+    names = _legal(model, catalog)
+    for name in arm.params:
+        key = dotted("arms", arm.label, name)
+        if name not in names:
+            yield Problem(key, unknown("parameter", name, names))
+        elif found := _refusing(space[name], space, catalog):
+            kind, refuse = found
+            yield Problem(
+                key, f"must be an option of the arm's {kind}s; not an option of {', '.join(refuse)}"
+            )
+        yield from _values(key, space[name], model, catalog)
+
+
+def _legal(model: Model | None, catalog: Catalog) -> list[str]:
+    """The names of all parameters."""
+    names = [
+        *TRIAL,
+        *PARAMETERS,
+        SCHEDULE,
+        *sorted(_options(catalog.optimizers, catalog.schedules)),
+    ]
+    return [*dict.fromkeys((*names, *_options_of(model, catalog)))]
+
+
+def _options(*kinds: Mapping[str, tuple[str, ...]]) -> set[str]:
+    return {option for kind in kinds for options in kind.values() for option in options}
+
+
+def _options_of(model: Model | None, catalog: Catalog) -> tuple[str, ...]:
+    return catalog.models.get(getattr(model, "name", ""), ())
+
+
+def _values(
+    key: str, dimension: Dimension, model: Model | None, catalog: Catalog
+) -> Iterator[Problem]:
+    """What is wrong with the values of a parameter."""
+    if dimension.name in {*_options(catalog.optimizers), *_options_of(model, catalog)}:
+        return  # an option may have the name of a parameter
+    match dimension.name:
+        case "normalization":
+            yield from _registered(key, dimension, catalog.normalizations)
+        case "optimizer":
+            yield from _registered(key, dimension, catalog.optimizers)
+        case "schedule":
+            yield from _registered(key, dimension, catalog.schedules)
+        case "learning_rate" | "epochs" | "batch_size":
+            yield from _positive(key, dimension, integer=dimension.name != "learning_rate")
+        case name if name in PARAMETERS:
+            yield from _in_bounds(key, dimension, PARAMETERS[name])
+
+
+def _in_bounds(key: str, dimension: Dimension, parameter: Parameter) -> Iterator[Problem]:
+    ends = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
+    wrong = [value for value in ends if not parameter.allows(value)]
+    if wrong:
+        yield Problem(key, must_be(parameter.legal, wrong[0]))
+
+
+def _registered(key: str, dimension: Dimension, registered: Mapping[str, Any]) -> Iterator[Problem]:
+    if not isinstance(dimension, Choice):
+        yield Problem(key, f"expected a list of {', '.join(registered)}; got a range")
+        return
+    for value in dimension.values:
+        if value not in registered:
+            yield Problem(key, unknown(dimension.name, value, registered))
+
+
+def _component_option(dimension: Dimension, space: Space, catalog: Catalog) -> Iterator[Problem]:
+    if found := _refusing(dimension, space, catalog):
+        kind, refuse = found
+        kinds = _with_options(catalog)[kind]
+        takes = [name for name, options in kinds.items() if dimension.name in options]
+        yield Problem(
+            f"search.space.{dimension.name}",
+            f"must have when = {{ {kind} = {shown(takes)} }}; not an option of {', '.join(refuse)}",
+        )
+
+
+def _with_options(catalog: Catalog) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """The parameters that are names of components with options, and their components."""
+    return {"optimizer": catalog.optimizers, SCHEDULE: catalog.schedules}
+
+
+def _refusing(dimension: Dimension, space: Space, catalog: Catalog) -> tuple[str, list[str]] | None:
+    """The components for which an option is set although it is not one of theirs, and their kind."""
+    for kind, components in _with_options(catalog).items():
+        if dimension.name not in _options(components):
+            continue
+        used = [str(value) for value in _chosen(kind, space)]
+        for condition in dimension.when:
+            if condition.parent == kind:
+                used = [name for name in used if name in condition.values]
+        refuse = [n for n in used if n in components and dimension.name not in components[n]]
+        if refuse:
+            return kind, refuse
+    return None
+
+
+def _chosen(kind: str, space: Space) -> tuple[object, ...]:
+    """The components that trials may have; none if they are not valid."""
+    if kind not in space:
+        return (CONSTANT,) if kind == SCHEDULE else ()
+    return space.choices(kind) if isinstance(space[kind], Choice) else ()
+
+
+def _positive(key: str, dimension: Dimension, *, integer: bool) -> Iterator[Problem]:
+    kind = "integers of at least 1" if integer else "numbers above 0"
+    ends = dimension.values if isinstance(dimension, Choice) else (dimension.low, dimension.high)
+    whole = not integer or (
+        dimension.integer
+        if not isinstance(dimension, Choice)
+        else all(type(v) is int for v in ends)
+    )
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in ends)
+    if not whole or not numbers:
+        yield Problem(
+            key,
+            must_be(kind, ends[0] if isinstance(dimension, Choice) and len(ends) == 1 else ends),
+        )
+
+
+def matched(
+    arms: Sequence[Arm],
+    reference: object,
+    space: Space,
+    confirm: Confirm | None,
+    catalog: Catalog,
+) -> Iterator[Problem]:
+    """A matched step needs the scales of the arm's and of the reference's inputs, and a known optimizer."""
+    to = next((arm for arm in arms if arm.key == str(reference)), None)
+    baseline = getattr(getattr(confirm, "baseline", None), "optimizer", None)
+    for arm in arms:
+        own = arm.space(space)
+        if INPUT_RATE not in own or MATCHED not in _chosen(INPUT_RATE, own):
+            continue
+        key = dotted("arms", arm.label, INPUT_RATE)
+        tried = {*_chosen("optimizer", own), *([] if "optimizer" in arm.params else [baseline])}
+        unknown_steps = sorted(str(name) for name in tried - {*catalog.matched, None})
+        if unknown_steps:
+            known = ", ".join(catalog.matched)
+            yield Problem(
+                key, f'"matched" is known for the optimizers {known}; not for {unknown_steps[0]}'
+            )
+        for each in {a.key: a for a in (arm, to) if a is not None}.values():
+            for name in SCALE:
+                if (found := _several(name, each.space(space))) is not None:
+                    yield Problem(
+                        key,
+                        f'"matched" needs one {name} of the arm {shown(each.label)}, got {found}; '
+                        f"fix it in {dotted('arms', each.label)}",
+                    )
+
+
+def _several(name: str, space: Space) -> str | None:
+    """The values of a parameter, if there are several."""
+    if name not in space or space[name].count == 1:
+        return None
+    dimension = space[name]
+    return shown(dimension.values) if isinstance(dimension, Choice) else "a range"
