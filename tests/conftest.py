@@ -77,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 TOGETHER = {
-    "MLflow": ("test_outages.py", "test_security.py", "test_tracker.py"),
+    "MLflow": ("test_outages.py", "test_endurance.py", "test_security.py", "test_tracker.py"),
     "PostgreSQL": ("test_setup.py", "test_locks.py", "test_storage.py", "search/test_confirmation.py", "test_search.py"),
     "Ray": ("test_cluster.py", "test_executors.py", "test_foreign_parts.py"),
 }  # fmt: skip

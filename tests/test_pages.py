@@ -24,8 +24,10 @@ from mlflow import MlflowClient
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from normsweep import report, study
+from normsweep.analysis.evidence import evidence
 from normsweep.cli import main
 from normsweep.parts.dataset import Dataset
+from normsweep.reporting.answer import answer_sentence
 from normsweep.shell import run
 from normsweep.store.storage import read_study
 from normsweep.sweep.study_record import StudyRecord
@@ -263,6 +265,15 @@ def test_optunas_dashboard_shows_the_study(seen, opened):
         expect(page.get_by_text("seen").first).to_be_visible()
         expect(page.get_by_text("Hyperparameter Importance").first).to_be_visible()
         expect(page.locator(".js-plotly-plot").first).to_be_visible()
+        page = opened(f"{address}/note")
+        answer = answer_sentence(evidence(seen.record).verdicts, "normalization", "unit")
+        expect(page.get_by_text(answer)).to_be_visible()
+        expect(page.get_by_text("Do raw digits catch up?")).to_be_visible()
+        expect(page.get_by_text("A tuned learning rate?")).to_be_visible()
+        page.get_by_role("link", name="the confirmation").click()
+        expect(page.get_by_text("seen/confirm").first).to_be_visible()
+        page.goto(f"{page.url}/note")
+        expect(page.get_by_text("on fresh seeds. The answer is read off")).to_be_visible()
 
 
 def test_a_server_is_told_by_its_page_and_none_is_started(seen, mlflow_page, capsys):

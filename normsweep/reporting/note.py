@@ -21,7 +21,14 @@ from normsweep.reporting.words import unit_of_gaps
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import opening
 
-__all__ = ["Pages", "experiment_note", "note_figure"]
+__all__ = [
+    "Pages",
+    "experiment_note",
+    "links",
+    "note_figure",
+    "opening_lines",
+    "short_lines",
+]
 
 FIGURE, WIDTH = "figures/note.png", 760
 """Markdown shows a picture as large as it is: pixels that a note has beside MLflow's other panels."""
@@ -53,15 +60,11 @@ def experiment_note(record: StudyRecord, pages: Pages, found: Evidence | None = 
         pages: what is linked to.
         found: what the confirmation found, if there is one yet.
     """
-    verdicts = found.verdicts if found else ()
-    sweep, by = record.sweep, metric(record.sweep.metric)
-    answer = answer_sentence(verdicts, sweep.compare, str(sweep.reference))
+    verdicts, by = found.verdicts if found else (), metric(record.sweep.metric)
     parts = [
-        f"**{as_markdown(answer)}**",
-        as_markdown(repeats_sentence(verdicts)),
-        as_markdown(sweep.question),
-        _short(found) if found else "",
-        _links({**pages.views, **({"the whole report": pages.report} if pages.report else {})}),
+        *opening_lines(record, found),
+        short_lines(found) if found else "",
+        links({**pages.views, **({"the whole report": pages.report} if pages.report else {})}),
         f"![{opening(by.label)} after each epoch]({pages.figure})" if pages.figure else "",
         _verdicts(verdicts, unit_of_gaps(by)),
         _why(found) if found else "",
@@ -71,7 +74,16 @@ def experiment_note(record: StudyRecord, pages: Pages, found: Evidence | None = 
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _short(found: Evidence) -> str:
+def opening_lines(record: StudyRecord, found: Evidence | None) -> tuple[str, str, str]:
+    """The answer, what repeated tunings say of it (maybe empty), and the question, in Markdown."""
+    verdicts, sweep = found.verdicts if found else (), record.sweep
+    answer = answer_sentence(verdicts, sweep.compare, str(sweep.reference))
+    repeats = as_markdown(repeats_sentence(verdicts))
+    return f"**{as_markdown(answer)}**", repeats, as_markdown(sweep.question)
+
+
+def short_lines(found: Evidence) -> str:
+    """The four lines of *In short*, in Markdown."""
     lines = (f"- **{line.heading}** {as_markdown(line.text)}" for line in in_short(found))
     return "\n".join(lines)
 
@@ -93,9 +105,10 @@ def note_figure(report: Path) -> str:
     return FIGURE
 
 
-def _links(places: Mapping[str, str]) -> str:
-    links = ", ".join(f"[{name}]({place})" for name, place in places.items())
-    return f"Open: {links}" if links else ""
+def links(places: Mapping[str, str]) -> str:
+    """A line of links by their texts, in Markdown; empty if there are none."""
+    linked = ", ".join(f"[{name}]({place})" for name, place in places.items())
+    return f"Open: {linked}" if linked else ""
 
 
 def _verdicts(verdicts: Sequence[Verdict], unit: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from normsweep.errors import StoreError, TrackingFailed
+from normsweep.reporting.commands import Commands
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
@@ -21,6 +22,7 @@ from normsweep.store.storage import load_study
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
+from normsweep.text import counted
 from normsweep.tracking.client import ready_store
 from normsweep.tracking.tracker import TrackedStudy, Tracker
 
@@ -277,7 +279,7 @@ def sync_study(
     say: Callable[[str], None],
     root: Path = Path("mlruns"),
 ) -> bool:
-    """Log the trials of a study that are not yet completely logged.
+    """Log the trials of a study that are not yet completely logged, or whose runs MLflow has lost.
 
     Args:
         name: name of the study.
@@ -303,9 +305,25 @@ def sync_study(
         tracked = TrackedStudy.of(record, storage_id(storage), tags)
         tracker = Tracker(tracking_uri, tracked, root / "artifacts")
         with TrialLogger(store, tracker, record.data, say, background) as logger:
+            with signals.waiting():
+                lost = _unmark_lost(store, tracker, background)
+            if lost:
+                say(f"{name}: MLflow has lost the runs of {counted(lost, 'trial')}")
             missing = logger.not_yet_logged()
             left = logger.log_rest(signals)
         say(
             f"{name}: logged {len(missing) - len(left)} of {len(missing)} trials that were not yet logged"
         )
+        if missing and store.published is not None:
+            say(f"{name}: report and models are logged by running the study's command again:")
+            say(f"  {Commands(record, storage, tracking_uri).study()}")
         return not left
+
+
+def _unmark_lost(store: StudyStore, tracker: Tracker, background: Background) -> int:
+    """Unmark the trials that were logged to this MLflow store, which has their runs no more; returns how many."""
+    logged = {r.run_id: r.trial.number for r in store.trials() if r.logged_in(tracker.store_id)}
+    lost = background.call(lambda: tracker.lost(logged)) if logged else set[str]()
+    for run_id in lost:
+        store.note_run(logged[run_id], "", tracker.store_id)
+    return len(lost)

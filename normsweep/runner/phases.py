@@ -29,6 +29,7 @@ from normsweep.executors.protocol import Executor
 from normsweep.parts.catalog import is_trained
 from normsweep.reporting.commands import Commands
 from normsweep.runner.checkpoints import Checkpoints, checkpoint_folder
+from normsweep.runner.dashboard import DashboardNotes
 from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.finished import Origin
 from normsweep.runner.interrupts import Background, Signals
@@ -81,6 +82,7 @@ class Running:
     lock: StudyLock
     signals: Signals
     console: Console
+    notes: DashboardNotes
     reuse: StudyRecord | None = None
     """Another study, whose trials need not be trained again."""
 
@@ -128,6 +130,7 @@ class Running:
         if not search.left:
             say(f"study {search.sweep.name} is done: {search.total} of {search.total} trials")
         self.background.put(prepare_pages(search, self.tracker))
+        self.notes.begin()
         try:
             if wanted != CONFIRM:
                 missing = self._phase(search, deadline)
@@ -148,9 +151,11 @@ class Running:
         return missing, confirmation
 
     def _update_note(self) -> None:
-        """Update the note of the experiment in MLflow after an interruption."""
+        """Update the notes in Optuna's dashboard and in MLflow after an interruption."""
         try:
-            self.background.call(prepare_pages(self.search, self.tracker))
+            pages = prepare_pages(self.search, self.tracker)
+            self.notes.begin()
+            self.background.call(pages)
         except TrackingFailed as error:
             say(f"the experiment's note was not written: {error}")
         except StudyStopped:  # the first error is the one to report
@@ -161,6 +166,7 @@ class Running:
         with self.signals.waiting():
             found = evidence(record)
             print_verdict(found, self.search.left)
+            self.notes.write(found)
             folder = self.root / "reports" / record.name
             if not reachable:
                 say(f"report: {publish_report(found, folder, self.storage)}")

@@ -96,6 +96,7 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
         executor = workers.start(sweep, stored.threads if stored else None)
         setup = _Setup(settings, settings.data_root, executor, workers.threads, signals)
         # Imported while the workers import the backend.
+        from normsweep.runner.dashboard import DashboardNotes
         from normsweep.runner.interrupts import Background
         from normsweep.runner.phases import Running
 
@@ -126,6 +127,7 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
             lock=lock,
             signals=signals,
             console=console,
+            notes=DashboardNotes(store, tracker, settings.storage),
             reuse=reuse,
         )
         return running.run(settings.phase)

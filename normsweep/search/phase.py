@@ -124,7 +124,8 @@ class PlannedPhase(Phase):
         if planned is None:
             return None
         self._open.remove(planned)
-        return self._begin(planned, shown_space(self.sweep).including(planned.params))
+        space = shown_space(self.sweep, sampled=False).including(planned.params)
+        return self._begin(planned, space)
 
     def budgets(self, trial: Trial) -> frozenset[int]:
         """Empty: all trials have the same number of epochs."""
@@ -139,10 +140,13 @@ def ended(done: TrialRecord) -> bool:
     return done.result is not None and done.result.status.scored
 
 
-def shown_space(sweep: Sweep) -> Space:
-    """The space with the baselines, for Optuna's tools: all trials of the search are in it."""
+def shown_space(sweep: Sweep, sampled: bool = True) -> Space:
+    """The space with the baselines, for Optuna's tools: all trials of the search are in it.
+
+    `sampled`: whether trials sample their epochs if the sweep says so; otherwise all train as long.
+    """
     space = sweep.space
     if sweep.rules > 1:
         for arm in sweep.arms:
             space = space.including(sweep.baseline(arm, sweep.longest))
-    return space
+    return space.sampling("epochs", sampled and sweep.samples_epochs)

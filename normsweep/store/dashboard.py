@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from normsweep.errors import UserError
 from normsweep.store.storage import open_storage, quiet
 from normsweep.store.study_store import StudyStore
+from normsweep.sweep.trial import SEARCH
 
-__all__ = ["check_installed", "main", "study_page"]
+__all__ = ["check_installed", "main", "phase_pages", "study_page"]
 
 
 def main() -> None:
@@ -43,4 +44,9 @@ def check_installed() -> None:
 
 def study_page(study: StudyStore | None) -> str:
     """The path of a study's page in the dashboard; of the list of studies if None."""
-    return "dashboard/" if study is None else f"dashboard/studies/{study.key}"
+    return "dashboard/" if study is None else phase_pages(study)[SEARCH].lstrip("/")
+
+
+def phase_pages(study: StudyStore) -> dict[str, str]:
+    """The pages of a study's phases that have begun in the dashboard, as a page of the dashboard links to them."""
+    return {phase: f"/dashboard/studies/{key}" for phase, key in study.keys.items()}

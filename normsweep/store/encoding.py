@@ -284,15 +284,23 @@ def distributions(
     `epochs_listed`: whether the study stores the numbers of epochs as a list.
     """
     return {
-        each.name: distribution(each if epochs_listed else _growing(each))
+        each.name: distribution(each if epochs_listed else _shown(each, trial))
         for each in space.active(trial.params)
         if each.name in trial.params
     }
 
 
-def _growing(dimension: Dimension) -> Dimension:
-    """A list of epochs as a range: it may grow, which Optuna does not allow for a list."""
-    if dimension.name != "epochs" or not isinstance(dimension, Choice):
+def _shown(dimension: Dimension, trial: Trial) -> Dimension:
+    """The epochs as a range: one may grow, which Optuna does not allow for a list.
+
+    That of epochs that are not sampled has one value: of any other range, of which all trials have the
+    same value, Optuna's importances would be meaningless.
+    """
+    if dimension.name != "epochs":
+        return dimension
+    if not dimension.sample:
+        return Range(dimension.name, trial.epochs, trial.epochs, integer=True, when=dimension.when)
+    if isinstance(dimension, Range):
         return dimension
     low, high = (int(end) for end in (min(dimension.values), max(dimension.values)))  # type: ignore[type-var]
     return Range(dimension.name, low, high, integer=True, when=dimension.when)

@@ -27,7 +27,7 @@ from optuna.distributions import (
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 from sqlalchemy import bindparam, create_engine, text
-from sqlalchemy.exc import DBAPIError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError, SQLAlchemyError
 
 __all__ = [
     "PATIENCE",
@@ -73,6 +73,21 @@ LENGTHS = "SELECT study_id, count(*) FROM trials WHERE study_id IN :keys GROUP B
 
 
 IDS = "SELECT trial_id FROM trials WHERE study_id = :study AND number >= :first AND number < :last"
+
+
+SYSTEM_ATTRIBUTES = """
+SELECT key, value_json FROM study_system_attributes WHERE study_id = :study AND key LIKE :pattern
+"""
+
+
+REMOVED = """
+DELETE FROM study_system_attributes WHERE study_id = :study AND key = :key AND value_json = :value
+"""
+
+
+ADDED = (
+    "INSERT INTO study_system_attributes (study_id, key, value_json) VALUES (:study, :key, :value)"
+)
 
 
 COUNTS = """
@@ -158,6 +173,37 @@ class StudyTables:
     def set_attr_of_study(self, key: str, value: Any) -> None:
         """Write an attribute of the study."""
         self._storage.set_study_user_attr(self._id, key, value)
+
+    def system_attrs(self, prefix: str) -> dict[str, Any]:
+        """The study's system attributes with a prefix (without `%` and `_`), by their keys."""
+        found = self._select(SYSTEM_ATTRIBUTES, pattern=f"{prefix}%")
+        return {key: json.loads(value) for key, value in found}
+
+    def replace_system_attrs(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+        """Replace system attributes of the study by others, all of them or none.
+
+        Returns:
+            False, and nothing is written, if another process has changed one of them since `before`.
+        """
+
+        def attempt() -> bool:
+            with self._storage.engine.connect() as connection:
+                for key, value in before.items():
+                    removed = connection.execute(text(REMOVED), self._system(key, value))
+                    if removed.rowcount != 1:
+                        return False
+                try:
+                    for key, value in after.items():
+                        connection.execute(text(ADDED), self._system(key, value))
+                except IntegrityError:
+                    return False
+                connection.commit()
+                return True
+
+        return patiently(attempt)
+
+    def _system(self, key: str, value: Any) -> dict[str, Any]:
+        return {"study": self._id, "key": key, "value": json.dumps(value)}
 
     def begin(
         self,

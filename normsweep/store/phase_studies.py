@@ -33,7 +33,12 @@ class PhaseStudies:
 
     def __iter__(self) -> Iterator[StudyTables]:
         """The studies that there are, that of the search first."""
-        return iter((self.search, *self._later.values()))
+        return iter(self.begun.values())
+
+    @property
+    def begun(self) -> dict[str, StudyTables]:
+        """The studies that there are by phase; that of the search has all phases of an older study."""
+        return {SEARCH: self.search, **self._later}
 
     def of(self, phase: str) -> StudyTables:
         """The study of a phase, created if there is none."""

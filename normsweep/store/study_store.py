@@ -17,6 +17,7 @@ from normsweep.errors import StudyStopped, SweepError
 from normsweep.parts.metrics import metric
 from normsweep.store import encoding
 from normsweep.store.encoding import Attribute, readable
+from normsweep.store.note import write_note
 from normsweep.store.optuna_tables import StudyTables
 from normsweep.store.phase_studies import PhaseStudies
 from normsweep.sweep.problems import shown
@@ -87,6 +88,11 @@ class StudyStore:
     def key(self) -> int:
         """The id of the study in the database."""
         return self._parent.key
+
+    @property
+    def keys(self) -> dict[str, int]:
+        """The ids of the Optuna studies of the phases that have begun; the search has its own in any case."""
+        return {phase: tables.key for phase, tables in self._studies.begun.items()}
 
     @_stopping
     def record(self, trials: bool = True) -> StudyRecord:
@@ -207,6 +213,13 @@ class StudyStore:
     def note_model(self, arm: str, model: LoggedModel) -> None:
         """Store which model was logged for an arm."""
         self._write(encoding.MODELS, {**self._read(encoding.MODELS), arm: model})
+
+    @_stopping
+    def write_notes(self, notes: Mapping[str, str]) -> None:
+        """Write the notes of the phases' studies in Optuna's dashboard; what users wrote there is kept."""
+        for phase, tables in self._studies.begun.items():
+            if phase in notes:
+                write_note(tables, notes[phase])
 
     def note_diagnosis(self, arm: str, diagnosis: Diagnosis) -> None:
         """Store the diagnosis of an arm's network at initialization and after an epoch."""

@@ -190,6 +190,10 @@ class Space:
         wider = (d.including(params[d.name]) if d.name in params else d for d in self)
         return Space(tuple(wider))
 
+    def sampling(self, name: str, sampled: bool) -> Space:
+        """The space whose trials sample the parameter `name`, or do not."""
+        return Space(tuple(replace(d, sample=sampled) if d.name == name else d for d in self))
+
     def points(self, fixed: Mapping[str, Scalar]) -> list[dict[str, Scalar]]:
         """All distinct points of the grid at the values of the `fixed` parameters."""
         axes = [(fixed[d.name],) if d.name in fixed else d.grid() or () for d in self]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -20,6 +20,7 @@ from mlflow.entities import (
     Run,
     RunStatus,
     RunTag,
+    ViewType,
 )
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -209,6 +210,16 @@ class Tracker:
             if whole or result.status is Status.INTERRUPTED:
                 return _given(run.info.run_id)
         return self.log_new(record, data)
+
+    @outage
+    def lost(self, run_ids: Iterable[str]) -> set[str]:
+        """Those of the study's ended runs that the store lacks.
+
+        A run that was deleted in MLflow, which keeps it for a while, is not lost.
+        """
+        found = self._every_run(ViewType.ALL)
+        running = RunStatus.to_string(RunStatus.RUNNING)
+        return set(run_ids) - {run.info.run_id for run in found if run.info.status != running}
 
     @outage
     def kill(self, run_id: str) -> None:
@@ -425,11 +436,11 @@ class Tracker:
     def _tag_experiment(self, key: str, text: str) -> None:
         self._client.set_experiment_tag(self.experiment_id, key, text)
 
-    def _every_run(self) -> Iterator[Run]:
-        """The study's runs of trials."""
+    def _every_run(self, which: int = ViewType.ACTIVE_ONLY) -> Iterator[Run]:
+        """The study's runs of trials; `which`: without or with deleted ones."""
         own, token = f"tags.`normsweep.study_id` = '{self._study.id}'", None
         while token != "":
-            found = self._client.search_runs([self.experiment_id], own, page_token=token)
+            found = self._client.search_runs([self.experiment_id], own, which, page_token=token)
             yield from (run for run in found if runs.ARM in run.data.tags)
             token = found.token or ""
 

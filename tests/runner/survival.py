@@ -47,6 +47,10 @@ seeds = 0
 seeds = 5
 margin = 0.02
 """
+PHASES = SWEEP.replace("trials = 20", "trials = 18").replace(
+    "seeds = 0\n[confirm]\nseeds = 5", "top = 3\nseeds = 2\n[confirm]\nseeds = 8"
+)
+"""With all three phases, of which none depends on the order in which trials end."""
 ARMS = ("none", "unit")
 EXECUTORS = {
     "inline": ("--executor", "inline"),
@@ -56,9 +60,9 @@ EXECUTORS = {
 }
 """The options of every way to run trials that has to survive the same."""
 TRIALS = """
-SELECT state, (SELECT count(*) FROM trial_intermediate_values v WHERE v.trial_id = t.trial_id) AS epochs
+SELECT s.study_name AS study, state, (SELECT count(*) FROM trial_intermediate_values v WHERE v.trial_id = t.trial_id) AS epochs
 FROM trials t JOIN studies s ON s.study_id = t.study_id
-WHERE s.study_name IN ('survivor', 'survivor/confirm')
+WHERE s.study_name IN ('survivor', 'survivor/select', 'survivor/confirm')
 """
 MARK = "NORMSWEEP_SURVIVOR"
 """In the environment of a study's processes, so that none of them is overlooked, and no other hit.
@@ -76,6 +80,9 @@ class Survivor:
     options: tuple[str, ...] = ()
     trials_per_arm: int = 10
     environment: dict[str, str] = field(default_factory=dict)
+    sweep: str = SWEEP
+    phases: tuple[str, ...] = (SEARCH, CONFIRM)
+    """Those of the sweep."""
     cold: bool = False
     """Whether its commands start with nothing imported, and the first with no stores there."""
     killed: Counter[str] = field(default_factory=Counter, init=False)
@@ -91,7 +98,7 @@ class Survivor:
         self.mark = uuid.uuid4().hex
         self._drivers = set[int]()
         self.printed = self.folder.parent / f"{self.mark}.txt"
-        (self.folder / "survivor.toml").write_text(SWEEP)
+        (self.folder / "survivor.toml").write_text(self.sweep)
 
     def start(self, *options: str) -> subprocess.Popen[bytes]:
         """Begin the study or go on with it, in a process group of its own, as a shell does."""
@@ -112,6 +119,16 @@ class Survivor:
         """Run the study to its end."""
         process = self.start()
         assert process.wait(timeout=300) == status, self.output()
+
+    def sync(self) -> str:
+        """What `normsweep sync` says."""
+        command = [
+            sys.executable, "-m", "normsweep", "sync", "--study-name", "survivor",
+            "--storage", self.storage, "--tracking-uri", self.tracking,
+        ]  # fmt: skip
+        done = forkserver.run(command, cwd=self.folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def stop(
         self,
@@ -170,9 +187,11 @@ class Survivor:
         """How often the driver was killed."""
         return self.killed.total()
 
-    def wait_for(self, what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    def wait_for(
+        self, what: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120
+    ) -> None:
         """Wait until something is true of the study that runs."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + seconds
         while not what():
             assert process.poll() is None, self.output()
             assert time.monotonic() < deadline, self.output()
@@ -188,19 +207,25 @@ class Survivor:
 
     def trials(self, *states: str) -> int:
         """Trials that the record has, in these states or in whatever state."""
-        return sum(not states or state in states for state, _ in self._recorded())
+        return sum(not states or state in states for _, state, _ in self._recorded())
+
+    def completed(self, phase: str) -> int:
+        """Trials of a phase that have ended well."""
+        name = names_of((phase,)).pop()
+        return sum((study, state) == (name, "COMPLETE") for study, state, _ in self._recorded())
 
     def trials_at_work(self) -> int:
         """Trials that have begun and have a good part of their epochs to go."""
-        return sum(state == "RUNNING" and 0 < epochs < 3 for state, epochs in self._recorded())
+        return sum(state == "RUNNING" and 0 < epochs < 3 for _, state, epochs in self._recorded())
 
-    def _recorded(self) -> list[tuple[str, int]]:
-        """State and epochs of each trial; by SQL, which takes little of the study's processor."""
+    def _recorded(self) -> list[tuple[str, str, int]]:
+        """Study, state and epochs of each trial; by SQL, which takes little of the study's processor."""
         if self.storage.startswith("sqlite") and not Path(self.storage[10:]).exists():
             return []
         try:
             with self._engine.connect() as connection:
-                return [(row.state, row.epochs) for row in connection.execute(text(TRIALS))]
+                rows = connection.execute(text(TRIALS))
+                return [(row.study, row.state, row.epochs) for row in rows]
         except SQLAlchemyError:  # not made yet, or away
             return []
 
@@ -248,8 +273,10 @@ class Survivor:
         done = [r for r in record.trials if r.result and r.result.status is Status.COMPLETE]
         searched = Counter((r.trial.arm, r.trial.slot) for r in done if r.trial.phase == SEARCH)
         assert searched == {(arm, slot): 1 for arm in ARMS for slot in range(self.trials_per_arm)}
-        confirmed = [r.trial.fingerprint for r in done if r.trial.phase == CONFIRM]
-        assert len(confirmed) == len(set(confirmed))
+        assert {r.trial.phase for r in done} == set(self.phases)
+        for phase in self.phases[1:]:
+            planned = [r.trial.fingerprint for r in done if r.trial.phase == phase]
+            assert len(planned) == len(set(planned))
         (analysis,) = record.analyses
         looked = {n for c in analysis.configurations for n in c.runs}
         assert looked == {r.trial.number for r in done if r.trial.phase == CONFIRM}
@@ -259,7 +286,7 @@ class Survivor:
 
     def _assert_states(self) -> None:
         studies = optuna.get_all_study_names(self.storage)
-        assert set(studies) == {"survivor", "survivor/confirm"}
+        assert set(studies) == names_of(self.phases)
         trials = [
             t for n in studies for t in optuna.load_study(storage=self.storage, study_name=n).trials
         ]
@@ -285,3 +312,8 @@ class Survivor:
         if experiment is None:
             return []
         return list(client.search_runs([experiment.experiment_id], max_results=5000))
+
+
+def names_of(phases: tuple[str, ...]) -> set[str]:
+    """The Optuna studies of these phases."""
+    return {"survivor" if phase == SEARCH else f"survivor/{phase}" for phase in phases}

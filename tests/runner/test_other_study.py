@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
@@ -236,12 +237,61 @@ def test_where_it_was_logged_nothing_is_logged_again(copied):
     assert copied.runs().keys() == runs
 
 
-def test_a_mark_of_a_version_that_named_no_store_counts_as_it_did(copied):
+AGAIN = """first: report and models are logged by running the study's command again:
+  python -m normsweep.study SWEEP.toml --study-name first
+"""
+
+
+def test_a_finished_study_whose_mlflow_lost_its_database_is_logged_again_by_sync(copied):
+    """A server at the same address that begins anew; the study's command answers from its own marks."""
+    total, before = len(copied.records()), {r.run_id for r in copied.records()}
+    (copied.folder / "mlruns" / "mlflow.db").unlink()
+    said = copied.command("sync")
+    assert said == f"first: logged {total} of {total} trials that were not yet logged\n{AGAIN}"
+    assert copied.runs().keys() == {r.run_id for r in copied.records()}
+    assert before.isdisjoint(copied.runs())
+    assert copied.command("sync") == "first: logged 0 of 0 trials that were not yet logged\n"
+    copied.study()
+    client = MlflowClient(copied.tracking)
+    experiment = client.get_experiment_by_name("first")
+    assert experiment is not None
+    query = "tags.`normsweep.phase` = 'report'"
+    assert len(client.search_runs([experiment.experiment_id], query)) == 1
+
+
+def test_runs_that_mlflow_has_lost_are_found_and_logged_again_by_sync(copied):
+    """As after a backup of MLflow's database was restored; runs that a user deleted are not lost."""
+    lost, deleted, *others = (r.run_id for r in copied.records())
+    with sqlite3.connect(copied.folder / "mlruns" / "mlflow.db") as database:
+        database.execute("DELETE FROM runs WHERE run_uuid = ?", (lost,))
+        running = "UPDATE runs SET status = 'RUNNING' WHERE run_uuid = ?"
+        database.execute(running, (others[0],))
+    MlflowClient(copied.tracking).delete_run(deleted)
+    assert copied.command("sync") == (
+        "first: MLflow has lost the runs of 2 trials\n"
+        f"first: logged 2 of 2 trials that were not yet logged\n{AGAIN}"
+    )
+    runs = {r.run_id for r in copied.records()}
+    assert runs - copied.runs().keys() == {deleted}
+    assert runs.isdisjoint({lost, others[0]})
+    assert copied.command("sync") == "first: logged 0 of 0 trials that were not yet logged\n"
+
+
+def test_a_mark_of_a_version_that_named_no_store_counts_as_it_did_until_sync_looks(copied):
     storage = open_storage(copied.storage, create=False)
     key = storage.get_study_id_from_name("first")
     for record in copied.records():
         storage.set_study_user_attr(key, f"normsweep:run:{record.trial.number}", record.run_id)
     assert {r.run_store for r in copied.records()} == {""}
     assert all(r.run_id for r in copied.records())
-    (copied.folder / "mlruns" / "mlflow.db").unlink()
+    other = placed(copied.folder.parent / "other")
+    (other.folder / "mlruns").mkdir()
+    shutil.copyfile(copied.folder / "mlruns" / "optuna.db", other.folder / "mlruns" / "optuna.db")
     assert "first: logged 0 of 0 trials" in copied.command("sync")
+    total = len(other.records())
+    assert all(r.logged_in("any") for r in other.records())
+    said = other.command("sync")
+    assert (
+        f"first: MLflow has lost the runs of {total} trials\nfirst: logged {total} of {total}"
+        in said
+    )

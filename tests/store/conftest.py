@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from normsweep.parts.catalog import catalog
 from normsweep.sweep.loading import load_sweep
@@ -24,3 +25,17 @@ def sweep(tmp_path: Path) -> Callable[..., Sweep]:
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:///{place_stores(tmp_path, 'optuna.db')}/optuna.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_url(request: pytest.FixtureRequest, url: str) -> str:
+    """A storage without any study."""
+    if request.param == "sqlite":
+        return url
+    storage = request.getfixturevalue("postgresql_url")
+    engine = create_engine(storage, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS phases WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE phases"))
+    engine.dispose()
+    return storage.replace("/normsweep?", "/phases?")

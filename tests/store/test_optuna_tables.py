@@ -32,6 +32,7 @@ def test_a_trial_that_was_written_unconfirmed_and_again_is_closed_and_one_counts
 RELIED_ON = {
     "studies": {"study_id", "study_name"},
     "study_user_attributes": {"study_id", "key", "value_json"},
+    "study_system_attributes": {"study_id", "key", "value_json"},
     "trials": {"trial_id", "study_id", "number", "state"},
     "trial_params": {"trial_id", "param_name", "distribution_json"},
     "trial_user_attributes": {"trial_id", "key", "value_json"},
@@ -45,7 +46,7 @@ def test_optunas_tables_are_those_that_our_statements_name(url):
     for table, columns in RELIED_ON.items():
         assert columns <= {column["name"] for column in found.get_columns(table)}, table
     statements = [value for value in vars(optuna_tables).values() if isinstance(value, str)]
-    named = set(re.findall(r"(?:FROM|JOIN) (\w+)", " ".join(statements)))
+    named = set(re.findall(r"(?:FROM|JOIN|INTO) (\w+)", " ".join(statements)))
     assert named == RELIED_ON.keys()
 
 

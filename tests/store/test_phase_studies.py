@@ -11,7 +11,6 @@ from pathlib import Path
 
 import optuna
 import pytest
-from sqlalchemy import create_engine, text
 
 from normsweep.parts.catalog import resolve_trial
 from normsweep.search.phase import shown_space
@@ -33,20 +32,6 @@ PARAMS = {"normalization": "unit", "optimizer": "adam", "learning_rate": 0.5, "e
 """Outside of the searched space."""
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def any_url(request: pytest.FixtureRequest, url: str) -> str:
-    """A storage without any study."""
-    if request.param == "sqlite":
-        return url
-    storage = request.getfixturevalue("postgresql_url")
-    engine = create_engine(storage, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS phases WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE phases"))
-    engine.dispose()
-    return storage.replace("/normsweep?", "/phases?")
-
-
 def later(sweep: Sweep, phase: str, seed: int = 100) -> Trial:
     """A trial of a later phase."""
     trial = resolve_trial(sweep, KEY, "unit", PARAMS, number=-1, slot=0)
@@ -55,7 +40,8 @@ def later(sweep: Sweep, phase: str, seed: int = 100) -> Trial:
 
 def run_later(store: StudyStore, sweep: Sweep, phase: str, value: float = 0.99) -> Trial:
     planned = later(sweep, phase)
-    trial = store.begin_trial(planned, shown_space(sweep).including(planned.params))
+    space = shown_space(sweep, sampled=False).including(planned.params)
+    trial = store.begin_trial(planned, space)
     epoch = Epoch(trial.number, 1, 1.0, value, 1.0, value, 0.1)
     store.report(trial, epoch)
     store.tell(trial, Result(trial.number, Status.COMPLETE, (epoch,), chance=0.1))
@@ -77,6 +63,7 @@ def test_a_confirmation_leaves_optunas_view_of_the_search_as_it_was(any_url, swe
     before = loaded(any_url, "tested")
     best, importances = before.best_trial, optuna.importance.get_param_importances(before)
     assert {"learning_rate", "normalization", "optimizer"} <= importances.keys()
+    assert importances["learning_rate"] > importances["epochs"] == 0.0  # of which all are the same
     for phase in (SELECT, CONFIRM, CONFIRM):  # with a better score than any trial of the search
         run_later(search.store, sweep(), phase)
     after = loaded(any_url, "tested")
@@ -93,6 +80,26 @@ def test_a_confirmation_leaves_optunas_view_of_the_search_as_it_was(any_url, swe
     assert shown.user_attrs["normsweep:configuration"] == "baseline"
     assert (shown.user_attrs["normsweep:number"], shown.user_attrs["normsweep:seed"]) == (25, 100)
     assert study_names(any_url) == ["tested"]
+
+
+def test_epochs_have_a_range_only_where_they_are_sampled(url, sweep):
+    sampled = sweep("search.space.epochs={low = 1, high = 6, sample = true}", "name=sampled")
+    for each in (sweep(), sampled):
+        search = opened(url, each)
+        run_all(search, 3)
+        run_later(search.store, each, CONFIRM)
+    ranges = {
+        name: {
+            (d.low, d.high) for t in loaded(url, name).trials for d in [t.distributions["epochs"]]
+        }
+        for name in names(url)
+    }
+    assert ranges == {
+        "sampled": {(1, 6)},
+        "sampled/confirm": {(9, 9)},
+        "tested": {(6, 6)},
+        "tested/confirm": {(9, 9)},
+    }
 
 
 def test_the_trials_of_all_phases_are_numbered_in_one_row(any_url, sweep):

@@ -184,6 +184,7 @@ WRITES: dict[str, Callable[[StudyStore, Trial], object]] = {
     "note_diagnosis": lambda store, trial: store.note_diagnosis("unit", DIAGNOSIS),
     "note_analysis": lambda store, trial: store.note_analysis(analysis(2, 0)),
     "note_published": lambda store, trial: store.note_published(PUBLISHED),
+    "write_notes": lambda store, trial: store.write_notes({SEARCH: "a note"}),
     "state": lambda store, trial: store.state(),
 }
 
