@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from normsweep.analysis.endings import Endings
 from normsweep.analysis.outcomes import EARLIER, Outcome, as_data
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.evidence_tables import configurations_table, speed_table
@@ -117,9 +118,12 @@ def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
 
 
 def test_an_open_question_reads_as_an_answer_with_a_next_step(found, tmp_path):
-    report = replace(found(("a", "b", "zca", "learned", "unit")), curves=(), tuning=())
-    sequential = [replace(v, most=20) if v.primary else v for v in report.verdicts]
-    report = replace(report, verdicts=tuple(sequential))
+    made = found(("a", "b", "zca", "learned", "unit"))
+    record = replace(made.record, trials=(), diagnoses={})
+    sequential = tuple(replace(v, most=20) if v.primary else v for v in made.verdicts)
+    report = replace(
+        made, record=record, verdicts=sequential, curves=(), tuning=(), endings=Endings()
+    )
     page = write_report(report, tmp_path, "sqlite:///s.db")
     text = Page(page.read_text(encoding="utf-8")).text
     assert "? behind" in text
@@ -134,9 +138,11 @@ def test_an_open_question_reads_as_an_answer_with_a_next_step(found, tmp_path):
     assert "from epoch 6 on (catches up) where it trains (2 of 10 seeds diverged)" in text
 
 
-def test_the_number_of_seeds_is_told(found, tmp_path):
+def test_the_number_of_seeds_is_told(found, nothing, tmp_path):
+    """On a page without figures, which take the most time."""
+    analyses = found().record.analyses
     for most, words in ((5, "5 of 5 planned"), (20, "5 of at most 20 planned")):
-        made = found()
+        made = replace(nothing, record=replace(nothing.record, analyses=analyses))
         confirm = made.record.sweep.confirm.model_copy(update={"seeds": Seeds(first=5, most=most)})
         sweep = made.record.sweep.model_copy(update={"confirm": confirm})
         page = write_report(replace(made, record=replace(made.record, sweep=sweep)), tmp_path)
@@ -266,7 +272,8 @@ def test_trials_are_linked_to_their_runs_in_mlflow(found, tmp_path):
 def test_very_many_trials_are_listed_in_part(found, trial_of_search, tmp_path):
     made = found(ARMS)
     trials = tuple(trial_of_search(number, "zca") for number in range(1200))
-    report = replace(made, record=replace(made.record, trials=trials))
+    record = replace(made.record, trials=trials, diagnoses={})
+    report = replace(made, record=record, verdicts=(), curves=(), tuning=(), endings=Endings())
     page = Page(write_report(report, tmp_path).read_text("utf-8"))
     assert "The last 1,000 of 1,200 trials" in page.text
     assert len([row for row in page.of("tr") if row.get("data-arm") == "zca"]) < 1100

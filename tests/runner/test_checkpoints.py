@@ -1,10 +1,13 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from normsweep.runner.checkpoints import GIB, Checkpoints
+from normsweep.runner.checkpoints import GIB, Checkpoints, Curves
+from normsweep.sweep.inspection import Inspection
+from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.snapshot import ModelState, Snapshot
 
@@ -25,6 +28,17 @@ def folder(tmp_path: Path) -> Path:
     (own / "mnist.npz").write_text("data")
     (tmp_path / "checkpoints").symlink_to(own)
     return tmp_path / "checkpoints"
+
+
+def test_what_was_seen_at_a_trainings_end_is_reused_with_its_whole_curve_alone(trial):
+    """A shorter training had another network."""
+    seen = Inspection(255.0, 1.0, 0.0, 0.5, 0.99, 10)
+    whole = trial(0, epochs=3)
+    result = replace(snapshot(whole, 3).so_far, status=Status.COMPLETE, inspection=seen)
+    curves = Curves([], lambda _: {"device": "x"})
+    curves.add(TrialRecord(whole, result))
+    assert curves.result(trial(1, epochs=3)).inspection == seen
+    assert curves.result(trial(2, epochs=2)).inspection is None
 
 
 def test_only_states_of_trials_are_dropped(folder, trial):
