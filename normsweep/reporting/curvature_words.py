@@ -111,8 +111,8 @@ def _beside(
     high = [arm for arm in above if not start[arm].loss < HIGH * guess]
     if high:
         yield (
-            f"With {listed([quoted(arm) for arm in high])} the loss at the start is far above that of guessing, and the first "
-            "steps leave that region, so the prediction at the start is far below what trains."
+            f"With {listed([quoted(arm) for arm in high])} the loss at the start is far above that of guessing, and "
+            "the first steps leave that region, so the prediction at the start is far below what trains."
         )
     calm = [arm for arm in above if arm not in high]
     if calm:
