@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 SCHEMES = (
     "none", "unit", "symmetric", "center", "standardize", "pixel_standardize", "sample_standardize", "zca",
 )  # fmt: skip
-POWERS = range(-4, 8)
+POWERS = range(-3, 7)
 """Of two: the rates that are tried, times the prediction."""
 NEAR = 1.5
 """A first loss up to so many times that of guessing is near it."""
 GOAL = 4.0
 """Factor within which the prediction should be, where the first loss is near that of guessing."""
-SETUPS = {"digits": ("lenet", None, 128, 20), "mnist": ("mlp", 6000, 128, 6)}
-"""By dataset: the network, training images (None: all), images in a batch, epochs."""
+SETUPS = {"digits": (None, 20), "mnist": (2500, 4)}
+"""By dataset: training images, validation included (None: all), and epochs."""
 
 app = App(
     name="python -m benchmarks.stable_rates",
@@ -83,7 +83,9 @@ def stable_rates(
     data_dir: Annotated[
         Path | None, Parameter(env_var="NORMSWEEP_DATA", help="Folder with mnist.npz.")
     ] = None,
-    model: Annotated[str | None, Parameter(help="Another network.")] = None,
+    model: Annotated[str, Parameter(help="The network.")] = "lenet",
+    images: Annotated[int | None, Parameter(help="Another number of training images.")] = None,
+    epochs: Annotated[int | None, Parameter(help="Another number of epochs.")] = None,
     seed: Annotated[int, Parameter(help="Of the split and the weights.")] = 0,
 ) -> int:
     """Train and print a table; 1 if a prediction that should be right is not."""
@@ -97,7 +99,9 @@ def stable_rates(
     rows: list[Found] = []
     with tempfile.TemporaryDirectory() as work:
         for name in dataset:
-            for found in _found(name, model, data_dir, seed, Path(work)):
+            first, last = SETUPS[name]
+            size = images or first, epochs or last
+            for found in _found(name, model, size, data_dir, seed, Path(work)):
                 rows.append(found)
                 print(_line(name, found), flush=True)
     return int(any(found.missed for found in rows))
@@ -112,18 +116,21 @@ def _line(name: str, found: Found) -> str:
 
 
 def _found(
-    name: str, model: str | None, data_dir: Path | None, seed: int, work: Path
+    name: str,
+    model: str,
+    size: tuple[int | None, int],
+    data_dir: Path | None,
+    seed: int,
+    work: Path,
 ) -> Iterator[Found]:
+    """All schemes; `size`: training images and epochs."""
     from normsweep.parts import datasets
     from normsweep.training.keras_engine import KerasEngine
 
-    network, images, size, epochs = SETUPS[name]
+    images, epochs = size
     data = datasets.load(name, data_dir)
     data = data if images is None else data.subset(images, seed)
-    trial = replace(
-        lenet_trial(saved(data, work), epochs, seed=seed),
-        model=model or network, optimizer="sgd", batch_size=size,
-    )  # fmt: skip
+    trial = replace(lenet_trial(saved(data, work), epochs, seed=seed), model=model, optimizer="sgd")
     engine = KerasEngine(work)
     for scheme in SCHEMES:
         yield _of_scheme(engine, replace(trial, normalization=scheme), data.classes)
