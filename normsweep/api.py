@@ -386,6 +386,13 @@ class Answer:
         return seeds_table(self.evidence.scores, self.evidence.metric)
 
     @property
+    def endings(self) -> pd.DataFrame:
+        """How many trials and seeds of each arm trained, were stuck or diverged."""
+        from normsweep.reporting.ending_tables import endings_table
+
+        return endings_table(self.evidence.endings.arms)
+
+    @property
     def exchange(self) -> pd.DataFrame:
         """How many epochs of each arm a number of epochs of the reference is worth."""
         from normsweep.reporting.score_tables import exchange_table

@@ -31,6 +31,7 @@ def export(
         "trials",
         "epochs",
         "arms",
+        "endings",
         "verdict",
         "summary",
         "seeds",
@@ -69,7 +70,7 @@ def export(
     ----------
     table
         best: each arm's best trial; budgets: the same after each number of epochs; trials: all trials; epochs: their curves; arms: one row per
-        arm; verdict: one row per question and arm; summary: test scores, mean and standard deviation over the seeds;
+        arm; endings: how many trials and seeds of each arm trained, were stuck or diverged; verdict: one row per question and arm; summary: test scores, mean and standard deviation over the seeds;
         seeds: the same of each seed; exchange: epochs of the reference in epochs of the other arms; methods: how the study was
         done, as a paragraph.
     """

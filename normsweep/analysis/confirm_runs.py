@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from normsweep.analysis.estimates import Estimate, interval, moments
 from normsweep.analysis.rules import Trained
 from normsweep.parts.influence import restored
-from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.parts.metrics import ACCURACY, BOUND, Metric, metric
 from normsweep.sweep.study_record import (
     BASELINE,
     Analysis,
@@ -41,8 +41,6 @@ float32, the metric plus the influence of each image."""
 
 NEAR = 0.02
 """Share of the loss of guessing that a training loss has to be below it, for a network that learned."""
-BOUND = 2.326
-"""Normal quantile of 99 %."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,15 @@ class Guess:
         below that of guessing. A poor score alone is not enough: whatever a network learned lowers its
         training loss.
         """
-        if epoch.tested is None or epoch.train_loss < (1 - NEAR) * self.loss:
+        return self.learned_nothing(epoch) and self.scores_no_better(epoch)
+
+    def learned_nothing(self, epoch: Epoch) -> bool:
+        """Whether the training loss is at most 2 % below that of guessing."""
+        return not epoch.train_loss < (1 - NEAR) * self.loss
+
+    def scores_no_better(self, epoch: Epoch) -> bool:
+        """Whether the score on the test images is not above guessing, by its one-sided 99 % bound."""
+        if epoch.tested is None:
             return False
         sign, reach = self.metric.sign, BOUND * _standard_error(epoch.tested)
         return sign * epoch.tested.value - reach <= sign * self.score

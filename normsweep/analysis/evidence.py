@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from normsweep.analysis import earlier_rules
 from normsweep.analysis.confirm_runs import Curve, Speed, confirmed, curves, speeds
+from normsweep.analysis.endings import Endings, endings
 from normsweep.analysis.exchange import Exchange, exchanges
 from normsweep.analysis.questions import general_warnings, verdicts
 from normsweep.analysis.seed_scores import SeedScore, seed_scores
@@ -34,6 +35,8 @@ class Evidence:
     """Test scores by arm, configuration, number of epochs and seed."""
     exchanges: tuple[Exchange, ...] = ()
     """What the epochs of the reference are worth in epochs of the other arms."""
+    endings: Endings = field(default_factory=Endings)
+    """How the trials of the search and the seeds of the confirmation ended."""
 
     @property
     def metric(self) -> Metric:
@@ -94,4 +97,5 @@ def evidence(record: StudyRecord) -> Evidence:
         warnings=general_warnings(record),
         scores=seed_scores(found, baseline_epochs),
         exchanges=exchanges(found, arms, str(sweep.reference), sweep.confirm.confidence),
+        endings=endings(record, found),
     )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from normsweep.analysis import earlier_rules
-from normsweep.analysis.confirm_runs import Confirmed, Values
+from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs, Values
 from normsweep.analysis.estimates import interval
 from normsweep.analysis.parity import Pairs
 from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules
+from normsweep.analysis.stuck import Kind, Level, kind
 from normsweep.analysis.trials import settled
 from normsweep.analysis.verdicts import Verdict, judge
 from normsweep.parts.metrics import ACCURACY, Metric, metric
@@ -192,7 +194,7 @@ def _of_metric(by: Metric, test_counts: Sequence[int]) -> Iterator[str]:
 def _warnings(record: StudyRecord, found: Confirmed, verdict: Verdict) -> Iterator[str]:
     """Warnings about one verdict."""
     yield from _of_configurations(record, found, verdict)
-    yield from _of_seeds(found, verdict)
+    yield from _of_seeds(record, found, verdict)
     yield from _of_levels(found, verdict)
     yield from _of_tuning(verdict)
 
@@ -214,15 +216,31 @@ def _of_configurations(record: StudyRecord, found: Confirmed, verdict: Verdict) 
             yield f"no search trial of {arm} reached epoch {wanted}: selected at epoch {at}"
 
 
-def _of_seeds(found: Confirmed, verdict: Verdict) -> Iterator[str]:
+def _of_seeds(record: StudyRecord, found: Confirmed, verdict: Verdict) -> Iterator[str]:
     for (arm, name), trained in zip(_sides(verdict), verdict.trained, strict=True):
         runs = found.runs.get((arm, name))
         if trained.diverged:
             yield f"{_seeds(trained.diverged, arm, 'diverged')} excluded from the gap"
         if trained.stuck:
-            yield f"{_seeds(trained.stuck, arm, 'did not get beyond guessing')} excluded from the gap"
+            ended = f"did not get beyond guessing{_kinds(record, runs)}"
+            yield f"{_seeds(trained.stuck, arm, ended)} excluded from the gap"
         if runs is not None and runs.failed:
             yield f"{_seeds(runs.failed, arm, 'failed')} excluded"
+
+
+def _kinds(record: StudyRecord, runs: Runs | None) -> str:
+    """Why the seeds that are no better than guessing are stuck: ` (3 dead)`; empty if it is not known."""
+    if runs is None or record.data is None:
+        return ""
+    level = Level.of(record.data, record.sweep.data.validation_split)
+    guess = Guess.of(record.data, metric(record.sweep.metric))
+    whys = Counter(
+        kind(result, level)
+        for result in runs.results
+        if result is not None and result.curve and guess.no_better(result.curve[-1])
+    )
+    known = [f"{count} {why}" for why, count in whys.most_common() if why is not Kind.UNKNOWN]
+    return f" ({', '.join(known)})" if known else ""
 
 
 def _seeds(count: int, arm: str, ended: str) -> str:

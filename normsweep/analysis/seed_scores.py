@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs
+from normsweep.analysis.endings import Ended
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Configuration
 
 __all__ = ["SeedScore", "Spread", "scores", "seed_scores", "spreads", "trained_slots"]
-
-FAILED, DIVERGED, STUCK, TRAINED = "failed", "diverged", "stuck", "trained"
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,7 @@ class SeedScore:
     """None if the run failed."""
     value: float
     """The metric on the test images; NaN if the seed did not get so far."""
-    ended: str
-    """trained, stuck at the level of guessing, diverged or failed."""
+    ended: Ended
 
 
 @dataclass(frozen=True)
@@ -104,10 +102,10 @@ def _of_seeds(runs: Runs, epochs: int, guess: Guess | None) -> Iterator[SeedScor
         )
 
 
-def _ended(trained: bool, there: bool, failed: bool) -> str:
+def _ended(trained: bool, there: bool, failed: bool) -> Ended:
     if trained:
-        return TRAINED
-    return STUCK if there else FAILED if failed else DIVERGED
+        return Ended.TRAINED
+    return Ended.STUCK if there else Ended.FAILED if failed else Ended.DIVERGED
 
 
 def _tested(runs: Runs, slot: int, place: int) -> float:
@@ -116,7 +114,7 @@ def _tested(runs: Runs, slot: int, place: int) -> float:
 
 
 def _spread(scored: Sequence[SeedScore]) -> Spread:
-    values = np.array([s.value for s in scored if s.ended == TRAINED])
+    values = np.array([s.value for s in scored if s.ended is Ended.TRAINED])
     some = len(values) > 0
     return Spread(
         configuration=scored[0].configuration,

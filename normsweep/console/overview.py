@@ -256,6 +256,11 @@ def _notes(plan: Plan) -> Iterator[str]:
     for name, kept in plan.findings.same.items() if plan.findings else ():
         if name not in used:
             yield f"{name} is equivalent to {kept} on this data: run once, as {kept}"
+    for name in plan.findings.empty if plan.findings else ():
+        yield (
+            f"warning: all training images are the same after {name}, so that no network can learn from them; "
+            "check its divisor and the dtype of the data"
+        )
     if sweep.search.longest_every and not sweep.samples_epochs:
         yield "search.longest_every has no effect: every trial trains for the largest number of epochs"
     if "robust" in map(str, sweep.space.choices("normalization")):

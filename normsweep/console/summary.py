@@ -12,6 +12,7 @@ from normsweep.console.overview import described_arms, overview
 from normsweep.console.screen import answer, print_table, say, warn
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.commands import Commands, model_uris
+from normsweep.reporting.ending_words import stuck_warnings
 from normsweep.reporting.outcome_words import chosen_words, seeds_words, window_words
 from normsweep.reporting.rows import ARMS, brief_rows
 from normsweep.reporting.verdict_text import verdict_rows
@@ -85,6 +86,8 @@ def print_reuse(record: StudyRecord) -> None:
 
 def print_verdict(found: Evidence, left: int) -> None:
     """Print the answer in a sentence, and a verdict per question; `left`: trials left in the search."""
+    for text in stuck_warnings(found.endings):
+        say(f"warning: {text}")
     if not found.verdicts:
         if not left:
             say("no verdict yet; run the confirmation with --phase confirm")

@@ -19,7 +19,7 @@ from normsweep.parts import influence
 from normsweep.parts.registry import Registry
 from normsweep.sweep.problems import unknown
 
-__all__ = ["ACCURACY", "Metric", "metric", "register", "registry"]
+__all__ = ["ACCURACY", "BOUND", "Metric", "at_guessing", "metric", "register", "registry"]
 
 registry = Registry("metric")
 
@@ -27,6 +27,8 @@ Array = np.ndarray[Any, Any]
 Function = TypeVar("Function", bound=Callable[[Array, Array], float])
 EVEN = 1.2
 """Classes count as balanced if the largest has at most this many times an equal share."""
+BOUND = 2.326
+"""Normal quantile of 99 %."""
 LEAST = float(np.finfo(np.float32).eps)
 """Smallest probability in the log loss; smaller ones are clipped to it."""
 
@@ -132,6 +134,14 @@ class Metric:
     def guessing(self, counts: Sequence[int] | Array) -> float:
         """Chance level for classes of `counts` images."""
         return float(self.chance(np.asarray(counts, np.float64)))
+
+
+def at_guessing(accuracy: float, images: int, share: float) -> bool:
+    """Whether an accuracy on so many images is not above guessing, by its one-sided 99 % bound.
+
+    `share` is that of the largest class.
+    """
+    return accuracy - BOUND * math.sqrt(max(accuracy * (1 - accuracy), 0.0) / images) <= share
 
 
 LABELS = {"f1_macro": "macro F1", "roc_auc": "ROC AUC"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from normsweep.analysis.stuck import Kind
 from normsweep.parts.metrics import Metric, metric
+from normsweep.reporting.ending_words import NAMES
 from normsweep.reporting.latex import ArticleTable
 from normsweep.reporting.words import points, question_of, unit_of_gaps
 from normsweep.sweep.study_record import StudyRecord
@@ -228,6 +231,31 @@ def _seeds(by: Metric) -> list[Column]:
     ]
 
 
+def _endings(by: Metric) -> list[Column]:
+    return [
+        Column("Arm", _named("arm")),
+        Column("Phase", _text("phase")),
+        Column("Settings", _text("configuration")),
+        Column("Trained", _both(_number("trained", "d"), "of", _number("trials", "d"))),
+        Column("Stuck", _number("stuck", "d")),
+        Column("Diverged", _number("diverged", "d")),
+        Column("Failed", _number("failed", "d")),
+        Column("At most\n(%)", _most),
+        Column("Why stuck", _why),
+    ]
+
+
+def _most(row: Row) -> str:
+    """A bound is rounded up."""
+    most = row["untrained_at_most"]
+    return "" if most is None else f"{math.ceil(100 * most)}"
+
+
+def _why(row: Row) -> str:
+    kinds = ((kind, row[kind.replace(" ", "_")]) for kind in Kind)
+    return ", ".join(f"{count} {NAMES[kind]}" for kind, count in kinds if count)
+
+
 def _exchange(by: Metric) -> list[Column]:
     return [
         Column("Arm", _named("arm")),
@@ -281,6 +309,10 @@ CAPTIONS: Mapping[str, Callable[[StudyRecord, Metric], str]] = {
     "seeds": lambda record, by: (
         f"{opening(by.label)} on the test images of each seed of {_of_study(record)}."
     ),
+    "endings": lambda record, by: (
+        f"How trainings ended in {_of_study(record)}; stuck: no better than guessing; at most: 95 % upper bound of the share "
+        "that does not train, where the trainings are independent draws."
+    ),
     "exchange": lambda record, by: (
         f"Epochs in which an arm reaches the level of the reference {record.sweep.reference} after some of its epochs, in "
         f"{_of_study(record)}, "
@@ -294,6 +326,7 @@ COLUMNS: Mapping[str, Callable[[Metric], list[Column]]] = {
     "trials": _trials,
     "epochs": _epochs,
     "arms": _arms,
+    "endings": _endings,
     "verdict": _verdict,
     "summary": _summary,
     "seeds": _seeds,

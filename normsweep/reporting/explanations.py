@@ -9,6 +9,7 @@ from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.trials import scored
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.curvature_words import FAR, curvature_sentences, furthest, times
+from normsweep.reporting.ending_words import ending_sentences
 from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Result, Status, Trial
 from normsweep.text import counted, quoted
@@ -20,7 +21,7 @@ def explanations(found: Evidence) -> dict[str, str]:
     """One sentence on each thing that was measured, of the arm that is furthest from the reference.
 
     Keys are the topics `input`, `second_moment`, `stable_rates`, `loss`, `gradients`, `first_step`,
-    `dead_units` and `learning_rates`; what was not measured is left out.
+    `dead_units`, `learning_rates` and `stuck`; what was not measured is left out.
     """
     data, reference, diagnoses = found.record.data, found.reference, found.diagnoses
     start = {arm: diagnosis.initialization for arm, diagnosis in diagnoses.items()}
@@ -35,6 +36,7 @@ def explanations(found: Evidence) -> dict[str, str]:
             "dead_units": _dead(diagnoses),
         }
     said["learning_rates"] = _learning_rates(found)
+    said["stuck"] = " ".join(ending_sentences(found.endings))
     return {topic: sentence for topic, sentence in said.items() if sentence}
 
 

@@ -19,6 +19,7 @@ from normsweep.reporting.diagnosis_tables import (
     inputs_table,
     stable_rates_table,
 )
+from normsweep.reporting.ending_tables import endings_table, trial_endings_table
 from normsweep.reporting.evidence_tables import (
     budget_table,
     configurations_table,
@@ -38,6 +39,7 @@ from normsweep.reporting.page_data import arm_looks, page_data
 from normsweep.reporting.page_tables import (
     arms_of,
     configurations_of,
+    endings_of,
     exchange_of,
     speed_of,
     summary_of,
@@ -180,6 +182,8 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
     tables = {
         "curves": curves_table(found.curves, by),
         "verdicts": verdict_table(found.verdicts, by),
+        "endings": endings_table(found.endings.arms),
+        "trial_endings": trial_endings_table(found.endings.searched, by),
         "learning_rates": learning_rates_table(searched),
         "tunability": tunability_table(found.tuning),
         "budget": budget_table(searched, record.arms),
@@ -304,6 +308,7 @@ def _html(
         speed=speed_of(tables.get("speed"), found),
         summary=summary_of(found),
         exchange=exchange_of(found),
+        endings=endings_of(found),
         arms=arms_of(tables.get("arms"), found.metric),
         trials=trials_of(tables.get("trials"), found.metric, links),
         tables=list(tables),

@@ -9,19 +9,23 @@ from typing import Any
 
 import pandas as pd
 
+from normsweep.analysis.endings import ArmEndings
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.exchange import budgets
 from normsweep.analysis.seed_scores import Spread, spreads
 from normsweep.parts.metrics import Metric
+from normsweep.reporting.ending_words import NAMES, bound_words
 from normsweep.reporting.words import percent, settings_words, worth_words
 from normsweep.sweep.arms import fixed_by_all
 from normsweep.sweep.study_record import BASELINE, TUNED_SHORT
+from normsweep.sweep.trial import SEARCH
 from normsweep.text import counted, duration, opening, quoted
 
 __all__ = [
     "PageTable",
     "arms_of",
     "configurations_of",
+    "endings_of",
     "exchange_of",
     "speed_of",
     "summary_of",
@@ -119,6 +123,49 @@ def _of_seeds(spread: Spread, most: int) -> str:
     if spread.trained < spread.seeds:
         return f" ({spread.trained} of {spread.seeds})"
     return "" if spread.seeds == most else f" ({counted(spread.seeds, 'seed')})"
+
+
+def endings_of(found: Evidence) -> PageTable | None:
+    """How trainings ended: a row an arm in the search, and a row an arm and configuration."""
+    groups = found.endings.arms
+    if not groups:
+        return None
+    rows = tuple(
+        (group.arm, _trainings(group), *map(str, _ends(group)), bound_words(group), _kinds(group))
+        for group in groups
+    )
+    return PageTable(
+        caption="How trainings ended. Stuck: no better than guessing. At most: 95 % bound of the share that does not train",
+        heads=(
+            "Arm",
+            "Trainings",
+            "Trained",
+            "Stuck",
+            "Diverged",
+            "Failed",
+            "At most",
+            "Why stuck",
+        ),
+        rows=rows,
+        kinds=("short", "short", "number", "number", "number", "number", "short", "long"),
+        arms=tuple(group.arm for group in groups),
+    )
+
+
+def _trainings(group: ArmEndings) -> str:
+    if group.phase == SEARCH:
+        return f"{counted(group.counts.seeds + group.failed, 'trial')} of the search"
+    seeds = counted(group.counts.seeds + group.failed, "seed")
+    return f"{seeds}, {group.configuration.replace('_', ' ')}"
+
+
+def _ends(group: ArmEndings) -> tuple[int, int, int, int]:
+    counts = group.counts
+    return counts.trained, counts.stuck, counts.diverged, group.failed
+
+
+def _kinds(group: ArmEndings) -> str:
+    return ", ".join(f"{count} {NAMES[kind]}" for kind, count in group.kinds.items())
 
 
 def exchange_of(found: Evidence) -> PageTable | None:

@@ -38,7 +38,7 @@ def seeds_table(scores: Sequence[SeedScore], by: Metric = ACCURACY) -> pd.DataFr
     rows = [
         (
             *_key(s.configuration, s.epochs),
-            *(s.slot, s.trial, s.value, s.ended),
+            *(s.slot, s.trial, s.value, s.ended.value),
             *_settings(s.configuration),
         )
         for s in scores

@@ -9,6 +9,7 @@ from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.trials import ArmSummary, arm_summaries, read_at_epoch
 from normsweep.errors import StoreError
 from normsweep.reporting.commands import Commands
+from normsweep.reporting.ending_tables import endings_table
 from normsweep.reporting.evidence_tables import verdict_table
 from normsweep.reporting.methods import methods, methods_table
 from normsweep.reporting.rows import arm_rows, best_rows, budget_rows, epoch_rows, trial_rows
@@ -41,7 +42,7 @@ def study_table(
 
     Args:
         record: with its trials.
-        name: best, budgets, trials, epochs, arms, verdict, summary, seeds, exchange or methods.
+        name: best, budgets, trials, epochs, arms, endings, verdict, summary, seeds, exchange or methods.
         top: with best: so many trials overall, not one an arm.
         epochs: with best: all trials read after this epoch, not after their last one.
         storage: address of Optuna's database, for the commands.
@@ -75,6 +76,8 @@ def _study_table(
             return epochs_table(record.trials)
         case "arms":
             return arms_table(arm_summaries(record.searched, record.arms), record.equal)
+        case "endings":
+            return endings_table(evidence(record).endings.arms)
         case "methods":
             return methods_table(methods(evidence(record)))
         case _:

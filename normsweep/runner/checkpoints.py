@@ -109,6 +109,7 @@ def _reused(trial: Trial, record: TrialRecord | None) -> Result | None:
         status=Status.DIVERGED if diverged else Status.COMPLETE,
         curve=tuple(replace(epoch, trial=trial.number) for epoch in curve),
         error="",
+        inspection=record.result.inspection if len(curve) == len(record.result.curve) else None,
         origin=record.trial.number,
         origin_study="",
         reused=len(curve),

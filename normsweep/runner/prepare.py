@@ -86,6 +86,7 @@ def prepare(
 
     Raises:
         UserError: the device, a normalization or the network cannot be used.
+        DataError: all images are the same after the normalization of the reference.
         SweepError: fewer than two arms are left.
     """
     names = [str(name) for name in sweep.space.choices("normalization")]
@@ -95,6 +96,11 @@ def prepare(
     with signals.waiting():
         findings = executor.call(
             preflight, PreflightRequest(examples, tuple(names), device, measure)
+        )
+    if first in findings.empty:
+        raise DataError(
+            f"reference: all training images are the same after the normalization {first}, so that no network "
+            "can learn from them; check its divisor and the dtype of the data"
         )
     plan = Plan(without(sweep, findings.same), facts, findings)
     return _timed(plan, _epoch_seconds(findings, examples[0].batch_size)) if measure else plan

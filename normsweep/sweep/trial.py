@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.parameters import CONSTANT, PARAMETERS, SCHEDULE
 from normsweep.sweep.space import Scalar
 
@@ -256,6 +257,8 @@ class Result:
     loop: str = ""
     """How its batches were run, which changes no result: "epoch" (one program an epoch), "step" (one
     program a step) or "batch" (Keras's `train_on_batch`); empty if unknown."""
+    inspection: Inspection | None = None
+    """What its network looked like, if it ended no better than guessing on the validation images."""
 
     @property
     def score(self) -> float:
@@ -268,7 +271,10 @@ class Result:
 
     def to_json(self) -> str:
         """Encode as JSON (about 2 KB for 20 epochs), with non-finite numbers as strings."""
-        content = asdict(replace(self, curve=()))
+        content = asdict(replace(self, curve=(), inspection=None))
+        del content["inspection"]
+        if self.inspection is not None:
+            content["inspection"] = self.inspection.to_plain()
         content["curve"] = [
             [e.epoch, *map(_plain, (e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy)),
              round(e.seconds, 4), *([] if e.score is None else [_plain(e.score)])]
@@ -296,7 +302,10 @@ class Result:
         )
         status = Status(content["status"])
         chance = float(content["chance"])
-        return cls(**{**content, "status": status, "curve": curve, "chance": chance})
+        seen = content.pop("inspection", None)
+        inspection = None if seen is None else Inspection.from_plain(seen)
+        read = {"status": status, "curve": curve, "chance": chance, "inspection": inspection}
+        return cls(**{**content, **read})
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import metric
+from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.text import masked
 from normsweep.training.precision import BFLOAT16, FLOAT32
@@ -53,6 +54,8 @@ class Run:
     """The result before the first epoch: chance level, machine and digests, with status interrupted."""
     state: Callable[[], ModelState] | None = None
     """Returns the model's current state; None if there is no model."""
+    inspect: Callable[[Epoch], Inspection | None] = lambda last: None
+    """Looks into the model after its last epoch, if that is no better than guessing; changes the model."""
 
 
 class OutOfTime(Exception):
@@ -142,11 +145,11 @@ class Engine(ABC):
         """
         policy, by = policy or CheckpointPolicy(), metric(trial.metric)
         started, self._began = time.time(), time.perf_counter()
-        result, state = Result(trial.number, Status.INTERRUPTED), None
+        result, run = Result(trial.number, Status.INTERRUPTED), None
         curve: list[Epoch] = []
         try:
             run = self.start(trial, start)
-            result, state = run.result, run.state
+            result = run.result
             schedule = CheckpointSchedule(policy, by)
             status = yield from _epochs(trial, run, curve, schedule, self.check_time)
             result = replace(result, status=status)
@@ -161,8 +164,11 @@ class Engine(ABC):
             started=started,
             seconds=time.perf_counter() - self._began,
         )
-        keep = result.status is Status.COMPLETE and policy.keeps(by.sign * result.score)
-        return Finished(result, state() if keep and state is not None else None)
+        if run is None or result.status is not Status.COMPLETE:
+            return Finished(result)
+        keep = run.state is not None and policy.keeps(by.sign * result.score)
+        state = run.state() if keep and run.state is not None else None
+        return Finished(replace(result, inspection=run.inspect(curve[-1])), state)
 
 
 def identity(engine: Engine, trial: Trial) -> Mapping[str, str]:

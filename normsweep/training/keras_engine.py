@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 
 from normsweep.parts import models, optimizers
 from normsweep.parts.dataset import Dataset
-from normsweep.parts.metrics import metric
+from normsweep.parts.metrics import at_guessing, metric
+from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.compiled_network import (
     CompiledModel,
@@ -26,6 +27,7 @@ from normsweep.training.compiled_network import (
 )
 from normsweep.training.engine import Engine, Run
 from normsweep.training.epochs import TestSet, batch_size, prepare_test, train_epochs
+from normsweep.training.inspection import inspect
 from normsweep.training.precision import FLOAT32, automatic_precision
 from normsweep.training.preflight import (
     Findings,
@@ -35,6 +37,7 @@ from normsweep.training.preflight import (
     try_network,
     try_networks,
     try_optimizer,
+    without_information,
 )
 from normsweep.training.preprocessing import Inputs, fit_preprocessing, prepare, split
 from normsweep.training.reproducibility import Device, limit_gpu_memory, machine, require
@@ -132,7 +135,23 @@ class KerasEngine(Engine):
         rest = train_epochs(
             loop, trial, inputs.split, test, first=len(before) + 1, check=self.check_time
         )
-        return Run(chain(before, rest), result, functools.partial(ModelState.of, compiled.model))
+        return Run(
+            chain(before, rest),
+            result,
+            functools.partial(ModelState.of, compiled.model),
+            functools.partial(self._inspect, trial, inputs, compiled.model),
+        )
+
+    def _inspect(self, trial: Trial, inputs: Inputs, model: Any, last: Epoch) -> Inspection | None:
+        """Why a network is no better than guessing, if that can be measured."""
+        labels = inputs.split.y_val
+        share = max(inputs.counts) / sum(inputs.counts)
+        if not at_guessing(last.val_accuracy, len(labels), share):
+            return None
+        try:
+            return inspect(trial, inputs, model, self.compiled)
+        except Exception:  # the trial is complete, whatever a custom network does not allow
+            return None
 
     def check_device(self, device: Device) -> dict[str, str]:
         """Check that the backend sees the device; returns device, threads and versions."""
@@ -160,6 +179,7 @@ class KerasEngine(Engine):
             val_images=len(parts.y_val),
             seconds=self.step_seconds(trial, precisions) if request.measure else {},
             automatic=automatic,
+            empty=without_information(fitted, parts.x_train),
         )
 
     def automatic_precision(self) -> str:

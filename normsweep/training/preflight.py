@@ -29,12 +29,16 @@ __all__ = [
     "try_network",
     "try_networks",
     "try_optimizer",
+    "without_information",
 ]
 
 Array = np.ndarray[Any, Any]
 
 COMPARED = 256
 """Number of images on which normalizations are compared."""
+
+PART = 2048
+"""Number of images that are normalized together."""
 
 TIMED = 4
 """Number of training steps that are timed together."""
@@ -71,6 +75,8 @@ class Findings:
     """Wall time of one training step by precision, that of the trials first; empty if not measured."""
     automatic: str = ""
     """The precision that `auto` means on this machine."""
+    empty: tuple[str, ...] = ()
+    """Normalizations after which all training images are the same."""
 
     @property
     def seconds_per_step(self) -> float:
@@ -101,6 +107,25 @@ def equivalents(fitted: Mapping[str, Preprocessing], images: Array) -> dict[str,
         else:
             kept[name] = outputs
     return same
+
+
+def without_information(fitted: Mapping[str, Preprocessing], images: Array) -> tuple[str, ...]:
+    """The fixed normalizations after which all images are the same up to rounding.
+
+    Args:
+        fitted: preprocessing by normalization.
+        images: raw training images (n, ...).
+    """
+    return tuple(name for name, each in fitted.items() if each.fixed and _all_same(each, images))
+
+
+def _all_same(preprocessing: Preprocessing, images: Array) -> bool:
+    """Compares a few images first: as a rule they differ."""
+    few = np.linspace(0, len(images) - 1, COMPARED).astype(int)
+    first = preprocessing.apply(images[:1]).astype(np.float64)
+    tolerance = 2 * float(np.finfo(np.float32).eps * np.abs(first).max())
+    parts = (images[few], *(images[i : i + PART] for i in range(0, len(images), PART)))
+    return all(np.abs(preprocessing.apply(part) - first).max() <= tolerance for part in parts)
 
 
 def try_optimizer(trial: Trial) -> None:

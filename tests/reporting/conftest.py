@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from normsweep.analysis.confirm_runs import Curve, Speed
+from normsweep.analysis.confirm_runs import Curve, Speed, confirmed
+from normsweep.analysis.endings import endings
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.outcomes import Outcome
@@ -232,6 +233,7 @@ def found() -> Build:
         )
         return Evidence(
             record=record,
+            endings=endings(record, confirmed(record.analyses[-1], record.trials)),
             verdicts=tuple(verdicts(arms, reference)),
             curves=tuple(curves(arms, epochs)),
             speeds=tuple(speeds(arms)),

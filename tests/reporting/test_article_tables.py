@@ -18,7 +18,7 @@ from normsweep.reporting.tables import study_table
 
 AWKWARD = "a_b & c | <b>x</b> 50% $1 #2 {3} ~^\\"
 NAMES = [
-    "best", "budgets", "trials", "epochs", "arms", "verdict", "summary", "seeds", "exchange"
+    "best", "budgets", "trials", "epochs", "arms", "endings", "verdict", "summary", "seeds", "exchange"
 ]  # fmt: skip
 
 

@@ -167,7 +167,7 @@ def test_every_link_leads_somewhere(written, folder):
 
 def test_each_picture_is_read_aloud(written):
     pictures = [svg for svg in Page(written).of("svg") if svg.get("aria-hidden") != "true"]
-    assert len(pictures) == 18  # nine, each for a desk and for a phone
+    assert len(pictures) == 20  # ten, each for a desk and for a phone
     assert all(each["role"] == "img" and each["aria-label"] for each in pictures)
 
 
@@ -220,7 +220,7 @@ def test_a_search_without_confirmation_says_what_is_missing_and_how_to_get_it(fo
     assert "python -m normsweep.study SWEEP.toml --study-name mnist --phase confirm" in page.text
     assert "(catches up)" not in page.text
     assert "nan" not in page.text.split()
-    assert len(page.of("figure")) == 7
+    assert len(page.of("figure")) == 8
     assert not (tmp_path / "figures" / "accuracy.png").exists()
 
 

@@ -7,12 +7,21 @@ import numpy as np
 import pytest
 
 from normsweep.errors import DataError, DeviceError, SweepError
+from normsweep.parts import normalizations
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import DataKey, Trial
 from normsweep.training.keras_engine import KerasEngine
-from normsweep.training.preflight import PreflightRequest
+from normsweep.training.preflight import PreflightRequest, without_information
 from normsweep.training.preprocessing import batch_order, fit_preprocessing, split
 from normsweep.training.synthetic_engine import SyntheticEngine
+
+
+@normalizations.register("preflight_zeros")
+def zeros(train):
+    """Integers divided by a larger one."""
+    import keras
+
+    return [keras.layers.Rescaling(0.0)]
 
 
 def trial(key: DataKey, **fields) -> Trial:
@@ -34,6 +43,19 @@ def test_normalizations_that_do_the_same_on_this_data_are_found(digits_root, dig
     assert findings.parameters == 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10
     assert findings.seconds_per_step == 0
     assert not findings.seconds
+
+
+def test_normalizations_after_which_all_images_are_the_same_are_found(digits_root, digits_key):
+    question = PreflightRequest((trial(digits_key),), ("unit", "preflight_zeros", "none"), "auto")
+    assert KerasEngine(digits_root).preflight(question).empty == ("preflight_zeros",)
+
+
+def test_one_image_that_differs_is_information(digits_root, digits_key):
+    images = np.zeros((5000, 4, 4), np.uint8)
+    fitted = {"none": fit_preprocessing("none", images)}
+    assert without_information(fitted, images) == ("none",)
+    images[4321, 2, 2] = 1
+    assert without_information(fitted, images) == ()
 
 
 def test_a_step_is_measured_where_asked(digits_root, digits_key):

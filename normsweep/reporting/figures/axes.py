@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.figures.limits import Limits
+from normsweep.reporting.figures.theme import Style, Table
 from normsweep.reporting.figures.vega import Json, channel
 
-__all__ = ["counts", "log_axis", "time_unit", "value_axis", "whole"]
+__all__ = ["counts", "log_axis", "rate_axis", "time_unit", "value_axis", "whole"]
 
 SCORE, ERROR = "replace(datum.label, '%', ' %')", "format(100 * (1 - datum.value), '.4~f') + ' %'"
 POWERS = (
@@ -43,6 +44,17 @@ def log_axis(field: str, limits: Sequence[float], title: str, labels: bool = Tru
     scale = {"type": "log", "domain": list(limits), "nice": False}
     axis = {"title": title, "labelExpr": POWERS, "tickCount": 4, **_seen(labels)}
     return channel(f"{field}:Q", scale=scale, axis=axis)
+
+
+def rate_axis(rates: Table, style: Style) -> Json:
+    """Learning rates, logarithmic unless the style says otherwise."""
+    low, high = rates.min(), rates.max()
+    if style.linear:
+        scale = {"domain": [-0.02 * high, 1.04 * high], "nice": False}
+        axis = {"title": "learning rate", "tickCount": 4, "format": "~f"}
+        return channel("learning_rate:Q", scale=scale, axis=axis)
+    room = max((high / low) ** 0.04, 1.25)
+    return log_axis("learning_rate", (low / room, high * room), "learning rate")
 
 
 def whole(field: str, last: int, title: str) -> Json:

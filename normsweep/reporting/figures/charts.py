@@ -48,6 +48,10 @@ class Figures:
         """The norm of the gradient in each layer."""
         return self._chart("gradients")
 
+    def endings(self, linear: bool = False) -> alt.TopLevelMixin:
+        """How the trials of the search ended, by learning rate, optimizer and arm."""
+        return self._chart("endings", linear)
+
     def stable_rates(self) -> alt.TopLevelMixin:
         """Learning rates that the curvature predicts to be stable, and those that the search tried."""
         return self._chart("stable_rates")

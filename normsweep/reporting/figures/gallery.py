@@ -11,6 +11,7 @@ from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.figures import files
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.diagnosis import gradients, inputs
+from normsweep.reporting.figures.endings import endings
 from normsweep.reporting.figures.figure import Drawer
 from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.search import learning_rate, progress
@@ -47,6 +48,7 @@ CHARTS: dict[str, Drawer] = {
     "accuracy": accuracy,
     "inputs": inputs,
     "gradients": gradients,
+    "endings": endings,
     "stable_rates": stability,
     "learning_rate": learning_rate,
     "tunability": tunability,
@@ -55,7 +57,7 @@ CHARTS: dict[str, Drawer] = {
     "progress": progress,
 }
 """The figures by name."""
-RATES = ("learning_rate",)
+RATES = ("learning_rate", "endings")
 """Those with an axis of learning rates, which may be linear."""
 
 

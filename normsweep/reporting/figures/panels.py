@@ -123,17 +123,19 @@ def under(rows: Chart) -> Chart:
     )
 
 
-def pointed(rows: Chart, tips: list[Json], style: Style, zoom: str = "") -> Chart:
+def pointed(
+    rows: Chart, tips: list[Json], style: Style, zoom: str = "", along: Sequence[str] = ("x", "y")
+) -> Chart:
     """What one points at, on top of all marks: what it says, and the way to its run; files are without it.
 
     `zoom` is a name for the axes that one drags there, and zooms by the wheel with the Control key; on a
-    phone a finger scrolls the page.
+    phone a finger scrolls the page. `along`: which axes are zoomed.
     """
     way: Json = {"href": "url:N"} if style.links else {}
     made = rows.mark("point", size=110, opacity=0, filled=True).encode(tooltip=tips, **way)
     if not zoom or style.narrow:
         return made
-    select = {"type": "interval", "zoom": "wheel![event.ctrlKey]"}
+    select = {"type": "interval", "encodings": list(along), "zoom": "wheel![event.ctrlKey]"}
     drag = {"name": zoom, "select": select, "bind": "scales"}
     return Chart(made, name=f"view_{zoom}", params=[drag])
 

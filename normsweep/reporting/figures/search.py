@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.evidence_tables import learning_rates_table, progress_table
-from normsweep.reporting.figures.axes import log_axis, time_unit, value_axis
+from normsweep.reporting.figures.axes import rate_axis, time_unit, value_axis
 from normsweep.reporting.figures.figure import Figure
 from normsweep.reporting.figures.limits import Limits, in_view
 from normsweep.reporting.figures.panels import (
@@ -24,14 +24,13 @@ from normsweep.reporting.figures.panels import (
     with_links,
     with_score,
 )
-from normsweep.reporting.figures.theme import FAINT, INK, Arms, Style, Table
+from normsweep.reporting.figures.theme import CROSS, FAINT, INK, Arms, Style, Table
 from normsweep.reporting.figures.vega import Chart, Json, channel, equal
 from normsweep.reporting.words import percent
 from normsweep.text import counted, opening
 
 __all__ = ["learning_rate", "progress"]
 
-CROSS = "M-1,-1L1,1M-1,1L1,-1"
 SMALLEST, LARGEST = 28, 120
 """Areas of the marks of trials with the fewest and with the most epochs, in square pixels."""
 
@@ -114,7 +113,9 @@ def _by_rate(every: Table, limits: Limits, found: Evidence, style: Style) -> Jso
     looks, tips, panels = Arms.of(found).looks, tooltips(found.metric, *fields), []
     for i, optimizer in enumerate(optimizers):
         y = value_axis("drawn", limits, found.metric, score, labels=i % columns == 0)
-        rows = rows_of(equal("optimizer", optimizer)).encode(x=_rate(every, style), y=y)
+        rows = rows_of(equal("optimizer", optimizer)).encode(
+            x=rate_axis(every["learning_rate"], style), y=y
+        )
         dots = Chart().filter("!datum.lost && !datum.below").mark("point", **DOT)
         cross = {"shape": CROSS, "size": 40, "strokeWidth": 1.8, "opacity": 1}
         marks = [
@@ -127,16 +128,6 @@ def _by_rate(every: Table, limits: Limits, found: Evidence, style: Style) -> Jso
         base = rows.encode(**looks("color", legend=key))
         panels.append(panel(base, marks, size, optimizer, note))
     return grid(panels, columns)
-
-
-def _rate(every: Table, style: Style) -> Json:
-    low, high = every["learning_rate"].agg(["min", "max"])
-    if style.linear:
-        scale = {"domain": [-0.02 * high, 1.04 * high], "nice": False}
-        axis = {"title": "learning rate", "tickCount": 4, "format": "~f"}
-        return channel("learning_rate:Q", scale=scale, axis=axis)
-    room = max((high / low) ** 0.04, 1.25)
-    return log_axis("learning_rate", (low / room, high * room), "learning rate")
 
 
 def _size(every: Table, style: Style) -> Json:

@@ -13,6 +13,7 @@ from normsweep.reporting.figures.vega import Json, channel
 __all__ = [
     "BAND",
     "CONFIG",
+    "CROSS",
     "FAINT",
     "FONT",
     "INK",
@@ -46,6 +47,8 @@ SHAPES = (
     "M0,-1L.95,-.31L.59,.81L-.59,.81L-.95,-.31Z",
 )
 """Vega's names, then a plus, a cross and a pentagon as paths."""
+CROSS = "M-1,-1L1,1M-1,1L1,-1"
+"""The shape of a trial that diverged."""
 DASHES = ((1, 0), (7, 2.5), (2, 2))
 THICK, THIN = 2.9, 2.1
 """Widths of the reference's line and of the others'."""
