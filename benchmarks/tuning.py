@@ -32,6 +32,7 @@ from benchmarks.surfaces import ARMS, MNIST_LIKE, Planted, Surface, digits, plan
 from benchmarks.worlds import World, draw, pairs_of
 from normsweep.analysis.sequential import levels
 from normsweep.parts.catalog import catalog, resolve_trial
+from normsweep.search.halving import Halving
 from normsweep.search.samplers import make_advisor
 from normsweep.search.selection import chosen_configurations
 from normsweep.search.selection_phase import reselection
@@ -77,6 +78,10 @@ RULES = (
     Rule("shared ladder, baseline first", NO_ROUND),
     Rule("shared ladder, baseline first, top 3 on 2 more seeds", {}),
 )
+HALVING = Rule(
+    "halving of twice the trials in as many epochs, shared ladder, baseline first, top 3 on 2 more seeds",
+    {"search.pruner": "halving"},
+)
 
 
 def sweep_of(surface: Surface, rule: Rule, trials: int) -> Sweep:
@@ -97,22 +102,44 @@ def sweep_of(surface: Surface, rule: Rule, trials: int) -> Sweep:
 def searched(sweep: Sweep, study: Planted, arm: str, rng: np.random.Generator) -> list[TrialRecord]:
     """The trials of an arm's search."""
     advisor, records = (
-        make_advisor(sweep, sweep.arm(arm), sweep.trials_per_arm),
+        make_advisor(sweep, sweep.arm(arm), sweep.points_per_arm),
         list[TrialRecord](),
     )
     every = sweep.search.longest_every
-    for slot in range(sweep.trials_per_arm):
+    read = sweep.rungs[0].epoch if sweep.rungs else None
+    for slot in range(sweep.points_per_arm):
         longest = every and slot % every == every - 1
         params = advisor.choose(slot, {"epochs": sweep.longest} if longest else {})
-        number = ARMS.index(arm) * sweep.trials_per_arm + slot
+        number = ARMS.index(arm) * sweep.points_per_arm + slot
         trial = resolve_trial(sweep, DATA, arm, params, number, slot)
         if not slot and sweep.rules > 1:
             trial = replace(trial, configuration="baseline")
         record = _trained(study, trial, rng)
         assert record.result is not None
-        advisor.tell(slot, record.result.score, TrialState.COMPLETE)
+        value = record.result.curve[read - 1].value if read else record.result.score
+        advisor.tell(slot, value, TrialState.COMPLETE)
         records.append(record)
-    return records
+    return halved(sweep, records) if read else records
+
+
+def halved(sweep: Sweep, records: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The trials of an arm as halving stops them."""
+    halving, whole = Halving(sweep), {r.trial.slot: r for r in records}
+    found: dict[int, TrialRecord] = {}
+    while due := halving.due():
+        for slot, until in due.items():
+            found[slot] = _paused(whole[slot], until)
+            halving.add(found[slot])
+    return list(found.values())
+
+
+def _paused(record: TrialRecord, until: int) -> TrialRecord:
+    """The trial as it is after an epoch."""
+    assert record.result is not None
+    if until >= record.trial.epochs:
+        return record
+    curve = record.result.curve[:until]
+    return replace(record, result=replace(record.result, status=Status.PRUNED, curve=curve))
 
 
 def _trained(study: Planted, trial: Trial, rng: np.random.Generator) -> TrialRecord:
@@ -199,7 +226,7 @@ def tuning(
     known: dict[str, dict[str, float]] = json.loads(saved.read_text()) if saved.exists() else {}
 
     def ask(surface: str, rule: Rule, n: int, gap: float) -> str:
-        count = studies if rule is RULES[-1] else studies // 2
+        count = studies if rule in (RULES[-1], HALVING) else studies // 2
         key = f"{surface}; {rule.name}; {n} trials; gap {gap:g} m; {count} studies"
         if key not in known:
             known[key] = dict(headlines(SURFACES[surface], rule, n, gap, count))
@@ -209,7 +236,7 @@ def tuning(
     columns = [(surface, gap) for surface in SURFACES for gap in GAPS]
     print("| rule |", " | ".join(f"{s}: gap {gap:g} m" for s, gap in columns), "|")
     print("|---" * (len(columns) + 1) + "|")
-    for rule in RULES:
+    for rule in (*RULES, HALVING):
         cells = (" / ".join(ask(s, rule, n, gap) for n in trials) for s, gap in columns)
         print(f"| {rule.name} |", " | ".join(cells), "|", flush=True)
     print(

@@ -358,6 +358,13 @@ class Answer:
         return study_answer(self.evidence)
 
     @property
+    def repeats(self) -> str:
+        """The gaps over repeats of the whole tuning, in a sentence; empty if there are none."""
+        from normsweep.reporting.answer import repeats_sentence
+
+        return repeats_sentence(self.evidence.verdicts)
+
+    @property
     def in_short(self) -> dict[str, str]:
         """The report's four questions, each with its answer in a line."""
         from normsweep.reporting.in_short import in_short
@@ -417,7 +424,8 @@ class Answer:
         from normsweep.console.screen import table_text
 
         short = "\n".join(f"{question} {text}" for question, text in self.in_short.items())
-        return f"{self.sentence}\n\n{printable(short)}\n\n{table_text(self.lines)}"
+        second = f"\n{self.repeats}" if self.repeats else ""
+        return f"{self.sentence}{second}\n\n{printable(short)}\n\n{table_text(self.lines)}"
 
     def __repr__(self) -> str:
         return str(self)
@@ -435,7 +443,8 @@ class Answer:
             for question, text in self.in_short.items()
         )
         table = render(self.lines, "html").decode() if len(self.lines) else ""
-        return f"{sentence}<ul>{short}</ul>{table}"
+        repeats = f"<p>{escape(printable(self.repeats))}</p>" if self.repeats else ""
+        return f"{sentence}{repeats}<ul>{short}</ul>{table}"
 
 
 def _main_figure(found: Evidence) -> str:

@@ -13,7 +13,8 @@ from normsweep.analysis import earlier_rules
 from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs, Values
 from normsweep.analysis.estimates import interval
 from normsweep.analysis.parity import Pairs
-from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules
+from normsweep.analysis.repeats import Repeated, repeated_gaps
+from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules, compared
 from normsweep.analysis.stuck import Kind, Level, kind
 from normsweep.analysis.trials import settled
 from normsweep.analysis.verdicts import Verdict, judge
@@ -23,24 +24,14 @@ from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import (
     BASELINE,
     TUNED_LONG,
-    TUNED_SHORT,
     Configuration,
     StudyRecord,
     TrialRecord,
 )
 from normsweep.sweep.trial import Status
 
-__all__ = ["compared", "general_warnings", "primary", "verdicts"]
+__all__ = ["general_warnings", "primary", "verdicts"]
 
-CONFIGURATIONS = {
-    "more_epochs": (BASELINE, BASELINE),
-    "equal_epochs": (BASELINE, BASELINE),
-    "tuned_rate": (TUNED_SHORT, BASELINE),
-    "tuned_rate_longest": (TUNED_LONG, BASELINE),
-    "both_tuned_short": (TUNED_SHORT, TUNED_SHORT),
-    "both_tuned": (TUNED_LONG, TUNED_LONG),
-}
-"""For each question, the configurations of arm and reference."""
 SHORT = ("tuned_rate", "both_tuned_short")
 """Questions whose horizon is the epochs of the baseline."""
 EDGE = 0.05
@@ -61,7 +52,7 @@ def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
     rules = _rules(record, found, len(others))
     given = (_judged(q, arm, record, found, rules) for q in QUESTIONS for arm in others)
     general = general_warnings(record)
-    chosen = (replace(v, chosen=_chosen(found, v)) for v in given)
+    chosen = (replace(v, chosen=_chosen(found, v), repeated=_repeated(record, v)) for v in given)
     return tuple(replace(v, warnings=(*_warnings(record, found, v), *general)) for v in chosen)
 
 
@@ -71,11 +62,6 @@ def primary(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
     others = [arm for arm in record.arms if arm != reference]
     rules = _rules(record, found, len(others))
     return tuple(_judged(question, arm, record, found, rules) for arm in others)
-
-
-def compared(question: str) -> tuple[str, str]:
-    """The configurations of arm and reference that a question compares."""
-    return CONFIGURATIONS[question]
 
 
 def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
@@ -93,7 +79,7 @@ def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
 def _judged(
     question: str, arm: str, record: StudyRecord, found: Confirmed, rules: Rules
 ) -> Verdict:
-    sweep, (of_arm, of_reference) = record.sweep, CONFIGURATIONS[question]
+    sweep, (of_arm, of_reference) = record.sweep, compared(question)
     reference, short = str(sweep.reference), min(sweep.confirm.baseline.epochs, found.epochs)
     comparison = Comparison(
         question,
@@ -121,6 +107,14 @@ def _sequential(sweep: Sweep, comparison: Comparison, rules: Rules) -> Rules:
     if not comparison.primary or seeds.fixed:
         return rules
     return replace(rules, first=seeds.first, most=seeds.most)
+
+
+def _repeated(record: StudyRecord, verdict: Verdict) -> Repeated | None:
+    """The primary question's gap over repeats of the whole tuning."""
+    if not verdict.primary:
+        return None
+    sides = verdict.arm, verdict.reference
+    return repeated_gaps(record, *sides, verdict.question, verdict.horizon, verdict.window)
 
 
 def _chosen(found: Confirmed, verdict: Verdict) -> tuple[Chosen, ...]:
@@ -280,7 +274,7 @@ def _mean(found: Confirmed, arm: str, name: str, epoch: int) -> float:
 
 
 def _sides(verdict: Verdict) -> tuple[tuple[str, str], tuple[str, str]]:
-    of_arm, of_reference = CONFIGURATIONS[verdict.question]
+    of_arm, of_reference = compared(verdict.question)
     return (verdict.arm, of_arm), (verdict.reference, of_reference)
 
 

@@ -11,8 +11,34 @@ from scipy.special import betaincinv
 from normsweep.analysis.sequential import levels
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.sweep.schema import LEAST_SEEDS
+from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT
 
-__all__ = ["LEAST_SEEDS", "Chosen", "Comparison", "Lack", "Missing", "Rules", "Trained"]
+__all__ = [
+    "LEAST_SEEDS",
+    "Chosen",
+    "Comparison",
+    "Lack",
+    "Missing",
+    "Rules",
+    "Trained",
+    "compared",
+]
+
+
+_CONFIGURATIONS = {
+    "more_epochs": (BASELINE, BASELINE),
+    "equal_epochs": (BASELINE, BASELINE),
+    "tuned_rate": (TUNED_SHORT, BASELINE),
+    "tuned_rate_longest": (TUNED_LONG, BASELINE),
+    "both_tuned_short": (TUNED_SHORT, TUNED_SHORT),
+    "both_tuned": (TUNED_LONG, TUNED_LONG),
+}
+"""For each question, the configurations of arm and reference."""
+
+
+def compared(question: str) -> tuple[str, str]:
+    """The configurations of arm and reference that a question compares."""
+    return _CONFIGURATIONS[question]
 
 
 class Missing(StrEnum):

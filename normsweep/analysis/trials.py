@@ -27,6 +27,7 @@ __all__ = [
     "expected_best_band",
     "longest_curve",
     "metric_of",
+    "place",
     "progress",
     "rank",
     "read_at_epoch",
@@ -108,6 +109,11 @@ class BestAtEpoch:
     """Number of trials of the arm."""
 
     @property
+    def reached_by(self) -> str:
+        """`all`, or `survivors` if only some of the arm's trials were trained so far."""
+        return "all" if self.among == self.of else "survivors"
+
+    @property
     def score(self) -> float:
         """Validation score after that epoch."""
         assert self.record.result is not None
@@ -143,11 +149,12 @@ def longest_curve(records: Iterable[TrialRecord]) -> int:
 def read_at_epoch(records: Iterable[TrialRecord], epoch: int) -> list[TrialRecord]:
     """The trials whose curves reach an epoch, as if they had ended after it.
 
-    Complete and pruned ones only: a trial that diverged later is left out.
+    Complete and pruned ones only: a trial that diverged later is left out. One that halving let go on
+    counts once.
     """
     return [
         replace(r, result=replace(r.result, status=Status.COMPLETE, curve=r.result.curve[:epoch]))
-        for r in records
+        for r in settled(records)
         if r.result is not None and _selectable(r.result) and len(r.result.curve) >= epoch
     ]
 
@@ -188,6 +195,12 @@ def settled(records: Iterable[TrialRecord]) -> list[TrialRecord]:
     """The last attempt of each planned trial, without interrupted and running ones."""
     ended = [r for r in records if r.result and r.result.status is not Status.INTERRUPTED]
     return list({record.planned: record for record in ended}.values())
+
+
+def place(record: TrialRecord) -> tuple[str, str, int, str, int]:
+    """What an ended trial fills of its phase's plan: a retry the same, each part of a trial that pauses another."""
+    paused = record.result is not None and record.result.status is Status.PRUNED
+    return *record.planned, len(record.result.curve) if paused and record.result else 0
 
 
 def arm_summaries(records: Sequence[TrialRecord], arms: Sequence[str]) -> tuple[ArmSummary, ...]:

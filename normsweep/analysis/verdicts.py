@@ -21,6 +21,7 @@ from normsweep.analysis.estimates import (
 )
 from normsweep.analysis.outcomes import Outcome, Side, outcome, side
 from normsweep.analysis.parity import Pairs, Parity, Read, Values, at, parity, window_of
+from normsweep.analysis.repeats import Repeated
 from normsweep.analysis.rules import (
     LEAST_SEEDS,
     Chosen,
@@ -250,7 +251,8 @@ class Verdict:
     of arm and reference; `seeds` are the pairs. `tail` is the one-sided level of all analyses together.
     `missing` and `reason` say why there is no decision; the reason is empty otherwise. `more_seeds` is
     as in `estimates.more_seeds`, and empty if more seeds are not needed. `margin_needed` is the smallest
-    margin that these images can confirm. `chosen`: how the tuned configurations were found. `warnings`
+    margin that these images can confirm. `chosen`: how the tuned configurations were found. `repeated`:
+    the gap over repeats of the whole tuning, which the outcome does not depend on. `warnings`
     qualify the verdict. `rules` are those of its study.
     """
 
@@ -284,6 +286,7 @@ class Verdict:
     baseline_epochs: int | None
     most: int | None = None
     chosen: tuple[Chosen, ...] = ()
+    repeated: Repeated | None = None
     warnings: tuple[str, ...] = ()
     rules: int = 3
 

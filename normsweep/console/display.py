@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from normsweep.analysis.trials import best_of_arms, settled
+from normsweep.analysis.trials import best_of_arms, place, settled
 from normsweep.console.screen import LOG, OFF_SCREEN
 from normsweep.parts.metrics import metric
 from normsweep.search.outlook import Outlook, Standing
@@ -29,9 +29,9 @@ class _Board:
         self.done = 0
         self.outlook = Outlook(0)
         self.of_arm: Counter[str] = Counter()
-        """Places of the plan that are filled, as `settled` counts them."""
+        """Places of the plan that are filled."""
         self.best: dict[str, TrialRecord] = {}
-        self._places: set[tuple[str, str, int, str]] = set()
+        self._places: set[tuple[str, str, int, str, int]] = set()
         self.ends: deque[float] = deque(maxlen=50)
         """When this session began, and its latest trials ended: monotonic seconds."""
 
@@ -72,8 +72,8 @@ class _Board:
     def _count(self, record: TrialRecord) -> None:
         self.best = best_of_arms([*self.best.values(), record])
         for each in settled([record]):
-            if each.planned not in self._places:
-                self._places.add(each.planned)
+            if place(each) not in self._places:
+                self._places.add(place(each))
                 self.of_arm[each.trial.arm] += 1
                 self.done += 1
 

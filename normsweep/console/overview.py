@@ -8,19 +8,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from normsweep.analysis.trials import best_of_arms, settled
+from normsweep.analysis.trials import best_of_arms, place
 from normsweep.console.screen import print_table, say
 from normsweep.parts import metrics
 from normsweep.parts.catalog import is_trained
 from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.rows import Rows, epoch_rows
-from normsweep.search.plan import CONFIGURATIONS, Plan
+from normsweep.search.plan import CONFIGURATIONS, Plan, halving_trials
 from normsweep.sweep.arms import ARM
 from normsweep.sweep.schema import AUTO, Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
-from normsweep.sweep.trial import RARE, SEARCH
+from normsweep.sweep.trial import RARE, SEARCH, Status
 from normsweep.text import counted, duration, milliseconds
 from normsweep.training.precision import BFLOAT16, FLOAT32, processor_computes_bfloat16
 
@@ -85,7 +85,8 @@ def _best(records: Sequence[TrialRecord]) -> TrialRecord | None:
 
 
 def _done(records: Sequence[TrialRecord], phase: str) -> int:
-    return len(settled(r for r in records if r.trial.phase == phase))
+    ended = (r for r in records if r.result and r.result.status is not Status.INTERRUPTED)
+    return len({place(r) for r in ended if r.trial.phase == phase})
 
 
 def _planned(record: StudyRecord) -> int:
@@ -166,8 +167,7 @@ def print_plan(plan: Plan) -> None:
 
 def plan_lines(plan: Plan) -> list[str]:
     """The plan as lines of text."""
-    sweep, search = plan.sweep, plan.sweep.search
-    pruner = "" if search.pruner == "none" else f", pruner {search.pruner} within each arm"
+    sweep = plan.sweep
     parameters = plan.findings.parameters if plan.findings else 0
     return [
         f"study     {sweep.name}" + (f": {sweep.question}" if sweep.question else ""),
@@ -175,11 +175,12 @@ def plan_lines(plan: Plan) -> list[str]:
         f"model     {sweep.model.name}" + (f", {parameters:,} parameters" if parameters else ""),
         f"precision {_precision(plan)}",
         f"arms      {described_arms(sweep)}",
-        f"trials    {len(sweep.arms)} arms × {sweep.trials_per_arm} = {sweep.total_trials}, "
-        f"{_sampler(sweep)}{pruner}",
+        f"trials    {len(sweep.arms)} arms × {sweep.points_per_arm} = "
+        f"{len(sweep.arms) * sweep.points_per_arm}, {_sampler(sweep)}{_pruner(sweep)}",
         f"epochs    {_epochs(sweep)}",
         *([f"select    {_selection(sweep)}"] if sweep.selection_seeds else []),
         f"confirm   {_confirmation(sweep)}",
+        *([f"repeats   {_repeats(sweep)}"] if sweep.search.repeats > 1 else []),
         *(f"note      {text}" for text in _notes(plan)),
         *_measured(plan),
     ]
@@ -232,6 +233,19 @@ def _sampler(sweep: Sweep) -> str:
     return f"{first}sampler {sweep.sampler}"
 
 
+def _pruner(sweep: Sweep) -> str:
+    """Which trials are stopped early; with rungs, how many go on."""
+    if sweep.rungs:
+        parts = [f"{rung.going_on} go on after epoch {rung.epoch}" for rung in sweep.rungs]
+        return (
+            f"; halving: of each arm {' and '.join(parts)}, which takes as long as "
+            f"{sweep.trials_per_arm} full trials"
+        )
+    return (
+        "" if sweep.search.pruner == "none" else f", pruner {sweep.search.pruner} within each arm"
+    )
+
+
 def _data(plan: Plan) -> str:
     if plan.data is None or plan.findings is None:
         return " or ".join(plan.sweep.data.candidates)
@@ -278,13 +292,27 @@ def _measured(plan: Plan) -> Iterator[str]:
         again = f", {_from_to(selection)} for the selection round" if selection[1] else ""
         yield (
             f"time      about {duration(plan.seconds)} for the search{again} and "
-            f"{_from_to(plan.confirm_seconds)} for its confirmation, from one measured step"
+            f"{_from_to(plan.confirm_seconds)} for its confirmation{_of_repeats(plan)}, from one measured step"
         )
     if plan.halving_seconds is not None and plan.halving_seconds > LEAST_SAVED:
-        yield (
-            f"halving   search.pruner=halving would stop the worst trials of each arm early and save about "
-            f"{duration(plan.halving_seconds)} of the search, or allow more trials in the same time"
-        )
+        yield f"halving   {_proposed(plan.sweep)} {duration(plan.halving_seconds)} of the search"
+
+
+def _of_repeats(plan: Plan) -> str:
+    """The time of further repeats of the tuning."""
+    if plan.sweep.search.repeats == 1:
+        return ""
+    return f", then {_from_to(plan.repeat_seconds)} for repeats of the tuning"
+
+
+def _proposed(sweep: Sweep) -> str:
+    """What to write for halving."""
+    if sweep.sampler != "ladder":
+        return "search.pruner=halving would stop the worst trials of each arm early and save about"
+    return (
+        "search.pruner=halving would try twice as many learning rates in the same time; with "
+        f"search.trials={halving_trials(sweep)} as many, and save about"
+    )
 
 
 def _from_to(seconds: tuple[float, float]) -> str:
@@ -312,6 +340,13 @@ def _confirmation(sweep: Sweep) -> str:
     )
 
 
+def _repeats(sweep: Sweep) -> str:
+    return (
+        f"the whole tuning {sweep.search.repeats} times, each with seeds of its own, for an interval beside the "
+        f"outcome; what {sweep.confirm.primary} compares × {counted(sweep.confirm.seeds.first, 'seed')}"
+    )
+
+
 def _margin(sweep: Sweep) -> str:
     """The margin in its unit, with the metric unless it is accuracy."""
     by = metric(sweep.metric)
@@ -331,4 +366,6 @@ def _epochs(sweep: Sweep) -> str:
         return f"{text}, sampled{rest}" if sweep.rules > 1 else text + rest
     if dimension.count == 1:
         return text
+    if sweep.rungs:
+        return f"{text}: trials train for up to {sweep.longest} and are read at every epoch"
     return f"{text}: every trial trains for {sweep.longest} and is read at every epoch"

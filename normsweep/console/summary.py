@@ -10,7 +10,7 @@ from normsweep.analysis.verdicts import Verdict, primary_verdicts
 from normsweep.console.display import standing_words
 from normsweep.console.overview import described_arms, overview
 from normsweep.console.screen import answer, print_table, say, warn
-from normsweep.reporting.answer import study_answer
+from normsweep.reporting.answer import repeats_sentence, study_answer
 from normsweep.reporting.commands import Commands, model_uris
 from normsweep.reporting.ending_words import stuck_warnings
 from normsweep.reporting.outcome_words import chosen_words, seeds_words, window_words
@@ -26,6 +26,7 @@ __all__ = [
     "print_next",
     "print_not_logged",
     "print_remaining",
+    "print_repeats",
     "print_reuse",
     "print_study",
     "print_tables",
@@ -69,6 +70,8 @@ def print_study(record: StudyRecord, process: str, commands: Commands) -> None:
         found = evidence(record)
         print_table(verdict_rows(found.verdicts), "verdicts")
         say(study_answer(found))
+        if repeats := repeats_sentence(found.verdicts):
+            say(repeats)
     for command in (commands.show(), commands.ui(), commands.delete()):
         say(f"  {command}")
 
@@ -98,6 +101,8 @@ def print_verdict(found: Evidence, left: int) -> None:
         "are secondary, each by itself)",
     )
     answer(study_answer(found))
+    if repeats := repeats_sentence(found.verdicts):
+        say(repeats)
     for line in _details(found):
         say(f"  {line}")
     for warning in dict.fromkeys(text for verdict in found.primary for text in verdict.warnings):
@@ -168,6 +173,11 @@ def print_unconfirmed(standings: Sequence[Standing], labels: Mapping[str, str]) 
     """Print that the confirmation is not finished, and where each arm is; `labels` are by key."""
     told = "".join(f"; {standing_words(standing, labels[standing.arm])}" for standing in standings)
     say(f"the confirmation is not finished{told}; run the command again to resume")
+
+
+def print_repeats(ended: int, planned: int) -> None:
+    """Print that the whole tuning is not repeated as often as is declared."""
+    say(f"the whole tuning was done {ended} of {planned} times; run the command again to resume")
 
 
 def print_not_logged(missing: Sequence[str], commands: Commands) -> None:

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.repeats import Repeated
 from normsweep.analysis.verdicts import Verdict, primary_verdicts
+from normsweep.parts.metrics import Metric
 from normsweep.reporting.outcome_words import predicate
 from normsweep.reporting.verdict_text import level_words
 from normsweep.reporting.words import between, points, question_of
 from normsweep.text import counted, listed, opening, quoted
 
-__all__ = ["answer_sentence", "study_answer"]
+__all__ = ["answer_sentence", "repeats_sentence", "study_answer"]
 
 NAMED = 4
 """Arms of one outcome up to which a sentence gives each one's interval."""
@@ -41,6 +43,34 @@ def answer_sentence(verdicts: Sequence[Verdict], compare: str, reference: str) -
     said = _of_one(asked[0]) if len(asked) == 1 else _of_several(asked, reference)
     earlier = f" {EARLIER}" if asked[0].earlier else ""
     return f"{given}, {said}{_tuning(asked)}.{earlier}"
+
+
+def repeats_sentence(verdicts: Sequence[Verdict]) -> str:
+    """The gaps over repeats of the whole tuning, which stand beside the answer; empty if there are none."""
+    told = [(v, v.repeated) for v in verdicts if v.repeated is not None]
+    if not told:
+        return ""
+    first, by = told[0][1], told[0][0].metric
+    if first.ended < first.planned:
+        return (
+            f"The whole tuning is done {first.planned} times, {first.ended} so far; then there is an "
+            "interval over them here."
+        )
+    gaps = "; ".join(f"{quoted(v.arm)} {_over_repeats(repeated, by)}" for v, repeated in told)
+    degrees = counted(first.planned - 1, "degree")
+    return (
+        f"The whole tuning, done {first.planned} times: {gaps} (mean over the tunings with its "
+        f"{100 * first.confidence:g} % interval, Student's t with {degrees} of freedom). The answer is that "
+        "of the first tuning."
+    )
+
+
+def _over_repeats(repeated: Repeated, by: Metric) -> str:
+    gap = repeated.gap
+    if not math.isfinite(gap.value):
+        without = sum(not math.isfinite(gap) for gap in repeated.gaps)
+        return f"has no gap in {without} of them, as it or the reference did not train"
+    return f"{points(gap.value, by=by)} ({between(gap.low, gap.high, by)})"
 
 
 def _of_one(verdict: Verdict) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +11,7 @@ import pandas as pd
 
 from normsweep.analysis.confirm_runs import Curve, Speed
 from normsweep.analysis.outcomes import earlier_word
+from normsweep.analysis.repeats import Repeated
 from normsweep.analysis.trials import (
     TuningCurve,
     best_by_epochs,
@@ -42,7 +44,8 @@ COLUMNS = [
     "low", "high", "plain_low", "plain_high", "seeds_low", "seeds_high", "gap_last_epoch", "window",
     "accuracy", "reference_accuracy", "seeds", "trained", "reference_trained", "images", "margin",
     "confidence", "level", "analysis", "look", "method", "diverged", "reference_diverged", "stuck",
-    "reference_stuck", "untrained_at_most", "more_seeds", "among", "primary", "rules", "warnings",
+    "reference_stuck", "untrained_at_most", "more_seeds", "among", "repeats", "gap_repeats",
+    "low_repeats", "high_repeats", "primary", "rules", "warnings",
 ]  # fmt: skip
 
 
@@ -98,9 +101,21 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "untrained_at_most": arm.lost_at_most,
         "more_seeds": verdict.more_seeds,
         "among": chosen_words(verdict.chosen),
+        **_over_repeats(verdict.repeated),
         "primary": verdict.primary,
         "rules": verdict.rules,
         "warnings": "; ".join(verdict.warnings),
+    }
+
+
+def _over_repeats(repeated: Repeated | None) -> dict[str, Any]:
+    """How often the whole tuning was done, and the gap over these; 1 without repeats."""
+    gap = repeated.gap if repeated else None
+    return {
+        "repeats": repeated.ended if repeated else 1,
+        "gap_repeats": gap.value if gap else math.nan,
+        "low_repeats": gap.low if gap else math.nan,
+        "high_repeats": gap.high if gap else math.nan,
     }
 
 
@@ -212,10 +227,10 @@ def tunability_table(curves: Sequence[TuningCurve]) -> pd.DataFrame:
 
 def budget_table(searched: Sequence[TrialRecord], arms: Sequence[str]) -> pd.DataFrame:
     """One row an arm and number of epochs: the best score on validation after so many, and its trial."""
-    columns = ["arm", "epochs", f"val_{metric_of(searched).name}", "trial", "among"]
+    columns = ["arm", "epochs", f"val_{metric_of(searched).name}", "trial", "among", "reached_by"]
     every = range(1, longest_curve(searched) + 1)
     rows = [
-        (best.arm, best.epochs, best.score, best.record.trial.number, best.among)
+        (best.arm, best.epochs, best.score, best.record.trial.number, best.among, best.reached_by)
         for best in best_by_epochs(searched, arms, every)
     ]
     return pd.DataFrame(rows, columns=columns)

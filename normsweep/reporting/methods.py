@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.repeats import ended_repeats
 from normsweep.reporting.words import points, question_of
 from normsweep.sweep.arms import ARM, fixed_by_all
+from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice, Dimension
 from normsweep.sweep.study_record import BASELINE, DataFacts
 from normsweep.text import counted, duration, listed, quoted
@@ -38,7 +40,8 @@ def paragraph(found: Evidence) -> str:
 def methods(found: Evidence) -> dict[str, str]:
     """By topic, what an article has to say; only what is known of the study.
 
-    Topics: `comparison`, `data`, `training`, `search`, `selection`, `confirmation`, `margin`, `intervals`, `software`.
+    Topics: `comparison`, `data`, `training`, `search`, `selection`, `confirmation`, `margin`, `intervals`,
+    `repeats`, `software`.
     """
     said = {
         "comparison": _comparison(found),
@@ -49,6 +52,7 @@ def methods(found: Evidence) -> dict[str, str]:
         "confirmation": _confirmation(found),
         "margin": _margin(found),
         "intervals": _intervals(found),
+        "repeats": _repeats(found),
         "software": _software(found),
     }
     return {topic: sentence for topic, sentence in said.items() if sentence}
@@ -103,15 +107,23 @@ def _search(found: Evidence) -> str:
     searched = [_dimension(d) for d in space if d.name not in fixed and _varies(d)]
     over = f" over {listed(searched)}" if searched else ""
     first = "; the first trial was the declared baseline" if sweep.rules > 1 else ""
-    epochs = (
-        "epochs were sampled"
-        if sweep.samples_epochs
-        else f"every trial was trained for {counted(sweep.longest, 'epoch')} and read after each"
-    )
     return (
-        f"Each arm had {counted(sweep.trials_per_arm, 'trial')} of a search of its own{over}, {SAMPLERS[sweep.sampler]}{first}; "
-        f"{epochs}."
+        f"Each arm had {counted(sweep.points_per_arm, 'trial')} of a search of its own{over}, {SAMPLERS[sweep.sampler]}{first}; "
+        f"{_epochs(sweep)}."
     )
+
+
+def _epochs(sweep: Sweep) -> str:
+    """How long the trials of the search were trained."""
+    if sweep.samples_epochs:
+        return "epochs were sampled"
+    if sweep.rungs:
+        parts = [f"the best {rung.going_on} after epoch {rung.epoch}" for rung in sweep.rungs]
+        return (
+            f"trials were read after each epoch, and of each arm {listed(parts)} were trained on, up to "
+            f"{counted(sweep.longest, 'epoch')} (successive halving)"
+        )
+    return f"every trial was trained for {counted(sweep.longest, 'epoch')} and read after each"
 
 
 def _varies(dimension: Dimension) -> bool:
@@ -176,6 +188,18 @@ def _intervals(found: Evidence) -> str:
     if not found.primary:
         return ""
     return f"Intervals of a difference to the reference: {found.primary[0].method}."
+
+
+def _repeats(found: Evidence) -> str:
+    """How the whole tuning was repeated, once it was."""
+    sweep, ended = found.record.sweep, ended_repeats(found.record)
+    if sweep.search.repeats == 1 or ended < sweep.search.repeats:
+        return ""
+    return (
+        f"Search and selection were done {ended} times, each with other splits, initial weights and orders of "
+        f"batches; what each chose was trained with {counted(sweep.confirm.seeds.first, 'seed')} of its own, and the "
+        f"interval over the {ended} gaps is Student's t."
+    )
 
 
 def _software(found: Evidence) -> str:

@@ -10,7 +10,7 @@ from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.trials import arm_summaries
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import metric
-from normsweep.reporting.answer import answer_sentence
+from normsweep.reporting.answer import answer_sentence, repeats_sentence
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.formats import as_markdown, render
 from normsweep.reporting.in_short import in_short
@@ -57,6 +57,7 @@ def experiment_note(record: StudyRecord, pages: Pages, found: Evidence | None = 
     answer = answer_sentence(verdicts, sweep.compare, str(sweep.reference))
     parts = [
         f"**{as_markdown(answer)}**",
+        as_markdown(repeats_sentence(verdicts)),
         as_markdown(sweep.question),
         _short(found) if found else "",
         _links({**pages.views, **({"the whole report": pages.report} if pages.report else {})}),

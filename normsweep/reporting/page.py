@@ -12,7 +12,7 @@ import pandas as pd
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.stable_rates import stable_rates
 from normsweep.errors import StoreError, UserError
-from normsweep.reporting.answer import study_answer
+from normsweep.reporting.answer import repeats_sentence, study_answer
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.diagnosis_tables import (
     gradients_table,
@@ -79,6 +79,8 @@ class Facts:
     question: str
     answer: str
     """One sentence."""
+    repeats: str
+    """The gaps over repeats of the whole tuning, a line beside it; empty if there are none."""
     in_short: tuple[ShortAnswer, ...]
     data: DataFacts
     held_out: int
@@ -97,7 +99,9 @@ class Facts:
     article_command: str
     """The command that writes a table as LaTeX."""
     confirm_command: str
-    """The command that runs the confirmation, or adds seeds to it."""
+    """The command that runs the confirmation, or another one with more seeds of every configuration."""
+    study_command: str
+    """The command that runs the study, which adds seeds by itself to what the primary question compares."""
     commands: tuple[str, ...]
     """The commands that reproduce the study."""
 
@@ -218,6 +222,7 @@ def _facts(found: Evidence, storage: str) -> Facts:
     return Facts(
         question=asked,
         answer=study_answer(found),
+        repeats=repeats_sentence(found.verdicts),
         in_short=in_short(found),
         data=record.data,
         held_out=held_out(record.data, sweep.data.validation_split),
@@ -235,6 +240,7 @@ def _facts(found: Evidence, storage: str) -> Facts:
             "summary" if record.analyses else "best", "--format", "latex"
         ),
         confirm_command=_confirm_command(found, commands),
+        study_command=commands.study(),
         commands=commands.reproduce(),
     )
 
@@ -260,13 +266,10 @@ def _unfinished(found: Evidence) -> list[str]:
 
 
 def _confirm_command(found: Evidence, commands: Commands) -> str:
-    """The command that gives a verdict, or a more certain one."""
+    """The command that gives a verdict, or more certain ones: once there is an analysis, in a new study."""
     if not found.record.analyses:
         return commands.confirm()
     known = [v.further_seeds for v in found.primary if v.further_seeds is not None]
-    seeds = found.record.sweep.confirm.seeds
-    if known and not seeds.fixed and found.analysis.seeds < seeds.most:
-        return commands.study()  # it adds seeds by itself
     return commands.confirm(found.analysis.seeds + max(known, default=STEP))
 
 
@@ -299,7 +302,13 @@ def _html(
         facts=facts,
         headings=PARTS,
         verdicts={
-            part: verdict_tables(found.verdicts, part, facts.confirm_command, found.analysis.seeds)
+            part: verdict_tables(
+                found.verdicts,
+                part,
+                found.analysis.seeds,
+                facts.confirm_command,
+                facts.study_command,
+            )
             for part in PARTS
         },
         pictures=pictures,

@@ -151,13 +151,14 @@ def budget_rows(record: StudyRecord) -> Rows:
             **{name: _own(each.record).get(name) for name in own},
             "among": each.among,
             "of": each.of,
+            "reached_by": each.reached_by,
         }
         for each in best
     ]
     scores = [f"val_{name}" for name in _metrics(record.searched)]
     settings = [name for name in LEADING if name != "epochs"]
     columns = ["arm", "epochs", "trial", *scores, "val_accuracy", "val_loss", *settings, *own]
-    return Rows((*columns, "among", "of"), tuple(rows))
+    return Rows((*columns, "among", "of", "reached_by"), tuple(rows))
 
 
 def arm_rows(summaries: Sequence[ArmSummary], same: Mapping[str, str] | None = None) -> Rows:

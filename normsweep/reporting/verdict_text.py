@@ -89,9 +89,12 @@ def level_words(verdict: Verdict) -> str:
 
 
 def verdict_tables(
-    verdicts: Sequence[Verdict], part: int, command: str = "", seeds: int = 0
+    verdicts: Sequence[Verdict], part: int, seeds: int = 0, command: str = "", study: str = ""
 ) -> list[VerdictTable]:
-    """The questions of a part of the report; `command` adds seeds to the study, which has `seeds`."""
+    """The questions of a part of the report; the study has `seeds`.
+
+    `command` confirms with more of them, `study` runs the study, which adds some by itself.
+    """
     told = [v for v in without_repeats(verdicts) if question_of(v.question).part == part]
     tables = []
     for key in dict.fromkeys(v.question for v in told):
@@ -99,7 +102,7 @@ def verdict_tables(
         first = found[0]
         title = question_of(key).heading(first.reference, first.horizon, first.baseline_epochs)
         printed = tuple(
-            _printed(v, row_id(key, place), command, seeds or v.seeds)
+            _printed(v, row_id(key, place), seeds or v.seeds, command, study)
             for place, v in enumerate(found)
         )
         warnings = tuple(dict.fromkeys(text for v in found for text in v.warnings))
@@ -113,7 +116,7 @@ def row_id(question: str, place: int) -> str:
     return f"{question}-{place + 1}"
 
 
-def _printed(verdict: Verdict, row: str, command: str, seeds: int) -> PrintedVerdict:
+def _printed(verdict: Verdict, row: str, seeds: int, command: str, study: str) -> PrintedVerdict:
     kind = side(verdict.outcome)
     by, gap = verdict.metric, verdict.gap.value
     return PrintedVerdict(
@@ -131,7 +134,7 @@ def _printed(verdict: Verdict, row: str, command: str, seeds: int) -> PrintedVer
         reference_value=percent(verdict.reference_value, by=by),
         evidence=_evidence(verdict),
         next_step=_next_step(verdict, seeds),
-        command=_command(verdict, command, seeds),
+        command=_command(verdict, seeds, command, study),
     )
 
 
@@ -208,8 +211,11 @@ def _next_step(verdict: Verdict, seeds: int) -> str:
             return f"This is open because {verdict.reason}."
 
 
-def _command(verdict: Verdict, command: str, seeds: int) -> str:
+def _command(verdict: Verdict, seeds: int, command: str, study: str) -> str:
     """The command that adds the seeds that this verdict needs; empty if seeds do not help."""
+    needed = verdict.further_seeds is not None or verdict.missing is Missing.TOO_FEW_SEEDS
+    if needed and verdict.most is not None and seeds < verdict.most:
+        return study
     if verdict.further_seeds is not None:
         wanted = f"confirm.seeds={seeds + verdict.further_seeds}"
         return re.sub(r"confirm\.seeds=\d+", wanted, command)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from normsweep.errors import StudyStopped
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
-from normsweep.sweep.trial import CONFIRM, Result, Status, Trial
+from normsweep.sweep.trial import Result, Status, Trial
 from normsweep.training.snapshot import ModelState, Snapshot
 
 __all__ = ["Checkpoints", "Curves", "checkpoint_folder"]
@@ -52,7 +52,7 @@ class Curves:
         # Those with test results apart: only a confirmation has any.
         self._others: dict[bool, dict[str, TrialRecord]] = {False: {}, True: {}}
         for record in other.trials if other is not None else ():
-            _add(self._others[record.trial.phase == CONFIRM], record)
+            _add(self._others[record.trial.confirms], record)
 
     def add(self, record: TrialRecord) -> None:
         """Add a trial that has ended in this run."""
@@ -67,7 +67,7 @@ class Curves:
         old = _reused(trial, self._old.get(trial.lineage))
         if old is not None and self._trusted(trial, old):
             return old
-        other = _reused(trial, self._others[trial.phase == CONFIRM].get(trial.lineage))
+        other = _reused(trial, self._others[trial.confirms].get(trial.lineage))
         if other is None or not self._same_components(trial, other):
             return None
         return replace(other, origin_study=self._study)
@@ -101,7 +101,7 @@ def _reused(trial: Trial, record: TrialRecord | None) -> Result | None:
     if len(curve) < trial.epochs and not diverged:
         return None
     tested = record.result.test_digest and (diverged or all(e.tested for e in curve))
-    if trial.phase == CONFIRM and not tested:
+    if trial.confirms and not tested:
         return None
     return replace(
         record.result,

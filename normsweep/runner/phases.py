@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from normsweep.analysis.evidence import evidence
+from normsweep.analysis.repeats import ended_repeats
 from normsweep.console.display import Display
 from normsweep.console.live_display import make_display
 from normsweep.console.screen import say
@@ -17,6 +18,7 @@ from normsweep.console.summary import (
     print_next,
     print_not_logged,
     print_remaining,
+    print_repeats,
     print_reuse,
     print_tables,
     print_unconfirmed,
@@ -35,13 +37,23 @@ from normsweep.runner.publishing import BestModels, prepare_pages
 from normsweep.runner.report_upload import ReportUpload, publish_report
 from normsweep.search.confirm_phase import Confirmation, planned
 from normsweep.search.phase import Phase
+from normsweep.search.repeat_phase import RepeatConfirmation
 from normsweep.search.search_phase import Search
 from normsweep.search.selection import chosen_configurations
 from normsweep.search.selection_phase import SelectionRound
 from normsweep.store.locks import StudyLock
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import BASELINE, DataFacts, StudyRecord
-from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, DataKey, PhaseName, Result, Trial
+from normsweep.sweep.trial import (
+    CONFIRM,
+    SEARCH,
+    SELECT,
+    DataKey,
+    PhaseName,
+    Result,
+    Trial,
+    phase_of,
+)
 from normsweep.text import counted
 from normsweep.tracking.tracker import Tracker
 from normsweep.training.diagnosis import diagnose
@@ -92,6 +104,9 @@ class Running:
         if unfinished:
             standings = confirmation.outlook.standings if confirmation else ()
             print_unconfirmed(standings, self._labels)
+        elif wanted != SEARCH and (ended := ended_repeats(record)) < self._repeats:
+            unfinished = True
+            print_repeats(ended, self._repeats)
         if missing:
             print_not_logged(missing, commands)
         elif not self.search.left and not unfinished:
@@ -117,11 +132,13 @@ class Running:
             if wanted != CONFIRM:
                 missing = self._phase(search, deadline)
             if self._due(wanted):
-                late, selected = self._select(deadline)
+                late, selected = self._select(search, deadline)
                 if selected:
                     confirmation = open_confirmation(search, self.data)
                     confirmation.note_plan()
                     late += self._phase(confirmation, deadline)
+                if wanted == "all" and confirmation and confirmation.over:
+                    late += self._repeat(deadline)
                 # MLflow may be reachable again since the search.
                 missing = late + (self._log_all() if missing and not late else missing)
         except BaseException:
@@ -162,12 +179,49 @@ class Running:
         """The study's page on MLflow's server; empty if there is no server."""
         return f"{self.tracker.address}/{self.tracker.page}" if self.tracker.address else ""
 
-    def _select(self, deadline: float) -> tuple[list[str], bool]:
-        """Run the selection round; returns what is not yet logged to MLflow, and whether it has ended."""
-        sweep = self.search.sweep
+    @property
+    def _repeats(self) -> int:
+        """How often the whole tuning is done."""
+        return self.search.sweep.search.repeats
+
+    def _repeat(self, deadline: float) -> list[str]:
+        """Repeat the whole tuning, with seeds of its own; returns what is not yet logged to MLflow."""
+        missing: list[str] = []
+        for repeat in range(2, self._repeats + 1):
+            late, ended = self._repeat_once(repeat, deadline)
+            missing += late
+            if not ended:
+                break
+        return missing
+
+    def _repeat_once(self, repeat: int, deadline: float) -> tuple[list[str], bool]:
+        """Run a repeat of the whole tuning; returns what is not yet logged, and whether it has ended."""
+        store, sweep = self.search.store, self.search.sweep.repeated(repeat)
+        search = Search(store, sweep, self.data, repeat)
+        search.note_plan()
+        missing: list[str] = []
+        if search.left:
+            said = f"repeat {repeat} of {self._repeats} of the whole tuning"
+            say(f"{said}: {counted(search.left, 'trial')}")
+            missing = self._phase(search, deadline)
+        late, selected = ([], False) if search.left else self._select(search, deadline, repeat)
+        missing += late
+        if not selected:
+            return missing, False
+        again = [r for r in store.trials() if r.trial.phase == phase_of(SELECT, repeat)]
+        found = RepeatConfirmation(store, sweep, self.data, repeat, search.records(), again)
+        found.note_plan()
+        if found.left:
+            say(f"its confirmation: {counted(found.left, 'trial')}")
+            missing += self._phase(found, deadline)
+        return missing, not found.left
+
+    def _select(self, search: Search, deadline: float, repeat: int = 1) -> tuple[list[str], bool]:
+        """Run the selection round after a search; returns what is not yet logged, and whether it has ended."""
+        sweep = search.sweep
         if not sweep.selection_seeds:
             return [], True
-        selection = SelectionRound(self.search.store, sweep, self.search.records())
+        selection = SelectionRound(search.store, sweep, search.records(), repeat)
         selection.note_plan()
         if not selection.left:
             return [], True
@@ -208,8 +262,9 @@ class Running:
             run_phase(phase, context, self.where, deadline)
             return self._log_rest(logger, display, phase)
 
-    def _checkpoints(self, phase: Phase) -> Checkpoints:
-        head = self.search.store.record(trials=False)
+    def _checkpoints(self, phase: Phase, study: StudyRecord | None = None) -> Checkpoints:
+        """The checkpoints of a phase, of this study or of another one."""
+        head = study or self.search.store.record(trials=False)
         folder = checkpoint_folder(self.root, head.name, head.id) / phase.phase
         limits = self.search.sweep.execution
         return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
@@ -221,15 +276,16 @@ class Running:
     def _log_rest(self, logger: TrialLogger, display: Display, phase: Phase) -> list[str]:
         """Log the remaining trials, and a search's models; returns what is not yet logged."""
         missing = [f"trial {number}" for number in logger.log_rest(self.signals)]
-        if isinstance(phase, Search):
+        if phase is self.search:
             best = BestModels(
-                phase,
+                self.search,
                 self.tracker,
                 self.executor,
                 self._checkpoints(phase),
                 display,
                 self.signals,
                 self.background,
+                self._checkpoints(phase, self.reuse) if self.reuse else None,
             )
             missing += [f"the model of {arm}" for arm in best.log()]
             missing += [f"the registered model of {arm}" for arm in best.register()]

@@ -16,8 +16,9 @@ from normsweep.parts.catalog import resolve_trial
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
-from normsweep.search.plan import CONFIGURATIONS, Plan, mean_epochs, without
-from normsweep.search.samplers import halving_share
+from normsweep.search.plan import CONFIGURATIONS, Plan, halving_trials, mean_epochs, without
+from normsweep.search.samplers import asha_share
+from normsweep.sweep.rungs import LEAST_EPOCHS, epochs_of_halving
 from normsweep.sweep.schema import AUTO, Sweep, in_precision
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import DataFacts, StudyRecord, TrialRecord
@@ -110,22 +111,34 @@ def _timed(plan: Plan, epoch: float) -> Plan:
     """The plan with its time estimate; `epoch`: wall seconds of an epoch."""
     sweep = plan.sweep
     searched = sweep.total_trials * mean_epochs(sweep) * epoch
-    halved = halving_share(sweep.trials_per_arm, sweep.longest)
     prunable = sweep.search.pruner == "none" and not sweep.samples_epochs
+    fewest, most = (searched + again for again in _times(epoch, _reselected(sweep)))
+    confirmed = sweep.confirm.seeds.first * len(sweep.arms) * sweep.confirm_epochs * epoch
+    further = sweep.search.repeats - 1
     return replace(
         plan,
         seconds=searched,
         select_seconds=_times(epoch, _reselected(sweep)),
+        repeat_seconds=(further * (fewest + confirmed), further * (most + confirmed)),
         confirm_seconds=_times(epoch, _confirmed(sweep)),
-        halving_seconds=(1 - halved) * searched if prunable else None,
+        halving_seconds=(1 - _halved(sweep)) * searched if prunable else None,
     )
+
+
+def _halved(sweep: Sweep) -> float:
+    """Share of the search's epochs that halving would train, of a ladder with as many points."""
+    each, longest = sweep.trials_per_arm, sweep.longest
+    if sweep.sampler != "ladder" or longest < LEAST_EPOCHS:
+        return asha_share(each, longest)
+    fewer = halving_trials(sweep) // len(sweep.arms)
+    return epochs_of_halving(fewer, longest) / (each * longest)
 
 
 def _reselected(sweep: Sweep) -> tuple[int, int]:
     """Fewest and most epochs of the selection round."""
     each = len(sweep.selection_seeds) * len(sweep.arms) * sweep.longest
     fewest, most = sweep.select.top, 2 * sweep.select.top + 1
-    return min(fewest, sweep.trials_per_arm) * each, min(most, sweep.trials_per_arm) * each
+    return min(fewest, sweep.points_per_arm) * each, min(most, sweep.points_per_arm) * each
 
 
 def _confirmed(sweep: Sweep) -> tuple[int, int]:

@@ -81,6 +81,8 @@ class BestModels:
     display: Display
     signals: Signals
     background: Background
+    reused: Checkpoints | None = None
+    """Those of the search of another study, whose trials are reused."""
 
     def log(self) -> list[str]:
         """Log the models that are not yet logged, after a check on raw validation images.
@@ -151,7 +153,7 @@ class BestModels:
                 trial.arm, f"not logged: its trial {trial.number} is not yet logged to MLflow"
             )
             return False
-        state = self.checkpoints.load(trial) or self._trained_again(trial)
+        state = self._state(record)
         if state is None:
             self._note(trial.arm, f"not logged: trial {trial.number} failed when trained again")
             return False
@@ -183,6 +185,18 @@ class BestModels:
         runs = [r.run_id for r in self.search.records() if r.trial.number == trial and r.run_id]
         for run in runs:
             self.background.call(lambda run=run: self.tracker.not_best(run))
+
+    def _state(self, record: TrialRecord) -> ModelState | None:
+        """The weights of a trial, from a checkpoint or trained again; None if that failed."""
+        state = self.checkpoints.load(record.trial)
+        if (
+            state is None
+            and self.reused is not None
+            and record.result
+            and record.result.origin_study
+        ):
+            state = self.reused.load(record.trial)
+        return state or self._trained_again(record.trial)
 
     def _trained_again(self, trial: Trial) -> ModelState | None:
         """The weights of the trial, trained again because there is no checkpoint; None if it failed."""

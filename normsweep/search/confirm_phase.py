@@ -7,8 +7,8 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
 from normsweep.analysis.confirm_runs import confirmed
-from normsweep.analysis.questions import compared, primary
-from normsweep.analysis.rules import Missing
+from normsweep.analysis.questions import primary
+from normsweep.analysis.rules import Missing, compared
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.catalog import resolve_trial
 from normsweep.search.outlook import Outlook, Standing

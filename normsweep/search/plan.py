@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from normsweep.errors import SweepError
 from normsweep.sweep.arms import equal_arms, fixed_by_all
+from normsweep.sweep.rungs import epochs_of_halving
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import DataFacts
@@ -16,7 +17,7 @@ from normsweep.sweep.study_record import DataFacts
 if TYPE_CHECKING:
     from normsweep.training.preflight import Findings
 
-__all__ = ["CONFIGURATIONS", "Plan", "mean_epochs", "without"]
+__all__ = ["CONFIGURATIONS", "Plan", "halving_trials", "mean_epochs", "without"]
 
 CONFIGURATIONS = 3
 """Configurations of each arm in the confirmation: the baseline, and tuned for two numbers of epochs."""
@@ -56,13 +57,23 @@ class Plan:
     select_seconds: tuple[float, float] = 0.0, 0.0
     """Estimated wall time of the selection round, if the best trials for two numbers of epochs are the
     same, and if they all differ."""
+    repeat_seconds: tuple[float, float] = 0.0, 0.0
+    """Estimated wall time of all further repeats of the whole tuning, as `select_seconds`."""
     halving_seconds: float | None = None
-    """What of the search's time halving would save; None: not estimated, or trials are pruned."""
+    """What of the search's time halving would save, of a ladder with `halving_trials`; None: not
+    estimated, or trials are pruned."""
+
+
+def halving_trials(sweep: Sweep) -> int:
+    """The total of full trials with which halving starts at least as many as the sweep has."""
+    return math.ceil(sweep.trials_per_arm / 2) * len(sweep.arms)
 
 
 def mean_epochs(sweep: Sweep) -> float:
-    """Mean number of epochs of a trial; if they are sampled, uniformly."""
+    """Mean number of epochs of a full trial; if they are sampled, uniformly."""
     dimension = sweep.search.space["epochs"]
+    if sweep.rungs:
+        return epochs_of_halving(sweep.trials_per_arm, sweep.longest) / sweep.trials_per_arm
     if not sweep.samples_epochs:
         return float(sweep.longest)
     if sweep.search.sampler == "grid":

@@ -31,7 +31,7 @@ from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Dimension, Scalar
 from normsweep.sweep.trial import Result, Trial
 
-__all__ = ["halving_share", "make_advisor"]
+__all__ = ["asha_share", "make_advisor"]
 
 LATEST, STEP, BEST = 1000, 100, 100
 """An arm's sampler and pruner use its latest trials and the best of the earlier ones. Beyond `LATEST`
@@ -245,14 +245,15 @@ def _memory_study(sweep: Sweep) -> optuna.Study:
         "none": optuna.pruners.NopPruner(),
         "median": optuna.pruners.MedianPruner(),
         "halving": optuna.pruners.SuccessiveHalvingPruner(),
+        "asha": optuna.pruners.SuccessiveHalvingPruner(),
     }
     return optuna.create_study(
         direction=metric(sweep.metric).direction, pruner=pruners[sweep.search.pruner]
     )
 
 
-def halving_share(trials: int, epochs: int, most: int = 64) -> float:
-    """Share of an arm's epochs that halving trains, if the order of its trials never changes.
+def asha_share(trials: int, epochs: int, most: int = 64) -> float:
+    """Share of an arm's epochs that `asha` trains, if the order of its trials never changes.
 
     The arm's first trial, the baseline, is not pruned. At most `most` trials are simulated.
     """

@@ -11,6 +11,8 @@ from normsweep.analysis.trials import settled
 from normsweep.parts.catalog import resolve_trial
 from normsweep.parts.metrics import metric
 from normsweep.search.advisor import Advisor
+from normsweep.search.halving import Halving
+from normsweep.search.outlook import Outlook
 from normsweep.search.phase import Phase, shown_space
 from normsweep.search.samplers import make_advisor
 from normsweep.store.encoding import outcome, value_of
@@ -18,7 +20,7 @@ from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import BASELINE, TrialRecord
-from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Result, Trial
+from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Result, Status, Trial, phase_of
 
 __all__ = ["Search"]
 
@@ -27,25 +29,27 @@ class Search(Phase):
     """The search of a study: all arms get the same number of trials, and each is tuned separately.
 
     A planned trial is a slot of an arm. The slot of an interrupted trial is used again, with the
-    same parameters, before any new one.
+    same parameters, before any new one. With halving so is the slot of a trial that goes on.
     """
 
-    phase = SEARCH
-
-    def __init__(self, store: StudyStore, sweep: Sweep, data: DataKey) -> None:
-        """`sweep` has the arms to run, `data` identifies the data to train them on."""
+    def __init__(self, store: StudyStore, sweep: Sweep, data: DataKey, repeat: int = 1) -> None:
+        """`sweep` has the arms to run and is that of the `repeat`, `data` identifies the data to train them on."""
+        self.phase = phase_of(SEARCH, repeat)
         super().__init__(store, sweep.execution.retries)
         self.sweep, self._data = sweep, data
         store.repair()
-        self.trials_per_arm = sweep.trials_per_arm + self._to_extend()
+        self.trials_per_arm = sweep.points_per_arm + self._to_extend()
         self._advisors: dict[str, Advisor] = {
             arm.key: make_advisor(sweep, arm, self.trials_per_arm) for arm in sweep.arms
         }
         self._open: dict[str, set[int]] = {
             arm.key: set(range(self.trials_per_arm)) for arm in sweep.arms
         }
+        self._halvings = {arm.key: Halving(sweep) for arm in sweep.arms if sweep.rungs}
+        self._until: dict[int, int] = {}
+        """The epochs at which running trials pause or end, by number, with halving."""
         self._retries_with: dict[tuple[str, int], Mapping[str, Scalar]] = {}
-        self.extendable = sweep.search.sampler == "grid"
+        self.extendable = sweep.search.sampler == "grid" or bool(sweep.rungs)
         self.total = self.trials_per_arm * len(self._open)
         self._shown = shown_space(sweep)
         self._resume()
@@ -53,7 +57,15 @@ class Search(Phase):
     @property
     def left(self) -> int:
         """Number of planned trials that are neither stored nor running."""
+        if self._halvings:
+            return sum(halving.left for halving in self._halvings.values()) - len(self._running)
         return sum(len(slots) for slots in self._open.values())
+
+    @property
+    def outlook(self) -> Outlook:
+        """What is still to be expected."""
+        of_arm = {arm: halving.ended + halving.left for arm, halving in self._halvings.items()}
+        return Outlook(self.total, of_arm)
 
     def ask(self, running: Container[str] = ()) -> Trial | None:
         """The next trial, stored as running; None if there is none."""
@@ -64,19 +76,27 @@ class Search(Phase):
         self._open[arm].discard(slot)
         fixed = self._retries_with.pop((arm, slot), None) or self._longest(slot)
         chosen = self._advisors[arm].choose(slot, self.sweep.arm(arm).searched(fixed))
-        return self._begin(self._resolved(arm, chosen, slot), self._shown)
+        trial = self._begin(self._resolved(arm, chosen, slot), self._shown)
+        if self._halvings:
+            self._until[trial.number] = self._halvings[arm].due()[slot]
+        return trial
 
     def budgets(self, trial: Trial) -> frozenset[int]:
-        """The numbers of epochs in a grid that are smaller than the trial's; otherwise empty."""
+        """Smaller numbers of epochs: those in a grid, or the one at which the trial pauses."""
+        if self._halvings:
+            until = self._until[trial.number]
+            return frozenset({until} if until < trial.epochs else ())
         if not self.extendable or not self.sweep.samples_epochs:
             return frozenset()
         points = self.sweep.search.space["epochs"].grid() or ()
         return frozenset(int(n) for n in points if int(n) < trial.epochs)
 
     def report(self, epoch: Epoch) -> bool:
-        """Store the score of an epoch; returns whether the trial continues or is pruned."""
+        """Store the score of an epoch; returns whether the trial continues, or pauses or is pruned."""
         trial = self._running[epoch.trial]
         super().report(epoch)
+        if self._halvings:
+            return not self.budgets(trial) or epoch.epoch < self._until[epoch.trial]
         if self.sweep.search.pruner == "none":
             return True
         return self._advisors[trial.arm].report(
@@ -86,10 +106,22 @@ class Search(Phase):
     def tell(self, result: Result) -> TrialRecord:
         """Store the result of a trial; an interrupted one, or one with retries left, is planned again."""
         ended = super().tell(result)
-        self._advisors[ended.trial.arm].tell(
-            ended.trial.slot, *outcome(result, metric(ended.trial.metric))
-        )
+        if self._halvings:  # a resumed study ranks the same trials alike
+            result = result.as_read
+        arm, slot = ended.trial.arm, ended.trial.slot
+        self._advisors[arm].tell(slot, *outcome(self._seen(result), metric(ended.trial.metric)))
+        if self._halvings:
+            del self._until[result.trial]
+            if slot not in self._open[arm]:  # it is not tried again
+                self._halvings[arm].add(replace(ended, result=result))
+                self._go_on(arm)
         return ended
+
+    def note_plan(self) -> None:
+        """Store the number of planned trials, for lists of studies."""
+        if self._halvings:
+            self.total = sum(self.outlook.of_arm.values())
+        super().note_plan()
 
     def _next(self, running: Container[str]) -> tuple[str, int] | None:
         """The arm with most trials left, and its first slot that does not wait for a running trial."""
@@ -103,11 +135,30 @@ class Search(Phase):
     def _resolved(self, arm: str, params: Mapping[str, Scalar], slot: int) -> Trial:
         trial = resolve_trial(self.sweep, self._data, arm, params, number=-1, slot=slot)
         first = slot == 0 and self.sweep.rules > 1
-        return replace(trial, configuration=BASELINE) if first else trial
+        return replace(trial, phase=self.phase, configuration=BASELINE if first else "")
 
     def _reopen(self, trial: Trial) -> None:
         self._open[trial.arm].add(trial.slot)
         self._retries_with[trial.arm, trial.slot] = trial.params
+
+    def _go_on(self, arm: str) -> None:
+        """Plan the trials of an arm that halving lets go on, and count what is planned."""
+        halving = self._halvings[arm]
+        running = {trial.slot for trial in self._running.values() if trial.arm == arm}
+        for slot in halving.due().keys() - running - self._open[arm]:
+            if (record := halving.known(slot)) is not None:
+                self._reopen(record.trial)
+        if (
+            sum(self.outlook.of_arm.values()) != self.total
+        ):  # fewer go on, as some diverged or failed
+            self.note_plan()
+
+    def _seen(self, result: Result) -> Result:
+        """What the sampler sees of a result: with halving, all trials after the same epoch."""
+        if not self.sweep.rungs or result.status not in (Status.COMPLETE, Status.PRUNED):
+            return result
+        curve = result.curve[: self.sweep.rungs[0].epoch]
+        return replace(result, status=Status.COMPLETE, curve=curve)
 
     def _longest(self, slot: int) -> Mapping[str, Scalar]:
         every = self.sweep.search.longest_every if self.sweep.samples_epochs else None
@@ -135,4 +186,8 @@ class Search(Phase):
             self._open[arm].discard(record.trial.slot)
             self._retries_with.pop((arm, record.trial.slot), None)
             if record.result is not None:
-                self._advisors[arm].learn(record.trial, record.result)
+                self._advisors[arm].learn(record.trial, self._seen(record.result))
+            if self._halvings:
+                self._halvings[arm].add(record)
+        for arm in self._halvings:
+            self._go_on(arm)

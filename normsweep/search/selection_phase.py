@@ -10,7 +10,7 @@ from normsweep.search.selection import budgets, candidates, of_arm
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import TrialRecord
-from normsweep.sweep.trial import SELECT, Trial
+from normsweep.sweep.trial import SELECT, Trial, phase_of
 
 __all__ = ["SelectionRound", "reselection"]
 
@@ -18,13 +18,15 @@ __all__ = ["SelectionRound", "reselection"]
 class SelectionRound(PlannedPhase):
     """The trials of the selection round, seed by seed, so that finished trials are comparable."""
 
-    phase = SELECT
     extendable = True
 
-    def __init__(self, store: StudyStore, sweep: Sweep, searched: Sequence[TrialRecord]) -> None:
-        """`searched`: the trials of the search."""
-        super().__init__(store, sweep.execution.retries, reselection(sweep, searched))
-        self.sweep = sweep
+    def __init__(
+        self, store: StudyStore, sweep: Sweep, searched: Sequence[TrialRecord], repeat: int = 1
+    ) -> None:
+        """`sweep` is that of the `repeat`, `searched` are the trials of its search."""
+        self.sweep, self.phase = sweep, phase_of(SELECT, repeat)
+        plan = [replace(trial, phase=self.phase) for trial in reselection(sweep, searched)]
+        super().__init__(store, sweep.execution.retries, plan)
 
 
 def reselection(sweep: Sweep, searched: Sequence[TrialRecord]) -> list[Trial]:

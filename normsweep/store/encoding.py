@@ -38,7 +38,7 @@ from normsweep.sweep.study_record import (
     StudyRecord,
     TrialRecord,
 )
-from normsweep.sweep.trial import SEARCH, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import SEARCH, Epoch, Result, Status, Trial, kind_of
 from normsweep.text import reason
 
 __all__ = [
@@ -252,7 +252,7 @@ def trial_attributes(trial: Trial, for_tools: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     if for_tools:
         shown = {ARM: trial.arm, SLOT: trial.slot, NUMBER: trial.number}
-    if for_tools and trial.phase != SEARCH:
+    if for_tools and kind_of(trial.phase) != SEARCH:
         shown |= {CONFIGURATION: trial.configuration, SEED: trial.seed}
     return {**shown, TRIAL: trial.to_json()}
 

@@ -1,7 +1,8 @@
 """`PhaseStudies`: the studies of Optuna that make up a study, one for each phase.
 
 `mnist` has the search, so that Optuna's best trial, importances and plots are those of the search;
-`mnist/select` and `mnist/confirm` have the later phases. The first one also has the attributes of the
+`mnist/select` and `mnist/confirm` have the later phases, and `mnist/search-2`, `mnist/select-2`, … the repeats
+of the whole tuning. The first one also has the attributes of the
 whole study: it is the one that is listed, locked and deleted. Older studies have all phases in it.
 """
 
@@ -13,7 +14,7 @@ import optuna
 
 from normsweep.store.encoding import APART, ID, PHASE
 from normsweep.store.optuna_tables import StudyTables, keys_after, names_with, patiently
-from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, kind_of
 
 __all__ = ["PhaseStudies", "delete_phases", "orphaned_phases"]
 
@@ -44,9 +45,8 @@ class PhaseStudies:
 
     def _stored(self) -> Iterator[tuple[str, StudyTables]]:
         names = {phase: name for name, phase in names_with(self._storage, self._key).items()}
-        for phase in (SELECT, CONFIRM):
-            if phase in names:
-                yield phase, StudyTables(self._storage, names[phase])
+        for phase in sorted(names, key=_place):
+            yield phase, StudyTables(self._storage, names[phase])
 
     @property
     def _key(self) -> str:
@@ -77,6 +77,11 @@ class PhaseStudies:
         if like.metric_names:
             made.set_metric_names(like.metric_names)
         return tables
+
+
+def _place(phase: str) -> tuple[int, int]:
+    """Repeat and place of a phase in the order of a study."""
+    return int(phase.partition("-")[2] or 1), (SEARCH, SELECT, CONFIRM).index(kind_of(phase))
 
 
 def delete_phases(storage: optuna.storages.RDBStorage, name: str) -> None:

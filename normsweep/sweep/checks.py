@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 NEEDED = ("normalization", "learning_rate", "optimizer", "epochs")
+UNTUNED = ("more_epochs", "equal_epochs")
+"""Questions that compare the baselines only."""
 SEQUENTIAL = 3
 """The rules from which on a confirmation has an analysis after each further seed."""
 MOST = 1_000_000
@@ -150,6 +152,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
     yield from matched(arms, getattr(sweep, "reference", None), space, confirm, catalog)
     yield from _confirm(confirm, space)
     yield from _seeds(confirm, getattr(sweep, "rules", SEQUENTIAL))
+    yield from _repeats(sweep)
     yield from _compared(arms, confirm, catalog)
 
 
@@ -229,6 +232,19 @@ def _seeds(confirm: Confirm | None, rules: int) -> Iterator[Problem]:
     given = "seeds" in getattr(confirm, "model_fields_set", ())
     if given and seeds is not None and rules < SEQUENTIAL and not seeds.fixed:
         yield Problem("confirm.seeds", f"must be a number with rules = {rules}")
+
+
+def _repeats(sweep: Sweep) -> Iterator[Problem]:
+    """Repeats of the tuning are for a primary question about tuning, under today's rules."""
+    repeats = getattr(getattr(sweep, "search", None), "repeats", 1)
+    primary = getattr(getattr(sweep, "confirm", None), "primary", "")
+    if repeats == 1:
+        return
+    if primary in UNTUNED:
+        rule = f"1 with confirm.primary = {shown(primary)}, which compares nothing tuned"
+        yield Problem("search.repeats", must_be(rule, repeats))
+    if (rules := getattr(sweep, "rules", SEQUENTIAL)) < SEQUENTIAL:
+        yield Problem("search.repeats", must_be(f"1 with rules = {rules}", repeats))
 
 
 def _confirm(confirm: Confirm | None, space: Space) -> Iterator[Problem]:

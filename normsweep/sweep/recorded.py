@@ -20,8 +20,9 @@ __all__ = ["GROWING", "as_begun", "as_file", "changes", "from_plain", "grown", "
 
 S = TypeVar("S", bound=Section)
 
-TRIALS, SEEDS = "search.trials", "confirm.seeds"
-GROWING = (TRIALS, SEEDS, f"{SEEDS}.first", f"{SEEDS}.most")
+TRIALS, REPEATS, SEEDS = "search.trials", "search.repeats", "confirm.seeds"
+NUMBERS_OF_SEEDS = (SEEDS, f"{SEEDS}.first", f"{SEEDS}.most")
+GROWING = (TRIALS, REPEATS, *NUMBERS_OF_SEEDS)
 """Keys that may grow; a smaller number has no effect."""
 EPOCHS = (
     "search.space.epochs",
@@ -49,6 +50,7 @@ ADDED = {
     "metric": "accuracy",
     "model.precision": "float32",
     "select.top": 3,
+    "search.repeats": 1,
     "select.seeds": None,
     "confirm.primary": "both_tuned",
     "confirm.baseline.normalization": None,
@@ -61,6 +63,7 @@ ADDED = {
     "execution.retries": 1,
 }
 """Keys that older studies lack, with the values that they imply."""
+HALVING, ASHA = "halving", "asha"
 
 
 def to_plain(sweep: Sweep) -> dict[str, Any]:
@@ -82,12 +85,13 @@ def to_plain(sweep: Sweep) -> dict[str, Any]:
 def from_plain(keys: Mapping[str, Any]) -> Sweep:
     """The sweep that `to_plain` of this or an older version returned; values are not validated.
 
-    A key with its default value counts as not set, as `as_file` needs it.
+    A key with its default value counts as not set, as `as_file` needs it. What older studies call
+    halving is `asha`.
 
     Raises:
         KeyError, TypeError, ValueError: the keys are damaged.
     """
-    whole = {**ADDED, **keys}
+    whole = _completed(keys)
     sweep = _section(Sweep, "", {**whole, "arms": []})
     labels = whole.get("labels", ())
     if "arms" in whole:
@@ -96,6 +100,12 @@ def from_plain(keys: Mapping[str, Any]) -> Sweep:
         whole[f"search.space.{whole['compare']}"]  # without it there are no arms
         arms = arms_by(whole["compare"], sweep.search.space, labels)
     return sweep.model_copy(update={"arms": arms})
+
+
+def _completed(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a study, also of an older one."""
+    older = REPEATS not in keys and keys.get("search.pruner") == HALVING
+    return {**ADDED, **keys, **({"search.pruner": ASHA} if older else {})}
 
 
 def as_file(sweep: Sweep) -> dict[str, Any]:
@@ -129,12 +139,14 @@ def changes(
         more_epochs: whether the stored trials allow more epochs.
         analysed: whether there is an analysis, so that the seeds must stay as they are.
     """
-    was = to_plain(before) if isinstance(before, Sweep) else {**ADDED, **before}
+    was = to_plain(before) if isinstance(before, Sweep) else _completed(before)
     is_ = to_plain(now)
     growing = more_epochs and _more_epochs(was, is_)
     free = (TRIALS, *FREE, *(EPOCHS if growing else ()))
     if _may_add_seeds(was, is_, analysed):
-        free += GROWING
+        free += NUMBERS_OF_SEEDS
+    if is_["rules"] >= SEQUENTIAL:
+        free += (REPEATS,)
     return [
         f"  {key}: {_shown(was, key)} -> {_shown(is_, key)}"
         for key in sorted(was.keys() | is_.keys())
@@ -152,7 +164,8 @@ def _may_add_seeds(was: Mapping[str, Any], is_: Mapping[str, Any], analysed: boo
 def as_begun(before: Sweep, now: Sweep) -> Sweep:
     """The sweep with which its study is resumed: with no fewer seeds, and the rules it was created with.
 
-    Seeds that are not declared are those of the study. Rules that are declared are kept. Under the first
+    Seeds that are not declared are those of the study, and its halving is `asha` if it was created before
+    trials could pause. Rules that are declared are kept. Under the first
     rules epochs were sampled, the default sampler was TPE, and `longest_every` applied.
     """
     seeds = now.confirm.seeds
@@ -160,6 +173,8 @@ def as_begun(before: Sweep, now: Sweep) -> Sweep:
         seeds = before.confirm.seeds
     if seeds != now.confirm.seeds:
         now = now.model_copy(update={"confirm": now.confirm.model_copy(update={"seeds": seeds})})
+    if (before.search.pruner, now.search.pruner) == (ASHA, HALVING):
+        now = now.model_copy(update={"search": now.search.model_copy(update={"pruner": ASHA})})
     if "rules" in now.model_fields_set or before.rules == now.rules:
         return now
     search = _searched_as_begun(before, now) if before.rules == 1 else now.search
@@ -183,10 +198,11 @@ def _searched_as_begun(before: Sweep, now: Sweep) -> Search:
 def grown(before: Mapping[str, Any], now: Sweep) -> dict[str, Any]:
     """The keys of a sweep, with what was larger in those that its study has stored."""
     plain = to_plain(now)
-    plain[TRIALS] = max(plain[TRIALS], before.get(TRIALS, 0))
+    for key in (TRIALS, REPEATS):
+        plain[key] = max(plain[key], before.get(key, 0))
     if _most_seeds(before) > _most_seeds(plain):
-        kept = {key: value for key, value in before.items() if key in GROWING and key != TRIALS}
-        plain = {key: value for key, value in plain.items() if key not in GROWING[1:]} | kept
+        kept = {key: value for key, value in before.items() if key in NUMBERS_OF_SEEDS}
+        plain = {key: value for key, value in plain.items() if key not in NUMBERS_OF_SEEDS} | kept
     return plain
 
 

@@ -29,6 +29,7 @@ from normsweep.sweep.checks import (
     registered,
 )
 from normsweep.sweep.problems import Problem, expected, must_be, refusal
+from normsweep.sweep.rungs import LEAST_EPOCHS, Rung, rungs
 from normsweep.sweep.space import Choice, Scalar, Space
 from normsweep.sweep.space_parsing import parse_space
 
@@ -79,8 +80,11 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 LONGEST_NAME = 100
 MOST_SEEDS = 10_000
 """Seeds of a confirmation."""
+BETWEEN_REPEATS = 2 * MOST_SEEDS
+"""Distance of the seeds of two repeats of the whole tuning, so that none is used twice."""
 MOST_ANALYSED = 100
 """Seeds of a confirmation with an analysis after each."""
+SEEDS_OF_EARLIER_RULES = 10
 LEAST_SEEDS = 5
 """Smallest number of seed pairs for a verdict."""
 RESELECTED = 8
@@ -173,12 +177,16 @@ class Search(Section):
     sampler: Literal["auto", "tpe", "random", "grid", "qmc", "gp"] = "auto"
     """Sampler of the parameters; it sees the trials of the same arm only. `auto`: a ladder of learning
     rates that all arms share, or `tpe` from 16 trials of an arm on. `gp` needs PyTorch."""
-    pruner: Literal["none", "median", "halving"] = "none"
-    """Pruner; it compares a trial with the same arm only."""
+    pruner: Literal["none", "median", "halving", "asha"] = "none"
+    """Pruner; it compares a trial with the same arm only. `halving` of a ladder: twice as many trials
+    pause after a quarter and half of the epochs, and the better half goes on; of other samplers as `asha`."""
     longest_every: Count | None = None
     """If set to N and epochs are sampled, every Nth trial of an arm trains for the largest number."""
     timeout: Seconds | None = None
     """Seconds after which no new trial is started; also `90m`, `1h30m`."""
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """Number of times that the whole tuning is done: with an interval over them beside the outcome,
+    which is that of the first one."""
     space: Space
     """The parameters: lists, ranges or fixed values."""
 
@@ -329,6 +337,15 @@ class Sweep(Section):
         if space is not None and not self.arms:
             object.__setattr__(self, "arms", arms_by(self.compare, space))
 
+    @model_validator(mode="after")
+    def _earlier_seeds(self) -> Sweep:
+        """Under earlier rules the number of seeds was fixed, by default 10."""
+        if self.rules < SEQUENTIAL and "seeds" not in self.confirm.model_fields_set:
+            confirm = self.confirm.model_copy(update={"seeds": Seeds.plain(SEEDS_OF_EARLIER_RULES)})
+            confirm.model_fields_set.discard("seeds")  # they are not declared
+            object.__setattr__(self, "confirm", confirm)
+        return self
+
     def arm(self, key: str) -> Arm:
         """The arm with this key."""
         return next(arm for arm in self.arms if arm.key == key)
@@ -353,7 +370,7 @@ class Sweep(Section):
 
     @property
     def trials_per_arm(self) -> int:
-        """Trials of each arm: an equal share of the total, rounded up; at most the points of a grid."""
+        """Full trials of each arm: an equal share of the total, rounded up; at most the points of a grid."""
         share = math.ceil(self.search.trials / len(self.arms))
         if self.search.sampler != "grid":
             return share
@@ -361,11 +378,24 @@ class Sweep(Section):
 
     @property
     def sampler(self) -> Literal["ladder", "tpe", "random", "grid", "qmc", "gp"]:
-        """The sampler, with `auto` resolved; halving trains twice as many trials in the same time."""
+        """The sampler, with `auto` resolved; `asha` trains twice as many trials in the same time."""
         if self.search.sampler != "auto":
             return self.search.sampler
-        few = 2 * FEW if self.search.pruner == "halving" else FEW
+        few = 2 * FEW if self.search.pruner == "asha" else FEW
         return "ladder" if self.rules > 1 and self.trials_per_arm < few else "tpe"
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The epochs at which an arm's trials pause, and how many go on; empty if none pauses."""
+        pausing = self.search.pruner == "halving" and self.sampler == "ladder"
+        if not pausing or self.samples_epochs or self.longest < LEAST_EPOCHS:
+            return ()
+        return rungs(self.trials_per_arm, self.longest)
+
+    @property
+    def points_per_arm(self) -> int:
+        """Trials that each arm starts: twice as many with rungs, in the time of `trials_per_arm` full ones."""
+        return 2 * self.trials_per_arm if self.rungs else self.trials_per_arm
 
     @property
     def samples_epochs(self) -> bool:
@@ -399,7 +429,7 @@ class Sweep(Section):
 
     @property
     def total_trials(self) -> int:
-        """Total number of trials, after rounding up."""
+        """Total number of trials, after rounding up; with rungs, of the full ones that take as long."""
         return self.trials_per_arm * len(self.arms)
 
     @property
@@ -422,8 +452,19 @@ class Sweep(Section):
         """The seeds of the selection round, none of them the search's or the confirmation's."""
         seeds = self.select.seeds
         if seeds is None:
-            seeds = 2 if self.rules > 1 and self.trials_per_arm >= RESELECTED else 0
+            seeds = 2 if self.rules > 1 and self.points_per_arm >= RESELECTED else 0
         return tuple(self.seed + 1 + MOST_SEEDS + i for i in range(seeds))
+
+    def repeated(self, repeat: int) -> Sweep:
+        """The sweep of a repeat of the whole tuning, from 1: with seeds of its own, and the first ones only."""
+        if repeat == 1:
+            return self
+        seeds = Seeds.plain(self.confirm.seeds.first)
+        update = {
+            "seed": self.seed + (repeat - 1) * BETWEEN_REPEATS,
+            "confirm": self.confirm.model_copy(update={"seeds": seeds}),
+        }
+        return self.model_copy(update=update)
 
     @property
     def longest(self) -> int:

@@ -28,11 +28,23 @@ __all__ = [
     "Status",
     "Tested",
     "Trial",
+    "kind_of",
+    "phase_of",
 ]
 
 SEARCH, SELECT, CONFIRM = "search", "select", "confirm"
 """The phases of a study: the search, the selection round on further seeds, the confirmation."""
 PhaseName = Literal["search", "confirm", "all"]
+
+
+def phase_of(kind: str, repeat: int) -> str:
+    """The name of a phase: of the search, `search`; of its second repeat, `search-2`."""
+    return kind if repeat == 1 else f"{kind}-{repeat}"
+
+
+def kind_of(phase: str) -> str:
+    """What a phase does, which its repeats do too."""
+    return phase.partition("-")[0]
 
 
 class Status(StrEnum):
@@ -91,7 +103,7 @@ class Trial:
     params: Mapping[str, Scalar] = field(default_factory=dict)
     """The sampled parameters, as in Optuna and MLflow."""
     phase: str = SEARCH
-    """Only trials of the confirmation are evaluated on the test images, after each epoch."""
+    """A name by `phase_of`."""
     configuration: str = ""
     """In the confirmation: the name of the configuration, or of several that are equal."""
     precision: str = "float32"
@@ -117,6 +129,11 @@ class Trial:
     """With a matched rate: the reference arm's normalization."""
     reference_scale: float = 1.0
     """With a matched rate: the reference arm's `input_scale`."""
+
+    @property
+    def confirms(self) -> bool:
+        """Whether it is evaluated on the test images, after each epoch: only in a confirmation."""
+        return kind_of(self.phase) == CONFIRM
 
     @property
     def fingerprint(self) -> str:
@@ -268,6 +285,11 @@ class Result:
         if self.status is Status.COMPLETE and self.curve:
             return self.curve[-1].value
         return math.nan
+
+    @property
+    def as_read(self) -> Result:
+        """The result as it is read back, its numbers with nine digits: what is equal stays equal."""
+        return Result.from_json(self.to_json())
 
     def to_json(self) -> str:
         """Encode as JSON (about 2 KB for 20 epochs), with non-finite numbers as strings."""

@@ -20,7 +20,7 @@ from mlflow.entities import (
 
 from normsweep.analysis.verdicts import Verdict
 from normsweep.sweep.study_record import DataFacts, TrialRecord
-from normsweep.sweep.trial import SEARCH, Epoch, Result, Trial
+from normsweep.sweep.trial import SEARCH, Epoch, Result, Trial, kind_of
 
 __all__ = [
     "ARM",
@@ -45,7 +45,7 @@ ARM, LABEL = "normsweep.arm", "normsweep.label"
 def run_name(trial: Trial, label: str) -> str:
     """The name of a run: number and arm first, because the table of runs shows about 18 characters."""
     head = f"{trial.number:03d} {label}"
-    if trial.phase != SEARCH:
+    if kind_of(trial.phase) != SEARCH:
         return f"{head} {trial.configuration} seed {trial.seed}"
     return f"{head} {trial.optimizer} {trial.learning_rate:.2g}"
 

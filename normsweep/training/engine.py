@@ -215,12 +215,13 @@ def _epochs(
         go_on = yield epoch
         if not epoch.finite:
             return Status.DIVERGED
-        if go_on is False and epoch.epoch < trial.epochs:
-            return Status.PRUNED
         new = run.result.reused < epoch.epoch < trial.epochs
-        if new and run.state is not None and schedule.due(epoch):
+        stopped = go_on is False and epoch.epoch < trial.epochs
+        if new and run.state is not None and schedule.due(epoch, stopped):
             yield Snapshot(replace(run.result, curve=tuple(curve)), run.state())
             schedule.taken()
+        if stopped:
+            return Status.PRUNED
         if epoch.epoch < trial.epochs:
             check()
     return Status.COMPLETE

@@ -14,7 +14,7 @@ from normsweep.parts import models, optimizers
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
-from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.compiled_network import (
     CompiledModel,
     Weights,
@@ -118,7 +118,7 @@ class KerasEngine(Engine):
         inputs = self.inputs(trial.data, trial.seed, trial.normalization)
         compiled = self.compiled(trial, inputs)
         loop = compiled.loop(batch_size(trial, inputs.split))
-        test = self._test_set(trial, inputs) if trial.phase == CONFIRM else None
+        test = self._test_set(trial, inputs) if trial.confirms else None
         result = Result(
             trial.number,
             Status.INTERRUPTED,
@@ -220,7 +220,7 @@ def can_resume(trial: Trial, before: Result, now: Result) -> bool:
     if before.machine != now.machine:
         return False
     tested = all(epoch.tested for epoch in before.curve)
-    return trial.phase != CONFIRM or (tested and before.test_digest == now.test_digest)
+    return not trial.confirms or (tested and before.test_digest == now.test_digest)
 
 
 class Cache(Generic[K, V]):

@@ -127,14 +127,14 @@ class CheckpointSchedule:
         self._started = time.monotonic()
         self._due = float("inf") if policy.every is None else self._started + policy.every
 
-    def due(self, epoch: Epoch) -> bool:
-        """Whether to take a snapshot after this epoch."""
+    def due(self, epoch: Epoch, stopped: bool = False) -> bool:
+        """Whether to take a snapshot after this epoch; if the trial is `stopped` there, only one that was asked for."""
         score = self._sign * epoch.value
         best = epoch.epoch in self._policy.epochs and score > self._best
         if best:
             self._best = score
         self._started = time.monotonic()
-        return best or self._started >= self._due
+        return best or (self._started >= self._due and not stopped)
 
     def taken(self) -> None:
         """Schedule the next timed snapshot: the longer this one took, the later."""

@@ -16,7 +16,7 @@ import numpy as np
 from normsweep.parts import models
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import ACCURACY, Metric, metric
-from normsweep.sweep.trial import CONFIRM, Epoch, Result, Status, Tested, Trial
+from normsweep.sweep.trial import Epoch, Result, Status, Tested, Trial
 from normsweep.training.engine import Engine, Run
 from normsweep.training.precision import FLOAT32
 from normsweep.training.preflight import Findings, PreflightRequest, build_error
@@ -45,7 +45,7 @@ class SyntheticEngine(Engine):
         if trial.model != models.SYNTHETIC:
             raise ValueError(f"expected the model synthetic, got {trial.model}, which is trained")
         data = self.dataset(trial.data)
-        confirming = trial.phase == CONFIRM
+        confirming = trial.confirms
         result = Result(
             trial.number,
             Status.INTERRUPTED,

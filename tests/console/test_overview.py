@@ -49,8 +49,8 @@ def test_a_plan_proposes_halving_where_it_saves_time(planned, saved, proposed):
     findings = Findings({}, machine, 1_256_080, 960, 240)
     lines = planned(findings=findings, seconds=12_000.0, halving_seconds=saved)
     line = (
-        "halving   search.pruner=halving would stop the worst trials of each arm early and save about "
-        "2.0 h of the search, or allow more trials in the same time"
+        "halving   search.pruner=halving would try twice as many learning rates in the same time; with "
+        "search.trials=6 as many, and save about 2.0 h of the search"
     )
     assert (line in lines) == proposed
 

@@ -80,7 +80,7 @@ def test_tunability_has_a_row_a_number_of_trials():
 
 def test_the_budget_has_a_row_an_arm_and_number_of_epochs(trials):
     table = budget_table(trials, ["none", "unit"])
-    assert list(table) == ["arm", "epochs", "val_accuracy", "trial", "among"]
+    assert list(table) == ["arm", "epochs", "val_accuracy", "trial", "among", "reached_by"]
     assert table[table["arm"] == "none"]["epochs"].is_monotonic_increasing
     assert list(budget_table([], ["none"])) == list(table)
 

@@ -118,14 +118,19 @@ def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
 
 def test_an_open_question_reads_as_an_answer_with_a_next_step(found, tmp_path):
     report = replace(found(("a", "b", "zca", "learned", "unit")), curves=(), tuning=())
+    sequential = [replace(v, most=20) if v.primary else v for v in report.verdicts]
+    report = replace(report, verdicts=tuple(sequential))
     page = write_report(report, tmp_path, "sqlite:///s.db")
     text = Page(page.read_text(encoding="utf-8")).text
     assert "? behind" in text
     assert (
-        "What to do next. About 10 more seeds would decide: raise their number from 5 to 15. "
+        "What to do next. About 10 more seeds would decide: the study adds them when it is run again. "
         "python -m normsweep.study SWEEP.toml --study-name mnist --storage sqlite:///s.db"
     ) in text
-    assert "confirm.seeds=" not in text  # the study adds seeds by itself
+    assert text.count("the study adds them when it is run again") == 1
+    assert "to 15. python -m normsweep.study SWEEP.toml --study-name mnist --set" in text.replace(
+        " --storage sqlite:///s.db", ""
+    )  # of a secondary question
     assert "from epoch 6 on (catches up) where it trains (2 of 10 seeds diverged)" in text
 
 

@@ -128,7 +128,7 @@ def test_the_table_of_budgets_has_the_best_after_each_number_of_epochs(sweep_fil
     table = budgets_table(StudyRecord("base", "", sweep, trials=tuple(records)))
     assert list(table) == [
         "arm", "epochs", "trial", "val_accuracy", "val_loss", "normalization", "optimizer",
-        "learning_rate", "batch_size", "among", "of",
+        "learning_rate", "batch_size", "among", "of", "reached_by",
     ]  # fmt: skip
     found = table[["arm", "epochs", "trial", "val_accuracy", "among", "of"]].to_numpy().tolist()
     assert found == [

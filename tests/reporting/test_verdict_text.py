@@ -21,7 +21,7 @@ def rows(found) -> list[Verdict]:
 
 
 def printed(row: Verdict):
-    return verdict_tables([replace(row, question="both_tuned")], 4, COMMAND)[0].rows[0]
+    return verdict_tables([replace(row, question="both_tuned")], 4, command=COMMAND)[0].rows[0]
 
 
 def test_questions_come_in_their_part_and_order(rows):

@@ -24,6 +24,7 @@ from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import PhaseName, Result, Status
 from normsweep.training import keras_engine
 from normsweep.training.reproducibility import machine
+from normsweep.training.snapshot import ModelState, Snapshot
 from tests import forkserver, shared
 
 SWEEP = """
@@ -59,12 +60,12 @@ class Place:
         (folder / "grid.toml").write_text(sweep)
         shared.place_stores(self.root)
 
-    def run(self, *overrides: str, phase: PhaseName = "all") -> str:
+    def run(self, *overrides: str, phase: PhaseName = "all", reuse: str | None = None) -> str:
         """Run what is left of the study, here; what it says."""
         sweep = load_sweep(self.folder / "grid.toml", catalog(), overrides)
         settings = Settings(
             storage=self.storage, tracking_uri=self.tracking, executor="inline", root=self.root,
-            phase=phase,
+            phase=phase, reuse=reuse,
         )  # fmt: skip
         console = Console(file=io.StringIO(), width=300)
         with Workers(sweep, settings) as workers, screen(console):
@@ -241,3 +242,25 @@ def test_a_state_from_other_settings_is_not_gone_on_from_and_that_is_said(tmp_pa
         new = {epochs: records[arm, epochs].result for epochs in (1, 3)}
         assert new[3].reused == 0
         assert (new[1].origin, new[1].reused) == (records[arm, 3].trial.number, 1)
+
+
+def test_the_model_of_a_reused_trial_is_that_of_the_other_studys_checkpoint(tmp_path):
+    place = Place(tmp_path, SWEEP)
+    short = (
+        "search.sampler=auto",
+        "search.trials=2",
+        "search.space.epochs=1",
+        "confirm.baseline.epochs=1",
+    )
+    place.run(*short, phase="search")
+    said = place.run(*short, "name=second", phase="search", reuse="grid")
+    assert said.count(" of study grid") == 2
+    assert "model of" not in said
+    files = list((place.root / "checkpoints" / "grid").rglob("*.npz"))
+    assert len(files) == 2
+    for file in files:  # without weights, so that what was read is seen
+        found = Snapshot.load(file)
+        empty = ModelState(tuple(0 * array for array in found.state.model), found.state.optimizer)
+        Snapshot(found.so_far, empty).save(file)
+    said = place.run(*short, "name=third", phase="search", reuse="grid")
+    assert said.count("the saved model has validation accuracy") == 2

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from normsweep.analysis.trials import settled
 from normsweep.errors import SweepError
 from normsweep.parts.catalog import resolve_trial
-from normsweep.search.samplers import halving_share, make_advisor
+from normsweep.search.samplers import asha_share, make_advisor
 from normsweep.store.storage import begun_study, read_study
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.recorded import as_begun
@@ -194,13 +194,13 @@ def test_optuna_reads_the_study_as_its_own(url, sweep):
     optuna.importance.get_param_importances(study, params=["learning_rate", "epochs"])
 
 
-def test_the_share_that_halving_trains_is_that_of_the_pruner():
-    assert halving_share(1, 12) == 1.0  # the baseline
-    assert 0.3 < halving_share(13, 12) < 0.7
-    assert halving_share(60, 12) < halving_share(13, 12)
+def test_the_share_that_asha_trains_is_that_of_the_pruner():
+    assert asha_share(1, 12) == 1.0  # the baseline
+    assert 0.3 < asha_share(13, 12) < 0.7
+    assert asha_share(60, 12) < asha_share(13, 12)
 
 
-@pytest.mark.parametrize("pruner", ["median", "halving"])
+@pytest.mark.parametrize("pruner", ["median", "asha", "halving"])
 def test_pruning_compares_within_the_arm_only(url, sweep, pruner):
     overrides = (f"search.pruner={pruner}", "search.trials=90", "search.space.epochs=12")
     search = opened(url, sweep(*overrides))

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from normsweep.errors import SweepError
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
 from normsweep.sweep.recorded import (
     ADDED,
@@ -41,6 +42,7 @@ WRITTEN = {
     "search.pruner": "none",
     "search.longest_every": None,
     "search.timeout": 3600.0,
+    "search.repeats": 1,
     "search.space.normalization": ["unit"],
     "search.space.learning_rate": [0.001, 0.1],
     "search.space.optimizer": ["sgd", "adam"],
@@ -250,7 +252,8 @@ def test_a_study_is_continued_under_its_own_rules(base):
     now = base("seed=1")
     assert as_begun(base(), now) is now
     second = as_begun(base("rules=2"), now)
-    assert (second.rules, changes(now, second)) == (2, ["  rules: 3 -> 2"])
+    assert (second.rules, second.confirm.seeds.most) == (2, 10)
+    assert changes(base("rules=2", "seed=1"), second) == []
 
 
 def test_whether_epochs_are_sampled_may_not_change(base):
@@ -319,3 +322,39 @@ def test_a_key_of_a_later_version_is_a_change(base):
     later = {**to_plain(base()), "search.prior": 3}
     assert from_plain(later) == base()
     assert changes(later, base()) == ["  search.prior: 3 -> (not set)"]
+
+
+def test_what_older_studies_call_halving_is_asha(sweep_file, parts):
+    made = load_sweep(sweep_file, parts, ["search.pruner=halving"])
+    keys = to_plain(made)
+    assert from_plain(keys).rungs == made.rungs != ()
+    older = {key: value for key, value in keys.items() if key != "search.repeats"}
+    begun = from_plain(older)
+    assert (begun.search.pruner, begun.rungs) == ("asha", ())
+    resumed = as_begun(begun, made)
+    assert resumed.search.pruner == "asha"
+    assert changes(older, resumed) == []
+    assert changes(older, made) == ['  search.pruner: "asha" -> "halving"']
+
+
+def test_under_earlier_rules_there_are_ten_seeds_by_default(sweep_file, parts):
+    made = load_sweep(sweep_file, parts, ["rules=2"])
+    assert to_plain(made)["confirm.seeds"] == 10
+    assert "seeds" not in made.confirm.model_fields_set
+    fewer = load_sweep(sweep_file, parts, ["rules=2", "confirm.seeds=7"])
+    assert as_begun(fewer, made).confirm.seeds.most == 7
+    assert load_sweep(sweep_file, parts).confirm.seeds.most == 20
+
+
+def test_repeats_may_be_added_under_todays_rules(sweep_file, parts):
+    once, thrice = (load_sweep(sweep_file, parts, more) for more in ([], ["search.repeats=3"]))
+    assert changes(once, thrice, analysed=True) == []
+    assert grown(to_plain(thrice), once)["search.repeats"] == 3
+    for more, why in (
+        (["confirm.primary=equal_epochs"], "compares nothing tuned"),
+        (["rules=2"], "rules = 2"),
+    ):
+        with pytest.raises(SweepError, match=f"search.repeats: must be 1 with .*{why}"):
+            load_sweep(sweep_file, parts, ["search.repeats=3", *more])
+    begun = load_sweep(sweep_file, parts, ["rules=2"])
+    assert changes(begun, as_begun(begun, thrice)) == ["  search.repeats: 1 -> 3"]

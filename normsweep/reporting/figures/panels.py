@@ -41,6 +41,7 @@ DOT: Json = {"filled": True, "opacity": 1, "stroke": PAPER, "strokeWidth": 0.7}
 """Keywords of an arm's marker."""
 TITLES = {
     "score": "validation {metric}", "best": "best so far", "done": "trials so far", "among": "best of",
+    "reached_by": "reached by",
     "kind": "estimate", "text": "value", "guide": "guessing", "learning_rate": "learning rate",
 }  # fmt: skip
 FORMATS = {

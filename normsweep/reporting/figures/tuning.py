@@ -111,7 +111,7 @@ def budget(found: Evidence, style: Style) -> Figure:
         name="budget",
         title="The best for each number of epochs",
         caption=f"The best validation {found.metric.label} of each arm after so many epochs, among its "
-        "trials that got so far: fewer got to the later ones. A triangle is below the axis. The best of "
+        f"trials that got so far: {_survivors(found)}. A triangle is below the axis. The best of "
         "several trials is too good as an estimate.",
         missing="No trial has a score yet.",
     )
@@ -119,10 +119,29 @@ def budget(found: Evidence, style: Style) -> Figure:
     if data.empty:
         return figure
     data, limits = in_view(data, data.groupby("arm")["score"].last(), found)
-    fields = ("arm", "epochs", "score", "optimizer", "learning_rate", "trial", "among")
+    fields = (
+        "arm",
+        "epochs",
+        "score",
+        "optimizer",
+        "learning_rate",
+        "trial",
+        "among",
+        "reached_by",
+    )
     epochs = whole("epochs", int(data["epochs"].max()), "epochs")
     chart = grid([_Curves(found, style, data, limits, 1, fields).panel(epochs)], 1)
     return replace(figure, description=_budget_words(data, found), data=data, chart=chart)
+
+
+def _survivors(found: Evidence) -> str:
+    """Which trials got to the later epochs."""
+    if not found.record.sweep.rungs:
+        return "fewer got to the later ones"
+    parts = [
+        f"{rung.going_on} of an arm after epoch {rung.epoch}" for rung in found.record.sweep.rungs
+    ]
+    return f"halving let only the best go on, {' and '.join(parts)}, and marks are pale where only they got"
 
 
 def _budgets(found: Evidence) -> Table:
@@ -175,6 +194,14 @@ class _Curves:
             for kind, of_kind in of_kinds.items()
         }
 
+    @property
+    def pale(self) -> Json:
+        """Marks where only survivors of halving got are pale."""
+        if "reached_by" not in self.data or not self.found.record.sweep.rungs:
+            return {}
+        survivors = {"test": equal("reached_by", "survivors"), "value": 0.4}
+        return {"opacity": {"condition": survivors, "value": 1}}
+
     def panel(
         self, x: Json, kind: str = "", labels: bool = True, ends: bool = True, title: str = ""
     ) -> Json:
@@ -203,6 +230,6 @@ class _Curves:
             *([band.encode(y="low:Q", y2="high:Q")] if kind == EXPECTED else []),
             line.encode(**looks("strokeDash", "strokeWidth")),
             under(rows),
-            dots.encode(**looks("shape")),
+            dots.encode(**looks("shape"), **self.pale),
             pointed(rows.encode(y="drawn:Q"), tips, self.style, zoom),
         ]
