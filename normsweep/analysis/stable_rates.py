@@ -46,6 +46,11 @@ class StableRates:
         return max((t.rate for t in self.tried if t.ended == TRAINED), default=math.nan)
 
     @property
+    def bounded(self) -> bool:
+        """Whether a higher rate was tried, and did not train."""
+        return any(t.rate > self.largest for t in self.tried)
+
+    @property
     def exceeded(self) -> float:
         """The largest rate that trained, divided by the prediction at the start; NaN where one is missing."""
         return self.largest / self.predicted.get(START, math.nan)

@@ -232,13 +232,15 @@ def _columns(data: _Data) -> Iterator[Finding]:
     if 0 < len(constant) < flat.shape[1]:
         yield Finding(
             "constant-column",
-            f"x_train: column {constant[0]} is constant ({counted(len(constant), 'such column')}): it holds nothing, and dividing by its deviation fails",
+            f"x_train: column {constant[0]} is constant ({counted(len(constant), 'such column')}): it holds nothing, "
+            "and dividing by its deviation fails",
         )
     varying = spread[spread > 0]
     if len(varying) and varying.max() > UNEVEN * varying.min():
         yield Finding(
             "column-scales",
-            f"x_train: spreads of columns differ by {varying.max() / varying.min():.1g} times: use a scheme by column (`standardize`, `minmax`, `robust`)",
+            f"x_train: spreads of columns differ by {varying.max() / varying.min():.1g} times: use a scheme by column "
+            "(`standardize`, `minmax`, `robust`)",
             alarming=False,
         )
     _, labels = np.unique(data.y[: len(flat)], return_inverse=True)

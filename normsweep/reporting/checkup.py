@@ -132,8 +132,8 @@ def network_findings(start: SchemeStart, classes: int, rate: bool = True) -> Ite
     if begun.saturated > SURE or begun.loss > HIGH * guess:
         yield Finding(
             "saturated-start",
-            f"the untrained network has a loss of {begun.loss:.3g} {arm}, where guessing has {guess:.2f}, and is sure of its "
-            f"answer for {begun.saturated:.0%} of the rows: inputs or initial weights are too large",
+            f"the untrained network has a loss of {begun.loss:.3g} {arm}, where guessing has {guess:.2f}, and is "
+            f"sure of its answer for {begun.saturated:.0%} of the rows: inputs or initial weights are too large",
         )
     if begun.dead_relus > DEAD:
         yield Finding(

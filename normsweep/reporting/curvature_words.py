@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.stable_rates import START, StableRates, stable_rates
 from normsweep.analysis.trials import scored
 from normsweep.parts.metrics import Metric
 from normsweep.sweep.study_record import Stage
-from normsweep.text import quoted
+from normsweep.text import listed, quoted
 
 __all__ = ["FAR", "curvature_sentences", "furthest", "times"]
 
@@ -93,23 +93,30 @@ def _plain(rates: Sequence[StableRates], start: Mapping[str, Stage], guess: floa
         "By the curvature of the loss at the start, plain gradient descent is stable up to a learning rate "
         f"of {values}."
     ]
-    said += [_beside(each, start[each.arm].loss, guess) for each in known if each.exceeded > 0]
-    return " ".join(said)
+    return " ".join([*said, *_beside([each for each in known if each.exceeded > 0], start, guess)])
 
 
-def _beside(rates: StableRates, loss: float, guess: float) -> str:
-    """The prediction at the start beside the largest rate that trained."""
-    arm, factor = quoted(rates.arm), rates.exceeded
-    head = f"With {arm} the largest one that trained is {rates.largest:.2g}, {times(factor)} the prediction"
-    if factor <= NEAR:
-        return f"{head}."
-    high = not loss < HIGH * guess
-    return head + (
-        ": its loss at the start is far above that of guessing, and the first steps leave that region, so the "
-        "prediction at the start is far below what trains."
-        if high
-        else ": the curvature falls in the first steps."
+def _beside(
+    rates: Sequence[StableRates], start: Mapping[str, Stage], guess: float
+) -> Iterator[str]:
+    """The predictions at the start beside the largest rates that trained."""
+    if not rates:
+        return
+    words = (
+        f"{times(each.exceeded)} that with {quoted(each.arm)}{'' if each.bounded else ' (no higher one was tried)'}"
+        for each in rates
     )
+    yield f"The largest rate that trained is {', '.join(words)}."
+    above = [each.arm for each in rates if each.exceeded > NEAR]
+    high = [arm for arm in above if not start[arm].loss < HIGH * guess]
+    if high:
+        yield (
+            f"With {listed([quoted(arm) for arm in high])} the loss at the start is far above that of guessing, and "
+            "the first steps leave that region, so the prediction at the start is far below what trains."
+        )
+    calm = [arm for arm in above if arm not in high]
+    if calm:
+        yield f"With {listed([quoted(arm) for arm in calm])} the curvature falls in the first steps."
 
 
 def _of_baseline(rates: Sequence[StableRates], reference: str) -> str:

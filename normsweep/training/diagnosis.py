@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +14,7 @@ from normsweep.training.compiled_epoch import Batches
 from normsweep.training.compiled_network import CompiledModel
 from normsweep.training.curvature import Slope
 from normsweep.training.epochs import batch_size
+from normsweep.training.forward_pass import dead, forward, network_of
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.own_steps import kernel_step
 from normsweep.training.precision import FLOAT32
@@ -133,7 +132,7 @@ class _Course:
             self._entering is not None and np.array_equal(entering, self._entering)
         ):
             return self._moment
-        window = Window.of(first_layer(_network(self.probe.model)))
+        window = Window.of(first_layer(network_of(self.probe.model)))
         self._entering = entering
         self._moment = UNKNOWN if window is None else spectrum(entering, window)
         return self._moment
@@ -154,7 +153,7 @@ def _stage(course: _Course) -> Stage:
     model = course.model
     images, labels = _images(course.inputs)
     slope = course.probe.curvature.slope(images, labels)
-    seen = _forward(model, images)
+    seen = forward(model, images)
     moment = course.moment(seen.first)
     sharpness, preconditioned = _sharpness(course)
     factor = rate_factor(course.optimizer)
@@ -162,7 +161,7 @@ def _stage(course: _Course) -> Stage:
         input_mean=float(np.mean(seen.fed, dtype=np.float64)),
         input_std=float(np.std(seen.fed, dtype=np.float64)),
         loss=slope.loss,
-        dead_relus=_dead(seen.units),
+        dead_relus=dead(seen.units),
         gradients=_norms(model, slope),
         step=course.done,
         moment=moment.largest,
@@ -214,80 +213,3 @@ def _renumbered(norms: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]
         (f"{kind}_{kinds[: i + 1].count(kind)}", norm)
         for i, (kind, (_, norm)) in enumerate(zip(kinds, norms, strict=True))
     )
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What went through a network."""
-
-    fed: Array
-    """Inputs of the network, after its preprocessing."""
-    first: Array | None
-    """Inputs of the first layer with a kernel."""
-    units: list[Array]
-    """Outputs of the ReLUs."""
-
-
-def _forward(model: Any, images: Array) -> _Seen:
-    """Record the images' way through a network in training mode; changes nothing."""
-    import keras
-
-    network = _network(model)
-    first, relus = first_layer(network), [layer for layer in leaves(network) if _is_relu(layer)]
-    fed: list[Array] = []
-    entering: list[Array] = []
-    units: list[Array] = []
-    with (
-        keras.StatelessScope(),  # which keeps running means and the state of random layers as they are
-        _recording([network], fed, before=True),
-        _recording([first] if first is not None else [], entering, before=True),
-        _recording(relus, units),
-    ):
-        model(images, training=True)
-    return _Seen(fed[0], entering[0] if entering else None, units)
-
-
-def _network(model: Any) -> Any:
-    """The network behind trainable preprocessing; without such preprocessing, the whole model."""
-    import keras
-
-    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
-    return nested[-1] if len(nested) == 1 and model.layers[-1] is nested[-1] else model
-
-
-def _is_relu(layer: Any) -> bool:
-    import keras
-
-    relu = isinstance(layer, keras.layers.ReLU)
-    return relu or getattr(layer, "activation", None) is keras.activations.relu
-
-
-@contextmanager
-def _recording(
-    layers: Sequence[Any], recorded: list[Array], *, before: bool = False
-) -> Iterator[None]:
-    """Record the layers' outputs, or with `before` their inputs, while the context is active."""
-    import keras
-
-    def recording(call: Any) -> Any:
-        def wrapped(x: Any, *args: Any, **kwargs: Any) -> Any:
-            result = call(x, *args, **kwargs)
-            recorded.append(np.asarray(keras.ops.convert_to_numpy(x if before else result)))
-            return result
-
-        return wrapped
-
-    originals = [layer.call for layer in layers]
-    for layer, call in zip(layers, originals, strict=True):
-        layer.call = recording(call)
-    try:
-        yield
-    finally:
-        for layer, call in zip(layers, originals, strict=True):
-            layer.call = call
-
-
-def _dead(outputs: list[Array]) -> float:
-    """Fraction of units (channels, of a convolution) whose output is always zero."""
-    dead = [np.all(o <= 0, axis=tuple(range(o.ndim - 1))) for o in outputs]
-    return float(np.mean(np.concatenate(dead))) if dead else math.nan

@@ -83,39 +83,36 @@ def test_where_the_better_shaped_arm_came_out_worse_it_says_so(
     assert not better or f"In spite of that, “{better}” reached the better accuracy" in said
 
 
-def rates(trial_of_search, *tried: tuple[str, float]) -> list[TrialRecord]:
+def rates(trial_of_search, *tried: tuple[str, float, float]) -> list[TrialRecord]:
     return [
-        trial_of_search(number, arm, 0.9, optimizer="sgd", learning_rate=rate)
-        for number, (arm, rate) in enumerate(tried)
+        trial_of_search(number, arm, score, optimizer="sgd", learning_rate=rate)
+        for number, (arm, rate, score) in enumerate(tried)
     ]
 
 
 def test_a_prediction_far_below_what_trained_is_put_down_to_a_high_first_loss(
     explained, trial_of_search
 ):
-    trials = rates(trial_of_search, ("none", 3.2e-3), ("unit", 0.5))
+    trials = rates(trial_of_search, ("none", 3.2e-3, 0.9), ("none", 1e-2, 0.1), ("unit", 0.5, 0.9))
     start = {"none": stage(sharpness=2e4, loss=22.0), "unit": stage(sharpness=2.0)}
     assert explained(trials, **start)["stable_rates"] == (
         "By the curvature of the loss at the start, plain gradient descent is stable up to a learning rate of "
-        "0.0001 with “none”, 1 with “unit”. With “none” the largest one that trained is 0.0032, 32 times the "
-        "prediction: its loss at the start is far above that of guessing, and the first steps leave that region, so "
-        "the prediction at the start is far below what trains. With “unit” the largest one that trained is 0.5, "
-        "0.5 times the prediction."
+        "0.0001 with “none”, 1 with “unit”. The largest rate that trained is 32 times that with “none”, 0.5 times "
+        "that with “unit” (no higher one was tried). With “none” the loss at the start is far above that of guessing, "
+        "and the first steps leave that region, so the prediction at the start is far below what trains."
     )
     calm = {"none": stage(sharpness=2e4), "unit": stage(sharpness=2.0)}
-    assert "the curvature falls in the first steps" in explained(trials, **calm)["stable_rates"]
+    said = explained(trials, **calm)["stable_rates"]
+    assert said.endswith("With “none” the curvature falls in the first steps.")
 
 
 def test_where_a_normalization_harms_the_prediction_says_that_too(explained, trial_of_search):
-    """Squared inputs: scaling brings them where the network starts badly."""
-    trials = rates(trial_of_search, ("none", 0.5), ("unit", 3.2e-3))
+    """As (x − 50)² does: it brings inputs where the network starts badly."""
+    trials = rates(trial_of_search, ("none", 0.5, 0.9), ("unit", 3.2e-3, 0.9))
     start = {"none": stage(sharpness=2.0), "unit": stage(sharpness=2e4, loss=22.0)}
     said = explained(trials, **start)["stable_rates"]
     assert "1 with “none”, 0.0001 with “unit”" in said
-    assert (
-        "With “unit” the largest one that trained is 0.0032, 32 times the prediction: its loss"
-        in said
-    )
+    assert "With “unit” the loss at the start is far above that of guessing" in said
 
 
 def test_an_adaptive_baseline_is_told_after_its_first_steps(explained):
