@@ -76,11 +76,15 @@ def kind(result: Result, level: Level) -> Kind:
         return Kind.TOO_SLOW if moves and _falling(result.curve) else Kind.UNKNOWN
     if seen.input_range == 0:
         return Kind.NO_INFORMATION
-    if seen.same_output >= ONE_OUTPUT and seen.gradient <= NO_GRADIENT:
+    if seen.same_output >= ONE_OUTPUT and _at_most(seen.gradient, NO_GRADIENT):
         return Kind.DEAD
-    if seen.batch_accuracy >= level.learned:
+    if seen.batch_accuracy is not None and seen.batch_accuracy >= level.learned:
         return Kind.RUNNING_STATISTICS
     return Kind.TOO_SLOW if _falling(result.curve) else Kind.UNKNOWN
+
+
+def _at_most(value: float | None, most: float) -> bool:
+    return value is not None and value <= most
 
 
 def _falling(curve: tuple[Epoch, ...]) -> bool:

@@ -95,7 +95,8 @@ def _dead(stuck: Sequence[Ending]) -> str:
 
 def _running_statistics(stuck: Sequence[Ending]) -> str:
     seen = _inspections(stuck)
-    best, momentum = max(s.batch_accuracy for s in seen), max(s.momentum for s in seen)
+    best = max(s.batch_accuracy or 0.0 for s in seen)
+    momentum = max(s.momentum or 0.0 for s in seen)
     fewest, most = (pick(s.steps for s in seen) for pick in (min, max))
     had = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
     return (

@@ -35,12 +35,12 @@ def inspect(
     """
     images, labels = _sample(inputs.split.x_val, inputs.split.y_val)
     same = _same(np.asarray(model.predict_on_batch(images), np.float64))
-    momentum, batch_accuracy = _momentum(model), math.nan
+    momentum, batch_accuracy = _momentum(model), None
     trained = ModelState.of(model)
-    if not math.isnan(momentum):
+    if momentum is not None:
         batch_accuracy = _batch_accuracy(model, images, labels, trial.batch_size)
 
-    def gradient() -> float:
+    def gradient() -> float | None:
         probe = compiled(replace(trial, precision=FLOAT32), inputs)  # resets it
         trained.restore_network(probe.model)
         return _first_gradient(probe, images[same], labels[same])
@@ -48,23 +48,22 @@ def inspect(
     return Inspection(
         input_range=_range(images.astype(np.float64)),
         same_output=float(same.mean()),
-        gradient=gradient() if same.mean() >= HALF else math.nan,
+        gradient=gradient() if same.mean() >= HALF else None,
         batch_accuracy=batch_accuracy,
         momentum=momentum,
         steps=math.ceil(len(inputs.split.y_train) / trial.batch_size) * trial.epochs,
     )
 
 
-def _first_gradient(probe: CompiledModel, images: Array, labels: Array) -> float:
-    """The gradient's norm in the first layer with weights; NaN if there is no other one."""
+def _first_gradient(probe: CompiledModel, images: Array, labels: Array) -> float | None:
+    """The gradient's norm in the first layer with weights; None if there is no other one, or it is not finite."""
     layers = [layer for layer in leaves(probe.model) if layer.trainable_variables]
     if len(layers) == 1:
-        return math.nan
+        return None
     slope, first = probe.curvature.slope(images, labels), {id(v) for v in layers[0].variables}
     found = zip(probe.model.trainable_variables, slope.gradients, strict=True)
-    return math.sqrt(
-        sum(float(np.sum(np.square(g, dtype=float))) for v, g in found if id(v) in first)
-    )
+    square = sum(float(np.sum(np.square(g, dtype=float))) for v, g in found if id(v) in first)
+    return math.sqrt(square) if math.isfinite(square) else None
 
 
 def _sample(images: Array, labels: Array) -> tuple[Array, Array]:
@@ -83,14 +82,14 @@ def _same(outputs: Array) -> Array:
     return np.abs(numbers - np.median(numbers, axis=0)).max(axis=1) < SAME
 
 
-def _momentum(model: Any) -> float:
-    """The largest momentum of a BatchNormalization; NaN if the model has none."""
+def _momentum(model: Any) -> float | None:
+    """The largest momentum of a BatchNormalization; None if the model has none."""
     import keras
 
     found = (
         each.momentum for each in leaves(model) if isinstance(each, keras.layers.BatchNormalization)
     )
-    return max(map(float, found), default=math.nan)
+    return max(map(float, found), default=None)
 
 
 def _batch_accuracy(model: Any, images: Array, labels: Array, batch_size: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import Epoch, Result, Status
 
 LEVEL = Level.of(DataFacts("digits", "", "d" * 64, 1500, 300, 10), 0.2)
-ALIVE = Inspection(255.0, 0.02, math.nan, math.nan, math.nan, 100)
+ALIVE = Inspection(255.0, 0.02, None, None, None, 100)
 FLAT = (2.303, 2.302, 2.304, 2.303)
 FALLING = (2.33, 2.32, 2.31, 2.305)
 
@@ -39,7 +38,7 @@ def result(losses, inspection=ALIVE, accuracies=(0.10, 0.11, 0.10, 0.12), val=No
         ({"input_range": 0.0, "same_output": 1.0, "gradient": 0.0}, Kind.NO_INFORMATION),
         ({"same_output": 0.97, "gradient": 0.0}, Kind.DEAD),
         ({"same_output": 0.97, "gradient": 0.01}, Kind.UNKNOWN),
-        ({"same_output": 0.97, "gradient": math.nan}, Kind.UNKNOWN),
+        ({"same_output": 0.97, "gradient": None}, Kind.UNKNOWN),
         ({"same_output": 0.90, "gradient": 0.0}, Kind.UNKNOWN),
         ({"batch_accuracy": 0.9, "momentum": 0.99}, Kind.RUNNING_STATISTICS),
         ({"batch_accuracy": 0.2, "momentum": 0.99}, Kind.UNKNOWN),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from normsweep.analysis.endings import ArmEndings, Ended, Ending, Endings
@@ -13,7 +11,7 @@ from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.trial import CONFIRM, SEARCH
 from tests.conftest import make_record
 
-RUNNING = Inspection(255.0, 0.0, math.nan, 0.93, 0.99, 10)
+RUNNING = Inspection(255.0, 0.0, None, 0.93, 0.99, 10)
 
 
 def ending(number, ended=Ended.TRAINED, kind=None, rate=0.01, inspection=None, phase=SEARCH):
