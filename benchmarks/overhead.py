@@ -37,7 +37,7 @@ sampler = "random"
 normalization = ["none", "unit", "standardize"]
 learning_rate = { low = 1e-4, high = 1e-1, log = true }
 optimizer = ["sgd", "adam"]
-epochs = [4, 12]
+epochs = { low = 4, high = 12, step = 8, sample = true }
 """
 FEW = 4
 """Epochs of the trials that the goal applies to."""
