@@ -111,12 +111,12 @@ def test_a_ladder_is_the_default_below_sixteen_trials_of_an_arm(sweep, overrides
         ["compare=optimizer", "reference=adam"],
         ["search.trials=3"],
         ["search.trials=6"],
-        ["search.space.learning_rate={ low = 1e-3, high = 1e-3 }", "search.trials=40"],
+        ["search.space.learning_rate={ low = 1e-3, high = 1e-3 }", "search.trials=24"],
         ["search.space.batch_size={ low = 16, high = 64 }"],
     ],
 )
 def test_any_space_has_a_ladder(tmp_path, sweep, overrides):
-    made = sweep(*overrides)
+    made = sweep("search.trials=15", "search.space.epochs={ low = 1, high = 2 }", *overrides)
     trials = run_all(opened(f"sqlite:///{tmp_path}/a.db", made))
     assert len(trials) == made.total_trials
     parts = [t for n in (4, 5, 99) for t in run_all(opened(f"sqlite:///{tmp_path}/b.db", made), n)]
