@@ -24,6 +24,8 @@ NO_GRADIENT = 1e-10
 """A gradient this small, relative to the largest of a layer, does not reach the layer."""
 ABOVE, ADAPTIVE = 2.0, 20.0
 """Factors of a stable learning rate from which a rate is too high; an adaptive optimizer's is only a size."""
+USUAL = 1e-3
+"""Keras's default learning rate for adaptive optimizers."""
 BELOW = 1e-4
 """Share of a stable learning rate below which nothing moves."""
 STRIDE = 1.0
@@ -91,9 +93,8 @@ class Checkup:
         if best.plain_rate > 0:
             rates.append(f"sgd at a learning rate of about {_round(best.plain_rate / 4)}")
         if best.adaptive and best.stable_rate > 0:
-            rates.append(
-                f"{best.trial.optimizer} at about {_round(min(1e-3, best.stable_rate / 2))}"
-            )
+            rate = min(USUAL, ADAPTIVE / 2 * best.stable_rate)
+            rates.append(f"{best.trial.optimizer} at about {_round(rate)}")
         first = "Once that is fixed, try" if self.problems else "Try"
         return f"{first} {quoted(best.label)}, with {' or '.join(rates)}." if rates else ""
 
@@ -178,6 +179,8 @@ def _start_words(start: SchemeStart, classes: int) -> str:
     rates = [("sgd", start.plain_rate)]
     rates += [(start.trial.optimizer, start.stable_rate)] if start.adaptive else []
     stable = [f"{rate:.2g} with {name}" for name, rate in rates if rate > 0]
+    if len(stable) > 1:
+        stable[-1] += " (after ten steps; larger ones often train)"
     if stable:
         far = (
             " (at the start; far from guessing, higher ones can train)"

@@ -10,6 +10,7 @@ from normsweep.reporting.formats import as_markdown
 from normsweep.reporting.note import links, opening_lines, short_lines
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT
+from normsweep.text import listed
 
 __all__ = ["dashboard_notes"]
 
@@ -26,6 +27,11 @@ LATER = {
     "off all of these trials together; the best one of them is a lucky seed.",
 }
 """What the trials of a phase are."""
+REPEATED = (
+    "Repeat {repeat} of the whole tuning, on seeds of its own: {name}. The repeats say how much the gap depends on the "
+    "tuning; the answer is that of {search}."
+)
+"""What the trials of a phase of a repeat are."""
 
 
 def dashboard_notes(
@@ -43,12 +49,22 @@ def dashboard_notes(
         found: what the confirmation found, if there is one yet.
     """
     search = f"[{as_markdown(commands.record.name)}]({pages[SEARCH]})"
-    later = {phase: text.format(search=search) for phase, text in LATER.items() if phase in pages}
     ends = f" Question and answer are in the note of {search}.\n"
-    return {
-        SEARCH: _whole(commands, pages, views, found),
-        **{phase: text + ends for phase, text in later.items()},
-    }
+    later = {phase: _later(phase, search) + ends for phase in pages if phase != SEARCH}
+    return {SEARCH: _whole(commands, pages, views, found), **later}
+
+
+def _later(phase: str, search: str) -> str:
+    """What the trials of a later phase are."""
+    kind, _, repeat = phase.partition("-")
+    if repeat:
+        return REPEATED.format(repeat=repeat, name=NAMES[kind], search=search)
+    return LATER[kind].format(search=search)
+
+
+def _name(phase: str) -> str:
+    kind, _, repeat = phase.partition("-")
+    return f"{NAMES[kind]} of repeat {repeat}" if repeat else NAMES[kind]
 
 
 def _whole(
@@ -71,13 +87,13 @@ def _whole(
 
 def _trials(record: StudyRecord, pages: Mapping[str, str]) -> str:
     """What the trials of this Optuna study are, and where the others are."""
-    later = [f"[{NAMES[phase]}]({page})" for phase, page in pages.items() if phase != SEARCH]
+    later = [f"[{_name(phase)}]({page})" for phase, page in pages.items() if phase != SEARCH]
     if not later:
         return ""
     plural = (
         "is an Optuna study of its own" if len(later) == 1 else "are Optuna studies of their own"
     )
-    return f"The trials here are those of the search; {' and '.join(later)} {plural}."
+    return f"The trials here are those of the search; {listed(later)} {plural}."
 
 
 def _commands(commands: Commands, in_mlflow: bool) -> list[str]:

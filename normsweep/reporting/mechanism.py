@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.factorial import PARTS, Control, Factorial, Part
 from normsweep.analysis.rules import LEAST_SEEDS, Trained
-from normsweep.reporting.page_tables import PageTable
 from normsweep.reporting.words import between, points
 from normsweep.sweep.study_record import BASELINE
-from normsweep.text import counted, listed, opening, quoted
+from normsweep.text import counted, listed, quoted
 
-__all__ = ["Reason", "because", "conditions", "main_reason", "mechanism_of", "reasons"]
+__all__ = ["Reason", "because", "conditions", "main_reason", "reasons"]
 
 Names = Mapping[str, str]
 UNDONE = {
@@ -227,41 +226,3 @@ def _interval(factorial: Factorial) -> str:
     if not all(map(math.isfinite, (gap.low, gap.high))):
         return "interval unknown"
     return between(gap.low, gap.high, factorial.metric)
-
-
-def mechanism_of(found: Evidence) -> PageTable | None:
-    """The gap and its parts, a row a factorial; None without one."""
-    if not found.factorials:
-        return None
-    unit = f" ({found.metric.unit})" if found.metric.unit else ""
-    heads = (
-        "Settings",
-        f"Gap{unit}",
-        "Start alone",
-        "Steps alone",
-        "Only both",
-        "Controls",
-        "Trained",
-    )
-    level = round(100 * found.factorials[0].level, 3)
-    caption = (
-        f"The gap to {found.reference} and what of it goes with each half, {level:g} % intervals; trained: seeds on raw "
-        "inputs, with the start undone, with the steps undone, of the reference"
-    )
-    rows = tuple(_row(each) for each in found.factorials)
-    kinds = ("short", *("number",) * 5, "short")
-    return PageTable(caption, heads, rows, kinds, tuple(f.cells.raw for f in found.factorials))
-
-
-def _row(factorial: Factorial) -> tuple[str, ...]:
-    estimates = [factorial.effects.gap, *(factorial.effects.part(part) for part in PARTS)]
-    cells = [_cell(e.value, e.low, e.high, factorial) for e in estimates]
-    controls = [_cell(c.gap.value, c.gap.low, c.gap.high, factorial) for c in factorial.controls]
-    counts = " · ".join(str(cell.trained) for cell in factorial.trained)
-    settings = opening(conditions(factorial))
-    return settings, *cells, "; ".join(controls) or "–", f"{counts} of {factorial.seeds}"
-
-
-def _cell(value: float, low: float, high: float, factorial: Factorial) -> str:
-    number = points(value, by=factorial.metric).partition(" ")[0]
-    return f"{number} ({between(low, high, factorial.metric)})"

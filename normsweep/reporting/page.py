@@ -33,7 +33,7 @@ from normsweep.reporting.evidence_tables import (
 from normsweep.reporting.explanations import explanations
 from normsweep.reporting.formats import render
 from normsweep.reporting.in_short import ShortAnswer, in_short
-from normsweep.reporting.mechanism import Reason, mechanism_of, reasons
+from normsweep.reporting.mechanism import Reason, reasons
 from normsweep.reporting.methods import held_out, machine_of, paragraph
 from normsweep.reporting.page_bundle import bundle
 from normsweep.reporting.page_data import arm_looks, page_data
@@ -42,6 +42,7 @@ from normsweep.reporting.page_tables import (
     configurations_of,
     endings_of,
     exchange_of,
+    mechanism_of,
     speed_of,
     summary_of,
     trials_of,

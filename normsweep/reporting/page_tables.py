@@ -12,10 +12,12 @@ import pandas as pd
 from normsweep.analysis.endings import ArmEndings
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.exchange import budgets
+from normsweep.analysis.factorial import PARTS, Factorial
 from normsweep.analysis.seed_scores import Spread, spreads
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.ending_words import NAMES, bound_words
-from normsweep.reporting.words import percent, settings_words, worth_words
+from normsweep.reporting.mechanism import conditions
+from normsweep.reporting.words import between, percent, points, settings_words, worth_words
 from normsweep.sweep.arms import fixed_by_all
 from normsweep.sweep.study_record import BASELINE, TUNED_SHORT
 from normsweep.sweep.trial import SEARCH
@@ -27,6 +29,7 @@ __all__ = [
     "configurations_of",
     "endings_of",
     "exchange_of",
+    "mechanism_of",
     "speed_of",
     "summary_of",
     "trials_of",
@@ -297,3 +300,43 @@ def _value_of(by: Metric) -> Cell:
 
 def _time(value: Any) -> str:
     return "" if value is None or not math.isfinite(value) else duration(float(value))
+
+
+def mechanism_of(found: Evidence) -> PageTable | None:
+    """The gap and its parts, a row a factorial; None without one."""
+    if not found.factorials:
+        return None
+    unit = f" ({found.metric.unit})" if found.metric.unit else ""
+    heads = (
+        "Settings",
+        f"Gap{unit}",
+        "Start alone",
+        "Steps alone",
+        "Only both",
+        "Controls",
+        "Trained",
+    )
+    level = round(100 * found.factorials[0].level, 3)
+    caption = (
+        f"The gap to {found.reference} and what of it goes with each half, {level:g} % intervals; trained: seeds on raw "
+        "inputs, with the start undone, with the steps undone, of the reference"
+    )
+    rows = tuple(_mechanism_row(each) for each in found.factorials)
+    kinds = ("short", *("number",) * 5, "short")
+    return PageTable(caption, heads, rows, kinds, tuple(f.cells.raw for f in found.factorials))
+
+
+def _mechanism_row(factorial: Factorial) -> tuple[str, ...]:
+    estimates = [factorial.effects.gap, *(factorial.effects.part(part) for part in PARTS)]
+    cells = [_gap_cell(e.value, e.low, e.high, factorial) for e in estimates]
+    controls = [
+        _gap_cell(c.gap.value, c.gap.low, c.gap.high, factorial) for c in factorial.controls
+    ]
+    counts = " · ".join(str(cell.trained) for cell in factorial.trained)
+    settings = opening(conditions(factorial))
+    return settings, *cells, "; ".join(controls) or "–", f"{counts} of {factorial.seeds}"
+
+
+def _gap_cell(value: float, low: float, high: float, factorial: Factorial) -> str:
+    number = points(value, by=factorial.metric).partition(" ")[0]
+    return f"{number} ({between(low, high, factorial.metric)})"

@@ -144,7 +144,7 @@ def test_a_person_sees_question_answer_picture_and_the_four_parts(opened, file, 
         "4 Accuracy, or only speed?",
     ]
     shown = [each for each in page.locator("figure svg").all() if each.is_visible()]
-    assert len(shown) == 10
+    assert len(shown) == 11
     assert all((each.bounding_box() or {"width": 0})["width"] > 300 for each in shown)
     assert page.get_by_role("img", name="Accuracy after each epoch").count() == 1
 
@@ -392,7 +392,7 @@ def test_rates_are_drawn_on_a_linear_axis_too(opened, file):
 def test_without_scripts_there_are_the_static_figures_and_every_table(opened, file):
     page = opened(file, DESK, scripts=False)
     assert not page.locator("#controls").is_visible()
-    assert [each.is_visible() for each in page.locator("figure svg").all()].count(True) == 10
+    assert [each.is_visible() for each in page.locator("figure svg").all()].count(True) == 11
     assert page.locator("tr[data-arm]").first.is_visible()
 
 

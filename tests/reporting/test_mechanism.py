@@ -11,7 +11,8 @@ from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.factorial import PARTS, Control, Effects, Part
 from normsweep.analysis.rules import Trained
 from normsweep.parts.metrics import metric
-from normsweep.reporting.mechanism import because, main_reason, mechanism_of, reasons
+from normsweep.reporting.mechanism import because, main_reason, reasons
+from normsweep.reporting.page_tables import mechanism_of
 from normsweep.reporting.score_tables import mechanism_table
 
 ARMS = ("raw", "small start", "small steps", "both", "÷255")
