@@ -42,7 +42,7 @@ ABOVE = 0.01
 """Standard deviation of what the loss of a stuck seed is above that of guessing, relative to it."""
 app = App(
     name="python -m benchmarks.stuck",
-    help="Simulate how stuck seeds are told from honest poor ones.",
+    help="Simulate how well stuck seeds are distinguished from honest poor ones.",
     help_format="plaintext",
     help_formatter="plain",
     result_action="return_value",

@@ -87,7 +87,7 @@ def sync(
     storage: Storage = STORAGE,
     tracking_uri: TrackingUri = TRACKING,
 ) -> int:
-    """Log to MLflow what it lacks: not yet logged, or lost; without a name, running studies are skipped."""
+    """Log to MLflow what is missing there: not yet logged, or lost; without a name, running studies are skipped."""
     from normsweep.runner.delivery import sync_studies, sync_study
     from normsweep.store.storage import study_names
 

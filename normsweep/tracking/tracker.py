@@ -213,7 +213,7 @@ class Tracker:
 
     @outage
     def lost(self, run_ids: Iterable[str]) -> set[str]:
-        """Those of the study's ended runs that the store lacks.
+        """Those of the study's ended runs that the store does not have.
 
         A run that was deleted in MLflow, which keeps it for a while, is not lost.
         """
