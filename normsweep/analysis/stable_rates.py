@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from normsweep.analysis.trials import scored
 from normsweep.parts.metrics import metric
-from normsweep.sweep.study_record import Diagnosis, Stage, StudyRecord
+from normsweep.sweep.study_record import Diagnosis, StudyRecord
 from normsweep.sweep.trial import Result, Status, Trial
 
 __all__ = ["BEHIND", "DIVERGED", "START", "TRAINED", "StableRates", "Tried", "stable_rates"]
@@ -79,17 +79,12 @@ def _predicted(diagnosis: Diagnosis) -> dict[str, dict[str, float]]:
         return {name: value for name, value in rate.items() if 0 < value < math.inf}
 
     stages = diagnosis.stages
-    plain = {SGD: known({name: _plain(stage) for name, stage in stages.items()})}
+    plain = {SGD: known({name: stage.plain_rate for name, stage in stages.items()})}
     if diagnosis.optimizer in ("", SGD):
         return plain
     return plain | {
         diagnosis.optimizer: known({name: stage.stable_rate for name, stage in stages.items()})
     }
-
-
-def _plain(stage: Stage) -> float:
-    """2/λ, the largest rate at which gradient descent without momentum is stable."""
-    return 2 / stage.sharpness if stage.sharpness > 0 else math.nan
 
 
 def _tried(trials: Sequence[tuple[Trial, Result]], optimizer: str) -> tuple[Tried, ...]:

@@ -14,7 +14,7 @@ from normsweep.analysis.stuck import Kind
 from normsweep.parts.metrics import Metric, metric
 from normsweep.reporting.ending_words import NAMES
 from normsweep.reporting.latex import ArticleTable
-from normsweep.reporting.words import points, question_of, unit_of_gaps
+from normsweep.reporting.words import gap_number, points, question_of, unit_of_gaps
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import opening
 
@@ -79,7 +79,7 @@ def _score(key: str, by: Metric) -> Callable[[Row], str]:
 
 
 def _gap(key: str, by: Metric) -> Callable[[Row], str]:
-    return lambda row: "" if row.get(key) is None else points(row[key], by=by).partition(" ")[0]
+    return lambda row: "" if row.get(key) is None else gap_number(row[key], by=by)
 
 
 def _both(first: Callable[[Row], str], between: str, last: Callable[[Row], str]) -> Callable[[Row], str]:  # fmt: skip

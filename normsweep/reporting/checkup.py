@@ -46,11 +46,6 @@ class SchemeStart:
         return self.diagnosis.initialization
 
     @property
-    def plain_rate(self) -> float:
-        """2/λ, for gradient descent; NaN if it is not known."""
-        return 2 / self.begun.sharpness if self.begun.sharpness > 0 else math.nan
-
-    @property
     def stable_rate(self) -> float:
         """The largest stable rate of the trial's optimizer: at the start, or after ten steps; NaN: not known."""
         stages = self.diagnosis.stages.values()
@@ -90,8 +85,8 @@ class Checkup:
             return "Fix what is listed above first." if self.problems else ""
         best = min(usable, key=lambda s: s.begun.condition if s.begun.condition > 0 else math.inf)
         rates = []
-        if best.plain_rate > 0:
-            rates.append(f"sgd at a learning rate of about {_round(best.plain_rate / 4)}")
+        if best.begun.plain_rate > 0:
+            rates.append(f"sgd at a learning rate of about {_round(best.begun.plain_rate / 4)}")
         if best.adaptive and best.stable_rate > 0:
             rate = min(USUAL, ADAPTIVE / 2 * best.stable_rate)
             rates.append(f"{best.trial.optimizer} at about {_round(rate)}")
@@ -176,7 +171,7 @@ def _start_words(start: SchemeStart, classes: int) -> str:
         parts.append(f"dead ReLUs {begun.dead_relus:.0%}")
     if begun.condition > 0:
         parts.append(f"condition number of the first layer's second moment {begun.condition:.2g}")
-    rates = [("sgd", start.plain_rate)]
+    rates = [("sgd", begun.plain_rate)]
     rates += [(start.trial.optimizer, start.stable_rate)] if start.adaptive else []
     stable = [f"{rate:.2g} with {name}" for name, rate in rates if rate > 0]
     if len(stable) > 1:

@@ -6,14 +6,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.factorial import PARTS, Control, Factorial, Part
 from normsweep.analysis.rules import LEAST_SEEDS, Trained
-from normsweep.reporting.words import between, points
+from normsweep.reporting.words import between, gap_number, points
 from normsweep.sweep.study_record import BASELINE
 from normsweep.text import counted, listed, quoted
 
-__all__ = ["Reason", "because", "conditions", "main_reason", "reasons"]
+__all__ = ["Reason", "because", "conditions", "main_reason", "reasons", "with_interval"]
 
 Names = Mapping[str, str]
 UNDONE = {
@@ -176,8 +177,13 @@ def _parts(factorial: Factorial) -> str:
 def _part(factorial: Factorial, part: Part) -> str:
     """A part of the gap, positive if it makes it: `0.95 (+0.5 to +1.4)`."""
     estimate = factorial.effects.part(part).times(factorial.effects.direction)
-    value = points(estimate.value, by=factorial.metric).partition(" ")[0]
-    return f"{value} ({between(estimate.low, estimate.high, factorial.metric)})"
+    return with_interval(estimate, factorial)
+
+
+def with_interval(estimate: Estimate, factorial: Factorial) -> str:
+    """An estimate in the unit of the metric, without that: `+0.95 (+0.50 to +1.40)`."""
+    low_to_high = between(estimate.low, estimate.high, factorial.metric)
+    return f"{gap_number(estimate.value, by=factorial.metric)} ({low_to_high})"
 
 
 def _trained(factorial: Factorial, named: Names) -> str:

@@ -16,8 +16,8 @@ from normsweep.analysis.factorial import PARTS, Factorial
 from normsweep.analysis.seed_scores import Spread, spreads
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.ending_words import NAMES, bound_words
-from normsweep.reporting.mechanism import conditions
-from normsweep.reporting.words import between, percent, points, settings_words, worth_words
+from normsweep.reporting.mechanism import conditions, with_interval
+from normsweep.reporting.words import percent, settings_words, worth_words
 from normsweep.sweep.arms import fixed_by_all
 from normsweep.sweep.study_record import BASELINE, TUNED_SHORT
 from normsweep.sweep.trial import SEARCH
@@ -328,15 +328,8 @@ def mechanism_of(found: Evidence) -> PageTable | None:
 
 def _mechanism_row(factorial: Factorial) -> tuple[str, ...]:
     estimates = [factorial.effects.gap, *(factorial.effects.part(part) for part in PARTS)]
-    cells = [_gap_cell(e.value, e.low, e.high, factorial) for e in estimates]
-    controls = [
-        _gap_cell(c.gap.value, c.gap.low, c.gap.high, factorial) for c in factorial.controls
-    ]
+    cells = [with_interval(estimate, factorial) for estimate in estimates]
+    controls = [with_interval(control.gap, factorial) for control in factorial.controls]
     counts = " · ".join(str(cell.trained) for cell in factorial.trained)
     settings = opening(conditions(factorial))
     return settings, *cells, "; ".join(controls) or "–", f"{counts} of {factorial.seeds}"
-
-
-def _gap_cell(value: float, low: float, high: float, factorial: Factorial) -> str:
-    number = points(value, by=factorial.metric).partition(" ")[0]
-    return f"{number} ({between(low, high, factorial.metric)})"

@@ -21,7 +21,7 @@ from normsweep.reporting.outcome_words import (
     window_words,
 )
 from normsweep.reporting.rows import Rows
-from normsweep.reporting.words import between, percent, points, question_of
+from normsweep.reporting.words import between, gap_number, percent, points, question_of
 from normsweep.text import counted, opening, quoted
 
 if TYPE_CHECKING:
@@ -238,12 +238,12 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         _starred(verdict),
         f"{verdict.arm} − {verdict.reference}",
         outcome_text(verdict),
-        points(gap, by=by).partition(" ")[0] if math.isfinite(gap) else "",
+        gap_number(gap, by=by) if math.isfinite(gap) else "",
         _interval(verdict.gap, by),
         _interval(verdict.on_these_images, by),
         f"{verdict.seeds}",
         f"{verdict.images}",
-        points(verdict.margin, sign=False, by=by).partition(" ")[0],
+        gap_number(verdict.margin, sign=False, by=by),
         f"{verdict.analysis}",
     )
 
@@ -272,7 +272,7 @@ def _line(verdict: Verdict) -> tuple[str, ...]:
         answer = f"{verdict.outcome}: more test images"
     elif verdict.missing is Missing.MORE_SEEDS:
         answer = f"{verdict.outcome}: {verdict.more_seeds} more seeds"
-    gap = points(verdict.gap.value, by=verdict.metric).partition(" ")[0]
+    gap = gap_number(verdict.gap.value, by=verdict.metric)
     interval = _interval(verdict.gap, verdict.metric)
     interval = f" ({interval})" if interval else ""
     return verdict.arm, _starred(verdict), answer, f"{gap}{interval}", str(verdict.seeds)

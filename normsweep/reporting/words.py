@@ -17,6 +17,7 @@ __all__ = [
     "Question",
     "between",
     "epoch_words",
+    "gap_number",
     "percent",
     "points",
     "question_of",
@@ -129,13 +130,13 @@ def points(value: float, sign: bool = True, by: Metric = ACCURACY) -> str:
 
     Without sign `0.62 percentage points`, exact zeros cut.
     """
-    number = _number(value, sign, by)
-    return f"{number} {by.unit.removesuffix('s') if number == '1' else by.unit}".rstrip()
+    found = gap_number(value, sign, by)
+    return f"{found} {by.unit.removesuffix('s') if found == '1' else by.unit}".rstrip()
 
 
 def between(low: float, high: float, by: Metric = ACCURACY) -> str:
     """An interval of differences: `−0.81 to −0.43`; the unit is left to the sentence."""
-    return f"{_number(low, True, by)} to {_number(high, True, by)}"
+    return f"{gap_number(low, by=by)} to {gap_number(high, by=by)}"
 
 
 def percent(value: float, decimals: int = 2, by: Metric = ACCURACY) -> str:
@@ -185,7 +186,8 @@ def settings_words(configuration: str, baseline_epochs: int | None, longest: int
     return names.get(configuration, configuration.replace("_", " "))
 
 
-def _number(value: float, sign: bool, by: Metric) -> str:
+def gap_number(value: float, sign: bool = True, by: Metric = ACCURACY) -> str:
+    """`points` without its unit."""
     if not math.isfinite(value):
         return "unknown"
     decimals = 2 if by.percent else 4

@@ -181,6 +181,11 @@ class Stage:
     saturated: float = math.nan
     """Share of images for which a softmax output is at least 0.99."""
 
+    @property
+    def plain_rate(self) -> float:
+        """2/λ, the largest rate at which gradient descent without momentum is stable; NaN: not known."""
+        return 2 / self.sharpness if self.sharpness > 0 else math.nan
+
     @classmethod
     def from_plain(cls, content: Mapping[str, Any]) -> Stage:
         """Decode what `Diagnosis.to_plain` returned; what it does not know, as of older studies, is left out."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,8 +130,7 @@ def own_steps(trial: Trial, inputs: Inputs) -> OwnSteps:
 
 def schedule_factors(trial: Trial, inputs: Inputs) -> np.ndarray[Any, Any]:
     """The factor on the learning rate at each step of a trial, until it stays."""
-    steps = math.ceil(len(inputs.split.y_train) / trial.batch_size)
-    return factors_of(trial, steps)
+    return factors_of(trial, inputs.split.steps(trial.batch_size))
 
 
 def factors_of(trial: Trial, steps_per_epoch: int) -> np.ndarray[Any, Any]:

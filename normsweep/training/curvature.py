@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Curvature", "Slope", "largest_eigenvalue"]
+from normsweep.training.second_moment import leaves
+
+__all__ = ["Curvature", "Slope", "largest_eigenvalue", "layer_norms"]
 
 Array = np.ndarray[Any, Any]
 
@@ -94,6 +96,18 @@ class Curvature:
         )
         loss: Any = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, outputs))
         return sum(losses, loss), outputs
+
+
+def layer_norms(model: Any, slope: Slope) -> list[tuple[str, float]]:
+    """Euclidean norm of the gradient by layer with trainable variables, in the order of the network."""
+    gradients = {id(v): g for v, g in zip(model.trainable_variables, slope.gradients, strict=True)}
+    norms = []
+    for layer in leaves(model):
+        own = [gradients[id(v)] for v in layer.trainable_variables]
+        if own:
+            squares = (float(np.sum(np.square(g, dtype=np.float64))) for g in own)
+            norms.append((layer.name, math.sqrt(sum(squares))))
+    return norms
 
 
 def largest_eigenvalue(

@@ -12,14 +12,14 @@ from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Trial
 from normsweep.training.compiled_epoch import Batches
 from normsweep.training.compiled_network import CompiledModel
-from normsweep.training.curvature import Slope
+from normsweep.training.curvature import layer_norms
 from normsweep.training.epochs import batch_size
 from normsweep.training.forward_pass import dead, forward, network_of
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.own_steps import kernel_step
 from normsweep.training.precision import FLOAT32
 from normsweep.training.preprocessing import Inputs, batch_order
-from normsweep.training.second_moment import Spectrum, Window, first_layer, leaves, spectrum
+from normsweep.training.second_moment import Spectrum, Window, first_layer, spectrum
 from normsweep.training.snapshot import ModelState
 from normsweep.training.stability import adaptive, denominators, rate_factor
 
@@ -49,7 +49,7 @@ def diagnose(engine: KerasEngine, trial: Trial) -> Diagnosis:
     """
     course = _Course.of(engine, trial)
     begun = _stage(course)
-    epoch = math.ceil(len(course.inputs.split.y_train) / course.size)
+    epoch = course.inputs.split.steps(course.size)
     found: dict[int, Stage] = {}
     for step in sorted({*STEPS, epoch}):
         if not course.trained(step):
@@ -107,7 +107,7 @@ class _Course:
         """Train up to a step, counted from 0; whether all losses were finite."""
         split, loop = self.inputs.split, self.compiled.loop(self.size)
         images = loop.images(split.x_train, split.y_train)
-        a_epoch = math.ceil(len(split.y_train) / self.size)
+        a_epoch = split.steps(self.size)
         while self.done < until:
             epoch, first = divmod(self.done, a_epoch)
             last = min(first + until - self.done, a_epoch)
@@ -162,7 +162,7 @@ def _stage(course: _Course) -> Stage:
         input_std=float(np.std(seen.fed, dtype=np.float64)),
         loss=slope.loss,
         dead_relus=dead(seen.units),
-        gradients=_norms(model, slope),
+        gradients=_renumbered(layer_norms(model, slope)),
         step=course.done,
         moment=moment.largest,
         condition=moment.condition,
@@ -192,18 +192,6 @@ def _sharpness(course: _Course) -> tuple[float, float]:
     if course.done == 0:
         return curvature.sharpness(*data), math.nan
     return math.nan, curvature.sharpness(*data, denominators(course.optimizer))
-
-
-def _norms(model: Any, slope: Slope) -> tuple[tuple[str, float], ...]:
-    """The gradient's norm by layer, in the order of the network."""
-    gradients = {id(v): g for v, g in zip(model.trainable_variables, slope.gradients, strict=True)}
-    norms = []
-    for layer in leaves(model):
-        own = [gradients[id(v)] for v in layer.trainable_variables]
-        if own:
-            squares = (float(np.sum(np.square(g, dtype=np.float64))) for g in own)
-            norms.append((layer.name, math.sqrt(sum(squares))))
-    return _renumbered(norms)
 
 
 def _renumbered(norms: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]:

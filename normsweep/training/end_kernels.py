@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from normsweep.training.forward_pass import calls_seen
+
 __all__ = ["first_kernel", "last_kernel", "require_scalable"]
 
 Array = np.ndarray[Any, Any]
@@ -105,7 +107,7 @@ def _in_order_of_calls(network: Any) -> list[Any]:
     """The innermost layers with trainable weights, in the order in which their calls end."""
     found: list[Any] = []
     layers = [layer for layer in network._flatten_layers() if layer.trainable_variables]
-    with _watched(layers, found):
+    with calls_seen(layers, lambda layer, inputs, outputs: found.append(layer)):
         _outputs(network, _images(network))
     seen: set[int] = set()
     innermost = []
@@ -115,25 +117,3 @@ def _in_order_of_calls(network: Any) -> list[Any]:
             innermost.append(layer)
         seen |= own
     return innermost
-
-
-@contextmanager
-def _watched(layers: list[Any], ended: list[Any]) -> Iterator[None]:
-    """Record each layer whose call ends while the context is active."""
-
-    def watched(layer: Any, call: Any) -> Any:
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            result = call(*args, **kwargs)
-            ended.append(layer)
-            return result
-
-        return wrapped
-
-    calls = [layer.call for layer in layers]
-    for layer, call in zip(layers, calls, strict=True):
-        layer.call = watched(layer, call)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.call

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from normsweep.training.second_moment import first_layer, leaves
 
-__all__ = ["Seen", "dead", "forward", "network_of"]
+__all__ = ["Seen", "calls_seen", "dead", "forward", "network_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -70,22 +70,39 @@ def _recording(
     """Record the layers' outputs, or with `before` their inputs, while the context is active."""
     import keras
 
-    def recording(call: Any) -> Any:
-        def wrapped(x: Any, *args: Any, **kwargs: Any) -> Any:
-            result = call(x, *args, **kwargs)
-            recorded.append(np.asarray(keras.ops.convert_to_numpy(x if before else result)))
+    def seen(layer: Any, inputs: tuple[Any, ...], outputs: Any) -> None:
+        recorded.append(np.asarray(keras.ops.convert_to_numpy(inputs[0] if before else outputs)))
+
+    with calls_seen(layers, seen):
+        yield
+
+
+@contextmanager
+def calls_seen(
+    layers: Sequence[Any], seen: Callable[[Any, tuple[Any, ...], Any], None]
+) -> Iterator[None]:
+    """Report each call of a layer that ends while the context is active: layer, inputs, outputs."""
+
+    def watched(layer: Any, call: Any) -> Any:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            result = call(*args, **kwargs)
+            seen(layer, args, result)
             return result
 
         return wrapped
 
-    originals = [layer.call for layer in layers]
-    for layer, call in zip(layers, originals, strict=True):
-        layer.call = recording(call)
+    calls = [layer.call for layer in layers]
+    own = ["call" in vars(layer) for layer in layers]  # such as that of a context around this one
+    for layer, call in zip(layers, calls, strict=True):
+        layer.call = watched(layer, call)
     try:
         yield
     finally:
-        for layer, call in zip(layers, originals, strict=True):
-            layer.call = call
+        for layer, call, keeps in zip(layers, calls, own, strict=True):
+            if keeps:
+                layer.call = call
+            else:
+                del layer.call
 
 
 def dead(outputs: list[Array]) -> float:

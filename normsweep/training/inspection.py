@@ -12,6 +12,7 @@ import numpy as np
 from normsweep.sweep.inspection import INSPECTED, Inspection
 from normsweep.sweep.trial import Trial
 from normsweep.training.compiled_network import CompiledModel
+from normsweep.training.curvature import layer_norms
 from normsweep.training.precision import FLOAT32
 from normsweep.training.preprocessing import Inputs
 from normsweep.training.second_moment import leaves
@@ -51,19 +52,15 @@ def inspect(
         gradient=gradient() if same.mean() >= HALF else None,
         batch_accuracy=batch_accuracy,
         momentum=momentum,
-        steps=math.ceil(len(inputs.split.y_train) / trial.batch_size) * trial.epochs,
+        steps=inputs.split.steps(trial.batch_size) * trial.epochs,
     )
 
 
 def _first_gradient(probe: CompiledModel, images: Array, labels: Array) -> float | None:
     """The gradient's norm in the first layer with weights; None if there is no other one, or it is not finite."""
-    layers = [layer for layer in leaves(probe.model) if layer.trainable_variables]
-    if len(layers) == 1:
-        return None
-    slope, first = probe.curvature.slope(images, labels), {id(v) for v in layers[0].variables}
-    found = zip(probe.model.trainable_variables, slope.gradients, strict=True)
-    square = sum(float(np.sum(np.square(g, dtype=float))) for v, g in found if id(v) in first)
-    return math.sqrt(square) if math.isfinite(square) else None
+    norms = layer_norms(probe.model, probe.curvature.slope(images, labels))
+    _, first = norms[0]
+    return first if len(norms) > 1 and math.isfinite(first) else None
 
 
 def _sample(images: Array, labels: Array) -> tuple[Array, Array]:

@@ -220,7 +220,7 @@ class KerasEngine(Engine):
         same = equivalents(fitted, parts.x_train)
         network = try_networks(request.trials, dataset)
         for example in request.trials:
-            try_optimizer(example, len(parts.y_train))
+            try_optimizer(example, parts.steps(example.batch_size))
             if example.input_rate == MATCHED:
                 self.input_ratio(example)
         automatic = self.automatic_precision()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -132,8 +131,8 @@ def _all_same(preprocessing: Preprocessing, images: Array) -> bool:
     return all(np.abs(preprocessing.apply(part) - first).max() <= tolerance for part in parts)
 
 
-def try_optimizer(trial: Trial, images: int) -> None:
-    """Build a trial's optimizer, and its schedule for so many training images.
+def try_optimizer(trial: Trial, steps: int) -> None:
+    """Build a trial's optimizer, and its schedule for so many steps an epoch.
 
     Raises:
         SweepError: one of them cannot be built.
@@ -146,7 +145,7 @@ def try_optimizer(trial: Trial, images: int) -> None:
     except Exception as error:
         raise build_error("optimizer", trial.optimizer, trial.optimizer_options, error) from None
     try:
-        factors_of(trial, math.ceil(images / trial.batch_size))
+        factors_of(trial, steps)
     except Exception as error:
         raise build_error("schedule", trial.schedule, trial.schedule_options, error) from None
 

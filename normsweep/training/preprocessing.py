@@ -213,6 +213,10 @@ class Split:
     x_val: Array
     y_val: Array
 
+    def steps(self, size: int) -> int:
+        """Training steps of an epoch, in batches of `size` images."""
+        return math.ceil(len(self.y_train) / size)
+
 
 def split(data: Dataset, validation_split: float, seed: int) -> Split:
     """A stratified split of the training images, drawn with the seed.

@@ -216,7 +216,7 @@ def test_a_healthy_set_up_alarms_nobody(look, data, model, schemes):
     assert [start.label for start in found.schemes] == list(schemes)
     for start in found.schemes:
         assert not list(network_findings(start, found.classes)), str(found)
-        assert start.plain_rate > 0
+        assert start.begun.plain_rate > 0
         assert start.stable_rate > 0
     assert found.advice.startswith("Try “")
     assert "Nothing alarming was found." in str(found)

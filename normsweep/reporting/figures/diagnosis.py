@@ -18,6 +18,7 @@ from normsweep.reporting.figures.panels import (
     by_arm,
     grid,
     legend,
+    name_width,
     panel,
     panel_width,
     pointed,
@@ -126,7 +127,7 @@ def _scale(column: str, rows: Table) -> Json:
 def _by_measure(data: Table, found: Evidence, style: Style) -> Json:
     arms = Arms.of(found).ordered(data["arm"])
     columns = 1 if style.narrow else data["measure"].nunique()
-    names = min(14 + 7 * max(map(len, arms)), 110 if style.narrow else 160)
+    names = name_width(arms, style, 160)
     width = (style.width - names - 8 - GAP * (columns - 1)) / columns
     panels = []
     for i, (column, rows) in enumerate(data.groupby("column", sort=False)):

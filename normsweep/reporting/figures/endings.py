@@ -14,6 +14,7 @@ from normsweep.reporting.figures.panels import (
     GAP,
     by_arm,
     grid,
+    name_width,
     panel,
     pointed,
     rows_of,
@@ -74,7 +75,7 @@ def _map(every: Table, found: Evidence, style: Style) -> Json:
     optimizers = every.sort_values("trial")["optimizer"].unique().tolist()
     arms = Arms.of(found).ordered(every["arm"])
     columns = 1 if style.narrow else min(len(optimizers), 3)
-    left = min(14 + 7 * max(map(len, arms)), 110 if style.narrow else 190)
+    left = name_width(arms, style, 190)
     width = (style.width - left - GAP * (columns - 1) - 14) / columns
     panels = []
     for i, optimizer in enumerate(optimizers):

@@ -18,7 +18,7 @@ from normsweep.reporting.figures.limits import Limits
 from normsweep.reporting.figures.panels import HIDDEN, rows_of, tooltips
 from normsweep.reporting.figures.theme import BAND, INK, PAPER, Arms, Style, Table
 from normsweep.reporting.figures.vega import Chart, Json, channel, expr
-from normsweep.reporting.words import between, epoch_words, points, question_of
+from normsweep.reporting.words import between, epoch_words, gap_number, question_of
 from normsweep.text import opening
 
 __all__ = ["forest", "reach"]
@@ -71,7 +71,7 @@ def _data(rows: Sequence[Verdict]) -> Table:
             "low": row.gap.low, "high": row.gap.high, "low_on_these_images": row.on_these_images.low,
             "high_on_these_images": row.on_these_images.high, "margin": row.margin,
             "outcome": str(row.outcome), "seeds": row.seeds,
-            "number": points(row.gap.value, by=row.metric).partition(" ")[0],
+            "number": gap_number(row.gap.value, by=row.metric),
             "interval": _interval(row), "when": epoch_words(row),
         }
         for number, row in enumerate(ordered)

@@ -17,7 +17,7 @@ from normsweep.reporting.figures.panels import HIDDEN, rows_of, tooltips
 from normsweep.reporting.figures.theme import BAND, INK, PAPER, Arms, Style, Table
 from normsweep.reporting.figures.vega import Chart, Json, channel
 from normsweep.reporting.mechanism import conditions
-from normsweep.reporting.words import between, points
+from normsweep.reporting.words import between, gap_number
 from normsweep.text import opening
 
 __all__ = ["mechanism"]
@@ -59,7 +59,7 @@ def _data(found: Evidence) -> Table:
         {
             "title": opening(conditions(factorial)), "what": what, "arm": arm, "compared": compared,
             "value": estimate.value, "low": estimate.low, "high": estimate.high, "margin": margin,
-            "number": points(estimate.value, by=by).partition(" ")[0],
+            "number": gap_number(estimate.value, by=by),
             "interval": between(estimate.low, estimate.high, by) if math.isfinite(estimate.low) else "",
         }
         for factorial in found.factorials

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "by_arm",
     "grid",
     "legend",
+    "name_width",
     "panel",
     "panel_width",
     "pointed",
@@ -90,6 +91,11 @@ def written(text: str | Json, x: float, y: float, **looks: Any) -> Chart:
     """A text at this place, in pixels from the upper left corner of the axes."""
     mark = {**FAINT, "align": "left", "baseline": "middle", "clip": False, **looks}
     return Chart(data={"values": [{}]}).mark("text", text=text, x=x, y=y, **mark)
+
+
+def name_width(names: Iterable[str], style: Style, most: int) -> int:
+    """Pixels for the names of rows to the left of the axes, at most so many; fewer on a phone."""
+    return min(14 + 7 * max(map(len, names)), 110 if style.narrow else most)
 
 
 def grid(panels: Sequence[Json], columns: int, *params: Json, **more: Any) -> Json:

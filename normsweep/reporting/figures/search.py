@@ -14,6 +14,7 @@ from normsweep.reporting.figures.panels import (
     by_arm,
     grid,
     legend,
+    name_width,
     panel,
     panel_width,
     pointed,
@@ -195,7 +196,7 @@ def _over_time(
     last: float, notes: dict[str, str], unit: str, found: Evidence, style: Style
 ) -> Json:
     looks, last = Arms.of(found).looks, last or 1.0
-    left = min(14 + 7 * max(map(len, notes)), 110 if style.narrow else 190)
+    left = name_width(notes, style, 190)
     width = style.width - left - (16 if style.narrow else 170)
     names = {"domain": False, "labelFontSize": 12, "labelPadding": 12, "labelLimit": left - 12}
     x = channel(

@@ -14,19 +14,19 @@ from normsweep.reporting.figures.panels import (
     GAP,
     by_arm,
     grid,
+    name_width,
     panel,
     pointed,
     rows_of,
     tooltips,
 )
-from normsweep.reporting.figures.theme import INK, PAPER, Arms, Style, Table
+from normsweep.reporting.figures.theme import CROSS, INK, PAPER, Arms, Style, Table
 from normsweep.reporting.figures.vega import Chart, Json, channel, equal
 
 __all__ = ["stability"]
 
 ROW = 36
 """Height of an arm's row in pixels."""
-CROSS = "M-1,-1L1,1M-1,1L1,-1"
 PREDICTED = "predicted"
 
 
@@ -67,7 +67,7 @@ def _by_optimizer(data: Table, found: Evidence, style: Style) -> Json:
     arms = Arms.of(found).ordered(data["arm"])
     optimizers = data["optimizer"].unique().tolist()
     columns = 1 if style.narrow else min(len(optimizers), 2)
-    names = min(14 + 7 * max(map(len, arms)), 110 if style.narrow else 160)
+    names = name_width(arms, style, 160)
     width = (style.width - names - 8 - GAP * (columns - 1)) / columns
     low, high = data["rate"].min(), data["rate"].max()
     room = max((high / low) ** 0.05, 1.3)
