@@ -8,8 +8,9 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -17,7 +18,19 @@ from normsweep import version
 from normsweep.errors import Interrupted, NormsweepError, UserError
 from normsweep.text import masked, printable, reason
 
-__all__ = ["Plugins", "Storage", "StudyName", "TrackingUri", "command", "finish", "run"]
+__all__ = [
+    "DataDir",
+    "DeviceName",
+    "Overrides",
+    "Plugins",
+    "Storage",
+    "StudyName",
+    "SweepFile",
+    "TrackingUri",
+    "command",
+    "finish",
+    "run",
+]
 
 Storage = Annotated[str, Parameter(env_var="OPTUNA_STORAGE", help="URL of Optuna's database.")]
 TrackingUri = Annotated[str, Parameter(env_var="MLFLOW_TRACKING_URI", help="MLflow tracking URI.")]
@@ -28,6 +41,25 @@ StudyName = Annotated[
 Plugins = Annotated[
     tuple[str, ...],
     Parameter(negative=(), consume_multiple=True, help="Modules of the study's plug-ins."),
+]
+
+SweepFile = Annotated[str, Parameter(help="Sweep file, or name of an included sweep.")]
+Overrides = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        negative=(),
+        consume_multiple=True,
+        help="KEY=VALUE: override keys of the sweep file, as in the study command.",
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    Parameter(env_var="NORMSWEEP_DATA", help="Folder with mnist.npz and other datasets."),
+]
+DeviceName = Annotated[
+    Literal["auto", "cpu", "gpu"],
+    Parameter(help="Device to train on; auto uses a GPU if there is one."),
 ]
 
 USAGE_ERROR = 2

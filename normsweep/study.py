@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from normsweep.errors import UserError
-from normsweep.shell import Storage, TrackingUri, command, finish
+from normsweep.shell import (
+    DataDir,
+    DeviceName,
+    Storage,
+    SweepFile,
+    TrackingUri,
+    command,
+    finish,
+)
 from normsweep.urls import STORAGE, TRACKING
 
 if TYPE_CHECKING:
@@ -25,9 +33,7 @@ app = command(
 
 @app.default
 def study(
-    sweep: Annotated[
-        str, Parameter(help="Sweep file, or name of an included sweep.")
-    ] = "quickstart",
+    sweep: SweepFile = "quickstart",
     /,
     *,
     study_name: Annotated[
@@ -52,10 +58,7 @@ def study(
     seed: Annotated[
         int | None, Parameter(help="Seed of the study; overrides the sweep's seed.")
     ] = None,
-    data_dir: Annotated[
-        Path | None,
-        Parameter(env_var="NORMSWEEP_DATA", help="Folder with mnist.npz and other datasets."),
-    ] = None,
+    data_dir: DataDir = None,
     executor: Annotated[
         Literal["processes", "inline", "ray"], Parameter(help="Where trials run.")
     ] = "processes",
@@ -74,10 +77,7 @@ def study(
             "started on this machine.",
         ),
     ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "gpu"],
-        Parameter(help="Device to train on; auto uses a GPU if there is one."),
-    ] = "auto",
+    device: DeviceName = "auto",
     phase: Annotated[
         Literal["search", "confirm", "all"],
         Parameter(

@@ -13,7 +13,7 @@ from normsweep.analysis.rules import Trained
 from normsweep.analysis.stuck import Kind, Level, kind
 from normsweep.analysis.trials import settled
 from normsweep.sweep.study_record import BASELINE, StudyRecord, TrialRecord
-from normsweep.sweep.trial import CONFIRM, SEARCH, Status
+from normsweep.sweep.trial import CONFIRM, SEARCH, Result, Status
 
 __all__ = ["ArmEndings", "Ended", "Ending", "Endings", "endings"]
 
@@ -128,10 +128,7 @@ def _of_trial(record: TrialRecord, level: Level) -> Ending:
         return Ending(record, Ended.FAILED)
     if result.status is Status.DIVERGED:
         return Ending(record, Ended.DIVERGED)
-    last = result.curve[-1]
-    if not level.scores_no_better(last):
-        return Ending(record, Ended.TRAINED)
-    return _ended(record, kind(result, level), level.guess.learned_nothing(last))
+    return _ended(record, result, level, level.scores_no_better(result.curve[-1]))
 
 
 def _of_seed(record: TrialRecord, guess: Guess, level: Level) -> Ending:
@@ -139,15 +136,15 @@ def _of_seed(record: TrialRecord, guess: Guess, level: Level) -> Ending:
     result = record.result
     if result is None or result.status is Status.DIVERGED:
         return Ending(record, Ended.DIVERGED)
-    last = result.curve[-1]
-    if not guess.scores_no_better(last):
+    return _ended(record, result, level, guess.scores_no_better(result.curve[-1]))
+
+
+def _ended(record: TrialRecord, result: Result, level: Level, no_better: bool) -> Ending:
+    """A training with a score that is or is not better than guessing: the latter is stuck, or a poor score."""
+    if not no_better:
         return Ending(record, Ended.TRAINED)
-    return _ended(record, kind(result, level), guess.learned_nothing(last))
-
-
-def _ended(record: TrialRecord, why: Kind, learned_nothing: bool) -> Ending:
-    """A training that scored no better than guessing: stuck, or a poor score."""
-    stuck = learned_nothing or why is Kind.RUNNING_STATISTICS
+    why = kind(result, level)
+    stuck = level.guess.learned_nothing(result.curve[-1]) or why is Kind.RUNNING_STATISTICS
     return Ending(record, Ended.STUCK, why) if stuck else Ending(record, Ended.TRAINED)
 
 

@@ -379,7 +379,8 @@ def factorials(
     Arms that were not run are left out of `arms`. None without a seed that all cells were run with.
     """
     short = min(baseline_epochs, found.epochs)
-    asked = {(BASELINE, short): None, (BASELINE, found.epochs): None, (TUNED_LONG, found.epochs): None}  # fmt: skip
+    longest = found.epochs
+    asked = dict.fromkeys([(BASELINE, short), (BASELINE, longest), (TUNED_LONG, longest)])
     made = (
         _factorial(found, cells, name, epochs, level, margin)
         for cells in cells_of(arms, reference)

@@ -13,7 +13,7 @@ from normsweep.analysis import earlier_rules
 from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs, Values
 from normsweep.analysis.estimates import interval
 from normsweep.analysis.parity import Pairs
-from normsweep.analysis.repeats import Repeated, repeated_gaps
+from normsweep.analysis.repeats import Repeated, confirmed_repeats, repeated_gaps
 from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules, compared
 from normsweep.analysis.stuck import Kind, Level, kind
 from normsweep.analysis.trials import settled
@@ -52,7 +52,11 @@ def verdicts(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
     rules = _rules(record, found, len(others))
     given = (_judged(q, arm, record, found, rules) for q in QUESTIONS for arm in others)
     general = general_warnings(record)
-    chosen = (replace(v, chosen=_chosen(found, v), repeated=_repeated(record, v)) for v in given)
+    tunings = confirmed_repeats(record) if record.sweep.search.repeats > 1 else ()
+    chosen = (
+        replace(v, chosen=_chosen(found, v), repeated=_repeated(record.sweep, tunings, v))
+        for v in given
+    )
     return tuple(replace(v, warnings=(*_warnings(record, found, v), *general)) for v in chosen)
 
 
@@ -109,12 +113,12 @@ def _sequential(sweep: Sweep, comparison: Comparison, rules: Rules) -> Rules:
     return replace(rules, first=seeds.first, most=seeds.most)
 
 
-def _repeated(record: StudyRecord, verdict: Verdict) -> Repeated | None:
-    """The primary question's gap over repeats of the whole tuning."""
-    if not verdict.primary:
+def _repeated(sweep: Sweep, tunings: Sequence[Confirmed], verdict: Verdict) -> Repeated | None:
+    """The primary question's gap over repeats of the whole tuning; None without repeats."""
+    if not verdict.primary or sweep.search.repeats == 1:
         return None
     sides = verdict.arm, verdict.reference
-    return repeated_gaps(record, *sides, verdict.question, verdict.horizon, verdict.window)
+    return repeated_gaps(tunings, sweep, *sides, verdict.question, verdict.horizon, verdict.window)
 
 
 def _chosen(found: Confirmed, verdict: Verdict) -> tuple[Chosen, ...]:

@@ -19,10 +19,11 @@ from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.parity import Pairs
 from normsweep.analysis.rules import compared
 from normsweep.analysis.trials import settled
+from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import Analysis, Configuration, StudyRecord, TrialRecord
 from normsweep.sweep.trial import CONFIRM, phase_of
 
-__all__ = ["Repeated", "ended_repeats", "repeated_gaps"]
+__all__ = ["Repeated", "confirmed_repeats", "ended_repeats", "repeated_gaps"]
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,28 @@ def ended_repeats(record: StudyRecord) -> int:
     return sum(1 for _ in _analyses(record))
 
 
+def confirmed_repeats(record: StudyRecord) -> tuple[Confirmed, ...]:
+    """The runs on the first seeds of each tuning that has ended, in their order."""
+    return tuple(confirmed(each, record.trials, record.data) for each in _analyses(record))
+
+
 def repeated_gaps(
-    record: StudyRecord, arm: str, reference: str, question: str, horizon: int, window: int
-) -> Repeated | None:
-    """The gap of a question over the repeats of a study; None if it has none.
+    tunings: Sequence[Confirmed],
+    sweep: Sweep,
+    arm: str,
+    reference: str,
+    question: str,
+    horizon: int,
+    window: int,
+) -> Repeated:
+    """The gap of a question over the repeats of a study.
 
     `horizon` and `window` are those of the question's verdict.
     """
-    if record.sweep.search.repeats == 1:
-        return None
     of_arm, of_reference = compared(question)
     sides = (arm, of_arm), (reference, of_reference)
-    gaps = [_gap(found, *sides, horizon, window) for found in _confirmed(record)]
-    return Repeated.of(gaps, record.sweep.search.repeats, record.sweep.confirm.confidence)
+    gaps = [_gap(found, *sides, horizon, window) for found in tunings]
+    return Repeated.of(gaps, sweep.search.repeats, sweep.confirm.confidence)
 
 
 def _gap(
@@ -81,10 +91,6 @@ def _gap(
     if not len(paired.arm):
         return math.nan
     return Pairs(paired.arm, paired.reference).gap(horizon, window).mean
-
-
-def _confirmed(record: StudyRecord) -> Iterator[Confirmed]:
-    return (confirmed(analysis, record.trials, record.data) for analysis in _analyses(record))
 
 
 def _analyses(record: StudyRecord) -> Iterator[Analysis]:

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
+from normsweep.shell import DataDir, DeviceName, Overrides, SweepFile
 
 __all__ = ["diagnose"]
 
 
 def diagnose(
-    sweep: Annotated[str, Parameter(help="Sweep file, or name of an included sweep.")],
+    sweep: SweepFile,
     /,
     *,
-    data_dir: Annotated[
-        Path | None,
-        Parameter(env_var="NORMSWEEP_DATA", help="Folder with mnist.npz and other datasets."),
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "gpu"],
-        Parameter(help="Device to train on; auto uses a GPU if there is one."),
-    ] = "auto",
-    set_: Annotated[
-        tuple[str, ...],
-        Parameter(
-            name="--set",
-            negative=(),
-            consume_multiple=True,
-            help="KEY=VALUE: override keys of the sweep file, as in the study command.",
-        ),
-    ] = (),
+    data_dir: DataDir = None,
+    device: DeviceName = "auto",
+    set_: Overrides = (),
 ) -> int:
     """Look at the data and at the start of each arm's network, and say what to try first; stores nothing."""
     from normsweep.parts.catalog import read_sweep

@@ -12,7 +12,7 @@ from normsweep.cli.ui import ui
 from normsweep.errors import UserError
 from normsweep.export import export
 from normsweep.report import report
-from normsweep.shell import Storage, TrackingUri, command, finish
+from normsweep.shell import Overrides, Storage, SweepFile, TrackingUri, command, finish
 from normsweep.study import study
 from normsweep.text import printable
 from normsweep.urls import STORAGE, TRACKING
@@ -54,18 +54,10 @@ app.command(gc, name="gc")
 
 @app.command
 def check(
-    sweep: Annotated[str, Parameter(help="Sweep file, or name of an included sweep.")],
+    sweep: SweepFile,
     /,
     *,
-    set_: Annotated[
-        tuple[str, ...],
-        Parameter(
-            name="--set",
-            negative=(),
-            consume_multiple=True,
-            help="KEY=VALUE: override keys of the sweep file, as in the study command.",
-        ),
-    ] = (),
+    set_: Overrides = (),
 ) -> int:
     """Check a sweep file and print its plan, or all of its errors."""
     from normsweep.parts.catalog import read_sweep

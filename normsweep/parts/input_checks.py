@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class _Data:
     def table(self) -> bool:
         return self.x.ndim == 2
 
-    @property
+    @cached_property
     def flat(self) -> Array:
         """Rows of the training set as float64, (n, columns)."""
         return self.x[:ROWS].reshape(min(len(self.x), ROWS), -1).astype(np.float64)
@@ -98,7 +99,7 @@ def input_findings(arrays: Arrays) -> list[Finding]:
             Finding("lengths", "inputs and labels differ in number, so rows have wrong labels")
         )
         return found
-    bad = int(np.count_nonzero(~np.isfinite(x.astype(np.float64))))
+    bad = int(np.count_nonzero(~np.isfinite(x)))
     if bad:
         found.append(
             Finding(

@@ -9,7 +9,7 @@ from normsweep.reporting.commands import Commands
 from normsweep.reporting.formats import as_markdown
 from normsweep.reporting.note import links, opening_lines, short_lines
 from normsweep.sweep.study_record import StudyRecord
-from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, kind_of, repeat_of
 from normsweep.text import listed
 
 __all__ = ["dashboard_notes"]
@@ -56,15 +56,15 @@ def dashboard_notes(
 
 def _later(phase: str, search: str) -> str:
     """What the trials of a later phase are."""
-    kind, _, repeat = phase.partition("-")
-    if repeat:
+    kind, repeat = kind_of(phase), repeat_of(phase)
+    if repeat > 1:
         return REPEATED.format(repeat=repeat, name=NAMES[kind], search=search)
     return LATER[kind].format(search=search)
 
 
 def _name(phase: str) -> str:
-    kind, _, repeat = phase.partition("-")
-    return f"{NAMES[kind]} of repeat {repeat}" if repeat else NAMES[kind]
+    repeat = repeat_of(phase)
+    return NAMES[kind_of(phase)] + (f" of repeat {repeat}" if repeat > 1 else "")
 
 
 def _whole(

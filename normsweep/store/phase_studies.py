@@ -14,7 +14,7 @@ import optuna
 
 from normsweep.store.encoding import APART, ID, PHASE
 from normsweep.store.optuna_tables import StudyTables, keys_after, names_with, patiently
-from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, kind_of
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, kind_of, repeat_of
 
 __all__ = ["PhaseStudies", "delete_phases", "orphaned_phases"]
 
@@ -86,7 +86,7 @@ class PhaseStudies:
 
 def _place(phase: str) -> tuple[int, int]:
     """Repeat and place of a phase in the order of a study."""
-    return int(phase.partition("-")[2] or 1), (SEARCH, SELECT, CONFIRM).index(kind_of(phase))
+    return repeat_of(phase), (SEARCH, SELECT, CONFIRM).index(kind_of(phase))
 
 
 def delete_phases(storage: optuna.storages.RDBStorage, name: str) -> None:

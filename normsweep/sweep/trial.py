@@ -30,6 +30,7 @@ __all__ = [
     "Trial",
     "kind_of",
     "phase_of",
+    "repeat_of",
 ]
 
 SEARCH, SELECT, CONFIRM = "search", "select", "confirm"
@@ -45,6 +46,11 @@ def phase_of(kind: str, repeat: int) -> str:
 def kind_of(phase: str) -> str:
     """What a phase does, which its repeats do too."""
     return phase.partition("-")[0]
+
+
+def repeat_of(phase: str) -> int:
+    """Which repeat of the whole tuning a phase belongs to; 1 is the study's own."""
+    return int(phase.partition("-")[2] or 1)
 
 
 class Status(StrEnum):
