@@ -16,7 +16,7 @@ from math import inf
 from typing import Annotated, Literal
 
 import numpy as np
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from benchmarks.outcomes import ALPHA, at_most
@@ -24,7 +24,7 @@ from benchmarks.planted import Bits, Noise, draw
 from benchmarks.scenarios import MARGIN, SCENARIOS, Scenario, rising
 from benchmarks.sequence import CLEARLY, DECIDED, FIRST, MOST, bounds, ends, read, sums
 from normsweep.analysis.sequential import levels
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 __all__ = ["SEQUENCE", "Reading", "Row", "markdown", "readings", "rows"]
 
@@ -32,12 +32,9 @@ Floats = NDArray[np.float64]
 SEQUENCE = "5 to 20"
 CHUNK = 50
 """Replicates that are held in memory at once; each chunk has a random stream of its own."""
-app = App(
-    name="python -m benchmarks.calibration",
-    help="Simulate arms with a known gap at each epoch, and print how often the verdict is right.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.calibration",
+    "Simulate arms with a known gap at each epoch, and print how often the verdict is right.",
 )
 
 

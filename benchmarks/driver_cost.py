@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
 
 from normsweep.console.live_display import make_display
@@ -31,7 +31,7 @@ from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.interrupts import Background, Signals
 from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.search.search_phase import Search
-from normsweep.shell import run
+from normsweep.shell import command, run
 from normsweep.store.locks import StudyLock
 from normsweep.store.storage import open_study, quiet
 from normsweep.sweep.loading import load_sweep
@@ -59,12 +59,9 @@ DATA = DataFacts(
     test_images=360, classes=10,
 )  # fmt: skip
 
-app = App(
-    name="python -m benchmarks.driver_cost",
-    help="Measure the driver's time per trial, with 64 simulated workers.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.driver_cost",
+    "Measure the driver's time per trial, with 64 simulated workers.",
 )
 
 

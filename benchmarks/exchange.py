@@ -14,23 +14,20 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from normsweep.analysis.exchange import budgets, worth
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 EPOCHS = 12
 SEEDS = (5, 20)
 TAIL = 0.025
 Array = NDArray[Any]
 
-app = App(
-    name="python -m benchmarks.exchange",
-    help="Simulate curves with a known exchange rate, and print how often its interval is right.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.exchange",
+    "Simulate curves with a known exchange rate, and print how often its interval is right.",
 )
 
 

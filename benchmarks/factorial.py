@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from normsweep.analysis.factorial import (
@@ -28,7 +28,7 @@ from normsweep.analysis.factorial import (
     training_needs,
 )
 from normsweep.analysis.rules import Trained
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 Array = NDArray[Any]
 SEEDS = (5, 10)
@@ -39,12 +39,9 @@ SHARED = 0.7
 """Share of the hard images that are as hard for one cell as for another."""
 GUESSING = 0.1135
 
-app = App(
-    name="python -m benchmarks.factorial",
-    help="Simulate factorials with known parts, and print how often what is said of them is wrong.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.factorial",
+    "Simulate factorials with known parts, and print how often what is said of them is wrong.",
 )
 
 

@@ -19,23 +19,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.measured import Measure, Row, write
 from benchmarks.trials import lenet_trial, saved, threads
 from normsweep.errors import StudyStopped, SweepError
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 if TYPE_CHECKING:
     from normsweep.executors.processes import Processes
     from normsweep.sweep.trial import Result, Trial
 
-app = App(
-    name="python -m benchmarks.gpu",
-    help="Measure epochs per second of one trial and of several in parallel on a GPU.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.gpu",
+    "Measure epochs per second of one trial and of several in parallel on a GPU.",
 )
 
 

@@ -15,23 +15,20 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.trials import lenet_trial, saved, threads
 from normsweep.errors import StudyStopped, SweepError
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from normsweep.sweep.trial import Result, Trial
 
-app = App(
-    name="python -m benchmarks.gpu_check",
-    help="Train one short trial on a GPU and one on the CPU, and compare their epochs.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.gpu_check",
+    "Train one short trial on a GPU and one on the CPU, and compare their epochs.",
 )
 
 

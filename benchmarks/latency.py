@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.commands import seconds
 from benchmarks.measured import Goal, Measure, Row, write
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 if TYPE_CHECKING:
     from normsweep.sweep.trial import Result
@@ -60,12 +60,9 @@ END = "the end of a study, after its last trial"
 FIRST = 1.3
 """Time to the end of the first epoch, relative to the import of TensorFlow, that is the goal."""
 
-app = App(
-    name="python -m benchmarks.latency",
-    help="Measure the latency of commands, of a finished study and of a study's first epoch.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.latency",
+    "Measure the latency of commands, of a finished study and of a study's first epoch.",
 )
 
 

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from benchmarks.trials import lenet_trial, saved
-from normsweep.shell import run
+from normsweep.shell import command, run
 from normsweep.sweep.trial import CONFIRM
 
 if TYPE_CHECKING:
@@ -36,12 +36,9 @@ __all__ = ["ARMS", "EPOCHS", "OPTIMIZERS", "RATES", "SEEDS", "Measured", "read_s
 ARMS, OPTIMIZERS, SEEDS, EPOCHS = ("none", "unit"), ("sgd", "adam"), 6, 12
 RATES = tuple(float(f"{10 ** (-4 + step / 4):.4g}") for step in range(13))
 SAVED = Path(__file__).with_name("digits_surface.json")
-app = App(
-    name="python -m benchmarks.measure_surface",
-    help="Train LeNet on the digits at many learning rates, and save the scores.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.measure_surface",
+    "Train LeNet on the digits at many learning rates, and save the scores.",
 )
 
 

@@ -16,12 +16,12 @@ from itertools import product
 from typing import Annotated, Any
 
 import numpy as np
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from benchmarks.sequence import FIRST, MOST, bounds, sums
 from normsweep.parts.metrics import metric
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 __all__ = ["METRICS", "Images", "largest", "misses"]
 
@@ -33,12 +33,9 @@ RULES = ("none", "seen", "largest")
 """What the difference of one more image is."""
 RARE = 0.01
 """Share of the images that an arm gets wrong."""
-app = App(
-    name="python -m benchmarks.one_more_image",
-    help="Simulate intervals of other metrics than the accuracy, with one more image.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.one_more_image",
+    "Simulate intervals of other metrics than the accuracy, with one more image.",
 )
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 from scipy.stats import t
@@ -44,7 +44,7 @@ from benchmarks.sequence import (
 )
 from benchmarks.worlds import World, draw, pairs_of, seeds_of
 from normsweep.analysis.sequential import levels
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 __all__ = ["TABLES", "Cell", "at_most", "counted", "false_words"]
 
@@ -55,12 +55,9 @@ CHUNK = 1000
 """Studies that are held in memory at once; each chunk has a random stream of its own."""
 LOOKS = (5, 10, 20)
 Counts = Mapping[str, float]
-app = App(
-    name="python -m benchmarks.outcomes",
-    help="Simulate confirmations with a known gap, and print how often the outcome is wrong.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.outcomes",
+    "Simulate confirmations with a known gap, and print how often the outcome is wrong.",
 )
 
 

@@ -14,12 +14,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from scipy.stats import theilslopes
 
 from benchmarks.commands import Mark, followed
 from benchmarks.measured import Goal, Measure, Row, write
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 if TYPE_CHECKING:
     from normsweep.sweep.trial import Result
@@ -45,12 +45,9 @@ BUILT, BEFORE, AFTER = 40, 75, 125
 """Number of trials after which every model is compiled; a window around the hundredth trial."""
 SWEEP_FILE = "overhead.toml"
 
-app = App(
-    name="python -m benchmarks.overhead",
-    help="Measure the overhead of trials and the growth of the worker's memory.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.overhead",
+    "Measure the overhead of trials and the growth of the worker's memory.",
 )
 
 

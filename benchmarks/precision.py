@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.trials import lenet_trial, saved, threads
 from normsweep.analysis.estimates import Estimate, interval, moments
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 if TYPE_CHECKING:
     from normsweep.parts.dataset import Dataset
@@ -37,12 +37,9 @@ PRECISIONS = ("float32", "mixed_bfloat16")
 TAIL = 0.025
 """Error probability of each bound: intervals of 95 %."""
 
-app = App(
-    name="python -m benchmarks.precision",
-    help="Compare test accuracies in bfloat16 and in float32, seed by seed.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.precision",
+    "Compare test accuracies in bfloat16 and in float32, seed by seed.",
 )
 
 Key = tuple[str, str, int]

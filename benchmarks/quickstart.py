@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.commands import seconds
 from benchmarks.measured import Goal, Measure, Row, write
 from benchmarks.step import precisions
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 if TYPE_CHECKING:
     from normsweep.sweep.study_record import TrialRecord
@@ -31,12 +31,9 @@ AGAINST = 0.55
 """The goal for an epoch, as a fraction of that of the other checkout."""
 SWEEP = Path(__file__).parent / "quickstart.toml"
 
-app = App(
-    name="python -m benchmarks.quickstart",
-    help="Measure the quickstart's search and the opponent, as complete commands.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.quickstart",
+    "Measure the quickstart's search and the opponent, as complete commands.",
 )
 
 

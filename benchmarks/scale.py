@@ -19,11 +19,11 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.commands import Mark, followed, seconds
 from benchmarks.measured import Goal, Measure, Row, write
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 SWEEP = """
 name = "scale"
@@ -51,12 +51,9 @@ TURNS, TURN, STARTING = 3, 100, 20
 """Turns of a checkout at either position; trials of a turn; its first ones, which are not counted."""
 TABLES = ("best", "trials", "epochs", "arms", "verdict")
 
-app = App(
-    name="python -m benchmarks.scale",
-    help="Measure a study of very many trials: run, resume, export and report.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.scale",
+    "Measure a study of very many trials: run, resume, export and report.",
 )
 
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.trials import lenet_trial, saved, threads
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 if TYPE_CHECKING:
     from normsweep.sweep.trial import Trial
@@ -37,12 +37,9 @@ GOAL = 4.0
 SETUPS = {"digits": (None, 20), "mnist": (2500, 4)}
 """By dataset: training images, validation included (None: all), and epochs."""
 
-app = App(
-    name="python -m benchmarks.stable_rates",
-    help="Compare predicted and found stable learning rates of SGD.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.stable_rates",
+    "Compare predicted and found stable learning rates of SGD.",
 )
 
 

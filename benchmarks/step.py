@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.measured import Goal, Measure, Row, write
 from benchmarks.trials import lenet_trial, saved, threads
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 if TYPE_CHECKING:
     from normsweep.parts.dataset import Dataset
@@ -38,12 +38,9 @@ FIT, MANY, XLA, SINGLE, GRAPH, OURS = (
     "normsweep, normalized in the graph", "normsweep",
 )  # fmt: skip
 
-app = App(
-    name="python -m benchmarks.step",
-    help="Measure one training step by normsweep's engine and by Keras's own loops.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.step",
+    "Measure one training step by normsweep's engine and by Keras's own loops.",
 )
 
 

@@ -17,13 +17,13 @@ from itertools import product
 from typing import Annotated
 
 import numpy as np
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from normsweep.analysis.confirm_runs import Guess
 from normsweep.parts.metrics import ACCURACY
-from normsweep.shell import run
+from normsweep.shell import command, run
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import Epoch, Tested
 
@@ -40,12 +40,9 @@ TRAINED_ON = 6
 """Training images for each test image, as on MNIST."""
 ABOVE = 0.01
 """Standard deviation of what the loss of a stuck seed is above that of guessing, relative to it."""
-app = App(
-    name="python -m benchmarks.stuck",
-    help="Simulate how well stuck seeds are distinguished from honest poor ones.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.stuck",
+    "Simulate how well stuck seeds are distinguished from honest poor ones.",
 )
 
 

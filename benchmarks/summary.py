@@ -12,21 +12,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.measured import HEAD, Row, read
 from normsweep.errors import UserError
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 AXIS = "value relative to the goal, log scale (median and range; squares miss the goal)"
 ORDER = ("verdict", "quickstart", "step", "overhead", "latency", "scale")
 
-app = App(
-    name="python -m benchmarks.summary",
-    help="Make a table and a figure of the benchmarks' results.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.summary",
+    "Make a table and a figure of the benchmarks' results.",
 )
 
 
@@ -47,8 +44,8 @@ def summary(
     found = [read(folder / f"{name}.json") for name in ORDER if (folder / f"{name}.json").exists()]
     if not found:
         raise UserError(f"{folder}: has no results; run a benchmark with -o {folder} first")
-    for title, command, rows in found:
-        print("\n".join(markdown(title, command, rows)) + "\n")
+    for title, ran_by, rows in found:
+        print("\n".join(markdown(title, ran_by, rows)) + "\n")
     if output is not None:
         draw([row for _, _, rows in found for row in rows if row.goal is not None], output)
     return 0

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.trials import lenet_trial, saved, threads
 from normsweep.errors import StudyStopped
@@ -25,18 +25,15 @@ from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import datasets, models
 from normsweep.parts.catalog import is_trained
-from normsweep.shell import run
+from normsweep.shell import command, run
 from normsweep.sweep.trial import DataKey, Status, Trial
 from normsweep.training.engine import Finished
 
 WORKERS = (1, 4)
 
-app = App(
-    name="python -m benchmarks.throughput",
-    help="Measure trials per second in four worker processes and in one.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.throughput",
+    "Measure trials per second in four worker processes and in one.",
 )
 
 

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.trials import NORMALIZATION, lenet_trial, saved, threads
 from normsweep.errors import StudyStopped
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 if TYPE_CHECKING:
     from normsweep.sweep.trial import DataKey
@@ -30,12 +30,9 @@ if TYPE_CHECKING:
 Train = Callable[[int], None]
 """Trains the trial with the given number."""
 
-app = App(
-    name="python -m benchmarks.trial_overhead",
-    help="Measure trials by normsweep's engine and by plain Keras, on digits.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.trial_overhead",
+    "Measure trials by normsweep's engine and by plain Keras, on digits.",
 )
 
 

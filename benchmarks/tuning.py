@@ -20,7 +20,7 @@ from typing import Annotated
 
 import numpy as np
 import optuna
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from numpy.typing import NDArray
 from optuna.trial import TrialState
 from scipy.stats import t
@@ -36,7 +36,7 @@ from normsweep.search.halving import Halving
 from normsweep.search.samplers import make_advisor
 from normsweep.search.selection import chosen_configurations
 from normsweep.search.selection_phase import reselection
-from normsweep.shell import run
+from normsweep.shell import command, run
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import TUNED_LONG, TrialRecord
@@ -50,12 +50,9 @@ FAR, WORST = 0.5, 0.19
 """The largest gap and the largest error of the better arm that are confirmed: they are as clear as larger ones."""
 Tuned = tuple[str, float]
 """Optimizer and learning rate."""
-app = App(
-    name="python -m benchmarks.tuning",
-    help="Simulate how often a tuned comparison is wrong.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.tuning",
+    "Simulate how often a tuned comparison is wrong.",
 )
 
 

@@ -19,13 +19,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from benchmarks.commands import seconds
 from benchmarks.measured import Goal, Measure, Row, write
 from benchmarks.step import step_seconds
 from benchmarks.trials import threads
-from normsweep.shell import run
+from normsweep.shell import command, run
 
 GOAL = Goal(1 / 8)
 IMAGES = 6144
@@ -33,12 +33,9 @@ IMAGES = 6144
 Curves = Mapping[tuple[str, int], list[float]]
 """Validation accuracies of all seeds, by normalization and number of epochs."""
 
-app = App(
-    name="python -m benchmarks.verdict",
-    help="Measure the compute of a verdict on more epochs, compared with the opponent.",
-    help_format="plaintext",
-    help_formatter="plain",
-    result_action="return_value",
+app = command(
+    "python -m benchmarks.verdict",
+    "Measure the compute of a verdict on more epochs, compared with the opponent.",
 )
 
 
