@@ -109,19 +109,19 @@ Read = Callable[[int, bool], Estimate]
 """The interval of the gap at an epoch, smoothed or not."""
 
 
-def parity(read: Read, horizon: int, margin: float) -> Parity:
+def parity(read: Read, horizon: int, margin: float, first: int = 1) -> Parity:
     """The epochs N_low and N_up between which the arm comes within `margin` and stays there.
 
     N_up is the first epoch such that the smoothed gap of this and every later epoch up to the horizon
     has a lower bound above −margin. The epochs are tested in a fixed sequence backwards from the horizon
     that ends with the first failure, so no correction for multiple testing is needed. N_low is the
-    first epoch whose unsmoothed gap has an upper bound of at least −margin.
+    first epoch whose unsmoothed gap has an upper bound of at least −margin. No epoch before `first` is read.
 
     Reference: Westfall & Krishen, Journal of Statistical Planning and Inference 99(1), 2001 (fixed
     sequences of tests).
     """
-    up = _last_run(read, horizon, margin)
-    own = {epoch: read(epoch, False) for epoch in range(1, horizon + 1)}
+    up = _last_run(read, horizon, margin, first)
+    own = {epoch: read(epoch, False) for epoch in range(first, horizon + 1)}
     low = next((epoch for epoch, gap in own.items() if gap.high >= -margin), None)
     level = [e for e, gap in own.items() if gap.low > -margin and e < horizon]
     return Parity(
@@ -132,9 +132,9 @@ def parity(read: Read, horizon: int, margin: float) -> Parity:
     )
 
 
-def _last_run(read: Read, horizon: int, margin: float) -> int | None:
+def _last_run(read: Read, horizon: int, margin: float, first: int) -> int | None:
     passed = None
-    for epoch in range(horizon, 0, -1):
+    for epoch in range(horizon, first - 1, -1):
         if not read(epoch, True).low > -margin:
             break
         passed = epoch

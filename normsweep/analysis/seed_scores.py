@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs
 from normsweep.analysis.endings import Ended
-from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Configuration
+from normsweep.sweep.study_record import BASELINE, BASELINE_SHORT, TUNED_SHORT, Configuration
 
 __all__ = ["SeedScore", "Spread", "scores", "seed_scores", "spreads", "trained_slots"]
 
@@ -57,7 +57,7 @@ def seed_scores(found: Confirmed, baseline_epochs: int) -> tuple[SeedScore, ...]
     return tuple(
         score
         for (_, name), runs in found.runs.items()
-        for epochs in _budgets(name, short, found.epochs)
+        for epochs in _budgets(name, short, found.epochs, runs.of_length)
         for score in _of_seeds(runs, epochs, found.guess)
     )
 
@@ -73,7 +73,7 @@ def spreads(scored: Sequence[SeedScore]) -> tuple[Spread, ...]:
 
 def scores(runs: Runs, slots: Sequence[int], epochs: int) -> NDArray[np.float64]:
     """The metric on the test images, (seeds, epochs), of seeds that got so far."""
-    return np.array([[_tested(runs, slot, e) for e in range(epochs)] for slot in slots])
+    return np.array([_tested(runs, slot, epochs) for slot in slots])
 
 
 def trained_slots(runs: Runs, epochs: int, guess: Guess | None) -> list[int]:
@@ -82,9 +82,10 @@ def trained_slots(runs: Runs, epochs: int, guess: Guess | None) -> list[int]:
     return [slot for slot, trained in by_slot.items() if trained]
 
 
-def _budgets(name: str, short: int, longest: int) -> tuple[int, ...]:
-    """A configuration tuned for a number of epochs is asked for no other."""
-    asked = {BASELINE: (short, longest), TUNED_SHORT: (short,), TUNED_LONG: (longest,)}
+def _budgets(name: str, short: int, longest: int, of_length: bool) -> tuple[int, ...]:
+    """A configuration tuned or trained for a number of epochs is asked for no other."""
+    of_baseline = (longest,) if of_length else (short, longest)
+    asked = {BASELINE: of_baseline, BASELINE_SHORT: (short,), TUNED_SHORT: (short,)}
     return tuple(dict.fromkeys(asked.get(name, (longest,))))
 
 
@@ -97,7 +98,7 @@ def _of_seeds(runs: Runs, epochs: int, guess: Guess | None) -> Iterator[SeedScor
             epochs=epochs,
             slot=slot,
             trial=None if result is None else result.trial,
-            value=_tested(runs, slot, epochs - 1) if there else math.nan,
+            value=_tested(runs, slot, epochs)[-1] if there else math.nan,
             ended=_ended(slot in trained, there, result is None),
         )
 
@@ -108,9 +109,10 @@ def _ended(trained: bool, there: bool, failed: bool) -> Ended:
     return Ended.STUCK if there else Ended.FAILED if failed else Ended.DIVERGED
 
 
-def _tested(runs: Runs, slot: int, place: int) -> float:
+def _tested(runs: Runs, slot: int, epochs: int) -> list[float]:
+    """The score of a seed after 1, 2, … epochs."""
     result: Any = runs.results[slot]
-    return result.curve[place].tested.value
+    return [epoch.tested.value for epoch in result.course(epochs)]
 
 
 def _spread(scored: Sequence[SeedScore]) -> Spread:

@@ -80,17 +80,20 @@ def _read(
     comparison: Comparison, rules: Rules, pairs: Pairs, trained: tuple[Trained, Trained]
 ) -> Reading:
     horizon = comparison.horizon
-    window = pairs.window(horizon, window_of(horizon))
+    longest = 1 if comparison.horizon_only else window_of(horizon)
+    window = pairs.window(horizon, longest)
     table, scale = pairs.table(horizon, window)
     m, image = moments(table, scale), largest(rules, table, scale)
-    read = _reader(pairs, rules, window_of(horizon))
+    read = _reader(pairs, rules, longest)
     lack = _barrier(comparison, rules, pairs, trained)
     gap, plain = read(horizon, True), interval(m, rules.tail, image)
     found, epochs = Outcome.OPEN, Parity()
     if not lack.reason:
         found = outcome(gap.low, gap.high, rules.margin)
         lack = _needed(found, rules, m, image)
-        epochs = Parity() if found is Outcome.CONTRADICTORY else parity(read, horizon, rules.margin)
+        epochs = Parity()
+        if found is not Outcome.CONTRADICTORY:
+            epochs = parity(read, horizon, rules.margin, comparison.first)
     elif lack.missing is Missing.NOTHING:
         found = Outcome.DOES_NOT_TRAIN
     last, _ = pairs.table(horizon)

@@ -13,7 +13,7 @@ from typing import Any
 
 from normsweep.parts.registry import Registry
 
-__all__ = ["OWN", "SYNTHETIC", "register", "registry"]
+__all__ = ["OWN", "SYNTHETIC", "Copies", "register", "registry"]
 
 registry = Registry("model")
 register = registry.register
@@ -22,6 +22,37 @@ SYNTHETIC = "synthetic"
 """The only model that is not trained: its learning curves come from a formula."""
 OWN = "own"
 """A model passed from Python; its name in a study is `own@` and the digest of its configuration."""
+
+
+class Copies:
+    """Builds copies of a model object, as a function builds networks: with weights drawn anew, or with its own."""
+
+    def __init__(self, model: Any) -> None:
+        """`model`: a Keras model; how it was compiled is not looked at."""
+        self.model = model
+
+    def __call__(self, input_shape: tuple[int, ...], classes: int) -> Any:
+        """A copy whose weights are drawn by Keras's global seed.
+
+        Raises:
+            ValueError: the precision is not that of its layers.
+        """
+        import keras
+
+        wanted, own = keras.config.dtype_policy().name, self.model.dtype_policy.name
+        if wanted != own:
+            raise ValueError(
+                f"the model object has layers of {own}, whatever model.precision says; pass a function that "
+                "builds it instead"
+            )
+        copy = keras.models.clone_model(self.model)
+        return copy if copy.built else copy.build((None, *input_shape)) or copy
+
+    def built(self, input_shape: tuple[int, ...], classes: int) -> Any:
+        """A copy with the weights of the model object."""
+        copy = self(input_shape, classes)
+        copy.set_weights(self.model.get_weights())
+        return copy
 
 
 @register("lenet")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.questions import primary
-from normsweep.analysis.rules import Missing, compared
+from normsweep.analysis.rules import Missing, compared, of_reference
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.catalog import resolve_trial
 from normsweep.search.outlook import Outlook, Standing
@@ -106,19 +106,19 @@ class Confirmation(PlannedPhase):
 
     def _comparable(self) -> list[str]:
         """The arms with a configuration for the primary question, if the reference has one."""
-        of_arm, of_reference = compared(self.sweep.confirm.primary)
+        of_arm, name = compared(self.sweep.confirm.primary)
         known = {(c.arm, c.name) for c in self.configurations}
         reference = str(self.sweep.reference)
-        if (reference, of_reference) not in known:
+        if (reference, name) not in known:
             return []
         arms = [arm.key for arm in self.sweep.arms]
         return [arm for arm in arms if arm != reference and (arm, of_arm) in known]
 
     def _add_seed(self) -> None:
         """Plan another seed for the primary question, if there may be one."""
-        of_arm, of_reference = compared(self.sweep.confirm.primary)
-        wanted = {(arm, of_arm) for arm in self._arms}
-        wanted.add((str(self.sweep.reference), of_reference))
+        question, reference = self.sweep.confirm.primary, str(self.sweep.reference)
+        wanted = {(arm, compared(question)[0]) for arm in self._arms}
+        wanted |= {(reference, name) for name in of_reference(question)}
         if self._seeds < self._most:
             chosen = [c for c in self.configurations if (c.arm, c.name) in wanted]
             self._add_seeds(chosen, self._seeds + 1)
@@ -182,10 +182,8 @@ class Confirmation(PlannedPhase):
         return [verdict for verdict in verdicts if verdict.arm in self._arms]
 
     def _standing(self, verdict: Verdict, seeds: int) -> Standing:
-        _, of_reference = (
-            verdict.trained
-        )  # if none of its seeds trained, there is nothing to compare
-        still = verdict.missing in OPEN and seeds < self._most and of_reference.trained > 0
+        _, reference = verdict.trained  # if none of its seeds trained, there is nothing to compare
+        still = verdict.missing in OPEN and seeds < self._most and reference.trained > 0
         further = verdict.further_seeds or 1 if still else 0
         return Standing(
             verdict.arm,

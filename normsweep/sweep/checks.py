@@ -52,6 +52,9 @@ class Catalog:
     normalizations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optimizers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     schedules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    callbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    of_length: Mapping[str, str] = field(default_factory=dict)
+    """Schedules that depend on the number of epochs, each with the option with which they do not."""
     matched: tuple[str, ...] = ()
     """Optimizers whose step for scaled inputs is known."""
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from normsweep.errors import SweepError
 from normsweep.sweep.arms import dotted, with_arms
 from normsweep.sweep.checks import Catalog, Reading, cross_checks
+from normsweep.sweep.parameter_checks import with_sampled_lengths
 from normsweep.sweep.problems import (
     DEEPEST,
     Problem,
@@ -23,6 +24,7 @@ from normsweep.sweep.problems import (
     nearest,
     problems_of,
     shown,
+    unknown_key,
 )
 from normsweep.sweep.recorded import as_file
 from normsweep.sweep.schema import Section, Sweep, inner_section
@@ -32,6 +34,7 @@ __all__ = ["Draft", "find_sweep", "load_sweep", "shipped_sweeps"]
 S = TypeVar("S", bound=Section)
 
 OPTION = "--set"
+STOP = "stop"
 KEY_VALUE = re.compile(r'((?:"(?:[^"\\]|\\.)*"|[^"=])*)=(.*)', re.DOTALL)
 """A key, whose quoted parts may contain `=`, and a value."""
 
@@ -95,7 +98,7 @@ class Draft:
         sweep, found = _validated(self.raw, catalog)
         if problems := [*self.problems, *found]:
             raise self.refused(problems)
-        return sweep
+        return with_sampled_lengths(sweep, catalog)
 
     def refused(self, problems: Iterable[Problem]) -> SweepError:
         """The exception that lists these problems."""
@@ -235,6 +238,7 @@ def _validated(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Sweep, list[Pr
     if illegal := list(illegal_values(raw)):  # the other rules assume that there are none
         return Sweep.model_construct(), illegal
     reading, problems = Reading(catalog), list[Problem]()
+    raw = _with_stop(raw, problems)
     tables = with_arms(raw, problems)
     try:
         sweep = Sweep.model_validate(tables, context=reading)
@@ -243,6 +247,33 @@ def _validated(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Sweep, list[Pr
         sweep = _valid_part(Sweep, reading)
     problems += cross_checks(sweep, raw, catalog)
     return sweep, problems
+
+
+def _with_stop(raw: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """The tables with `stop = { patience = 5 }` of an arm or of the space as the parameter `patience`."""
+    tables = dict(raw)
+    arms, search = raw.get("arms"), raw.get("search")
+    if isinstance(arms, Mapping):
+        tables["arms"] = {
+            label: _flat_stop(params, ("arms", label), problems) for label, params in arms.items()
+        }
+    if isinstance(search, Mapping) and "space" in search:
+        space = _flat_stop(search["space"], ("search", "space"), problems)
+        tables["search"] = {**search, "space": space}
+    return tables
+
+
+def _flat_stop(params: Any, names: tuple[str, ...], problems: list[Problem]) -> Any:
+    if not isinstance(params, Mapping) or STOP not in params:
+        return params
+    stop, key = params[STOP], dotted(*names, STOP)
+    rest = {name: value for name, value in params.items() if name != STOP}
+    if not isinstance(stop, Mapping) or "patience" not in stop:
+        problems.append(Problem(key, expected("a table such as { patience = 5 }", stop)))
+        return rest
+    others = stop.keys() - {"patience"}
+    problems.extend(Problem(f"{key}.{n}", unknown_key(n, ["patience"])) for n in others)
+    return {**rest, "patience": stop["patience"]}
 
 
 def _valid_part(kind: type[S], reading: Reading) -> S:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from normsweep.sweep.arms import Arm, dotted, space_of_all
 from normsweep.sweep.parameters import (
+    CALLBACK,
     CONSTANT,
     INPUT_RATE,
     MATCHED,
+    NO_CALLBACK,
     PARAMETERS,
     SCHEDULE,
     Parameter,
@@ -19,9 +21,9 @@ from normsweep.sweep.space import Choice, Dimension, Space
 
 if TYPE_CHECKING:
     from normsweep.sweep.checks import Catalog
-    from normsweep.sweep.schema import Confirm, Model
+    from normsweep.sweep.schema import Confirm, Model, Sweep
 
-__all__ = ["matched", "of_arm", "of_space"]
+__all__ = ["depending_on_length", "matched", "of_arm", "of_space", "with_sampled_lengths"]
 
 TRIAL = ("normalization", "learning_rate", "optimizer", "epochs", "batch_size")
 SCALE = ("normalization", "input_scale")
@@ -73,7 +75,8 @@ def _legal(model: Model | None, catalog: Catalog) -> list[str]:
         *TRIAL,
         *PARAMETERS,
         SCHEDULE,
-        *sorted(_options(catalog.optimizers, catalog.schedules)),
+        CALLBACK,
+        *sorted(_options(catalog.optimizers, catalog.schedules, catalog.callbacks)),
     ]
     return [*dict.fromkeys((*names, *_options_of(model, catalog)))]
 
@@ -99,6 +102,8 @@ def _values(
             yield from _registered(key, dimension, catalog.optimizers)
         case "schedule":
             yield from _registered(key, dimension, catalog.schedules)
+        case "callback":
+            yield from _registered(key, dimension, catalog.callbacks)
         case "learning_rate" | "epochs" | "batch_size":
             yield from _positive(key, dimension, integer=dimension.name != "learning_rate")
         case name if name in PARAMETERS:
@@ -134,7 +139,11 @@ def _component_option(dimension: Dimension, space: Space, catalog: Catalog) -> I
 
 def _with_options(catalog: Catalog) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """The parameters that are names of components with options, and their components."""
-    return {"optimizer": catalog.optimizers, SCHEDULE: catalog.schedules}
+    return {
+        "optimizer": catalog.optimizers,
+        SCHEDULE: catalog.schedules,
+        CALLBACK: catalog.callbacks,
+    }
 
 
 def _refusing(dimension: Dimension, space: Space, catalog: Catalog) -> tuple[str, list[str]] | None:
@@ -155,7 +164,8 @@ def _refusing(dimension: Dimension, space: Space, catalog: Catalog) -> tuple[str
 def _chosen(kind: str, space: Space) -> tuple[object, ...]:
     """The components that trials may have; none if they are not valid."""
     if kind not in space:
-        return (CONSTANT,) if kind == SCHEDULE else ()
+        default = {SCHEDULE: CONSTANT, CALLBACK: NO_CALLBACK}.get(kind)
+        return () if default is None else (default,)
     return space.choices(kind) if isinstance(space[kind], Choice) else ()
 
 
@@ -173,6 +183,26 @@ def _positive(key: str, dimension: Dimension, *, integer: bool) -> Iterator[Prob
             key,
             must_be(kind, ends[0] if isinstance(dimension, Choice) and len(ends) == 1 else ends),
         )
+
+
+def with_sampled_lengths(sweep: Sweep, catalog: Catalog) -> Sweep:
+    """The sweep, whose trials sample their numbers of epochs if a schedule depends on them."""
+    space = sweep.search.space
+    if space["epochs"].sample or space["epochs"].count == 1:
+        return sweep
+    if not any(depending_on_length(arm.space(space), catalog.of_length) for arm in sweep.arms):
+        return sweep
+    search = sweep.search.model_copy(update={"space": space.sampling("epochs", True)})
+    return sweep.model_copy(update={"search": search})
+
+
+def depending_on_length(space: Space, of_length: Mapping[str, str]) -> list[str]:
+    """The schedules in a space whose steps depend on the number of epochs.
+
+    `of_length`: such schedules, each with the option with which they do not.
+    """
+    used = [str(name) for name in _chosen(SCHEDULE, space) if name in of_length]
+    return [name for name in used if of_length[name] not in space]
 
 
 def matched(
