@@ -11,7 +11,15 @@ import numpy as np
 
 from normsweep.errors import DataError
 
-__all__ = ["ARRAYS", "Arrays", "class_numbers", "four_arrays", "label_problems", "machine_memory"]
+__all__ = [
+    "ARRAYS",
+    "Arrays",
+    "class_numbers",
+    "four_arrays",
+    "label_problems",
+    "machine_memory",
+    "names_of",
+]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -35,7 +43,7 @@ def four_arrays(data: Any) -> Arrays:
         DataError: the data has none of the accepted forms, or cannot be converted.
     """
     if isinstance(data, Mapping):
-        parts = {key: data[key] for key in ARRAYS if key in data}
+        parts = {key: data[name] for key, name in names_of(data).items()}
     elif not isinstance(data, Sequence) or isinstance(data, str) or len(data) not in (2, 4):
         raise DataError(f"data: {EXPECTED}; got {_described(data)}")
     elif len(data) == 4:
@@ -45,6 +53,13 @@ def four_arrays(data: Any) -> Arrays:
         parts = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     parts |= _aligned(parts.get("x_train"), parts.get("x_test"))
     return {key: _array(key, value) for key, value in parts.items()}
+
+
+def names_of(given: Iterable[Any]) -> dict[str, str]:
+    """The names that the four arrays have among those given: their own, or in capitals, as `X_train`."""
+    names = [name for name in given if isinstance(name, str)]
+    by_key = {key: [n for n in names if n.lower() == key] for key in ARRAYS}
+    return {key: key if key in found else found[0] for key, found in by_key.items() if found}
 
 
 def machine_memory() -> float:
@@ -81,10 +96,12 @@ def _collected(part: str, pairs: Iterable[Any]) -> tuple[Array, Array]:
             raise DataError(
                 f"data: item {number} of {part}: expected (image, label), got {_described(pair)}"
             ) from None
-        images.append(np.array(image))
-        labels.append(label.item() if isinstance(label, np.generic | np.ndarray) else label)
-        taken += images[-1].nbytes
-        if images[-1].shape != images[0].shape:
+        image, label = np.array(image), np.asarray(label)
+        batch = _is_batch(part, number, image, label)
+        images += [*image] if batch else [image]
+        labels += [*label] if batch else [label]
+        taken += image.nbytes
+        if image.size and images[-1].shape != images[0].shape:
             raise DataError(
                 f"data: image {number} of {part}: expected shape {images[0].shape}, as of the first image, "
                 f"got {images[-1].shape}"
@@ -96,7 +113,24 @@ def _collected(part: str, pairs: Iterable[Any]) -> tuple[Array, Array]:
             )
     if not images:
         raise DataError(f"data: {part}: expected at least one image, got none")
-    return np.stack(images), np.array(labels)
+    return np.stack(images), np.stack(labels)
+
+
+def _is_batch(part: str, number: int, image: Array, label: Array) -> bool:
+    """Whether an item is a batch of images and labels, as of a `tf.data.Dataset`.
+
+    Raises:
+        DataError: it may as well be one image with a one-hot label.
+    """
+    if not label.ndim or not image.ndim or len(image) != len(label) or image.ndim == 1:
+        return False
+    one_hot = label.ndim == 1 and label.dtype.kind in "iuf" and sorted(label)[-2:] == [0, 1]
+    if image.ndim < 4 and one_hot and not label[np.argsort(label)[:-1]].any():
+        raise DataError(
+            f"data: item {number} of {part}: {image.shape} and {label.shape} may be a batch, or one image with a "
+            "one-hot label; pass single images: dataset.unbatch()"
+        )
+    return True
 
 
 def _aligned(train: Any, test: Any) -> dict[str, Any]:

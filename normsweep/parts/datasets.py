@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError, NormsweepError
-from normsweep.parts.arrays import ARRAYS, Arrays, machine_memory
+from normsweep.parts.arrays import ARRAYS, Arrays, machine_memory, names_of
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
 from normsweep.text import reason
@@ -191,7 +191,7 @@ def read_npz(path: Path) -> Arrays:
     try:
         _refuse_too_large(path)
         with np.load(path, allow_pickle=False) as archive:
-            return {key: np.asarray(archive[key]) for key in ARRAYS if key in archive.files}
+            return {k: np.asarray(archive[name]) for k, name in names_of(archive.files).items()}
     except DataError:
         raise
     except Exception as error:  # zipfile, zlib and NumPy each raise their own for a damaged file
@@ -207,7 +207,8 @@ def _refuse_too_large(path: Path) -> None:
     """Raise if the arrays do not fit into memory, however small the compressed file is."""
     with zipfile.ZipFile(path) as archive:
         sizes = {member.filename: member.file_size for member in archive.infolist()}
-    unpacked = sum(sizes.get(f"{key}.npy", sizes.get(key, 0)) for key in ARRAYS)
+    arrays = {name.removesuffix(".npy"): size for name, size in sizes.items()}
+    unpacked = sum(arrays[name] for name in names_of(arrays).values())
     if unpacked > machine_memory():
         raise DataError(
             f"data {path}: must fit into the {machine_memory() / GIB:.1f} GiB of memory of this machine, "
