@@ -82,8 +82,9 @@ def rerun(
     """
     assert record.result is not None
     trial, machine = record.trial, record.result.machine
-    if record.result.status is Status.PRUNED:
-        trial = replace(trial, epochs=max(len(record.result.curve), 1))
+    epochs = len(record.result.curve) if record.result.status is Status.PRUNED else trial.epochs
+    if not trial.of_length:
+        trial = replace(trial, epochs=max(epochs, 1))
     with (
         _backend_variables(machine),
         Signals() as signals,
@@ -93,7 +94,8 @@ def rerun(
         if warning := precision_warning(trial, executor, signals):
             warn(warning)
         executor.submit(trial)
-        return Rerun(record.result, _result(executor, signals, on_epoch))
+        now = _result(executor, signals, on_epoch)
+        return Rerun(record.result, replace(now, curve=now.curve[:epochs]))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from normsweep.text import counted
 
 __all__ = [
     "BASELINE",
+    "BASELINES",
     "BASELINE_SHORT",
     "TUNED_LONG",
     "TUNED_SHORT",
@@ -33,6 +34,7 @@ BASELINE, TUNED_SHORT, TUNED_LONG = "baseline", "tuned_short", "tuned_long"
 """The baseline; tuned at the epochs of the baseline; tuned at the largest number of epochs."""
 BASELINE_SHORT = "baseline_short"
 """The baseline at its own number of epochs, if no longer training holds it."""
+BASELINES = (BASELINE, BASELINE_SHORT)
 
 
 @dataclass(frozen=True)
