@@ -214,22 +214,13 @@ def _labels(key: str, labels: Array) -> Array:
     flat = labels.reshape(-1).tolist()
     if all(isinstance(label, str) for label in flat):
         return np.array(flat, dtype=str).reshape(labels.shape)
-    if all(isinstance(label, int) and abs(label) < 2**63 for label in flat):
-        return labels.astype(np.int64)
-    fits = (
-        str if isinstance(flat[0], str) else int
-    )  # a mixture is named by what differs from the first one
-    odd = next(
-        label
-        for label in flat
-        if not isinstance(label, fits) or (fits is int and abs(label) >= 2**63)
-    )
-    got = (
-        f"{cut(str(odd))}, of more than 64 bits"
-        if isinstance(odd, int) and fits is int
-        else _described(odd)
-    )
-    raise DataError(f"data: {key}: expected integers or strings as labels, got {got}")
+    if all(isinstance(label, int) for label in flat):
+        try:
+            return labels.astype(np.int64)
+        except OverflowError:
+            raise DataError(f"data: {key}: expected labels of 64 bits, got larger ones") from None
+    odd = next(label for label in flat if not isinstance(label, str) or label is None)
+    raise DataError(f"data: {key}: expected integers or strings as labels, got {_described(odd)}")
 
 
 def _is_frame(value: Any) -> bool:

@@ -194,7 +194,7 @@ def read_npz(path: Path) -> Arrays:
         _refuse_too_large(path)
         with np.load(path, allow_pickle=False) as archive:
             if not set(ARRAYS) <= set(archive.files):
-                raise DataError(f"data {path}: {four_expected(archive.files)}")
+                raise DataError(f"data {path}: {four_expected(sorted(archive.files))}")
             return {key: np.asarray(archive[key]) for key in ARRAYS if key in archive.files}
     except DataError:
         raise
