@@ -10,7 +10,6 @@ import pytest
 from normsweep.errors import DataError
 from normsweep.parts import arrays, datasets
 from normsweep.parts.dataset import Dataset
-from normsweep.parts.datasets import read_npz
 
 LABELS = np.arange(12) % 3
 
@@ -169,30 +168,3 @@ def test_a_subset_that_would_lose_a_small_class_is_refused():
     ):
         data.subset(80, seed=0)
     assert data.subset(400, seed=0).counts.tolist()[2] >= 2
-
-
-def in_batches(x: np.ndarray, y: np.ndarray, size: int):
-    return ((x[i : i + size], y[i : i + size]) for i in range(0, len(x), size))
-
-
-@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 3), (6,)])
-def test_batches_are_read_as_the_images_in_them(shape):
-    x, y = np.random.default_rng(0).random((12, *shape)).astype("f4"), np.arange(12) % 3
-    data = Dataset.of((in_batches(x, y, 5), in_batches(x, y, 12)))
-    np.testing.assert_array_equal(data.x_train.reshape(x.shape), x)
-    np.testing.assert_array_equal(data.y_test, y)
-
-
-def test_what_may_be_a_batch_or_an_image_with_a_one_hot_label_is_refused():
-    x, y = np.zeros((3, 3, 3), "f4"), np.eye(3)
-    with pytest.raises(DataError, match=r"pass single images: dataset.unbatch\(\)"):
-        Dataset.of((zip(x, y, strict=True), zip(x, y, strict=True)))
-
-
-def test_names_of_arrays_may_be_in_capitals(tmp_path):
-    x, y = np.arange(48, dtype="f4").reshape(12, 4), np.arange(12) % 3
-    given = {"X_train": x, "y_train": y, "X_test": x, "Y_test": y}
-    np.savez(tmp_path / "capitals.npz", **given)
-    read = read_npz(tmp_path / "capitals.npz")
-    assert list(read) == ["x_train", "y_train", "x_test", "y_test"]
-    np.testing.assert_array_equal(Dataset.of(given).x_test, Dataset.of(read).x_train)
