@@ -45,8 +45,7 @@ class Copies:
                 f"the model object has layers of {own}, whatever model.precision says; pass a function that "
                 "builds it instead"
             )
-        copy = keras.models.clone_model(self.model)
-        return copy if copy.built else copy.build((None, *input_shape)) or copy
+        return keras.models.clone_model(self.model)
 
     def built(self, input_shape: tuple[int, ...], classes: int) -> Any:
         """A copy with the weights of the model object."""
