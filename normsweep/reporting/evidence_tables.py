@@ -58,6 +58,8 @@ def verdict_table(verdicts: Sequence[Verdict], by: Metric = ACCURACY) -> pd.Data
     if by is not ACCURACY:
         own = {"accuracy": by.name, "reference_accuracy": f"reference_{by.name}"}
         table = table.rename(columns=own).assign(metric=by.name)
+    if share := max((verdict.share for verdict in verdicts), default=0.0):
+        table = table.assign(margin_share=share)
     return table.astype({"epoch": "Int64", "epoch_low": "Int64", "primary": bool})
 
 

@@ -251,10 +251,13 @@ def _repeats(sweep: Sweep) -> Iterator[Problem]:
 
 
 def _margin(sweep: Sweep, confirm: Confirm | None, catalog: Catalog) -> Iterator[Problem]:
-    """No difference in a metric is larger than its range."""
-    margin = getattr(confirm, "margin", None)
-    low, high = catalog.ranges.get(getattr(sweep, "metric", ""), (-math.inf, math.inf))
-    if margin is not None and margin >= high - low:
+    """No difference in a metric is larger than its range; a share is one of a value that is never negative."""
+    margin, name = getattr(confirm, "margin", None), getattr(sweep, "metric", "")
+    low, high = catalog.ranges.get(name, (0, math.inf))
+    if isinstance(margin, str) and low < 0:
+        message = must_be(f"in the unit of {name}, which may be negative", margin)
+        yield Problem("confirm.margin", message)
+    elif isinstance(margin, float) and margin >= high - low:
         yield Problem("confirm.margin", must_be(f"below {high - low:g}", margin))
 
 
