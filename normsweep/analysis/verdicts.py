@@ -89,8 +89,7 @@ def _read(
     gap, plain = read(horizon, True), interval(m, rules.tail, image)
     found, epochs = Outcome.OPEN, Parity()
     if not lack.reason:
-        ends = ((each.low, each.high) for each in (gap.plain, gap.moved))
-        found = outcome_of(*ends)
+        found = outcome_of(gap.plain.bounds, gap.moved.bounds)
         lack = _needed(found, rules, *decides)
         epochs = (
             Parity() if found is Outcome.CONTRADICTORY else parity(read, _epochs(pairs, horizon))
