@@ -58,6 +58,8 @@ def verdict_table(verdicts: Sequence[Verdict], by: Metric = ACCURACY) -> pd.Data
     if by is not ACCURACY:
         own = {"accuracy": by.name, "reference_accuracy": f"reference_{by.name}"}
         table = table.rename(columns=own).assign(metric=by.name)
+    if share := max((verdict.share for verdict in verdicts), default=0.0):
+        table = table.assign(margin_share=share)
     return table.astype({"epoch": "Int64", "epoch_low": "Int64", "primary": bool})
 
 
@@ -208,7 +210,9 @@ def learning_rates_table(searched: Sequence[TrialRecord]) -> pd.DataFrame:
         assert result is not None
         pruned = result.status is Status.PRUNED and len(result.curve) > 0
         if result.status.scored or pruned:
-            last = (result.curve[-1].value, len(result.curve)) if pruned else (result.score, trial.epochs)
+            last = (
+                (result.last.value, len(result.curve)) if pruned else (result.score, trial.epochs)
+            )
             settings = trial.number, trial.arm, trial.optimizer, trial.learning_rate
             rows.append((*settings, *last, result.status is Status.DIVERGED))
     return pd.DataFrame(rows, columns=columns)

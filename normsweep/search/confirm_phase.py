@@ -7,13 +7,16 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
 from normsweep.analysis.confirm_runs import confirmed
+from normsweep.analysis.parity import readings
 from normsweep.analysis.questions import primary
 from normsweep.analysis.rules import Missing, compared, of_reference
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.catalog import resolve_trial
+from normsweep.parts.metrics import REGRESSION, metric
 from normsweep.search.outlook import Outlook, Standing
 from normsweep.search.phase import PlannedPhase, ended
 from normsweep.store.study_store import StudyStore
+from normsweep.sweep.parameters import NO_CALLBACK
 from normsweep.sweep.schema import SEQUENTIAL, Sweep
 from normsweep.sweep.study_record import Analysis, Configuration, TrialRecord
 from normsweep.sweep.trial import CONFIRM, DataKey, Result, Trial
@@ -206,6 +209,20 @@ class Confirmation(PlannedPhase):
             yield replace(configuration, runs=tuple(runs))
 
 
+def _readings(sweep: Sweep, trial: Trial) -> tuple[int, ...]:
+    """The epochs after which a confirmation keeps the losses of single rows; empty: all.
+
+    Those of a regression are not compressible as the bits of a classification are. Of a training that may
+    end early any epoch may be read.
+    """
+    by, epochs = metric(sweep.metric), trial.epochs
+    if trial.patience is not None or trial.callback != NO_CALLBACK:
+        return ()
+    if by.influence is None or REGRESSION not in by.tasks:
+        return ()
+    return readings(epochs, min(sweep.baseline_epochs, epochs))
+
+
 def planned(
     sweep: Sweep, data: DataKey, configurations: Sequence[Configuration], slots: range
 ) -> list[Trial]:
@@ -217,7 +234,11 @@ def planned(
             arm, params = configuration.arm, configuration.params
             trial = resolve_trial(sweep, data, arm, params, number=-1, slot=slot)
             trial = replace(
-                trial, seed=seeds[slot], phase=CONFIRM, configuration=configuration.name
+                trial,
+                seed=seeds[slot],
+                phase=CONFIRM,
+                configuration=configuration.name,
+                readings=_readings(sweep, trial),
             )
             before = plan.get(trial.fingerprint)
             names = (
