@@ -333,7 +333,7 @@ def test_a_training_that_stops_early_is_the_same_after_a_kill(engine, reference)
     for snapshot in (snapshots[0], snapshots[-1]):  # before the best epoch, and after the last
         again = engine.train(trial, CheckpointPolicy(-math.inf), kept(snapshot))
         resumed = run_to_end(again)
-        assert scores(resumed.result.curve) == scores(result.curve)
+        assert scores(resumed.result.as_read.curve) == scores(result.as_read.curve)
         assert resumed.result.reused == snapshot.epoch
         for one, other in zip(resumed.state.best, ended.state.best, strict=True):
             np.testing.assert_array_equal(one, other)
