@@ -11,7 +11,16 @@ import numpy as np
 
 from normsweep.errors import DataError
 
-__all__ = ["ARRAYS", "Arrays", "class_numbers", "four_arrays", "label_problems", "machine_memory"]
+__all__ = [
+    "ARRAYS",
+    "Arrays",
+    "class_numbers",
+    "column_names",
+    "column_problem",
+    "four_arrays",
+    "label_problems",
+    "machine_memory",
+]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -128,19 +137,39 @@ def _array(key: str, value: Any) -> Array:
 
 
 def _features(key: str, frame: Any) -> Array:
+    if wrong := column_problem(frame):
+        raise DataError(f"data: {key}: {wrong}")
+    truths = {name: "uint8" for name, kind in frame.dtypes.items() if kind.kind == "b"}
+    return frame.astype(truths).astype(_common(frame)).to_numpy()
+
+
+def column_problem(frame: Any) -> str:
+    """What in the columns of a frame is no number, with what to do; empty if nothing is."""
     other = [str(name) for name, kind in frame.dtypes.items() if kind.kind not in "iufb"]
     if other:
-        raise DataError(
-            f"data: {key}: expected numeric columns, got {', '.join(other[:5])}; encode or drop them"
+        return (
+            f"expected numeric columns, got {', '.join(other[:5])}; make a column of 0 and 1 for each of a "
+            "text column's values (pandas.get_dummies), or drop it"
         )
-    truths = {name: "uint8" for name, kind in frame.dtypes.items() if kind.kind == "b"}
-    if frame.isna().to_numpy().any():
-        holes = [str(name) for name, empty in frame.isna().any().items() if empty]
-        raise DataError(
-            f"data: {key}: expected no missing values, got some in {', '.join(holes[:5])}; fill them or "
-            "drop the rows"
-        )
-    return frame.astype(truths).astype(_common(frame)).to_numpy()
+    empty = frame.isna().sum()
+    if not empty.any():
+        return ""
+    holes = ", ".join(f"{name} ({count})" for name, count in empty[empty > 0].head(5).items())
+    return (
+        f"expected no missing values, got some in {holes}; fill them, for example with the column's "
+        "median, or drop these rows"
+    )
+
+
+def column_names(data: Any) -> tuple[str, ...]:
+    """The names of the columns of the training inputs in data in memory; empty if they have none."""
+    if isinstance(data, Mapping):
+        inputs = data.get("x_train")
+    else:
+        inputs = data[0] if isinstance(data, Sequence) and len(data) else None
+        if isinstance(inputs, tuple | list) and len(inputs) == 2:
+            inputs = inputs[0]
+    return tuple(map(str, inputs.columns)) if _is_frame(inputs) else ()
 
 
 def _common(frame: Any) -> np.dtype[Any]:
