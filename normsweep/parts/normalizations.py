@@ -291,7 +291,7 @@ def fit(text: str, train: Images, facts: InputFacts) -> Layers:
     found = parse(text)
     if facts.tokens and found != (Scheme("none"),):
         raise DataError(
-            f'normalization {text}: tokens are no quantities; use "none" with data.kind = "tokens"'
+            f'normalization {text}: must be "none" with data.kind = "tokens", which are not scaled'
         )
     if isinstance(found, ByColumn):
         return _of_columns(found, train, facts)

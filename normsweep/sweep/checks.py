@@ -78,12 +78,14 @@ def registered(kind: str) -> AfterValidator:
 
     def check(name: str, info: ValidationInfo) -> str:
         reading: Reading | None = info.context
-        names = getattr(reading.catalog, kind) if reading else ()
-        if kind == "normalizations" and reading:
+        if reading is None:
+            return name
+        names = getattr(reading.catalog, kind)
+        if kind == "normalizations":
             wrong = schemes.problem(name, names)
         else:
-            wrong = unknown(kind.removesuffix("s"), name, names) if name not in names else ""
-        if reading and wrong:
+            wrong = "" if name in names else unknown(kind.removesuffix("s"), name, names)
+        if wrong:
             raise refusal(wrong)
         return name
 
