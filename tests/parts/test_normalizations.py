@@ -495,7 +495,7 @@ def test_a_stated_full_scale_replaces_that_of_the_type(name, expected):
 def test_tokens_are_not_scaled():
     tokens, facts = np.arange(12).reshape(3, 4), InputFacts(tokens=True)
     assert np.array_equal(fit_preprocessing("none", tokens, facts=facts).apply(tokens), tokens)
-    with pytest.raises(DataError, match="normalization unit: must be "none""):
+    with pytest.raises(DataError, match='normalization unit: must be "none"'):
         fit_preprocessing("unit", tokens, facts=facts)
 
 
