@@ -163,12 +163,11 @@ def column_problem(frame: Any) -> str:
 
 def column_names(data: Any) -> tuple[str, ...]:
     """The names of the columns of the training inputs in data in memory; empty if they have none."""
+    inputs: Any = data[0] if isinstance(data, Sequence) and len(data) else None
     if isinstance(data, Mapping):
         inputs = data.get("x_train")
-    else:
-        inputs = data[0] if isinstance(data, Sequence) and len(data) else None
-        if isinstance(inputs, tuple | list) and len(inputs) == 2:
-            inputs = inputs[0]
+    elif isinstance(inputs, tuple | list) and len(inputs) == 2:
+        inputs = inputs[0]
     return tuple(map(str, inputs.columns)) if _is_frame(inputs) else ()
 
 

@@ -165,7 +165,7 @@ def log1p(train: Images) -> Layers:
     """log(1 + x), and of negative values -log(1 - x)."""
     from keras import ops
 
-    return [_of_each(train, lambda x: ops.sign(x) * ops.log1p(ops.abs(x)))]
+    return [_of_each(train, lambda x: ops.multiply(ops.sign(x), ops.log1p(ops.abs(x))))]
 
 
 @register("asinh")
@@ -181,7 +181,7 @@ def sqrt(train: Images) -> Layers:
     """The square root, and of negative values -√-x."""
     from keras import ops
 
-    return [_of_each(train, lambda x: ops.sign(x) * ops.sqrt(ops.abs(x)))]
+    return [_of_each(train, lambda x: ops.multiply(ops.sign(x), ops.sqrt(ops.abs(x))))]
 
 
 @register("quantile")
@@ -212,7 +212,7 @@ def caffe(train: Images) -> Layers:
 
     _refuse_gray("caffe", train)
     swapped = _of_each(train, lambda x: keras.ops.flip(x, axis=-1))
-    return [swapped, keras.layers.Rescaling(1.0, offset=[-mean for mean in CAFFE])]
+    return [swapped, _affine(offset=[-mean for mean in CAFFE])]
 
 
 @register("tf")
@@ -225,12 +225,11 @@ def tf(train: Images) -> Layers:
 @register("torch")
 def torch(train: Images) -> Layers:
     """Keras's preprocess_input of DenseNet: divided by 255, ImageNet's mean and deviation by channel."""
-    import keras
 
     _refuse_gray("torch", train)
     mean, deviation = np.array(TORCH)
     scale, offset = 1 / (255 * deviation), -mean / deviation
-    return [keras.layers.Rescaling(scale.tolist(), offset=offset.tolist())]
+    return [_affine(scale.tolist(), offset.tolist())]
 
 
 @register("l2")
@@ -377,7 +376,7 @@ def _merged(made: Mapping[tuple[int, ...], Layers]) -> Layers:
                     layers[place].scale,
                     layers[place].offset,
                 )
-        merged.append(keras.layers.Rescaling(scale.tolist(), offset=offset.tolist()))
+        merged.append(_affine(scale.tolist(), offset.tolist()))
     return merged or [_affine()]
 
 
@@ -396,7 +395,8 @@ def _split(made: Mapping[tuple[int, ...], Layers], count: int) -> Any:
     return keras.Model(inputs, keras.ops.take(keras.ops.concatenate(outputs, -1), order, axis=-1))
 
 
-def _affine(scale: float = 1.0, offset: float = 0.0) -> Any:
+def _affine(scale: Any = 1.0, offset: Any = 0.0) -> Any:
+    """scale·x + offset, each a number or a list that is broadcast."""
     import keras
 
     return keras.layers.Rescaling(scale=scale, offset=offset)
@@ -445,13 +445,12 @@ def _by_feature(center: Images | None = None, scale: Images | None = None) -> La
     In two layers: x / scale − center / scale would lose the digits of a feature whose mean is far
     larger than its standard deviation.
     """
-    import keras
 
     layers = []
     if center is not None:
-        layers.append(keras.layers.Rescaling(1.0, offset=(-center).tolist()))
+        layers.append(_affine(offset=(-center).tolist()))
     if scale is not None:
-        layers.append(keras.layers.Rescaling((1 / np.where(scale == 0, 1.0, scale)).tolist()))
+        layers.append(_affine((1 / np.where(scale == 0, 1.0, scale)).tolist()))
     return layers
 
 
@@ -511,7 +510,7 @@ def _piecewise(train: Images, maps: Sequence[tuple[Images, Images]]) -> Any:
     A piece is (x - start) / length, cut to [0, 1], times its rise: no sum of large numbers that cancel.
     """
     import keras
-    from keras import layers, ops
+    from keras import ops
 
     shape = (len(maps), max(len(knots) for knots, _ in maps) - 1)
     starts, lengths, rises = np.zeros(shape), np.ones(shape), np.zeros(shape)
@@ -522,12 +521,12 @@ def _piecewise(train: Images, maps: Sequence[tuple[Images, Images]]) -> Any:
     first = [float(outputs[0]) for _, outputs in maps]
     inputs = keras.Input(train.shape[1:], dtype="float32")
     if not shape[1]:  # every feature is constant
-        return keras.Model(inputs, layers.Rescaling(0.0, offset=first)(inputs))
+        return keras.Model(inputs, _affine(0.0, first)(inputs))
     x = ops.repeat(ops.expand_dims(inputs, -1), shape[1], axis=-1)
-    x = layers.Rescaling(1.0, offset=(-starts).tolist())(x)
-    x = layers.ReLU(max_value=1.0)(layers.Rescaling((1 / lengths).tolist())(x))
-    x = ops.sum(layers.Rescaling(rises.tolist())(x), axis=-1)
-    return keras.Model(inputs, layers.Rescaling(1.0, offset=first)(x))
+    x = _affine(offset=(-starts).tolist())(x)
+    x = keras.layers.ReLU(max_value=1.0)(_affine((1 / lengths).tolist())(x))
+    x = ops.sum(_affine(rises.tolist())(x), axis=-1)
+    return keras.Model(inputs, _affine(offset=first)(x))
 
 
 def _whitening(flat: Images) -> tuple[Images, Images]:
