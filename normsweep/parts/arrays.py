@@ -218,11 +218,14 @@ def column_problem(frame: Any) -> str:
 
 def column_names(data: Any) -> tuple[str, ...]:
     """The names of the columns of the training inputs in data in memory; empty if they have none."""
-    inputs: Any = data[0] if isinstance(data, Sequence) and len(data) else None
     if isinstance(data, Mapping):
-        inputs = data.get("x_train")
-    elif isinstance(inputs, tuple | list) and len(inputs) == 2:
-        inputs = inputs[0]
+        return _columns(data.get("x_train"))
+    first = data[0] if isinstance(data, Sequence) and len(data) else None
+    pair = isinstance(first, tuple | list) and len(first) == 2
+    return _columns(first[0] if pair else first)
+
+
+def _columns(inputs: Any) -> tuple[str, ...]:
     return tuple(map(str, inputs.columns)) if _is_frame(inputs) else ()
 
 
