@@ -140,7 +140,7 @@ def test_yes_and_no_are_two_classes_under_no_other_name():
             "y_test: expected the labels of y_train (0, 1, 2), got 9",
         ),
         ((table(0), LABELS[:0], table(6), LABELS[:6]), "x_train: expected at least one image"),
-        ((frame(table()), LABELS, frame(table(6, 3)), LABELS[:6]), "only one of them has f3"),
+        ((frame(table()), LABELS, frame(table(6, 3)), LABELS[:6]), "only one of them has 'f3'"),
         (
             (frame(table()).assign(town="x"), LABELS, frame(table(6)).assign(town="x"), LABELS[:6]),
             "x_train: expected numeric columns, got town",
