@@ -318,7 +318,8 @@ def network_problem(network: Any, shape: tuple[int, ...], classes: int) -> str:
         return f"expected inputs of shape {(None, *shape)}, got {network.input_shape}"
     if tuple(network.output_shape) != (None, classes):
         return f"expected outputs of shape {(None, classes)}, one per class, got {network.output_shape}"
-    if network.compiled and (ignored := _ignored(network.get_compile_config() or {})):
+    given: Any = network.get_compile_config() if network.compiled else None
+    if ignored := _ignored(given or {}):
         return (
             f"it is compiled with {ignored}, which would not be used: the loss is the cross-entropy, and the "
             "optimizer and the metric are those of the sweep; return it without compile()"
