@@ -41,7 +41,7 @@ class Counts(keras.callbacks.Callback):
         CALLED.append(f"batch {batch}")
 
 
-class Tests(keras.callbacks.Callback):
+class EvaluateHooks(keras.callbacks.Callback):
     def on_test_end(self, logs=None):
         raise AssertionError("not called")
 
@@ -52,7 +52,7 @@ def epochs(*, last=9):
 
 
 callbacks.register("test_counts")(Counts)
-callbacks.register("test_tests")(Tests)
+callbacks.register("test_tests")(EvaluateHooks)
 callbacks.register("test_halves")(lambda: keras.callbacks.LearningRateScheduler(lambda e, r: r / 2))
 callbacks.register("test_text")(lambda: "text")
 
