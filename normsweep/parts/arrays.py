@@ -221,8 +221,9 @@ def column_names(data: Any) -> tuple[str, ...]:
     if isinstance(data, Mapping):
         return _columns(data.get("x_train"))
     first = data[0] if isinstance(data, Sequence) and len(data) else None
-    pair = isinstance(first, tuple | list) and len(first) == 2
-    return _columns(first[0] if pair else first)
+    if isinstance(first, tuple | list) and len(first) == 2:
+        return _columns(first[0])
+    return _columns(first)
 
 
 def _columns(inputs: Any) -> tuple[str, ...]:
