@@ -25,6 +25,7 @@ from normsweep.parts.arrays import ARRAYS, Arrays, four_expected, machine_memory
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
 from normsweep.parts.tables import Table, is_table, read_table
+from normsweep.sweep.problems import cut
 from normsweep.text import reason
 
 __all__ = ["load", "load_first", "made", "register", "registry", "version_of_first"]
@@ -156,7 +157,7 @@ def _version(name: str, data_dir: Path | None) -> str:
         return made(registry[name], data_dir).digest
     if name in registry:
         return _stamps(_keras_files(name, data_dir))
-    return _stamps([path for path in _candidates(name, data_dir) if path.is_file()][:1])
+    return _stamps([path for path in _candidates(name, data_dir) if _is_file(path)][:1])
 
 
 def _stamps(files: Sequence[Path]) -> str:
@@ -179,11 +180,20 @@ def _candidates(name: str, data_dir: Path | None) -> list[Path]:
 def _file(name: str, data_dir: Path | None) -> Path:
     candidates = _candidates(name, data_dir)
     for path in candidates:
-        if path.is_file():
+        if _is_file(path):
             return path
     looked = " or at ".join(map(str, candidates))
     kind = "a table" if is_table(name) else "an .npz file"
     raise _Missing(f"data {name}: no such file; expected {kind} at {looked}")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # a name that is too long
+        raise DataError(
+            f"data {cut(str(path))}: expected the path of an .npz file ({error.strerror})"
+        ) from None
 
 
 def read_npz(path: Path) -> Arrays:

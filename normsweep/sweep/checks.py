@@ -111,6 +111,11 @@ def _unknown_datasets(names: tuple[str, ...], catalog: Catalog) -> Iterator[str]
     for name in names:
         if "://" in name:
             yield f"expected a name or a path ending in {', '.join(FILES)}, got an address"
+        elif "\n" in name or "\t" in name:
+            yield (
+                f"expected a path without tabs and line breaks, got {shown(name)}; put a path with backslashes "
+                "into single quotes"
+            )
         elif name not in catalog.datasets and not name.endswith(FILES):
             path = f"a path ending in {', '.join(FILES)}"
             yield unknown("dataset", name, [*catalog.datasets, path])

@@ -341,7 +341,7 @@ def test_what_is_not_toml_is_told_with_its_place(sweep_file, parts, toml, text):
 
 def test_what_is_not_text_cannot_be_read(sweep_file, parts):
     sweep_file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SweepError, match="cannot be read"):
+    with pytest.raises(SweepError, match="expected text in UTF-8, got byte 0xff at 0"):
         load_sweep(sweep_file, parts)
 
 
