@@ -4,7 +4,7 @@ and metrics.
 Importing this package imports no Keras: a component imports what it needs when it is called.
 """
 
-from normsweep.parts import datasets, metrics, models, normalizations, optimizers, schedules
+from normsweep.parts import datasets, losses, metrics, models, normalizations, optimizers, schedules
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import ACCURACY, Metric, metric
 
@@ -13,6 +13,7 @@ __all__ = [
     "Dataset",
     "Metric",
     "datasets",
+    "losses",
     "metric",
     "metrics",
     "models",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from normsweep.errors import SweepError
 from normsweep.parts import (
     datasets,
+    losses,
     metrics,
     models,
     normalizations,
@@ -20,8 +21,19 @@ from normsweep.parts.plugins import installed_plugins, plugin_problems
 from normsweep.parts.registry import Registry
 from normsweep.sweep.checks import Catalog
 from normsweep.sweep.loading import Draft
-from normsweep.sweep.parameters import CONSTANT, INPUT_RATE, MATCHED, SCHEDULE, own_parameters
-from normsweep.sweep.problems import shown
+from normsweep.sweep.parameters import (
+    CLASSIFICATION,
+    CONSTANT,
+    INPUT_RATE,
+    LOSS,
+    MATCHED,
+    RAW,
+    REGRESSION,
+    SCHEDULE,
+    TARGET,
+    own_parameters,
+)
+from normsweep.sweep.problems import must_be, shown
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.trial import DataKey, Trial
@@ -32,6 +44,7 @@ REGISTRIES: tuple[Registry, ...] = (
     normalizations.registry,
     optimizers.registry,
     schedules.registry,
+    losses.registry,
     models.registry,
     datasets.registry,
     metrics.registry,
@@ -48,6 +61,7 @@ def resolve_trial(
     of_model = models.registry[model.name].options
     taken = (*of_optimizer, *of_model)  # an option of a component may have the same name
     schedule = CONSTANT if SCHEDULE in taken else str(params.get(SCHEDULE, CONSTANT))
+    loss = losses.DEFAULT[sweep.task] if LOSS in taken else _loss(sweep, params)
     own: dict[str, Any] = own_parameters(params, taken)
     return Trial(
         number=number,
@@ -68,6 +82,9 @@ def resolve_trial(
         metric=sweep.metric,
         schedule=schedule,
         schedule_options=_only(params, schedules.registry[schedule].options),
+        loss=loss,
+        loss_options=_only(params, losses.registry[loss].options),
+        target=RAW if TARGET in taken else str(params.get(TARGET, RAW)),
         **own,
         **(_reference(sweep) if own.get(INPUT_RATE) == MATCHED else {}),
     )
@@ -80,6 +97,48 @@ def _reference(sweep: Sweep) -> dict[str, Any]:
         "reference_normalization": str(params["normalization"]),
         "reference_scale": float(params.get("input_scale", 1.0)),
     }
+
+
+def _loss(sweep: Sweep, params: Mapping[str, Scalar]) -> str:
+    return str(params.get(LOSS, losses.DEFAULT[sweep.task]))
+
+
+def for_task(sweep: Sweep, task: str) -> Sweep:
+    """The sweep for the task of its data: with the task's metric, unless another one is set.
+
+    Raises:
+        SweepError: one line for each key that does not fit the task.
+    """
+    if task == REGRESSION:
+        data = sweep.data.model_copy(update={"task": task})
+        by = sweep.metric if "metric" in sweep.model_fields_set else metrics.DEFAULT[task]
+        sweep = sweep.model_copy(update={"data": data, "metric": by})
+    if problems := [*_unfit(sweep, task)]:
+        raise SweepError(problems)
+    return sweep
+
+
+def _unfit(sweep: Sweep, task: str) -> Iterator[str]:
+    if task not in metrics.metric(sweep.metric).tasks:
+        yield f"metric: {must_be(_of_task(metrics.registry, task), sweep.metric)}"
+    if task == REGRESSION and "margin" not in sweep.confirm.model_fields_set:
+        yield (
+            f"confirm.margin: required key is missing: the largest difference in {sweep.metric} that does "
+            "not matter, in the unit of the target"
+        )
+    space = sweep.space
+    for name in space.choices(LOSS) if LOSS in space else ():
+        if task not in losses.loss(str(name)).tasks:
+            yield f"loss: {must_be(_of_task(losses.registry, task), name)}"
+    scaled = [name for name in space.choices(TARGET) if name != RAW] if TARGET in space else []
+    if task == CLASSIFICATION and scaled:
+        yield f"target: {must_be(f'{shown(RAW)} in a {task}', scaled[0])}"
+
+
+def _of_task(registry: Registry, task: str) -> str:
+    """The components of a kind that are for a task."""
+    fit = [part.name for part in registry if task in part.details.tasks]
+    return f"one for a {task}, as the labels say ({', '.join(fit)})"
 
 
 def is_trained(model: str) -> bool:
@@ -97,6 +156,7 @@ def catalog() -> Catalog:
         normalizations=normalizations.registry.options(),
         optimizers=optimizers.registry.options(),
         schedules=schedules.registry.options(),
+        losses=losses.registry.options(),
         matched=optimizers.MATCHED,
         models=models.registry.options(),
         datasets=datasets.registry.options(),

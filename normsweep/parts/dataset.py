@@ -14,7 +14,17 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError
-from normsweep.parts.arrays import ARRAYS, Arrays, class_numbers, four_arrays, label_problems
+from normsweep.parts.arrays import (
+    ARRAYS,
+    Arrays,
+    class_labels,
+    class_numbers,
+    four_arrays,
+    label_problems,
+    targets,
+    task_of,
+)
+from normsweep.sweep.parameters import CLASSIFICATION, REGRESSION
 
 __all__ = ["Dataset"]
 
@@ -28,10 +38,11 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images or a table, and labels.
+    """Images or a table, and labels or targets.
 
-    x_train and x_test are (n, height, width, channels) or (n, features) in their original dtype, y_train
-    and y_test (n,) int64 from 0 to `classes` - 1.
+    x_train and x_test are (n, height, width, channels) or (n, features) in their original dtype. In a
+    classification y_train and y_test are (n,) int64 from 0 to `classes` - 1, in a regression
+    (n, outputs) float64.
     """
 
     name: str
@@ -47,7 +58,13 @@ class Dataset:
     """The original names of the classes 0, 1, 2, …; empty if these numbers are the names."""
 
     @classmethod
-    def of(cls, data: Any, name: str = "data", source: str = "arrays in memory") -> Dataset:
+    def of(
+        cls,
+        data: Any,
+        name: str = "data",
+        source: str = "arrays in memory",
+        task: str | None = None,
+    ) -> Dataset:
         """Make a dataset of data in memory.
 
         Args:
@@ -55,26 +72,48 @@ class Dataset:
                 mapping of these names, of NumPy arrays, pandas frames and series, or lists; or two
                 finite iterables of (image, label), for training and for testing. Images are
                 (n, height, width) or (n, height, width, channels), a table is (n, features); 8 to 64
-                bits, integer or float. Labels are integers or strings, (n,).
+                bits, integer or float. Labels of classes are integers or strings, (n,), or one-hot
+                rows, (n, classes); targets of a regression are numbers, (n,) or (n, outputs).
             name: its name in tables and reports.
             source: its origin, as text.
+            task: "classification" or "regression"; None: found from the labels.
 
         Raises:
             DataError: one line for each error.
         """
-        return data if isinstance(data, Dataset) else cls.checked(name, source, four_arrays(data))
+        if not isinstance(data, Dataset):
+            return cls.checked(name, source, four_arrays(data), task)
+        if task not in (None, data.task):
+            raise DataError(
+                f"data.task: must be {data.task}, as of the Dataset {data.name}, got {task}"
+            )
+        return data
 
     @classmethod
-    def checked(cls, name: str, source: str, arrays: Arrays) -> Dataset:
-        """Check four raw arrays and make a dataset of them.
+    def checked(cls, name: str, source: str, arrays: Arrays, task: str | None = None) -> Dataset:
+        """Check four raw arrays and make a dataset of them; `task` as of `of`.
 
         Raises:
             DataError: one line for each error.
         """
-        problems = [f"data {source}: {problem}" for problem in _problems(arrays)]
+        missing = [key for key in ARRAYS if key not in arrays]
+        if missing:
+            found = ", ".join(sorted(arrays)) or "no array"
+            raise DataError(
+                f"data {source}: expected the four arrays {', '.join(ARRAYS)}; got {found}"
+            )
+        y_train, y_test, labels = arrays["y_train"], arrays["y_test"], ()
+        found = task or task_of(y_train, y_test)
+        if found == CLASSIFICATION:
+            y_train, y_test = map(class_labels, (y_train, y_test))
+        arrays = {**arrays, "y_train": y_train, "y_test": y_test}
+        problems = [f"data {source}: {problem}" for problem in _problems(arrays, found)]
         if problems:
             raise DataError(problems)
-        y_train, y_test, labels = class_numbers(arrays["y_train"], arrays["y_test"])
+        if found == REGRESSION:
+            y_train, y_test = map(targets, (y_train, y_test))
+        else:
+            y_train, y_test, labels = class_numbers(y_train, y_test)
         return cls(
             name,
             source,
@@ -87,19 +126,34 @@ class Dataset:
         )
 
     @property
+    def task(self) -> str:
+        """`classification` or `regression`."""
+        return REGRESSION if self.y_train.dtype.kind == "f" else CLASSIFICATION
+
+    @property
+    def outputs(self) -> int:
+        """Number of targets of a regression; 0 in a classification."""
+        return self.y_train.shape[1] if self.task == REGRESSION else 0
+
+    @property
     def classes(self) -> int:
-        """The number of classes."""
-        return int(self.y_train.max()) + 1
+        """The number of classes; 0 in a regression."""
+        return 0 if self.task == REGRESSION else int(self.y_train.max()) + 1
 
     @property
     def counts(self) -> Array:
         """Number of training images by class, (classes,)."""
-        return np.bincount(self.y_train)
+        return self._counted(self.y_train)
 
     @property
     def test_counts(self) -> Array:
         """Number of test images by class, (classes,)."""
-        return np.bincount(self.y_test, minlength=self.classes)
+        return self._counted(self.y_test)
+
+    def _counted(self, labels: Array) -> Array:
+        if self.task == REGRESSION:
+            return np.zeros(0, np.int64)
+        return np.bincount(labels, minlength=self.classes)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -117,7 +171,7 @@ class Dataset:
         return self._digest(("x_test", "y_test"))
 
     def subset(self, size: int, seed: int) -> Dataset:
-        """A stratified subset of `size` training images; the test set is unchanged.
+        """A subset of `size` training images, stratified by class; the test set is unchanged.
 
         Raises:
             DataError: there are fewer images, or a class would have too few.
@@ -125,6 +179,8 @@ class Dataset:
         if size == len(self.x_train):
             return self
         everything = len(self.x_train)
+        if self.task == REGRESSION:
+            return self._drawn(size, seed)
         # A stratified split needs at least one image of each class on both sides.
         if not self.classes <= size <= everything - self.classes:
             raise DataError(
@@ -145,6 +201,16 @@ class Dataset:
                 f"validation; {size} leaves {counts.min()} of the "
                 f"{np.bincount(self.y_train)[counts.argmin()]} images of class {counts.argmin()}"
             )
+        return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
+
+    def _drawn(self, size: int, seed: int) -> Dataset:
+        """A random subset."""
+        everything = len(self.x_train)
+        if size > everything:
+            raise DataError(
+                f"data.train_size: must be at most {everything} (all of {self.source}), got {size}"
+            )
+        kept = np.sort(np.random.default_rng(seed).permutation(everything)[:size])
         return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
 
     def save(self, root: Path) -> str:
@@ -204,12 +270,8 @@ def _with_channels(images: Array) -> Array:
     return native[..., np.newaxis] if native.ndim == 3 else native
 
 
-def _problems(arrays: Arrays) -> list[str]:
-    missing = [key for key in ARRAYS if key not in arrays]
-    if missing:
-        found = ", ".join(sorted(arrays)) or "no array"
-        return [f"expected the four arrays {', '.join(ARRAYS)}; got {found}"]
-    problems = [p for part in ("train", "test") for p in _split_problems(arrays, part)]
+def _problems(arrays: Arrays, task: str | None) -> list[str]:
+    problems = [p for part in ("train", "test") for p in _split_problems(arrays, part, task)]
     if problems:
         return problems
     x_train, x_test = arrays["x_train"], arrays["x_test"]
@@ -221,10 +283,23 @@ def _problems(arrays: Arrays) -> list[str]:
         problems.append(
             f"x_test: expected dtype {x_train.dtype}, as in x_train, got {x_test.dtype}"
         )
-    return problems + label_problems(arrays["y_train"], arrays["y_test"])
+    of_task = _target_problems if task == REGRESSION else label_problems
+    return problems + of_task(arrays["y_train"], arrays["y_test"])
 
 
-def _split_problems(arrays: Arrays, part: str) -> list[str]:
+def _target_problems(y_train: Array, y_test: Array) -> list[str]:
+    """Errors in targets of a regression with valid types and shapes."""
+    if y_train.shape[1:] != y_test.shape[1:]:
+        expected = f"targets of shape {('n', *y_train.shape[1:])}"
+        return [f"y_test: expected {expected}, as in y_train, got {y_test.shape}"]
+    constant = np.flatnonzero(np.ptp(targets(y_train), axis=0) == 0)
+    if len(constant):
+        where = f" in column {constant[0]}" if y_train.ndim == 2 else ""
+        return [f"y_train: expected targets that differ, got one value{where}"]
+    return []
+
+
+def _split_problems(arrays: Arrays, part: str, task: str | None) -> list[str]:
     x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
     problems = []
     if x.dtype.name not in DTYPES:
@@ -241,18 +316,38 @@ def _split_problems(arrays: Arrays, part: str) -> list[str]:
             f"x_{part}: expected finite numbers, got {bad} values that are NaN, infinite or beyond "
             "float32"
         )
-    if y.dtype.kind not in "iubU":
-        problems.append(
-            f"y_{part}: expected integers or strings, one per image, got dtype {y.dtype}"
-        )
-    elif y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
-        hint = "; convert one-hot labels with .argmax(axis=1)" if y.ndim == 2 else ""
-        problems.append(f"y_{part}: expected shape (n,), one label per image, got {y.shape}{hint}")
+    wrong = _wrong_targets(y) if task == REGRESSION else _wrong_labels(y, task)
+    if wrong:
+        problems.append(f"y_{part}: {wrong}")
     elif x.ndim and len(x) != len(y):
         problems.append(
             f"y_{part}: expected one label per image, got {len(y)} labels for {len(x)} images"
         )
     return problems
+
+
+def _wrong_labels(y: Array, task: str | None) -> str:
+    """What is wrong with the type or the shape of labels; empty if nothing is."""
+    undecided = task is None and y.dtype.kind in "iuf" and y.ndim in (1, 2)
+    hint = '; for a regression, set data.task = "regression"' if undecided else ""
+    if y.dtype.kind not in "iubU":
+        if undecided:
+            hint += ', for classes "classification"'
+        return f"expected integers or strings, one per image, got dtype {y.dtype}{hint}"
+    if y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
+        return f"expected shape (n,), one label per image, or one-hot rows, got {y.shape}{hint}"
+    return ""
+
+
+def _wrong_targets(y: Array) -> str:
+    """What is wrong with the type, the shape or the values of a regression's targets."""
+    if y.dtype.kind not in "iufb":
+        return f"expected numbers, the targets of a regression, got dtype {y.dtype}"
+    if y.ndim not in (1, 2) or 0 in y.shape[1:]:
+        return f"expected shape (n,) or (n, outputs), got {y.shape}"
+    if y.dtype.kind == "f" and (bad := _not_finite(y)):
+        return f"expected finite targets, got {bad} that are NaN, infinite or beyond float32"
+    return ""
 
 
 def _not_finite(images: Array) -> int:

@@ -2,7 +2,7 @@
 
 A function takes the folder of `--data-dir` (a `pathlib.Path`, or None) and returns the arrays by name and
 their origin (a string), or a `Dataset`; it raises `DataError` if they are not available. The arrays are x_train and x_test, (n, height, width), (n, height, width, channels) or (n, features), raw, and
-y_train and y_test, (n,).
+y_train and y_test, (n,), or (n, outputs) in a regression.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def digits(data_dir: Path | None) -> Found:
     return arrays, "scikit-learn's digits"
 
 
-def load_first(names: Sequence[str], data_dir: Path | None) -> Dataset:
-    """The first of several datasets that is available.
+def load_first(names: Sequence[str], data_dir: Path | None, task: str | None = None) -> Dataset:
+    """The first of several datasets that is available; `task` as of `Dataset.of`.
 
     Raises:
         DataError: none is available, or the first one found is invalid.
@@ -76,30 +76,30 @@ def load_first(names: Sequence[str], data_dir: Path | None) -> Dataset:
     missing: list[str] = []
     for name in names:
         try:
-            return load(name, data_dir)
+            return load(name, data_dir, task)
         except _Missing as error:
             missing.extend(error.lines)
     raise DataError(missing)
 
 
-def load(name: str, data_dir: Path | None = None) -> Dataset:
-    """Load and check a registered dataset or an `.npz` file.
+def load(name: str, data_dir: Path | None = None, task: str | None = None) -> Dataset:
+    """Load and check a registered dataset or an `.npz` file; `task` as of `Dataset.of`.
 
     Raises:
         DataError: it is not available, or its arrays are invalid.
     """
     if name not in registry:
         arrays, source = _npz(name, data_dir)
-        return Dataset.checked(Path(name).stem, source, arrays)
-    return made(registry[name], data_dir)
+        return Dataset.checked(Path(name).stem, source, arrays, task)
+    return made(registry[name], data_dir, task)
 
 
 class _Missing(DataError):
     """The data was not found; other errors are about data that was found."""
 
 
-def made(part: Part, data_dir: Path | None) -> Dataset:
-    """Load and check the dataset of a registered function.
+def made(part: Part, data_dir: Path | None, task: str | None = None) -> Dataset:
+    """Load and check the dataset of a registered function; `task` as of `Dataset.of`.
 
     Raises:
         DataError: the arrays are invalid, or a custom function failed.
@@ -114,11 +114,11 @@ def made(part: Part, data_dir: Path | None) -> Dataset:
         why = reason(error, kind=True)
         raise DataError(f"data {part.name}: {part.module} failed: {why}; {EXPECTED}") from None
     if isinstance(found, Dataset):
-        return found
+        return Dataset.of(found, task=task)
     if wrong := _unfit(found):
         raise DataError(f"data {part.name}: {part.module} returned {wrong}; {EXPECTED}")
     arrays, source = found
-    return Dataset.of(arrays, part.name, source)
+    return Dataset.of(arrays, part.name, source, task)
 
 
 def _unfit(found: Any) -> str:
@@ -129,25 +129,25 @@ def _unfit(found: Any) -> str:
     return "" if isinstance(source, str) and source.strip() else f"the source {source!r}"
 
 
-def version_of_first(names: Sequence[str], data_dir: Path | None) -> str:
+def version_of_first(names: Sequence[str], data_dir: Path | None, task: str | None = None) -> str:
     """What identifies the data of `load_first` without reading it; empty if that is not possible.
 
     A file has its path, size and time of change. Data that only a function knows is made again, and
     has its digest.
     """
     for name in names:
-        if found := _version(name, data_dir):
+        if found := _version(name, data_dir, task):
             return found
         if name in registry:  # it might still be downloaded
             return ""
     return ""
 
 
-def _version(name: str, data_dir: Path | None) -> str:
+def _version(name: str, data_dir: Path | None, task: str | None) -> str:
     if name == "digits":
         return f"scikit-learn {version('scikit-learn')}"
     if name in registry and registry[name].custom:
-        return made(registry[name], data_dir).digest
+        return made(registry[name], data_dir, task).digest
     if name in registry:
         return _stamps(_keras_files(name, data_dir))
     return _stamps([path for path in _npz_candidates(name, data_dir) if path.is_file()][:1])

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from normsweep.parts.arrays import ARRAYS, Arrays
+from normsweep.parts.arrays import ARRAYS, Arrays, class_labels, targets, task_of
+from normsweep.sweep.parameters import REGRESSION
 from normsweep.text import counted
 
 __all__ = ["Finding", "described", "input_findings"]
@@ -33,6 +34,8 @@ SHARED = 0.1
 """Share of test rows that may be in the training set."""
 UNEVEN = 1e3
 """Factor between the spreads of two columns from which they need scales of their own."""
+LARGE = 100.0
+"""Deviation of a target, or 1 divided by it, from which losses and gradients are far from 1."""
 RARE = 0.95
 """Share of a class from which the others are rare."""
 
@@ -55,6 +58,7 @@ class _Data:
     y: Array
     x_test: Array
     y_test: Array
+    regression: bool = False
 
     @property
     def table(self) -> bool:
@@ -66,8 +70,11 @@ class _Data:
         return self.x[:ROWS].reshape(min(len(self.x), ROWS), -1).astype(np.float64)
 
 
-def described(arrays: Arrays) -> str:
-    """Shape, type, range, mean and spread of the training inputs, in a line."""
+def described(arrays: Arrays, task: str | None = None) -> str:
+    """Shape, type, range, mean and spread of the training inputs, and what is predicted, in a line.
+
+    `task`: the declared one; None: found from the labels.
+    """
     x, y = arrays["x_train"], arrays["y_train"]
     values = x[:ROWS].astype(np.float64)
     values = values[np.isfinite(values)]
@@ -82,15 +89,36 @@ def described(arrays: Arrays) -> str:
     return (
         f"{len(x):,} training and {len(arrays['x_test']):,} test rows, {what} {shape}, {x.dtype.name}; values from "
         f"{values.min():.4g} to {values.max():.4g} (range: {of}), mean {values.mean():.4g}, deviation "
-        f"{values.std():.4g}; {len(np.unique(y)):,} classes"
+        f"{values.std():.4g}; {_predicted(y, task or task_of(y, arrays['y_test']))}"
     )
 
 
-def input_findings(arrays: Arrays) -> list[Finding]:
-    """All findings in four arrays, most important first; of invalid arrays those that can be told."""
+def _predicted(y: Array, task: str | None) -> str:
+    """What the labels say: how many classes, or the targets of a regression."""
+    if task != REGRESSION:
+        return f"{len(np.unique(class_labels(y))):,} classes"
+    numbers = targets(y)
+    what = "a target" if numbers.shape[1] == 1 else f"{numbers.shape[1]:,} targets"
+    return (
+        f"regression of {what} from {numbers.min():.4g} to {numbers.max():.4g}, mean {numbers.mean():.4g}, "
+        f"deviation {numbers.std():.4g}"
+    )
+
+
+def input_findings(arrays: Arrays, task: str | None = None) -> list[Finding]:
+    """All findings in four arrays, most important first; of invalid arrays those that can be told.
+
+    `task`: the declared one; None: found from the labels.
+    """
     if set(ARRAYS) - arrays.keys():
         return []
-    found = list(_labels(arrays["y_train"], arrays["y_test"]))
+    task = task or task_of(arrays["y_train"], arrays["y_test"])
+    regression = task == REGRESSION
+    if task is not None and not regression:
+        labels = {key: class_labels(arrays[key]) for key in ("y_train", "y_test")}
+        arrays = {**arrays, **labels}
+    checked = _targets if regression else _labels
+    found = list(checked(arrays["y_train"], arrays["y_test"]))
     x, x_test = arrays["x_train"], arrays["x_test"]
     if any(part.dtype.kind not in "iufb" or part.ndim < 2 or not part.size for part in (x, x_test)):
         return found
@@ -108,20 +136,23 @@ def input_findings(arrays: Arrays) -> list[Finding]:
             )
         )
         return found
-    data = _Data(x, arrays["y_train"].reshape(len(x), -1)[:, 0], x_test, arrays["y_test"])
+    first = arrays["y_train"].reshape(len(x), -1)[:, 0]
+    data = _Data(x, first, x_test, arrays["y_test"], regression)
     return found + [finding for check in CHECKS for finding in check(data)]
 
 
 def _labels(y_train: Array, y_test: Array) -> Iterator[Finding]:
     if y_train.ndim == 2 and y_train.shape[1] > 1:
         yield Finding(
-            "one-hot", "y_train: one-hot labels; numbers of classes are expected (argmax(axis=1))"
+            "columns",
+            "y_train: several columns that are not one-hot: a regression's targets? "
+            'Set data.task = "regression"',
         )
         return
     if y_train.dtype.kind == "f":
         yield Finding(
             "float-labels",
-            "y_train: labels are floats; a regression's targets, or integers that were cast",
+            "y_train: labels are whole numbers as floats: classes, or a regression's targets? Set data.task",
         )
         return
     names, counts = np.unique(y_train, return_counts=True)
@@ -155,6 +186,39 @@ def _labels(y_train: Array, y_test: Array) -> Iterator[Finding]:
     strange = np.setdiff1d(y_test, y_train) if alike else np.array([])
     if len(strange):
         yield Finding("unknown-class", f"y_test: class {strange[0]} is not in y_train")
+
+
+def _targets(y_train: Array, y_test: Array) -> Iterator[Finding]:
+    """What is wrong with the targets of a regression."""
+    if any(
+        y.dtype.kind not in "iufb" or y.ndim not in (1, 2) or not y.size for y in (y_train, y_test)
+    ):
+        return
+    if not all(np.isfinite(y).all() for y in (y_train, y_test)):
+        yield Finding("targets-not-finite", "y: targets that are NaN or infinite")
+        return
+    numbers = targets(y_train)
+    spread = numbers.std(axis=0)
+    if (spread == 0).any():
+        yield Finding(
+            "constant-target", "y_train: a target is constant; there is nothing to predict"
+        )
+        return
+    if spread.max() > LARGE or spread.min() < 1 / LARGE:
+        far = spread.max() if spread.max() > LARGE else spread.min()
+        yield Finding(
+            "target-scale",
+            f"y_train: a target with a deviation of {far:.3g}: losses and gradients are as far from 1; "
+            'try target = "standardize"',
+            alarming=False,
+        )
+    if numbers.min() > 0 and numbers.max() > LARGE * float(np.median(numbers)):
+        yield Finding(
+            "skewed-target",
+            f"y_train: the largest target is {numbers.max() / np.median(numbers):.3g} times the median; "
+            'try target = "log1p"',
+            alarming=False,
+        )
 
 
 def _empty(data: _Data) -> Iterator[Finding]:
@@ -244,6 +308,11 @@ def _columns(data: _Data) -> Iterator[Finding]:
             "(`standardize`, `minmax`, `robust`)",
             alarming=False,
         )
+    if data.regression:
+        same = [c for c in range(flat.shape[1]) if np.array_equal(flat[:, c], data.y[: len(flat)])]
+        if same:
+            yield Finding("label-column", f"x_train: column {same[0]} is the target itself")
+        return
     _, labels = np.unique(data.y[: len(flat)], return_inverse=True)
     if len(np.unique(labels)) < 2:
         return

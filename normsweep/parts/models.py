@@ -1,19 +1,23 @@
-"""Models: functions of the input shape and the number of classes that return a Keras model.
+"""Models: functions of the input shape and the number of outputs that return a Keras model.
 
 The input shape is (height, width, channels), or (features,) for a table. The model is not compiled, and
-ends in a softmax over the classes in float32, also with mixed precision: the loss needs more digits than
-bfloat16 or float16 have. The keyword-only arguments of the function are the options that
+ends in float32, also with mixed precision: the loss needs more digits than bfloat16 or float16 have. In a
+classification its outputs are a softmax over the classes, in a regression one linear output for each
+target. A function with a third argument gets the activation that task and loss need: "softmax", "linear",
+"sigmoid" or "softplus". The keyword-only arguments of the function are the options that
 `[model.options]` and `[search.space]` can set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from normsweep.parts.losses import Head
 from normsweep.parts.registry import Registry
 
-__all__ = ["OWN", "SYNTHETIC", "register", "registry"]
+__all__ = ["OWN", "SYNTHETIC", "built", "register", "registry"]
 
 registry = Registry("model")
 register = registry.register
@@ -24,8 +28,19 @@ OWN = "own"
 """A model passed from Python; its name in a study is `own@` and the digest of its configuration."""
 
 
+def built(
+    function: Callable[..., Any], shape: tuple[int, ...], head: Head, options: Mapping[str, Any]
+) -> Any:
+    """What a model's function returns for inputs of a shape and a head, with these options."""
+    parameters = inspect.signature(function).parameters.values()
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    takes_activation = len(places) > 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    activation = (head.activation,) if takes_activation else ()
+    return function(shape, head.units, *activation, **options)
+
+
 @register("lenet")
-def lenet(input_shape: tuple[int, ...], classes: int) -> Any:
+def lenet(input_shape: tuple[int, ...], classes: int, activation: str = "softmax") -> Any:
     """LeNet-like network of the Keras MNIST script: two convolutions, two dense layers."""
     import keras
     from keras import layers
@@ -42,13 +57,20 @@ def lenet(input_shape: tuple[int, ...], classes: int) -> Any:
             layers.MaxPooling2D(),
             layers.Flatten(),
             layers.Dense(500, activation="relu"),
-            layers.Dense(classes, activation="softmax", dtype="float32"),
+            layers.Dense(classes, activation=activation, dtype="float32"),
         ]
     )
 
 
 @register("mlp")
-def mlp(input_shape: tuple[int, ...], classes: int, *, units: int = 128, layers: int = 2) -> Any:
+def mlp(
+    input_shape: tuple[int, ...],
+    classes: int,
+    activation: str = "softmax",
+    *,
+    units: int = 128,
+    layers: int = 2,
+) -> Any:
     """Fully connected network for images and tables: `layers` hidden layers of `units` ReLUs."""
     import keras
 
@@ -58,7 +80,7 @@ def mlp(input_shape: tuple[int, ...], classes: int, *, units: int = 128, layers:
             keras.Input(input_shape),
             keras.layers.Flatten(),
             *hidden,
-            keras.layers.Dense(classes, activation="softmax", dtype="float32"),
+            keras.layers.Dense(classes, activation=activation, dtype="float32"),
         ]
     )
 

@@ -96,7 +96,7 @@ def check_setup(sweep: Sweep, settings: Settings, given: Arrays | None = None) -
         workers = stack.enter_context(Workers(sweep, settings, root))
         executor = workers.start(sweep, None)
         with signals.waiting():
-            facts = load_data(sweep, sweep.data.candidates, settings.data_dir, root)
+            sweep, facts = load_data(sweep, sweep.data.candidates, settings.data_dir, root)
         executor.provide(facts.digest)
         return checked(
             sweep, facts, given or read_arrays(Dataset.open(root, facts.digest)), executor, signals
@@ -107,7 +107,8 @@ def checked(
     sweep: Sweep, facts: DataFacts, arrays: Arrays, executor: Executor, signals: Signals
 ) -> Checkup:
     """The same with loaded data and a running executor."""
-    findings = input_findings(arrays)
+    task = facts.task
+    findings = input_findings(arrays, task)
     found: list[SchemeStart] = []
     try:
         sweep = identified(decided(sweep, None, executor, signals), facts, executor, signals)
@@ -115,7 +116,7 @@ def checked(
         findings += network_findings(found[0], facts.classes)
     except NormsweepError as error:
         findings.append(Finding("network", str(error).splitlines()[-1][:300]))
-    return Checkup(described(arrays), sorted_findings(findings), tuple(found), facts.classes)
+    return Checkup(described(arrays, task), sorted_findings(findings), tuple(found), facts.classes)
 
 
 def starts(

@@ -12,7 +12,7 @@ from pathlib import Path
 from normsweep.errors import DataError, StoreError
 from normsweep.executors.protocol import Executor
 from normsweep.parts import datasets, models
-from normsweep.parts.catalog import resolve_trial
+from normsweep.parts.catalog import for_task, resolve_trial
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import metric
 from normsweep.runner.interrupts import Signals
@@ -45,8 +45,13 @@ __all__ = [
 ]
 
 
-def load_data(sweep: Sweep, names: Sequence[str], data_dir: Path | None, root: Path) -> DataFacts:
+def load_data(
+    sweep: Sweep, names: Sequence[str], data_dir: Path | None, root: Path
+) -> tuple[Sweep, DataFacts]:
     """Load, check and subset the data, and write it below `root` for the workers.
+
+    Returns:
+        The sweep for the task of the data, and what the data is.
 
     Args:
         sweep: says how many images to take.
@@ -56,9 +61,11 @@ def load_data(sweep: Sweep, names: Sequence[str], data_dir: Path | None, root: P
 
     Raises:
         DataError: the data cannot be loaded or used.
+        SweepError: a key of the sweep does not fit the task.
         StoreError: `root` cannot be written.
     """
-    dataset = datasets.load_first(names, data_dir)
+    dataset = datasets.load_first(names, data_dir, sweep.data.task)
+    sweep = for_task(sweep, dataset.task)
     if sweep.data.train_size is not None:
         dataset = dataset.subset(sweep.data.train_size, sweep.seed)
     _check_classes(sweep.metric, dataset)
@@ -66,7 +73,7 @@ def load_data(sweep: Sweep, names: Sequence[str], data_dir: Path | None, root: P
         digest = dataset.save(root)
     except OSError as error:
         raise StoreError(f"{root}: cannot be written: {error.strerror}") from None
-    return _facts(dataset, digest)
+    return sweep, _facts(dataset, digest)
 
 
 def data_key(sweep: Sweep, facts: DataFacts) -> DataKey:
@@ -241,6 +248,8 @@ def _facts(dataset: Dataset, digest: str) -> DataFacts:
         labels=tuple(dataset.labels),
         class_counts=tuple(dataset.counts.tolist()),
         test_class_counts=tuple(dataset.test_counts.tolist()),
+        task=dataset.task,
+        outputs=dataset.outputs,
     )
 
 

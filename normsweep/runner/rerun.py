@@ -147,7 +147,7 @@ def _data(study: StudyRecord, trial: Trial, root: Path, data_dir: Path | None) -
         return
     sweep = study.sweep
     names = sorted(sweep.data.candidates, key=lambda name: Path(name).stem != trial.data.name)
-    dataset = datasets.load_first(names, data_dir)
+    dataset = datasets.load_first(names, data_dir, sweep.data.task)
     if sweep.data.train_size is not None:
         dataset = dataset.subset(sweep.data.train_size, sweep.seed)
     with tempfile.TemporaryDirectory() as work:

@@ -52,6 +52,7 @@ class Catalog:
     normalizations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optimizers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     schedules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    losses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     matched: tuple[str, ...] = ()
     """Optimizers whose step for scaled inputs is known."""
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

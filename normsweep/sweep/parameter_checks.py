@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 from normsweep.sweep.arms import Arm, dotted, space_of_all
 from normsweep.sweep.parameters import (
     CONSTANT,
+    CROSSENTROPY,
     INPUT_RATE,
+    LOSS,
     MATCHED,
     PARAMETERS,
     SCHEDULE,
+    TARGET,
+    TARGETS,
     Parameter,
 )
 from normsweep.sweep.problems import Problem, must_be, shown, unknown
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["matched", "of_arm", "of_space"]
 
 TRIAL = ("normalization", "learning_rate", "optimizer", "epochs", "batch_size")
+UNSET = {SCHEDULE: (CONSTANT,), LOSS: (CROSSENTROPY,)}
+"""The components of trials for which a space has none; a regression's loss has no options then either."""
 SCALE = ("normalization", "input_scale")
 """What the scale of an arm's inputs depends on."""
 
@@ -73,7 +79,9 @@ def _legal(model: Model | None, catalog: Catalog) -> list[str]:
         *TRIAL,
         *PARAMETERS,
         SCHEDULE,
-        *sorted(_options(catalog.optimizers, catalog.schedules)),
+        LOSS,
+        TARGET,
+        *sorted(_options(catalog.optimizers, catalog.schedules, catalog.losses)),
     ]
     return [*dict.fromkeys((*names, *_options_of(model, catalog)))]
 
@@ -99,6 +107,10 @@ def _values(
             yield from _registered(key, dimension, catalog.optimizers)
         case "schedule":
             yield from _registered(key, dimension, catalog.schedules)
+        case "loss":
+            yield from _registered(key, dimension, catalog.losses)
+        case "target":
+            yield from _registered(key, dimension, dict.fromkeys(TARGETS))
         case "learning_rate" | "epochs" | "batch_size":
             yield from _positive(key, dimension, integer=dimension.name != "learning_rate")
         case name if name in PARAMETERS:
@@ -134,7 +146,7 @@ def _component_option(dimension: Dimension, space: Space, catalog: Catalog) -> I
 
 def _with_options(catalog: Catalog) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """The parameters that are names of components with options, and their components."""
-    return {"optimizer": catalog.optimizers, SCHEDULE: catalog.schedules}
+    return {"optimizer": catalog.optimizers, SCHEDULE: catalog.schedules, LOSS: catalog.losses}
 
 
 def _refusing(dimension: Dimension, space: Space, catalog: Catalog) -> tuple[str, list[str]] | None:
@@ -155,7 +167,7 @@ def _refusing(dimension: Dimension, space: Space, catalog: Catalog) -> tuple[str
 def _chosen(kind: str, space: Space) -> tuple[object, ...]:
     """The components that trials may have; none if they are not valid."""
     if kind not in space:
-        return (CONSTANT,) if kind == SCHEDULE else ()
+        return UNSET.get(kind, ())
     return space.choices(kind) if isinstance(space[kind], Choice) else ()
 
 

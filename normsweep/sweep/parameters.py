@@ -13,11 +13,18 @@ from dataclasses import dataclass
 from normsweep.sweep.space import Scalar
 
 __all__ = [
+    "CLASSIFICATION",
     "CONSTANT",
+    "CROSSENTROPY",
     "INPUT_RATE",
+    "LOSS",
     "MATCHED",
     "PARAMETERS",
+    "RAW",
+    "REGRESSION",
     "SCHEDULE",
+    "TARGET",
+    "TARGETS",
     "Parameter",
     "own_parameters",
     "shown_factor",
@@ -27,7 +34,14 @@ MATCHED = "matched"
 """The learning rate of the first layer that undoes the input's scale for the trial's optimizer."""
 CONSTANT = "constant"
 """The schedule of a learning rate that does not change."""
-INPUT_RATE, SCHEDULE = "input_rate", "schedule"
+INPUT_RATE, SCHEDULE, LOSS, TARGET = "input_rate", "schedule", "loss", "target"
+CLASSIFICATION, REGRESSION = "classification", "regression"
+"""The tasks."""
+CROSSENTROPY = "categorical_crossentropy"
+"""The loss of a classification, unless another one is set."""
+RAW = "raw"
+TARGETS = (RAW, "standardize", "minmax", "log1p")
+"""Scalings of a regression's targets; the first one changes nothing."""
 
 
 @dataclass(frozen=True)

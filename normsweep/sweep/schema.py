@@ -28,6 +28,7 @@ from normsweep.sweep.checks import (
     known_options,
     registered,
 )
+from normsweep.sweep.parameters import CLASSIFICATION
 from normsweep.sweep.problems import Problem, expected, must_be, refusal
 from normsweep.sweep.rungs import LEAST_EPOCHS, Rung, rungs
 from normsweep.sweep.space import Choice, Scalar, Space
@@ -147,6 +148,8 @@ class Data(Section):
     """Share of the training images held out for validation, stratified by class."""
     train_size: Annotated[int, Field(ge=10)] | None = None
     """Number of training images, validation included: a subset stratified by class."""
+    task: Literal["classification", "regression"] | None = None
+    """What is predicted: classes, or numbers; by default found from the labels, where they say it."""
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -358,6 +361,11 @@ class Sweep(Section):
         """The sweep as it is shown, with labels as the arms' keys."""
         arms, reference = relabelled(self.arms), self.label(str(self.reference))
         return self.model_copy(update={"arms": arms, "reference": reference})
+
+    @property
+    def task(self) -> str:
+        """The task; of a sweep whose data was not loaded, the declared one or classification."""
+        return self.data.task or CLASSIFICATION
 
     @property
     def space(self) -> Space:

@@ -13,7 +13,15 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from normsweep.sweep.inspection import Inspection
-from normsweep.sweep.parameters import CONSTANT, PARAMETERS, SCHEDULE
+from normsweep.sweep.parameters import (
+    CONSTANT,
+    CROSSENTROPY,
+    LOSS,
+    PARAMETERS,
+    RAW,
+    SCHEDULE,
+    TARGET,
+)
 from normsweep.sweep.space import Scalar
 
 __all__ = [
@@ -23,6 +31,7 @@ __all__ = [
     "SELECT",
     "DataKey",
     "Epoch",
+    "Guessing",
     "PhaseName",
     "Result",
     "Status",
@@ -131,6 +140,11 @@ class Trial:
     schedule: str = CONSTANT
     """The registered schedule of the learning rate."""
     schedule_options: Mapping[str, Scalar] = field(default_factory=dict)
+    loss: str = CROSSENTROPY
+    """The registered loss."""
+    loss_options: Mapping[str, Scalar] = field(default_factory=dict)
+    target: str = RAW
+    """How the targets of a regression are scaled for the training, fitted to the training split."""
     reference_normalization: str = ""
     """With a matched rate: the reference arm's normalization."""
     reference_scale: float = 1.0
@@ -164,7 +178,7 @@ class Trial:
     def changed(self) -> dict[str, Any]:
         """The parameters that most trials do not have, as far as they change the training."""
         content = {name: getattr(self, name) for name in RARE}
-        options = content.pop("schedule_options")
+        options = {**content.pop("schedule_options"), **content.pop("loss_options")}
         return {**_without_defaults(content), **options}
 
     def to_json(self) -> str:
@@ -185,6 +199,9 @@ RARE: Mapping[str, Any] = {
     **{name: parameter.default for name, parameter in PARAMETERS.items()},
     SCHEDULE: CONSTANT,
     "schedule_options": {},
+    LOSS: CROSSENTROPY,
+    "loss_options": {},
+    TARGET: RAW,
     "reference_normalization": "",
     "reference_scale": 1.0,
 }
@@ -253,6 +270,26 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Guessing:
+    """What a trial's network would reach without looking at its inputs, by the best constant."""
+
+    loss: float
+    """Mean training loss of that constant, as the trial is trained."""
+    least: float = 0.0
+    """The training loss of outputs that equal the targets."""
+    score: float = math.nan
+    """In a regression: the trial's metric on the validation rows."""
+    reach: float = 0.0
+    """How much better a score has to be, to be above guessing by its one-sided 99 % bound."""
+    test_score: float = math.nan
+    """The same on the test rows, if the trial is evaluated on them."""
+
+    def scores_no_better(self, score: float, sign: int) -> bool:
+        """Whether a score on the validation rows is not above guessing; `sign` is the metric's."""
+        return not sign * score - self.reach > sign * self.score
+
+
+@dataclass(frozen=True)
 class Result:
     """The result of a trial: its status, its curve, where it ran."""
 
@@ -280,6 +317,8 @@ class Result:
     loop: str = ""
     """How its batches were run, which changes no result: "epoch" (one program an epoch), "step" (one
     program a step) or "batch" (Keras's `train_on_batch`); empty if unknown."""
+    guessing: Guessing | None = None
+    """The level of guessing; None if the numbers of images by class say it, as of the default loss."""
     inspection: Inspection | None = None
     """What its network looked like, if it ended no better than guessing on the validation images."""
 
@@ -299,8 +338,10 @@ class Result:
 
     def to_json(self) -> str:
         """Encode as JSON (about 2 KB for 20 epochs), with non-finite numbers as strings."""
-        content = asdict(replace(self, curve=(), inspection=None))
-        del content["inspection"]
+        content = asdict(replace(self, curve=(), inspection=None, guessing=None))
+        del content["inspection"], content["guessing"]
+        if self.guessing is not None:
+            content["guessing"] = {k: _plain(v) for k, v in asdict(self.guessing).items()}
         if self.inspection is not None:
             content["inspection"] = self.inspection.to_plain()
         content["curve"] = [
@@ -332,7 +373,15 @@ class Result:
         chance = float(content["chance"])
         seen = content.pop("inspection", None)
         inspection = None if seen is None else Inspection.from_plain(seen)
-        read = {"status": status, "curve": curve, "chance": chance, "inspection": inspection}
+        level = content.pop("guessing", None)
+        guessing = None if level is None else Guessing(**{k: float(v) for k, v in level.items()})
+        read = {
+            "status": status,
+            "curve": curve,
+            "chance": chance,
+            "guessing": guessing,
+            "inspection": inspection,
+        }
         return cls(**{**content, **read})
 
 

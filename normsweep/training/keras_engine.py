@@ -16,7 +16,7 @@ from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.parameters import MATCHED
-from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import DataKey, Epoch, Guessing, Result, Status, Trial
 from normsweep.training.compiled_network import (
     CompiledModel,
     Weights,
@@ -37,6 +37,7 @@ from normsweep.training.precision import FLOAT32, automatic_precision
 from normsweep.training.preflight import (
     Findings,
     PreflightRequest,
+    build_error,
     equivalents,
     median_steps,
     try_network,
@@ -47,6 +48,7 @@ from normsweep.training.preflight import (
 from normsweep.training.preprocessing import Inputs, fit_preprocessing, prepare, split
 from normsweep.training.reproducibility import Device, limit_gpu_memory, machine, require
 from normsweep.training.snapshot import ModelState, Snapshot
+from normsweep.training.targets import targets_of
 
 __all__ = ["KerasEngine", "network_digest"]
 
@@ -158,6 +160,8 @@ class KerasEngine(Engine):
         images = keras.layers.Reshape(data.input_shape, dtype=raw.dtype)(raw)
         fixed = inputs.preprocessing.fixed
         outputs = model(inputs.preprocessing.attach(images) if fixed else images)
+        if scaling := targets_of(trial, inputs).scaling:
+            outputs = scaling.attach(outputs)
         return keras.Model(raw, outputs, name=models.registry[trial.model].name), data
 
     def identity(self, trial: Trial) -> dict[str, str]:
@@ -171,13 +175,15 @@ class KerasEngine(Engine):
         compiled = self.compiled(trial, inputs)
         loop = compiled.loop(batch_size(trial, inputs.split))
         test = self._test_set(trial, inputs) if trial.confirms else None
+        targets, by = targets_of(trial, inputs), metric(trial.metric)
         result = Result(
             trial.number,
             Status.INTERRUPTED,
-            chance=metric(trial.metric).guessing(inputs.counts),
+            chance=by.guessing(inputs.counts or inputs.split.y_train),
             machine=_identity(compiled, inputs),
             test_digest=test.digest if test else "",
             loop=loop.name,
+            guessing=targets.guessing(inputs, by, test.y if test else None),
         )
         before: tuple[Epoch, ...] = ()
         if snapshot is not None and can_resume(trial, snapshot.so_far, result):
@@ -185,20 +191,20 @@ class KerasEngine(Engine):
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
         rest = train_epochs(
-            loop, trial, inputs.split, test, first=len(before) + 1, check=self.check_time
+            loop, trial, inputs.split, targets, test, len(before) + 1, self.check_time
         )
         return Run(
             chain(before, rest),
             result,
             functools.partial(ModelState.of, compiled.model),
-            functools.partial(self._inspect, trial, inputs, compiled.model),
+            functools.partial(self._inspect, trial, inputs, compiled.model, result.guessing),
         )
 
-    def _inspect(self, trial: Trial, inputs: Inputs, model: Any, last: Epoch) -> Inspection | None:
+    def _inspect(
+        self, trial: Trial, inputs: Inputs, model: Any, guessing: Guessing | None, last: Epoch
+    ) -> Inspection | None:
         """Why a network is no better than guessing, if that can be measured."""
-        labels = inputs.split.y_val
-        share = max(inputs.counts) / sum(inputs.counts)
-        if not at_guessing(last.val_accuracy, len(labels), share):
+        if not _guesses(trial, inputs, guessing, last):
             return None
         try:
             return inspect(trial, inputs, model, self.compiled)
@@ -221,6 +227,7 @@ class KerasEngine(Engine):
         network = try_networks(request.trials, dataset)
         for example in request.trials:
             try_optimizer(example, parts.steps(example.batch_size))
+            self._try_targets(example)
             if example.input_rate == MATCHED:
                 self.input_ratio(example)
         automatic = self.automatic_precision()
@@ -236,6 +243,18 @@ class KerasEngine(Engine):
             empty=without_information(fitted, parts.x_train),
         )
 
+    def _try_targets(self, trial: Trial) -> None:
+        """Build a trial's loss and scale its targets.
+
+        Raises:
+            UserError: the loss cannot be built, or does not allow the targets.
+        """
+        targets = targets_of(trial, self.inputs_of(trial))
+        try:
+            targets.function  # noqa: B018
+        except Exception as error:
+            raise build_error("loss", trial.loss, trial.loss_options, error) from None
+
     def automatic_precision(self) -> str:
         """bfloat16 if the GPU, or without one the processor, computes in it; float32 otherwise."""
         return automatic_precision()
@@ -246,7 +265,8 @@ class KerasEngine(Engine):
         trials = {each: replace(trial, precision=each) for each in precisions}
         size = batch_size(trial, inputs.split)
         loops = {name: self.compiled(each, inputs).loop(size) for name, each in trials.items()}
-        return median_steps(loops, inputs.split, size)
+        encoded = targets_of(trial, inputs).encoded(inputs.split.y_train)
+        return median_steps(loops, replace(inputs.split, y_train=encoded), size)
 
     def _test_set(self, trial: Trial, inputs: Inputs) -> TestSet:
         """The test images of an arm; only used in the confirmation."""
@@ -255,6 +275,14 @@ class KerasEngine(Engine):
             return prepare_test(self.dataset(trial.data), inputs.preprocessing)
 
         return self._tests.get(_arm_key(trial), make)
+
+
+def _guesses(trial: Trial, inputs: Inputs, guessing: Guessing | None, last: Epoch) -> bool:
+    """Whether a network is no better than guessing on the validation images."""
+    if inputs.counts:
+        share = max(inputs.counts) / sum(inputs.counts)
+        return at_guessing(last.val_accuracy, len(inputs.split.y_val), share)
+    return guessing is None or guessing.scores_no_better(last.value, metric(trial.metric).sign)
 
 
 def _arm_key(trial: Trial) -> ArmKey:

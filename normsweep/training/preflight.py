@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import SweepError
-from normsweep.parts import optimizers
+from normsweep.parts import losses, optimizers
 from normsweep.parts.dataset import Dataset
+from normsweep.parts.losses import Head
 from normsweep.sweep.parameters import MATCHED
 from normsweep.sweep.trial import Trial
 from normsweep.text import reason
@@ -46,6 +47,7 @@ PART = 2048
 TIMED = 4
 """Number of training steps that are timed together."""
 
+SOFTMAX = "softmax"
 ROWS = 4
 """Number of random inputs on which a network's outputs are checked."""
 
@@ -191,11 +193,11 @@ def try_network(trial: Trial, dataset: Dataset) -> Any:
     Raises:
         SweepError: the network cannot be built or is not valid.
     """
-    shape, classes = dataset.input_shape, dataset.classes
+    shape, head = dataset.input_shape, losses.head(trial.loss, dataset.classes, dataset.outputs)
     purpose = f" for inputs of {shape}"
     try:
-        network = build_network(trial, shape, classes)
-        wrong = network_problem(network, shape, classes)
+        network = build_network(trial, shape, head)
+        wrong = network_problem(network, shape, head)
     except Exception as error:
         raise build_error("model", trial.model, trial.model_options, error, purpose) from None
     if wrong:
@@ -234,13 +236,13 @@ def median_steps(loops: Mapping[str, EpochLoop], data: Split, batch_size: int) -
     return {name: float(np.median(each)) for name, each in seconds.items()}
 
 
-def network_problem(network: Any, shape: tuple[int, ...], classes: int) -> str:
+def network_problem(network: Any, shape: tuple[int, ...], head: Head) -> str:
     """Why a network is not valid for samples of a shape; empty if it is.
 
     Args:
         network: the return value of a model's function.
         shape: of one sample, without the batch axis.
-        classes: the number of classes.
+        head: the outputs that it must have.
     """
     import keras
 
@@ -259,19 +261,28 @@ def network_problem(network: Any, shape: tuple[int, ...], classes: int) -> str:
         )
     if tuple(network.input_shape) != (None, *shape):
         return f"expected inputs of shape {(None, *shape)}, got {network.input_shape}"
-    if tuple(network.output_shape) != (None, classes):
-        return f"expected outputs of shape {(None, classes)}, one per class, got {network.output_shape}"
-    return _output_problem(network, shape)
+    if tuple(network.output_shape) != (None, head.units):
+        per = "class" if head.activation == SOFTMAX else "target"
+        each = "the probability of the second class" if head.one_sigmoid else f"one per {per}"
+        return f"expected outputs of shape {(None, head.units)}, {each}, got {network.output_shape}"
+    return _output_problem(network, shape, head)
 
 
-def _output_problem(network: Any, shape: tuple[int, ...]) -> str:
+def _output_problem(network: Any, shape: tuple[int, ...], head: Head) -> str:
     import keras
 
     probe = np.random.default_rng(0).random((ROWS, *shape), dtype=np.float32)
     outputs = np.asarray(keras.ops.convert_to_numpy(network(probe, training=False)), np.float64)
-    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=0.02):
+    sums_to_one = (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=0.02)
+    what = {
+        SOFTMAX: "that are probabilities" if not sums_to_one else "",
+        "sigmoid": "from 0 to 1" if sums_to_one or outputs.min() < 0 or outputs.max() > 1 else "",
+        "softplus": "above 0" if sums_to_one or outputs.min() < 0 else "",
+        "linear": "of any size" if sums_to_one else "",
+    }.get(head.activation, "")
+    if not what:
         return ""
+    got = "a softmax" if sums_to_one else f"values like {outputs[0, 0]:.3g}"
     return (
-        f"expected outputs that are probabilities, got values like {outputs[0, 0]:.3g}; use "
-        'activation="softmax" in the last layer'
+        f'expected outputs {what}, got {got}; use activation="{head.activation}" in the last layer'
     )
