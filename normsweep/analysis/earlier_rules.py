@@ -59,7 +59,7 @@ def judge(
     found, epochs = Outcome.NOT_ENOUGH, Parity()
     if not lack.reason:
         found = outcome(gap.low, gap.high, rules.margin, EARLIER)
-        epochs = parity(read, horizon, rules.margin)
+        epochs = parity(read, range(1, horizon + 1), rules.margin)
         if found is Outcome.NOT_ENOUGH:
             lack = further(more_seeds(m, rules.margin, _tail(rules, analysis + 1)))
     reading = Reading(

@@ -90,7 +90,11 @@ def _read(
     if not lack.reason:
         found = outcome(gap.low, gap.high, rules.margin)
         lack = _needed(found, rules, m, image)
-        epochs = Parity() if found is Outcome.CONTRADICTORY else parity(read, horizon, rules.margin)
+        epochs = (
+            Parity()
+            if found is Outcome.CONTRADICTORY
+            else parity(read, _epochs(pairs, horizon), rules.margin)
+        )
     elif lack.missing is Missing.NOTHING:
         found = Outcome.DOES_NOT_TRAIN
     last, _ = pairs.table(horizon)
@@ -107,6 +111,11 @@ def _read(
         lack=lack,
         margin_needed=smallest_margin(m, rules.tail, image),
     )
+
+
+def _epochs(pairs: Pairs, horizon: int) -> list[int]:
+    """The epochs up to the horizon whose values are known."""
+    return [epoch for epoch in range(1, horizon + 1) if pairs.read(epoch)]
 
 
 def _reader(pairs: Pairs, rules: Rules, window: int) -> Read:

@@ -161,6 +161,7 @@ def catalog() -> Catalog:
         models=models.registry.options(),
         datasets=datasets.registry.options(),
         metrics=metrics.registry.options(),
+        ranges={part.name: metrics.metric(part.name).range for part in metrics.registry},
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ValidationInfo
 
 from normsweep.sweep.arms import Arm
 from normsweep.sweep.parameter_checks import matched, of_arm, of_space
+from normsweep.sweep.parameters import REGRESSION
 from normsweep.sweep.problems import (
     Problem,
     must_be,
@@ -58,6 +59,8 @@ class Catalog:
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     datasets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The smallest and the largest value of each metric."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
     confirm = getattr(sweep, "confirm", None)
     yield from matched(arms, getattr(sweep, "reference", None), space, confirm, catalog)
     yield from _confirm(confirm, space)
+    yield from _margin(sweep, confirm, catalog)
     yield from _seeds(confirm, getattr(sweep, "rules", SEQUENTIAL))
     yield from _repeats(sweep)
     yield from _compared(arms, confirm, catalog)
@@ -246,6 +250,19 @@ def _repeats(sweep: Sweep) -> Iterator[Problem]:
         yield Problem("search.repeats", must_be(rule, repeats))
     if (rules := getattr(sweep, "rules", SEQUENTIAL)) < SEQUENTIAL:
         yield Problem("search.repeats", must_be(f"1 with rules = {rules}", repeats))
+
+
+def _margin(sweep: Sweep, confirm: Confirm | None, catalog: Catalog) -> Iterator[Problem]:
+    """No difference in a metric is larger than its range."""
+    margin = getattr(confirm, "margin", None)
+    task = getattr(getattr(sweep, "data", None), "task", None)
+    found = task is None and "metric" not in sweep.model_fields_set
+    if task == REGRESSION and "metric" not in sweep.model_fields_set:
+        return
+    low, high = catalog.ranges.get(getattr(sweep, "metric", ""), (-math.inf, math.inf))
+    if margin is not None and margin >= high - low:
+        hint = '; of a regression set data.task = "regression"' if found else ""
+        yield Problem("confirm.margin", must_be(f"below {high - low:g}", margin) + hint)
 
 
 def _confirm(confirm: Confirm | None, space: Space) -> Iterator[Problem]:

@@ -274,7 +274,7 @@ class Confirm(Section):
     `most`, between which seeds are added until the primary question is decided."""
     epochs: Count | None = None
     """Epochs of each confirmation run; default: the largest number of epochs in the space."""
-    margin: Annotated[float, Field(gt=0, lt=1)] = 0.002
+    margin: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.002
     """Equivalence margin: the largest difference in the metric (absolute) that does not matter."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Confidence level of the intervals."""

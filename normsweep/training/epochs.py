@@ -75,7 +75,9 @@ def train_epochs(
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=seconds,
-            tested=_tested(loop, tests, test.y, targets, by) if tests and test and finite else None,
+            tested=_tested(loop, tests, test.y, targets, by, trial.keeps_rows(epoch))
+            if tests and test and finite
+            else None,
             score=score,
         )
 
@@ -156,11 +158,11 @@ def prepare_test(dataset: Dataset, preprocessing: Preprocessing) -> TestSet:
 
 
 def _tested(
-    loop: EpochLoop, images: Images, labels: Array, targets: Targets, metric: Metric
+    loop: EpochLoop, images: Images, labels: Array, targets: Targets, metric: Metric, rows: bool
 ) -> Tested | None:
     """Which test images are classified correctly, and the score if the metric is not accuracy.
 
-    None if the outputs of a regression are not finite.
+    `rows`: with the influence of each image. None if the outputs of a regression are not finite.
     """
     probabilities = targets.decoded(loop.predict(_in_order(images, BATCH)))
     if not targets.classes and not np.isfinite(probabilities).all():
@@ -171,6 +173,6 @@ def _tested(
     if metric is ACCURACY:
         return Tested(len(labels), correct)
     score = metric.of(labels, probabilities)
-    if metric.influence is None:
+    if metric.influence is None or not rows:
         return Tested(len(labels), correct, score)
     return Tested(len(labels), correct, score, *quantized(metric.influence(labels, probabilities)))
