@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -60,9 +62,13 @@ def check(
     set_: Overrides = (),
 ) -> int:
     """Check a sweep file and print its plan, or all of its errors."""
-    from normsweep.parts.catalog import read_sweep
+    from normsweep.parts.catalog import for_task, read_sweep
+    from normsweep.parts.datasets import task_of_first
 
     loaded = read_sweep(sweep, set_)
+    folder = Path(data_dir) if (data_dir := os.environ.get("NORMSWEEP_DATA")) else None
+    if task := loaded.data.task or task_of_first(loaded.data.candidates, folder):
+        loaded = for_task(loaded, task)
     from normsweep.console.overview import plan_lines
     from normsweep.search.plan import Plan
 

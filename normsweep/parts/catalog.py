@@ -22,14 +22,17 @@ from normsweep.parts.registry import Registry
 from normsweep.sweep.checks import Catalog
 from normsweep.sweep.loading import Draft
 from normsweep.sweep.parameters import (
+    CLASS_WEIGHT,
     CLASSIFICATION,
     CONSTANT,
+    EQUAL,
     INPUT_RATE,
     LOSS,
     MATCHED,
     RAW,
     REGRESSION,
     SCHEDULE,
+    TABLE,
     TARGET,
     own_parameters,
 )
@@ -85,6 +88,7 @@ def resolve_trial(
         loss=loss,
         loss_options=_only(params, losses.registry[loss].options),
         target=RAW if TARGET in taken else str(params.get(TARGET, RAW)),
+        **({} if CLASS_WEIGHT in taken else _weights(sweep, params)),
         **own,
         **(_reference(sweep) if own.get(INPUT_RATE) == MATCHED else {}),
     )
@@ -97,6 +101,13 @@ def _reference(sweep: Sweep) -> dict[str, Any]:
         "reference_normalization": str(params["normalization"]),
         "reference_scale": float(params.get("input_scale", 1.0)),
     }
+
+
+def _weights(sweep: Sweep, params: Mapping[str, Scalar]) -> dict[str, Any]:
+    """The weights of the classes; those of the table unless a trial has other ones."""
+    table = sweep.data.class_weights
+    weight = str(params.get(CLASS_WEIGHT, TABLE if table else EQUAL))
+    return {CLASS_WEIGHT: weight, "class_weights": dict(table) if weight == TABLE else {}}
 
 
 def _loss(sweep: Sweep, params: Mapping[str, Scalar]) -> str:
@@ -130,6 +141,11 @@ def _unfit(sweep: Sweep, task: str) -> Iterator[str]:
     for name in space.choices(LOSS) if LOSS in space else ():
         if task not in losses.loss(str(name)).tasks:
             yield f"loss: {must_be(_of_task(losses.registry, task), name)}"
+    weights = space.choices(CLASS_WEIGHT) if CLASS_WEIGHT in space else ()
+    if task == REGRESSION and (sweep.data.class_weights or set(weights) - {EQUAL}):
+        yield "class_weight: must not be set in a regression"
+    if TABLE in weights and not sweep.data.class_weights:
+        yield f"class_weight: {shown(TABLE)} needs a table [data.class_weights]"
     scaled = [name for name in space.choices(TARGET) if name != RAW] if TARGET in space else []
     if task == CLASSIFICATION and scaled:
         yield f"target: {must_be(f'{shown(RAW)} in a {task}', scaled[0])}"

@@ -21,12 +21,20 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError, NormsweepError
-from normsweep.parts.arrays import ARRAYS, Arrays, machine_memory
+from normsweep.parts.arrays import ARRAYS, Arrays, machine_memory, task_of
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
 from normsweep.text import reason
 
-__all__ = ["load", "load_first", "made", "register", "registry", "version_of_first"]
+__all__ = [
+    "load",
+    "load_first",
+    "made",
+    "register",
+    "registry",
+    "task_of_first",
+    "version_of_first",
+]
 
 registry = Registry("dataset")
 register = registry.register
@@ -127,6 +135,26 @@ def _unfit(found: Any) -> str:
         return type(found).__name__
     source = found[1]
     return "" if isinstance(source, str) and source.strip() else f"the source {source!r}"
+
+
+def task_of_first(names: Sequence[str], data_dir: Path | None) -> str | None:
+    """The task that the labels of the first available `.npz` file say; of no other dataset."""
+    for name in names:
+        if name in registry:
+            return None
+        for path in _npz_candidates(name, data_dir):
+            if path.is_file() and zipfile.is_zipfile(path):
+                return _task_in(path)
+    return None
+
+
+def _task_in(path: Path) -> str | None:
+    """The task of an `.npz` file, of which only the labels are read; what is wrong with it is told later."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return task_of(archive["y_train"], archive["y_test"])
+    except Exception:
+        return None
 
 
 def version_of_first(names: Sequence[str], data_dir: Path | None, task: str | None = None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from normsweep.sweep.arms import Arm, dotted, space_of_all
 from normsweep.sweep.parameters import (
+    CLASS_WEIGHT,
     CONSTANT,
     CROSSENTROPY,
     INPUT_RATE,
@@ -16,6 +17,7 @@ from normsweep.sweep.parameters import (
     SCHEDULE,
     TARGET,
     TARGETS,
+    WEIGHTS,
     Parameter,
 )
 from normsweep.sweep.problems import Problem, must_be, shown, unknown
@@ -81,6 +83,7 @@ def _legal(model: Model | None, catalog: Catalog) -> list[str]:
         SCHEDULE,
         LOSS,
         TARGET,
+        CLASS_WEIGHT,
         *sorted(_options(catalog.optimizers, catalog.schedules, catalog.losses)),
     ]
     return [*dict.fromkeys((*names, *_options_of(model, catalog)))]
@@ -111,6 +114,8 @@ def _values(
             yield from _registered(key, dimension, catalog.losses)
         case "target":
             yield from _registered(key, dimension, dict.fromkeys(TARGETS))
+        case "class_weight":
+            yield from _registered(key, dimension, dict.fromkeys(WEIGHTS))
         case "learning_rate" | "epochs" | "batch_size":
             yield from _positive(key, dimension, integer=dimension.name != "learning_rate")
         case name if name in PARAMETERS:

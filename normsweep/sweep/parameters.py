@@ -14,8 +14,10 @@ from normsweep.sweep.space import Scalar
 
 __all__ = [
     "CLASSIFICATION",
+    "CLASS_WEIGHT",
     "CONSTANT",
     "CROSSENTROPY",
+    "EQUAL",
     "INPUT_RATE",
     "LOSS",
     "MATCHED",
@@ -23,8 +25,10 @@ __all__ = [
     "RAW",
     "REGRESSION",
     "SCHEDULE",
+    "TABLE",
     "TARGET",
     "TARGETS",
+    "WEIGHTS",
     "Parameter",
     "own_parameters",
     "shown_factor",
@@ -39,6 +43,9 @@ CLASSIFICATION, REGRESSION = "classification", "regression"
 """The tasks."""
 CROSSENTROPY = "categorical_crossentropy"
 """The loss of a classification, unless another one is set."""
+CLASS_WEIGHT, EQUAL, TABLE = "class_weight", "none", "table"
+WEIGHTS = (EQUAL, "balanced", TABLE)
+"""Weights of the classes in the loss: equal ones, inverse to their numbers, or those of `[data.class_weights]`."""
 RAW = "raw"
 TARGETS = (RAW, "standardize", "minmax", "log1p")
 """Scalings of a regression's targets; the first one changes nothing."""

@@ -50,6 +50,7 @@ ADDED = {
     "plugins": [],
     "metric": "accuracy",
     "data.task": None,
+    "data.class_weights": {},
     "model.precision": "float32",
     "select.top": 3,
     "search.repeats": 1,

@@ -150,6 +150,10 @@ class Data(Section):
     """Number of training images, validation included: a subset stratified by class."""
     task: Literal["classification", "regression"] | None = None
     """What is predicted: classes, or numbers; by default found from the labels, where they say it."""
+    class_weights: Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict
+    )
+    """Weights of classes in the loss by name, such as `{ fraud = 20 }`; 1 for the others."""
 
     @property
     def candidates(self) -> tuple[str, ...]:

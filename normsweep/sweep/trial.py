@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.parameters import (
+    CLASS_WEIGHT,
     CONSTANT,
     CROSSENTROPY,
+    EQUAL,
     LOSS,
     PARAMETERS,
     RAW,
@@ -145,6 +147,10 @@ class Trial:
     loss_options: Mapping[str, Scalar] = field(default_factory=dict)
     target: str = RAW
     """How the targets of a regression are scaled for the training, fitted to the training split."""
+    class_weight: str = EQUAL
+    """Weights of the classes in the loss: "none", "balanced" or "table"."""
+    class_weights: Mapping[str, float] = field(default_factory=dict)
+    """The table: by name of the class."""
     reference_normalization: str = ""
     """With a matched rate: the reference arm's normalization."""
     reference_scale: float = 1.0
@@ -185,7 +191,8 @@ class Trial:
         """The parameters that most trials do not have, as far as they change the training."""
         content = {name: getattr(self, name) for name in RARE}
         options = {**content.pop("schedule_options"), **content.pop("loss_options")}
-        return {**_without_defaults(content), **options}
+        weights = {f"class_weight.{k}": v for k, v in content.pop("class_weights").items()}
+        return {**_without_defaults(content), **options, **weights}
 
     def to_json(self) -> str:
         """Encode as JSON, without later fields at their defaults; `from_json` decodes it."""
@@ -209,6 +216,8 @@ RARE: Mapping[str, Any] = {
     LOSS: CROSSENTROPY,
     "loss_options": {},
     TARGET: RAW,
+    CLASS_WEIGHT: EQUAL,
+    "class_weights": {},
     "reference_normalization": "",
     "reference_scale": 1.0,
 }

@@ -162,6 +162,8 @@ class Inputs:
     split: Split
     counts: tuple[int, ...]
     """Number of images of each class, over all training images of the dataset; empty in a regression."""
+    names: tuple[str, ...] = ()
+    """The names of the classes; empty if they are numbers."""
 
     @property
     def classes(self) -> int:
@@ -207,7 +209,8 @@ def prepare(
     if preprocessing.fixed:
         x_train, x_val = preprocessing.apply(parts.x_train), preprocessing.apply(parts.x_val)
         parts = replace(parts, x_train=x_train, x_val=x_val)
-    return Inputs(normalization, preprocessing, parts, tuple(dataset.counts.tolist()))
+    counts = tuple(dataset.counts.tolist())
+    return Inputs(normalization, preprocessing, parts, counts, dataset.labels)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from normsweep.errors import DataError, SweepError
 from normsweep.parts import losses
 from normsweep.parts.losses import Head
 from normsweep.parts.metrics import BOUND, Metric
-from normsweep.sweep.parameters import CROSSENTROPY, RAW
+from normsweep.sweep.parameters import CROSSENTROPY, EQUAL, RAW, TABLE
+from normsweep.sweep.problems import unknown
 from normsweep.sweep.trial import Guessing, Trial
 from normsweep.training.preprocessing import Inputs
 
@@ -85,13 +86,15 @@ class Targets:
     loss_options: tuple[tuple[str, Any], ...]
     classes: int
     """0 in a regression."""
+    weights: tuple[float, ...] = ()
+    """Of the classes in the loss; empty if they are equal."""
     scaling: Scaling | None = None
     """Of a regression."""
 
     @property
     def plain(self) -> bool:
         """Whether labels are trained as they are, with Keras's cross-entropy of numbers of classes."""
-        return self.loss == CROSSENTROPY and not self.loss_options
+        return self.loss == CROSSENTROPY and not self.loss_options and not self.weights
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -113,7 +116,8 @@ class Targets:
         """The loss of encoded targets and outputs: a Keras loss, or the name of one."""
         if self.plain:
             return "sparse_categorical_crossentropy"
-        return losses.registry[self.loss].function(**dict(self.loss_options))
+        made = losses.registry[self.loss].function(**dict(self.loss_options))
+        return _weighted()(made, self.weights) if self.weights else made
 
     def encoded(self, y: Array) -> Array:
         """Labels (n,) or targets (n, outputs) as the loss takes them."""
@@ -161,8 +165,34 @@ class Targets:
 
     def _constants(self, encoded: Array) -> Iterator[Array]:
         yield encoded.mean(axis=0)
+        if self.weights:
+            rows = encoded[:, 0].astype(int) if self.head.one_sigmoid else encoded.argmax(axis=1)
+            yield np.average(encoded, axis=0, weights=np.asarray(self.weights)[rows])
         if self.scaling is not None:
             yield np.median(encoded, axis=0)
+
+
+@functools.cache
+def _weighted() -> type[Any]:
+    """The class of a loss whose rows have the weights of their classes."""
+    import keras
+    from keras import ops
+
+    class Weighted(keras.losses.Loss):
+        def __init__(self, loss: Any, weights: tuple[float, ...]) -> None:
+            super().__init__(name=loss.name)
+            self.of, self.weights = loss, weights
+
+        def call(self, y_true: Any, y_pred: Any) -> Any:
+            y_true = ops.convert_to_tensor(y_true)
+            if len(self.weights) == y_true.shape[-1]:
+                weights = ops.sum(y_true * ops.cast(self.weights, y_true.dtype), axis=-1)
+            else:  # one sigmoid output, of two classes
+                low, high = self.weights
+                weights = ops.squeeze(low + (high - low) * y_true, axis=-1)
+            return self.of.call(y_true, y_pred) * weights
+
+    return Weighted
 
 
 def _rows(constant: Array, count: int) -> Array:
@@ -195,7 +225,21 @@ def targets_of(trial: Trial, inputs: Inputs) -> Targets:
     scaling = None if classes else fit_scaling(trial.target, inputs.split.y_train)
     if scaling is not None:
         _check_range(trial, scaling.scaled(inputs.split.y_train))
-    return Targets(head, trial.loss, loss_options(trial), classes, scaling)
+    return Targets(head, trial.loss, loss_options(trial), classes, _weights(trial, inputs), scaling)
+
+
+def _weights(trial: Trial, inputs: Inputs) -> tuple[float, ...]:
+    """The weights of the classes; balanced ones are n/(K·n_k), as scikit-learn's."""
+    if trial.class_weight == EQUAL:
+        return ()
+    if trial.class_weight != TABLE:
+        shares = np.asarray(inputs.counts) / sum(inputs.counts)
+        return tuple((1 / (len(shares) * shares)).tolist())
+    names = inputs.names or tuple(map(str, range(inputs.classes)))
+    if strange := sorted(set(trial.class_weights) - set(names)):
+        known = [f"data.class_weights.{strange[0]}: {unknown('class', strange[0], names)}"]
+        raise SweepError(known)
+    return tuple(float(trial.class_weights.get(name, 1.0)) for name in names)
 
 
 def _check_range(trial: Trial, scaled: Array) -> None:
@@ -215,4 +259,5 @@ def loss_options(trial: Trial) -> tuple[tuple[str, Any], ...]:
 
 def loss_key(trial: Trial) -> tuple[object, ...]:
     """What trials must have in common to share a loss."""
-    return trial.loss, json.dumps(loss_options(trial))
+    weights = sorted(trial.class_weights.items())
+    return trial.loss, json.dumps([loss_options(trial), trial.class_weight, weights])
