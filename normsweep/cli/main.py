@@ -67,7 +67,8 @@ def check(
 
     loaded = read_sweep(sweep, set_)
     folder = Path(data_dir) if (data_dir := os.environ.get("NORMSWEEP_DATA")) else None
-    if task := loaded.data.task or task_of_first(loaded.data.candidates, folder):
+    declared = loaded.data.task and loaded.task
+    if task := declared or task_of_first(loaded.data.candidates, folder):
         loaded = for_task(loaded, task)
     from normsweep.console.overview import plan_lines
     from normsweep.search.plan import Plan

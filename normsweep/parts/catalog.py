@@ -121,7 +121,7 @@ def for_task(sweep: Sweep, task: str) -> Sweep:
         SweepError: one line for each key that does not fit the task.
     """
     if task == REGRESSION:
-        data = sweep.data.model_copy(update={"task": task})
+        data = sweep.data.model_copy(update={"task": sweep.data.task or task})
         by = sweep.metric if "metric" in sweep.model_fields_set else metrics.DEFAULT[task]
         sweep = sweep.model_copy(update={"data": data, "metric": by})
     if problems := [*_unfit(sweep, task)]:

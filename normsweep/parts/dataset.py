@@ -24,7 +24,7 @@ from normsweep.parts.arrays import (
     targets,
     task_of,
 )
-from normsweep.sweep.parameters import CLASSIFICATION, REGRESSION
+from normsweep.sweep.parameters import AUTOENCODER, CLASSIFICATION, REGRESSION
 
 __all__ = ["Dataset"]
 
@@ -76,13 +76,18 @@ class Dataset:
                 rows, (n, classes); targets of a regression are numbers, (n,) or (n, outputs).
             name: its name in tables and reports.
             source: its origin, as text.
-            task: "classification" or "regression"; None: found from the labels.
+            task: "classification", "regression", or "autoencoder", a regression of the inputs themselves,
+                which needs no labels; None: found from the labels.
 
         Raises:
             DataError: one line for each error.
         """
         if not isinstance(data, Dataset):
             return cls.checked(name, source, four_arrays(data), task)
+        if task == AUTOENCODER:
+            return replace(
+                data, y_train=targets(data.x_train), y_test=targets(data.x_test), labels=()
+            )
         if task not in (None, data.task):
             raise DataError(
                 f"data.task: must be {data.task}, as of the Dataset {data.name}, got {task}"
@@ -96,6 +101,8 @@ class Dataset:
         Raises:
             DataError: one line for each error.
         """
+        if task == AUTOENCODER:
+            arrays, task = _of_inputs(arrays), REGRESSION
         missing = [key for key in ARRAYS if key not in arrays]
         if missing:
             found = ", ".join(sorted(arrays)) or "no array"
@@ -265,6 +272,12 @@ class Dataset:
         )
 
 
+def _of_inputs(arrays: Arrays) -> Arrays:
+    """The arrays with the inputs, flattened, as targets."""
+    inputs = {key: arrays[key] for key in ARRAYS if key.startswith("x") and key in arrays}
+    return inputs | {f"y{key[1:]}": x.reshape(len(x), -1) for key, x in inputs.items() if x.ndim}
+
+
 def _with_channels(images: Array) -> Array:
     native = images.astype(images.dtype.newbyteorder("="), copy=False)
     return native[..., np.newaxis] if native.ndim == 3 else native
@@ -292,10 +305,8 @@ def _target_problems(y_train: Array, y_test: Array) -> list[str]:
     if y_train.shape[1:] != y_test.shape[1:]:
         expected = f"targets of shape {('n', *y_train.shape[1:])}"
         return [f"y_test: expected {expected}, as in y_train, got {y_test.shape}"]
-    constant = np.flatnonzero(np.ptp(targets(y_train), axis=0) == 0)
-    if len(constant):
-        where = f" in column {constant[0]}" if y_train.ndim == 2 else ""
-        return [f"y_train: expected targets that differ, got one value{where}"]
+    if not np.ptp(targets(y_train), axis=0).any():
+        return ["y_train: expected targets that differ, got one value"]
     return []
 
 

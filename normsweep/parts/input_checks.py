@@ -59,6 +59,12 @@ class _Data:
     x_test: Array
     y_test: Array
     regression: bool = False
+    columns: int = 1
+    """Number of columns of y."""
+
+    @property
+    def outputs_are_inputs(self) -> bool:
+        return self.columns == self.x[0].size > 1
 
     @property
     def table(self) -> bool:
@@ -137,7 +143,8 @@ def input_findings(arrays: Arrays, task: str | None = None) -> list[Finding]:
         )
         return found
     first = arrays["y_train"].reshape(len(x), -1)[:, 0]
-    data = _Data(x, first, x_test, arrays["y_test"], regression)
+    columns = arrays["y_train"][:1].size
+    data = _Data(x, first, x_test, arrays["y_test"], regression, columns)
     return found + [finding for check in CHECKS for finding in check(data)]
 
 
@@ -199,13 +206,14 @@ def _targets(y_train: Array, y_test: Array) -> Iterator[Finding]:
         return
     numbers = targets(y_train)
     spread = numbers.std(axis=0)
-    if (spread == 0).any():
+    if (spread == 0).all():
         yield Finding(
-            "constant-target", "y_train: a target is constant; there is nothing to predict"
+            "constant-target", "y_train: every target is constant; there is nothing to predict"
         )
         return
-    if spread.max() > LARGE or spread.min() < 1 / LARGE:
-        far = spread.max() if spread.max() > LARGE else spread.min()
+    least = spread[spread > 0].min()
+    if spread.max() > LARGE or least < 1 / LARGE:
+        far = spread.max() if spread.max() > LARGE else least
         yield Finding(
             "target-scale",
             f"y_train: a target with a deviation of {far:.3g}: losses and gradients are as far from 1; "
@@ -309,6 +317,8 @@ def _columns(data: _Data) -> Iterator[Finding]:
             alarming=False,
         )
     if data.regression:
+        if data.outputs_are_inputs:
+            return
         same = [c for c in range(flat.shape[1]) if np.array_equal(flat[:, c], data.y[: len(flat)])]
         if same:
             yield Finding("label-column", f"x_train: column {same[0]} is the target itself")

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, ValidationInfo
 
 from normsweep.sweep.arms import Arm
 from normsweep.sweep.parameter_checks import matched, of_arm, of_space
-from normsweep.sweep.parameters import REGRESSION
+from normsweep.sweep.parameters import AUTOENCODER, REGRESSION
 from normsweep.sweep.problems import (
     Problem,
     must_be,
@@ -257,7 +257,7 @@ def _margin(sweep: Sweep, confirm: Confirm | None, catalog: Catalog) -> Iterator
     margin = getattr(confirm, "margin", None)
     task = getattr(getattr(sweep, "data", None), "task", None)
     found = task is None and "metric" not in sweep.model_fields_set
-    if task == REGRESSION and "metric" not in sweep.model_fields_set:
+    if task in (REGRESSION, AUTOENCODER) and "metric" not in sweep.model_fields_set:
         return
     low, high = catalog.ranges.get(getattr(sweep, "metric", ""), (-math.inf, math.inf))
     if margin is not None and margin >= high - low:

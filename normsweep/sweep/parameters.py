@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from normsweep.sweep.space import Scalar
 
 __all__ = [
+    "AUTOENCODER",
     "CLASSIFICATION",
     "CLASS_WEIGHT",
     "CONSTANT",
@@ -41,6 +42,8 @@ CONSTANT = "constant"
 INPUT_RATE, SCHEDULE, LOSS, TARGET = "input_rate", "schedule", "loss", "target"
 CLASSIFICATION, REGRESSION = "classification", "regression"
 """The tasks."""
+AUTOENCODER = "autoencoder"
+"""A regression whose targets are the inputs."""
 CROSSENTROPY = "categorical_crossentropy"
 """The loss of a classification, unless another one is set."""
 CLASS_WEIGHT, EQUAL, TABLE = "class_weight", "none", "table"

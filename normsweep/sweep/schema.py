@@ -28,7 +28,7 @@ from normsweep.sweep.checks import (
     known_options,
     registered,
 )
-from normsweep.sweep.parameters import CLASSIFICATION
+from normsweep.sweep.parameters import AUTOENCODER, CLASSIFICATION, REGRESSION
 from normsweep.sweep.problems import Problem, expected, must_be, refusal
 from normsweep.sweep.rungs import LEAST_EPOCHS, Rung, rungs
 from normsweep.sweep.space import Choice, Scalar, Space
@@ -148,8 +148,9 @@ class Data(Section):
     """Share of the training images held out for validation, stratified by class."""
     train_size: Annotated[int, Field(ge=10)] | None = None
     """Number of training images, validation included: a subset stratified by class."""
-    task: Literal["classification", "regression"] | None = None
-    """What is predicted: classes, or numbers; by default found from the labels, where they say it."""
+    task: Literal["classification", "regression", "autoencoder"] | None = None
+    """What is predicted: classes, numbers, or the inputs themselves; by default classes or numbers, found from
+    the labels where they say it."""
     class_weights: Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
         default_factory=dict
     )
@@ -369,7 +370,8 @@ class Sweep(Section):
     @property
     def task(self) -> str:
         """The task; of a sweep whose data was not loaded, the declared one or classification."""
-        return self.data.task or CLASSIFICATION
+        regression = self.data.task in (REGRESSION, AUTOENCODER)
+        return REGRESSION if regression else CLASSIFICATION
 
     @property
     def space(self) -> Space:

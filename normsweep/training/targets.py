@@ -117,7 +117,7 @@ class Targets:
         if self.plain:
             return "sparse_categorical_crossentropy"
         made = losses.registry[self.loss].function(**dict(self.loss_options))
-        return _weighted()(made, self.weights) if self.weights else made
+        return _of_rows()(made, self.weights) if self.weights or not hasattr(made, "call") else made
 
     def encoded(self, y: Array) -> Array:
         """Labels (n,) or targets (n, outputs) as the loss takes them."""
@@ -173,26 +173,28 @@ class Targets:
 
 
 @functools.cache
-def _weighted() -> type[Any]:
-    """The class of a loss whose rows have the weights of their classes."""
+def _of_rows() -> type[Any]:
+    """The class of a loss made of one, or of a function, whose rows have the weights of their classes."""
     import keras
     from keras import ops
 
-    class Weighted(keras.losses.Loss):
+    class OfRows(keras.losses.Loss):
         def __init__(self, loss: Any, weights: tuple[float, ...]) -> None:
-            super().__init__(name=loss.name)
-            self.of, self.weights = loss, weights
+            super().__init__(name=getattr(loss, "name", loss.__class__.__name__))
+            self.of, self.weights = getattr(loss, "call", loss), weights
 
         def call(self, y_true: Any, y_pred: Any) -> Any:
+            if not self.weights:
+                return self.of(y_true, y_pred)
             y_true = ops.convert_to_tensor(y_true)
             if len(self.weights) == y_true.shape[-1]:
                 weights = ops.sum(y_true * ops.cast(self.weights, y_true.dtype), axis=-1)
             else:  # one sigmoid output, of two classes
                 low, high = self.weights
                 weights = ops.squeeze(low + (high - low) * y_true, axis=-1)
-            return self.of.call(y_true, y_pred) * weights
+            return self.of(y_true, y_pred) * weights
 
-    return Weighted
+    return OfRows
 
 
 def _rows(constant: Array, count: int) -> Array:

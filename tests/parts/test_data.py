@@ -464,3 +464,14 @@ def test_whole_floats_are_classes_only_if_the_task_says_so() -> None:
         labelled(y, y[:6])
     with pytest.raises(DataError, match=r"data.task: must be classification"):
         Dataset.of(made, task="regression")
+
+
+def test_an_autoencoder_has_its_raw_inputs_as_targets() -> None:
+    given = four_arrays()
+    made = Dataset.checked(
+        "mine", "here", {k: given[k] for k in ("x_train", "x_test")}, "autoencoder"
+    )
+    assert (made.task, made.outputs) == ("regression", 20)
+    assert (made.y_test == given["x_test"].reshape(6, 20)).all()
+    again = Dataset.of(Dataset.of(given), task="autoencoder")
+    assert again.digest == made.digest
