@@ -129,8 +129,12 @@ def _of_trial(record: TrialRecord, level: Level) -> Ending:
         return Ending(record, Ended.FAILED)
     if result.status is Status.DIVERGED:
         return Ending(record, Ended.DIVERGED)
-    by = metric(record.trial.metric)
-    return _ended(record, result, level, level.scores_no_better(result, by))
+    last, own = result.curve[-1], result.guessing
+    if own is None or math.isnan(own.score):
+        no_better = level.scores_no_better(last)
+    else:  # of a regression
+        no_better = own.scores_no_better(last.value, metric(record.trial.metric).sign)
+    return _ended(record, result, level, no_better)
 
 
 def _of_seed(record: TrialRecord, guess: Guess, level: Level) -> Ending:

@@ -8,8 +8,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from normsweep.analysis.confirm_runs import Guess
-from normsweep.parts.metrics import ACCURACY, Metric, at_guessing
-from normsweep.sweep.parameters import CLASSIFICATION
+from normsweep.parts.metrics import ACCURACY, at_guessing
 from normsweep.sweep.study_record import DataFacts
 from normsweep.sweep.trial import Epoch, Result
 
@@ -57,16 +56,9 @@ class Level:
         share = max(counts) / sum(counts) if counts else math.nan
         return cls(share, images, Guess.of(data, ACCURACY))
 
-    def scores_no_better(self, result: Result, by: Metric) -> bool:
-        """Whether the last validation score is not above guessing, by its one-sided 99 % bound.
-
-        In a classification the accuracy decides, in a regression the metric.
-        """
-        last = result.curve[-1]
-        if CLASSIFICATION in by.tasks:
-            return at_guessing(last.val_accuracy, self.images, self.share)
-        guessing = result.guessing
-        return guessing is not None and guessing.scores_no_better(last.value, by.sign)
+    def scores_no_better(self, epoch: Epoch) -> bool:
+        """Whether the validation accuracy is not above guessing, by its one-sided 99 % bound."""
+        return at_guessing(epoch.val_accuracy, self.images, self.share)
 
     @property
     def learned(self) -> float:

@@ -34,8 +34,7 @@ def built(
     """What a model's function returns for inputs of a shape and a head, with these options."""
     parameters = inspect.signature(function).parameters.values()
     places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    takes_activation = len(places) > 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    activation = (head.activation,) if takes_activation else ()
+    activation = (head.activation,) if len(places) > 2 else ()
     return function(shape, head.units, *activation, **options)
 
 

@@ -37,12 +37,12 @@ from normsweep.training.precision import FLOAT32, automatic_precision
 from normsweep.training.preflight import (
     Findings,
     PreflightRequest,
-    build_error,
     equivalents,
     median_steps,
     try_network,
     try_networks,
     try_optimizer,
+    try_targets,
     without_information,
 )
 from normsweep.training.preprocessing import Inputs, fit_preprocessing, prepare, split
@@ -227,7 +227,7 @@ class KerasEngine(Engine):
         network = try_networks(request.trials, dataset)
         for example in request.trials:
             try_optimizer(example, parts.steps(example.batch_size))
-            self._try_targets(example)
+            try_targets(example, dataset, parts)
             if example.input_rate == MATCHED:
                 self.input_ratio(example)
         automatic = self.automatic_precision()
@@ -242,18 +242,6 @@ class KerasEngine(Engine):
             automatic=automatic,
             empty=without_information(fitted, parts.x_train),
         )
-
-    def _try_targets(self, trial: Trial) -> None:
-        """Build a trial's loss and scale its targets.
-
-        Raises:
-            UserError: the loss cannot be built, or does not allow the targets.
-        """
-        targets = targets_of(trial, self.inputs_of(trial))
-        try:
-            targets.function  # noqa: B018
-        except Exception as error:
-            raise build_error("loss", trial.loss, trial.loss_options, error) from None
 
     def automatic_precision(self) -> str:
         """bfloat16 if the GPU, or without one the processor, computes in it; float32 otherwise."""

@@ -20,8 +20,9 @@ from normsweep.training.compiled_epoch import Batches, EpochLoop
 from normsweep.training.compiled_network import build_network, factors_of
 from normsweep.training.end_kernels import first_kernel, last_kernel, require_scalable
 from normsweep.training.own_steps import OwnSteps, with_own_steps
-from normsweep.training.preprocessing import Preprocessing, Split
+from normsweep.training.preprocessing import Inputs, Preprocessing, Split
 from normsweep.training.reproducibility import Device
+from normsweep.training.targets import targets_of
 
 __all__ = [
     "Findings",
@@ -33,6 +34,7 @@ __all__ = [
     "try_network",
     "try_networks",
     "try_optimizer",
+    "try_targets",
     "without_information",
 ]
 
@@ -150,6 +152,20 @@ def try_optimizer(trial: Trial, steps: int) -> None:
         factors_of(trial, steps)
     except Exception as error:
         raise build_error("schedule", trial.schedule, trial.schedule_options, error) from None
+
+
+def try_targets(trial: Trial, dataset: Dataset, parts: Split) -> None:
+    """Build a trial's loss, and scale its targets of a split.
+
+    Raises:
+        UserError: the loss cannot be built, or does not allow the targets.
+    """
+    counts = tuple(dataset.counts.tolist())
+    targets = targets_of(trial, Inputs("", Preprocessing((), True), parts, counts, dataset.labels))
+    try:
+        targets.function  # noqa: B018
+    except Exception as error:
+        raise build_error("loss", trial.loss, trial.loss_options, error) from None
 
 
 def try_networks(trials: Sequence[Trial], dataset: Dataset) -> Any:

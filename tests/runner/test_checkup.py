@@ -182,7 +182,7 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
         data = Dataset.of(arrays)
         with datasets.registry.temporarily(models.OWN, lambda folder: data), Signals() as signals:
             sweep = read_sweep(sweep_of(models.OWN, model, schemes, optimizer, learning_rate, 32))
-            facts = load_data(sweep, [models.OWN], None, root)
+            sweep, facts = load_data(sweep, [models.OWN], None, root)
             return checked(sweep, facts, arrays, executor, signals)
 
     yield made
