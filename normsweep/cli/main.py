@@ -127,7 +127,7 @@ def _parts(sweep: str | None) -> list[str]:
         read_sweep(sweep)
     lines: list[str] = []
     for registry in REGISTRIES:
-        lines.append(f"{registry.kind}s")
+        lines.append(registry.plural)
         for part in registry:
             takes = f" (options: {', '.join(part.options)})" if part.options else ""
             origin = f" [{part.module}]" if part.custom else ""

@@ -32,6 +32,7 @@ __all__ = ["matched", "of_arm", "of_space"]
 TRIAL = ("normalization", "learning_rate", "optimizer", "epochs", "batch_size")
 UNSET = {SCHEDULE: (CONSTANT,), LOSS: (CROSSENTROPY,)}
 """The components of trials for which a space has none; a regression's loss has no options then either."""
+PLURAL = {LOSS: "losses"}
 SCALE = ("normalization", "input_scale")
 """What the scale of an arm's inputs depends on."""
 
@@ -70,7 +71,9 @@ def of_arm(arm: Arm, space: Space, model: Model | None, catalog: Catalog) -> Ite
         elif found := _refusing(space[name], space, catalog):
             kind, refuse = found
             yield Problem(
-                key, f"must be an option of the arm's {kind}s; not an option of {', '.join(refuse)}"
+                key,
+                f"must be an option of the arm's {PLURAL.get(kind, f'{kind}s')}; "
+                f"not an option of {', '.join(refuse)}",
             )
         yield from _values(key, space[name], model, catalog)
 
