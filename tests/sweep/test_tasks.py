@@ -80,7 +80,11 @@ def test_weights_of_classes_are_those_of_the_table_unless_a_trial_has_others() -
 @pytest.mark.parametrize(
     ("task", "changed", "told"),
     [
-        ("regression", {"metric": "accuracy"}, "metric: must be one for a regression, as the labels say (mae,"),  # fmt: skip
+        (
+            "regression",
+            {"metric": "accuracy"},
+            "metric: must be one for a regression, as the labels say (mae,",
+        ),
         ("classification", {"metric": "mae"}, "metric: must be one for a classification"),
         ("regression", {"confirm": {"seeds": 5}}, "confirm.margin: required key is missing"),
         ("classification", {}, 'target: must be "raw" in a classification, got "standardize"'),
@@ -91,16 +95,22 @@ def test_weights_of_classes_are_those_of_the_table_unless_a_trial_has_others() -
         ),
         (
             "regression",
-            {"arms": {"a": {"loss": "categorical_crossentropy"}, "b": {"loss": "mse"}}, "reference": "a"},
+            {
+                "arms": {"a": {"loss": "categorical_crossentropy"}, "b": {"loss": "mse"}},
+                "reference": "a",
+            },
             "loss: must be one for a regression, as the labels say (binary_crossentropy, mse,",
         ),
         (
             "classification",
-            {"arms": {"a": {"class_weight": "table"}, "b": {"class_weight": "none"}}, "reference": "a"},
+            {
+                "arms": {"a": {"class_weight": "table"}, "b": {"class_weight": "none"}},
+                "reference": "a",
+            },
             'class_weight: "table" needs a table [data.class_weights]',
         ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_the_task_is_refused(task: str, changed: Any, told: str) -> None:
     with pytest.raises(SweepError) as refused:
         for_task(sweep(**changed), task)
