@@ -20,6 +20,7 @@ from normsweep.parts.arrays import (
     class_labels,
     class_numbers,
     four_arrays,
+    four_expected,
     label_problems,
     targets,
     task_of,
@@ -105,10 +106,7 @@ class Dataset:
             arrays, task = _of_inputs(arrays), REGRESSION
         missing = [key for key in ARRAYS if key not in arrays]
         if missing:
-            found = ", ".join(sorted(arrays)) or "no array"
-            raise DataError(
-                f"data {source}: expected the four arrays {', '.join(ARRAYS)}; got {found}"
-            )
+            raise DataError(f"data {source}: {four_expected(sorted(arrays))}")
         y_train, y_test, labels = arrays["y_train"], arrays["y_test"], ()
         found = task or task_of(y_train, y_test)
         if found == CLASSIFICATION:
@@ -339,14 +337,14 @@ def _split_problems(arrays: Arrays, part: str, task: str | None) -> list[str]:
 
 def _wrong_labels(y: Array, task: str | None) -> str:
     """What is wrong with the type or the shape of labels; empty if nothing is."""
-    undecided = task is None and y.dtype.kind in "iuf" and y.ndim in (1, 2)
-    hint = '; for a regression, set data.task = "regression"' if undecided else ""
-    if y.dtype.kind not in "iubU":
-        if undecided:
-            hint += ', for classes "classification"'
-        return f"expected integers or strings, one per image, got dtype {y.dtype}{hint}"
+    declare = '; for a regression, set data.task = "regression"' if task is None else ""
     if y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
-        return f"expected shape (n,), one label per image, or one-hot rows, got {y.shape}{hint}"
+        hint = f"; columns must be one-hot{declare}" if y.ndim == 2 else ""
+        return f"expected shape (n,), one label per image, got {y.shape}{hint}"
+    if y.dtype.kind not in "iubU":
+        hint = "; convert whole numbers with .astype(int)" if y.dtype.kind == "f" else ""
+        hint += declare if y.dtype.kind == "f" else ""
+        return f"expected integers or strings, one per image, got dtype {y.dtype}{hint}"
     return ""
 
 
