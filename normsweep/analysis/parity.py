@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from normsweep.analysis.estimates import Estimate, Moments, moments
 
-__all__ = ["Pairs", "Parity", "parity", "readings", "window_of"]
+__all__ = ["Gap", "Pairs", "Parity", "parity", "readings", "window_of"]
 
 WINDOW = 3
 """Epochs of the trailing mean, at most."""
@@ -80,13 +81,19 @@ class Pairs:
         table, scale = self.table(epoch, window)
         return moments(table, scale)
 
-    def table(self, epoch: int, window: int = 1) -> tuple[NDArray[Any], int]:
-        """The (seeds, images) differences as a sum over the trailing epochs, and their number."""
-        arm, epochs = _trailing(self.arm, epoch, self.window(epoch, window))
+    def table(self, epoch: int, window: int = 1, share: float = 0.0) -> tuple[NDArray[Any], int]:
+        """The (seeds, images) differences as a sum over the trailing epochs, and their number.
+
+        With a `share`, that of the size of the reference is added: arm − (1 ∓ share)·reference.
+        """
+        window = self.window(epoch, window)
+        arm, epochs = _trailing(self.arm, epoch, window)
         if self.fixed_at is None:
             reference, _ = _trailing(self.reference, epoch, window)
         else:
             reference = epochs * at(self.reference, self.fixed_at)
+        if share:
+            return arm - (1 - math.copysign(share, float(reference.mean()))) * reference, epochs
         return arm - reference, epochs
 
     def window(self, epoch: int, window: int) -> int:
@@ -125,12 +132,25 @@ class Parity:
     level_until: int | None = None
 
 
-Read = Callable[[int, bool], Estimate]
-"""The interval of the gap at an epoch, smoothed or not."""
+@dataclass(frozen=True)
+class Gap:
+    """Arm − reference, higher is better, and the same plus the margin."""
+
+    plain: Estimate
+    moved: Estimate
+
+    @classmethod
+    def of(cls, plain: Estimate, margin: float) -> Gap:
+        """With a margin in the unit of the metric."""
+        return cls(plain, plain.plus(margin))
 
 
-def parity(read: Read, epochs: Sequence[int], margin: float) -> Parity:
-    """The epochs N_low and N_up between which the arm comes within `margin` and stays there.
+Read = Callable[[int, bool], Gap]
+"""The intervals of the gap at an epoch, smoothed or not."""
+
+
+def parity(read: Read, epochs: Sequence[int]) -> Parity:
+    """The epochs N_low and N_up between which the arm comes within the margin and stays there.
 
     `epochs` are those that are read, in their order; the last one is the horizon. N_up is the first one
     such that the smoothed gap of this and every later one has a lower bound above −margin. The epochs are tested in a fixed sequence backwards from the horizon
@@ -140,22 +160,24 @@ def parity(read: Read, epochs: Sequence[int], margin: float) -> Parity:
     Reference: Westfall & Krishen, Journal of Statistical Planning and Inference 99(1), 2001 (fixed
     sequences of tests).
     """
-    up, horizon = _last_run(read, epochs, margin), epochs[-1]
+    up, horizon = _last_run(read, epochs), epochs[-1]
     own = {epoch: read(epoch, False) for epoch in epochs}
-    low = next((epoch for epoch, gap in own.items() if gap.high >= -margin), None)
-    level = [e for e, gap in own.items() if gap.low > -margin and e < horizon]
+    low = next((epoch for epoch, gap in own.items() if gap.moved.high >= 0), None)
+    level = [e for e, gap in own.items() if gap.moved.low > 0 and e < horizon]
     return Parity(
         low=up if low is None else min(low, up or low),
         up=up,
-        behind=any(gap.high < 0 and gap.low <= -margin for e, gap in own.items() if e < (up or 1)),
+        behind=any(
+            gap.plain.high < 0 and gap.moved.low <= 0 for e, gap in own.items() if e < (up or 1)
+        ),
         level_until=level[-1] if level and up is None else None,
     )
 
 
-def _last_run(read: Read, epochs: Sequence[int], margin: float) -> int | None:
+def _last_run(read: Read, epochs: Sequence[int]) -> int | None:
     passed = None
     for epoch in reversed(epochs):
-        if not read(epoch, True).low > -margin:
+        if not read(epoch, True).moved.low > 0:
             break
         passed = epoch
     return passed

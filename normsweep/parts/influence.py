@@ -20,6 +20,7 @@ __all__ = [
     "absolute_errors",
     "balanced_accuracy",
     "brier",
+    "errors_by_output",
     "f1_macro",
     "log_loss",
     "mae",
@@ -32,6 +33,7 @@ __all__ = [
     "roc_auc",
     "squared_distances",
     "squared_errors",
+    "unexplained",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -99,7 +101,7 @@ def brier(labels: Array, probabilities: Array) -> Array:
 
 def absolute_errors(targets: Array, predictions: Array) -> Array:
     """The absolute error (n,) of each row, as a mean over the outputs."""
-    return np.abs(_errors(targets, predictions)).mean(axis=1)
+    return errors_by_output(targets, predictions).mean(axis=1)
 
 
 def squared_errors(targets: Array, predictions: Array) -> Array:
@@ -124,6 +126,19 @@ def rmse(targets: Array, predictions: Array) -> Array:
     return _centred(losses) / (2 * root) if root > 0 else np.zeros(len(losses))
 
 
+def unexplained(targets: Array, predictions: Array) -> Array:
+    """MSE / variance of the targets of each output, (outputs,); without a variance 1, or 0 without errors."""
+    losses = np.square(_errors(targets, predictions)).mean(axis=0)
+    variance = _rows(targets).var(axis=0)
+    known = variance > 0
+    return np.where(known, losses / np.where(known, variance, 1), losses > 0)
+
+
+def errors_by_output(targets: Array, predictions: Array) -> Array:
+    """The absolute errors (n, outputs)."""
+    return np.abs(_errors(targets, predictions))
+
+
 def r2(targets: Array, predictions: Array) -> Array:
     """((1 − R²)·(y − ȳ)² − e²) / Var(y), by the delta method; the mean over the outputs.
 
@@ -145,7 +160,7 @@ def median_absolute_error(targets: Array, predictions: Array) -> Array:
     1/density is a difference of quantiles at the bandwidth of Hall & Sheather, Journal of the Royal
     Statistical Society B 50(3), 1988.
     """
-    errors = np.abs(_errors(targets, predictions))
+    errors = errors_by_output(targets, predictions)
     reach = min(0.5, HALL_SHEATHER * len(errors) ** (-1 / 3))
     low, median, high = np.quantile(errors, (0.5 - reach, 0.5, 0.5 + reach), axis=0)
     inverse_density = (high - low) / (2 * reach)

@@ -19,6 +19,7 @@ from normsweep.errors import SweepError
 from normsweep.parts import influence
 from normsweep.parts.registry import Registry
 from normsweep.sweep.problems import unknown
+from normsweep.text import significant
 
 __all__ = [
     "ACCURACY",
@@ -97,6 +98,10 @@ class Metric:
     def amount(self, difference: float) -> str:
         """A difference with three significant digits and its unit."""
         return f"{self.scale * difference:.3g} {self.unit}".strip()
+
+    def shown(self, value: float) -> str:
+        """A value with four decimals, or of a regression with four significant digits."""
+        return significant(value, 4) if REGRESSION in self.tasks else f"{value:.4f}"
 
     @property
     def sign(self) -> int:
@@ -417,9 +422,7 @@ def rmse(targets: Array, predictions: Array) -> float:
 )
 def r2(targets: Array, predictions: Array) -> float:
     """Coefficient of determination, 1 − MSE / variance of the targets; of several outputs their mean."""
-    from sklearn.metrics import r2_score
-
-    return float(r2_score(targets, predictions))
+    return 1 - float(influence.unexplained(targets, predictions).mean())
 
 
 @register(
@@ -432,9 +435,7 @@ def r2(targets: Array, predictions: Array) -> float:
 )
 def median_absolute_error(targets: Array, predictions: Array) -> float:
     """Median of the absolute errors, in the target's unit; of several outputs the mean of their medians."""
-    from sklearn.metrics import median_absolute_error
-
-    return float(median_absolute_error(targets, predictions))
+    return float(np.median(influence.errors_by_output(targets, predictions), axis=0).mean())
 
 
 ACCURACY = metric("accuracy")

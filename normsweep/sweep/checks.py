@@ -253,14 +253,18 @@ def _repeats(sweep: Sweep) -> Iterator[Problem]:
 
 
 def _margin(sweep: Sweep, confirm: Confirm | None, catalog: Catalog) -> Iterator[Problem]:
-    """No difference in a metric is larger than its range."""
-    margin = getattr(confirm, "margin", None)
+    """No difference in a metric is larger than its range; a share is one of a value that is never negative."""
+    margin, name = getattr(confirm, "margin", None), getattr(sweep, "metric", "")
     task = getattr(getattr(sweep, "data", None), "task", None)
-    found = task is None and "metric" not in sweep.model_fields_set
-    if task in (REGRESSION, AUTOENCODER) and "metric" not in sweep.model_fields_set:
-        return
-    low, high = catalog.ranges.get(getattr(sweep, "metric", ""), (-math.inf, math.inf))
-    if margin is not None and margin >= high - low:
+    declared = "metric" in sweep.model_fields_set
+    if task in (REGRESSION, AUTOENCODER) and not declared:
+        name = ""  # not the default of a classification
+    low, high = catalog.ranges.get(name, (0, math.inf))
+    if isinstance(margin, str) and low < 0:
+        message = must_be(f"in the unit of {name}, which may be negative", margin)
+        yield Problem("confirm.margin", message)
+    elif isinstance(margin, float) and margin >= high - low:
+        found = task is None and not declared
         hint = '; of a regression set data.task = "regression"' if found else ""
         yield Problem("confirm.margin", must_be(f"below {high - low:g}", margin) + hint)
 

@@ -246,7 +246,7 @@ class Tested:
     """One byte per image, its influence on the score, as by `normsweep.parts.influence.quantized`; empty
     if it is unknown, or not kept after this epoch."""
     largest: float = 0.0
-    """The largest absolute influence."""
+    """The largest absolute influence, stored with all its digits."""
 
     @property
     def accuracy(self) -> float:
@@ -421,7 +421,7 @@ def _packed(tested: list[Tested]) -> dict[str, Any] | None:
         content["bits"] = _deflated(t.bits for t in tested)
     if tested[0].score is not None:
         content["scores"] = [_plain(t.value) for t in tested]
-        content["largest"] = [_plain(t.largest) for t in tested]
+        content["largest"] = [t.largest for t in tested]
         content["influence"] = _deflated(t.influence for t in tested)
         if any(t.influence for t in tested) and not all(t.influence for t in tested):
             content["kept"] = [i for i, t in enumerate(tested) if t.influence]

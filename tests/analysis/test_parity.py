@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from normsweep.analysis.estimates import Estimate, interval, moments
-from normsweep.analysis.parity import Pairs, Parity, parity, readings, window_of
+from normsweep.analysis.estimates import interval, moments
+from normsweep.analysis.parity import Gap, Pairs, Parity, parity, readings, window_of
 
 MARGIN, TAIL = 0.02, 0.025
 shapes = st.tuples(st.integers(2, 5), st.integers(1, 7), st.integers(2, 9))
@@ -38,10 +38,14 @@ def epochs(pairs: Pairs, horizon: int, margin: float, tail: float) -> tuple[int 
 def of(pairs: Pairs, horizon: int, margin: float, tail: float) -> Parity:
     """With a mean of three epochs and plain intervals."""
 
-    def read(epoch: int, smoothed: bool) -> Estimate:
-        return interval(pairs.gap(epoch, 3 if smoothed else 1), tail)
+    return parity(reader(pairs, margin, tail), range(1, horizon + 1))
 
-    return parity(read, range(1, horizon + 1), margin)
+
+def reader(pairs: Pairs, margin: float, tail: float):
+    def read(epoch: int, smoothed: bool) -> Gap:
+        return Gap.of(interval(pairs.gap(epoch, 3 if smoothed else 1), tail), margin)
+
+    return read
 
 
 @settings(max_examples=60, deadline=None)
@@ -192,8 +196,7 @@ def test_parity_is_read_where_the_rows_are_known():
     assert epochs == list(readings(20, 4))
 
     def up(pairs, at):
-        read = lambda e, smooth: interval(pairs.gap(e, 3 if smooth else 1), TAIL)  # noqa: E731
-        return parity(read, at, MARGIN).up
+        return parity(reader(pairs, MARGIN, TAIL), at).up
 
     assert up(known, range(1, 21)) == 13  # the mean of three epochs has none from before
     assert up(some, epochs) == min(e for e in epochs if e > 10)

@@ -94,6 +94,8 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("confirm-epochs", "confirm.epochs", "0", "confirm.epochs", "must be at least 1"),
     ("margin-zero", "confirm.margin", "0", "confirm.margin", "must be above 0"),
     ("margin-percent", "confirm.margin", "2", "confirm.margin", "must be below 1, got 2"),
+    ("margin-words", "confirm.margin", '"two"', "confirm.margin", 'expected a number, or a share of the reference such as "2 %", got "two"'),
+    ("margin-share", "confirm.margin", '"100 %"', "confirm.margin", "must be below 100 %"),
     ("margin-infinite", "confirm.margin", "inf", "confirm.margin", "must be a finite number"),
     ("confidence", "confirm.confidence", "95", "confirm.confidence", "must be below 1"),
     ("confidence-low", "confirm.confidence", "0.5", "confirm.confidence", "must be above 0.5"),

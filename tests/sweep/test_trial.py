@@ -127,9 +127,9 @@ def test_twenty_epochs_of_ten_thousand_bits_are_packed_small():
 def scored(epoch: int, rows: int = 300) -> Tested:
     """A regression's test rows, with their losses after even epochs only."""
     if epoch % 2:
-        return Tested(rows, b"", 0.1 * epoch)
+        return Tested(rows, b"", 0.25 * epoch)
     return Tested(
-        rows, b"", 0.1 * epoch, *quantized(np.random.default_rng(epoch).normal(size=rows))
+        rows, b"", 0.25 * epoch, *quantized(np.random.default_rng(epoch).normal(size=rows))
     )
 
 
