@@ -59,6 +59,11 @@ def methods(found: Evidence) -> dict[str, str]:
     return {topic: sentence for topic, sentence in said.items() if sentence}
 
 
+def _predicted(data: DataFacts) -> str:
+    """What is predicted: classes, or the targets of a regression."""
+    return f"{data.classes} classes" if data.classes else counted(data.outputs, "numeric target")
+
+
 def _comparison(found: Evidence) -> str:
     sweep = found.record.sweep
     named = {arm.key: quoted(arm.described) for arm in sweep.arms}
@@ -78,10 +83,11 @@ def _data(found: Evidence) -> str:
     if data is None:
         return ""
     chosen = held_out(data, split)
+    how = ", stratified by class," if data.classes else ""
     subset = " (a subset)" if found.record.sweep.data.train_size is not None else ""
     return (
-        f"The data were {data.name} ({data.source}; {data.classes} classes; SHA-256 of the arrays {data.digest[:12]}). "
-        f"For each seed, the {counted(data.train_images, 'training image')}{subset} were split anew, stratified by class, into "
+        f"The data were {data.name} ({data.source}; {_predicted(data)}; SHA-256 of the arrays {data.digest[:12]}). "
+        f"For each seed, the {counted(data.train_images, 'training image')}{subset} were split anew{how} into "
         f"{data.train_images - chosen:,} for training and {chosen:,} for validation; "
         f"{counted(data.test_images, 'test image')} were kept apart."
     )
