@@ -10,7 +10,7 @@ from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.repeats import ended_repeats
 from normsweep.reporting.words import margin_words, question_of
 from normsweep.sweep.arms import ARM, fixed_by_all
-from normsweep.sweep.parameters import SCHEDULE
+from normsweep.sweep.parameters import LOSS, REGRESSION, SCHEDULE
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice, Dimension
 from normsweep.sweep.study_record import BASELINE, DataFacts
@@ -106,9 +106,16 @@ def _training(found: Evidence) -> str:
         "" if SCHEDULE in sweep.space else "constant "
     )  # which arms have one, the comparison says
     return (
-        f"The network {sweep.model.name}{f' ({options})' if options else ''} was trained on the cross-entropy with a {constant}"
+        f"The network {sweep.model.name}{f' ({options})' if options else ''} was trained on {_loss(sweep)} with a {constant}"
         f"learning rate{size}, in {precision}."
     )
+
+
+def _loss(sweep: Sweep) -> str:
+    if LOSS not in sweep.space:
+        return "the squared error" if sweep.task == REGRESSION else "the cross-entropy"
+    losses = [str(name) for name in sweep.space.choices(LOSS)]
+    return f"the loss {' or '.join(losses)}"
 
 
 def _search(found: Evidence) -> str:
