@@ -464,13 +464,13 @@ def _main_figure(found: Evidence) -> str:
 def _registered(data: Any, model: Build | None) -> Iterator[None]:
     """Register the data and the model while a study runs."""
     from normsweep.parts import datasets, models
-    from normsweep.parts.arrays import four_arrays
+    from normsweep.parts.arrays import readable
     from normsweep.parts.dataset import Dataset
 
     with ExitStack() as stack:
         if data is not None:
             # An iterable is read only once; what is wrong with the arrays depends on the task.
-            given = data if isinstance(data, Dataset) else (four_arrays(data), "data in memory")
+            given = data if isinstance(data, Dataset) else (readable(data), "data in memory")
             stack.enter_context(datasets.registry.temporarily(models.OWN, lambda data_dir: given))
         if model is not None:
             if not callable(model):

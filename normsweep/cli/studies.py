@@ -214,10 +214,11 @@ def _trial(study: StudyRecord, number: int) -> TrialRecord:
 def _needed(trial: Trial) -> list[tuple[Registry, str]]:
     """The components that a trial needs, as registry and name."""
     from normsweep.parts import metrics, models, normalizations, optimizers
+    from normsweep.sweep.schemes import all_in
 
     return [
         (models.registry, trial.model),
-        (normalizations.registry, trial.normalization),
+        *((normalizations.registry, each.name) for each in all_in(trial.normalization)),
         (optimizers.registry, trial.optimizer),
         (metrics.registry, trial.metric),
     ]

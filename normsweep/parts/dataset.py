@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from normsweep.parts.arrays import (
     Arrays,
     class_labels,
     class_numbers,
+    column_names,
     four_arrays,
     four_expected,
     label_problems,
@@ -27,7 +29,7 @@ from normsweep.parts.arrays import (
 )
 from normsweep.sweep.parameters import AUTOENCODER, CLASSIFICATION, REGRESSION
 
-__all__ = ["Dataset"]
+__all__ = ["PLAIN", "Dataset", "InputFacts"]
 
 DTYPES = (
     "uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
@@ -38,12 +40,35 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
+class InputFacts:
+    """What the inputs of a dataset are, beyond their values."""
+
+    columns: tuple[str, ...] = ()
+    """The names of a table's columns, if the sweep has a scheme by column."""
+    full_scale: float | None = None
+    """The largest value that the inputs could have, as stated by `[data] full_scale`."""
+    tokens: bool = False
+    """Whether the inputs are numbers of words, (n, time), which are not scaled."""
+
+
+KINDS = {
+    "image": "images (n, height, width) or (n, height, width, channels)",
+    "table": "a table (n, features)",
+    "sequence": "sequences (n, time, features)",
+    "signal": "signals (n, time)",
+    "tokens": "integers (n, time)",
+}
+PLAIN = InputFacts()
+"""Nothing is known but the values."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Images or a table, and labels or targets.
 
-    x_train and x_test are (n, height, width, channels) or (n, features) in their original dtype. In a
-    classification y_train and y_test are (n,) int64 from 0 to `classes` - 1, in a regression
-    (n, outputs) float64.
+    x_train and x_test are (n, height, width, channels), (n, features) or, of sequences, (n, time,
+    features) in their original dtype. In a classification y_train and y_test are (n,) int64 from 0 to
+    `classes` - 1, in a regression (n, outputs) float64.
     """
 
     name: str
@@ -57,6 +82,9 @@ class Dataset:
     """The original shape of one image, without the channel axis that normsweep may add."""
     labels: tuple[str, ...] = ()
     """The original names of the classes 0, 1, 2, …; empty if these numbers are the names."""
+    columns: tuple[str, ...] = ()
+    """The names of a table's columns, where they are known; no part of its identity."""
+    facts: InputFacts = PLAIN
 
     @classmethod
     def of(
@@ -84,7 +112,8 @@ class Dataset:
             DataError: one line for each error.
         """
         if not isinstance(data, Dataset):
-            return cls.checked(name, source, four_arrays(data), task)
+            found = cls.checked(name, source, four_arrays(data), task)
+            return replace(found, columns=column_names(data))
         if task == AUTOENCODER:
             return replace(
                 data, y_train=targets(data.x_train), y_test=targets(data.x_test), labels=()
@@ -162,7 +191,7 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(height, width, channels), or (features,) of a table."""
+        """(height, width, channels), (features,) of a table or (time, features) of sequences."""
         return self.x_train.shape[1:]
 
     @property
@@ -174,6 +203,39 @@ class Dataset:
     def test_digest(self) -> str:
         """SHA-256 of the test images and labels only, hexadecimal."""
         return self._digest(("x_test", "y_test"))
+
+    def seen_as(
+        self, kind: str | None, full_scale: float | None, by_column: bool = False
+    ) -> Dataset:
+        """The dataset as `[data]` says what its inputs are.
+
+        Args:
+            kind: "image", "table", "sequence" (n, time, features), "signal" (n, time) or "tokens", integers
+                (n, time); None: by their shape, images or a table.
+            full_scale: the largest value that the inputs could have; None: unknown.
+            by_column: whether names of columns matter, which then are part of the data's identity.
+
+        Raises:
+            DataError: the inputs do not have the shape or type of this kind.
+        """
+        given = (self.x_train, self.x_test)
+        match kind, len(self.sample_shape):
+            case ("sequence", 2):
+                x_train, x_test = (x[..., 0] for x in given)
+            case ("signal", 1):
+                x_train, x_test = (x[..., np.newaxis] for x in given)
+            case (None, _) | ("table", 1) | ("image", 2 | 3):
+                x_train, x_test = given
+            case ("tokens", 1) if self.x_train.dtype.kind in "iu":
+                x_train, x_test = given
+            case _:
+                raise DataError(
+                    f"data.kind: {kind} needs {KINDS[str(kind)]}, got {self.x_train.dtype} of shape "
+                    f"{('n', *self.sample_shape)}"
+                )
+        columns = self.columns if by_column else ()
+        facts = InputFacts(columns, full_scale, tokens=kind == "tokens")
+        return replace(self, x_train=x_train, x_test=x_test, facts=facts)
 
     def subset(self, size: int, seed: int) -> Dataset:
         """A subset of `size` training images, stratified by class; the test set is unchanged.
@@ -237,6 +299,7 @@ class Dataset:
                 "source": self.source,
                 "sample_shape": self.sample_shape,
                 "labels": self.labels,
+                "facts": asdict(self.facts),
             }
             (work / "about.json").write_text(json.dumps(about))
             os.rename(work, folder)
@@ -249,6 +312,8 @@ class Dataset:
 
     def _digest(self, keys: tuple[str, ...]) -> str:
         digest = hashlib.sha256()
+        if self.facts != PLAIN:
+            digest.update(json.dumps(asdict(self.facts)).encode())
         for key in keys:
             array = np.ascontiguousarray(getattr(self, key))
             digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
@@ -267,6 +332,7 @@ class Dataset:
             **arrays,
             sample_shape=tuple(about["sample_shape"]),
             labels=tuple(about.get("labels", ())),
+            facts=_facts(**about.get("facts", {})),
         )
 
 
@@ -274,6 +340,10 @@ def _of_inputs(arrays: Arrays) -> Arrays:
     """The arrays with the inputs, flattened, as targets."""
     inputs = {key: arrays[key] for key in ARRAYS if key.startswith("x") and key in arrays}
     return inputs | {f"y{key[1:]}": x.reshape(len(x), -1) for key, x in inputs.items() if x.ndim}
+
+
+def _facts(columns: Sequence[str] = (), **others: Any) -> InputFacts:
+    return InputFacts(tuple(columns), **others)
 
 
 def _with_channels(images: Array) -> Array:

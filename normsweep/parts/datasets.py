@@ -24,6 +24,7 @@ from normsweep.errors import DataError, NormsweepError
 from normsweep.parts.arrays import ARRAYS, Arrays, four_expected, machine_memory, task_of
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
+from normsweep.parts.tables import Table, is_table, read_table
 from normsweep.text import reason
 
 __all__ = [
@@ -41,6 +42,7 @@ register = registry.register
 
 Found = tuple[Arrays, str]
 GIB = 2**30
+ANY_TABLE = Table()
 DENSEST = 500
 """Bytes of arrays over 1 GiB for each byte of their file; deflated zeros have 1,030, sparse images below 100."""
 EXPECTED = (
@@ -77,8 +79,15 @@ def digits(data_dir: Path | None) -> Found:
     return arrays, "scikit-learn's digits"
 
 
-def load_first(names: Sequence[str], data_dir: Path | None, task: str | None = None) -> Dataset:
-    """The first of several datasets that is available; `task` as of `Dataset.of`.
+def load_first(
+    names: Sequence[str],
+    data_dir: Path | None,
+    table: Table = ANY_TABLE,
+    task: str | None = None,
+) -> Dataset:
+    """The first of several datasets that is available.
+
+    `table`: how a file with a table is read; `task` as of `Dataset.of`.
 
     Raises:
         DataError: none is available, or the first one found is invalid.
@@ -86,21 +95,30 @@ def load_first(names: Sequence[str], data_dir: Path | None, task: str | None = N
     missing: list[str] = []
     for name in names:
         try:
-            return load(name, data_dir, task)
+            return load(name, data_dir, table, task)
         except _Missing as error:
             missing.extend(error.lines)
     raise DataError(missing)
 
 
-def load(name: str, data_dir: Path | None = None, task: str | None = None) -> Dataset:
-    """Load and check a registered dataset or an `.npz` file; `task` as of `Dataset.of`.
+def load(
+    name: str,
+    data_dir: Path | None = None,
+    table: Table = ANY_TABLE,
+    task: str | None = None,
+) -> Dataset:
+    """Load and check a registered dataset, an `.npz` file, or a table in a CSV or Parquet file.
+
+    `table`: how a file with a table is read; `task` as of `Dataset.of`.
 
     Raises:
         DataError: it is not available, or its arrays are invalid.
     """
     if name not in registry:
-        arrays, source = _npz(name, data_dir)
-        return Dataset.checked(Path(name).stem, source, arrays, task)
+        path = _file(name, data_dir)
+        if is_table(name):
+            return Dataset.of(read_table(path, table), path.stem, str(path), task)
+        return Dataset.checked(path.stem, str(path), read_npz(path), task)
     return made(registry[name], data_dir, task)
 
 
@@ -144,7 +162,7 @@ def task_of_first(names: Sequence[str], data_dir: Path | None) -> str | None:
     for name in names:
         if name in registry:
             return None
-        for path in _npz_candidates(name, data_dir):
+        for path in _candidates(name, data_dir):
             if path.is_file() and zipfile.is_zipfile(path):
                 return _task_in(path)
     return None
@@ -180,7 +198,7 @@ def _version(name: str, data_dir: Path | None, task: str | None) -> str:
         return made(registry[name], data_dir, task).digest
     if name in registry:
         return _stamps(_keras_files(name, data_dir))
-    return _stamps([path for path in _npz_candidates(name, data_dir) if path.is_file()][:1])
+    return _stamps([path for path in _candidates(name, data_dir) if path.is_file()][:1])
 
 
 def _stamps(files: Sequence[Path]) -> str:
@@ -189,24 +207,25 @@ def _stamps(files: Sequence[Path]) -> str:
     return "; ".join(f"{path} {about.st_size} {about.st_mtime_ns}" for path, about in found)
 
 
-def _npz_candidates(name: str, data_dir: Path | None) -> list[Path]:
-    """Where an `.npz` file may be, in this order."""
+def _candidates(name: str, data_dir: Path | None) -> list[Path]:
+    """Where a file may be, in this order."""
     try:
         candidates = [Path(name).expanduser()]
     except RuntimeError as error:
-        raise DataError(f"data {name}: expected the path of an .npz file ({error})") from None
+        raise DataError(f"data {name}: expected the path of a file ({error})") from None
     if data_dir is not None and not candidates[0].is_absolute():
         candidates.append(data_dir / name)
     return candidates
 
 
-def _npz(name: str, data_dir: Path | None) -> Found:
-    candidates = _npz_candidates(name, data_dir)
+def _file(name: str, data_dir: Path | None) -> Path:
+    candidates = _candidates(name, data_dir)
     for path in candidates:
         if path.is_file():
-            return read_npz(path), str(path)
+            return path
     looked = " or at ".join(map(str, candidates))
-    raise _Missing(f"data {name}: no such file; expected an .npz file at {looked}")
+    kind = "a table" if is_table(name) else "an .npz file"
+    raise _Missing(f"data {name}: no such file; expected {kind} at {looked}")
 
 
 def read_npz(path: Path) -> Arrays:

@@ -30,6 +30,7 @@ from normsweep.runner.prepare import (
     load_data,
     precision_warning,
     prepare,
+    scale_warning,
 )
 from normsweep.runner.workers import Settings, Workers
 from normsweep.search.plan import Plan, without
@@ -227,11 +228,12 @@ class _Setup:
         machine: Mapping[str, str],
         records: Sequence[TrialRecord],
     ) -> list[str]:
-        """What the user should know about the machine before it trains."""
+        """What the user should know about machine and data before it trains."""
         example = example_trial(sweep, facts)
         found = (
             device_warning(machine, records),
             precision_warning(example, self.executor, self.signals),
+            scale_warning(sweep, facts, self.data_root),
         )
         return [warning for warning in found if warning]
 

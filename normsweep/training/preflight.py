@@ -161,7 +161,8 @@ def try_targets(trial: Trial, dataset: Dataset, parts: Split) -> None:
         UserError: the loss cannot be built, or does not allow the targets.
     """
     counts = tuple(dataset.counts.tolist())
-    targets = targets_of(trial, Inputs("", Preprocessing((), True), parts, counts, dataset.labels))
+    inputs = Inputs("", Preprocessing((), True), parts, counts, names=dataset.labels)
+    targets = targets_of(trial, inputs)
     try:
         targets.function  # noqa: B018
     except Exception as error:
