@@ -159,7 +159,7 @@ def parts() -> str:
         "The output of `normsweep list parts`. [Custom components](../plugins.md) can be added.",
     ]
     for registry in REGISTRIES:
-        lines += ["", f"## {registry.kind.capitalize()}s", "", "| | | options |", "|---|---|---|"]
+        lines += ["", f"## {registry.plural.capitalize()}", "", "| | | options |", "|---|---|---|"]
         for part in registry:
             cells = (f"`{part.name}`", part.summary, ", ".join(f"`{o}`" for o in part.options))
             lines.append("| " + " | ".join(map(_cell, cells)) + " |")

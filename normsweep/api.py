@@ -63,12 +63,13 @@ def run(
             a `Sweep`.
         data: `(x_train, y_train, x_test, y_test)`, replaces the sweep's dataset: x (n, features),
             (n, height, width) or (n, height, width, channels), unnormalized integers or floats; y (n,)
-            integers or strings. Arrays, data frames, lists, or iterables of (image, label), as
+            integers or strings, or numbers (n,) or (n, outputs) for a regression. Arrays, data frames, lists, or iterables of (image, label), as
             accepted by `normsweep.parts.Dataset.of`, or a `Dataset`.
         model: `build(input_shape, classes)`, replaces the sweep's model: returns a
             `keras.Model` that takes (batch, *input_shape) float32 and has softmax outputs over the
-            classes. Keyword-only arguments can be set by `model.options` and the search space. Or such a
-            model itself: trials train copies of it, with weights as the parameter `initial` says.
+            classes, or for a regression a linear output for each target. Keyword-only arguments can be set by
+            `model.options` and the search space. Or such a model itself: trials train copies of it, with weights
+            as the parameter `initial` says.
         study_name: name of the study; default: the sweep's name.
         storage: URL of Optuna's database; default: `OPTUNA_STORAGE` or `mlruns/optuna.db`.
         tracking_uri: MLflow's tracking URI; default: `MLFLOW_TRACKING_URI` or `mlruns/mlflow.db`.
@@ -466,12 +467,14 @@ def _main_figure(found: Evidence) -> str:
 def _registered(data: Any, model: Build | None) -> Iterator[None]:
     """Register the data and the model while a study runs."""
     from normsweep.parts import datasets, models
+    from normsweep.parts.arrays import readable
     from normsweep.parts.dataset import Dataset
 
     with ExitStack() as stack:
         if data is not None:
-            found = Dataset.of(data, models.OWN, "data in memory")
-            stack.enter_context(datasets.registry.temporarily(models.OWN, lambda data_dir: found))
+            # An iterable is read only once; what is wrong with the arrays depends on the task.
+            given = data if isinstance(data, Dataset) else (readable(data), "data in memory")
+            stack.enter_context(datasets.registry.temporarily(models.OWN, lambda data_dir: given))
         if model is not None:
             keras: Any = sys.modules.get("keras")  # not imported here: it takes seconds
             if keras is not None and isinstance(model, keras.Model):

@@ -20,6 +20,7 @@ import numpy as np
 
 from normsweep.errors import DataError
 from normsweep.parts import datasets
+from normsweep.parts.losses import Head
 from normsweep.parts.metrics import CLASSIFICATION
 from normsweep.parts.registry import Part
 from normsweep.text import reason
@@ -354,7 +355,7 @@ def _reloaded(preprocessing: Preprocessing, images: Array) -> Array:
 def _check_network(build: Callable[[], Any], shape: tuple[int, ...], classes: int) -> None:
     with seeded(1):
         network = build()
-    if wrong := network_problem(network, shape, classes):
+    if wrong := network_problem(network, shape, Head(classes, "softmax")):
         raise AssertionError(f"built for inputs of {shape} and {classes} classes: {wrong}")
     _require(not network.compiled, "the network is compiled", "an uncompiled one")
     with seeded(1):

@@ -51,17 +51,27 @@ class Guess:
     score: float
     loss: float
     metric: Metric = ACCURACY
+    least: float = 0.0
+    """The training loss of a network whose outputs equal the targets."""
 
     @classmethod
     def of(cls, data: DataFacts | None, by: Metric) -> Guess:
         """That of the classes' shares, or of equal shares if they are unknown."""
-        if data is None:
+        if data is None or not data.classes:  # of a regression each run has its own
             return cls(math.nan, math.nan, by)
         equal = (1,) * data.classes
         train, test = data.class_counts or equal, data.test_class_counts or equal
         share = max(test) / sum(test)
         score = share if by is ACCURACY else by.guessing(test)
         return cls(score, metric("log_loss").guessing(train), by)
+
+    def of_run(self, result: Result) -> Guess:
+        """That of a run, which depends on its loss and on the scaling of its targets."""
+        own = result.guessing
+        if own is None:
+            return self
+        score = self.score if math.isnan(own.test_score) else own.test_score
+        return Guess(score, own.loss, self.metric, own.least)
 
     def no_better(self, epoch: Epoch) -> bool:
         """Whether a network after an epoch is no better than guessing.
@@ -73,8 +83,8 @@ class Guess:
         return self.learned_nothing(epoch) and self.scores_no_better(epoch)
 
     def learned_nothing(self, epoch: Epoch) -> bool:
-        """Whether the training loss is at most 2 % below that of guessing."""
-        return not epoch.train_loss < (1 - NEAR) * self.loss
+        """Whether the training loss is at most 2 % of the way from that of guessing to the least one."""
+        return not epoch.train_loss < (1 - NEAR) * (self.loss - self.least) + self.least
 
     def scores_no_better(self, epoch: Epoch) -> bool:
         """Whether the score on the test images is not above guessing, by its one-sided 99 % bound."""
@@ -118,7 +128,7 @@ class Runs:
                     by_slot[slot], diverged = False, diverged + 1
                 continue
             ends = (result.course(horizon)[-1], result.last)
-            is_stuck = guess is not None and all(map(guess.no_better, ends))
+            is_stuck = guess is not None and all(map(guess.of_run(result).no_better, ends))
             by_slot[slot], stuck = not is_stuck, stuck + is_stuck
         return by_slot, Trained(sum(by_slot.values()), diverged, stuck)
 

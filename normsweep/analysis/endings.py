@@ -12,6 +12,7 @@ from normsweep.analysis.confirm_runs import Confirmed, Guess
 from normsweep.analysis.rules import Trained
 from normsweep.analysis.stuck import Kind, Level, kind
 from normsweep.analysis.trials import settled
+from normsweep.parts.metrics import metric
 from normsweep.sweep.study_record import BASELINE, StudyRecord, TrialRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, Result, Status
 
@@ -128,7 +129,12 @@ def _of_trial(record: TrialRecord, level: Level) -> Ending:
         return Ending(record, Ended.FAILED)
     if result.status is Status.DIVERGED:
         return Ending(record, Ended.DIVERGED)
-    return _ended(record, result, level, level.scores_no_better(result.last))
+    last, own = result.last, result.guessing
+    if own is None or math.isnan(own.score):
+        no_better = level.scores_no_better(last)
+    else:  # of a regression
+        no_better = own.scores_no_better(last.value, metric(record.trial.metric).sign)
+    return _ended(record, result, level, no_better)
 
 
 def _of_seed(record: TrialRecord, guess: Guess, level: Level) -> Ending:
@@ -136,7 +142,8 @@ def _of_seed(record: TrialRecord, guess: Guess, level: Level) -> Ending:
     result = record.result
     if result is None or result.status is Status.DIVERGED:
         return Ending(record, Ended.DIVERGED)
-    return _ended(record, result, level, guess.scores_no_better(result.last))
+    no_better = guess.of_run(result).scores_no_better(result.last)
+    return _ended(record, result, level, no_better)
 
 
 def _ended(record: TrialRecord, result: Result, level: Level, no_better: bool) -> Ending:
@@ -144,7 +151,8 @@ def _ended(record: TrialRecord, result: Result, level: Level, no_better: bool) -
     if not no_better:
         return Ending(record, Ended.TRAINED)
     why = kind(result, level)
-    stuck = level.guess.learned_nothing(result.last) or why is Kind.RUNNING_STATISTICS
+    nothing = level.guess.of_run(result).learned_nothing(result.last)
+    stuck = nothing or why is Kind.RUNNING_STATISTICS
     return Ending(record, Ended.STUCK, why) if stuck else Ending(record, Ended.TRAINED)
 
 

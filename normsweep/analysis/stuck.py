@@ -43,7 +43,7 @@ class Level:
     """The level of guessing on the validation images."""
 
     share: float
-    """Of the largest class."""
+    """Of the largest class; NaN in a regression."""
     images: int
     """Number of validation images."""
     guess: Guess
@@ -53,7 +53,8 @@ class Level:
         """That of the classes' shares, or of equal shares if they are unknown."""
         counts = data.class_counts or (1,) * data.classes
         images = math.ceil(data.train_images * validation_split - 1e-9)
-        return cls(max(counts) / sum(counts), images, Guess.of(data, ACCURACY))
+        share = max(counts) / sum(counts) if counts else math.nan
+        return cls(share, images, Guess.of(data, ACCURACY))
 
     def scores_no_better(self, epoch: Epoch) -> bool:
         """Whether the validation accuracy is not above guessing, by its one-sided 99 % bound."""
@@ -72,7 +73,7 @@ def kind(result: Result, level: Level) -> Kind:
     """
     seen = result.inspection
     if seen is None:
-        moves = len({e.val_accuracy for e in result.curve}) > 1  # otherwise it may be dead
+        moves = len({_shown(e) for e in result.curve}) > 1  # otherwise it may be dead
         return Kind.TOO_SLOW if moves and _falling(result.curve) else Kind.UNKNOWN
     if seen.input_range == 0:
         return Kind.NO_INFORMATION
@@ -81,6 +82,11 @@ def kind(result: Result, level: Level) -> Kind:
     if seen.batch_accuracy is not None and seen.batch_accuracy >= level.learned:
         return Kind.RUNNING_STATISTICS
     return Kind.TOO_SLOW if _falling(result.curve) else Kind.UNKNOWN
+
+
+def _shown(epoch: Epoch) -> float:
+    """The validation accuracy; in a regression the score."""
+    return epoch.value if math.isnan(epoch.val_accuracy) else epoch.val_accuracy
 
 
 def _at_most(value: float | None, most: float) -> bool:

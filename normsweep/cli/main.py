@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -80,10 +82,15 @@ def check(
     format: OutputFormat = "text",
 ) -> int:
     """Check a sweep file and print its plan, or all of its errors."""
-    from normsweep.parts.catalog import read_sweep
+    from normsweep.parts.catalog import for_task, read_sweep
+    from normsweep.parts.datasets import task_of_first
 
     try:
         loaded = read_sweep(sweep, set_)
+        folder = Path(data_dir) if (data_dir := os.environ.get("NORMSWEEP_DATA")) else None
+        declared = loaded.data.task and loaded.task
+        if task := declared or task_of_first(loaded.data.candidates, folder):
+            loaded = for_task(loaded, task)
     except SweepError as error:
         if format == "json":
             print_json({"valid": False, "problems": list(error.lines)})

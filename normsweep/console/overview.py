@@ -12,11 +12,13 @@ from normsweep.analysis.trials import best_of_arms, place
 from normsweep.console.screen import print_table, say
 from normsweep.parts import metrics, models
 from normsweep.parts.catalog import is_trained, schedules_of_length
+from normsweep.parts.losses import DEFAULT
 from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.rows import Rows, epoch_rows
 from normsweep.search.plan import CONFIGURATIONS, Plan, halving_trials
 from normsweep.sweep.arms import ARM
+from normsweep.sweep.parameters import LOSS, RAW, REGRESSION, TARGET
 from normsweep.sweep.schema import AUTO, Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
@@ -189,6 +191,7 @@ def plan_lines(plan: Plan) -> list[str]:
     return [
         f"study     {sweep.name}" + (f": {sweep.question}" if sweep.question else ""),
         f"data      {_data(plan)}",
+        *([f"task      {_task(plan)}"] if sweep.task == REGRESSION else []),
         f"model     {sweep.model.name}" + (f", {parameters:,} parameters" if parameters else ""),
         f"precision {_precision(plan)}",
         f"arms      {described_arms(sweep)}",
@@ -270,6 +273,18 @@ def _data(plan: Plan) -> str:
     return (
         f"{data.name} ({data.source}): {found.train_images} images to train on, "
         f"{found.val_images} to validate, digest {data.digest[:12]}"
+    )
+
+
+def _task(plan: Plan) -> str:
+    """What a regression predicts, what it is trained for, and the metric."""
+    sweep, space = plan.sweep, plan.sweep.space
+    of = f" of {counted(plan.data.outputs, 'target')}" if plan.data else ""
+    losses = space.choices(LOSS) if LOSS in space else (DEFAULT[REGRESSION],)
+    scaled = space.choices(TARGET) if TARGET in space else (RAW,)
+    return (
+        f"{sweep.task}{of}, scored by {metric(sweep.metric).label}; "
+        f"loss {' or '.join(map(str, losses))}, target {' or '.join(map(str, scaled))}"
     )
 
 

@@ -7,6 +7,7 @@ Importing this package imports no Keras: a component imports what it needs when 
 from normsweep.parts import (
     callbacks,
     datasets,
+    losses,
     metrics,
     models,
     normalizations,
@@ -22,6 +23,7 @@ __all__ = [
     "Metric",
     "callbacks",
     "datasets",
+    "losses",
     "metric",
     "metrics",
     "models",

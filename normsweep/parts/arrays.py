@@ -10,19 +10,25 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError
+from normsweep.sweep.parameters import CLASSIFICATION, REGRESSION
 from normsweep.sweep.problems import cut
 from normsweep.text import reason
 
 __all__ = [
     "ARRAYS",
     "Arrays",
+    "class_labels",
     "class_numbers",
     "column_names",
     "column_problem",
     "four_arrays",
     "four_expected",
+    "is_one_hot",
     "label_problems",
     "machine_memory",
+    "readable",
+    "targets",
+    "task_of",
 ]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
@@ -72,6 +78,19 @@ def _converted(data: Any) -> Arrays:
         parts = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     parts |= _aligned(parts.get("x_train"), parts.get("x_test"))
     return {key: _array(key, value) for key, value in parts.items()}
+
+
+def readable(data: Any) -> dict[str, Any]:
+    """The data that `Dataset.of` accepts in a form that can be read again: iterables are read once, here.
+
+    Raises:
+        DataError: the data has none of the accepted forms, or cannot be converted.
+    """
+    if isinstance(data, Mapping):
+        return {key: data[key] for key in ARRAYS if key in data}
+    if isinstance(data, Sequence) and not isinstance(data, str) and len(data) == len(ARRAYS):
+        return dict(zip(ARRAYS, data, strict=True))
+    return four_arrays(data)
 
 
 def four_expected(names: Iterable[Any]) -> str:
@@ -237,7 +256,7 @@ def _common(frame: Any) -> np.dtype[Any]:
 
 
 def _labels(key: str, labels: Array) -> Array:
-    """Convert labels of dtype object, as of pandas, to strings or integers."""
+    """Convert labels of dtype object, as of pandas, to strings, integers or floats."""
     flat = labels.reshape(-1).tolist()
     if all(isinstance(label, str) for label in flat):
         return np.array(flat, dtype=str).reshape(labels.shape)
@@ -246,6 +265,8 @@ def _labels(key: str, labels: Array) -> Array:
             return labels.astype(np.int64)
         except OverflowError:
             raise DataError(f"data: {key}: expected labels of 64 bits, got larger ones") from None
+    if all(isinstance(label, int | float) for label in flat):
+        return labels.astype(np.float64)
     odd = next(label for label in flat if not isinstance(label, str) or label is None)
     raise DataError(f"data: {key}: expected integers or strings as labels, got {_described(odd)}")
 
@@ -260,6 +281,44 @@ def _described(value: Any) -> str:
         return f"{type(value).__name__} of shape {tuple(shape)}"
     many = f" of {len(value)}" if isinstance(value, Sequence) and not isinstance(value, str) else ""
     return f"{type(value).__name__}{many}"
+
+
+def task_of(y_train: Array, y_test: Array) -> str | None:
+    """The task that labels say plainly; None if they do not.
+
+    Floating numbers that are not whole are a regression's targets; one-hot rows, and a column of integers
+    or strings, are classes.
+    """
+    both = (y_train, y_test)
+    if all(map(is_one_hot, both)):
+        return CLASSIFICATION
+    if all(y.dtype.kind == "f" for y in both):
+        return None if all(map(_whole, both)) else REGRESSION
+    column = all(y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1) for y in both)
+    return CLASSIFICATION if column and all(y.dtype.kind in "iubU" for y in both) else None
+
+
+def is_one_hot(y: Array) -> bool:
+    """Whether each row is 1 for one class and 0 for the others, (n, classes)."""
+    if y.ndim != 2 or y.shape[1] < 2 or y.dtype.kind not in "iufb":
+        return False
+    return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
+
+
+def class_labels(y: Array) -> Array:
+    """One-hot rows as numbers of classes, whole floats as integers; others as they are."""
+    if is_one_hot(y):
+        return y.argmax(axis=1)
+    return y.astype(np.int64) if y.dtype.kind == "f" and _whole(y) else y
+
+
+def targets(y: Array) -> Array:
+    """The targets of a regression as (n, outputs) float64."""
+    return y.reshape(len(y), -1).astype(np.float64)
+
+
+def _whole(y: Array) -> bool:
+    return bool(np.isfinite(y).all() and (y == np.rint(y)).all())
 
 
 def class_numbers(y_train: Array, y_test: Array) -> tuple[Array, Array, tuple[str, ...]]:

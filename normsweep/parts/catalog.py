@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from normsweep.errors import SweepError
 from normsweep.parts import (
     callbacks,
     datasets,
+    losses,
     metrics,
     models,
     normalizations,
@@ -24,14 +25,22 @@ from normsweep.sweep.loading import Draft
 from normsweep.sweep.parameter_checks import depending_on_length
 from normsweep.sweep.parameters import (
     CALLBACK,
+    CLASS_WEIGHT,
+    CLASSIFICATION,
     CONSTANT,
+    EQUAL,
     INPUT_RATE,
+    LOSS,
     MATCHED,
     NO_CALLBACK,
+    RAW,
+    REGRESSION,
     SCHEDULE,
+    TABLE,
+    TARGET,
     own_parameters,
 )
-from normsweep.sweep.problems import shown
+from normsweep.sweep.problems import must_be, shown
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.trial import DataKey, Trial
@@ -43,6 +52,7 @@ REGISTRIES: tuple[Registry, ...] = (
     optimizers.registry,
     schedules.registry,
     callbacks.registry,
+    losses.registry,
     models.registry,
     datasets.registry,
     metrics.registry,
@@ -61,6 +71,7 @@ def resolve_trial(
     callback = NO_CALLBACK if CALLBACK in taken else str(params.get(CALLBACK, NO_CALLBACK))
     schedule = CONSTANT if SCHEDULE in taken else str(params.get(SCHEDULE, CONSTANT))
     schedule_options = _only(params, schedules.registry[schedule].options)
+    loss = losses.DEFAULT[sweep.task] if LOSS in taken else _loss(sweep, params)
     own: dict[str, Any] = own_parameters(params, taken)
     return Trial(
         number=number,
@@ -84,6 +95,10 @@ def resolve_trial(
         callback=callback,
         callback_options=_only(params, callbacks.registry[callback].options),
         of_length=schedules.depends_on_length(schedule, schedule_options),
+        loss=loss,
+        loss_options=_only(params, losses.registry[loss].options),
+        target=RAW if TARGET in taken else str(params.get(TARGET, RAW)),
+        **({} if CLASS_WEIGHT in taken else _weights(sweep, params)),
         **own,
         **(_reference(sweep) if own.get(INPUT_RATE) == MATCHED else {}),
     )
@@ -111,6 +126,60 @@ def schedules_of_length(sweep: Sweep) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def _weights(sweep: Sweep, params: Mapping[str, Scalar]) -> dict[str, Any]:
+    """The weights of the classes; those of the table unless a trial has other ones."""
+    table = sweep.data.class_weights
+    weight = str(params.get(CLASS_WEIGHT, TABLE if table else EQUAL))
+    return {CLASS_WEIGHT: weight, "class_weights": dict(table) if weight == TABLE else {}}
+
+
+def _loss(sweep: Sweep, params: Mapping[str, Scalar]) -> str:
+    return str(params.get(LOSS, losses.DEFAULT[sweep.task]))
+
+
+def for_task(sweep: Sweep, task: str) -> Sweep:
+    """The sweep for the task of its data: with the task's metric, unless another one is set.
+
+    Raises:
+        SweepError: one line for each key that does not fit the task.
+    """
+    if task == REGRESSION:
+        data = sweep.data.model_copy(update={"task": sweep.data.task or task})
+        by = sweep.metric if "metric" in sweep.model_fields_set else metrics.DEFAULT[task]
+        sweep = sweep.model_copy(update={"data": data, "metric": by})
+    if problems := [*_unfit(sweep, task)]:
+        raise SweepError(problems)
+    return sweep
+
+
+def _unfit(sweep: Sweep, task: str) -> Iterator[str]:
+    if task not in metrics.metric(sweep.metric).tasks:
+        yield f"metric: {must_be(_of_task(metrics.registry, task), sweep.metric)}"
+    if task == REGRESSION and "margin" not in sweep.confirm.model_fields_set:
+        yield (
+            f"confirm.margin: required key is missing: the largest difference in {sweep.metric} that does "
+            "not matter, in the unit of the target"
+        )
+    space = sweep.space
+    for name in space.choices(LOSS) if LOSS in space else ():
+        if task not in losses.loss(str(name)).tasks:
+            yield f"loss: {must_be(_of_task(losses.registry, task), name)}"
+    weights = space.choices(CLASS_WEIGHT) if CLASS_WEIGHT in space else ()
+    if task == REGRESSION and (sweep.data.class_weights or set(weights) - {EQUAL}):
+        yield "class_weight: must not be set in a regression"
+    if TABLE in weights and not sweep.data.class_weights:
+        yield f"class_weight: {shown(TABLE)} needs a table [data.class_weights]"
+    scaled = [name for name in space.choices(TARGET) if name != RAW] if TARGET in space else []
+    if task == CLASSIFICATION and scaled:
+        yield f"target: {must_be(f'{shown(RAW)} in a {task}', scaled[0])}"
+
+
+def _of_task(registry: Registry, task: str) -> str:
+    """The components of a kind that are for a task."""
+    fit = [part.name for part in registry if task in part.details.tasks]
+    return f"one for a {task}, as the labels say ({', '.join(fit)})"
+
+
 def is_trained(model: str) -> bool:
     """Whether a model is trained; the curves of the synthetic one come from a formula."""
     return model != models.SYNTHETIC
@@ -118,10 +187,6 @@ def is_trained(model: str) -> bool:
 
 def _only(params: Mapping[str, Scalar], names: tuple[str, ...]) -> dict[str, Scalar]:
     return {name: params[name] for name in names if name in params}
-
-
-def _of_classes(name: str) -> bool:
-    return metrics.CLASSIFICATION in metrics.metric(name).tasks
 
 
 def catalog() -> Catalog:
@@ -132,10 +197,11 @@ def catalog() -> Catalog:
         schedules=schedules.registry.options(),
         callbacks=callbacks.registry.options(),
         of_length=schedules.of_length(),
+        losses=losses.registry.options(),
         matched=optimizers.MATCHED,
         models=models.registry.options(),
         datasets=datasets.registry.options(),
-        metrics={p.name: p.options for p in metrics.registry if _of_classes(p.name)},
+        metrics=metrics.registry.options(),
         ranges={part.name: metrics.metric(part.name).range for part in metrics.registry},
     )
 

@@ -18,12 +18,16 @@ from normsweep.errors import DataError
 from normsweep.parts.arrays import (
     ARRAYS,
     Arrays,
+    class_labels,
     class_numbers,
     column_names,
     four_arrays,
     four_expected,
     label_problems,
+    targets,
+    task_of,
 )
+from normsweep.sweep.parameters import AUTOENCODER, CLASSIFICATION, REGRESSION
 
 __all__ = ["PLAIN", "Dataset", "InputFacts"]
 
@@ -60,10 +64,11 @@ PLAIN = InputFacts()
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images or a table, and labels.
+    """Images or a table, and labels or targets.
 
     x_train and x_test are (n, height, width, channels), (n, features) or, of sequences, (n, time,
-    features) in their original dtype, y_train and y_test (n,) int64 from 0 to `classes` - 1.
+    features) in their original dtype. In a classification y_train and y_test are (n,) int64 from 0 to
+    `classes` - 1, in a regression (n, outputs) float64.
     """
 
     name: str
@@ -82,7 +87,13 @@ class Dataset:
     facts: InputFacts = PLAIN
 
     @classmethod
-    def of(cls, data: Any, name: str = "data", source: str = "arrays in memory") -> Dataset:
+    def of(
+        cls,
+        data: Any,
+        name: str = "data",
+        source: str = "arrays in memory",
+        task: str | None = None,
+    ) -> Dataset:
         """Make a dataset of data in memory.
 
         Args:
@@ -90,29 +101,53 @@ class Dataset:
                 mapping of these names, of NumPy arrays, pandas frames and series, or lists; or two
                 finite iterables of (image, label), for training and for testing. Images are
                 (n, height, width) or (n, height, width, channels), a table is (n, features); 8 to 64
-                bits, integer or float. Labels are integers or strings, (n,).
+                bits, integer or float. Labels of classes are integers or strings, (n,), or one-hot
+                rows, (n, classes); targets of a regression are numbers, (n,) or (n, outputs).
             name: its name in tables and reports.
             source: its origin, as text.
+            task: "classification", "regression", or "autoencoder", a regression of the inputs themselves,
+                which needs no labels; None: found from the labels.
 
         Raises:
             DataError: one line for each error.
         """
-        if isinstance(data, Dataset):
-            return data
-        found = cls.checked(name, source, four_arrays(data))
-        return replace(found, columns=column_names(data))
+        if not isinstance(data, Dataset):
+            found = cls.checked(name, source, four_arrays(data), task)
+            return replace(found, columns=column_names(data))
+        if task == AUTOENCODER:
+            return replace(
+                data, y_train=targets(data.x_train), y_test=targets(data.x_test), labels=()
+            )
+        if task not in (None, data.task):
+            raise DataError(
+                f"data.task: must be {data.task}, as of the Dataset {data.name}, got {task}"
+            )
+        return data
 
     @classmethod
-    def checked(cls, name: str, source: str, arrays: Arrays) -> Dataset:
-        """Check four raw arrays and make a dataset of them.
+    def checked(cls, name: str, source: str, arrays: Arrays, task: str | None = None) -> Dataset:
+        """Check four raw arrays and make a dataset of them; `task` as of `of`.
 
         Raises:
             DataError: one line for each error.
         """
-        problems = [f"data {source}: {problem}" for problem in _problems(arrays)]
+        if task == AUTOENCODER:
+            arrays, task = _of_inputs(arrays), REGRESSION
+        missing = [key for key in ARRAYS if key not in arrays]
+        if missing:
+            raise DataError(f"data {source}: {four_expected(sorted(arrays))}")
+        y_train, y_test, labels = arrays["y_train"], arrays["y_test"], ()
+        found = task or task_of(y_train, y_test)
+        if found == CLASSIFICATION:
+            y_train, y_test = map(class_labels, (y_train, y_test))
+        arrays = {**arrays, "y_train": y_train, "y_test": y_test}
+        problems = [f"data {source}: {problem}" for problem in _problems(arrays, found)]
         if problems:
             raise DataError(problems)
-        y_train, y_test, labels = class_numbers(arrays["y_train"], arrays["y_test"])
+        if found == REGRESSION:
+            y_train, y_test = map(targets, (y_train, y_test))
+        else:
+            y_train, y_test, labels = class_numbers(y_train, y_test)
         return cls(
             name,
             source,
@@ -125,19 +160,34 @@ class Dataset:
         )
 
     @property
+    def task(self) -> str:
+        """`classification` or `regression`."""
+        return REGRESSION if self.y_train.dtype.kind == "f" else CLASSIFICATION
+
+    @property
+    def outputs(self) -> int:
+        """Number of targets of a regression; 0 in a classification."""
+        return self.y_train.shape[1] if self.task == REGRESSION else 0
+
+    @property
     def classes(self) -> int:
-        """The number of classes."""
-        return int(self.y_train.max()) + 1
+        """The number of classes; 0 in a regression."""
+        return 0 if self.task == REGRESSION else int(self.y_train.max()) + 1
 
     @property
     def counts(self) -> Array:
         """Number of training images by class, (classes,)."""
-        return np.bincount(self.y_train)
+        return self._counted(self.y_train)
 
     @property
     def test_counts(self) -> Array:
         """Number of test images by class, (classes,)."""
-        return np.bincount(self.y_test, minlength=self.classes)
+        return self._counted(self.y_test)
+
+    def _counted(self, labels: Array) -> Array:
+        if self.task == REGRESSION:
+            return np.zeros(0, np.int64)
+        return np.bincount(labels, minlength=self.classes)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -188,7 +238,7 @@ class Dataset:
         return replace(self, x_train=x_train, x_test=x_test, facts=facts)
 
     def subset(self, size: int, seed: int) -> Dataset:
-        """A stratified subset of `size` training images; the test set is unchanged.
+        """A subset of `size` training images, stratified by class; the test set is unchanged.
 
         Raises:
             DataError: there are fewer images, or a class would have too few.
@@ -196,6 +246,8 @@ class Dataset:
         if size == len(self.x_train):
             return self
         everything = len(self.x_train)
+        if self.task == REGRESSION:
+            return self._drawn(size, seed)
         # A stratified split needs at least one image of each class on both sides.
         if not self.classes <= size <= everything - self.classes:
             raise DataError(
@@ -216,6 +268,16 @@ class Dataset:
                 f"validation; {size} leaves {counts.min()} of the "
                 f"{np.bincount(self.y_train)[counts.argmin()]} images of class {counts.argmin()}"
             )
+        return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
+
+    def _drawn(self, size: int, seed: int) -> Dataset:
+        """A random subset."""
+        everything = len(self.x_train)
+        if size > everything:
+            raise DataError(
+                f"data.train_size: must be at most {everything} (all of {self.source}), got {size}"
+            )
+        kept = np.sort(np.random.default_rng(seed).permutation(everything)[:size])
         return replace(self, x_train=self.x_train[kept], y_train=self.y_train[kept])
 
     def save(self, root: Path) -> str:
@@ -274,6 +336,12 @@ class Dataset:
         )
 
 
+def _of_inputs(arrays: Arrays) -> Arrays:
+    """The arrays with the inputs, flattened, as targets."""
+    inputs = {key: arrays[key] for key in ARRAYS if key.startswith("x") and key in arrays}
+    return inputs | {f"y{key[1:]}": x.reshape(len(x), -1) for key, x in inputs.items() if x.ndim}
+
+
 def _facts(columns: Sequence[str] = (), **others: Any) -> InputFacts:
     return InputFacts(tuple(columns), **others)
 
@@ -283,11 +351,8 @@ def _with_channels(images: Array) -> Array:
     return native[..., np.newaxis] if native.ndim == 3 else native
 
 
-def _problems(arrays: Arrays) -> list[str]:
-    missing = [key for key in ARRAYS if key not in arrays]
-    if missing:
-        return [four_expected(sorted(arrays))]
-    problems = [p for part in ("train", "test") for p in _split_problems(arrays, part)]
+def _problems(arrays: Arrays, task: str | None) -> list[str]:
+    problems = [p for part in ("train", "test") for p in _split_problems(arrays, part, task)]
     if problems:
         return problems
     x_train, x_test = arrays["x_train"], arrays["x_test"]
@@ -299,10 +364,21 @@ def _problems(arrays: Arrays) -> list[str]:
         problems.append(
             f"x_test: expected dtype {x_train.dtype}, as in x_train, got {x_test.dtype}"
         )
-    return problems + label_problems(arrays["y_train"], arrays["y_test"])
+    of_task = _target_problems if task == REGRESSION else label_problems
+    return problems + of_task(arrays["y_train"], arrays["y_test"])
 
 
-def _split_problems(arrays: Arrays, part: str) -> list[str]:
+def _target_problems(y_train: Array, y_test: Array) -> list[str]:
+    """Errors in targets of a regression with valid types and shapes."""
+    if y_train.shape[1:] != y_test.shape[1:]:
+        expected = f"targets of shape {('n', *y_train.shape[1:])}"
+        return [f"y_test: expected {expected}, as in y_train, got {y_test.shape}"]
+    if not np.ptp(targets(y_train), axis=0).any():
+        return ["y_train: expected targets that differ, got one value"]
+    return []
+
+
+def _split_problems(arrays: Arrays, part: str, task: str | None) -> list[str]:
     x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
     problems = []
     if x.dtype.name not in DTYPES:
@@ -319,19 +395,38 @@ def _split_problems(arrays: Arrays, part: str) -> list[str]:
             f"x_{part}: expected finite numbers, got {bad} values that are NaN, infinite or beyond "
             "float32"
         )
-    if y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
-        hint = "; convert one-hot labels with .argmax(axis=1)" if y.ndim == 2 else ""
-        problems.append(f"y_{part}: expected shape (n,), one label per image, got {y.shape}{hint}")
-    elif y.dtype.kind not in "iubU":
-        hint = "; convert whole numbers with .astype(int)" if y.dtype.kind == "f" else ""
-        problems.append(
-            f"y_{part}: expected integers or strings, one per image, got dtype {y.dtype}{hint}"
-        )
+    wrong = _wrong_targets(y) if task == REGRESSION else _wrong_labels(y, task)
+    if wrong:
+        problems.append(f"y_{part}: {wrong}")
     elif x.ndim and len(x) != len(y):
         problems.append(
             f"y_{part}: expected one label per image, got {len(y)} labels for {len(x)} images"
         )
     return problems
+
+
+def _wrong_labels(y: Array, task: str | None) -> str:
+    """What is wrong with the type or the shape of labels; empty if nothing is."""
+    declare = '; for a regression, set data.task = "regression"' if task is None else ""
+    if y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
+        hint = f"; columns must be one-hot{declare}" if y.ndim == 2 else ""
+        return f"expected shape (n,), one label per image, got {y.shape}{hint}"
+    if y.dtype.kind not in "iubU":
+        hint = "; convert whole numbers with .astype(int)" if y.dtype.kind == "f" else ""
+        hint += declare if y.dtype.kind == "f" else ""
+        return f"expected integers or strings, one per image, got dtype {y.dtype}{hint}"
+    return ""
+
+
+def _wrong_targets(y: Array) -> str:
+    """What is wrong with the type, the shape or the values of a regression's targets."""
+    if y.dtype.kind not in "iufb":
+        return f"expected numbers, the targets of a regression, got dtype {y.dtype}"
+    if y.ndim not in (1, 2) or 0 in y.shape[1:]:
+        return f"expected shape (n,) or (n, outputs), got {y.shape}"
+    if y.dtype.kind == "f" and (bad := _not_finite(y)):
+        return f"expected finite targets, got {bad} that are NaN, infinite or beyond float32"
+    return ""
 
 
 def _not_finite(images: Array) -> int:

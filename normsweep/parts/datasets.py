@@ -2,7 +2,7 @@
 
 A function takes the folder of `--data-dir` (a `pathlib.Path`, or None) and returns the arrays by name and
 their origin (a string), or a `Dataset`; it raises `DataError` if they are not available. The arrays are x_train and x_test, (n, height, width), (n, height, width, channels) or (n, features), raw, and
-y_train and y_test, (n,).
+y_train and y_test, (n,), or (n, outputs) in a regression.
 """
 
 from __future__ import annotations
@@ -21,14 +21,22 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError, NormsweepError
-from normsweep.parts.arrays import ARRAYS, Arrays, four_expected, machine_memory
+from normsweep.parts.arrays import ARRAYS, Arrays, four_expected, machine_memory, task_of
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
 from normsweep.parts.tables import Table, is_table, read_table
 from normsweep.sweep.problems import cut
 from normsweep.text import reason
 
-__all__ = ["load", "load_first", "made", "register", "registry", "version_of_first"]
+__all__ = [
+    "load",
+    "load_first",
+    "made",
+    "register",
+    "registry",
+    "task_of_first",
+    "version_of_first",
+]
 
 registry = Registry("dataset")
 register = registry.register
@@ -72,8 +80,15 @@ def digits(data_dir: Path | None) -> Found:
     return arrays, "scikit-learn's digits"
 
 
-def load_first(names: Sequence[str], data_dir: Path | None, table: Table = ANY_TABLE) -> Dataset:
-    """The first of several datasets that is available; `table`: how a file with a table is read.
+def load_first(
+    names: Sequence[str],
+    data_dir: Path | None,
+    table: Table = ANY_TABLE,
+    task: str | None = None,
+) -> Dataset:
+    """The first of several datasets that is available.
+
+    `table`: how a file with a table is read; `task` as of `Dataset.of`.
 
     Raises:
         DataError: none is available, or the first one found is invalid.
@@ -81,14 +96,21 @@ def load_first(names: Sequence[str], data_dir: Path | None, table: Table = ANY_T
     missing: list[str] = []
     for name in names:
         try:
-            return load(name, data_dir, table)
+            return load(name, data_dir, table, task)
         except _Missing as error:
             missing.extend(error.lines)
     raise DataError(missing)
 
 
-def load(name: str, data_dir: Path | None = None, table: Table = ANY_TABLE) -> Dataset:
+def load(
+    name: str,
+    data_dir: Path | None = None,
+    table: Table = ANY_TABLE,
+    task: str | None = None,
+) -> Dataset:
     """Load and check a registered dataset, an `.npz` file, or a table in a CSV or Parquet file.
+
+    `table`: how a file with a table is read; `task` as of `Dataset.of`.
 
     Raises:
         DataError: it is not available, or its arrays are invalid.
@@ -96,17 +118,17 @@ def load(name: str, data_dir: Path | None = None, table: Table = ANY_TABLE) -> D
     if name not in registry:
         path = _file(name, data_dir)
         if is_table(name):
-            return Dataset.of(read_table(path, table), path.stem, str(path))
-        return Dataset.checked(path.stem, str(path), read_npz(path))
-    return made(registry[name], data_dir)
+            return Dataset.of(read_table(path, table), path.stem, str(path), task)
+        return Dataset.checked(path.stem, str(path), read_npz(path), task)
+    return made(registry[name], data_dir, task)
 
 
 class _Missing(DataError):
     """The data was not found; other errors are about data that was found."""
 
 
-def made(part: Part, data_dir: Path | None) -> Dataset:
-    """Load and check the dataset of a registered function.
+def made(part: Part, data_dir: Path | None, task: str | None = None) -> Dataset:
+    """Load and check the dataset of a registered function; `task` as of `Dataset.of`.
 
     Raises:
         DataError: the arrays are invalid, or a custom function failed.
@@ -121,11 +143,11 @@ def made(part: Part, data_dir: Path | None) -> Dataset:
         why = reason(error, kind=True)
         raise DataError(f"data {part.name}: {part.module} failed: {why}; {EXPECTED}") from None
     if isinstance(found, Dataset):
-        return found
+        return Dataset.of(found, task=task)
     if wrong := _unfit(found):
         raise DataError(f"data {part.name}: {part.module} returned {wrong}; {EXPECTED}")
     arrays, source = found
-    return Dataset.of(arrays, part.name, source)
+    return Dataset.of(arrays, part.name, source, task)
 
 
 def _unfit(found: Any) -> str:
@@ -136,25 +158,45 @@ def _unfit(found: Any) -> str:
     return "" if isinstance(source, str) and source.strip() else f"the source {source!r}"
 
 
-def version_of_first(names: Sequence[str], data_dir: Path | None) -> str:
+def task_of_first(names: Sequence[str], data_dir: Path | None) -> str | None:
+    """The task that the labels of the first available `.npz` file say; of no other dataset."""
+    for name in names:
+        if name in registry:
+            return None
+        for path in _candidates(name, data_dir):
+            if path.is_file() and zipfile.is_zipfile(path):
+                return _task_in(path)
+    return None
+
+
+def _task_in(path: Path) -> str | None:
+    """The task of an `.npz` file, of which only the labels are read; what is wrong with it is told later."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return task_of(archive["y_train"], archive["y_test"])
+    except Exception:
+        return None
+
+
+def version_of_first(names: Sequence[str], data_dir: Path | None, task: str | None = None) -> str:
     """What identifies the data of `load_first` without reading it; empty if that is not possible.
 
     A file has its path, size and time of change. Data that only a function knows is made again, and
     has its digest.
     """
     for name in names:
-        if found := _version(name, data_dir):
+        if found := _version(name, data_dir, task):
             return found
         if name in registry:  # it might still be downloaded
             return ""
     return ""
 
 
-def _version(name: str, data_dir: Path | None) -> str:
+def _version(name: str, data_dir: Path | None, task: str | None) -> str:
     if name == "digits":
         return f"scikit-learn {version('scikit-learn')}"
     if name in registry and registry[name].custom:
-        return made(registry[name], data_dir).digest
+        return made(registry[name], data_dir, task).digest
     if name in registry:
         return _stamps(_keras_files(name, data_dir))
     return _stamps([path for path in _candidates(name, data_dir) if _is_file(path)][:1])

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from normsweep.parts.arrays import ARRAYS, Arrays
+from normsweep.parts.arrays import ARRAYS, Arrays, class_labels, targets, task_of
+from normsweep.sweep.parameters import REGRESSION
 from normsweep.text import counted
 
 __all__ = ["Finding", "described", "input_findings", "narrow_range"]
@@ -35,6 +36,8 @@ SHARED = 0.1
 """Share of test rows that may be in the training set."""
 UNEVEN = 1e3
 """Factor between the spreads of two columns from which they need scales of their own."""
+LARGE = 100.0
+"""Deviation of a target, or 1 divided by it, from which losses and gradients are far from 1."""
 RARE = 0.95
 """Share of a class from which the others are rare."""
 
@@ -59,6 +62,14 @@ class _Data:
     y_test: Array
     kind: str | None = None
     full_scale: float | None = None
+    regression: bool = False
+    columns: int = 1
+    """Number of columns of y."""
+
+    @property
+    def outputs_are_inputs(self) -> bool:
+        """Whether it may be an autoencoder's data."""
+        return self.columns == self.x[0].size > 1
 
     @property
     def table(self) -> bool:
@@ -74,8 +85,16 @@ class _Data:
         return self.x[:ROWS].reshape(min(len(self.x), ROWS), -1).astype(np.float64)
 
 
-def described(arrays: Arrays, kind: str | None = None, full_scale: float | None = None) -> str:
-    """Shape, type, range, mean and spread of the training inputs, in a line; arguments as of `[data]`."""
+def described(
+    arrays: Arrays,
+    kind: str | None = None,
+    full_scale: float | None = None,
+    task: str | None = None,
+) -> str:
+    """Shape, type, range, mean and spread of the training inputs, and what is predicted, in a line.
+
+    Arguments as of `[data]`.
+    """
     x, y = arrays["x_train"], arrays["y_train"]
     values = x[:ROWS].astype(np.float64)
     values = values[np.isfinite(values)]
@@ -94,20 +113,41 @@ def described(arrays: Arrays, kind: str | None = None, full_scale: float | None 
     return (
         f"{len(x):,} training and {len(arrays['x_test']):,} test rows, {what} {shape}, {x.dtype.name}; values from "
         f"{values.min():.4g} to {values.max():.4g} (range: {of}), mean {values.mean():.4g}, deviation "
-        f"{values.std():.4g}; {len(np.unique(y)):,} classes"
+        f"{values.std():.4g}; {_predicted(y, task or task_of(y, arrays['y_test']))}"
+    )
+
+
+def _predicted(y: Array, task: str | None) -> str:
+    """What the labels say: how many classes, or the targets of a regression."""
+    if task != REGRESSION:
+        return f"{len(np.unique(class_labels(y))):,} classes"
+    numbers = targets(y)
+    what = "a target" if numbers.shape[1] == 1 else f"{numbers.shape[1]:,} targets"
+    return (
+        f"regression of {what} from {numbers.min():.4g} to {numbers.max():.4g}, mean {numbers.mean():.4g}, "
+        f"deviation {numbers.std():.4g}"
     )
 
 
 def input_findings(
-    arrays: Arrays, kind: str | None = None, full_scale: float | None = None
+    arrays: Arrays,
+    kind: str | None = None,
+    full_scale: float | None = None,
+    task: str | None = None,
 ) -> list[Finding]:
     """All findings in four arrays, most important first; of invalid arrays those that can be told.
 
-    `kind` and `full_scale` are those of `[data]`.
+    `kind`, `full_scale` and `task` are those of `[data]`.
     """
     if set(ARRAYS) - arrays.keys():
         return []
-    found = list(_labels(arrays["y_train"], arrays["y_test"]))
+    task = task or task_of(arrays["y_train"], arrays["y_test"])
+    regression = task == REGRESSION
+    if task is not None and not regression:
+        labels = {key: class_labels(arrays[key]) for key in ("y_train", "y_test")}
+        arrays = {**arrays, **labels}
+    checked = _targets if regression else _labels
+    found = list(checked(arrays["y_train"], arrays["y_test"]))
     x, x_test = arrays["x_train"], arrays["x_test"]
     if any(part.dtype.kind not in "iufb" or part.ndim < 2 or not part.size for part in (x, x_test)):
         return found
@@ -125,8 +165,9 @@ def input_findings(
             )
         )
         return found
-    labels = arrays["y_train"].reshape(len(x), -1)[:, 0]
-    data = _Data(x, labels, x_test, arrays["y_test"], kind, full_scale)
+    first = arrays["y_train"].reshape(len(x), -1)[:, 0]
+    columns = arrays["y_train"][:1].size
+    data = _Data(x, first, x_test, arrays["y_test"], kind, full_scale, regression, columns)
     checks = (_test_set,) if kind == "tokens" else CHECKS
     return found + [finding for check in checks for finding in check(data)]
 
@@ -134,13 +175,15 @@ def input_findings(
 def _labels(y_train: Array, y_test: Array) -> Iterator[Finding]:
     if y_train.ndim == 2 and y_train.shape[1] > 1:
         yield Finding(
-            "one-hot", "y_train: one-hot labels; numbers of classes are expected (argmax(axis=1))"
+            "columns",
+            "y_train: several columns that are not one-hot: a regression's targets? "
+            'Set data.task = "regression"',
         )
         return
     if y_train.dtype.kind == "f":
         yield Finding(
             "float-labels",
-            "y_train: labels are floats; a regression's targets, or integers that were cast",
+            "y_train: labels are whole numbers as floats: classes, or a regression's targets? Set data.task",
         )
         return
     names, counts = np.unique(y_train, return_counts=True)
@@ -174,6 +217,40 @@ def _labels(y_train: Array, y_test: Array) -> Iterator[Finding]:
     strange = np.setdiff1d(y_test, y_train) if alike else np.array([])
     if len(strange):
         yield Finding("unknown-class", f"y_test: class {strange[0]} is not in y_train")
+
+
+def _targets(y_train: Array, y_test: Array) -> Iterator[Finding]:
+    """What is wrong with the targets of a regression."""
+    if any(
+        y.dtype.kind not in "iufb" or y.ndim not in (1, 2) or not y.size for y in (y_train, y_test)
+    ):
+        return
+    if not all(np.isfinite(y).all() for y in (y_train, y_test)):
+        yield Finding("targets-not-finite", "y: targets that are NaN or infinite")
+        return
+    numbers = targets(y_train)
+    spread = numbers.std(axis=0)
+    if (spread == 0).all():
+        yield Finding(
+            "constant-target", "y_train: every target is constant; there is nothing to predict"
+        )
+        return
+    least = spread[spread > 0].min()
+    if spread.max() > LARGE or least < 1 / LARGE:
+        far = spread.max() if spread.max() > LARGE else least
+        yield Finding(
+            "target-scale",
+            f"y_train: a target with a deviation of {far:.3g}: losses and gradients are as far from 1; "
+            'try target = "standardize"',
+            alarming=False,
+        )
+    if numbers.min() > 0 and numbers.max() > LARGE * float(np.median(numbers)):
+        yield Finding(
+            "skewed-target",
+            f"y_train: the largest target is {numbers.max() / np.median(numbers):.3g} times the median; "
+            'try target = "log1p"',
+            alarming=False,
+        )
 
 
 def _empty(data: _Data) -> Iterator[Finding]:
@@ -277,6 +354,13 @@ def _columns(data: _Data) -> Iterator[Finding]:
             "(`standardize`, `minmax`, `robust`)",
             alarming=False,
         )
+    if data.regression:
+        if data.outputs_are_inputs:
+            return
+        same = [c for c in range(flat.shape[1]) if np.array_equal(flat[:, c], data.y[: len(flat)])]
+        if same:
+            yield Finding("label-column", f"x_train: column {same[0]} is the target itself")
+        return
     _, labels = np.unique(data.y[: len(flat)], return_inverse=True)
     if len(np.unique(labels)) < 2:
         return

@@ -1,21 +1,25 @@
-"""Models: functions of the input shape and the number of classes that return a Keras model.
+"""Models: functions of the input shape and the number of outputs that return a Keras model.
 
 The input shape is (height, width, channels), (features,) for a table, (time, features) for sequences and
 signals, or (time,) for tokens. The model is not compiled, and
-ends in a softmax over the classes in float32, also with mixed precision: the loss needs more digits than
-bfloat16 or float16 have. The keyword-only arguments of the function are the options that
+ends in float32, also with mixed precision: the loss needs more digits than bfloat16 or float16 have. In a
+classification its outputs are a softmax over the classes, in a regression one linear output for each
+target. A function with a third argument gets the activation that task and loss need: "softmax", "linear",
+"sigmoid" or "softplus". The keyword-only arguments of the function are the options that
 `[model.options]` and `[search.space]` can set; the shipped networks take an `initializer` of their kernels, any
 name that Keras knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from normsweep.parts.losses import Head
 from normsweep.parts.registry import Registry
 
-__all__ = ["OWN", "SYNTHETIC", "Copies", "register", "registry"]
+__all__ = ["OWN", "SYNTHETIC", "Copies", "built", "register", "registry"]
 
 registry = Registry("model")
 register = registry.register
@@ -56,6 +60,16 @@ class Copies:
         copy = self(input_shape, classes)
         copy.set_weights(self.model.get_weights())
         return copy
+
+
+def built(
+    function: Callable[..., Any], shape: tuple[int, ...], head: Head, options: Mapping[str, Any]
+) -> Any:
+    """What a model's function returns for inputs of a shape and a head, with these options."""
+    parameters = inspect.signature(function).parameters.values()
+    places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    activation = (head.activation,) if len(places) > 2 else ()
+    return function(shape, head.units, *activation, **options)
 
 
 @register("lenet")

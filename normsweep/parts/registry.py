@@ -71,6 +71,11 @@ class Registry:
             kind, default=MappingProxyType({})
         )
 
+    @property
+    def plural(self) -> str:
+        """Several of its kind in words."""
+        return f"{self.kind}es" if self.kind.endswith("s") else f"{self.kind}s"
+
     def register(self, name: str, details: Any = None) -> Callable[[F], F]:
         """Decorator that registers a function as `name`, with the `details` of its kind.
 

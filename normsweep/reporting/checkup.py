@@ -118,18 +118,20 @@ class Checkup:
 
 def network_findings(start: SchemeStart, classes: int, rate: bool = True) -> Iterator[Finding]:
     """What is wrong with an untrained network; `rate`: and with its learning rate."""
-    begun, guess = start.begun, math.log(classes)
+    begun, guess = start.begun, start.diagnosis.guess_of(classes)
     arm = f"with {quoted(start.label)}"
     if not math.isfinite(begun.loss):
         yield Finding(
             "loss-not-finite", f"the first loss is not finite {arm}: inputs or weights overflow"
         )
         return
+    digits = ".2f" if classes else ".3g"
+    sure = f", and is sure of its answer for {begun.saturated:.0%} of the rows" if classes else ""
     if begun.saturated > SURE or begun.loss > HIGH * guess:
         yield Finding(
             "saturated-start",
-            f"the untrained network has a loss of {begun.loss:.3g} {arm}, where guessing has {guess:.2f}, and is "
-            f"sure of its answer for {begun.saturated:.0%} of the rows: inputs or initial weights are too large",
+            f"the untrained network has a loss of {begun.loss:.3g} {arm}, where guessing has {guess:{digits}}"
+            f"{sure}: inputs or initial weights are too large",
         )
     if begun.dead_relus > DEAD:
         yield Finding(
@@ -165,8 +167,8 @@ def _rate_findings(start: SchemeStart, near: bool) -> Iterator[Finding]:
 
 def _start_words(start: SchemeStart, classes: int) -> str:
     """The start of a scheme in a line."""
-    begun = start.begun
-    parts = [f"first loss {begun.loss:.3g} (guessing: {math.log(classes):.2f})"]
+    begun, guess = start.begun, start.diagnosis.guess_of(classes)
+    parts = [f"first loss {begun.loss:.3g} (guessing: {guess:{'.2f' if classes else '.3g'}})"]
     if not math.isnan(begun.dead_relus):
         parts.append(f"dead ReLUs {begun.dead_relus:.0%}")
     if begun.condition > 0:
@@ -179,7 +181,7 @@ def _start_words(start: SchemeStart, classes: int) -> str:
     if stable:
         far = (
             " (at the start; far from guessing, higher ones can train)"
-            if begun.loss > NEAR * math.log(classes)
+            if begun.loss > NEAR * guess
             else ""
         )
         parts.append(f"stable learning rates up to {', '.join(stable)}{far}")

@@ -29,7 +29,8 @@ def curvature_sentences(found: Evidence, start: Mapping[str, Stage]) -> dict[str
     """
     rates = stable_rates(found.record)
     assert found.record.data is not None
-    guess = math.log(found.record.data.classes)
+    classes = found.record.data.classes
+    guess = {arm: diagnosis.guess_of(classes) for arm, diagnosis in found.diagnoses.items()}
     return {
         "second_moment": _second_moment(found, start),
         "stable_rates": " ".join(
@@ -83,7 +84,9 @@ def _scores(by: Metric, better: float, worse: float) -> str:
     return f"{by.sign * better:.3f} against {by.sign * worse:.3f}"
 
 
-def _plain(rates: Sequence[StableRates], start: Mapping[str, Stage], guess: float) -> str:
+def _plain(
+    rates: Sequence[StableRates], start: Mapping[str, Stage], guess: Mapping[str, float]
+) -> str:
     """What the curvature at the start predicts for plain gradient descent, and what trained."""
     known = [each for each in rates if each.optimizer == "sgd" and START in each.predicted]
     if not known:
@@ -97,7 +100,7 @@ def _plain(rates: Sequence[StableRates], start: Mapping[str, Stage], guess: floa
 
 
 def _beside(
-    rates: Sequence[StableRates], start: Mapping[str, Stage], guess: float
+    rates: Sequence[StableRates], start: Mapping[str, Stage], guess: Mapping[str, float]
 ) -> Iterator[str]:
     """The predictions at the start beside the largest rates that trained."""
     if not rates:
@@ -108,7 +111,7 @@ def _beside(
     )
     yield f"The largest rate that trained is {', '.join(words)}."
     above = [each.arm for each in rates if each.exceeded > NEAR]
-    high = [arm for arm in above if not start[arm].loss < HIGH * guess]
+    high = [arm for arm in above if not start[arm].loss < HIGH * guess[arm]]
     if high:
         yield (
             f"With {listed([quoted(arm) for arm in high])} the loss at the start is far above that of guessing, and "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
@@ -25,7 +24,7 @@ def inputs_table(
         {
             "arm": arm,
             "stage": name,
-            "ln_classes": math.log(classes),
+            "ln_classes": diagnoses[arm].guess_of(classes),
             **{value: getattr(stage, value) for value in values},
         }
         for arm, name, stage in _stages(diagnoses, arms)

@@ -30,7 +30,7 @@ def explanations(found: Evidence) -> dict[str, str]:
         said |= {
             "input": _input(start, reference),
             **curvature_sentences(found, start),
-            "loss": _loss(start, math.log(data.classes)),
+            "loss": _loss(diagnoses, data.classes, reference),
             "gradients": _gradients(start, reference),
             "first_step": _first_step(start, reference),
             "dead_units": _dead(diagnoses),
@@ -46,9 +46,10 @@ def why(found: Evidence, named: Mapping[str, str]) -> str:
     start = {arm: diagnosis.initialization for arm, diagnosis in found.diagnoses.items()}
     if reference not in start or data is None:
         return "Not measured: no network was looked into before its training."
+    guess = {arm: each.guess_of(data.classes) for arm, each in found.diagnoses.items()}
     said = [
         _larger(_sizes(start), reference, named, "the first layer’s inputs"),
-        _untrained(start, math.log(data.classes), named),
+        _untrained(start, guess, named),
         _larger(_first_gradients(start), reference, named, "the first layer’s gradients"),
         _larger({a: s.condition for a, s in start.items()}, reference, named, "the condition number of their second moment"),
     ]  # fmt: skip
@@ -73,10 +74,12 @@ def _larger(
     return f"{what} {verb} {times(factor)} {more} with {named[arm]}"
 
 
-def _untrained(start: Mapping[str, Stage], guess: float, named: Mapping[str, str]) -> str:
+def _untrained(
+    start: Mapping[str, Stage], guesses: Mapping[str, float], named: Mapping[str, str]
+) -> str:
     """The highest loss of an untrained network, if it is far from that of a guess."""
-    arm = max(start, key=lambda name: _or_infinite(start[name].loss))
-    loss = start[arm].loss
+    arm = max(start, key=lambda name: _or_infinite(start[name].loss / guesses[name]))
+    loss, guess = start[arm].loss, guesses[arm]
     if loss < 1.5 * guess:
         return ""
     value = f"{loss:.3g}" if math.isfinite(loss) else "no finite number"
@@ -115,20 +118,27 @@ def _input(start: Mapping[str, Stage], reference: str) -> str:
     )
 
 
-def _loss(start: Mapping[str, Stage], guess: float) -> str:
-    high = {arm: stage.loss for arm, stage in start.items() if not stage.loss < 1.5 * guess}
+def _loss(diagnoses: Mapping[str, Diagnosis], classes: int, reference: str) -> str:
+    start = {arm: diagnosis.initialization for arm, diagnosis in diagnoses.items()}
+    guess = {arm: diagnosis.guess_of(classes) for arm, diagnosis in diagnoses.items()}
+    high = {arm: s.loss for arm, s in start.items() if not s.loss < 1.5 * guess[arm]}
+    named = {
+        arm: f"ln(classes) = {guess[arm]:.2f}" if math.isnan(each.guess) else f"{guess[arm]:.3g}"
+        for arm, each in diagnoses.items()
+    }
     if not high:
         return (
-            f"Every arm starts near a loss of ln(classes) = {guess:.2f}, that of an honest guess, so "
+            f"Every arm starts near a loss of {named[reference]}, that of an honest guess, so "
             "no arm has anything to unlearn first."
         )
     broken = [arm for arm, loss in high.items() if not math.isfinite(loss)]
     if broken:
         return f"{quoted(broken[0])} starts with a loss that is no finite number: it overflows at once."
-    arm = max(high, key=lambda name: high[name])
+    arm = max(high, key=lambda name: high[name] / guess[name])
+    sure = "is sure of wrong answers" if classes else "is far from all targets"
     return (
-        f"{quoted(arm)} starts with a loss of {high[arm]:.3g}, where guessing has ln(classes) = "
-        f"{guess:.2f}: its untrained network is sure of wrong answers{_saturated(start[arm])}, and the first "
+        f"{quoted(arm)} starts with a loss of {high[arm]:.3g}, where guessing has "
+        f"{named[arm]}: its untrained network {sure}{_saturated(start[arm])}, and the first "
         "steps only undo that."
     )
 

@@ -10,7 +10,7 @@ from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.repeats import ended_repeats
 from normsweep.reporting.words import margin_words, question_of
 from normsweep.sweep.arms import ARM, fixed_by_all
-from normsweep.sweep.parameters import SCHEDULE
+from normsweep.sweep.parameters import LOSS, REGRESSION, SCHEDULE
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice, Dimension
 from normsweep.sweep.study_record import BASELINES, DataFacts
@@ -59,6 +59,11 @@ def methods(found: Evidence) -> dict[str, str]:
     return {topic: sentence for topic, sentence in said.items() if sentence}
 
 
+def _predicted(data: DataFacts) -> str:
+    """What is predicted: classes, or the targets of a regression."""
+    return f"{data.classes} classes" if data.classes else counted(data.outputs, "numeric target")
+
+
 def _comparison(found: Evidence) -> str:
     sweep = found.record.sweep
     named = {arm.key: quoted(arm.described) for arm in sweep.arms}
@@ -78,10 +83,11 @@ def _data(found: Evidence) -> str:
     if data is None:
         return ""
     chosen = held_out(data, split)
+    how = ", stratified by class," if data.classes else ""
     subset = " (a subset)" if found.record.sweep.data.train_size is not None else ""
     return (
-        f"The data were {data.name} ({data.source}; {data.classes} classes; SHA-256 of the arrays {data.digest[:12]}). "
-        f"For each seed, the {counted(data.train_images, 'training image')}{subset} were split anew, stratified by class, into "
+        f"The data were {data.name} ({data.source}; {_predicted(data)}; SHA-256 of the arrays {data.digest[:12]}). "
+        f"For each seed, the {counted(data.train_images, 'training image')}{subset} were split anew{how} into "
         f"{data.train_images - chosen:,} for training and {chosen:,} for validation; "
         f"{counted(data.test_images, 'test image')} were kept apart."
     )
@@ -100,9 +106,16 @@ def _training(found: Evidence) -> str:
         "" if SCHEDULE in sweep.space else "constant "
     )  # which arms have one, the comparison says
     return (
-        f"The network {sweep.model.name}{f' ({options})' if options else ''} was trained on the cross-entropy with a {constant}"
+        f"The network {sweep.model.name}{f' ({options})' if options else ''} was trained on {_loss(sweep)} with a {constant}"
         f"learning rate{size}, in {precision}."
     )
+
+
+def _loss(sweep: Sweep) -> str:
+    if LOSS not in sweep.space:
+        return "the squared error" if sweep.task == REGRESSION else "the cross-entropy"
+    losses = [str(name) for name in sweep.space.choices(LOSS)]
+    return f"the loss {' or '.join(losses)}"
 
 
 def _search(found: Evidence) -> str:

@@ -96,7 +96,7 @@ def check_setup(sweep: Sweep, settings: Settings, given: Arrays | None = None) -
         workers = stack.enter_context(Workers(sweep, settings, root))
         executor = workers.start(sweep, None)
         with signals.waiting():
-            facts = load_data(sweep, sweep.data.candidates, settings.data_dir, root)
+            sweep, facts = load_data(sweep, sweep.data.candidates, settings.data_dir, root)
         executor.provide(facts.digest)
         return checked(
             sweep, facts, given or read_arrays(Dataset.open(root, facts.digest)), executor, signals
@@ -107,7 +107,7 @@ def checked(
     sweep: Sweep, facts: DataFacts, arrays: Arrays, executor: Executor, signals: Signals
 ) -> Checkup:
     """The same with loaded data and a running executor."""
-    about = (sweep.data.kind, sweep.data.full_scale)
+    about = (sweep.data.kind, sweep.data.full_scale, facts.task)
     findings = input_findings(arrays, *about)
     found: list[SchemeStart] = []
     try:

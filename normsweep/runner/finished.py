@@ -74,7 +74,8 @@ class Origin:
         """Read from files and registries; `settings` are others with which a study is run again."""
         text = ""
         try:
-            data = version_of_first(preferred_first(sweep.data.candidates, stored), data_dir)
+            names = preferred_first(sweep.data.candidates, stored)
+            data = version_of_first(names, data_dir, sweep.data.task)
             code = components_digest()
             if data and code is not None:
                 known = [version(), to_plain(sweep), data, code, str(root.absolute()), *settings]

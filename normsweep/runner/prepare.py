@@ -12,7 +12,7 @@ from pathlib import Path
 from normsweep.errors import DataError, StoreError
 from normsweep.executors.protocol import Executor
 from normsweep.parts import datasets, models
-from normsweep.parts.catalog import resolve_trial
+from normsweep.parts.catalog import for_task, resolve_trial
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.input_checks import narrow_range
 from normsweep.parts.metrics import metric
@@ -21,7 +21,7 @@ from normsweep.runner.interrupts import Signals
 from normsweep.search.plan import CONFIGURATIONS, Plan, halving_trials, mean_epochs, without
 from normsweep.search.samplers import asha_share
 from normsweep.sweep import schemes
-from normsweep.sweep.parameters import INPUT_RATE, MATCHED
+from normsweep.sweep.parameters import INPUT_RATE, MATCHED, REGRESSION
 from normsweep.sweep.rungs import LEAST_EPOCHS, epochs_of_halving
 from normsweep.sweep.schema import AUTO, Sweep, in_precision
 from normsweep.sweep.space import Scalar
@@ -50,8 +50,13 @@ __all__ = [
 ]
 
 
-def load_data(sweep: Sweep, names: Sequence[str], data_dir: Path | None, root: Path) -> DataFacts:
+def load_data(
+    sweep: Sweep, names: Sequence[str], data_dir: Path | None, root: Path
+) -> tuple[Sweep, DataFacts]:
     """Load, check and subset the data, and write it below `root` for the workers.
+
+    Returns:
+        The sweep for the task of the data, and what the data is.
 
     Args:
         sweep: says how many images to take.
@@ -61,15 +66,17 @@ def load_data(sweep: Sweep, names: Sequence[str], data_dir: Path | None, root: P
 
     Raises:
         DataError: the data cannot be loaded or used.
+        SweepError: a key of the sweep does not fit the task.
         StoreError: `root` cannot be written.
     """
     dataset = loaded(sweep, names, data_dir)
+    sweep = for_task(sweep, dataset.task)
     _check_classes(sweep.metric, dataset)
     try:
         digest = dataset.save(root)
     except OSError as error:
         raise StoreError(f"{root}: cannot be written: {error.strerror}") from None
-    return _facts(dataset, digest)
+    return sweep, _facts(dataset, digest)
 
 
 def loaded(sweep: Sweep, names: Sequence[str], data_dir: Path | None) -> Dataset:
@@ -79,7 +86,8 @@ def loaded(sweep: Sweep, names: Sequence[str], data_dir: Path | None) -> Dataset
         DataError: the data cannot be loaded or used.
     """
     data = sweep.data
-    dataset = datasets.load_first(names, data_dir, Table(data.target_column, data.test_split))
+    table = Table(data.target_column, data.test_split, numbers=sweep.task == REGRESSION)
+    dataset = datasets.load_first(names, data_dir, table, data.task)
     by_column = any(schemes.as_table(str(name)) for name in sweep.space.choices("normalization"))
     dataset = dataset.seen_as(data.kind, data.full_scale, by_column)
     return dataset if data.train_size is None else dataset.subset(data.train_size, sweep.seed)
@@ -272,6 +280,8 @@ def _facts(dataset: Dataset, digest: str) -> DataFacts:
         labels=tuple(dataset.labels),
         class_counts=tuple(dataset.counts.tolist()),
         test_class_counts=tuple(dataset.test_counts.tolist()),
+        task=dataset.task,
+        outputs=dataset.outputs,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,7 +31,8 @@ from normsweep.training.snapshot import CheckpointPolicy, ModelState
 __all__ = ["BestModels", "prepare_pages", "study_pages", "study_views"]
 
 TOLERANCE = 0.002
-"""Difference in validation accuracy that rounding may cause between two ways to run a network."""
+"""Difference in validation accuracy, or relative difference of another score, that rounding may cause between
+two ways to run a network."""
 
 
 def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
@@ -159,7 +161,7 @@ class BestModels:
             return False
         with self.signals.waiting():
             saved = self.executor.call(save_model, trial, state)
-        self._compare(record, saved.val_accuracy)
+        self._compare(record, saved.val_score)
         with tempfile.TemporaryDirectory() as work:
             saved.write(Path(work))
             with self.signals.waiting():
@@ -171,13 +173,17 @@ class BestModels:
         return True
 
     def _compare(self, record: TrialRecord, saved: float) -> None:
-        """Report a saved model whose accuracy differs from its trial's."""
+        """Report a saved model whose score differs from its trial's."""
         assert record.result is not None
-        trained = record.result.last.val_accuracy
-        if abs(saved - trained) > TOLERANCE:
+        last, name = record.result.last, "accuracy"
+        trained, tolerance = last.val_accuracy, TOLERANCE
+        if math.isnan(trained):  # a regression
+            trained, name = last.value, record.trial.metric
+            tolerance = TOLERANCE * max(abs(trained), abs(saved))
+        if abs(saved - trained) > tolerance:
             self.display.note(
-                f"model of {self.search.sweep.label(record.trial.arm)}: the saved model has validation accuracy "
-                f"{saved:.4f} on raw images, its trial had {trained:.4f}"
+                f"model of {self.search.sweep.label(record.trial.arm)}: the saved model has validation {name} "
+                f"{saved:#.4g} on raw images, its trial had {trained:#.4g}"
             )
 
     def _unmark(self, trial: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -113,7 +114,8 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
         signals.check()
         tracker = _tracker(settings, store.record(trials=False))
         waiting.stop()
-        chance = metric(sweep.metric).guessing(facts.class_counts)
+        known = facts.class_counts  # in a regression each trial says what guessing reaches
+        chance = metric(sweep.metric).guessing(known) if known else math.nan
         running = Running(
             search=search,
             data=data_key(sweep, facts),
@@ -208,10 +210,10 @@ class _Setup:
     signals: Signals
 
     def load(self, sweep: Sweep, stored: StudyRecord | None = None) -> tuple[Sweep, DataFacts]:
-        """Load the data and write it to disk for the workers; the sweep gets its precision and network's name."""
+        """Load the data and write it to disk for the workers; the sweep gets its task, precision and network's name."""
         names = preferred_first(sweep.data.candidates, stored)
         with self.signals.waiting():
-            facts = load_data(sweep, names, self.settings.data_dir, self.data_root)
+            sweep, facts = load_data(sweep, names, self.settings.data_dir, self.data_root)
         self.executor.provide(facts.digest)
         sweep = decided(sweep, stored, self.executor, self.signals)
         return identified(sweep, facts, self.executor, self.signals), facts

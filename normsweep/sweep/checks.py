@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ValidationInfo
 from normsweep.sweep import schemes
 from normsweep.sweep.arms import Arm
 from normsweep.sweep.parameter_checks import matched, of_arm, of_space
+from normsweep.sweep.parameters import AUTOENCODER, REGRESSION
 from normsweep.sweep.problems import (
     Problem,
     must_be,
@@ -60,6 +61,7 @@ class Catalog:
     callbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     of_length: Mapping[str, str] = field(default_factory=dict)
     """Schedules that depend on the number of epochs, each with the option with which they do not."""
+    losses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     matched: tuple[str, ...] = ()
     """Optimizers whose step for scaled inputs is known."""
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -274,12 +276,18 @@ def _repeats(sweep: Sweep) -> Iterator[Problem]:
 def _margin(sweep: Sweep, confirm: Confirm | None, catalog: Catalog) -> Iterator[Problem]:
     """No difference in a metric is larger than its range; a share is one of a value that is never negative."""
     margin, name = getattr(confirm, "margin", None), getattr(sweep, "metric", "")
+    task = getattr(getattr(sweep, "data", None), "task", None)
+    declared = "metric" in sweep.model_fields_set
+    if task in (REGRESSION, AUTOENCODER) and not declared:
+        name = ""  # not the default of a classification
     low, high = catalog.ranges.get(name, (0, math.inf))
     if isinstance(margin, str) and low < 0:
         message = must_be(f"in the unit of {name}, which may be negative", margin)
         yield Problem("confirm.margin", message)
     elif isinstance(margin, float) and margin >= high - low:
-        yield Problem("confirm.margin", must_be(f"below {high - low:g}", margin))
+        found = task is None and not declared
+        hint = '; of a regression set data.task = "regression"' if found else ""
+        yield Problem("confirm.margin", must_be(f"below {high - low:g}", margin) + hint)
 
 
 def _confirm(confirm: Confirm | None, space: Space) -> Iterator[Problem]:

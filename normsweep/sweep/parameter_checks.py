@@ -9,12 +9,18 @@ from normsweep.sweep import schemes
 from normsweep.sweep.arms import Arm, dotted, space_of_all
 from normsweep.sweep.parameters import (
     CALLBACK,
+    CLASS_WEIGHT,
     CONSTANT,
+    CROSSENTROPY,
     INPUT_RATE,
+    LOSS,
     MATCHED,
     NO_CALLBACK,
     PARAMETERS,
     SCHEDULE,
+    TARGET,
+    TARGETS,
+    WEIGHTS,
     Parameter,
 )
 from normsweep.sweep.problems import Problem, must_be, shown, unknown
@@ -27,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["depending_on_length", "matched", "of_arm", "of_space", "with_sampled_lengths"]
 
 TRIAL = ("normalization", "learning_rate", "optimizer", "epochs", "batch_size")
+UNSET = {SCHEDULE: (CONSTANT,), CALLBACK: (NO_CALLBACK,), LOSS: (CROSSENTROPY,)}
+"""The components of trials for which a space has none; a regression's loss has no options then either."""
+PLURAL = {LOSS: "losses"}
 SCALE = ("normalization", "input_scale")
 """What the scale of an arm's inputs depends on."""
 
@@ -65,7 +74,9 @@ def of_arm(arm: Arm, space: Space, model: Model | None, catalog: Catalog) -> Ite
         elif found := _refusing(space[name], space, catalog):
             kind, refuse = found
             yield Problem(
-                key, f"must be an option of the arm's {kind}s; not an option of {', '.join(refuse)}"
+                key,
+                f"must be an option of the arm's {PLURAL.get(kind, f'{kind}s')}; "
+                f"not an option of {', '.join(refuse)}",
             )
         yield from _values(key, space[name], model, catalog)
 
@@ -77,7 +88,10 @@ def _legal(model: Model | None, catalog: Catalog) -> list[str]:
         *PARAMETERS,
         SCHEDULE,
         CALLBACK,
-        *sorted(_options(catalog.optimizers, catalog.schedules, catalog.callbacks)),
+        LOSS,
+        TARGET,
+        CLASS_WEIGHT,
+        *sorted(_options(catalog.optimizers, catalog.schedules, catalog.callbacks, catalog.losses)),
     ]
     return [*dict.fromkeys((*names, *_options_of(model, catalog)))]
 
@@ -105,6 +119,12 @@ def _values(
             yield from _registered(key, dimension, catalog.schedules)
         case "callback":
             yield from _registered(key, dimension, catalog.callbacks)
+        case "loss":
+            yield from _registered(key, dimension, catalog.losses)
+        case "target":
+            yield from _registered(key, dimension, dict.fromkeys(TARGETS))
+        case "class_weight":
+            yield from _registered(key, dimension, dict.fromkeys(WEIGHTS))
         case "learning_rate" | "epochs" | "batch_size":
             yield from _positive(key, dimension, integer=dimension.name != "learning_rate")
         case name if name in PARAMETERS:
@@ -154,6 +174,7 @@ def _with_options(catalog: Catalog) -> Mapping[str, Mapping[str, tuple[str, ...]
         "optimizer": catalog.optimizers,
         SCHEDULE: catalog.schedules,
         CALLBACK: catalog.callbacks,
+        LOSS: catalog.losses,
     }
 
 
@@ -175,8 +196,7 @@ def _refusing(dimension: Dimension, space: Space, catalog: Catalog) -> tuple[str
 def _chosen(kind: str, space: Space) -> tuple[object, ...]:
     """The components that trials may have; none if they are not valid."""
     if kind not in space:
-        default = {SCHEDULE: CONSTANT, CALLBACK: NO_CALLBACK}.get(kind)
-        return () if default is None else (default,)
+        return UNSET.get(kind, ())
     return space.choices(kind) if isinstance(space[kind], Choice) else ()
 
 

@@ -13,17 +13,29 @@ from dataclasses import dataclass
 from normsweep.sweep.space import Scalar
 
 __all__ = [
+    "AUTOENCODER",
     "BUILT",
     "CALLBACK",
+    "CLASSIFICATION",
+    "CLASS_WEIGHT",
     "CONSTANT",
+    "CROSSENTROPY",
     "DRAWN",
+    "EQUAL",
     "FROZEN",
     "INITIAL",
     "INPUT_RATE",
+    "LOSS",
     "MATCHED",
     "NO_CALLBACK",
     "PARAMETERS",
+    "RAW",
+    "REGRESSION",
     "SCHEDULE",
+    "TABLE",
+    "TARGET",
+    "TARGETS",
+    "WEIGHTS",
     "Parameter",
     "own_parameters",
     "shown_factor",
@@ -36,8 +48,20 @@ DRAWN, BUILT, FROZEN = "drawn", "built", "frozen"
 CONSTANT = "constant"
 """The schedule of a learning rate that does not change."""
 NO_CALLBACK = "none"
-CALLBACK = "callback"
-INITIAL, INPUT_RATE, SCHEDULE = "initial", "input_rate", "schedule"
+CALLBACK, INITIAL, INPUT_RATE = "callback", "initial", "input_rate"
+SCHEDULE, LOSS, TARGET = "schedule", "loss", "target"
+CLASSIFICATION, REGRESSION = "classification", "regression"
+"""The tasks."""
+AUTOENCODER = "autoencoder"
+"""A regression whose targets are the inputs."""
+CROSSENTROPY = "categorical_crossentropy"
+"""The loss of a classification, unless another one is set."""
+CLASS_WEIGHT, EQUAL, TABLE = "class_weight", "none", "table"
+WEIGHTS = (EQUAL, "balanced", TABLE)
+"""Weights of the classes in the loss: equal ones, inverse to their numbers, or those of `[data.class_weights]`."""
+RAW = "raw"
+TARGETS = (RAW, "standardize", "minmax", "log1p")
+"""Scalings of a regression's targets; the first one changes nothing."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ FREE = (
     "labels",
     "question",
     "plugins",
+    "data.task",  # the digest of the data includes it
     "search.timeout",
     "execution.trial_timeout",
     "execution.trial_memory",
@@ -49,6 +50,8 @@ ADDED = {
     "rules": 1,
     "plugins": [],
     "metric": "accuracy",
+    "data.task": None,
+    "data.class_weights": {},
     "data.target_column": None,
     "data.test_split": 0.2,
     "data.kind": None,
@@ -184,12 +187,22 @@ def as_begun(before: Sweep, now: Sweep) -> Sweep:
         seeds = before.confirm.seeds
     if seeds != now.confirm.seeds:
         now = now.model_copy(update={"confirm": now.confirm.model_copy(update={"seeds": seeds})})
+    now = _of_task(before, now)
     if (before.search.pruner, now.search.pruner) == (ASHA, HALVING):
         now = now.model_copy(update={"search": now.search.model_copy(update={"pruner": ASHA})})
     if "rules" in now.model_fields_set or before.rules == now.rules:
         return now
     search = _searched_as_begun(before, now) if before.rules == 1 else now.search
     return now.model_copy(update={"rules": before.rules, "search": search})
+
+
+def _of_task(before: Sweep, now: Sweep) -> Sweep:
+    """The sweep with the task that was found in the data of its study, and with that task's metric."""
+    if before.data.task is None or now.data.task is not None:
+        return now
+    metric = now.metric if "metric" in now.model_fields_set else before.metric
+    data = now.data.model_copy(update={"task": before.data.task})
+    return now.model_copy(update={"data": data, "metric": metric})
 
 
 def _searched_as_begun(before: Sweep, now: Sweep) -> Search:

@@ -29,6 +29,7 @@ from normsweep.sweep.checks import (
     known_options,
     registered,
 )
+from normsweep.sweep.parameters import AUTOENCODER, CLASSIFICATION, REGRESSION
 from normsweep.sweep.problems import Problem, expected, must_be, refusal
 from normsweep.sweep.rungs import LEAST_EPOCHS, Rung, rungs
 from normsweep.sweep.space import Choice, Scalar, Space
@@ -149,6 +150,13 @@ class Data(Section):
     """Share of the training images held out for validation, stratified by class."""
     train_size: Annotated[int, Field(ge=10)] | None = None
     """Number of training images, validation included: a subset stratified by class."""
+    task: Literal["classification", "regression", "autoencoder"] | None = None
+    """What is predicted: classes, numbers, or the inputs themselves; by default classes or numbers, found from
+    the labels where they say it."""
+    class_weights: Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict
+    )
+    """Weights of classes in the loss by name, such as `{ fraud = 20 }`; 1 for the others."""
     target_column: Annotated[str, Field(min_length=1)] | None = None
     """The column to predict, of a table in a CSV or Parquet file."""
     test_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
@@ -406,6 +414,12 @@ class Sweep(Section):
         """The sweep as it is shown, with labels as the arms' keys."""
         arms, reference = relabelled(self.arms), self.label(str(self.reference))
         return self.model_copy(update={"arms": arms, "reference": reference})
+
+    @property
+    def task(self) -> str:
+        """The task; of a sweep whose data was not loaded, the declared one or classification."""
+        regression = self.data.task in (REGRESSION, AUTOENCODER)
+        return REGRESSION if regression else CLASSIFICATION
 
     @property
     def space(self) -> Space:

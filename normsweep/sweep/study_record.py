@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from normsweep.sweep.arms import bundles, equal_arms
+from normsweep.sweep.parameters import CLASSIFICATION
 from normsweep.sweep.schema import LEAST_SEEDS, SEQUENTIAL, Sweep
 from normsweep.sweep.space import Scalar
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Result, Status, Trial
@@ -151,11 +152,16 @@ class DataFacts:
     """Validation included."""
     test_images: int
     classes: int
+    """0 in a regression."""
     labels: tuple[str, ...] = ()
     """Names of the classes; empty if they have none."""
     class_counts: tuple[int, ...] = ()
     """Training images by class; empty in older studies, as is `test_class_counts`."""
     test_class_counts: tuple[int, ...] = ()
+    task: str = CLASSIFICATION
+    """`classification` or `regression`."""
+    outputs: int = 0
+    """Number of targets of a regression."""
 
     def to_plain(self) -> dict[str, Any]:
         """Encode as JSON values; `from_plain` decodes it."""
@@ -178,6 +184,8 @@ class DataFacts:
             labels=tuple(map(str, content.get("labels", ()))),
             class_counts=tuple(map(int, content.get("class_counts", ()))),
             test_class_counts=tuple(map(int, content.get("test_class_counts", ()))),
+            task=str(content.get("task", CLASSIFICATION)),
+            outputs=int(content.get("outputs", 0)),
         )
 
 
@@ -233,6 +241,8 @@ class Diagnosis:
     """By their steps; empty in older studies."""
     optimizer: str = ""
     """Name of the optimizer that trained it; empty in older studies."""
+    guess: float = math.nan
+    """The training loss of guessing; NaN if it is that of equal classes, ln K."""
 
     @property
     def stages(self) -> dict[str, Stage]:
@@ -256,7 +266,12 @@ class Diagnosis:
             None if after is None else Stage.from_plain(after),
             tuple(map(Stage.from_plain, content.get("after_steps", ()))),
             str(content.get("optimizer", "")),
+            _number(content.get("guess", "nan")),
         )
+
+    def guess_of(self, classes: int) -> float:
+        """The training loss of guessing, of so many classes if it is not recorded."""
+        return math.log(classes) if math.isnan(self.guess) and classes else self.guess
 
 
 @dataclass(frozen=True)

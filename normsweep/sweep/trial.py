@@ -14,7 +14,20 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from normsweep.sweep.inspection import Inspection
-from normsweep.sweep.parameters import CALLBACK, CONSTANT, DRAWN, NO_CALLBACK, PARAMETERS, SCHEDULE
+from normsweep.sweep.parameters import (
+    CALLBACK,
+    CLASS_WEIGHT,
+    CONSTANT,
+    CROSSENTROPY,
+    DRAWN,
+    EQUAL,
+    LOSS,
+    NO_CALLBACK,
+    PARAMETERS,
+    RAW,
+    SCHEDULE,
+    TARGET,
+)
 from normsweep.sweep.space import Scalar
 
 __all__ = [
@@ -24,6 +37,7 @@ __all__ = [
     "SELECT",
     "DataKey",
     "Epoch",
+    "Guessing",
     "PhaseName",
     "Result",
     "Status",
@@ -143,6 +157,15 @@ class Trial:
     callback_options: Mapping[str, Scalar] = field(default_factory=dict)
     of_length: bool = False
     """Whether its steps depend on the number of epochs, so that its curve holds no shorter training."""
+    loss: str = CROSSENTROPY
+    """The registered loss."""
+    loss_options: Mapping[str, Scalar] = field(default_factory=dict)
+    target: str = RAW
+    """How the targets of a regression are scaled for the training, fitted to the training split."""
+    class_weight: str = EQUAL
+    """Weights of the classes in the loss: "none", "balanced" or "table"."""
+    class_weights: Mapping[str, float] = field(default_factory=dict)
+    """The table: by name of the class."""
     reference_normalization: str = ""
     """With a matched rate: the reference arm's normalization."""
     reference_scale: float = 1.0
@@ -183,9 +206,11 @@ class Trial:
     def changed(self) -> dict[str, Any]:
         """The parameters that most trials do not have, as far as they change the training."""
         content = {name: getattr(self, name) for name in RARE}
-        options = {**content.pop("schedule_options"), **content.pop("callback_options")}
+        kinds = ("schedule_options", "callback_options", "loss_options")
+        options = {key: value for kind in kinds for key, value in content.pop(kind).items()}
+        weights = {f"class_weight.{k}": v for k, v in content.pop("class_weights").items()}
         del content["of_length"]  # the schedule says it
-        return {**_without_defaults(content), **options}
+        return {**_without_defaults(content), **options, **weights}
 
     def to_json(self) -> str:
         """Encode as JSON, without later fields at their defaults; `from_json` decodes it."""
@@ -209,6 +234,11 @@ RARE: Mapping[str, Any] = {
     CALLBACK: NO_CALLBACK,
     "callback_options": {},
     "of_length": False,
+    LOSS: CROSSENTROPY,
+    "loss_options": {},
+    TARGET: RAW,
+    CLASS_WEIGHT: EQUAL,
+    "class_weights": {},
     "reference_normalization": "",
     "reference_scale": 1.0,
 }
@@ -292,6 +322,26 @@ def stops(curve: Sequence[Epoch], patience: int | None) -> bool:
 
 
 @dataclass(frozen=True)
+class Guessing:
+    """What a trial's network would reach without looking at its inputs, by the best constant."""
+
+    loss: float
+    """Mean training loss of that constant, as the trial is trained."""
+    least: float = 0.0
+    """The training loss of outputs that equal the targets."""
+    score: float = math.nan
+    """In a regression: the trial's metric on the validation rows."""
+    reach: float = 0.0
+    """How much better a score has to be, to be above guessing by its one-sided 99 % bound."""
+    test_score: float = math.nan
+    """The same on the test rows, if the trial is evaluated on them."""
+
+    def scores_no_better(self, score: float, sign: int) -> bool:
+        """Whether a score on the validation rows is not above guessing; `sign` is the metric's."""
+        return not sign * score - self.reach > sign * self.score
+
+
+@dataclass(frozen=True)
 class Result:
     """The result of a trial: its status, its curve, where it ran."""
 
@@ -321,6 +371,8 @@ class Result:
     program a step) or "batch" (Keras's `train_on_batch`); empty if unknown."""
     restores: bool = False
     """Whether the trial may stop early: its weights are those after the epoch of lowest validation loss."""
+    guessing: Guessing | None = None
+    """The level of guessing; None if the numbers of images by class say it, as of the default loss."""
     inspection: Inspection | None = None
     """What its network looked like, if it ended no better than guessing on the validation images."""
 
@@ -353,8 +405,10 @@ class Result:
 
     def to_json(self) -> str:
         """Encode as JSON (about 2 KB for 20 epochs), with non-finite numbers as strings."""
-        content = asdict(replace(self, curve=(), inspection=None))
-        del content["inspection"]
+        content = asdict(replace(self, curve=(), inspection=None, guessing=None))
+        del content["inspection"], content["guessing"]
+        if self.guessing is not None:
+            content["guessing"] = {k: _plain(v) for k, v in asdict(self.guessing).items()}
         if self.inspection is not None:
             content["inspection"] = self.inspection.to_plain()
         if not self.restores:
@@ -388,7 +442,15 @@ class Result:
         chance = float(content["chance"])
         seen = content.pop("inspection", None)
         inspection = None if seen is None else Inspection.from_plain(seen)
-        read = {"status": status, "curve": curve, "chance": chance, "inspection": inspection}
+        level = content.pop("guessing", None)
+        guessing = None if level is None else Guessing(**{k: float(v) for k, v in level.items()})
+        read = {
+            "status": status,
+            "curve": curve,
+            "chance": chance,
+            "guessing": guessing,
+            "inspection": inspection,
+        }
         return cls(**{**content, **read})
 
 

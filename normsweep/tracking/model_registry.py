@@ -14,6 +14,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from normsweep.parts.dataset import Dataset
+from normsweep.parts.metrics import metric
+from normsweep.sweep.parameters import REGRESSION
 from normsweep.sweep.trial import Trial
 from normsweep.tracking.settings import mlflow_settings
 from normsweep.training.keras_engine import KerasEngine
@@ -28,6 +30,7 @@ __all__ = [
     "save_model",
 ]
 
+HALF = 0.5
 OWNER = "normsweep.study"
 """The tag with the name of a registered model's study."""
 
@@ -114,8 +117,9 @@ class SavedModel:
 
     files: Mapping[str, bytes]
     """Contents by path in the model's folder."""
-    val_accuracy: float
-    """Accuracy of the saved model on the raw images of the validation split."""
+    val_score: float
+    """Score of the saved model on the raw images of the validation split: the accuracy, or in a regression
+    the trial's metric."""
 
     def write(self, folder: Path) -> None:
         """Write the files below a folder."""
@@ -141,7 +145,7 @@ def save_model(engine: KerasEngine, trial: Trial, state: ModelState) -> SavedMod
     images = data.x_train.reshape(-1, *data.sample_shape)
     signature = ModelSignature(
         inputs=Schema([TensorSpec(images.dtype, (-1, *data.sample_shape))]),
-        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, data.classes))]),
+        outputs=Schema([TensorSpec(np.dtype("float32"), (-1, model.output_shape[-1]))]),
     )
     backend = keras.backend.backend()
     with tempfile.TemporaryDirectory() as work:
@@ -157,14 +161,18 @@ def save_model(engine: KerasEngine, trial: Trial, state: ModelState) -> SavedMod
         )
         paths = [path for path in folder.rglob("*") if path.is_file()]
         files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-        return SavedModel(files, _val_accuracy(data, trial, folder))
+        return SavedModel(files, _val_score(data, trial, folder))
 
 
-def _val_accuracy(data: Dataset, trial: Trial, folder: Path) -> float:
+def _val_score(data: Dataset, trial: Trial, folder: Path) -> float:
     from mlflow.keras import load_model
 
     parts = split(data, trial.data.validation_split, trial.seed)
     images = parts.x_val.reshape(-1, *data.sample_shape)
     model: Any = load_model(str(folder))
     predicted = model.predict(images, batch_size=512, verbose=0)
-    return float(np.mean(predicted.argmax(axis=1) == parts.y_val))
+    if data.task == REGRESSION:
+        return metric(trial.metric).of(parts.y_val, predicted)
+    of_one = predicted.shape[1] == 1  # the probability of the second class
+    classes = predicted[:, 0] > HALF if of_one else predicted.argmax(axis=1)
+    return float(np.mean(classes == parts.y_val))

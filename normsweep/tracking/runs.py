@@ -120,7 +120,15 @@ def epoch_metrics(epoch: Epoch, metric: str) -> list[Metric]:
     }
     if epoch.tested is not None:
         values["test/accuracy"] = epoch.tested.accuracy
-    return metrics(values | _by_metric(epoch, metric, "val/", "test/"), epoch.epoch)
+    values |= _by_metric(epoch, metric, "val/", "test/")
+    return metrics(_of_task(values, epoch), epoch.epoch)
+
+
+def _of_task(values: dict[str, float], epoch: Epoch) -> dict[str, float]:
+    """The values without accuracies if the training has none, as that of a regression."""
+    if not math.isnan(epoch.train_accuracy):
+        return values
+    return {name: value for name, value in values.items() if not name.endswith("accuracy")}
 
 
 def _by_metric(epoch: Epoch, metric: str, val: str, test: str) -> dict[str, float]:
@@ -151,7 +159,7 @@ def final_metrics(record: TrialRecord) -> list[Metric]:
         values |= _by_metric(last, metric, "final/val_", "final/test_")
     if math.isfinite(result.score):
         values[f"final/val_{metric}"] = result.score
-    return metrics(values, 0)
+    return metrics(_of_task(values, result.curve[-1]) if result.curve else values, 0)
 
 
 def verdict_metrics(verdicts: Sequence[Verdict], keys: Mapping[str, str]) -> dict[str, float]:
@@ -185,7 +193,8 @@ def metrics(values: dict[str, float], step: int) -> list[Metric]:
 
 
 def _dataset(data: DataFacts) -> DatasetInput:
-    shape = {"train": data.train_images, "test": data.test_images, "classes": data.classes}
+    shape = {"train": data.train_images, "test": data.test_images}
+    shape |= {"classes": data.classes} if data.classes else {"outputs": data.outputs}
     dataset = Dataset(
         name=data.name,
         digest=data.digest[:12],  # shown in the table of runs; the complete digest is in the source

@@ -19,11 +19,14 @@ import numpy as np
 from normsweep.training.reproducibility import gpus
 
 __all__ = [
+    "LABELS",
+    "MEASURES",
     "Batches",
     "EpochLoop",
     "Images",
     "OneByOne",
     "OneProgram",
+    "Rows",
     "epoch_loop",
     "until_infinite",
 ]
@@ -38,13 +41,32 @@ PART_SECONDS = 4.0
 """Time that a part of an epoch takes: signals are handled between parts."""
 FIRST_BATCHES = 16
 """Batches of the first part of all, whose time is unknown."""
+MEASURES = ("loss", "accuracy")
+"""What is measured of each batch in a classification."""
 SIZES = 8
 """Sizes of batches whose programs are kept."""
 
 
 @dataclass(frozen=True)
+class Rows:
+    """What rows of an array are like."""
+
+    shape: tuple[int, ...]
+    """Of one row."""
+    dtype: str
+
+    def zeros(self, count: int) -> Array:
+        """So many rows of zeros."""
+        return np.zeros((count, *self.shape), self.dtype)
+
+
+LABELS = Rows((), "int64")
+"""Numbers of classes."""
+
+
+@dataclass(frozen=True)
 class Images:
-    """Images (n, …) and labels (n,): on the device, or NumPy arrays that are sent in parts."""
+    """Images (n, …) and labels (n,), or targets (n, units): on the device, or NumPy arrays that are sent in parts."""
 
     x: Any
     y: Any
@@ -89,8 +111,9 @@ class EpochLoop(ABC):
     name: ClassVar[str]
     """What is recorded of how a trial was run."""
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
+    def __init__(self, model: Any, measures: tuple[str, ...] = MEASURES) -> None:
+        """`measures`: what is returned of each batch, the loss first."""
+        self.model, self.measures = model, measures
 
     @abstractmethod
     def trace(self, size: int) -> None:
@@ -106,28 +129,32 @@ class EpochLoop(ABC):
 
     @abstractmethod
     def train(self, batches: Batches) -> Array:
-        """Train on the batches until a loss is not finite; returns loss and accuracy of each (steps, 2)."""
+        """Train on the batches until a loss is not finite; returns the measures of each (steps, measures)."""
 
     @abstractmethod
     def evaluate(self, batches: Batches) -> Array:
-        """Loss and accuracy of each batch, (steps, 2) float64."""
+        """The measures of each batch, (steps, measures) float64."""
 
     @abstractmethod
     def predict(self, batches: Batches) -> Array:
-        """The network's outputs (m, classes)."""
+        """The network's outputs (m, units)."""
 
 
-def epoch_loop(model: Any, shape: tuple[int, ...], dtype: str) -> EpochLoop:
-    """The fastest loop for a compiled model of images of this shape and dtype."""
+def epoch_loop(
+    model: Any, images: Rows, labels: Rows = LABELS, measures: tuple[str, ...] = MEASURES
+) -> EpochLoop:
+    """The fastest loop for a compiled model of such images and labels, which measures these."""
     import keras
 
     if not _is_keras_own(model):
-        return OneByOne(model)
+        return OneByOne(model, measures)
     if keras.backend.backend() == "jax":
         from normsweep.training.jax_epoch import Stepwise
 
-        return Stepwise(model, shape, dtype) if model.jit_compile else OneByOne(model)
-    return OneProgram(model, shape, dtype)
+        if not model.jit_compile:
+            return OneByOne(model, measures)
+        return Stepwise(model, images, labels, measures)
+    return OneProgram(model, images, labels, measures)
 
 
 def _is_keras_own(model: Any) -> bool:
@@ -140,10 +167,10 @@ def _is_keras_own(model: Any) -> bool:
     return own and not model.run_eagerly
 
 
-def create_metrics(model: Any, shape: tuple[int, ...], dtype: str) -> None:
+def create_metrics(model: Any, images: Rows, labels: Rows) -> None:
     """Create the variables of a compiled model's metrics, which the first batch would create."""
     outputs = np.full((2, model.output_shape[-1]), 0.5, np.float32)
-    model.compute_metrics(np.zeros((2, *shape), dtype), np.zeros(2, np.int64), outputs)
+    model.compute_metrics(images.zeros(2), labels.zeros(2), outputs)
 
 
 def images_for_device(x: Array, y: Array, put: Callable[[Array], Any]) -> Images:
@@ -162,7 +189,7 @@ def _kept_bytes() -> float:
 
 
 def until_infinite(values: Array) -> Array:
-    """The rows (loss, accuracy) up to the first one whose loss is not finite, that one included."""
+    """The rows of measures up to the first one whose loss is not finite, that one included."""
     bad = ~np.isfinite(values[:, 0])
     return values[: bad.argmax() + 1] if bad.any() else values
 
@@ -201,7 +228,7 @@ class OneByOne(EpochLoop):
     def _values(self, method: Callable[..., Any], x: Array, y: Array) -> list[float]:
         self.model.reset_metrics()  # some versions of Keras accumulate metrics over batches
         logs = method(x, y, return_dict=True)
-        return [float(logs["loss"]), float(logs["accuracy"])]
+        return [float(logs[name]) for name in self.measures]
 
     def _each(self, batches: Batches) -> Iterator[tuple[Array, Array]]:
         for start in range(0, len(batches.order), batches.size):
@@ -231,17 +258,17 @@ class OneProgram(EpochLoop):
 
     name = "epoch"
 
-    def __init__(self, model: Any, shape: tuple[int, ...], dtype: str) -> None:
-        """For a compiled model of images of this shape and dtype; nothing is traced yet."""
-        super().__init__(model)
-        create_metrics(
-            model, shape, dtype
-        )  # created by a program, they would make it be traced twice
+    def __init__(
+        self, model: Any, images: Rows, labels: Rows, measures: tuple[str, ...] = MEASURES
+    ) -> None:
+        """For a compiled model of such images and labels; nothing is traced yet."""
+        super().__init__(model, measures)
+        create_metrics(model, images, labels)  # a program would be traced twice if it created them
         forward, outputs = _compiled(model.predict_step, model), model.outputs[0]
         predict = _Step(lambda x, y: forward((x,)), outputs.shape[-1], outputs.dtype)
-        self._train = _Programs(self._measured(model.train_step, stops=True), shape, dtype)
-        self._evaluate = _Programs(self._measured(model.test_step), shape, dtype)
-        self._predict = _Programs(predict, shape, dtype)
+        self._train = _Programs(self._measured(model.train_step, stops=True), images, labels)
+        self._evaluate = _Programs(self._measured(model.test_step), images, labels)
+        self._predict = _Programs(predict, images, labels)
 
     def trace(self, size: int) -> None:
         """Trace the training with batches of this size."""
@@ -268,18 +295,18 @@ class OneProgram(EpochLoop):
         return self._predict.run(batches)
 
     def _measured(self, step: Callable[[Any], Any], *, stops: bool = False) -> _Step:
-        """A step that returns loss and accuracy of its batch as (1, 2), and resets the metrics."""
+        """A step that returns the measures of its batch as (1, measures), and resets the metrics."""
         import tensorflow as tf
 
         compiled = _compiled(step, self.model)
 
         def values(x: Any, y: Any) -> Any:
             logs = compiled((x, y, None))
-            both = [tf.cast(logs[name], tf.float64) for name in ("loss", "accuracy")]
+            each = [tf.cast(logs[name], tf.float64) for name in self.measures]
             self.model.reset_metrics()  # afterwards: a step of a custom network may create some
-            return tf.stack(both)[None]
+            return tf.stack(each)[None]
 
-        return _Step(values, 2, "float64", stops)
+        return _Step(values, len(self.measures), "float64", stops)
 
 
 def _compiled(step: Callable[[Any], Any], model: Any) -> Callable[[Any], Any]:
@@ -294,14 +321,14 @@ def _compiled(step: Callable[[Any], Any], model: Any) -> Callable[[Any], Any]:
 class _Programs:
     """The programs of one step: for whole batches of each size, and for a last batch of any size."""
 
-    def __init__(self, step: _Step, shape: tuple[int, ...], dtype: str) -> None:
-        """For images of this shape and dtype."""
+    def __init__(self, step: _Step, images: Rows, labels: Rows) -> None:
+        """For such images and labels."""
 
         def of(size: int) -> _Program:
-            return _Program(_over_batches(step, size), shape, dtype)
+            return _Program(_over_batches(step, size), images, labels)
 
         self.whole = functools.lru_cache(SIZES)(of)
-        self._last = _Program(_last_batch(step), shape, dtype)
+        self._last = _Program(_last_batch(step), images, labels)
         self._stops = step.stops
 
     def run(self, batches: Batches) -> Array:
@@ -330,13 +357,13 @@ class _Programs:
 class _Program:
     """A TensorFlow program of images, labels and the indices of those to use."""
 
-    def __init__(self, program: Callable[..., Any], shape: tuple[int, ...], dtype: str) -> None:
+    def __init__(self, program: Callable[..., Any], images: Rows, labels: Rows) -> None:
         import tensorflow as tf
 
         self._seconds: float | None = None
         """Time per image in the last call."""
-        many = tf.TensorSpec((None,), tf.int64)
-        signature = [tf.TensorSpec((None, *shape), dtype), many, many]
+        data = [tf.TensorSpec((None, *each.shape), each.dtype) for each in (images, labels)]
+        signature = [*data, tf.TensorSpec((None,), tf.int64)]
         self._run = tf.function(program, input_signature=signature, autograph=False)
 
     def trace(self) -> None:

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from normsweep.parts import models, optimizers, schedules
+from normsweep.parts import losses, models, optimizers, schedules
+from normsweep.parts.losses import Head
 from normsweep.sweep.parameters import BUILT, DRAWN, MATCHED
 from normsweep.sweep.trial import Trial
-from normsweep.training.compiled_epoch import EpochLoop, OneByOne, epoch_loop
+from normsweep.training.compiled_epoch import EpochLoop, OneByOne, Rows, epoch_loop
 from normsweep.training.curvature import Curvature
 from normsweep.training.end_kernels import first_kernel, last_kernel
 from normsweep.training.own_steps import (
@@ -36,6 +37,7 @@ from normsweep.training.reproducibility import (
     seeded,
     xla_is_faster,
 )
+from normsweep.training.targets import Targets, loss_key, targets_of
 
 __all__ = [
     "CompiledModel",
@@ -67,12 +69,12 @@ class CompiledModel:
     """SHA-256 of the model's configuration, hexadecimal."""
     optimizer_digest: str
     """SHA-256 of the optimizer's configuration, without the options that `reset` sets."""
-    shape: tuple[int, ...]
-    """Of one image."""
-    dtype: str
-    """Of the images."""
+    images: Rows
+    """What it takes."""
     network: Any
     """The part of the model behind its preprocessing; the model itself if that is applied beforehand."""
+    targets: Targets
+    """What it is trained to give; the scaling is that of the trial for which it was compiled."""
 
     @functools.cached_property
     def first(self) -> int:
@@ -86,19 +88,21 @@ class CompiledModel:
 
     @functools.cached_property
     def _loop(self) -> EpochLoop:
-        return epoch_loop(self.model, self.shape, self.dtype)
+        targets = self.targets
+        labels = Rows(targets.shape, targets.dtype)
+        return epoch_loop(self.model, self.images, labels, targets.measures)
 
     @functools.cached_property
     def curvature(self) -> Curvature:
         """Gradient and curvature of the loss, traced once for all diagnoses."""
-        return Curvature(self.model)
+        return Curvature(self.model, None if self.targets.plain else self.targets.function)
 
     def loop(self, size: int) -> EpochLoop:
         """How batches of `size` images are run: one by one if the network cannot be traced."""
         try:
             self._loop.trace(size)
         except Exception:  # what is wrong with the network is reported when its first batch is run
-            return OneByOne(self.model)
+            return OneByOne(self.model, self.targets.measures)
         return self._loop
 
     def initial(self, weights: Weights, trial: Trial) -> Weights:
@@ -132,7 +136,7 @@ def compile_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
     optimizer = trial.optimizer, json.dumps(options, sort_keys=True), tuple(settings)
     custom = optimizers.registry[trial.optimizer].custom
     rate = trial.learning_rate if custom and has_schedule(build_optimizer(trial)) else None
-    return *network_key(trial, inputs), *optimizer, rate, own_steps(trial, inputs)
+    return *network_key(trial, inputs), *optimizer, rate, own_steps(trial, inputs), *loss_key(trial)
 
 
 def build_optimizer(trial: Trial, learning_rate: float | None = None) -> Any:
@@ -174,7 +178,7 @@ def network_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
         trial.model,
         json.dumps(dict(trial.model_options), sort_keys=True),
         inputs.shape,
-        inputs.classes,
+        _head(trial, inputs),
         trial.precision,
         "" if inputs.preprocessing.fixed else inputs.normalization,
         () if inputs.preprocessing.fixed else (trial.input_scale, trial.input_shift),
@@ -191,11 +195,12 @@ def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
     steps = own_steps(trial, inputs)
     kernel = _index(first_kernel(network), model.trainable_variables) if steps.kind else None
     optimizer = with_own_steps(optimizer, steps, kernel)
+    targets = targets_of(trial, inputs)
     # By default Keras would choose XLA, which is about twice as slow as plain graphs on a CPU.
     model.compile(
         optimizer=optimizer,
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+        loss=targets.function,
+        metrics=list(targets.measures[1:]),
         jit_compile="auto" if xla_is_faster() else False,
     )
     # In float16 this is Keras's loss-scaling wrapper, not the optimizer itself.
@@ -206,10 +211,14 @@ def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
         initial,
         model_digest(model),
         digest,
-        inputs.shape,
-        inputs.dtype,
+        Rows(inputs.shape, inputs.dtype),
         network,
+        targets,
     )
+
+
+def _head(trial: Trial, inputs: Inputs) -> Head:
+    return losses.head(trial.loss, inputs.classes, inputs.outputs)
 
 
 def _index(variable: Any, variables: Sequence[Any]) -> int:
@@ -261,18 +270,18 @@ def model_digest(model: Any) -> str:
     return config_digest(model.get_config())
 
 
-def build_network(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
+def build_network(trial: Trial, shape: tuple[int, ...], head: Head) -> Any:
     """The uncompiled network of a trial, in the trial's precision."""
     function = models.registry[trial.model].function
     with precision(trial.precision):
-        return function(shape, classes, **trial.model_options)
+        return models.built(function, shape, head, trial.model_options)
 
 
 def assemble(trial: Trial, inputs: Inputs) -> Any:
     """The uncompiled network of a trial, preceded by its preprocessing if that is trainable."""
     import keras
 
-    network = build_network(trial, inputs.shape, inputs.classes)
+    network = build_network(trial, inputs.shape, _head(trial, inputs))
     if inputs.preprocessing.fixed:
         return network
     preprocessing = fit_preprocessing(

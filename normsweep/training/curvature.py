@@ -31,9 +31,9 @@ class Slope:
     """Loss, outputs and gradient of a network on some images, in training mode."""
 
     loss: float
-    """Mean cross-entropy, with the network's own regularization."""
+    """Mean loss, with the network's own regularization."""
     outputs: Array
-    """(n, classes), probabilities."""
+    """(n, units): probabilities, or in a regression scaled targets."""
     gradients: tuple[Array, ...]
     """By trainable variable, in the model's order."""
 
@@ -44,11 +44,15 @@ class Curvature:
     Programs are traced at the first call, and then run for any number of images.
     """
 
-    def __init__(self, model: Any) -> None:
-        """For a built model with softmax outputs, whose weights are read at each call."""
+    def __init__(self, model: Any, loss: Callable[[Any, Any], Any] | None = None) -> None:
+        """For a built model, whose weights are read at each call.
+
+        `loss`: of labels and outputs; by default the cross-entropy of numbers of classes.
+        """
         import keras
 
         self._model = model
+        self._of = loss or keras.losses.sparse_categorical_crossentropy
         backend = {"tensorflow": _tensorflow, "jax": _jax}[keras.backend.backend()]
         self._slope, self._product = backend(self._loss)
 
@@ -64,7 +68,7 @@ class Curvature:
 
         Args:
             images: (n, …), inputs of the model.
-            labels: (n,) int64.
+            labels: (n,) int64, or what the loss takes, (n, units).
             denominators: by trainable variable, what an optimizer divides its gradient by; the eigenvalue is
                 then that of D^(-1/2) H D^(-1/2).
         """
@@ -94,7 +98,7 @@ class Curvature:
         outputs, _, losses = self._model.stateless_call(
             weights, others, x, training=True, return_losses=True
         )
-        loss: Any = keras.ops.mean(keras.losses.sparse_categorical_crossentropy(y, outputs))
+        loss: Any = keras.ops.mean(self._of(y, outputs))
         return sum(losses, loss), outputs
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from normsweep.parts.metrics import metric
 from normsweep.sweep.study_record import Diagnosis, Stage
 from normsweep.sweep.trial import Trial
 from normsweep.training.compiled_epoch import Batches
@@ -22,6 +23,7 @@ from normsweep.training.preprocessing import Inputs, batch_order
 from normsweep.training.second_moment import Spectrum, Window, first_layer, spectrum
 from normsweep.training.snapshot import ModelState
 from normsweep.training.stability import adaptive, denominators, rate_factor
+from normsweep.training.targets import Targets, targets_of
 
 __all__ = ["STEPS", "diagnose", "diagnose_start"]
 
@@ -56,7 +58,7 @@ def diagnose(engine: KerasEngine, trial: Trial) -> Diagnosis:
             break
         found[step] = _stage(course)
     later = tuple(stage for step, stage in found.items() if step in STEPS)
-    return Diagnosis(begun, found.get(epoch), later, trial.optimizer)
+    return Diagnosis(begun, found.get(epoch), later, trial.optimizer, _guess(course, trial))
 
 
 def diagnose_start(engine: KerasEngine, trial: Trial) -> Diagnosis:
@@ -64,7 +66,12 @@ def diagnose_start(engine: KerasEngine, trial: Trial) -> Diagnosis:
     course = _Course.of(engine, trial)
     begun = _stage(course)
     later = (_stage(course),) if course.trained(STEPS[0]) else ()
-    return Diagnosis(begun, None, later, trial.optimizer)
+    return Diagnosis(begun, None, later, trial.optimizer, _guess(course, trial))
+
+
+def _guess(course: _Course, trial: Trial) -> float:
+    guessing = course.targets.guessing(course.inputs, metric(trial.metric))
+    return math.nan if guessing is None else guessing.loss
 
 
 @dataclass
@@ -75,6 +82,7 @@ class _Course:
     probe: CompiledModel
     """The same network in float32, for measuring."""
     inputs: Inputs
+    targets: Targets
     seed: int
     size: int
     """Images in a batch."""
@@ -88,7 +96,8 @@ class _Course:
         inputs = engine.inputs_of(trial)
         probe = engine.compiled(replace(trial, precision=FLOAT32), inputs)
         compiled = engine.compiled(trial, inputs)
-        return cls(compiled, probe, inputs, trial.seed, batch_size(trial, inputs.split))
+        size = batch_size(trial, inputs.split)
+        return cls(compiled, probe, inputs, targets_of(trial, inputs), trial.seed, size)
 
     @property
     def model(self) -> Any:
@@ -106,7 +115,7 @@ class _Course:
     def trained(self, until: int) -> bool:
         """Train up to a step, counted from 0; whether all losses were finite."""
         split, loop = self.inputs.split, self.compiled.loop(self.size)
-        images = loop.images(split.x_train, split.y_train)
+        images = loop.images(split.x_train, self.targets.encoded(split.y_train))
         a_epoch = split.steps(self.size)
         while self.done < until:
             epoch, first = divmod(self.done, a_epoch)
@@ -124,7 +133,7 @@ class _Course:
         """The images that are trained first."""
         split = self.inputs.split
         order = batch_order(len(split.y_train), self.seed, 1)[:count]
-        return split.x_train[order], split.y_train[order]
+        return split.x_train[order], self.targets.encoded(split.y_train[order])
 
     def moment(self, entering: Array | None) -> Spectrum:
         """Second moment of the first layer's inputs, computed again only if they have changed."""
@@ -151,7 +160,7 @@ class _Course:
 def _stage(course: _Course) -> Stage:
     """Measure a training where it is, and take a step."""
     model = course.model
-    images, labels = _images(course.inputs)
+    images, labels = _images(course)
     slope = course.probe.curvature.slope(images, labels)
     seen = forward(model, images)
     moment = course.moment(seen.first)
@@ -168,14 +177,22 @@ def _stage(course: _Course) -> Stage:
         condition=moment.condition,
         sharpness=sharpness,
         stable_rate=factor / preconditioned if preconditioned > 0 else math.nan,
-        saturated=float(np.mean(slope.outputs.max(axis=1) >= SURE)),
+        saturated=_saturated(slope.outputs, course.targets),
         update=course.update(),
     )
 
 
-def _images(inputs: Inputs) -> tuple[Array, Array]:
-    indices = np.unique(np.linspace(0, len(inputs.split.y_train) - 1, IMAGES).astype(int))
-    return inputs.split.x_train[indices], inputs.split.y_train[indices]
+def _images(course: _Course) -> tuple[Array, Array]:
+    split = course.inputs.split
+    indices = np.unique(np.linspace(0, len(split.y_train) - 1, IMAGES).astype(int))
+    return split.x_train[indices], course.targets.encoded(split.y_train[indices])
+
+
+def _saturated(outputs: Array, targets: Targets) -> float:
+    """The share of images for which the network is sure of a class; NaN in a regression."""
+    if not targets.classes:
+        return math.nan
+    return float(np.mean(targets.decoded(outputs).max(axis=1) >= SURE))
 
 
 def _sharpness(course: _Course) -> tuple[float, float]:

@@ -17,13 +17,14 @@ from normsweep.training.precision import FLOAT32
 from normsweep.training.preprocessing import Inputs
 from normsweep.training.second_moment import leaves
 from normsweep.training.snapshot import ModelState
+from normsweep.training.targets import Targets, targets_of
 
 __all__ = ["inspect"]
 
 Array = np.ndarray[Any, Any]
 
 SAME = 1e-5
-"""Difference of two probabilities that counts as none."""
+"""Difference of two probabilities that counts as none; of larger outputs, relative to them."""
 HALF = 0.5
 
 
@@ -34,12 +35,14 @@ def inspect(
 
     `compiled` gives the compiled model of a trial.
     """
-    images, labels = _sample(inputs.split.x_val, inputs.split.y_val)
+    targets = targets_of(trial, inputs)
+    images, own = _sample(inputs.split.x_val, inputs.split.y_val)
+    labels = targets.encoded(own)
     same = _same(np.asarray(model.predict_on_batch(images), np.float64))
     momentum, batch_accuracy = _momentum(model), None
     trained = ModelState.of(model)
-    if momentum is not None:
-        batch_accuracy = _batch_accuracy(model, images, labels, trial.batch_size)
+    if momentum is not None and targets.classes:
+        batch_accuracy = _batch_accuracy(model, images, own, targets, trial.batch_size)
 
     def gradient() -> float | None:
         probe = compiled(replace(trial, precision=FLOAT32), inputs)  # resets it
@@ -76,7 +79,8 @@ def _range(values: Array) -> float:
 def _same(outputs: Array) -> Array:
     """Which rows are equal to the median row, (n,) bool; those of one output, if they are most."""
     numbers = np.nan_to_num(outputs, nan=-1.0)  # of weights near the largest float
-    return np.abs(numbers - np.median(numbers, axis=0)).max(axis=1) < SAME
+    middle = np.median(numbers, axis=0)
+    return np.abs(numbers - middle).max(axis=1) < SAME * max(1.0, float(np.abs(middle).max()))
 
 
 def _momentum(model: Any) -> float | None:
@@ -89,7 +93,9 @@ def _momentum(model: Any) -> float | None:
     return max(map(float, found), default=None)
 
 
-def _batch_accuracy(model: Any, images: Array, labels: Array, batch_size: int) -> float:
+def _batch_accuracy(
+    model: Any, images: Array, labels: Array, targets: Targets, batch_size: int
+) -> float:
     """Accuracy on whole batches in training mode: a smaller batch would have other statistics."""
     import keras
 
@@ -99,5 +105,8 @@ def _batch_accuracy(model: Any, images: Array, labels: Array, batch_size: int) -
     outputs = [
         np.asarray(keras.ops.convert_to_numpy(model(images[b], training=True))) for b in batches
     ]
-    right = [o.argmax(axis=1) == labels[b] for o, b in zip(outputs, batches, strict=True)]
+    right = [
+        targets.decoded(o).argmax(axis=1) == labels[b]
+        for o, b in zip(outputs, batches, strict=True)
+    ]
     return float(np.mean(np.concatenate(right)))

@@ -14,9 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from normsweep.training.compiled_epoch import (
+    MEASURES,
     Batches,
     EpochLoop,
     Images,
+    Rows,
     create_metrics,
     images_for_device,
     until_infinite,
@@ -37,10 +39,12 @@ class Stepwise(EpochLoop):
 
     name = "step"
 
-    def __init__(self, model: Any, shape: tuple[int, ...], dtype: str) -> None:
-        """For a compiled model of images of this shape and dtype; nothing is traced yet."""
-        super().__init__(model)
-        create_metrics(model, shape, dtype)  # a compiled step cannot
+    def __init__(
+        self, model: Any, images: Rows, labels: Rows, measures: tuple[str, ...] = MEASURES
+    ) -> None:
+        """For a compiled model of such images and labels; nothing is traced yet."""
+        super().__init__(model, measures)
+        create_metrics(model, images, labels)  # a compiled step cannot
         self._train = jax.jit(self._train_step, donate_argnums=0)
         self._evaluate = jax.jit(self._test_step)
         self._predict = jax.jit(self._predict_step)
@@ -98,14 +102,17 @@ class Stepwise(EpochLoop):
 
     def _train_step(self, state: Any, metrics: Values, x: Any, y: Any, batch: Any) -> Any:
         logs, (*state, _) = self.model.train_step((*state, metrics), (x[batch], y[batch], None))
-        return _row(logs), tuple(state)
+        return self._row(logs), tuple(state)
 
     def _test_step(
         self, weights: Values, rest: Values, metrics: Values, x: Any, y: Any, batch: Any
     ) -> Any:
         data = (x[batch], y[batch], None)
         logs, (_, rest, _) = self.model.test_step((weights, rest, metrics), data)
-        return _row(logs), rest
+        return self._row(logs), rest
+
+    def _row(self, logs: Any) -> Any:
+        return jnp.stack([jnp.asarray(logs[name], jnp.float32) for name in self.measures])
 
     def _predict_step(self, weights: Values, rest: Values, x: Any, y: Any, batch: Any) -> Any:
         return self.model.predict_step((weights, rest), (x[batch],))
@@ -122,12 +129,8 @@ def _each(batches: Batches) -> Iterator[tuple[Any, Any, Array]]:
             yield x, y, indices[first : first + batches.size]
 
 
-def _row(logs: Any) -> Any:
-    return jnp.stack([jnp.asarray(logs[name], jnp.float32) for name in ("loss", "accuracy")])
-
-
 def _fetched(rows: Sequence[Any]) -> Array:
-    """Loss and accuracy by batch, (steps, 2), in one transfer."""
+    """Measures by batch, (steps, measures), in one transfer."""
     return np.array(jax.device_get(rows), np.float64)
 
 

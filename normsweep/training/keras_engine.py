@@ -16,7 +16,7 @@ from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.parameters import MATCHED
-from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import DataKey, Epoch, Guessing, Result, Status, Trial
 from normsweep.training.callbacks import (
     BatchByBatch,
     build_callback,
@@ -51,6 +51,7 @@ from normsweep.training.preflight import (
     try_network,
     try_networks,
     try_optimizer,
+    try_targets,
     without_information,
 )
 from normsweep.training.preprocessing import Inputs, fit_preprocessing, prepare, split
@@ -63,6 +64,7 @@ from normsweep.training.reproducibility import (
     require,
 )
 from normsweep.training.snapshot import Best, ModelState, Snapshot
+from normsweep.training.targets import targets_of
 
 __all__ = ["KerasEngine", "network_digest"]
 
@@ -188,6 +190,8 @@ class KerasEngine(Engine):
         images = keras.layers.Reshape(data.input_shape, dtype=raw.dtype)(raw)
         fixed = inputs.preprocessing.fixed
         outputs = model(inputs.preprocessing.attach(images) if fixed else images)
+        if scaling := targets_of(trial, inputs).scaling:
+            outputs = scaling.attach(outputs)
         return keras.Model(raw, outputs, name=models.registry[trial.model].name), data
 
     def identity(self, trial: Trial) -> dict[str, str]:
@@ -204,13 +208,15 @@ class KerasEngine(Engine):
         if callback is not None and has_batch_hooks(callback):
             loop = BatchByBatch(compiled.model, callback)
         test = self._test_set(trial, inputs) if trial.confirms else None
+        targets, by = targets_of(trial, inputs), metric(trial.metric)
         result = Result(
             trial.number,
             Status.INTERRUPTED,
-            chance=metric(trial.metric).guessing(inputs.counts),
+            chance=by.guessing(inputs.counts or inputs.split.y_train),
             machine=self._identity(trial, compiled, inputs),
             test_digest=test.digest if test else "",
             loop=loop.name,
+            guessing=targets.guessing(inputs, by, test.y if test else None),
         )
         before: tuple[Epoch, ...] = ()
         resumes = snapshot is not None and can_resume(trial, snapshot.so_far, result)
@@ -221,7 +227,7 @@ class KerasEngine(Engine):
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
         rest = train_epochs(
-            loop, trial, inputs.split, test, first=len(before) + 1, check=self.check_time
+            loop, trial, inputs.split, targets, test, len(before) + 1, self.check_time
         )
         if callback is not None:
             rest = called(rest, callback, compiled.model, trial)
@@ -231,15 +237,15 @@ class KerasEngine(Engine):
         def look(last: Epoch) -> Inspection | None:
             if best is not None:
                 state().restore_network(compiled.model)
-            return self._inspect(trial, inputs, compiled.model, last)
+            return self._inspect(trial, inputs, compiled.model, result.guessing, last)
 
         return Run(chain(before, best.watch(rest) if best else rest), result, state, look)
 
-    def _inspect(self, trial: Trial, inputs: Inputs, model: Any, last: Epoch) -> Inspection | None:
+    def _inspect(
+        self, trial: Trial, inputs: Inputs, model: Any, guessing: Guessing | None, last: Epoch
+    ) -> Inspection | None:
         """Why a network is no better than guessing, if that can be measured."""
-        labels = inputs.split.y_val
-        share = max(inputs.counts) / sum(inputs.counts)
-        if not at_guessing(last.val_accuracy, len(labels), share):
+        if not _guesses(trial, inputs, guessing, last):
             return None
         try:
             return inspect(trial, inputs, model, self.compiled)
@@ -267,6 +273,7 @@ class KerasEngine(Engine):
         for example in request.trials:
             try_callback(example)
             try_optimizer(example, parts.steps(example.batch_size))
+            try_targets(example, dataset, parts)
             if example.input_rate == MATCHED:
                 self.input_ratio(example)
         automatic = self.automatic_precision()
@@ -292,7 +299,8 @@ class KerasEngine(Engine):
         trials = {each: replace(trial, precision=each) for each in precisions}
         size = batch_size(trial, inputs.split)
         loops = {name: self.compiled(each, inputs).loop(size) for name, each in trials.items()}
-        return median_steps(loops, inputs.split, size)
+        encoded = targets_of(trial, inputs).encoded(inputs.split.y_train)
+        return median_steps(loops, replace(inputs.split, y_train=encoded), size)
 
     def _test_set(self, trial: Trial, inputs: Inputs) -> TestSet:
         """The test images of an arm; only used in the confirmation."""
@@ -301,6 +309,14 @@ class KerasEngine(Engine):
             return prepare_test(self.dataset(trial.data), inputs.preprocessing)
 
         return self._tests.get(_arm_key(trial), make)
+
+
+def _guesses(trial: Trial, inputs: Inputs, guessing: Guessing | None, last: Epoch) -> bool:
+    """Whether a network is no better than guessing on the validation images."""
+    if inputs.counts:
+        share = max(inputs.counts) / sum(inputs.counts)
+        return at_guessing(last.val_accuracy, len(inputs.split.y_val), share)
+    return guessing is None or guessing.scores_no_better(last.value, metric(trial.metric).sign)
 
 
 def _arm_key(trial: Trial) -> ArmKey:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import SweepError
+from normsweep.parts import losses
 from normsweep.parts.dataset import Dataset
-from normsweep.sweep.parameters import BUILT, CONSTANT, FROZEN, MATCHED
+from normsweep.parts.losses import Head
+from normsweep.sweep.parameters import BUILT, CONSTANT, CROSSENTROPY, FROZEN, MATCHED
 from normsweep.sweep.trial import Trial
 from normsweep.text import reason
 from normsweep.training.callbacks import build_callback
@@ -24,8 +26,9 @@ from normsweep.training.compiled_network import (
 )
 from normsweep.training.end_kernels import first_kernel, last_kernel, require_scalable
 from normsweep.training.own_steps import OwnSteps, with_own_steps
-from normsweep.training.preprocessing import Preprocessing, Split
+from normsweep.training.preprocessing import Inputs, Preprocessing, Split
 from normsweep.training.reproducibility import Device
+from normsweep.training.targets import targets_of
 
 __all__ = [
     "Findings",
@@ -38,6 +41,7 @@ __all__ = [
     "try_network",
     "try_networks",
     "try_optimizer",
+    "try_targets",
     "without_information",
 ]
 
@@ -57,6 +61,7 @@ METHODS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_m
 LOSSES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
 """Losses that a model may be compiled with: for one class an image they are the same, and what is used."""
 
+SOFTMAX = "softmax"
 ROWS = 4
 """Number of random inputs on which a network's outputs are checked."""
 
@@ -185,6 +190,21 @@ def _require_prefix(trial: Trial, steps: int) -> None:
         )
 
 
+def try_targets(trial: Trial, dataset: Dataset, parts: Split) -> None:
+    """Build a trial's loss, and scale its targets of a split.
+
+    Raises:
+        UserError: the loss cannot be built, or does not allow the targets.
+    """
+    counts = tuple(dataset.counts.tolist())
+    inputs = Inputs("", Preprocessing((), True), parts, counts, names=dataset.labels)
+    targets = targets_of(trial, inputs)
+    try:
+        targets.function  # noqa: B018
+    except Exception as error:
+        raise build_error("loss", trial.loss, trial.loss_options, error) from None
+
+
 def try_networks(trials: Sequence[Trial], dataset: Dataset, trained: Sequence[str] = ()) -> Any:
     """Build the networks of all trials, once per set of options; returns the first trial's.
 
@@ -248,11 +268,11 @@ def try_network(trial: Trial, dataset: Dataset) -> Any:
     Raises:
         SweepError: the network cannot be built or is not valid.
     """
-    shape, classes = dataset.input_shape, dataset.classes
+    shape, head = dataset.input_shape, losses.head(trial.loss, dataset.classes, dataset.outputs)
     purpose = f" for inputs of {shape}"
     try:
-        network = build_network(trial, shape, classes)
-        wrong = network_problem(network, shape, classes)
+        network = build_network(trial, shape, head)
+        wrong = network_problem(network, shape, head, trial.loss)
     except Exception as error:
         raise build_error("model", trial.model, trial.model_options, error, purpose) from None
     if wrong:
@@ -291,13 +311,16 @@ def median_steps(loops: Mapping[str, EpochLoop], data: Split, batch_size: int) -
     return {name: float(np.median(each)) for name, each in seconds.items()}
 
 
-def network_problem(network: Any, shape: tuple[int, ...], classes: int) -> str:
+def network_problem(
+    network: Any, shape: tuple[int, ...], head: Head, loss: str = CROSSENTROPY
+) -> str:
     """Why a network is not valid for samples of a shape; empty if it is.
 
     Args:
         network: the return value of a model's function.
         shape: of one sample, without the batch axis.
-        classes: the number of classes.
+        head: the outputs that it must have.
+        loss: the registered loss that it is trained with.
     """
     import keras
 
@@ -316,21 +339,24 @@ def network_problem(network: Any, shape: tuple[int, ...], classes: int) -> str:
         )
     if tuple(network.input_shape) != (None, *shape):
         return f"expected inputs of shape {(None, *shape)}, got {network.input_shape}"
-    if tuple(network.output_shape) != (None, classes):
-        return f"expected outputs of shape {(None, classes)}, one per class, got {network.output_shape}"
+    if tuple(network.output_shape) != (None, head.units):
+        per = "class" if head.activation == SOFTMAX else "target"
+        each = "the probability of the second class" if head.one_sigmoid else f"one per {per}"
+        return f"expected outputs of shape {(None, head.units)}, {each}, got {network.output_shape}"
     given: Any = network.get_compile_config() if network.compiled else None
-    if ignored := _ignored(given or {}):
+    if ignored := _ignored(given or {}, loss):
         return (
-            f"it is compiled with {ignored}, which would not be used: the loss is the cross-entropy, and the "
+            f"it is compiled with {ignored}, which would not be used: the loss is {loss}, and the "
             "optimizer and the metric are those of the sweep; return it without compile()"
         )
-    return _output_problem(network, shape)
+    return _output_problem(network, shape, head)
 
 
-def _ignored(compiled: Mapping[str, Any]) -> str:
+def _ignored(compiled: Mapping[str, Any], used: str) -> str:
     """What a model is compiled with besides the loss and the metric that are used anyway."""
     found = []
-    if (loss := _named(compiled.get("loss"))) not in (*LOSSES, ""):
+    same = LOSSES if used == CROSSENTROPY else (used, _function_name(used))
+    if (loss := _named(compiled.get("loss"))) not in (*same, ""):
         found.append(f"the loss {loss}")
     metrics = compiled.get("metrics") or []
     metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
@@ -340,6 +366,16 @@ def _ignored(compiled: Mapping[str, Any]) -> str:
         found.append(f"the metrics {', '.join(others)}")
     found += [name for name in ("loss_weights", "weighted_metrics") if compiled.get(name)]
     return " and ".join(found)
+
+
+def _function_name(loss: str) -> str:
+    """Keras's full name for a short one, such as `mean_squared_error` for `mse`; of other losses, the name."""
+    import keras
+
+    try:
+        return getattr(keras.losses.get(loss), "__name__", loss)
+    except ValueError:
+        return loss
 
 
 def _named(given: Any) -> str:
@@ -353,14 +389,21 @@ def _named(given: Any) -> str:
     return str(config.get("name", given.get("class_name"))) + (" with options" if changed else "")
 
 
-def _output_problem(network: Any, shape: tuple[int, ...]) -> str:
+def _output_problem(network: Any, shape: tuple[int, ...], head: Head) -> str:
     import keras
 
     probe = np.random.default_rng(0).random((ROWS, *shape), dtype=np.float32)
     outputs = np.asarray(keras.ops.convert_to_numpy(network(probe, training=False)), np.float64)
-    if (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=0.02):
+    sums_to_one = (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=0.02)
+    what = {
+        SOFTMAX: "that are probabilities" if not sums_to_one else "",
+        "sigmoid": "from 0 to 1" if sums_to_one or outputs.min() < 0 or outputs.max() > 1 else "",
+        "softplus": "above 0" if sums_to_one or outputs.min() < 0 else "",
+        "linear": "of any size" if sums_to_one else "",
+    }.get(head.activation, "")
+    if not what:
         return ""
+    got = "a softmax" if sums_to_one else f"values like {outputs[0, 0]:.3g}"
     return (
-        f"expected outputs that are probabilities, got values like {outputs[0, 0]:.3g}; use "
-        'activation="softmax" in the last layer'
+        f'expected outputs {what}, got {got}; use activation="{head.activation}" in the last layer'
     )

@@ -15,6 +15,7 @@ from normsweep.errors import DataError
 from normsweep.parts import normalizations
 from normsweep.parts.dataset import PLAIN, Dataset, InputFacts
 from normsweep.parts.normalizations import forward
+from normsweep.sweep.parameters import CLASSIFICATION
 from normsweep.training.reproducibility import config_digest, precision, xla_is_faster
 
 __all__ = [
@@ -152,13 +153,20 @@ class Inputs:
     preprocessing: Preprocessing
     split: Split
     counts: tuple[int, ...]
-    """Number of images of each class, over all training images of the dataset."""
+    """Number of images of each class, over all training images of the dataset; empty in a regression."""
     facts: InputFacts = PLAIN
+    names: tuple[str, ...] = ()
+    """The names of the classes; empty if they are numbers."""
 
     @property
     def classes(self) -> int:
-        """The number of classes."""
+        """The number of classes; 0 in a regression."""
         return len(self.counts)
+
+    @property
+    def outputs(self) -> int:
+        """The number of targets of a regression; 0 in a classification."""
+        return 0 if self.counts else self.split.y_train.shape[1]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -194,14 +202,13 @@ def prepare(
     if preprocessing.fixed:
         x_train, x_val = preprocessing.apply(parts.x_train), preprocessing.apply(parts.x_val)
         parts = replace(parts, x_train=x_train, x_val=x_val)
-    return Inputs(
-        normalization, preprocessing, parts, tuple(dataset.counts.tolist()), dataset.facts
-    )
+    counts = tuple(dataset.counts.tolist())
+    return Inputs(normalization, preprocessing, parts, counts, dataset.facts, dataset.labels)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, height, width, channels) and labels (n,) int64."""
+    """Images (n, height, width, channels) and labels (n,) int64, or targets (n, outputs) float64."""
 
     x_train: Array
     y_train: Array
@@ -214,13 +221,36 @@ class Split:
 
 
 def split(data: Dataset, validation_split: float, seed: int) -> Split:
-    """A stratified split of the training images, drawn with the seed.
+    """A split of the training images, drawn with the seed, and stratified by class.
 
     Each class has at least one image on both sides.
 
     Raises:
         DataError: `validation_split` is too small or too large for that.
     """
+    classes = data.task == CLASSIFICATION
+    train, val = (
+        _by_class(data, validation_split, seed) if classes else _drawn(data, validation_split, seed)
+    )
+    train.sort()
+    val.sort()
+    return Split(data.x_train[train], data.y_train[train], data.x_train[val], data.y_train[val])
+
+
+def _drawn(data: Dataset, validation_split: float, seed: int) -> tuple[Array, Array]:
+    """A random split."""
+    rows = len(data.y_train)
+    held_out = math.ceil(rows * validation_split - 1e-9)
+    if not 2 <= held_out <= rows - 2:
+        raise DataError(
+            f"data.validation_split: must leave two rows on both sides, got {validation_split} for {rows} "
+            "training rows"
+        )
+    order = np.random.default_rng(seed).permutation(rows)
+    return order[held_out:], order[:held_out]
+
+
+def _by_class(data: Dataset, validation_split: float, seed: int) -> tuple[Array, Array]:
     from sklearn.model_selection import train_test_split
 
     try:
@@ -236,10 +266,7 @@ def split(data: Dataset, validation_split: float, seed: int) -> Split:
             f"{validation_split} for {len(data.y_train)} training images of {data.classes} classes: "
             f"{error}"
         ) from None
-    train, val = _with_every_class(data.y_train, np.array(train), np.array(val))
-    train.sort()
-    val.sort()
-    return Split(data.x_train[train], data.y_train[train], data.x_train[val], data.y_train[val])
+    return _with_every_class(data.y_train, np.array(train), np.array(val))
 
 
 def _with_every_class(labels: Array, train: Array, val: Array) -> tuple[Array, Array]:

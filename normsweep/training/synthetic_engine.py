@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from normsweep.parts import models
+from normsweep.parts.dataset import Dataset
 from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import ACCURACY, Metric, metric
 from normsweep.sweep.parameters import MATCHED
-from normsweep.sweep.trial import Epoch, Result, Status, Tested, Trial
+from normsweep.sweep.trial import Epoch, Guessing, Result, Status, Tested, Trial
 from normsweep.training.engine import Engine, Run
 from normsweep.training.precision import FLOAT32
 from normsweep.training.preflight import Findings, PreflightRequest, build_error
@@ -28,6 +29,7 @@ from normsweep.training.snapshot import Snapshot
 __all__ = ["SyntheticEngine", "synthetic_curve"]
 
 
+HALF = 0.5
 RAW, LARGER = 255.0, 2.0
 """How much larger raw pixels are than those in [0, 1], and what counts as larger."""
 NO_MACHINE = {"device": "none (simulated)", "threads": "1", "backend": "none"}
@@ -52,9 +54,10 @@ class SyntheticEngine(Engine):
         result = Result(
             trial.number,
             Status.INTERRUPTED,
-            chance=metric(trial.metric).guessing(data.counts),
+            chance=_chance(trial, data),
             machine=self.identity(trial),
             test_digest=data.test_digest if confirming else "",
+            guessing=None if data.classes else _guessing(trial),
         )
         images = len(data.y_test) if confirming else 0
         return Run(synthetic_curve(trial, data.classes, images), result)
@@ -104,11 +107,12 @@ def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterato
 
     With `test_images`, each epoch is tested on that many: an image is classified correctly if its
     difficulty, uniform in [0, 1) and the same in every trial, is below the epoch's test accuracy. A
-    metric to be maximized equals the accuracy, one to be minimized −ln of it.
+    metric to be maximized equals the accuracy, one to be minimized −ln of it. In a regression, of 0
+    classes, the accuracy is not recorded, and that of guessing is a half.
     """
     by = metric(trial.metric)
     options = _options(trial)
-    chance = 1 / classes
+    chance = 1 / classes if classes else HALF
     ceiling, trains = options["ceiling"] - _lost(trial, options), not _is_stuck(trial, options)
     offset = math.log10(trial.learning_rate / options["best_learning_rate"]) / options["width"]
     fit = math.exp(-(offset**2))
@@ -127,11 +131,11 @@ def synthetic_curve(trial: Trial, classes: int, test_images: int = 0) -> Iterato
             trial=trial.number,
             epoch=epoch,
             train_loss=math.nan if diverged else -math.log(max(train, 1e-7)),
-            train_accuracy=train,
+            train_accuracy=train if classes else math.nan,
             val_loss=math.nan if diverged else -math.log(max(val, 1e-7)),
-            val_accuracy=val,
+            val_accuracy=val if classes else math.nan,
             seconds=time.perf_counter() - started,
-            tested=None if diverged or not test_images else _tested(test, test_images, by),
+            tested=None if diverged or not test_images else _tested(test, test_images, by, classes),
             score=None if by is ACCURACY else math.nan if diverged else _score(val, by),
         )
 
@@ -154,10 +158,21 @@ def _score(accuracy: float, by: Metric) -> float:
     return accuracy if by.sign > 0 else -math.log(min(max(accuracy, 1e-7), 1.0))
 
 
-def _tested(accuracy: float, images: int, by: Metric) -> Tested:
+def _chance(trial: Trial, data: Dataset) -> float:
+    by = metric(trial.metric)
+    return by.guessing(data.counts) if data.classes else _score(HALF, by)
+
+
+def _guessing(trial: Trial) -> Guessing:
+    """The level of guessing in a regression."""
+    score = _score(HALF, metric(trial.metric))
+    return Guessing(-math.log(HALF), score=score, test_score=score)
+
+
+def _tested(accuracy: float, images: int, by: Metric, classes: int) -> Tested:
     difficulty = np.random.default_rng(images).random(images)
     correct = difficulty < accuracy
-    bits = np.packbits(correct).tobytes()
+    bits = np.packbits(correct).tobytes() if classes else b""
     if by is ACCURACY:
         return Tested(images, bits)
     each = correct if by.sign > 0 else 2 * difficulty * _score(accuracy, by)

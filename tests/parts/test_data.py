@@ -98,7 +98,26 @@ WRONG = [
         {"y_train": np.array([*"abc"] * 4)},
         "y_test: expected strings, as in y_train, got integers",
     ),
-    ("one-hot", {"y_train": np.eye(3, dtype=int)[np.arange(12) % 3]}, "with .argmax(axis=1)"),
+    (
+        "one-hot-train",
+        {"y_train": np.eye(3, dtype=int)[np.arange(12) % 3]},
+        "one label per image, got (12, 3); columns must be one-hot; for a regression, set data.task",
+    ),
+    (
+        "nan-target",
+        {"y_train": np.r_[np.nan, np.arange(11) / 2], "y_test": np.arange(6) / 2},
+        "y_train: expected finite targets, got 1 that are NaN",
+    ),
+    (
+        "constant-target",
+        {"y_train": np.full(12, 0.5), "y_test": np.arange(6) / 2},
+        "y_train: expected targets that differ, got one value",
+    ),
+    (
+        "target-columns",
+        {"y_train": np.arange(24).reshape(12, 2) / 2, "y_test": np.arange(6) / 2},
+        "y_test: expected targets of shape ('n', 2), as in y_train, got (6,)",
+    ),
     (
         "one-class",
         {"y_train": np.zeros(12, int)},
@@ -417,3 +436,58 @@ def test_only_a_relative_path_is_looked_for_in_the_data_folder(tmp_path):
     np.savez(tmp_path / "own.npz", **four_arrays())
     assert datasets.load("own.npz", tmp_path).source == str(tmp_path / "own.npz")
     assert datasets.load(str(tmp_path / "own.npz"), Path("/nowhere")).name == "own"
+
+
+def labelled(y_train: np.ndarray, y_test: np.ndarray, task: str | None = None) -> Dataset:
+    x = np.random.default_rng(0).random((len(y_train) + len(y_test), 3))
+    return Dataset.of((x[: len(y_train)], y_train, x[len(y_train) :], y_test), task=task)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_one_hot_rows_are_classes(dtype: str) -> None:
+    y = np.arange(12) % 3
+    made = labelled(np.eye(3, dtype=dtype)[y], np.eye(3, dtype=dtype)[y[:6]])
+    plain = labelled(y, y[:6])
+    assert (made.task, made.classes, made.outputs) == ("classification", 3, 0)
+    assert made.digest == plain.digest
+
+
+@pytest.mark.parametrize(
+    ("y", "task", "outputs"),
+    [
+        (np.arange(12) / 2, None, 1),
+        (np.arange(24).reshape(12, 2) / 2, None, 2),
+        (np.arange(12), "regression", 1),
+        (np.arange(12) / 1.0, "regression", 1),
+    ],
+)
+def test_numbers_are_the_targets_of_a_regression(
+    y: np.ndarray, task: str | None, outputs: int, tmp_path: Path
+) -> None:
+    made = labelled(y, y[:6], task)
+    assert (made.task, made.outputs, made.classes) == ("regression", outputs, 0)
+    assert (made.y_train == y.reshape(12, outputs)).all()
+    again = Dataset.open(tmp_path, made.save(tmp_path))
+    assert (again.task, again.digest) == ("regression", made.digest)
+    assert len(made.subset(5, seed=1).y_train) == 5
+
+
+def test_whole_floats_are_classes_only_if_the_task_says_so() -> None:
+    y = np.arange(12) % 3 / 1.0
+    made = labelled(y, y[:6], "classification")
+    assert (made.task, made.classes, made.y_train.dtype) == ("classification", 3, np.int64)
+    with pytest.raises(DataError, match='for a regression, set data.task = "regression"'):
+        labelled(y, y[:6])
+    with pytest.raises(DataError, match=r"data.task: must be classification"):
+        Dataset.of(made, task="regression")
+
+
+def test_an_autoencoder_has_its_raw_inputs_as_targets() -> None:
+    given = four_arrays()
+    made = Dataset.checked(
+        "mine", "here", {k: given[k] for k in ("x_train", "x_test")}, "autoencoder"
+    )
+    assert (made.task, made.outputs) == ("regression", 20)
+    assert (made.y_test == given["x_test"].reshape(6, 20)).all()
+    again = Dataset.of(Dataset.of(given), task="autoencoder")
+    assert again.digest == made.digest

@@ -138,7 +138,8 @@ FAULTS: dict[str, tuple[str, Callable[[], Arrays], dict[str, Any]]] = {
     "12 bits in 16": ("narrow-range", changed(lambda x: x.astype("u2") * 16), {}),
     "labels from 1": ("labels-from-1", changed(labels=lambda y: y + 1), {}),
     "one class": ("one-class", changed(labels=lambda y: 0 * y), {}),
-    "one-hot labels": ("one-hot", changed(labels=lambda y: np.eye(10)[y]), {}),
+    "float labels": ("float-labels", changed(labels=lambda y: y / 1.0), {}),
+    "two columns": ("columns", changed(labels=lambda y: np.c_[y, y]), {}),
     "one class is nearly all": ("rare-classes", changed(labels=lambda y: (np.arange(len(y)) % 40 == 0) * 1), {}),
     "NaN": ("not-finite", with_some(np.nan), {}),
     "fill values": ("fill-values", with_some(3e37), {}),
@@ -181,7 +182,7 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Look]:
         data = Dataset.of(arrays)
         with datasets.registry.temporarily(models.OWN, lambda folder: data), Signals() as signals:
             sweep = read_sweep(sweep_of(models.OWN, model, schemes, optimizer, learning_rate, 32))
-            facts = load_data(sweep, [models.OWN], None, root)
+            sweep, facts = load_data(sweep, [models.OWN], None, root)
             return checked(sweep, facts, arrays, executor, signals)
 
     yield made

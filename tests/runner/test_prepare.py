@@ -33,7 +33,7 @@ def plan(sweep_file, tmp_path):
     def made(*overrides: str) -> Plan:
         arms = 'search.space.normalization=["unit", "prepare_zeros"]'
         sweep = load_sweep(sweep_file, catalog(), [arms, "model.name=mlp", *overrides])
-        facts = load_data(sweep, ["digits"], None, tmp_path)
+        sweep, facts = load_data(sweep, ["digits"], None, tmp_path)
         with Signals() as signals:
             executor = Inline(WorkerOptions(tmp_path, "cpu", 1))
             return prepare(sweep, facts, executor, "cpu", signals)

@@ -78,7 +78,7 @@ def test_a_whole_study_runs_on_jax_where_tensorflow_cannot_be_imported(tmp_path:
 EQUAL_BITS = """
 import keras, numpy as np
 from normsweep.training import compiled_epoch
-from normsweep.training.compiled_epoch import Batches, OneByOne, epoch_loop
+from normsweep.training.compiled_epoch import Batches, OneByOne, Rows, epoch_loop
 
 def network():
     keras.utils.set_random_seed(1)
@@ -104,11 +104,11 @@ x, y = rng.random((730, 8, 8, 1), np.float32), rng.integers(0, 10, 730)
 orders = [rng.permutation(730) for _ in range(2)]
 plain, stepwise, sent = network(), network(), network()
 expected = run(plain, OneByOne(plain))
-loop = epoch_loop(stepwise, (8, 8, 1), "float32")
+loop = epoch_loop(stepwise, Rows((8, 8, 1), "float32"))
 assert loop.name == "step"
 found = [run(stepwise, loop)]
 compiled_epoch.PART_BYTES = 250 * 256
-found.append(run(sent, epoch_loop(sent, (8, 8, 1), "float32")))
+found.append(run(sent, epoch_loop(sent, Rows((8, 8, 1), "float32"))))
 for results in found:
     for one, other in zip(results, expected, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -20,6 +20,7 @@ from normsweep.training.epochs import train_epochs
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preprocessing import Inputs, batch_order
 from normsweep.training.snapshot import CheckpointPolicy, ModelState, Snapshot
+from normsweep.training.targets import targets_of
 
 EPOCHS = 2
 
@@ -176,7 +177,7 @@ def assert_equal_bits(engine: KerasEngine, trial: Trial, kind: str = "epoch") ->
     loop = compiled.loop(trial.batch_size)
     assert loop.name == kind
     before = ModelState.of(compiled.model)
-    curve = figures(train_epochs(loop, trial, inputs.split))
+    curve = figures(train_epochs(loop, trial, inputs.split, targets_of(trial, inputs)))
     ours = ModelState.of(compiled.model)
     before.restore(compiled.model)
     assert curve == plainly(compiled, inputs, trial)
