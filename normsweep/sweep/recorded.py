@@ -113,7 +113,9 @@ def from_plain(keys: Mapping[str, Any]) -> Sweep:
 def _completed(keys: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of a study, also of an older one."""
     older = REPEATS not in keys and keys.get("search.pruner") == HALVING
-    return {**ADDED, **keys, **({"search.pruner": ASHA} if older else {})}
+    tables = {key.rpartition(".")[0] for key in keys}
+    added = {key: value for key, value in ADDED.items() if key not in tables}
+    return {**added, **keys, **({"search.pruner": ASHA} if older else {})}
 
 
 def as_file(sweep: Sweep) -> dict[str, Any]:

@@ -139,7 +139,7 @@ class Targets:
         """The mean loss of outputs (n, units), without regularization; not for plain labels."""
         import keras
 
-        return float(keras.ops.convert_to_numpy(self.function(encoded, outputs)))
+        return float(np.asarray(keras.ops.convert_to_numpy(self.function(encoded, outputs))))
 
     def guessing(self, inputs: Inputs, by: Metric, test: Array | None = None) -> Guessing | None:
         """What the best constant reaches; None if the numbers of images by class say it.
@@ -150,7 +150,7 @@ class Targets:
             return None
         encoded = self.encoded(inputs.split.y_train)
         loss = min(self.value(encoded, _rows(c, len(encoded))) for c in self._constants(encoded))
-        least = self.value(encoded, encoded)
+        least = min(self.value(encoded, outputs) for outputs in (encoded, self._smoothed(encoded)))
         if self.scaling is None:
             return Guessing(loss, least)
         constant = _best_constant(inputs.split.y_train, by)
@@ -162,6 +162,12 @@ class Targets:
             reach=_reach(by, inputs.split.y_val, guess),
             test_score=np.nan if test is None else by.of(test, _rows(constant, len(test))),
         )
+
+    def _smoothed(self, encoded: Array) -> Array:
+        """The outputs of least loss with smoothed labels, Keras's way."""
+        smoothing = float(dict(self.loss_options).get("label_smoothing", 0.0))
+        classes = max(encoded.shape[1], 2) if self.scaling is None else 1
+        return encoded if classes == 1 else encoded * (1 - smoothing) + smoothing / classes
 
     def _constants(self, encoded: Array) -> Iterator[Array]:
         yield encoded.mean(axis=0)

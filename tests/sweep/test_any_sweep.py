@@ -217,6 +217,7 @@ LEGAL: dict[str, list[str]] = {
     "question": ["text"],
     "plugins": ["empty-list", "text"],
     "data.target_column": ["text"],
+    "data.class_weights": ["table", "empty-table"],
     "model.options": ["empty-table"],
     "confirm": ["empty-table"],
     "confirm.baseline": ["empty-table"],

@@ -31,6 +31,8 @@ WRITTEN = {
     "data.dataset": ["mnist", "digits"],
     "data.validation_split": 0.25,
     "data.train_size": 1000,
+    "data.task": None,
+    "data.class_weights": {},
     "data.target_column": None,
     "data.test_split": 0.2,
     "data.kind": None,

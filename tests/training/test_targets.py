@@ -182,7 +182,7 @@ def test_a_regression_is_scored_in_the_unit_of_its_targets(
     assert math.isnan(last.val_accuracy)
     assert last.tested is not None
     assert result.guessing
-    assert last.value < 0.6 * result.guessing.score
+    assert last.value < 0.8 * result.guessing.score
     assert finished.state is not None
     model, _ = engine.deployable(trial, finished.state)
     parts = split(data, 0.2, trial.seed)
