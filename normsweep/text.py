@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ __all__ = [
     "printable",
     "quoted",
     "reason",
+    "significant",
     "without_secrets",
 ]
 
@@ -56,6 +58,14 @@ NAMES = re.compile(
 )
 
 
+STATEMENT = re.compile(
+    r"\[SQL: .*|\((?:[a-z]\w*\.)+\w+\) ?|\(raised as a result of Query-invoked autoflush;[^)]*\) ?"
+    r"|\(Background on this error at: [^)]*\)",
+    re.DOTALL,
+)
+"""What SQLAlchemy puts around a database's own words: the statement with its parameters, class, advice, link."""
+
+
 def printable(text: str) -> str:
     """Escape the characters that would control a terminal; remove colours."""
     plain = COLOUR.sub("", text.replace("\r\n", "\n"))
@@ -84,7 +94,7 @@ def masked(text: str, *addresses: str) -> str:
 
 
 def reason(error: object, *addresses: str, kind: bool = False, most: int = 300) -> str:
-    """The message of an exception of other code: one line, masked, cut to `most` characters.
+    """The message of an exception of other code: one line, masked, cut to `most` characters, without SQL.
 
     Args:
         error: the exception, or its message.
@@ -93,7 +103,7 @@ def reason(error: object, *addresses: str, kind: bool = False, most: int = 300) 
         most: largest number of characters.
     """
     name = type(error).__name__ if isinstance(error, BaseException) else ""
-    said = masked(" ".join(str(error).split()), *addresses)
+    said = masked(STATEMENT.sub("", " ".join(str(error).split())).strip(), *addresses)
     return (": ".join(filter(None, (name, said))) if kind or not said else said)[:most]
 
 
@@ -139,6 +149,15 @@ def as_markdown(text: str) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 epoch`, `8 epochs`, `10,000 images`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def significant(number: float, digits: int) -> str:
+    """A number with so many significant digits, all before the point kept: `0.0123`, `1.5`, `52,341`."""
+    if not number or not math.isfinite(number):
+        return "0" if number == 0 else "unknown"
+    decimals = max(digits - 1 - math.floor(math.log10(abs(number))), 0)
+    text = f"{number:,.{decimals}f}".replace("-", "−")
+    return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def opening(text: str) -> str:

@@ -21,7 +21,14 @@ from normsweep.reporting.outcome_words import (
     window_words,
 )
 from normsweep.reporting.rows import Rows
-from normsweep.reporting.words import between, gap_number, percent, points, question_of
+from normsweep.reporting.words import (
+    between,
+    gap_number,
+    margin_words,
+    percent,
+    points,
+    question_of,
+)
 from normsweep.text import counted, opening, quoted
 
 if TYPE_CHECKING:
@@ -162,7 +169,7 @@ def _evidence(verdict: Verdict) -> tuple[str, ...]:
             f"{reference.trained} of {counted(reference.seeds, 'seed')} of {quoted(verdict.reference)} trained"
         )
     seeds, images = counted(verdict.seeds, "seed"), counted(verdict.images, "image")
-    margin = points(verdict.margin, sign=False, by=verdict.metric)
+    margin = margin_words(verdict.margin, verdict.share, verdict.metric)
     lines = ((seeds, images), (f"margin {margin}", f"analysis {verdict.analysis}"))
     kept = (", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines)
     chosen = chosen_words(verdict.chosen)
@@ -259,8 +266,9 @@ def verdict_rows(verdicts: Sequence[Verdict]) -> Rows:
     All columns are text; the primary question has a star.
     """
     told = without_repeats(verdicts)
-    unit = told[0].metric.unit if told else ACCURACY.unit
-    columns = ["arm", "question", "answer", f"gap in {unit}" if unit else "gap", "seeds"]
+    by = told[0].metric if told else ACCURACY
+    unit = by.unit or by.label
+    columns = ["arm", "question", "answer", f"gap in {unit}", "seeds"]
     return Rows.of(columns, map(_line, told))
 
 
