@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -178,26 +179,20 @@ class Running:
             if not reachable:
                 say(f"report: {publish_report(found, folder, self.storage)}")
                 return ["the report"]
-            upload = ReportUpload(found, folder, self.search, self.tracker, self.background)
+            upload = self._upload(found, folder)
             address = self.tracker.run_address
             say(f"report: {publish_report(found, folder, self.storage, address, upload.add)}")
+            # A failed upload does not go on: the next one logs everything again.
+            again = (self._upload(found, folder) for _ in itertools.count())
+            uploads = itertools.chain([upload], again)
             try:
-                upload.end()
-            except TrackingFailed:
-                return self._upload_again(found, folder)
+                self.patience.call(lambda: next(uploads).end())
+            except TrackingFailed as error:
+                return [f"the report ({error})"]
         return []
 
-    def _upload_again(self, found: Evidence, folder: Path) -> list[str]:
-        """Log a report whose upload has failed; returns what is not yet logged to MLflow."""
-
-        def upload() -> None:
-            ReportUpload(found, folder, self.search, self.tracker, self.background).end()
-
-        try:
-            self.patience.call(upload)
-        except TrackingFailed as error:
-            return [f"the report ({error})"]
-        return []
+    def _upload(self, found: Evidence, folder: Path) -> ReportUpload:
+        return ReportUpload(found, folder, self.search, self.tracker, self.background)
 
     @property
     def _address(self) -> str:

@@ -78,7 +78,6 @@ NONSENSE = {
     "a run without data": Answer(json.dumps({"run": {"info": RUN}, "runs": [{"info": RUN}]}).encode()),
     "no text at all": Answer(bytes(range(128, 256))),
     "a redirect to a page": Answer(b"", 302, {"Location": "/login"}),
-    "a redirect to itself": Answer(b"", 307, {"Location": "#"}),
     "not found, with a page": Answer(PAGE, 404),
     "too many requests": Answer(PAGE, 429, {"Retry-After": "3600"}),
     "cut off": Answer(b'{"run": {"info"', missing=50),
