@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from normsweep.parts import datasets
 from normsweep.parts.catalog import catalog
@@ -50,6 +51,14 @@ for name in ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
 
 
+# `make soak` runs every property on many examples: `-m hypothesis --hypothesis-profile many`.
+settings.register_profile("few", max_examples=25, deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "many", max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile("few")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for all workers of pytest, where they find what one of them has made."""
@@ -62,8 +71,12 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+LONG = ("runner", "training", "api")
+"""Folders of tests that run whole studies and compile networks."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The system's tests first, then files of few tests.
+    """The system's tests first, then those of `LONG`, each with files of few tests first.
 
     They run whole studies and wait for servers, and at the end would hold up idle workers.
     """
@@ -71,6 +84,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: (
             item.get_closest_marker("system") is None,
+            item.path.parent.name not in LONG,
             tests[item.path],
             item.path,
         )

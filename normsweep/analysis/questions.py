@@ -253,7 +253,8 @@ def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     if verdict.margin_needed > verdict.margin:
         declared, can = by.amount(verdict.margin), f"{by.scale * verdict.margin_needed:.3g}"
         if verdict.share:
-            needed = verdict.margin_needed / abs(verdict.reference_value)
+            level = abs(verdict.reference_value)
+            needed = verdict.margin_needed / level if level else math.inf
             declared, can = f"{100 * verdict.share:g} %", f"{100 * needed:.2g} %"
         yield (
             f"the margin of {declared} is too small for "

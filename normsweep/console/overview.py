@@ -31,6 +31,7 @@ __all__ = [
     "print_plan",
     "print_trial",
     "studies_table",
+    "trial_facts",
     "trial_lines",
 ]
 
@@ -128,8 +129,19 @@ def print_trial(record: TrialRecord, commands: Commands) -> None:
     say(f"train it again without storing anything:\n  {commands.rerun(record.trial.number)}")
 
 
+def trial_facts(record: TrialRecord) -> dict[str, object]:
+    """Everything stored about a trial, for programs; `curve`: a mapping for each epoch."""
+    curve = epoch_rows([record]).without("trial", "arm")
+    return {**_content(record), "curve": curve.mappings}
+
+
 def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
     """Everything stored about a trial except its curve, as pairs of name and value."""
+    content = _content(record)
+    return [(name, _text(value)) for name, value in content.items() if value not in ("", None, {})]
+
+
+def _content(record: TrialRecord) -> dict[str, object]:
     trial, result = record.trial, record.result
     content: dict[str, object] = {"status": result.status.value if result else "running"}
     hidden = ("data", "params", *RARE)
@@ -152,7 +164,7 @@ def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
             "mlflow_run": record.run_id,
             "error": result.error,
         }
-    return [(name, _text(value)) for name, value in content.items() if value not in ("", None, {})]
+    return content
 
 
 def _clock(seconds: float) -> str:

@@ -66,6 +66,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def mappings(self) -> list[dict[str, Any]]:
+        """Each row as a dictionary of the table's columns."""
+        return [{name: row.get(name) for name in self.columns} for row in self.rows]
+
     def only(self, columns: Iterable[str]) -> Rows:
         """Some of the columns, in this order; those that the table has not are left out."""
         return Rows(tuple(name for name in columns if name in self.columns), self.rows)

@@ -26,6 +26,7 @@ from normsweep.sweep.problems import (
 )
 from normsweep.sweep.recorded import as_file
 from normsweep.sweep.schema import Section, Sweep, inner_section
+from normsweep.text import reason
 
 __all__ = ["Draft", "find_sweep", "load_sweep", "shipped_sweeps"]
 
@@ -158,11 +159,23 @@ def _tables(source: str | Path | Sweep | Mapping[str, Any]) -> tuple[dict[str, A
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SweepError(f"{path}: cannot be read: {error}") from None
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows begin a file with a mark
+        return tomllib.loads(text)
+    except OSError as error:
+        raise SweepError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SweepError(
+            f"{path}: expected text in UTF-8, got byte 0x{error.object[error.start]:02x} at {error.start:,}; "
+            "save the file as UTF-8"
+        ) from None
     except (ValueError, RecursionError) as error:  # a number too long, tables too deep
-        raise SweepError(f"{path}: not valid TOML: {error}") from None
+        raise SweepError(f"{path}: not valid TOML: {reason(error)}{_hint(error)}") from None
+
+
+def _hint(error: Exception) -> str:
+    """What to do about a backslash, which TOML takes for the start of an escape in double quotes."""
+    escape = any(word in str(error) for word in ("\\", "escape", "hex value"))
+    return "; put a path with backslashes into single quotes" if escape else ""
 
 
 def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
@@ -171,7 +184,17 @@ def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
     if found is None or not all(names):
         problems.append(Problem(OPTION, expected("KEY=VALUE with a dotted key", text)))
         return ""
-    _set(raw, names, _toml_value(found[2].strip()), problems, text)
+    value = _toml_value(given := found[2].strip())
+    if value is given and given[:1] + given[-1:] in (
+        "[]",
+        "{}",
+    ):  # otherwise it would be taken as text
+        lacking = (
+            'a TOML value; a shell removes quotes that are not quoted: --set \'key=["a", "b"]\''
+        )
+        problems.append(Problem(dotted(*names), expected(lacking, given)))
+        return dotted(*names)
+    _set(raw, names, value, problems, text)
     return dotted(*names)
 
 

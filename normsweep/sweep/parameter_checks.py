@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from normsweep.sweep import schemes
 from normsweep.sweep.arms import Arm, dotted, space_of_all
 from normsweep.sweep.parameters import (
     CONSTANT,
@@ -94,7 +95,7 @@ def _values(
         return  # an option may have the name of a parameter
     match dimension.name:
         case "normalization":
-            yield from _registered(key, dimension, catalog.normalizations)
+            yield from _schemes(key, dimension, catalog.normalizations)
         case "optimizer":
             yield from _registered(key, dimension, catalog.optimizers)
         case "schedule":
@@ -119,6 +120,16 @@ def _registered(key: str, dimension: Dimension, registered: Mapping[str, Any]) -
     for value in dimension.values:
         if value not in registered:
             yield Problem(key, unknown(dimension.name, value, registered))
+
+
+def _schemes(
+    key: str, dimension: Dimension, registered: Mapping[str, tuple[str, ...]]
+) -> Iterator[Problem]:
+    if not isinstance(dimension, Choice):
+        yield Problem(key, f"expected a list of {', '.join(registered)}; got a range")
+        return
+    wrong = (schemes.problem(value, registered) for value in dimension.values)
+    yield from (Problem(key, message) for message in wrong if message)
 
 
 def _component_option(dimension: Dimension, space: Space, catalog: Catalog) -> Iterator[Problem]:

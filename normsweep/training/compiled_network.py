@@ -224,7 +224,11 @@ def assemble(trial: Trial, inputs: Inputs) -> Any:
     if inputs.preprocessing.fixed:
         return network
     preprocessing = fit_preprocessing(
-        trial.normalization, inputs.split.x_train, trial.input_scale, trial.input_shift
+        trial.normalization,
+        inputs.split.x_train,
+        trial.input_scale,
+        trial.input_shift,
+        inputs.facts,
     )
     raw = keras.Input(inputs.shape, dtype=inputs.dtype)
     with precision(trial.precision):  # loss scaling depends on the outer model's policy

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from normsweep.errors import SweepError
 from normsweep.parts import models, optimizers
-from normsweep.parts.dataset import Dataset
+from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.parameters import MATCHED
@@ -112,7 +112,7 @@ class KerasEngine(Engine):
             dataset = self.dataset(trial.data)
             train = split(dataset, trial.data.validation_split, trial.seed).x_train
             own = (trial.normalization, trial.input_scale)
-            slopes = [_slope(name, train) * scale for name, scale in (own, to)]
+            slopes = [_slope(name, train, dataset.facts) * scale for name, scale in (own, to)]
             return slopes[1] / slopes[0]
 
         return self._ratios.get((*_arm_key(trial), *to), make)
@@ -216,7 +216,10 @@ class KerasEngine(Engine):
         dataset = self.dataset(trial.data)
         parts = split(dataset, trial.data.validation_split, trial.seed)
         require(request.device)
-        fitted = {name: fit_preprocessing(name, parts.x_train) for name in request.normalizations}
+        fitted = {
+            name: fit_preprocessing(name, parts.x_train, facts=dataset.facts)
+            for name in request.normalizations
+        }
         same = equivalents(fitted, parts.x_train)
         network = try_networks(request.trials, dataset)
         for example in request.trials:
@@ -261,8 +264,8 @@ def _arm_key(trial: Trial) -> ArmKey:
     return trial.data, trial.seed, trial.normalization, trial.input_scale, trial.input_shift
 
 
-def _slope(normalization: str, train: Any) -> float:
-    slope = fit_preprocessing(normalization, train).slope
+def _slope(normalization: str, train: Any, facts: InputFacts) -> float:
+    slope = fit_preprocessing(normalization, train, facts=facts).slope
     if slope is None:
         raise SweepError(
             f'input_rate: "matched" needs normalizations that multiply all inputs by one number; '
