@@ -111,12 +111,13 @@ def _content(
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
     from normsweep.reporting.article_tables import article_table
-    from normsweep.reporting.formats import as_markdown, render
+    from normsweep.reporting.formats import render
     from normsweep.reporting.latex import escaped, latex_table
     from normsweep.reporting.methods import paragraph
     from normsweep.reporting.tables import confirmed_evidence, study_table
     from normsweep.reporting.verdict_text import verdict_cells
     from normsweep.store.storage import read_study
+    from normsweep.text import as_markdown
 
     record = read_study(storage, study_name).labelled()
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])

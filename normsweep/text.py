@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 __all__ = [
     "UNSEEN",
+    "as_markdown",
     "counted",
     "duration",
     "listed",
@@ -153,6 +154,13 @@ def milliseconds(seconds: float) -> str:
     """Seconds as milliseconds: `2.7 ms`, `45 ms`, `1,230 ms`."""
     amount = 1000 * seconds
     return f"{amount:,.0f} ms" if amount >= 9.95 else f"{amount:.1f} ms"
+
+
+def as_markdown(text: str) -> str:
+    """A text as Markdown shows it: on one line, and neither markup, link nor the end of a cell."""
+    plain = re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(text.split()))
+    plain = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", plain).replace("<", "&lt;")
+    return re.sub(r"^([#>]|[-+](?=\s))", r"\\\1", plain)
 
 
 def counted(number: int, noun: str) -> str:

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "docker": "needs a container engine; tests/compose runs each service's own command",
     "ray": "needs a cluster; tests/executors starts one",
     "mlflow": "serves until it is stopped; tests/conftest.py starts one",
+    "curl": "asks a served model; tests/test_pages.py does",
     "optuna": "needs PostgreSQL; tests/store/test_storage.py has one",
     "optuna-dashboard": "serves until it is stopped; tests/test_pages.py looks at it",
     "createdb": "needs a server of one's own",

@@ -11,20 +11,27 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
+import uvicorn
 from mlflow import MlflowClient
+from mlflow.pyfunc import PyFuncModel, scoring_server
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from normsweep import report, study
 from normsweep.analysis.evidence import evidence
+from normsweep.analysis.trials import best_of_arms
 from normsweep.cli import main
 from normsweep.parts.dataset import Dataset
 from normsweep.reporting.answer import answer_sentence
@@ -155,6 +162,17 @@ def sibling(address: str, place: str) -> str:
     return f"{address.partition('#')[0]}{place}"
 
 
+COLOURS = {"rgb(110, 119, 129)", "rgb(213, 94, 0)"}
+"""Of the reference, and of the other arm."""
+
+
+def drawn(page: Page, count: int) -> list[str]:
+    """The colours of the lines of the first chart, which are this many."""
+    lines = page.locator(".js-plotly-plot").first.locator(".scatterlayer .js-line")
+    expect(lines).to_have_count(count)
+    return lines.evaluate_all("all => all.map((line) => getComputedStyle(line).stroke)")
+
+
 @needs_browser
 def test_the_landing_page_has_every_trial_best_first_its_curves_coloured_by_arm(
     seen, mlflow_page, opened
@@ -162,11 +180,9 @@ def test_the_landing_page_has_every_trial_best_first_its_curves_coloured_by_arm(
     page = opened(mlflow_page)
     for title in ("val/accuracy", "Parallel Coordinates", "val/loss"):
         expect(page.get_by_text(title, exact=True).first).to_be_visible()
-    lines = page.locator(".js-plotly-plot").first.locator(".scatterlayer .js-line")
-    expect(lines).not_to_have_count(0)
     expect(page.locator(".ag-row a")).to_have_count(8)
-    strokes = lines.evaluate_all("all => all.map((line) => getComputedStyle(line).stroke)")
-    assert set(strokes) == {"rgb(110, 119, 129)", "rgb(213, 94, 0)"}
+    strokes = drawn(page, 8)
+    assert set(strokes) == COLOURS
     assert strokes.count("rgb(213, 94, 0)") == len(strokes) / 2
     searched = {r.trial.number: r.result for r in seen.record.trials if r.trial.phase == SEARCH}
     listed = [int(name[:3]) for name in page.locator(".ag-row a").all_inner_texts()]
@@ -191,22 +207,41 @@ def test_the_note_opens_with_the_answer_has_the_figure_and_links_that_lead_somew
         assert href
         return opened(sibling(mlflow_page, href[href.index("#") :]))
 
-    expect(followed("the mean of each arm").get_by_text("Group: none").first).to_be_visible()
+    best = followed("the best trial of each arm")
+    expect(best.locator(".ag-row a")).to_have_count(2)
+    expect(best.get_by_text("val/accuracy", exact=True).first).to_be_visible()
     report = followed("the whole report").frame_locator("iframe")
     expect(report.get_by_text("Do raw digits catch up?").first).to_be_visible()
 
 
 @needs_browser
-def test_the_other_views_have_a_mean_curve_an_arm(mlflow_page, opened):
-    page = opened(mlflow_page.replace("ShareKey=trials", "ShareKey=arms"))
-    for arm in ("none", "unit"):
-        expect(page.get_by_text(f"Group: {arm}").first).to_be_visible()
-    curves = page.locator(".js-plotly-plot").first
-    expect(curves.locator(".scatterlayer .js-line")).not_to_have_count(0)
-    expect(page.get_by_text("none (val/accuracy)").first).to_be_visible()
+def test_the_best_trial_of_each_arm_has_its_curve_in_the_arms_colour(seen, mlflow_page, opened):
+    page = opened(mlflow_page.replace("ShareKey=trials", "ShareKey=best"))
+    expect(page.locator(".ag-row a")).to_have_count(2)
+    assert sorted(drawn(page, 2)) == sorted(COLOURS)
+    best = {r.trial.number for r in best_of_arms(seen.record.searched).values()}
+    assert {int(name[:3]) for name in page.locator(".ag-row a").all_inner_texts()} == best
+
+
+@needs_browser
+def test_the_confirmation_has_the_mean_over_its_seeds_by_arm_and_configuration(
+    seen, mlflow_page, opened
+):
     page = opened(mlflow_page.replace("ShareKey=trials", "ShareKey=confirmed"))
+    curves = evidence(seen.record).curves
+    expect(page.locator(".ag-row a")).to_have_count(len(curves))
     expect(page.get_by_text("test/accuracy", exact=True).first).to_be_visible()
-    expect(page.get_by_text(re.compile("Group: .*baseline"))).not_to_have_count(0)
+    assert set(drawn(page, len(curves))) == COLOURS
+    expect(page.get_by_text("mean none baseline").first).to_be_visible()
+
+
+@needs_browser
+def test_the_models_tab_has_each_arms_model_with_its_scores_by_dataset(mlflow_page, opened):
+    experiment = mlflow_page.split("/experiments/")[1].split("/")[0]
+    page = opened(sibling(mlflow_page, f"#/experiments/{experiment}/models"))
+    for text in ("none", "unit", "final/val_accuracy"):
+        expect(page.get_by_text(text, exact=True).first).to_be_visible()
+    expect(page.get_by_text("digits validation").first).to_be_visible()
 
 
 @needs_browser
@@ -284,25 +319,52 @@ def test_a_server_is_told_by_its_page_and_none_is_started(seen, mlflow_page, cap
     assert "--study-name: no study sene in " in capsys.readouterr().err
 
 
-def test_the_registered_models_take_raw_pixels(seen, monkeypatch):
-    import mlflow
-
-    record, client = seen.record, MlflowClient(tracking_uri=seen.tracking)
-    data = Dataset.open(seen.folder / "mlruns" / "data", record.data.digest)
-    images = data.x_test.reshape(-1, *data.sample_shape)
+@pytest.fixture
+def load(seen, monkeypatch) -> Iterator[Callable[[str], PyFuncModel]]:
+    """Loads the registered model of an arm."""
     before = mlflow.get_tracking_uri()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # taken back at the end: MLflow sets it, too
     mlflow.set_tracking_uri(seen.tracking)
-    try:
-        for arm in record.arms:
-            model = mlflow.pyfunc.load_model(f"models:/seen@{arm}")
-            version = client.get_model_version_by_alias("seen", arm)
-            assert version.tags["normsweep.model_id"] == record.models[arm].model_id
-            predicted = np.asarray(model.predict(images))
-            assert predicted.shape == (len(data.y_test), 10)
-            assert np.allclose(predicted.sum(axis=1), 1.0, atol=1e-4)
-    finally:
-        mlflow.set_tracking_uri(before)
+    yield lambda arm: mlflow.pyfunc.load_model(f"models:/seen@{arm}")
+    mlflow.set_tracking_uri(before)
+
+
+def test_the_registered_models_take_raw_pixels(seen, load):
+    record, client = seen.record, MlflowClient(tracking_uri=seen.tracking)
+    data = Dataset.open(seen.folder / "mlruns" / "data", record.data.digest)
+    images = data.x_test.reshape(-1, *data.sample_shape)
+    for arm in record.arms:
+        model = load(arm)
+        version = client.get_model_version_by_alias("seen", arm)
+        assert version.tags["normsweep.model_id"] == record.models[arm].model_id
+        predicted = np.asarray(model.predict(images))
+        assert predicted.shape == (len(data.y_test), 10)
+        assert np.allclose(predicted.sum(axis=1), 1.0, atol=1e-4)
+
+
+def test_a_served_model_answers_raw_pixels_sent_as_json(seen, load, monkeypatch):
+    """The application of `mlflow models serve`, on a port, with the request of the docs."""
+    monkeypatch.setenv(
+        "_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true"
+    )  # set, and taken back at the end
+    data = Dataset.open(seen.folder / "mlruns" / "data", seen.record.data.digest)
+    images, model = data.x_test[:3].reshape(-1, *data.sample_shape), load("none")
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        server = uvicorn.Server(uvicorn.Config(scoring_server.init(model), log_level="error"))
+        serving = threading.Thread(target=server.run, kwargs={"sockets": [place]})
+        serving.start()
+        try:
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{place.getsockname()[1]}/invocations",
+                json.dumps({"inputs": images.tolist()}).encode(),
+                {"Content-Type": "application/json"},
+            )
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                predicted = json.load(answer)["predictions"]
+        finally:
+            server.should_exit = True
+            serving.join()
+    assert np.allclose(predicted, np.asarray(model.predict(images)), atol=1e-5)
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ class Inline:
         settings = environment(options.device, options.threads) if needed else {}
         self._before = {name: os.environ.get(name) for name in settings}
         os.environ.update(settings)
-        self._engine = make_engine(options.data_root, options.trained)
+        self._engine = make_engine(options)
         self._engine.trial_timeout = options.trial_timeout
         self._trial: Trial | None = None
         self._training: Training | None = None

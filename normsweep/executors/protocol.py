@@ -15,6 +15,7 @@ from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.reproducibility import Device
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 from normsweep.training.synthetic_engine import SyntheticEngine
+from normsweep.training.usage import Meter
 
 __all__ = [
     "Begun",
@@ -94,14 +95,12 @@ class Executor(Protocol):
         ...
 
 
-def make_engine(data_root: Path, trained: bool) -> Engine:
-    """The engine of a study: `KerasEngine` if its model is trained, `SyntheticEngine` otherwise.
-
-    Args:
-        data_root: folder of the datasets, by digest.
-        trained: whether the model is trained, as `parts.catalog.is_trained` returns.
-    """
-    return KerasEngine(data_root) if trained else SyntheticEngine(data_root)
+def make_engine(options: WorkerOptions) -> Engine:
+    """The engine of a worker: `KerasEngine` if the study's model is trained, `SyntheticEngine` otherwise."""
+    kind = KerasEngine if options.trained else SyntheticEngine
+    engine = kind(options.data_root)
+    engine.meter = Meter() if options.system_metrics else None
+    return engine
 
 
 def answer(engine: Engine, call: Call) -> Returned | Raised:
@@ -131,6 +130,8 @@ class WorkerOptions:
     """Whether the study's model is trained; if not, no backend is imported."""
     awaits_reply: bool = False
     """Whether a trial waits for `reply` after each epoch."""
+    system_metrics: bool = False
+    """Whether epochs say what the worker used."""
     parts: bytes = b""
     """Custom components, as packed by `pickled_components`."""
 

@@ -44,7 +44,7 @@ def main() -> None:
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
     options: WorkerOptions = inbox.get()
-    engine = make_engine(options.data_root, options.trained)
+    engine = make_engine(options)
     broken = _unpack(options.parts) or _import_backend(engine)
     while True:
         match inbox.get():

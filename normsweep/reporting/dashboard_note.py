@@ -6,11 +6,10 @@ from collections.abc import Mapping
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.commands import Commands
-from normsweep.reporting.formats import as_markdown
 from normsweep.reporting.note import links, opening_lines, short_lines
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, kind_of, repeat_of
-from normsweep.text import listed
+from normsweep.text import as_markdown, listed
 
 __all__ = ["dashboard_notes"]
 

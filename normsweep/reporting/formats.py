@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import re
 from collections.abc import Callable
 from typing import Any, Literal, get_args
 
@@ -16,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from normsweep.reporting.cells import is_numeric, printed
+from normsweep.text import as_markdown
 
-__all__ = ["FORMATS", "Format", "as_markdown", "for_people", "render"]
+__all__ = ["FORMATS", "Format", "for_people", "render"]
 
 Format = Literal["csv", "json", "markdown", "parquet", "html"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -90,10 +90,3 @@ def _markdown(table: pd.DataFrame) -> str:
     align = ["right" if right else "left" for right in numeric]
     text = escaped.to_markdown(index=False, disable_numparse=True, colalign=align or None)
     return (text or "") + "\n"
-
-
-def as_markdown(text: str) -> str:
-    """A text as Markdown shows it: on one line, and neither markup, link nor the end of a cell."""
-    plain = re.sub(r"([\\`*\[\]|])", r"\\\1", " ".join(text.split()))
-    plain = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", plain).replace("<", "&lt;")
-    return re.sub(r"^([#>]|[-+](?=\s))", r"\\\1", plain)

@@ -12,14 +12,14 @@ from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence, repeats_sentence
 from normsweep.reporting.commands import Commands
-from normsweep.reporting.formats import as_markdown, render
+from normsweep.reporting.formats import render
 from normsweep.reporting.in_short import in_short
 from normsweep.reporting.mechanism import reasons
 from normsweep.reporting.tables import arms_table, best_table
 from normsweep.reporting.verdict_text import verdict_cells
 from normsweep.reporting.words import unit_of_gaps
 from normsweep.sweep.study_record import StudyRecord
-from normsweep.text import opening
+from normsweep.text import as_markdown, opening
 
 __all__ = [
     "Pages",

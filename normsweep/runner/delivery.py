@@ -15,7 +15,7 @@ from typing import Self
 
 from normsweep.errors import StoreError, TrackingFailed
 from normsweep.reporting.commands import Commands
-from normsweep.runner.interrupts import Background, Signals
+from normsweep.runner.interrupts import Background, Patience, Signals
 from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
 from normsweep.store.storage import load_study
@@ -140,8 +140,10 @@ class TrialLogger:
             self._background.call(self._close)
         self._collect_done()
 
-    def log_rest(self, signals: Signals) -> list[int]:
+    def log_rest(self, signals: Signals, patience: Patience) -> list[int]:
         """Log what is not yet logged; returns the numbers of the trials that could not be logged.
+
+        `patience`: how long MLflow is tried again if it fails.
 
         Raises:
             Interrupted: between trials, or while MLflow hangs.
@@ -155,8 +157,8 @@ class TrialLogger:
         left = self.not_yet_logged()
         for done, record in enumerate(left):
             try:
-                with signals.waiting():
-                    run_id = self._background.call(partial(self._tracker.log, record, self._data))
+                log = partial(self._tracker.log, record, self._data)
+                run_id = patience.call(partial(self._background.call, log), signals.waiting)
             except TrackingFailed as error:
                 self._say(f"MLflow: {error}")
                 return [r.trial.number for r in left[done:]]
@@ -318,7 +320,7 @@ def sync_study(
         StoreError: the study or a store does not exist, or another process runs the study.
         Interrupted: SIGINT or SIGTERM; what was logged is marked.
     """
-    store = load_study(storage, name)
+    store, patience = load_study(storage, name), Patience.of_environment(say)
     with Signals() as signals, lock_study(storage, name), Background() as background:
         record = store.record(trials=False)
         if record.data is None:
@@ -333,7 +335,7 @@ def sync_study(
             if lost:
                 say(f"{name}: MLflow has lost the runs of {counted(lost, 'trial')}")
             missing = logger.not_yet_logged()
-            left = logger.log_rest(signals)
+            left = logger.log_rest(signals, patience)
         say(
             f"{name}: logged {len(missing) - len(left)} of {len(missing)} trials that were not yet logged"
         )

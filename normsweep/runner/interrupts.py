@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import copy_context
 from types import FrameType
 from typing import Any, Self, TypeVar
 
-from normsweep.errors import Interrupted, TrackingFailed
+from normsweep.errors import Interrupted, TrackingFailed, UserError
 
-__all__ = ["Background", "Signals"]
+__all__ = ["Background", "Patience", "Signals"]
 
 GRACE = 3.0
 """Seconds to finish writing after a second signal."""
@@ -125,6 +127,69 @@ class _Timer:
 def _restore_handler(number: int, handler: Any) -> None:
     """None is the handler of a library that is not Python's, which cannot be set again from here."""
     signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+WAIT, DEFAULT_WAIT = "NORMSWEEP_MLFLOW_WAIT", 60.0
+"""The variable with the seconds for which a command tries MLflow again at its end, and their default."""
+
+PAUSE = 2.0
+"""Seconds between two attempts."""
+
+
+class Patience:
+    """How long a command tries MLflow again, all that it writes taken together."""
+
+    def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
+        """`say` reports the first failure of all that are tried again."""
+        self._left, self._say, self._said = seconds, say, False
+
+    @classmethod
+    def none(cls) -> Patience:
+        """That of a command which goes on: what fails is tried again at its end."""
+        return cls(0.0, lambda text: None)
+
+    @classmethod
+    def of_environment(cls, say: Callable[[str], None]) -> Patience:
+        """That of the user's setting.
+
+        Raises:
+            UserError: it is no number of seconds.
+        """
+        text = os.environ.get(WAIT) or str(DEFAULT_WAIT)
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            raise UserError(f"{WAIT}: must be a number of seconds, at least 0, got {text!r}")
+        return cls(seconds, say)
+
+    def call(
+        self,
+        job: Callable[[], R],
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> R:
+        """The result of a job, which is tried again while time is left.
+
+        `waiting`: a context in which a signal may interrupt, as `Signals.waiting`.
+
+        Raises:
+            TrackingFailed: the job did, and no time is left.
+        """
+        while True:
+            began = time.monotonic()
+            try:
+                with waiting():
+                    return job()
+            except TrackingFailed as error:
+                if self._left <= 0:
+                    raise
+                if not self._said:
+                    self._say(f"MLflow: {error}; trying again for {self._left:.0f} s")
+                self._said = True
+            with waiting():
+                time.sleep(min(PAUSE, self._left))
+            self._left -= time.monotonic() - began
 
 
 class Background:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
-from normsweep.analysis.evidence import evidence
+from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.repeats import ended_repeats
 from normsweep.console.display import Display
 from normsweep.console.live_display import make_display
@@ -32,7 +34,7 @@ from normsweep.runner.checkpoints import Checkpoints, checkpoint_folder
 from normsweep.runner.dashboard import DashboardNotes
 from normsweep.runner.delivery import TrialLogger
 from normsweep.runner.finished import Origin
-from normsweep.runner.interrupts import Background, Signals
+from normsweep.runner.interrupts import Background, Patience, Signals
 from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.runner.publishing import BestModels, prepare_pages
 from normsweep.runner.report_upload import ReportUpload, publish_report
@@ -61,6 +63,9 @@ from normsweep.training.diagnosis import diagnose
 
 __all__ = ["Running", "diagnose_arms", "open_confirmation"]
 
+NAMED = 8
+"""Trials that are not yet logged up to which each one is named."""
+
 
 @dataclass(frozen=True)
 class Running:
@@ -75,6 +80,8 @@ class Running:
     tracker: Tracker
     background: Background
     """Thread that makes all writes to MLflow."""
+    patience: Patience
+    """How long MLflow is tried again at the end."""
     origin: Origin
     root: Path
     storage: str
@@ -142,8 +149,9 @@ class Running:
                     late += self._phase(confirmation, deadline)
                 if wanted == "all" and confirmation and confirmation.over:
                     late += self._repeat(deadline)
-                # MLflow may be reachable again since the search.
-                missing = late + (self._log_all() if missing and not late else missing)
+                missing += late
+            if missing:  # MLflow may be reachable again, and no trial waits for a worker any more
+                missing = self._log_all()
         except BaseException:
             self.background.hurry()
             self._update_note()
@@ -171,14 +179,20 @@ class Running:
             if not reachable:
                 say(f"report: {publish_report(found, folder, self.storage)}")
                 return ["the report"]
-            upload = ReportUpload(found, folder, self.search, self.tracker, self.background)
+            upload = self._upload(found, folder)
             address = self.tracker.run_address
             say(f"report: {publish_report(found, folder, self.storage, address, upload.add)}")
+            # A failed upload does not go on: the next one logs everything again.
+            again = (self._upload(found, folder) for _ in itertools.count())
+            uploads = itertools.chain([upload], again)
             try:
-                upload.end()
+                self.patience.call(lambda: next(uploads).end())
             except TrackingFailed as error:
                 return [f"the report ({error})"]
         return []
+
+    def _upload(self, found: Evidence, folder: Path) -> ReportUpload:
+        return ReportUpload(found, folder, self.search, self.tracker, self.background)
 
     @property
     def _address(self) -> str:
@@ -237,9 +251,10 @@ class Running:
         return missing, not selection.left
 
     def _log_all(self) -> list[str]:
-        """Log the trials of all phases; returns what is not yet logged."""
+        """Log the trials of all phases, and the search's models; returns what is not yet logged."""
         with make_display(self.console) as display, self._logger(display) as logger:
-            return self._log_rest(logger, display, self.search)
+            missing = _trials(logger.log_rest(self.signals, self.patience))
+            return missing + self._log_models(display, self.patience, train=True)
 
     @property
     def _labels(self) -> dict[str, str]:
@@ -266,7 +281,11 @@ class Running:
                 self.reuse,
             )
             run_phase(phase, context, self.where, deadline)
-            return self._log_rest(logger, display, phase)
+            missing = _trials(logger.log_rest(self.signals, Patience.none()))
+            if phase is not self.search:
+                return missing
+            # Other trials wait for the workers: what has to be trained again is, after them.
+            return missing + self._log_models(display, Patience.none(), train=False)
 
     def _checkpoints(self, phase: Phase, study: StudyRecord | None = None) -> Checkpoints:
         """The checkpoints of a phase, of this study or of another one."""
@@ -279,23 +298,29 @@ class Running:
         store = self.search.store
         return TrialLogger(store, self.tracker, self.about, display.note, self.background, phase)
 
-    def _log_rest(self, logger: TrialLogger, display: Display, phase: Phase) -> list[str]:
-        """Log the remaining trials, and a search's models; returns what is not yet logged."""
-        missing = [f"trial {number}" for number in logger.log_rest(self.signals)]
-        if phase is self.search:
-            best = BestModels(
-                self.search,
-                self.tracker,
-                self.executor,
-                self._checkpoints(phase),
-                display,
-                self.signals,
-                self.background,
-                self._checkpoints(phase, self.reuse) if self.reuse else None,
-            )
-            missing += [f"the model of {arm}" for arm in best.log()]
-            missing += [f"the registered model of {arm}" for arm in best.register()]
-        return missing
+    def _log_models(self, display: Display, patience: Patience, train: bool) -> list[str]:
+        """Log the best models, trained again if need be; returns what is not yet logged."""
+        best = BestModels(
+            self.search,
+            self.tracker,
+            self.about,
+            self.executor,
+            self._checkpoints(self.search),
+            display,
+            self.signals,
+            self.background,
+            patience,
+            self._checkpoints(self.search, self.reuse) if self.reuse else None,
+        )
+        missing = [f"the model of {arm}" for arm in best.log(train)]
+        return missing + [f"the registered model of {arm}" for arm in best.register()]
+
+
+def _trials(numbers: Sequence[int]) -> list[str]:
+    """The trials that are not yet logged: each one, or how many."""
+    if len(numbers) > NAMED:
+        return [counted(len(numbers), "trial")]
+    return [f"trial {number}" for number in numbers]
 
 
 def open_confirmation(search: Search, data: DataKey) -> Confirmation:

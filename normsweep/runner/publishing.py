@@ -1,12 +1,14 @@
-"""What is logged to MLflow beside the trials: views, note, the best model of each arm."""
+"""What is logged to MLflow beside the trials: views, note, the best trial and model of each arm."""
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from normsweep.analysis.trials import best_of_arms
 from normsweep.console.display import Display
@@ -18,17 +20,23 @@ from normsweep.parts.metrics import metric
 from normsweep.reporting.commands import aliases, model_uris
 from normsweep.reporting.note import Pages, experiment_note
 from normsweep.runner.checkpoints import Checkpoints
-from normsweep.runner.interrupts import Background, Signals
+from normsweep.runner.interrupts import Background, Patience, Signals
 from normsweep.search.search_phase import Search
-from normsweep.sweep.study_record import LoggedModel, StudyRecord, TrialRecord
-from normsweep.sweep.trial import Epoch, Trial
+from normsweep.sweep.study_record import DataFacts, LoggedModel, StudyRecord, TrialRecord
+from normsweep.sweep.trial import Epoch
+from normsweep.text import counted
 from normsweep.tracking.model_registry import save_model
 from normsweep.tracking.tracker import Tracker
-from normsweep.tracking.views import ARMS_VIEW, CONFIRM_VIEW, TRIALS_VIEW
+from normsweep.tracking.views import BEST_VIEW, CONFIRM_VIEW, TRIALS_VIEW
 from normsweep.training.engine import Finished
-from normsweep.training.snapshot import CheckpointPolicy, ModelState
+from normsweep.training.snapshot import CheckpointPolicy, ModelState, Snapshot
 
-__all__ = ["BestModels", "prepare_pages", "study_pages", "study_views"]
+__all__ = ["BestModels", "prepare_pages", "prepare_views", "study_pages", "trained_again"]
+
+R = TypeVar("R")
+
+POLL = 0.5
+"""Seconds that one wait for trials that are trained again lasts at most."""
 
 TOLERANCE = 0.002
 """Difference in validation accuracy, or relative difference of another score, that rounding may cause between
@@ -37,38 +45,50 @@ two ways to run a network."""
 
 def prepare_pages(search: Search, tracker: Tracker) -> Callable[[], None]:
     """A function that writes the study's views, and its note unless it has a verdict, to MLflow."""
-    record = search.store.record().labelled()
-    note, views = experiment_note(record, study_pages(record, tracker)), study_views(search)
+    record, views = search.store.record().labelled(), prepare_views(search, tracker)
+    note = experiment_note(record, study_pages(record, tracker))
 
     def write() -> None:
         tracker.relabel()
-        tracker.prepare_views(*views)
+        views()
         if not record.analyses:  # a note with a verdict is kept
             tracker.note(note)
 
     return write
 
 
-def study_views(search: Search) -> tuple[list[str], bool]:
-    """Columns of the study's views, the parameters that the search varies; whether higher is better.
+def prepare_views(search: Search, tracker: Tracker) -> Callable[[], None]:
+    """A function that writes the study's views to MLflow, and which trials are the best of their arms.
 
-    Called in the thread of the study: registries have a caller's data and networks only there.
+    Prepared in the thread of the study: registries have a caller's data and networks only there.
     """
     sweep = search.sweep
     options = models.registry[sweep.model.name].options  # `own@…` is known as `own`
     names = [d.name for d in sweep.space if d.count != 1]
     columns = [f"model.{name}" if name in options else name for name in names]
-    return columns, metric(sweep.metric).sign > 0
+    maximize = metric(sweep.metric).sign > 0
+    best = best_of_arms(search.records()).values()
+
+    def write() -> None:
+        tracker.prepare_views(columns, maximize)
+        tracker.mark_best(_logged(best, tracker))
+
+    return write
+
+
+def _logged(records: Iterable[TrialRecord], tracker: Tracker) -> set[str]:
+    """The runs of those trials that are completely logged."""
+    return {record.run_id for record in records if record.logged_in(tracker.store_id)}
 
 
 def study_pages(record: StudyRecord, tracker: Tracker) -> Pages:
     """Pages of MLflow to which the note links."""
     views = {
         "every trial": tracker.view_page(TRIALS_VIEW),
-        "the mean of each arm": tracker.view_page(ARMS_VIEW),
+        "the best trial of each arm": tracker.view_page(BEST_VIEW),
     }
     if record.analyses:
-        views["the confirmation"] = tracker.view_page(CONFIRM_VIEW)
+        views["the confirmation, mean over seeds"] = tracker.view_page(CONFIRM_VIEW)
     return Pages(run=tracker.run_page, views=views, models=model_uris(record))
 
 
@@ -78,39 +98,51 @@ class BestModels:
 
     search: Search
     tracker: Tracker
+    data: DataFacts
     executor: Executor
     checkpoints: Checkpoints
     display: Display
     signals: Signals
     background: Background
+    patience: Patience
+    """How long MLflow is tried again if it fails."""
     reused: Checkpoints | None = None
     """Those of the search of another study, whose trials are reused."""
 
-    def log(self) -> list[str]:
+    def log(self, train: bool) -> list[str]:
         """Log the models that are not yet logged, after a check on raw validation images.
+
+        Args:
+            train: whether to train again, on all workers, trials that have no checkpoint. Otherwise
+                their models are not logged.
 
         Returns:
             The arms whose model could not be logged.
         """
+        best = best_of_arms(self.search.records())
+        self.background.put(lambda: self.tracker.mark_best(_logged(best.values(), self.tracker)))
         if not is_trained(self.search.sweep.model.name):
             return []
-        logged = self.search.store.record(trials=False).models
-        missing: list[str] = []
-        for arm, record in best_of_arms(self.search.records()).items():
-            known = logged.get(arm)
-            if known is not None and not known.logged_in(self.tracker.store_id):
-                known = None
-            if known is not None and known.trial == record.trial.number:
-                continue
-            try:
-                if self._log(record) and known is not None:
-                    self._unmark(known.trial)
-            except (StudyStopped, TrackingFailed) as error:
+        missing, without = list[str](), list[TrialRecord]()
+        for record in filter(self._due, best.values()):
+            state = self._checkpoint(record)
+            if state is None:
+                without.append(record)
+            elif not self._log(record, state):
+                missing.append(record.trial.arm)
+        if not train:
+            return [*missing, *(record.trial.arm for record in without)]
+        if without:
+            trials = counted(len(without), "trial")
+            self.display.note(f"no checkpoints for the models of {trials}, which are trained again")
+        for record, state in trained_again(without, self.executor, self.checkpoints, self.signals):
+            if state is None:
                 self._note(
-                    arm,
-                    f"not yet logged, will be tried again by the next run of the command: {error}",
+                    record.trial.arm,
+                    f"not logged: trial {record.trial.number} failed when trained again",
                 )
-                missing.append(arm)
+            elif not self._log(record, state):
+                missing.append(record.trial.arm)
         return missing
 
     def register(self) -> list[str]:
@@ -129,12 +161,9 @@ class BestModels:
                 continue
             given = arm, names[arm], model.model_id, runs.get(model.trial, "")
             try:
-                ours = self.background.call(lambda given=given: self.tracker.register(*given))
+                ours = self._call(lambda given=given: self.tracker.register(*given))
             except TrackingFailed as error:
-                self._note(
-                    arm,
-                    f"not yet registered, will be tried again by the next run of the command: {error}",
-                )
+                self._note(arm, f"not yet registered: {error}")
                 missing.append(arm)
                 continue
             if model.registered != ours:
@@ -147,30 +176,46 @@ class BestModels:
                 break
         return missing
 
-    def _log(self, record: TrialRecord) -> bool:
-        """Log the model of a trial; returns whether it is logged."""
-        trial = record.trial
+    def _due(self, record: TrialRecord) -> bool:
+        """Whether the model of an arm's best trial is still to be logged, and can be."""
+        known = self.search.store.record(trials=False).models.get(record.trial.arm)
+        if (
+            known is not None
+            and known.trial == record.trial.number
+            and known.logged_in(self.tracker.store_id)
+        ):
+            return False
         if not record.logged_in(self.tracker.store_id):
+            number = record.trial.number
             self._note(
-                trial.arm, f"not logged: its trial {trial.number} is not yet logged to MLflow"
+                record.trial.arm, f"not logged: its trial {number} is not yet logged to MLflow"
             )
             return False
-        state = self._state(record)
-        if state is None:
-            self._note(trial.arm, f"not logged: trial {trial.number} failed when trained again")
-            return False
-        with self.signals.waiting():
-            saved = self.executor.call(save_model, trial, state)
-        self._compare(record, saved.val_score)
-        with tempfile.TemporaryDirectory() as work:
-            saved.write(Path(work))
+        return True
+
+    def _log(self, record: TrialRecord, state: ModelState) -> bool:
+        """Log the model of a trial; returns whether it is logged."""
+        trial = record.trial
+        try:
             with self.signals.waiting():
-                model_id = self.background.call(
-                    lambda: self.tracker.log_model(Path(work), record, "model")
+                saved = self.executor.call(save_model, trial, state)
+            self._compare(record, saved.val_score)
+            name = aliases(self.search.store.record(trials=False).arms)[trial.arm]
+            with tempfile.TemporaryDirectory() as work:
+                saved.write(Path(work))
+                model_id = self._call(
+                    lambda: self.tracker.log_model(Path(work), record, self.data, name)
                 )
+        except (StudyStopped, TrackingFailed) as error:
+            self._note(trial.arm, f"not yet logged: {error}")
+            return False
         model = LoggedModel(trial.number, model_id, store=self.tracker.store_id)
         self.search.store.note_model(trial.arm, model)
         return True
+
+    def _call(self, job: Callable[[], R]) -> R:
+        """What a write to MLflow returns; it is tried again for a while."""
+        return self.patience.call(lambda: self.background.call(job), self.signals.waiting)
 
     def _compare(self, record: TrialRecord, saved: float) -> None:
         """Report a saved model whose score differs from its trial's."""
@@ -186,35 +231,44 @@ class BestModels:
                 f"{saved:#.4g} on raw images, its trial had {trained:#.4g}"
             )
 
-    def _unmark(self, trial: int) -> None:
-        """Remove the tag of the best trial from the run that had it before."""
-        runs = [r.run_id for r in self.search.records() if r.trial.number == trial and r.run_id]
-        for run in runs:
-            self.background.call(lambda run=run: self.tracker.not_best(run))
-
-    def _state(self, record: TrialRecord) -> ModelState | None:
-        """The weights of a trial, from a checkpoint or trained again; None if that failed."""
+    def _checkpoint(self, record: TrialRecord) -> ModelState | None:
+        """The weights of a trial; None if they were not kept."""
         state = self.checkpoints.load(record.trial)
-        if (
-            state is None
-            and self.reused is not None
-            and record.result
-            and record.result.origin_study
-        ):
+        reused = record.result is not None and record.result.origin_study
+        if state is None and self.reused is not None and reused:
             state = self.reused.load(record.trial)
-        return state or self._trained_again(record.trial)
-
-    def _trained_again(self, trial: Trial) -> ModelState | None:
-        """The weights of the trial, trained again because there is no checkpoint; None if it failed."""
-        self.executor.submit(trial, CheckpointPolicy.last(), self.checkpoints.start(trial))
-        while True:
-            with self.signals.waiting():
-                events = self.executor.poll(0.5)
-            for event in events:
-                if isinstance(event, Finished):
-                    return event.state
-                if isinstance(event, Epoch):
-                    self.executor.reply(trial.number, True)
+        return state
 
     def _note(self, arm: str, text: str) -> None:
         self.display.note(f"model of {self.search.sweep.label(arm)} {text}")
+
+
+def trained_again(
+    records: Sequence[TrialRecord], executor: Executor, checkpoints: Checkpoints, signals: Signals
+) -> Iterator[tuple[TrialRecord, ModelState | None]]:
+    """Train trials again on all workers; each as it ends, with its weights, or None if it failed.
+
+    States are kept as in a search: after an interruption, training goes on from there.
+    """
+    every = checkpoints.every if checkpoints.enabled else None
+    policy = replace(CheckpointPolicy.last(), every=every)
+    waiting, running = deque(records), dict[int, TrialRecord]()
+    while waiting or running:
+        while waiting and len(running) < executor.slots:
+            record = waiting.popleft()
+            running[record.trial.number] = record
+            executor.submit(record.trial, policy, checkpoints.start(record.trial))
+        with signals.waiting():
+            events = executor.poll(POLL)
+        for event in events:
+            match event:
+                case Epoch():
+                    executor.reply(event.trial, True)
+                case Snapshot():
+                    checkpoints.save_running(running[event.so_far.trial].trial, event)
+                case Finished():
+                    record = running.pop(event.result.trial)
+                    if event.state is not None and checkpoints.enabled:
+                        checkpoints.save(record.trial, Snapshot(event.result, event.state))
+                        checkpoints.drop_running(record.trial)
+                    yield record, event.state

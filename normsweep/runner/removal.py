@@ -6,12 +6,13 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from normsweep.errors import NormsweepError, StudyStopped
+from normsweep.errors import StoreError, StudyStopped, TrackingFailed, UserError
 from normsweep.runner.checkpoints import checkpoint_folder
+from normsweep.runner.interrupts import Patience
 from normsweep.store.identity import known_storage_id
 from normsweep.store.locks import forget_lock
 from normsweep.store.storage import (
@@ -78,19 +79,20 @@ class Deletion:
         Raises:
             StudyStopped: something cannot be deleted.
         """
+        patience = Patience.of_environment(say)
         try:
             for each in self.logged:
-                if not remove(self.client, each):
+                if not self._remove(each, patience):
                     say(
                         f"MLflow's server keeps the deleted runs of {each.study} until `mlflow gc` is "
                         "run next to its database"
                     )
             for path in self.paths:
                 _delete(path)
-        except NormsweepError:
+        except (StudyStopped, UserError):
             raise
         except Exception as error:
-            why = reason(error, kind=True)
+            why = str(error) if isinstance(error, TrackingFailed) else reason(error, kind=True)
             raise StudyStopped(
                 f"not everything was deleted: {why}; fix this and run the command again"
             ) from None
@@ -99,6 +101,26 @@ class Deletion:
         if self.study:
             delete_study(self.storage, self.study)
             forget_lock(self.storage, self.study)
+
+    def _remove(self, logged: LoggedStudy, patience: Patience) -> bool:
+        """As `remove`, tried again for a while if MLflow fails, with what is left there by then."""
+        tried = False
+
+        def attempt() -> bool:
+            nonlocal tried
+            left = self._left(logged) if tried else logged
+            tried = True
+            return remove(self.client, left)
+
+        return patience.call(attempt)
+
+    def _left(self, logged: LoggedStudy) -> LoggedStudy:
+        """What MLflow has left of a study."""
+        try:
+            left = logged_study(self.client, logged.study, logged.study_id)
+        except StoreError as error:
+            raise TrackingFailed(str(error)) from None
+        return replace(left, storage_id=logged.storage_id)
 
 
 def study_deletion(name: str, storage: str, tracking_uri: str, root: Path) -> Deletion:

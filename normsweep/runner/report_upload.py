@@ -14,7 +14,7 @@ from normsweep.errors import StudyStopped, TrackingFailed
 from normsweep.reporting.note import experiment_note, note_figure
 from normsweep.reporting.page import RunAddress, write_report
 from normsweep.runner.interrupts import Background
-from normsweep.runner.publishing import study_pages, study_views
+from normsweep.runner.publishing import prepare_views, study_pages
 from normsweep.search.search_phase import Search
 from normsweep.tracking.runs import verdict_metrics, verdict_tags
 from normsweep.tracking.tracker import Tracker
@@ -59,12 +59,12 @@ class ReportUpload:
         tracker: Tracker,
         background: Background,
     ) -> None:
-        """Queue the study's views and the run of the report in `folder`."""
+        """Queue the study's views, the confirmation's means, and the run of the report in `folder`."""
         self._found, self._folder = found, folder
         self._tracker, self._background = tracker, background
-        views = study_views(search)
-        prepared = background.put(lambda: tracker.prepare_views(*views))
-        self._run = self._after(prepared, tracker.begin_report)
+        prepared = background.put(prepare_views(search, tracker))
+        means = self._after(prepared, self._log_means)
+        self._run = self._after(means, tracker.begin_report)
         self._queued: Future[Any] = self._run
         self._files = set[Path]()
 
@@ -91,6 +91,10 @@ class ReportUpload:
         return self._background.put(run)
 
     # What follows runs in the background.
+
+    def _log_means(self) -> None:
+        found = self._found
+        self._tracker.log_means(found.curves, found.record.keys, found.analysis.seeds)
 
     def _log(self, paths: Sequence[Path]) -> None:
         self._tracker.report_files(self._run.result(), self._folder, paths)

@@ -99,10 +99,10 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
         setup = _Setup(settings, settings.data_root, executor, workers.threads, signals)
         # Imported while the workers import the backend.
         from normsweep.runner.dashboard import DashboardNotes
-        from normsweep.runner.interrupts import Background
+        from normsweep.runner.interrupts import Background, Patience
         from normsweep.runner.phases import Running
 
-        asked = sweep.model.precision
+        patience, asked = Patience.of_environment(say), sweep.model.precision
         sweep, facts = setup.load(sweep, stored)
         store = open_study(settings.storage, sweep.name, in_precision(sweep, asked))
         store.check_data(facts)
@@ -124,6 +124,7 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
             executor=setup.executor,
             tracker=tracker,
             background=stack.enter_context(Background()),
+            patience=patience,
             origin=origin,
             root=settings.root,
             storage=settings.storage,

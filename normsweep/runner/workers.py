@@ -135,6 +135,7 @@ def _options(sweep: Sweep, settings: Settings, data_root: Path, threads: int) ->
         limits.trial_memory,
         trained=is_trained(sweep.model.name),
         awaits_reply=sweep.search.pruner != "none",
+        system_metrics=limits.system_metrics,
         parts=b"" if settings.executor == "inline" else pickled_components(),
     )
 

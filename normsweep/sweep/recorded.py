@@ -45,6 +45,7 @@ FREE = (
     "execution.checkpoints",
     "execution.checkpoint_every",
     "execution.retries",
+    "execution.system_metrics",
 )
 ADDED = {
     "rules": 1,
@@ -69,6 +70,7 @@ ADDED = {
     "execution.checkpoints": 2.0,
     "execution.checkpoint_every": 30.0,
     "execution.retries": 1,
+    "execution.system_metrics": False,
 }
 """Keys that older studies lack, with the values that they imply."""
 HALVING, ASHA = "halving", "asha"

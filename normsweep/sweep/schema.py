@@ -356,6 +356,8 @@ class Execution(Section):
     """Seconds between checkpoints of a trial, which are written at the end of an epoch."""
     retries: Annotated[int, Field(ge=0)] = 1
     """Number of times that a crashed or timed out trial is tried again, with the same seed."""
+    system_metrics: bool = False
+    """Whether MLflow gets the processor time and memory of a trial's worker in each epoch."""
 
 
 class Sweep(Section):

@@ -43,6 +43,7 @@ __all__ = [
     "Status",
     "Tested",
     "Trial",
+    "Usage",
     "kind_of",
     "lower_loss",
     "phase_of",
@@ -281,6 +282,16 @@ class Tested:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a worker used during an epoch."""
+
+    cpu: float
+    """Processor time in percent of one core: two busy cores are 200."""
+    memory: float
+    """Resident memory at the end of the epoch, in MiB."""
+
+
+@dataclass(frozen=True)
 class Epoch:
     """The outcome of one epoch of a trial; epochs are counted from 1."""
 
@@ -296,6 +307,8 @@ class Epoch:
     """In the confirmation only; nothing is selected by it."""
     score: float | None = None
     """The trial's metric on the validation images; None if the metric is the accuracy."""
+    usage: Usage | None = None
+    """What its worker used, if the sweep measures it."""
 
     @property
     def value(self) -> float:
@@ -419,6 +432,8 @@ class Result:
             for e in self.curve
         ]  # fmt: skip
         content["tested"] = _packed([e.tested for e in self.curve if e.tested is not None])
+        if any(e.usage is not None for e in self.curve):
+            content["usage"] = [e.usage and [e.usage.cpu, e.usage.memory] for e in self.curve]
         content["chance"] = _plain(self.chance)
         return json.dumps(content, sort_keys=True)
 
@@ -428,6 +443,7 @@ class Result:
         content = json.loads(text)
         trial = content["trial"]
         tested = _unpacked(content.pop("tested", None), len(content["curve"]))
+        usage = dict(enumerate(content.pop("usage", ())))
         curve = tuple(
             Epoch(
                 trial,
@@ -435,6 +451,7 @@ class Result:
                 *map(float, row[1:6]),
                 tested=tested.get(i),
                 score=float(row[6]) if len(row) > 6 else None,
+                usage=Usage(*usage[i]) if usage.get(i) else None,
             )
             for i, row in enumerate(content["curve"])
         )

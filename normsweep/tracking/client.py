@@ -20,7 +20,7 @@ from normsweep.tracking.settings import mlflow_settings
 from normsweep.tracking.template import make_database
 from normsweep.urls import absolute_url, check_address, parsed_url, sqlite_file
 
-__all__ = ["failure", "make_tables", "opened", "ready_store", "remote"]
+__all__ = ["asked", "failure", "make_tables", "opened", "ready_store", "remote"]
 
 OTHER_TABLES = re.compile(r"out-of-date database schema \(found version (\w+)")
 MIGRATIONS = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
@@ -46,12 +46,21 @@ def opened(uri: str) -> MlflowClient:
             f"--tracking-uri: no store at {masked(uri)}; pass the tracking URI of an existing study, or "
             "run a study first (python -m normsweep.study)"
         )
-    try:
+    with asked(uri):
         client = MlflowClient(tracking_uri=absolute_url(uri))
         client.search_experiments(max_results=1)
+    return client
+
+
+@contextlib.contextmanager
+def asked(uri: str) -> Iterator[None]:
+    """A context that reads from a store; errors, also those of nonsense, are raised as `StoreError`."""
+    try:
+        yield
+    except StoreError:
+        raise
     except Exception as error:
         raise _unopened(uri, error) from None
-    return client
 
 
 def make_tables(uri: str) -> None:
@@ -85,14 +94,9 @@ def ready_store(uri: str) -> None:
 def _opening(uri: str) -> Iterator[None]:
     """A context with the store locked and its tables created; errors are raised as `StoreError`."""
     check_address("--tracking-uri", uri)
-    try:
-        with mlflow_settings(), lock_database(uri):
-            make_tables(uri)
-            yield
-    except StoreError:
-        raise
-    except Exception as error:
-        raise _unopened(uri, error) from None
+    with asked(uri), mlflow_settings(), lock_database(uri):
+        make_tables(uri)
+        yield
 
 
 def _unopened(uri: str, error: Exception) -> StoreError:

@@ -6,11 +6,12 @@ Several storages may log to one MLflow; runs and registered models are tagged wi
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunStatus, ViewType
@@ -18,6 +19,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 
+from normsweep.errors import StoreError, TrackingFailed
+from normsweep.text import masked
+from normsweep.tracking.client import asked, failure
 from normsweep.tracking.model_registry import ID, OWNER, STORAGE, registered_as_ours
 from normsweep.tracking.settings import mlflow_settings
 
@@ -53,20 +57,42 @@ class LoggedStudy:
         return bool(self.runs or self.models or self.registered or self.whole)
 
 
-@mlflow_settings()
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def reading(
+    method: Callable[Concatenate[MlflowClient, P], R],
+) -> Callable[Concatenate[MlflowClient, P], R]:
+    """The function with our settings of MLflow, and every exception raised as `StoreError`."""
+
+    @functools.wraps(method)
+    def wrapped(client: MlflowClient, *args: P.args, **kwargs: P.kwargs) -> R:
+        with asked(client.tracking_uri), mlflow_settings():
+            return method(client, *args, **kwargs)
+
+    return wrapped
+
+
+@reading
 def logged_study(client: MlflowClient, study: str, study_id: str) -> LoggedStudy:
     """What is logged of a study, without runs of another study of the same name."""
     found = client.get_experiment_by_name(study)
     registered = registered_as_ours(client, study, study_id) is True
     if found is None:
         return LoggedStudy(study, study_id, registered=registered)
+    if not found.experiment_id:
+        raise StoreError(
+            f"--tracking-uri: {masked(client.tracking_uri)} answers without the id of an experiment; it is "
+            "no MLflow server, or something in front of it answers instead"
+        )
     runs = list(_runs(client, [found.experiment_id]))
     own = [run for run in runs if run.data.tags.get(ID) == study_id]
     logged = _logged(client, study, study_id, own, {found.experiment_id: len(runs)})
     return replace(logged, registered=registered)
 
 
-@mlflow_settings()
+@reading
 def logged_studies(client: MlflowClient) -> list[LoggedStudy]:
     """What is logged of every study, without registered models."""
     ids = [e.experiment_id for e in _pages(client.search_experiments)]
@@ -84,7 +110,7 @@ def logged_studies(client: MlflowClient) -> list[LoggedStudy]:
     ]
 
 
-@mlflow_settings()
+@reading
 def registered_studies(client: MlflowClient) -> list[LoggedStudy]:
     """The studies with a registered model."""
     return [
@@ -119,7 +145,18 @@ def remove(client: MlflowClient, logged: LoggedStudy) -> bool:
     Returns:
         Whether it is deleted permanently. A server marks runs as deleted, with the experiment
         renamed; `mlflow gc` next to its database deletes them.
+
+    Raises:
+        TrackingFailed: something could not be deleted. What is left is found by `logged_study`.
     """
+    try:
+        return _remove(client, logged)
+    except Exception as error:
+        uri = client.tracking_uri
+        raise TrackingFailed(f"{masked(uri)}: {failure(error, uri)}") from None
+
+
+def _remove(client: MlflowClient, logged: LoggedStudy) -> bool:
     store: Any = client._tracking_client.store
     if logged.registered:
         client.delete_registered_model(logged.study)

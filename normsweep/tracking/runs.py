@@ -18,18 +18,40 @@ from mlflow.entities import (
     RunTag,
 )
 
+from normsweep.analysis.confirm_runs import Curve
 from normsweep.analysis.verdicts import Verdict
 from normsweep.sweep.study_record import DataFacts, TrialRecord
-from normsweep.sweep.trial import SEARCH, Epoch, Result, Trial, kind_of
+from normsweep.sweep.trial import (
+    CONFIRM,
+    SEARCH,
+    SELECT,
+    Epoch,
+    Result,
+    Trial,
+    kind_of,
+    repeat_of,
+)
+from normsweep.text import as_markdown, counted, quoted
 
 __all__ = [
     "ARM",
+    "BEST",
+    "CONFIGURATION",
+    "DESCRIPTION",
     "LABEL",
+    "LOG_RATE",
+    "MEAN",
+    "PHASE",
+    "datasets",
+    "described",
     "epoch_metrics",
     "final_metrics",
     "machine_tags",
+    "mean_metrics",
     "metrics",
+    "model_metrics",
     "params",
+    "redescribed",
     "relabelled",
     "run_name",
     "trial_tags",
@@ -40,6 +62,27 @@ __all__ = [
 
 ARM, LABEL = "normsweep.arm", "normsweep.label"
 """Tags: the arm's key, which never changes, and its label, if that is another text."""
+
+BEST, CONFIGURATION, PHASE = (
+    "normsweep.best_of_arm",
+    "normsweep.configuration",
+    "normsweep.phase",
+)
+"""Tags: of the best trial of an arm; the configuration in the confirmation; the phase of a trial."""
+
+MEAN = "mean"
+"""The phase of a run that has the mean of the confirmation over its seeds."""
+
+DESCRIPTION = "mlflow.note.content"
+"""The tag that MLflow shows as the description of a run or an experiment, in Markdown."""
+
+LOG_RATE = "log10_learning_rate"
+"""The parameter that shows learning rates on MLflow's axes, which are linear."""
+
+DOING = {SEARCH: "search", SELECT: "selection round", CONFIRM: "confirmation"}
+
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+"""What a metric is measured on, by the beginning of its name, and MLflow's context of that dataset."""
 
 
 def run_name(trial: Trial, label: str) -> str:
@@ -56,12 +99,38 @@ def relabelled(name: str, was: str, label: str) -> str:
     return f"{number} {label}{rest[len(was) :]}" if rest.startswith(f"{was} ") else name
 
 
+def described(trial: Trial, study: str, label: str) -> str:
+    """The description of a trial's run: a sentence, in Markdown."""
+    repeat = repeat_of(trial.phase)
+    phase = DOING[kind_of(trial.phase)] + (f" of repeat {repeat}" if repeat > 1 else "")
+    configuration = (
+        f", in the configuration {as_markdown(trial.configuration)}" if trial.configuration else ""
+    )
+    return (
+        f"Trial {trial.number} of the study {as_markdown(study)} belongs to its {phase}: it trains "
+        f"{as_markdown(trial.model)} on {as_markdown(trial.data.name)} for "
+        f"{counted(trial.epochs, 'epoch')} with {_of_arm(label)}{configuration}, by "
+        f"{as_markdown(trial.optimizer)} at a learning rate of {trial.learning_rate:g}, in batches of "
+        f"{trial.batch_size} and with seed {trial.seed}."
+    )
+
+
+def _of_arm(label: str) -> str:
+    return f"the arm {as_markdown(quoted(label))}"
+
+
+def redescribed(text: str, was: str, label: str) -> str:
+    """The description of a run whose arm has another label now; what a user wrote stays."""
+    return text.replace(_of_arm(was), _of_arm(label))
+
+
 def params(trial: Trial) -> list[Param]:
     """The searched parameters, and everything else that determines the curve."""
     content = {
         "normalization": trial.normalization,
         "optimizer": trial.optimizer,
         "learning_rate": trial.learning_rate,
+        LOG_RATE: round(math.log10(trial.learning_rate), 6),
         "epochs": trial.epochs,
         "batch_size": trial.batch_size,
         **trial.optimizer_options,
@@ -76,16 +145,16 @@ def params(trial: Trial) -> list[Param]:
     return [Param(name, str(value)[:500]) for name, value in content.items()]
 
 
-def trial_tags(trial: Trial, study: str, label: str | None = None) -> dict[str, str]:
-    """Tags that are known when a trial starts."""
-    configuration = {"normsweep.configuration": trial.configuration} if trial.configuration else {}
+def trial_tags(trial: Trial, study: str, label: str) -> dict[str, str]:
+    """Tags that are known when a trial starts; `label`: the arm's."""
+    configuration = {CONFIGURATION: trial.configuration} if trial.configuration else {}
     return {
         **configuration,
-        **({} if label is None else {LABEL: label}),
+        DESCRIPTION: described(trial, study, label),
         "normsweep.study": study,
         "normsweep.trial": str(trial.number),
         ARM: trial.arm,
-        "normsweep.phase": trial.phase,
+        PHASE: trial.phase,
         "normsweep.fingerprint": trial.fingerprint,
         "normsweep.data_digest": trial.data.digest,
         "normsweep.status": "running",
@@ -120,6 +189,9 @@ def epoch_metrics(epoch: Epoch, metric: str) -> list[Metric]:
     }
     if epoch.tested is not None:
         values["test/accuracy"] = epoch.tested.accuracy
+    if epoch.usage is not None:  # MLflow shows what begins like this on a page of its own
+        values["system/worker_cpu_percent"] = epoch.usage.cpu
+        values["system/worker_memory_mib"] = epoch.usage.memory
     values |= _by_metric(epoch, metric, "val/", "test/")
     return metrics(_of_task(values, epoch), epoch.epoch)
 
@@ -162,6 +234,35 @@ def final_metrics(record: TrialRecord) -> list[Metric]:
     return metrics(_of_task(values, result.curve[-1]) if result.curve else values, 0)
 
 
+def mean_metrics(curve: Curve, metric: str) -> list[Metric]:
+    """The mean over the seeds after each epoch with its interval, and those of the last epoch at step 0."""
+    drawn = [(i, f"test/{metric}", each) for i, each in enumerate(curve.epochs, start=1)]
+    drawn += [(0, f"final/test_{metric}", each) for each in curve.epochs[-1:]]
+    return [
+        point
+        for step, name, each in drawn
+        for point in metrics(
+            {name: each.value, f"{name}_low": each.low, f"{name}_high": each.high}, step
+        )
+    ]
+
+
+def model_metrics(known: Sequence[Metric], model: str, data: DataFacts) -> list[Metric]:
+    """Final metrics of a run as those of its model, each with the dataset that it is measured on.
+
+    They keep time and step, so that the run has no point twice.
+    """
+    return [
+        Metric(
+            m.key, m.value, m.timestamp, m.step,
+            model_id=model, dataset_name=_part(data, part), dataset_digest=_short(data),
+        )
+        for m in known
+        for part in PARTS
+        if m.key.startswith(f"final/{part}_") and math.isfinite(m.value)
+    ]  # fmt: skip
+
+
 def verdict_metrics(verdicts: Sequence[Verdict], keys: Mapping[str, str]) -> dict[str, float]:
     """The gaps of one question and the bounds of their intervals; `keys`: of the arms, by label."""
     return {
@@ -192,17 +293,38 @@ def metrics(values: dict[str, float], step: int) -> list[Metric]:
     ]
 
 
-def _dataset(data: DataFacts) -> DatasetInput:
-    shape = {"train": data.train_images, "test": data.test_images}
-    shape |= {"classes": data.classes} if data.classes else {"outputs": data.outputs}
+def datasets(data: DataFacts, trial: Trial) -> list[DatasetInput]:
+    """The datasets of a trial: training and validation images, and test images if it confirms."""
+    split = {"validation_split": trial.data.validation_split}
+    predicted = {"classes": data.classes} if data.classes else {"outputs": data.outputs}
+    content: dict[str, dict[str, float]] = {
+        "train": {"train": data.train_images, "test": data.test_images, **predicted},
+        "val": {**predicted, **split},
+    }
+    if trial.confirms:
+        content["test"] = {"images": data.test_images, **predicted}
+    return [_dataset(data, part, profile) for part, profile in content.items()]
+
+
+def _dataset(data: DataFacts, part: str, profile: Mapping[str, float]) -> DatasetInput:
+    own = {} if part == "train" else {"part": PARTS[part]}
     dataset = Dataset(
-        name=data.name,
-        digest=data.digest[:12],  # shown in the table of runs; the complete digest is in the source
+        name=_part(data, part),
+        digest=_short(data),  # shown in the table of runs; the complete digest is in the source
         source_type="normsweep",
-        source=json.dumps({"source": data.source, "sha256": data.digest}),
-        profile=json.dumps(shape),
+        source=json.dumps({"source": data.source, "sha256": data.digest, **own}),
+        profile=json.dumps(profile),
     )
-    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])
+    return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", PARTS[part])])
+
+
+def _part(data: DataFacts, part: str) -> str:
+    """The name of a part of the data: MLflow tells datasets apart by name and digest alone."""
+    return data.name if part == "train" else f"{data.name} {PARTS[part]}"
+
+
+def _short(data: DataFacts) -> str:
+    return data.digest[:12]
 
 
 def _source_tags() -> dict[str, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -25,16 +26,17 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from normsweep.analysis.confirm_runs import Curve
 from normsweep.errors import StoreError, TrackingFailed
 from normsweep.palette import arm_colours
 from normsweep.sweep.study_record import DataFacts, StudyRecord, TrialRecord
-from normsweep.sweep.trial import Epoch, Status, Trial
-from normsweep.text import masked
+from normsweep.sweep.trial import SEARCH, Epoch, Status, Trial
+from normsweep.text import as_markdown, counted, masked, quoted
 from normsweep.tracking import runs
 from normsweep.tracking.client import _opening, failure, remote
 from normsweep.tracking.model_registry import ID, STORAGE, register
 from normsweep.tracking.relocation import has_moved, relocate
-from normsweep.tracking.runs import _dataset, _source_tags
+from normsweep.tracking.runs import _source_tags
 from normsweep.tracking.settings import mlflow_settings
 from normsweep.tracking.views import TAG as VIEW
 from normsweep.tracking.views import TRIALS_VIEW, page, run_address, run_page, views
@@ -62,6 +64,10 @@ LABELS = "normsweep.labels"
 """Tag of the experiment: the labels that its runs have, by arm; a JSON object."""
 
 
+CONTENT = "normsweep.content"
+"""Tag of a mean over the seeds: the SHA-256 of its values, by which one that has changed is found."""
+
+
 BATCH = 800
 """Metrics in one request: MLflow accepts 1,000 values, parameters and tags included."""
 
@@ -76,6 +82,8 @@ class TrackedStudy:
     """Id of the study, which distinguishes its runs from those of another study of that name."""
     storage_id: str = ""
     """Identity of the study's storage; `gc` cleans up only runs of its own storage."""
+    question: str = ""
+    """The study's question in words."""
     metric: str = "accuracy"
     """Metric of the study."""
     colours: Mapping[str, str] = field(default_factory=dict)
@@ -98,14 +106,34 @@ class TrackedStudy:
         """What to log of a stored study."""
         colours = arm_colours(record.arms, str(record.sweep.reference))
         labels = {arm.key: arm.label for arm in record.sweep.arms if arm.label != arm.key}
-        metric = record.sweep.metric
-        return cls(record.name, record.id, storage_id, metric, colours, labels, tags, sweep_file)
+        return cls(
+            record.name,
+            record.id,
+            storage_id,
+            record.sweep.question,
+            record.sweep.metric,
+            colours,
+            labels,
+            tags,
+            sweep_file,
+        )
 
     @property
     def own_tags(self) -> dict[str, str]:
         """The tags that mark a run, or a registered model, as this study's."""
         storage = {STORAGE: self.storage_id} if self.storage_id else {}
         return {ID: self.id, **storage}
+
+    @property
+    def description(self) -> str:
+        """What its experiment says until the study writes its note: a sentence, in Markdown."""
+        asked = f" It asks: {as_markdown(self.question)}" if self.question else ""
+        return f"The study {as_markdown(self.name)} has a run for each of its trials.{asked}"
+
+    def arm_tags(self, arm: str) -> dict[str, str]:
+        """Tags of a run of an arm: its colour, and its label if that is another text than its key."""
+        colour = {"mlflow.runColor": self.colours[arm]} if arm in self.colours else {}
+        return colour | ({runs.LABEL: self.labels[arm]} if arm in self.labels else {})
 
 
 def outage(method: Callable[P, R]) -> Callable[P, R]:
@@ -241,14 +269,67 @@ class Tracker:
         self._client.set_terminated(run_id, "KILLED")
 
     @outage
-    def not_best(self, run_id: str) -> None:
-        """Remove the tag of an arm's best trial from a run."""
-        self._client.set_tag(run_id, "normsweep.best_of_arm", "false")
+    def mark_best(self, run_ids: Collection[str]) -> None:
+        """Tag the runs of the arms' best trials, and no others."""
+        before = {run.info.run_id for run in self._search(f"tags.`{runs.BEST}` = 'true'")}
+        for run_id in before.difference(run_ids):
+            self._client.delete_tag(run_id, runs.BEST)
+        if new := set(run_ids) - before:
+            named = ", ".join(f"'{run_id}'" for run_id in new)
+            for run in self._search(f"attributes.run_id IN ({named})"):  # not deleted ones
+                self._client.set_tag(run.info.run_id, runs.BEST, "true")
+
+    @outage
+    def log_means(self, curves: Sequence[Curve], keys: Mapping[str, str], seeds: int) -> None:
+        """Log the confirmation's mean over its seeds, a run for each arm and configuration.
+
+        A mean that has changed gets a new run, as a metric's values cannot be taken back.
+
+        Args:
+            curves: mean and interval after each epoch.
+            keys: of the arms, by label.
+            seeds: their number.
+        """
+        found = {r.data.tags.get(CONTENT, ""): r for r in self._search(self._of_phase(runs.MEAN))}
+        for curve in curves:
+            key = keys.get(curve.arm, curve.arm)
+            content = hashlib.sha256(repr((key, curve, seeds)).encode()).hexdigest()
+            whole = found.pop(content, None)
+            if whole is None:
+                self._log_mean(curve, key, seeds, content)
+            elif whole.info.status != "FINISHED":
+                found[content] = whole
+                self._log_mean(curve, key, seeds, content)
+        for run in found.values():
+            self._client.delete_run(run.info.run_id)
+
+    def _log_mean(self, curve: Curve, key: str, seeds: int, content: str) -> None:
+        name = f"mean {curve.arm} {curve.configuration}"
+        about = (
+            f"This run is the mean over {counted(seeds, 'seed')} of the confirmation of the arm "
+            f"{as_markdown(quoted(curve.arm))} in the configuration {as_markdown(curve.configuration)}, with "
+            "the interval of each epoch."
+        )
+        tags = {
+            **self._tags,
+            **self._study.arm_tags(key),
+            "normsweep.study": self._study.name,
+            runs.ARM: key,
+            runs.PHASE: runs.MEAN,
+            runs.CONFIGURATION: curve.configuration,
+            runs.DESCRIPTION: about,
+            CONTENT: content,
+        }
+        run_id = _given(
+            self._client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
+        )
+        self._log_metrics(run_id, runs.mean_metrics(curve, self._study.metric))
+        self._client.set_terminated(run_id, "FINISHED")
 
     @outage
     def note(self, text: str) -> None:
         """Set the note of the experiment, in Markdown."""
-        self._tag_experiment("mlflow.note.content", text)
+        self._tag_experiment(runs.DESCRIPTION, text)
 
     @outage
     def prepare_views(self, params: Sequence[str], maximize: bool = True) -> None:
@@ -257,7 +338,11 @@ class Tracker:
         `maximize`: whether higher is better.
         """
         arm = runs.LABEL if self._study.labels else runs.ARM
-        for key, text in views(params, self._study.metric, maximize, arm).items():
+        oldest = self._search(self._of_phase(SEARCH), order_by=["attributes.start_time"], limit=1)
+        # Runs of earlier versions have no logarithm: a chart of it would lack them.
+        logged = not oldest or runs.LOG_RATE in oldest[0].data.params
+        rate = runs.LOG_RATE if logged else "learning_rate"
+        for key, text in views(params, self._study.metric, maximize, arm, rate).items():
             self._tag_experiment(f"{VIEW}{key}", text)
 
     @outage
@@ -273,6 +358,8 @@ class Tracker:
             if was != label:
                 client.update_run(run_id, name=runs.relabelled(run.info.run_name or "", was, label))
                 client.set_tag(run_id, runs.LABEL, label)
+                about = run.data.tags.get(runs.DESCRIPTION, "")
+                client.set_tag(run_id, runs.DESCRIPTION, runs.redescribed(about, was, label))
         self._tag_experiment(LABELS, labels)
 
     @outage
@@ -296,10 +383,14 @@ class Tracker:
     @outage
     def begin_report(self) -> str:
         """The id of the study's one run for its report, created if there is none."""
-        own = f"tags.`normsweep.study_id` = '{self._study.id}'"
-        query = f"{own} and tags.`normsweep.phase` = 'report'"
-        found = self._client.search_runs([self.experiment_id], query)
-        tags = {**self._tags, "normsweep.study": self._study.name, "normsweep.phase": "report"}
+        found, study = self._search(self._of_phase("report")), self._study.name
+        about = f"This run has the report of the study {as_markdown(study)}: its page, figures and tables."
+        tags = {
+            **self._tags,
+            "normsweep.study": study,
+            runs.PHASE: "report",
+            runs.DESCRIPTION: about,
+        }
         run = (
             found[0]
             if found
@@ -336,10 +427,15 @@ class Tracker:
         return f"get-artifact?path={path}&run_uuid={run_id}"
 
     @outage
-    def log_model(self, folder: Path, record: TrialRecord, name: str) -> str:
-        """Log a model from `save_model` as an output of its trial's run; returns its id."""
+    def log_model(self, folder: Path, record: TrialRecord, data: DataFacts, name: str) -> str:
+        """Log a model from `save_model` as an output of its trial's run; returns its id.
+
+        It has the run's final metrics, by dataset.
+        """
         client, trial = self._client, record.trial
-        tags = {"normsweep.study": self._study.name, "normsweep.arm": trial.arm}
+        label = self._study.labels.get(trial.arm)
+        labelled = {} if label is None else {runs.LABEL: label}
+        tags = {"normsweep.study": self._study.name, runs.ARM: trial.arm, **labelled}
         model = client.create_logged_model(
             self.experiment_id,
             name=name,
@@ -354,7 +450,9 @@ class Tracker:
             model.model_id, step=len(record.result.curve) if record.result else 0
         )
         client.log_outputs(record.run_id, [output])
-        client.set_tag(record.run_id, "normsweep.best_of_arm", "true")
+        names = [m.key for m in runs.final_metrics(record)]
+        known = [m for key in names for m in client.get_metric_history(record.run_id, key)]
+        client.log_batch(record.run_id, metrics=runs.model_metrics(known, model.model_id, data))
         return _given(model.model_id)
 
     @property
@@ -381,19 +479,17 @@ class Tracker:
 
         `start`: milliseconds of Unix time at which the trial started; None: now.
         """
-        label = self._study.labels.get(trial.arm)
-        tags = {**self._tags, **runs.trial_tags(trial, self._study.name, label)}
-        if trial.arm in self._study.colours:
-            tags["mlflow.runColor"] = self._study.colours[trial.arm]
+        label = self._study.labels.get(trial.arm, trial.arm)
+        own = runs.trial_tags(trial, self._study.name, label)
         run = self._client.create_run(
             self.experiment_id,
             start_time=start,
-            run_name=runs.run_name(trial, label or trial.arm),
-            tags=tags,
+            run_name=runs.run_name(trial, label),
+            tags={**self._tags, **own, **self._study.arm_tags(trial.arm)},
         )
         run_id = _given(run.info.run_id)
         try:
-            self._client.log_inputs(run_id, [_dataset(data)])
+            self._client.log_inputs(run_id, runs.datasets(data, trial))
             self._log_sweep_file(run)
             yield run_id
         except Exception:
@@ -432,13 +528,14 @@ class Tracker:
         if found is None:
             location = None if remote(self.uri) else artifacts.absolute().as_uri()
             try:
-                made = self._client.create_experiment(name, artifact_location=location)
+                tags = {runs.DESCRIPTION: self._study.description}
+                made = self._client.create_experiment(name, location, tags)
                 return self._client.get_experiment(made)
             except MlflowException:  # another command was faster
                 found = self._client.get_experiment_by_name(name)
                 if found is None:
                     raise
-        if found.lifecycle_stage != "active":
+        if _given(found.experiment_id) and found.lifecycle_stage != "active":
             raise StoreError(
                 f"--tracking-uri: the experiment {name} in {masked(self.uri)} is deleted; restore it "
                 "(mlflow experiments restore), or use another --study-name"
@@ -459,10 +556,17 @@ class Tracker:
             yield from (run for run in found if runs.ARM in run.data.tags)
             token = found.token or ""
 
-    def _runs_of(self, trial: int) -> list[Any]:
-        own = f"tags.`normsweep.study_id` = '{self._study.id}'"
-        query = f"{own} and tags.`normsweep.trial` = '{trial}'"
-        return self._client.search_runs([self.experiment_id], query)
+    def _search(self, query: str, limit: int = 1000, **asked: Any) -> list[Run]:
+        """The study's runs that a query finds, at most `limit` of them."""
+        own = f"tags.`{ID}` = '{self._study.id}'"
+        query = f"{own} and {query}"
+        return self._client.search_runs([self.experiment_id], query, max_results=limit, **asked)
+
+    def _of_phase(self, phase: str) -> str:
+        return f"tags.`{runs.PHASE}` = '{phase}'"
+
+    def _runs_of(self, trial: int) -> list[Run]:
+        return self._search(f"tags.`normsweep.trial` = '{trial}'")
 
 
 def _given(key: str) -> str:

@@ -14,14 +14,14 @@ from typing import Any
 from mlflow.entities import Experiment
 
 from normsweep.errors import StoreError
-from normsweep.sweep.trial import CONFIRM, SEARCH
+from normsweep.sweep.trial import SEARCH
 from normsweep.text import masked
-from normsweep.tracking.client import opened, remote
-from normsweep.tracking.runs import ARM
+from normsweep.tracking.client import asked, opened, remote
+from normsweep.tracking.runs import ARM, BEST, CONFIGURATION, LOG_RATE, MEAN, PHASE
 from normsweep.tracking.settings import mlflow_settings
 
 __all__ = [
-    "ARMS_VIEW",
+    "BEST_VIEW",
     "CONFIRM_VIEW",
     "TAG",
     "TRIALS_VIEW",
@@ -37,11 +37,11 @@ TAG = "mlflow.sharedViewState."
 """Prefix of a view's tag, before its key."""
 
 
-TRIALS_VIEW, ARMS_VIEW, CONFIRM_VIEW = "trials", "arms", "confirmed"
-"""Keys: every trial of the search; its mean by arm; the confirmation's mean by arm and configuration."""
+TRIALS_VIEW, BEST_VIEW, CONFIRM_VIEW = "trials", "best", "confirmed"
+"""Keys: every trial of the search; the best trial of each arm; the confirmation's mean over its seeds.
 
-
-CONFIGURATION = "normsweep.configuration"
+None averages in the browser: trials of different length and rate have no common mean, and MLflow
+colours what it has grouped itself."""
 
 
 EVERYONES = "Default"
@@ -49,7 +49,11 @@ EVERYONES = "Default"
 
 
 def views(
-    params: Sequence[str], metric: str, maximize: bool = True, arm: str = ARM
+    params: Sequence[str],
+    metric: str,
+    maximize: bool = True,
+    arm: str = ARM,
+    rate: str = LOG_RATE,
 ) -> Mapping[str, str]:
     """The views as texts of tags, by key.
 
@@ -58,35 +62,24 @@ def views(
         metric: metric of the study.
         maximize: whether higher is better.
         arm: the tag with the arms' names.
+        rate: the parameter that shows the learning rate in charts, whose axes are linear.
     """
-    score, val = f"final/val_{metric}", f"val/{metric}"
+    score, tested = f"final/val_{metric}", f"final/test_{metric}"
     own = [name for name in params if name not in ("epochs", "learning_rate")]
     searched = [*own, "learning_rate", "epochs"]
     columns = [_tag(arm), _metric(score), *map(_param, searched), _tag("normsweep.status")]
-    curves = _lines(val)
-    losses = _lines("val/loss")
-    trials = [
-        curves,
-        _parallel(searched, score),
-        _scatter("learning_rate", score),
-        losses,
-        _lines("train/loss"),
-    ]
-    means = [
-        _lines(val),
-        _lines("val/loss"),
-    ]
-    tested = [
-        _lines(f"test/{metric}"),
-        _lines(val),
-    ]
-    final = [_tag(CONFIGURATION), _metric(f"final/test_{metric}"), _param("seed")]
+    curves = [_lines(f"val/{metric}"), _lines("val/loss"), _lines("train/loss")]
+    tuned = [_parallel([*own, rate, "epochs"], score), _scatter(rate, score)]
+    bounds = [f"{tested}_low", f"{tested}_high"]
+    means = [_tag(arm), _tag(CONFIGURATION), *map(_metric, [tested, *bounds])]
     order = {"orderByKey": _metric(score), "orderByAsc": not maximize}
     made = {
-        TRIALS_VIEW: order | _view(SEARCH, columns, trials),
-        ARMS_VIEW: order | _view(SEARCH, columns, means, [arm]),
+        TRIALS_VIEW: order
+        | _view(_equal(PHASE, SEARCH), columns, [curves[0], *tuned, *curves[1:]]),
+        BEST_VIEW: order | _view(_equal(BEST, "true"), columns, [*curves, _bars(score)]),
         CONFIRM_VIEW: order
-        | _view(CONFIRM, [columns[0], *final, *columns[1:]], tested, [arm, CONFIGURATION]),
+        | {"orderByKey": _metric(tested)}
+        | _view(_equal(PHASE, MEAN), means, [_lines(f"test/{metric}"), _bars(tested)]),
     }
     return {key: json.dumps(view, separators=(",", ":")) for key, view in made.items()}
 
@@ -113,20 +106,21 @@ def run_address(mlflow: str, experiment: str) -> Callable[[str], str] | None:
     return lambda run: f"{mlflow.rstrip('/')}/{run_page(experiment, run)}"
 
 
+def _equal(tag: str, value: str) -> str:
+    return f"tags.`{tag}` = '{value}'"
+
+
 def _view(
-    phase: str,
-    columns: Sequence[str],
-    charts: Sequence[Mapping[str, Any]],
-    by: Sequence[str] = (),
+    query: str, columns: Sequence[str], charts: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """A view of the runs of a phase with charts; averaged over runs with equal tags `by`."""
+    """A view of the runs that a query finds, with charts."""
     section = "normsweep"
     return {
-        "searchFilter": f"tags.`normsweep.phase` = '{phase}'",
+        "searchFilter": query,
         "selectedColumns": list(columns),
         "runsHiddenMode": "SHOW_ALL",  # otherwise charts show the first ten
         "isAccordionReordered": True,  # otherwise sections are sorted, with generated ones first
-        "groupBy": _means(by),
+        "groupBy": None,
         "compareRunSections": [
             {
                 "uuid": section,
@@ -148,11 +142,6 @@ def _view(
             for place, chart in enumerate(charts)
         ],
     }
-
-
-def _means(by: Sequence[str]) -> dict[str, Any] | None:
-    keys = [{"mode": "tag", "groupByData": tag} for tag in by]
-    return {"aggregateFunction": "average", "groupByKeys": keys} if keys else None
 
 
 def _lines(metric: str) -> dict[str, Any]:
@@ -189,6 +178,10 @@ def _scatter(param: str, metric: str) -> dict[str, Any]:
     }
 
 
+def _bars(metric: str) -> dict[str, Any]:
+    return {"type": "BAR", "metricKey": metric}
+
+
 def _tag(name: str) -> str:
     return f"tags.`{name}`"
 
@@ -208,7 +201,8 @@ def find_page(uri: str, study: str | None) -> str:
     Raises:
         StoreError: there is no such study, or the store cannot be opened.
     """
-    found = {each.name: each for each in opened(uri).search_experiments(max_results=1000)}
+    with asked(uri):
+        found = {each.name: each for each in opened(uri).search_experiments(max_results=1000)}
     found.pop(EVERYONES, None)
     if study is None:
         return _page(*found.values()) if len(found) == 1 else "#/experiments"
@@ -230,7 +224,8 @@ def find_runs(uri: str, study: str, mlflow_page: str | None) -> Callable[[str], 
     address = mlflow_page or (uri if remote(uri) else "")
     if not address:
         return None
-    experiment = opened(uri).get_experiment_by_name(study)
+    with asked(uri):
+        experiment = opened(uri).get_experiment_by_name(study)
     return run_address(address, experiment.experiment_id) if experiment is not None else None
 
 

@@ -18,6 +18,7 @@ from normsweep.training.precision import BFLOAT16, FLOAT32
 from normsweep.training.preflight import Findings, PreflightRequest
 from normsweep.training.reproducibility import Device
 from normsweep.training.snapshot import CheckpointPolicy, CheckpointSchedule, ModelState, Snapshot
+from normsweep.training.usage import Meter
 
 __all__ = [
     "Engine",
@@ -67,6 +68,8 @@ class Engine(ABC):
 
     trial_timeout: float | None = None
     """Seconds that a trial may take, checked between the parts of its epochs; None: no limit."""
+    meter: Meter | None = None
+    """Measures what the process uses in each epoch; None: it is not measured."""
     _began = 0.0
 
     def __init__(self, data_root: Path) -> None:
@@ -152,6 +155,8 @@ class Engine(ABC):
             run = replace(run, result=replace(run.result, restores=trial.patience is not None))
             result = run.result
             schedule = CheckpointSchedule(policy, by)
+            if self.meter is not None:
+                run = replace(run, epochs=_measured(run, self.meter))
             status = yield from _epochs(trial, run, curve, schedule, self.check_time)
             result = replace(result, status=status)
         except OutOfTime as error:
@@ -228,6 +233,15 @@ def _epochs(
         if epoch.epoch < trial.epochs:
             check()
     return Status.COMPLETE
+
+
+def _measured(run: Run, meter: Meter) -> Iterator[Epoch]:
+    """The epochs with what the process used in each; those that it resumed from keep theirs."""
+    meter.take()
+    for epoch in run.epochs:
+        if epoch.epoch > run.result.reused:
+            epoch = replace(epoch, usage=meter.take())
+        yield epoch
 
 
 def _traceback(error: Exception) -> str:

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from normsweep.analysis.trials import arm_summaries
-from normsweep.reporting.formats import FORMATS, Format, as_markdown, render
+from normsweep.reporting.formats import FORMATS, Format, render
 from normsweep.reporting.tables import arms_table, best_table, epochs_table, trials_table
 from normsweep.sweep.trial import Status
+from normsweep.text import as_markdown
 
 AWKWARD = "a_b & c | <b>x</b> 50% $1 #2 {3} ~^\\"
 

@@ -8,9 +8,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from normsweep.errors import Interrupted, TrackingFailed
+from normsweep.errors import Interrupted, TrackingFailed, UserError
 from normsweep.runner import interrupts
-from normsweep.runner.interrupts import Background, Signals
+from normsweep.runner.interrupts import Background, Patience, Signals
 
 
 class Late(Future):
@@ -42,6 +42,53 @@ def test_a_timeout_that_a_job_raises_is_its_own():
         background.hurry()
         with pytest.raises(TimeoutError, match="of the job"):
             background.call(job)
+
+
+class Recovering:
+    """MLflow that fails so many times, and then answers."""
+
+    def __init__(self, failures: int) -> None:
+        self.calls, self._failures = 0, failures
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self._failures:
+            raise TrackingFailed("no answer")
+        return "an answer"
+
+
+def test_what_fails_is_tried_again_until_it_works_or_the_time_is_up(monkeypatch):
+    monkeypatch.setattr(interrupts, "PAUSE", 0.0)
+    said = list[str]()
+    assert Patience(60.0, said.append).call(Recovering(3)) == "an answer"
+    assert said == ["MLflow: no answer; trying again for 60 s"]
+    for patience, calls in ((Patience.none(), 1), (Patience(1e-9, said.append), 2)):
+        job = Recovering(9)
+        for _ in range(2):  # the time is that of all attempts together
+            with pytest.raises(TrackingFailed):
+                patience.call(job)
+        assert job.calls == calls + 1
+
+
+@pytest.mark.parametrize("text", ["a minute", "-1", "nan", "inf"])
+def test_a_time_that_is_none_is_a_mistake(monkeypatch, text):
+    monkeypatch.setenv("NORMSWEEP_MLFLOW_WAIT", text)
+    with pytest.raises(UserError, match="NORMSWEEP_MLFLOW_WAIT: must be a number of seconds"):
+        Patience.of_environment([].append)
+
+
+def test_a_signal_ends_the_wait_for_mlflow(monkeypatch):
+    monkeypatch.setattr(interrupts, "PAUSE", 0.0)
+    job = Recovering(9)
+
+    def interrupted() -> str:
+        if job.calls:
+            signal.raise_signal(signal.SIGINT)
+        return job()
+
+    with Signals() as signals, pytest.raises(Interrupted):
+        Patience(600.0, lambda text: None).call(interrupted, signals.waiting)
+    assert job.calls == 1
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from normsweep.errors import Interrupted
 from normsweep.executors.protocol import Event
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.delivery import TrialLogger
-from normsweep.runner.interrupts import Background, Signals
+from normsweep.runner.interrupts import Background, Patience, Signals
 from normsweep.runner.loop import PhaseContext, run_phase
 from normsweep.search.search_phase import Search
 from normsweep.store.locks import StudyLock
@@ -196,7 +196,7 @@ def test_a_trial_whose_cluster_goes_before_mlflow_has_its_run_is_logged_later(
         run_with(Gone(), search, tracker, tmp_path)
     with Signals() as signals, Background() as background:
         logger = TrialLogger(search.store, tracker, DATA, [].append, background)
-        assert logger.log_rest(signals) == []
+        assert logger.log_rest(signals, Patience.none()) == []
     (record,) = search.records()
     (run,) = [run for run in runs_of(tracker) if run.info.run_id == record.run_id]
     assert run.info.status == "KILLED"
@@ -247,7 +247,7 @@ def test_what_mlflow_lacks_is_made_up_for_while_the_study_goes_on(search, tracke
         delivery.collect()
         assert not any(record.run_id for record in search.records())
         writing.rollback()
-        assert delivery.log_rest(signals) == []
+        assert delivery.log_rest(signals, Patience.none()) == []
     assert said == []
     runs = MlflowClient(tracker.uri).search_runs([tracker.experiment_id])
     marks = {r.trial.number: r.run_id for r in search.records()}
@@ -267,7 +267,7 @@ def test_what_waits_for_mlflow_is_not_begun_when_the_study_is_stopped(search, tr
         threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
         threading.Timer(1.0, writing.rollback).start()
         with pytest.raises(Interrupted), delivery:
-            delivery.log_rest(signals)
+            delivery.log_rest(signals, Patience.none())
     for thread in set(threading.enumerate()) - threads:
         thread.join(10)
         assert not thread.is_alive()

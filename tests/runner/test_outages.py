@@ -49,7 +49,7 @@ def test_a_server_that_is_away_for_a_while_is_given_everything_by_the_same_comma
     meanwhile = study.trials("COMPLETE") - before
     own_server.start()
     if process.wait(timeout=300):  # it was at its end before the server was there
-        assert "not yet logged to MLflow: trial" in study.output()
+        assert "not yet logged to MLflow: " in study.output()
         study.finish()
     record_property("trials_meanwhile", meanwhile)
     assert "could not be logged to MLflow" in study.output()
@@ -69,7 +69,7 @@ def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
     finally:
         own_server.start()
     said = study.output().splitlines()
-    assert "not yet logged to MLflow: trial " in study.output()
+    assert "not yet logged to MLflow: " in study.output()
     command = f"normsweep sync --study-name survivor --storage {study.storage}"
     assert said[-1].strip() == f"{command} --tracking-uri {study.tracking}"
     lacking = sum(not record.run_id for record in study.records())
@@ -77,6 +77,30 @@ def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
     assert f"logged {lacking} of {lacking} trials" in study.sync()
     assert "logged 0 of 0 trials" in study.sync()
     record_property("delivered_by_sync", lacking)
+    study.assert_whole()
+    study.assert_stopped()
+
+
+@pytest.mark.slow
+def test_a_server_that_is_back_while_the_study_waits_for_it_is_given_everything(
+    tmp_path, own_server
+):
+    study = Survivor(
+        tmp_path,
+        tracking=own_server.url,
+        options=("--n-jobs", "2"),
+        environment={"NORMSWEEP_MLFLOW_WAIT": "250"},
+    )
+    process = study.start()
+    study.wait_for_trials(2, process)
+    own_server.stop()
+    try:
+        while "trying again for" not in study.output():
+            assert process.poll() is None, study.output()
+            time.sleep(0.1)
+    finally:
+        own_server.start()
+    assert process.wait(timeout=300) == 0, study.output()
     study.assert_whole()
     study.assert_stopped()
 
@@ -116,7 +140,7 @@ def test_a_server_that_hangs_for_good_ends_the_study_with_a_word(
         record_property("seconds", round(time.monotonic() - began, 1))
     finally:
         own_server.go_on()
-    assert "not yet logged to MLflow: trial " in study.output()
+    assert "not yet logged to MLflow: " in study.output()
     longest = sorted(pauses(study))[-2]  # the one between the phases left out
     record_property("longest_pause", round(longest, 2))
     assert longest < float(QUICK["MLFLOW_HTTP_REQUEST_TIMEOUT"])

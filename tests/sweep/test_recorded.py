@@ -84,6 +84,7 @@ WRITTEN = {
     "execution.checkpoints": 2.0,
     "execution.checkpoint_every": 30.0,
     "execution.retries": 1,
+    "execution.system_metrics": False,
 }
 """As a database holds it."""
 OPTIONAL = (

@@ -9,6 +9,8 @@ from dataclasses import replace
 import pytest
 from mlflow import MlflowClient
 
+from normsweep.analysis.confirm_runs import Curve
+from normsweep.analysis.estimates import Estimate
 from normsweep.errors import StoreError, TrackingFailed
 from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
@@ -110,9 +112,16 @@ def test_a_run_shows_every_epoch_and_what_decided_it(tracker, record, write):
     assert tags["normsweep.storage_id"] == "s" * 32
     assert tags["normsweep.device"] == "CPU: test"
     assert tags["normsweep.fingerprint"] == record.trial.fingerprint
-    dataset = run.inputs.dataset_inputs[0].dataset
-    assert (dataset.name, dataset.digest) == ("digits", "d" * 12)
-    assert json.loads(dataset.source)["sha256"] == "d" * 64
+    parts = {each.dataset.name: each for each in run.inputs.dataset_inputs}
+    assert list(parts) == ["digits", "digits validation"]  # a search never sees the test images
+    assert {d.dataset.digest for d in parts.values()} == {"d" * 12}
+    assert {json.loads(d.dataset.source)["sha256"] for d in parts.values()} == {"d" * 64}
+    assert [d.tags[0].value for d in parts.values()] == ["training", "validation"]
+    assert run.data.params["log10_learning_rate"] == "-0.60206"
+    assert tags["mlflow.note.content"] == (
+        f"Trial 7 of the study {tracker._study.name} belongs to its search: it trains mlp on digits for 3 "
+        "epochs with the arm “unit”, by sgd at a learning rate of 0.25, in batches of 64 and with seed 3."
+    )
     assert [f.path for f in client.list_artifacts(run_id)] == ["tested.toml"]
 
 
@@ -142,8 +151,8 @@ def test_runs_show_the_labels_of_arms_and_are_relabelled(database, tmp_path, rec
     ]  # fmt: skip
     labelled.prepare_views(["optimizer"])
     views = client.get_experiment(first.experiment_id).tags
-    assert "normsweep.label" in views["mlflow.sharedViewState.arms"]
-    assert "normsweep.arm" not in views["mlflow.sharedViewState.arms"]
+    assert "normsweep.label" in views["mlflow.sharedViewState.best"]
+    assert "normsweep.arm" not in views["mlflow.sharedViewState.best"]
     first.relabel()
     assert [name for name, *_ in shown()] == ["007 unit sgd 0.25", "009 unit sgd 0.25", given[0]]
 
@@ -152,6 +161,57 @@ def numbered(record: TrialRecord, number: int) -> TrialRecord:
     assert record.result is not None
     result = replace(record.result, trial=number)
     return replace(record, trial=replace(record.trial, number=number), result=result)
+
+
+def test_a_trial_that_confirms_has_the_test_images_as_a_dataset(tracker, record):
+    trial = replace(record.trial, phase="confirm", configuration="tuned_long")
+    run = MlflowClient(tracker.uri).get_run(tracker.log(replace(record, trial=trial), DATA))
+    contexts = {each.dataset.name: each.tags[0].value for each in run.inputs.dataset_inputs}
+    assert contexts["digits test"] == "test"
+    assert "to its confirmation" in run.data.tags["mlflow.note.content"]
+    assert "in the configuration tuned_long" in run.data.tags["mlflow.note.content"]
+
+
+def test_only_the_best_trials_are_marked_as_such_and_a_deleted_run_is_no_obstacle(tracker, record):
+    first, second = (tracker.log(numbered(record, number), DATA) for number in (1, 2))
+    MlflowClient(tracker.uri).delete_run(tracker.log(numbered(record, 3), DATA))
+    for best in ([first], [second], [second, "unknown"]):
+        tracker.mark_best(best)
+    marked = [r.info.run_id for r in runs(tracker) if "normsweep.best_of_arm" in r.data.tags]
+    assert marked == [second]
+
+
+def test_the_mean_over_seeds_is_one_run_by_arm_and_configuration_in_the_arms_colour(
+    uri, tmp_path, request
+):
+    name = f"means-{request.node.callspec.id}"
+    study = TrackedStudy(name, name, colours={"unit": "#6e7781"}, labels={"unit": "÷255"})
+    tracker, client = Tracker(uri, study, tmp_path / "artifacts"), MlflowClient(uri)
+
+    def logged(*values: float) -> dict[str, float]:
+        epochs = tuple(Estimate(v, v - 0.1, v + 0.1, 5) for v in values)
+        for _ in range(2):  # what has not changed is left alone
+            tracker.log_means([Curve("÷255", "baseline", epochs)], {"÷255": "unit"}, 5)
+        (run,) = runs(tracker)
+        assert (run.info.run_name, run.info.status) == ("mean ÷255 baseline", "FINISHED")
+        tags = run.data.tags
+        assert (tags["mlflow.runColor"], tags["normsweep.arm"]) == ("#6e7781", "unit")
+        assert tags["mlflow.note.content"].startswith("This run is the mean over 5 seeds of the ")
+        points = client.get_metric_history(run.info.run_id, "test/accuracy")
+        assert [(p.step, p.value) for p in points] == list(enumerate(values, start=1))
+        return run.data.metrics
+
+    assert logged(0.5, 0.75)["final/test_accuracy"] == 0.75
+    assert logged(0.5, 0.875)["final/test_accuracy_low"] == pytest.approx(0.775)
+
+
+def test_an_experiment_says_what_it_is_before_the_study_has_its_note(database, tmp_path):
+    study = TrackedStudy("described", "id", question="Do <raw> inputs catch up?")
+    tracker = Tracker(database, study, tmp_path / "artifacts")
+    tags = MlflowClient(database).get_experiment(tracker.experiment_id).tags
+    assert tags["mlflow.note.content"] == (
+        "The study described has a run for each of its trials. It asks: Do &lt;raw> inputs catch up?"
+    )
 
 
 def test_logging_twice_makes_one_run(tracker, record):
@@ -225,7 +285,7 @@ def test_a_logged_model_takes_raw_pixels_where_normsweep_is_not_installed(
     assert saved.val_accuracy == pytest.approx(finished.result.score, abs=0.004)
     record = TrialRecord(trial, finished.result)
     record = replace(record, run_id=tracker.log(record, DATA))
-    model_id = tracker.log_model(tmp_path / "model", record, name="model")
+    model_id = tracker.log_model(tmp_path / "model", record, DATA, name="unit")
     code = f"""
 import sys
 sys.modules["normsweep"] = None  # importing it fails
@@ -233,7 +293,7 @@ import mlflow, numpy as np
 from sklearn.datasets import load_digits
 mlflow.set_tracking_uri({tracker.uri!r})
 images = np.rint(load_digits().images * (255 / 16)).astype("uint8")
-for uri in ("models:/{model_id}", "runs:/{record.run_id}/model"):
+for uri in ("models:/{model_id}", "runs:/{record.run_id}/unit"):
     model = mlflow.pyfunc.load_model(uri)
     assert model.metadata.signature.inputs.inputs[0].type == np.dtype("uint8")
     assert model.metadata.signature.inputs.inputs[0].shape == (-1, 8, 8)
@@ -249,8 +309,14 @@ def test_an_arms_alias_leads_to_its_model_and_the_study_has_its_views(tracker, r
     run_id = live(tracker, record)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "MLmodel").write_text("flavors: {}\n")
-    model_id = tracker.log_model(tmp_path / "model", replace(record, run_id=run_id), "model")
+    model_id = tracker.log_model(tmp_path / "model", replace(record, run_id=run_id), DATA, "unit")
     client, study = MlflowClient(tracking_uri=tracker.uri), tracker._study.name
+    logged = client.get_logged_model(model_id)
+    measured = {(m.dataset_name, m.key): m.value for m in logged.metrics}
+    assert measured["digits validation", "final/val_accuracy"] == pytest.approx(0.6)
+    assert measured["digits", "final/train_accuracy"] == pytest.approx(0.3)
+    assert len(measured) == 4
+    assert len(client.get_metric_history(run_id, "final/val_accuracy")) == 1
     for _ in range(2):
         assert tracker.register("unit", "unit", model_id, run_id)
         tracker.prepare_views(["normalization", "learning_rate"])
