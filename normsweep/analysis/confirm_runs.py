@@ -29,9 +29,11 @@ __all__ = [
     "Guess",
     "Paired",
     "Runs",
+    "SeedCurve",
     "Speed",
     "confirmed",
     "curves",
+    "seed_curves",
     "speeds",
 ]
 
@@ -181,6 +183,18 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class SeedCurve:
+    """The metric on the test images of one seed, after each epoch."""
+
+    seed: int
+    """Index among the seeds that are known."""
+    trial: int | None
+    scores: tuple[float, ...]
+    seconds: tuple[float, ...] = ()
+    """Wall time of each epoch; empty if it is unknown."""
+
+
+@dataclass(frozen=True)
 class Speed:
     """The effort that a configuration of an arm needs to reach the baseline of the reference."""
 
@@ -239,6 +253,29 @@ def _curve(runs: Runs, epochs: int, tail: float) -> Curve:
         return Curve(arm, name, ())
     values = runs.values(slots, epochs)
     return Curve(arm, name, tuple(interval(moments(values[:, e]), tail) for e in range(epochs)))
+
+
+def seed_curves(
+    analysis: Analysis, records: Sequence[TrialRecord], curve: Curve
+) -> tuple[SeedCurve, ...]:
+    """The single runs behind a curve, in the order of the seeds."""
+    results = {r.trial.number: r.result for r in records}
+    known = [
+        results.get(number)
+        for c in analysis.configurations
+        if (c.arm, c.name) == (curve.arm, curve.configuration)
+        for number in c.runs
+        if number is not None
+    ]
+    return tuple(
+        SeedCurve(
+            seed,
+            result.trial,
+            tuple(e.tested.value for e in result.curve if e.tested is not None),
+            tuple(e.seconds for e in result.curve),
+        )
+        for seed, result in enumerate(result for result in known if result is not None)
+    )
 
 
 def speeds(

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from normsweep.analysis import earlier_rules
-from normsweep.analysis.confirm_runs import Confirmed, Curve, Speed, confirmed, curves, speeds
+from normsweep.analysis.confirm_runs import (
+    Confirmed,
+    Curve,
+    SeedCurve,
+    Speed,
+    confirmed,
+    curves,
+    seed_curves,
+    speeds,
+)
 from normsweep.analysis.endings import Endings, endings
 from normsweep.analysis.exchange import Exchange, exchanges
 from normsweep.analysis.factorial import Factorial, Level, factorials
@@ -16,7 +27,37 @@ from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import Metric, metric
 from normsweep.sweep.study_record import Analysis, Diagnosis, StudyRecord
 
-__all__ = ["Evidence", "evidence"]
+__all__ = ["Evidence", "Findings", "evidence"]
+
+
+class Findings(Protocol):
+    """What figures of gaps and scores need: of a study, of given runs, of several studies."""
+
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def reference(self) -> str: ...
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arms, in order."""
+        ...
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]: ...
+    @property
+    def curves(self) -> tuple[Curve, ...]: ...
+    @property
+    def data_words(self) -> str:
+        """Of which data the scores are, as the end of a phrase: ` on the test images`."""
+        ...
+
+    def seeds_of(self, curve: Curve) -> Sequence[SeedCurve]:
+        """The single runs behind a curve."""
+        ...
+
+    def tuning_seconds(self, curve: Curve) -> float:
+        """Wall time of the search behind a curve."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -50,6 +91,25 @@ class Evidence:
     def reference(self) -> str:
         """The arm that the others are compared with."""
         return str(self.record.sweep.reference)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arms, in the order of the sweep."""
+        return self.record.arms
+
+    @property
+    def data_words(self) -> str:
+        """Of which data the scores are."""
+        return " on the test images"
+
+    def seeds_of(self, curve: Curve) -> tuple[SeedCurve, ...]:
+        """The confirmation runs behind a curve, in the order of the seeds."""
+        return seed_curves(self.analysis, self.record.confirmed, curve)
+
+    def tuning_seconds(self, curve: Curve) -> float:
+        """Wall time of the arm's search; 0 for settings that were not searched for."""
+        key = curve.arm, curve.configuration
+        return next((s.tuning_seconds for s in self.speeds if (s.arm, s.configuration) == key), 0.0)
 
     @property
     def analysis(self) -> Analysis:

@@ -7,8 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from normsweep.analysis.estimates import (
     IMAGES,
     Estimate,
@@ -20,7 +18,16 @@ from normsweep.analysis.estimates import (
     smallest_margin,
 )
 from normsweep.analysis.outcomes import Outcome, Side, outcome, side
-from normsweep.analysis.parity import Pairs, Parity, Read, Values, at, parity, window_of
+from normsweep.analysis.parity import (
+    Pairs,
+    Parity,
+    Read,
+    Unpaired,
+    Values,
+    at,
+    parity,
+    window_of,
+)
 from normsweep.analysis.repeats import Repeated
 from normsweep.analysis.rules import (
     LEAST_SEEDS,
@@ -54,6 +61,7 @@ def judge(
     arm: Values,
     reference: Values,
     trained: tuple[Trained, Trained] | None = None,
+    paired: bool = True,
 ) -> Verdict:
     """Compare an arm with its reference.
 
@@ -61,7 +69,8 @@ def judge(
     than the accuracy, floats whose mean over the images is the metric. They are paired by seed, in the
     order of the seeds, have the images in the same order, and only the seeds with which both trained.
     `trained` counts the seeds of arm and reference, also those that did not train; by default, all
-    trained. If lower is better, values are negated first.
+    trained. If lower is better, values are negated first. If they are not `paired`, their numbers may differ,
+    and the interval is Welch's.
 
     The outcome is read off the intersection of the intervals of all analyses, so further seeds only
     sharpen it. There is no verdict with fewer than 5 pairs, nor if the reference is not clearly better
@@ -70,9 +79,10 @@ def judge(
 
     Raises ValueError if seeds or images differ, or a compared epoch does not exist.
     """
-    pairs = Pairs(upward(arm, rules), upward(reference, rules), comparison.fixed_at)
+    kind = Pairs if paired else Unpaired
+    pairs = kind(upward(arm, rules), upward(reference, rules), comparison.fixed_at)
     check_epochs(comparison, pairs)
-    counts = trained or (Trained(pairs.seeds), Trained(pairs.seeds))
+    counts = trained or (Trained(len(arm)), Trained(len(reference)))
     return verdict_of(comparison, rules, pairs, counts, _read(comparison, rules, pairs, counts))
 
 
@@ -81,8 +91,8 @@ def _read(
 ) -> Reading:
     horizon = comparison.horizon
     window = pairs.window(horizon, window_of(horizon))
-    table, scale = pairs.table(horizon, window)
-    m, image = moments(table, scale), largest(rules, table, scale)
+    ((m, image),) = pairs.gaps(horizon, window, [pairs.seeds], rules.image)
+    ((last, largest),) = pairs.gaps(horizon, 1, [pairs.seeds], rules.image)
     read = _reader(pairs, rules, window_of(horizon))
     lack = _barrier(comparison, rules, pairs, trained)
     gap, plain = read(horizon, True), interval(m, rules.tail, image)
@@ -93,14 +103,13 @@ def _read(
         epochs = Parity() if found is Outcome.CONTRADICTORY else parity(read, horizon, rules.margin)
     elif lack.missing is Missing.NOTHING:
         found = Outcome.DOES_NOT_TRAIN
-    last, _ = pairs.table(horizon)
     return Reading(
         outcome=found,
         parity=epochs,
         gap=gap,
         plain=plain,
         on_these_images=seeds_only(m, rules.tail),
-        last_epoch=interval(moments(last), rules.tail, largest(rules, last, 1)),
+        last_epoch=interval(last, rules.tail, largest),
         window=window,
         tail=rules.tail,
         analysis=max(len(rules.analyses(pairs.seeds)), 1),
@@ -115,12 +124,10 @@ def _reader(pairs: Pairs, rules: Rules, window: int) -> Read:
 
     @functools.cache
     def found(epoch: int, window: int) -> Estimate:
-        table, scale = pairs.table(epoch, window)
+        found = pairs.gaps(epoch, window, [n for n, _ in analyses], rules.image)
+        tails = (tail for _, tail in analyses)
         return intersection(
-            [
-                interval(moments(table[:n], scale), tail, largest(rules, table[:n], scale))
-                for n, tail in analyses
-            ]
+            [interval(m, tail, image) for (m, image), tail in zip(found, tails, strict=True)]
         )
 
     return lambda epoch, smoothed: found(epoch, pairs.window(epoch, window if smoothed else 1))
@@ -131,13 +138,6 @@ def intersection(intervals: Sequence[Estimate]) -> Estimate:
     last = intervals[-1]
     low, high = max(i.low for i in intervals), min(i.high for i in intervals)
     return Estimate(last.value, low, high, last.n)
-
-
-def largest(rules: Rules, table: Values, scale: int) -> float:
-    """The difference of one more image, as a mean over the seeds; see `Rules.image`."""
-    if rules.image is not None:
-        return rules.image
-    return float(np.abs(table.mean(axis=0)).max(initial=0.0)) / scale if len(table) else 0.0
 
 
 def upward(values: Values, rules: Rules) -> Values:
@@ -253,7 +253,9 @@ class Verdict:
     as in `estimates.more_seeds`, and empty if more seeds are not needed. `margin_needed` is the smallest
     margin that these images can confirm. `chosen`: how the tuned configurations were found. `repeated`:
     the gap over repeats of the whole tuning, which the outcome does not depend on. `warnings`
-    qualify the verdict. `rules` are those of its study.
+    qualify the verdict. `rules` are those of its study. `paired`: whether its seeds are; otherwise `seeds` is
+    the smaller number of the two. Of runs that were made elsewhere, `horizon` is 0 if only final scores are
+    known, and `images` is 0 if only means over them are.
     """
 
     question: str
@@ -289,6 +291,7 @@ class Verdict:
     repeated: Repeated | None = None
     warnings: tuple[str, ...] = ()
     rules: int = 3
+    paired: bool = True
 
     @property
     def epoch(self) -> int | None:
@@ -343,8 +346,9 @@ class Verdict:
     @property
     def method(self) -> str:
         """The method of the interval, and its one-sided level."""
+        test = "Student's t" if self.paired else "Welch's t, unpaired,"
         if self.metric is not ACCURACY and self.metric.influence is None:
-            return f"Student's t over seeds only, one-sided level {self.tail:.3g}"
+            return f"{test} over seeds only, one-sided level {self.tail:.3g}"
         of_variance = "two-way analysis of variance over seeds and test images"
         if self.earlier:
             return (
@@ -353,7 +357,7 @@ class Verdict:
             )
         shared = f" of all analyses up to {self.most} seeds" if self.most else ""
         return (
-            f"{of_variance} with one more image, Student's t for seeds and normal for images, one-sided "
+            f"{of_variance} with one more image, {test} for seeds and normal for images, one-sided "
             f"level {self.tail:.3g}{shared}"
         )
 
@@ -401,6 +405,7 @@ def verdict_of(
         baseline_epochs=comparison.baseline_epochs,
         most=rules.most,
         rules=read.rules,
+        paired=not isinstance(pairs, Unpaired),
     )
 
 

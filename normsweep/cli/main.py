@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from normsweep.cli.diagnose import diagnose
+from normsweep.cli.judge import judge
 from normsweep.cli.studies import delete, gc, list_studies, rerun, show
 from normsweep.cli.ui import ui
 from normsweep.errors import UserError
@@ -35,6 +36,9 @@ app.command(report, name="report")
 
 
 app.command(diagnose, name="diagnose")
+
+
+app.command(judge, name="judge")
 
 
 app.command(ui, name="ui")

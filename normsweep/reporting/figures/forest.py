@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.evidence import Findings
 from normsweep.analysis.outcomes import Outcome, Side, side
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.figures.figure import Figure
@@ -36,7 +36,7 @@ GLYPHS = {
 """A tick, a cross and a question mark, which not every font has."""
 
 
-def forest(found: Evidence, style: Style) -> Figure:
+def forest(found: Findings, style: Style) -> Figure:
     """A row per verdict: gap, interval (thick), the interval for these images alone (thin), outcome."""
     figure = Figure(
         name="forest",
@@ -102,7 +102,7 @@ def reach(rows: Sequence[Verdict]) -> Limits:
 class _Drawing:
     """A facet for each question; on a phone an arm's words stand above its gap."""
 
-    found: Evidence
+    found: Findings
     style: Style
     rows: Sequence[Verdict]
     data: Table
