@@ -442,7 +442,7 @@ class Answer:
         """The test scores of each seed, which `summary` averages."""
         from normsweep.reporting.score_tables import seeds_table
 
-        return seeds_table(self.evidence.scores, self.evidence.metric)
+        return seeds_table(self.evidence.scores, self.evidence.metric, self.evidence.level)
 
     @property
     def endings(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -129,6 +130,11 @@ class Evidence:
         return max(epochs, default=None)
 
     @property
+    def level(self) -> float:
+        """The confidence level of the verdicts' intervals; NaN before the first analysis."""
+        return self.verdicts[0].level if self.verdicts else math.nan
+
+    @property
     def primary(self) -> tuple[Verdict, ...]:
         """The verdicts on the primary question."""
         return tuple(verdict for verdict in self.verdicts if verdict.primary)
@@ -158,7 +164,7 @@ def evidence(record: StudyRecord) -> Evidence:
         arms=arm_summaries(searched, arms),
         tuning=tuning_curves(searched, arms, sweep.search.sampler, sweep.seed),
         warnings=general_warnings(record),
-        scores=seed_scores(found, baseline_epochs),
+        scores=seed_scores(found, baseline_epochs, str(sweep.reference)),
         exchanges=exchanges(found, arms, str(sweep.reference), sweep.confirm.confidence),
         factorials=_factorials(record, found),
         endings=endings(record, found),

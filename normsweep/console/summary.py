@@ -206,7 +206,7 @@ def judgement_lines(found: Judgement) -> Iterator[str]:
     yield judged_answer(found)
     first = found.verdicts[0]
     yield (
-        f"  gap: arm − {found.reference} in {unit_of_gaps(found.metric) or found.metric.label}, margin "
+        f"  gap: arm − {found.reference} in {unit_of_gaps(found.metric).removeprefix('of ')}, margin "
         f"{points(first.margin, sign=False, by=found.metric)}; {first.method}"
     )
     for text in dict.fromkeys(text for verdict in found.verdicts for text in verdict.warnings):

@@ -211,7 +211,7 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
         "configurations": configurations_table(found.analysis.configurations),
         "speed": speed_table(found.speeds),
         "summary": summary_table(found.scores, by),
-        "seeds": seeds_table(found.scores, by),
+        "seeds": seeds_table(found.scores, by, found.level),
         "exchange": exchange_table(found.exchanges, by),
         "mechanism": mechanism_table(found.factorials),
         "best": best_table(searched, record.arms, same=record.same),
