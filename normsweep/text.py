@@ -55,6 +55,14 @@ NAMES = re.compile(
 )
 
 
+STATEMENT = re.compile(
+    r"\[SQL: .*|\((?:[a-z]\w*\.)+\w+\) ?|\(raised as a result of Query-invoked autoflush;[^)]*\) ?"
+    r"|\(Background on this error at: [^)]*\)",
+    re.DOTALL,
+)
+"""What SQLAlchemy puts around a database's own words: the statement with its parameters, class, advice, link."""
+
+
 def printable(text: str) -> str:
     """Escape the characters that would control a terminal; remove colours."""
     plain = COLOUR.sub("", text.replace("\r\n", "\n"))
@@ -83,7 +91,7 @@ def masked(text: str, *addresses: str) -> str:
 
 
 def reason(error: object, *addresses: str, kind: bool = False, most: int = 300) -> str:
-    """The message of an exception of other code: one line, masked, cut to `most` characters.
+    """The message of an exception of other code: one line, masked, cut to `most` characters, without SQL.
 
     Args:
         error: the exception, or its message.
@@ -92,7 +100,7 @@ def reason(error: object, *addresses: str, kind: bool = False, most: int = 300) 
         most: largest number of characters.
     """
     name = type(error).__name__ if isinstance(error, BaseException) else ""
-    said = masked(" ".join(str(error).split()), *addresses)
+    said = masked(STATEMENT.sub("", " ".join(str(error).split())).strip(), *addresses)
     return (": ".join(filter(None, (name, said))) if kind or not said else said)[:most]
 
 

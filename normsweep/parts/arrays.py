@@ -10,8 +10,18 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError
+from normsweep.sweep.problems import cut
+from normsweep.text import reason
 
-__all__ = ["ARRAYS", "Arrays", "class_numbers", "four_arrays", "label_problems", "machine_memory"]
+__all__ = [
+    "ARRAYS",
+    "Arrays",
+    "class_numbers",
+    "four_arrays",
+    "four_expected",
+    "label_problems",
+    "machine_memory",
+]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -20,6 +30,9 @@ Array = np.ndarray[Any, Any]
 
 
 Arrays = dict[str, Array]
+
+
+TEXTS = (str, bytes, bytearray)
 
 
 EXPECTED = (
@@ -34,9 +47,21 @@ def four_arrays(data: Any) -> Arrays:
     Raises:
         DataError: the data has none of the accepted forms, or cannot be converted.
     """
+    try:
+        return _converted(data)
+    except DataError:
+        raise
+    except Exception as error:  # what a frame or an iterable of other code raises
+        why = reason(error, kind=True)
+        raise DataError(f"data: {_described(data)} cannot be read ({why}); {EXPECTED}") from error
+
+
+def _converted(data: Any) -> Arrays:
     if isinstance(data, Mapping):
         parts = {key: data[key] for key in ARRAYS if key in data}
-    elif not isinstance(data, Sequence) or isinstance(data, str) or len(data) not in (2, 4):
+        if len(parts) < len(ARRAYS):
+            raise DataError(f"data: {four_expected(data)}")
+    elif not isinstance(data, Sequence) or isinstance(data, TEXTS) or len(data) not in (2, 4):
         raise DataError(f"data: {EXPECTED}; got {_described(data)}")
     elif len(data) == 4:
         parts = dict(zip(ARRAYS, data, strict=True))
@@ -45,6 +70,12 @@ def four_arrays(data: Any) -> Arrays:
         parts = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     parts |= _aligned(parts.get("x_train"), parts.get("x_test"))
     return {key: _array(key, value) for key, value in parts.items()}
+
+
+def four_expected(names: Iterable[Any]) -> str:
+    """The message for arrays of other names than `ARRAYS`."""
+    found = [cut(str(name)) for name in names]
+    return f"expected the four arrays {', '.join(ARRAYS)}; got {', '.join(found[:8]) or 'no array'}"
 
 
 def machine_memory() -> float:
@@ -81,8 +112,9 @@ def _collected(part: str, pairs: Iterable[Any]) -> tuple[Array, Array]:
             raise DataError(
                 f"data: item {number} of {part}: expected (image, label), got {_described(pair)}"
             ) from None
+        _refuse_masked(f"item {number} of {part}", image)
         images.append(np.array(image))
-        labels.append(label.item() if isinstance(label, np.generic | np.ndarray) else label)
+        labels.append(_label(f"item {number} of {part}", label))
         taken += images[-1].nbytes
         if images[-1].shape != images[0].shape:
             raise DataError(
@@ -99,28 +131,54 @@ def _collected(part: str, pairs: Iterable[Any]) -> tuple[Array, Array]:
     return np.stack(images), np.array(labels)
 
 
+def _label(what: str, label: Any) -> Any:
+    """The label of one image as a Python value."""
+    shape = np.shape(label)
+    if math.prod(shape) != 1:
+        raise DataError(
+            f"data: {what}: expected one label, got {_described(label)}; take one-hot labels with .argmax(axis=-1), "
+            "and images of batches with .unbatch()"
+        )
+    return np.asarray(label).reshape(-1)[0].item() if shape or hasattr(label, "dtype") else label
+
+
+def _refuse_masked(what: str, value: Any) -> None:
+    """Raise for a masked array with masked values, whose mask NumPy would drop."""
+    if isinstance(value, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(value))):
+        raise DataError(
+            f"data: {what}: expected no missing values, got {masked} masked ones; fill them with .filled(value), "
+            "or drop the rows"
+        )
+
+
 def _aligned(train: Any, test: Any) -> dict[str, Any]:
     """The test frame with its columns in the order of the training frame."""
     if not (_is_frame(train) and _is_frame(test)):
         return {}
     if set(train.columns) != set(test.columns):
-        odd = sorted(map(str, set(train.columns) ^ set(test.columns)))
+        odd = sorted(map(repr, set(train.columns) ^ set(test.columns)))
         raise DataError(
             "data: expected the same columns in x_train and x_test; only one of them has "
-            f"{', '.join(odd[:5])}"
+            f"{', '.join(map(cut, odd[:5]))}"
         )
-    return {"x_test": test[list(train.columns)]}
+    names = list(train.columns)
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise DataError(
+            f"data: expected a name for each column, got {cut(repr(twice[0]))} more than once"
+        )
+    return {"x_test": test[names]}
 
 
 def _array(key: str, value: Any) -> Array:
     """Convert a value to an array: features to numbers, labels to integers or strings."""
     if _is_frame(value) and key.startswith("x"):
         return _features(key, value)
+    _refuse_masked(key, value)
     try:
         array = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
     except Exception as error:
         raise DataError(
-            f"data: {key}: {_described(value)} cannot be converted to an array ({error}); {EXPECTED}"
+            f"data: {key}: {_described(value)} cannot be converted to an array ({reason(error)}); {EXPECTED}"
         ) from None
     if key.startswith("y") and array.dtype.kind in "OT":
         return _labels(key, array)
@@ -128,16 +186,18 @@ def _array(key: str, value: Any) -> Array:
 
 
 def _features(key: str, frame: Any) -> Array:
+    if not len(frame.columns):
+        raise DataError(f"data: {key}: expected at least one column, got none")
     other = [str(name) for name, kind in frame.dtypes.items() if kind.kind not in "iufb"]
     if other:
         raise DataError(
-            f"data: {key}: expected numeric columns, got {', '.join(other[:5])}; encode or drop them"
+            f"data: {key}: expected numeric columns, got {', '.join(map(cut, other[:5]))}; encode or drop them"
         )
     truths = {name: "uint8" for name, kind in frame.dtypes.items() if kind.kind == "b"}
     if frame.isna().to_numpy().any():
         holes = [str(name) for name, empty in frame.isna().any().items() if empty]
         raise DataError(
-            f"data: {key}: expected no missing values, got some in {', '.join(holes[:5])}; fill them or "
+            f"data: {key}: expected no missing values, got some in {', '.join(map(cut, holes[:5]))}; fill them or "
             "drop the rows"
         )
     return frame.astype(truths).astype(_common(frame)).to_numpy()
@@ -153,9 +213,12 @@ def _labels(key: str, labels: Array) -> Array:
     """Convert labels of dtype object, as of pandas, to strings or integers."""
     flat = labels.reshape(-1).tolist()
     if all(isinstance(label, str) for label in flat):
-        return labels.astype(str)
+        return np.array(flat, dtype=str).reshape(labels.shape)
     if all(isinstance(label, int) for label in flat):
-        return labels.astype(np.int64)
+        try:
+            return labels.astype(np.int64)
+        except OverflowError:
+            raise DataError(f"data: {key}: expected labels of 64 bits, got larger ones") from None
     odd = next(label for label in flat if not isinstance(label, str) or label is None)
     raise DataError(f"data: {key}: expected integers or strings as labels, got {_described(odd)}")
 
@@ -196,11 +259,13 @@ def label_problems(y_train: Array, y_test: Array) -> list[str]:
         lonely = names[counts.argmin()]
         return [
             f"y_train: expected at least two images of each class, one of them for validation, got one "
-            f"of class {lonely}"
+            f"of class {cut(str(lonely))}"
         ]
     unknown = np.setdiff1d(y_test, names)
     if len(unknown):
-        return [f"y_test: expected the labels of y_train ({_listed(names)}), got {unknown[0]}"]
+        return [
+            f"y_test: expected the labels of y_train ({_listed(names)}), got {cut(str(unknown[0]))}"
+        ]
     return []
 
 
@@ -213,5 +278,5 @@ def _kind(labels: Array) -> str:
 
 
 def _listed(names: Array) -> str:
-    shown = ", ".join(str(name) for name in names[:5])
-    return shown if len(names) <= 5 else f"{shown}, … {names[-1]}"
+    shown = ", ".join(cut(str(name)) for name in names[:5])
+    return shown if len(names) <= 5 else f"{shown}, … {cut(str(names[-1]))}"

@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError
-from normsweep.parts.arrays import ARRAYS, Arrays, class_numbers, four_arrays, label_problems
+from normsweep.parts.arrays import (
+    ARRAYS,
+    Arrays,
+    class_numbers,
+    four_arrays,
+    four_expected,
+    label_problems,
+)
 
 __all__ = ["Dataset"]
 
@@ -207,8 +214,7 @@ def _with_channels(images: Array) -> Array:
 def _problems(arrays: Arrays) -> list[str]:
     missing = [key for key in ARRAYS if key not in arrays]
     if missing:
-        found = ", ".join(sorted(arrays)) or "no array"
-        return [f"expected the four arrays {', '.join(ARRAYS)}; got {found}"]
+        return [four_expected(sorted(arrays))]
     problems = [p for part in ("train", "test") for p in _split_problems(arrays, part)]
     if problems:
         return problems
@@ -241,13 +247,14 @@ def _split_problems(arrays: Arrays, part: str) -> list[str]:
             f"x_{part}: expected finite numbers, got {bad} values that are NaN, infinite or beyond "
             "float32"
         )
-    if y.dtype.kind not in "iubU":
-        problems.append(
-            f"y_{part}: expected integers or strings, one per image, got dtype {y.dtype}"
-        )
-    elif y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
+    if y.ndim != 1 and (y.ndim != 2 or y.shape[1] != 1):
         hint = "; convert one-hot labels with .argmax(axis=1)" if y.ndim == 2 else ""
         problems.append(f"y_{part}: expected shape (n,), one label per image, got {y.shape}{hint}")
+    elif y.dtype.kind not in "iubU":
+        hint = "; convert whole numbers with .astype(int)" if y.dtype.kind == "f" else ""
+        problems.append(
+            f"y_{part}: expected integers or strings, one per image, got dtype {y.dtype}{hint}"
+        )
     elif x.ndim and len(x) != len(y):
         problems.append(
             f"y_{part}: expected one label per image, got {len(y)} labels for {len(x)} images"

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from normsweep.errors import DataError, NormsweepError
-from normsweep.parts.arrays import ARRAYS, Arrays, machine_memory
+from normsweep.parts.arrays import ARRAYS, Arrays, four_expected, machine_memory
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
 from normsweep.text import reason
@@ -33,6 +33,8 @@ register = registry.register
 
 Found = tuple[Arrays, str]
 GIB = 2**30
+DENSEST = 500
+"""Bytes of arrays over 1 GiB for each byte of their file; deflated zeros have 1,030, sparse images below 100."""
 EXPECTED = (
     "expected (arrays, source), a mapping of x_train, y_train, x_test, y_test and their origin as a "
     "string, or a Dataset"
@@ -191,6 +193,8 @@ def read_npz(path: Path) -> Arrays:
     try:
         _refuse_too_large(path)
         with np.load(path, allow_pickle=False) as archive:
+            if not set(ARRAYS) <= set(archive.files):
+                raise DataError(f"data {path}: {four_expected(sorted(archive.files))}")
             return {key: np.asarray(archive[key]) for key in ARRAYS if key in archive.files}
     except DataError:
         raise
@@ -204,7 +208,10 @@ def read_npz(path: Path) -> Arrays:
 
 
 def _refuse_too_large(path: Path) -> None:
-    """Raise if the arrays do not fit into memory, however small the compressed file is."""
+    """Raise if the arrays do not fit into memory, however small the compressed file is.
+
+    No images or tables are as small as that when compressed: such a file was made to fill the memory.
+    """
     with zipfile.ZipFile(path) as archive:
         sizes = {member.filename: member.file_size for member in archive.infolist()}
     unpacked = sum(sizes.get(f"{key}.npy", sizes.get(key, 0)) for key in ARRAYS)
@@ -212,6 +219,12 @@ def _refuse_too_large(path: Path) -> None:
         raise DataError(
             f"data {path}: must fit into the {machine_memory() / GIB:.1f} GiB of memory of this machine, "
             f"got arrays of {unpacked / GIB:.1f} GiB"
+        )
+    if unpacked > max(GIB, DENSEST * path.stat().st_size):
+        raise DataError(
+            f"data {path}: must not unpack to more than {DENSEST} times its size, got arrays of "
+            f"{unpacked / GIB:.1f} GiB in {path.stat().st_size:,} bytes; if they are real, save them with np.savez, "
+            "uncompressed"
         )
 
 

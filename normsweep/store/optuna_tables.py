@@ -151,6 +151,11 @@ class StudyTables:
         self._storage, self._id = storage, storage.get_study_id_from_name(name)
 
     @property
+    def url(self) -> str:
+        """The address of the database, with *** as its password."""
+        return str(self._storage.engine.url)
+
+    @property
     def key(self) -> int:
         """The id of the study in the database."""
         return self._id

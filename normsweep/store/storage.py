@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.exceptions import OptunaError
 from sqlalchemy import create_engine, event, inspect
-from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.errors import StoreError, SweepError
 from normsweep.parts.metrics import metric
+from normsweep.store.database_errors import DATABASE_ERRORS, database_errors, described
 from normsweep.store.encoding import APART, ID, QUESTION, SWEEP
 from normsweep.store.locks import lock_database, make_folder
 from normsweep.store.optuna_tables import PATIENCE, Patient, Reader, StudyTables, names_with
@@ -25,7 +24,7 @@ from normsweep.sweep.problems import nearest, shown
 from normsweep.sweep.recorded import changes, grown
 from normsweep.sweep.schema import Sweep, is_name
 from normsweep.sweep.study_record import StudyRecord
-from normsweep.text import masked, reason
+from normsweep.text import masked
 from normsweep.urls import check_address, parsed_url, sqlite_file
 
 __all__ = [
@@ -83,8 +82,8 @@ def open_storage(url: str, *, create: bool, read_only: bool = False) -> optuna.s
             if reader is not None and reader.current:
                 return reader
             storage = kind(url, engine_kwargs=options, skip_table_creation=not create)
-    except (OptunaError, SQLAlchemyError, ImportError, RuntimeError) as error:
-        why = reason(error.__cause__ or error, url)
+    except (*DATABASE_ERRORS, ImportError, RuntimeError) as error:
+        why = described(error, url)
         raise StoreError(f"--storage: cannot open {masked(url)}: {why}") from None
     if file is None:
         event.listen(storage.engine, "do_connect", _patiently)
@@ -140,6 +139,13 @@ def open_study(storage_url: str, name: str, sweep: Sweep) -> StudyStore:
         SweepError: the study was created with a different sweep; lists the differences.
     """
     storage = open_storage(storage_url, create=True)
+    with database_errors(storage_url):
+        return _opened(storage, storage_url, name, sweep)
+
+
+def _opened(
+    storage: optuna.storages.RDBStorage, storage_url: str, name: str, sweep: Sweep
+) -> StudyStore:
     made = optuna.create_study(
         storage=storage,
         study_name=name,
@@ -183,7 +189,8 @@ def load_study(
         StoreError: there is no such study.
     """
     storage = open_storage(storage_url, create=False, read_only=read_only)
-    names = _names(storage)
+    with database_errors(storage_url):
+        names = _names(storage)
     where, available = masked(storage_url), ", ".join(names) or "none"
     if name is None and not names:
         raise StoreError(f"--study-name: no study in {where}")
@@ -194,12 +201,15 @@ def load_study(
         raise StoreError(
             f"{option}: no study {shown(chosen)} in {where}{nearest(chosen, names)}; available: {available}"
         )
-    return StudyStore(PhaseStudies(storage, chosen))
+    with database_errors(storage_url):
+        return StudyStore(PhaseStudies(storage, chosen))
 
 
 def study_names(storage_url: str) -> list[str]:
     """The names of normsweep's studies in a database."""
-    return _names(open_storage(storage_url, create=False, read_only=True))
+    storage = open_storage(storage_url, create=False, read_only=True)
+    with database_errors(storage_url):
+        return _names(storage)
 
 
 def read_studies(storage_url: str) -> Iterator[StudyRecord]:
@@ -209,8 +219,10 @@ def read_studies(storage_url: str) -> Iterator[StudyRecord]:
         StoreError: the database cannot be opened, or a study cannot be read.
     """
     storage = open_storage(storage_url, create=False, read_only=True)
-    for name in _names(storage):
-        yield StudyStore(PhaseStudies(storage, name)).record()
+    with database_errors(storage_url):
+        stores = [StudyStore(PhaseStudies(storage, name)) for name in _names(storage)]
+    for store in stores:
+        yield store.record()
 
 
 def delete_study(storage_url: str, name: str) -> None:
@@ -220,19 +232,24 @@ def delete_study(storage_url: str, name: str) -> None:
         StoreError: there is no such study.
     """
     load_study(storage_url, name)
-    delete_phases(open_storage(storage_url, create=False), name)
+    storage = open_storage(storage_url, create=False)
+    with database_errors(storage_url):
+        delete_phases(storage, name)
 
 
 def orphaned_studies(storage_url: str) -> list[str]:
     """Optuna studies of phases that are left of a study which was deleted with Optuna's own tools."""
-    return orphaned_phases(open_storage(storage_url, create=False, read_only=True))
+    storage = open_storage(storage_url, create=False, read_only=True)
+    with database_errors(storage_url):
+        return orphaned_phases(storage)
 
 
 def delete_orphaned(storage_url: str, names: Iterable[str]) -> None:
     """Delete those of the Optuna studies that are still orphaned."""
     storage = open_storage(storage_url, create=False)
-    for name in set(names).intersection(orphaned_phases(storage)):
-        optuna.delete_study(study_name=name, storage=storage)
+    with database_errors(storage_url):
+        for name in set(names).intersection(orphaned_phases(storage)):
+            optuna.delete_study(study_name=name, storage=storage)
 
 
 def begun_study(storage_url: str, name: str) -> StudyStore | None:

@@ -7,15 +7,14 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
-from optuna.exceptions import OptunaError
 from optuna.trial import TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.errors import StudyStopped, SweepError
 from normsweep.parts.metrics import metric
 from normsweep.store import encoding
+from normsweep.store.database_errors import DATABASE_ERRORS, described
 from normsweep.store.encoding import Attribute, readable
 from normsweep.store.note import write_note
 from normsweep.store.optuna_tables import StudyTables
@@ -32,7 +31,6 @@ from normsweep.sweep.study_record import (
     TrialRecord,
 )
 from normsweep.sweep.trial import SEARCH, Epoch, Result, Trial
-from normsweep.text import reason
 
 __all__ = ["StudyStore"]
 
@@ -41,27 +39,27 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-def _stopping(method: Callable[P, R]) -> Callable[P, R]:
+def _stopping(
+    method: Callable[Concatenate[StudyStore, P], R],
+) -> Callable[Concatenate[StudyStore, P], R]:
     """The method with errors of the database raised as `StudyStopped`."""
 
     @functools.wraps(method)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        with _stopped():
-            return method(*args, **kwargs)
+    def wrapped(self: StudyStore, *args: P.args, **kwargs: P.kwargs) -> R:
+        with _stopped(self.url):
+            return method(self, *args, **kwargs)
 
     return wrapped
 
 
 @contextmanager
-def _stopped() -> Iterator[None]:
+def _stopped(url: str) -> Iterator[None]:
     """A context with errors of the database raised as `StudyStopped`."""
     try:
         yield
-    except (OptunaError, SQLAlchemyError) as error:
-        cause = error.__cause__ or error  # Optuna's message does not name the cause
-        why = reason(cause, kind=True)
+    except DATABASE_ERRORS as error:
         raise StudyStopped(
-            f"--storage: the study cannot be read or written: {why}; fix this and run the command again"
+            f"--storage: {url} cannot be read or written: {described(error, url)}"
         ) from error
 
 
@@ -83,6 +81,11 @@ class StudyStore:
     def name(self) -> str:
         """The study's name."""
         return self._parent.name
+
+    @property
+    def url(self) -> str:
+        """The address of the database, without its password."""
+        return self._parent.url
 
     @property
     def key(self) -> int:
@@ -164,7 +167,7 @@ class StudyStore:
     @contextmanager
     def together(self) -> Iterator[None]:
         """A context for several writes, which are stored all at once at its end."""
-        with _stopped(), self._parent.together():
+        with _stopped(self.url), self._parent.together():
             yield
 
     @_stopping

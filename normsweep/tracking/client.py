@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.errors import StoreError
+from normsweep.store.database_errors import remedy
 from normsweep.store.locks import lock_database
 from normsweep.text import masked, reason
 from normsweep.tracking.settings import mlflow_settings
@@ -17,6 +21,10 @@ from normsweep.tracking.template import make_database
 from normsweep.urls import absolute_url, check_address, parsed_url, sqlite_file
 
 __all__ = ["failure", "make_tables", "opened", "ready_store", "remote"]
+
+OTHER_TABLES = re.compile(r"out-of-date database schema \(found version (\w+)")
+MIGRATIONS = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+"""MLflow's scripts that change its tables, named by their versions."""
 
 
 def remote(uri: str) -> bool:
@@ -42,8 +50,7 @@ def opened(uri: str) -> MlflowClient:
         client = MlflowClient(tracking_uri=absolute_url(uri))
         client.search_experiments(max_results=1)
     except Exception as error:
-        why = failure(error, uri)
-        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {why}") from None
+        raise _unopened(uri, error) from None
     return client
 
 
@@ -85,10 +92,22 @@ def _opening(uri: str) -> Iterator[None]:
     except StoreError:
         raise
     except Exception as error:
-        why = failure(error, uri)
-        raise StoreError(f"--tracking-uri: cannot open {masked(uri)}: {why}") from None
+        raise _unopened(uri, error) from None
+
+
+def _unopened(uri: str, error: Exception) -> StoreError:
+    why = failure(error, uri)
+    if found := OTHER_TABLES.search(str(error)):
+        older = any(MIGRATIONS.glob(f"{found[1]}_*.py"))
+        how = f"mlflow db upgrade {masked(uri)}" if older else "pip install --upgrade mlflow"
+        why = f"its tables are of {'an older' if older else 'a newer'} MLflow; run: {how}"
+    elif "Can't locate revision" in why:
+        why = "it is not MLflow's; use a separate database, such as sqlite:///mlruns/mlflow.db"
+    elif not remote(uri):
+        why = f"{why}; {remedy(why)}"
+    return StoreError(f"--tracking-uri: cannot open {masked(uri)}: {why}")
 
 
 def failure(error: Exception, uri: str) -> str:
     """MLflow's error in a line without passwords; with its class unless it is an `MlflowException`."""
-    return reason(error, uri, kind=not isinstance(error, MlflowException))
+    return reason(error, uri, kind=not isinstance(error, MlflowException | SQLAlchemyError))

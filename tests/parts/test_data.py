@@ -282,6 +282,22 @@ def test_an_archive_that_would_not_fit_into_memory_is_refused_unread(tmp_path):
     assert line.endswith(" GiB of memory of this machine, got arrays of 1048576.0 GiB")
 
 
+def test_an_archive_that_unpacks_to_far_more_than_its_size_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "machine_memory", lambda: 2.0**60)
+    path = archive(tmp_path / "own.npz", {"x_train.npy": 2**33})
+    with pytest.raises(DataError) as caught:
+        datasets.load(str(path))
+    (line,) = caught.value.lines
+    assert line.startswith(f"data {path}: must not unpack to more than 500 times its size, got ")
+    assert "arrays of 8.0 GiB in " in line
+
+
+def test_arrays_of_other_names_are_named(tmp_path):
+    np.savez(tmp_path / "own.npz", X_train=np.zeros(3), Y_train=np.zeros(3))
+    with pytest.raises(DataError, match=r"x_test, y_test; got X_train, Y_train$"):
+        datasets.load(str(tmp_path / "own.npz"))
+
+
 def test_members_of_other_names_are_left_where_they_are(tmp_path):
     (tmp_path / "below").mkdir()
     others = {"../x_train.npy": b"x", "/x_test.npy": b"x", "x_train.npy/../y": b"x"}
