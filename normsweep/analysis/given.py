@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from normsweep.analysis.confirm_runs import Curve, SeedCurve
 from normsweep.analysis.estimates import interval, moments
+from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.parity import Parity, Values
-from normsweep.analysis.rules import LEAST_SEEDS, Comparison, Rules, Trained
+from normsweep.analysis.rules import LEAST_SEEDS, Comparison, Missing, Rules, Trained
 from normsweep.analysis.verdicts import Verdict, judge
 from normsweep.parts.metrics import Metric
 from normsweep.text import counted, listed
@@ -22,6 +23,8 @@ __all__ = ["GIVEN", "ArmRuns", "GivenRuns", "Judgement", "judged"]
 
 GIVEN = "given_runs"
 """The question of given runs, and the name of their only configuration."""
+NO_SPREAD = 1e-9
+"""Width of an interval as a share of the scores, up to which it is rounding."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +181,20 @@ def _verdict(runs: GivenRuns, arm: ArmRuns, reference: ArmRuns, rules: Rules) ->
     parity = found.parity if runs.epochs else Parity()
     warnings = tuple(_warnings(arm, reference, found))
     found = replace(found, parity=parity, images=runs.examples, warnings=warnings)
+    if _without_spread(found):
+        reason = "all runs give the same gap, and without a spread there is no interval: were the seeds used"
+        missing = Missing.TOO_FEW_SEEDS
+        found = replace(
+            found, outcome=Outcome.OPEN, parity=Parity(), missing=missing, reason=reason
+        )
     return found if runs.epochs else replace(found, horizon=0)
+
+
+def _without_spread(verdict: Verdict) -> bool:
+    """Whether the seeds make no difference and no example says otherwise: that is no certainty."""
+    spread = verdict.on_these_images.high - verdict.on_these_images.low
+    scale = max(abs(verdict.value), abs(verdict.reference_value))
+    return not verdict.images and spread <= NO_SPREAD * scale
 
 
 def _pairs(arm: ArmRuns, reference: ArmRuns) -> tuple[list[int], list[int]]:

@@ -73,6 +73,13 @@ def test_runs_without_a_finite_score_did_not_train():
     assert verdict.trained[0].lost == 4
 
 
+def test_runs_without_any_spread_give_no_verdict():
+    a, b = np.full((6, 1), 0.95), np.full((6, 1), 0.96)
+    (verdict,) = judgement(ArmRuns("none", a), ArmRuns("unit", b)).verdicts
+    assert verdict.outcome is Outcome.OPEN
+    assert "spread" in verdict.reason
+
+
 def test_few_runs_give_no_verdict():
     arms = (ArmRuns(name, drawn(0.9, 0.001, 3, i)) for i, name in enumerate(("none", "unit")))
     (verdict,) = judgement(*arms).verdicts
