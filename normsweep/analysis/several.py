@@ -10,7 +10,7 @@ from normsweep.analysis.confirm_runs import Curve, SeedCurve
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import Metric
-from normsweep.text import counted, listed, quoted
+from normsweep.text import listed, quoted
 
 __all__ = ["StudyLines", "by_metric", "unlike"]
 
@@ -69,7 +69,11 @@ def by_metric(studies: Sequence[Evidence]) -> tuple[StudyLines, ...]:
     for found in studies:
         groups[found.metric.name] += [(found.record.name, verdict) for verdict in found.primary]
     return tuple(
-        StudyLines(lines[0][1].metric, *map(tuple, zip(*lines, strict=True)))
+        StudyLines(
+            lines[0][1].metric,
+            tuple(study for study, _ in lines),
+            tuple(verdict for _, verdict in lines),
+        )
         for lines in groups.values()
         if lines
     )
@@ -135,4 +139,4 @@ def _of_data(studies: Sequence[Evidence]) -> Iterator[str]:
             names[found.record.data.digest].append(found.record.name)
     for same in names.values():
         if len(same) > 1:
-            yield f"{listed(same)} share their data: {counted(len(same), 'study').replace('studys', 'studies')} of one data set, not of {len(same)}."
+            yield f"{listed(same)} share their data: {len(same)} studies of one data set, not of {len(same)}."

@@ -27,6 +27,7 @@ from normsweep.reporting.words import (
     percent,
     points,
     question_of,
+    sample_numbers,
     sample_words,
 )
 from normsweep.text import counted, opening, quoted
@@ -292,7 +293,7 @@ def _line(verdict: Verdict) -> tuple[str, ...]:
     gap = gap_number(verdict.gap.value, by=verdict.metric)
     interval = _interval(verdict.gap, verdict.metric)
     interval = f" ({interval})" if interval else ""
-    return verdict.arm, _starred(verdict), answer, f"{gap}{interval}", str(verdict.seeds)
+    return verdict.arm, _starred(verdict), answer, f"{gap}{interval}", sample_numbers(verdict)
 
 
 def _starred(verdict: Verdict) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "percent",
     "points",
     "question_of",
+    "sample_numbers",
     "sample_words",
     "settings_words",
     "unit_of_gaps",
@@ -173,8 +174,13 @@ def sample_words(verdict: Verdict) -> str:
     """How many runs are compared: `10 seeds`, or `10 and 8 runs, unpaired`."""
     if verdict.paired:
         return counted(verdict.seeds, "seed")
+    return f"{sample_numbers(verdict)} runs, unpaired"
+
+
+def sample_numbers(verdict: Verdict) -> str:
+    """The same without the noun: `10`, or `10 and 8`."""
     arm, reference = verdict.trained
-    return f"{arm.trained} and {counted(reference.trained, 'run')}, unpaired"
+    return str(verdict.seeds) if verdict.paired else f"{arm.trained} and {reference.trained}"
 
 
 def epoch_words(verdict: Verdict) -> str:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -327,7 +327,7 @@ class _Reading:
                 raise DataError(f"{option}: {unknown('column', part, self.table)}")
         return name
 
-    def missing(self, role: str, option: str) -> str:
+    def missing(self, role: str, option: str) -> NoReturn:
         usual = ", ".join(ROLES[role][:6])
         raise DataError(
             f"{option}: no column has a usual name ({usual}, …); pass one of {', '.join(self.table)}"
