@@ -38,11 +38,16 @@ from normsweep.analysis.verdicts import (
     verdict_of,
 )
 
-__all__ = ["LAST", "judge"]
+__all__ = ["LAST", "judge", "window_of"]
 
 LAST = 2
 """The last version of the rules by which verdicts were given like this."""
 WINDOW = 3
+
+
+def window_of(horizon: int) -> int:
+    """Epochs of the trailing mean up to a horizon."""
+    return min(WINDOW, horizon)
 
 
 def judge(

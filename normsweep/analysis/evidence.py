@@ -21,6 +21,7 @@ from normsweep.analysis.confirm_runs import (
 from normsweep.analysis.endings import Endings, endings
 from normsweep.analysis.exchange import Exchange, exchanges
 from normsweep.analysis.factorial import Factorial, Level, factorials
+from normsweep.analysis.parity import window_of
 from normsweep.analysis.questions import general_warnings, verdicts
 from normsweep.analysis.seed_scores import SeedScore, seed_scores
 from normsweep.analysis.trials import ArmSummary, TuningCurve, arm_summaries, tuning_curves
@@ -152,7 +153,8 @@ def evidence(record: StudyRecord) -> Evidence:
         ValueError: the confirmation runs were evaluated on different images.
     """
     sweep, arms, searched = record.sweep, record.arms, record.searched
-    stuck = record.data if sweep.rules > earlier_rules.LAST else None
+    earlier = sweep.rules <= earlier_rules.LAST
+    stuck, window = (None, earlier_rules.window_of) if earlier else (record.data, window_of)
     found = confirmed(latest(record), record.trials, stuck)
     drawn = curves(found, sweep.confirm.confidence)
     baseline_epochs = sweep.confirm.baseline.epochs
@@ -164,7 +166,7 @@ def evidence(record: StudyRecord) -> Evidence:
         arms=arm_summaries(searched, arms),
         tuning=tuning_curves(searched, arms, sweep.search.sampler, sweep.seed),
         warnings=general_warnings(record),
-        scores=seed_scores(found, baseline_epochs, str(sweep.reference)),
+        scores=seed_scores(found, baseline_epochs, str(sweep.reference), window),
         exchanges=exchanges(found, arms, str(sweep.reference), sweep.confirm.confidence),
         factorials=_factorials(record, found),
         endings=endings(record, found),

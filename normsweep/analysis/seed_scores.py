@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,10 @@ class Spread:
 
 
 def seed_scores(
-    found: Confirmed, baseline_epochs: int, reference: str = ""
+    found: Confirmed,
+    baseline_epochs: int,
+    reference: str = "",
+    window: Callable[[int], int] = window_of,
 ) -> tuple[SeedScore, ...]:
     """One score a configuration, number of epochs and seed, in this order.
 
@@ -67,7 +70,9 @@ def seed_scores(
         score
         for (_, name), runs in found.runs.items()
         for epochs in _budgets(name, short, found.epochs)
-        for score in _of_seeds(runs, found.runs.get((reference, name)), epochs, found.guess)
+        for score in _of_seeds(
+            runs, found.runs.get((reference, name)), epochs, window(epochs), found.guess
+        )
     )
 
 
@@ -98,9 +103,9 @@ def _budgets(name: str, short: int, longest: int) -> tuple[int, ...]:
 
 
 def _of_seeds(
-    runs: Runs, reference: Runs | None, epochs: int, guess: Guess | None
+    runs: Runs, reference: Runs | None, epochs: int, window: int, guess: Guess | None
 ) -> Iterator[SeedScore]:
-    trained, window = set(trained_slots(runs, epochs, guess)), window_of(epochs)
+    trained = set(trained_slots(runs, epochs, guess))
     paired = trained.intersection(trained_slots(reference, epochs, guess) if reference else ())
     for slot, result in enumerate(runs.results):
         there = runs.tested(slot) >= epochs
