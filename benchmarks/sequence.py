@@ -49,7 +49,7 @@ class Sums:
     by_seed: Floats
     by_image: Floats
 
-    def with_image(self, value: float) -> Sums:
+    def with_image(self, value: float | Floats) -> Sums:
         """The same with one more image that has a value in all seeds."""
         n = np.arange(FIRST, MOST + 1)
         return Sums(
@@ -98,9 +98,9 @@ def same_everywhere(values: Floats, images: int) -> Sums:
     return Sums(images, images * total, images * squared, images**2 * squared, images * total**2)
 
 
-def bounds(found: Sums, tails: Floats, image: float = 1.0) -> tuple[Floats, Floats]:
+def bounds(found: Sums, tails: Floats, image: float | Floats = 1.0) -> tuple[Floats, Floats]:
     """Lower and upper bound of each analysis, at its one-sided level."""
-    if not image:
+    if not np.any(image):
         mean, seeds, images = found.parts()
         return mean - _half(seeds, images, tails), mean + _half(seeds, images, tails)
     low, seeds, images = found.with_image(-image).parts()

@@ -20,6 +20,7 @@ import numpy as np
 
 from normsweep.errors import DataError
 from normsweep.parts import datasets
+from normsweep.parts.metrics import CLASSIFICATION
 from normsweep.parts.registry import Part
 from normsweep.text import reason
 from normsweep.training.compiled_network import model_digest
@@ -194,20 +195,45 @@ def check_metric(
     *,
     direction: Literal["maximize", "minimize"] = "maximize",
     classes: int = 3,
+    task: str = CLASSIFICATION,
 ) -> None:
-    """Check that a metric's function returns a finite number that is better for better probabilities.
+    """Check that a metric's function returns a finite number that is better for better predictions.
 
-    The value must not depend on the order of the images.
+    The value must not depend on the order of the images or rows.
 
     Args:
-        function: takes labels (n,) int64 and probabilities (n, classes) float32.
+        function: takes labels (n,) int64 and probabilities (n, classes) float32; for a regression targets
+            (n, outputs) and predictions of the same shape.
         direction: the registered direction.
         classes: number of classes to try it with.
+        task: "classification" or "regression".
 
     Raises:
         AssertionError: a check failed.
     """
     rng = np.random.default_rng(0)
+    labels, given = _answers(classes, rng) if task == CLASSIFICATION else _predictions(rng)
+    values = {name: _value(function, labels, p) for name, p in given.items()}
+    larger = direction == "maximize"
+    sign = 1 if larger else -1
+    what = "probabilities" if task == CLASSIFICATION else "predictions"
+    for better, worse in (("perfect", "wrong"), ("good", "wrong"), ("perfect", "poor")):
+        _require(
+            sign * values[better] >= sign * values[worse]
+            and (better != "perfect" or worse != "wrong" or values[better] != values[worse]),
+            f"{better} {what} give {values[better]:g}, {worse} ones {values[worse]:g}",
+            f"{'larger' if larger else 'smaller'} values for better {what}",
+        )
+    order = rng.permutation(len(labels))
+    _require(
+        bool(np.isclose(_value(function, labels[order], given["good"][order]), values["good"])),
+        "the order of the images changes its value",
+        "a value that does not depend on it",
+    )
+
+
+def _answers(classes: int, rng: np.random.Generator) -> tuple[Array, dict[str, Array]]:
+    """Labels, and probabilities by how good they are."""
     labels = np.arange(40 * classes) % classes
     perfect = np.eye(classes, dtype=np.float32)[labels]
     guess = np.full_like(perfect, 1 / classes) + rng.normal(0, 1e-3, perfect.shape).astype(
@@ -215,23 +241,16 @@ def check_metric(
     )
     good, poor = (_probabilities(share * perfect + (1 - share) * guess) for share in (0.9, 0.1))
     wrong = np.roll(perfect, 1, axis=1)
-    given = {"perfect": perfect, "good": good, "poor": poor, "wrong": wrong}
-    values = {name: _value(function, labels, p) for name, p in given.items()}
-    larger = direction == "maximize"
-    sign = 1 if larger else -1
-    for better, worse in (("perfect", "wrong"), ("good", "wrong"), ("perfect", "poor")):
-        _require(
-            sign * values[better] >= sign * values[worse]
-            and (better != "perfect" or worse != "wrong" or values[better] != values[worse]),
-            f"{better} probabilities give {values[better]:g}, {worse} ones {values[worse]:g}",
-            f"{'larger' if larger else 'smaller'} values for better probabilities",
-        )
-    order = rng.permutation(len(labels))
-    _require(
-        bool(np.isclose(_value(function, labels[order], good[order]), values["good"])),
-        "the order of the images changes its value",
-        "a value that does not depend on it",
-    )
+    return labels, {"perfect": perfect, "good": good, "poor": poor, "wrong": wrong}
+
+
+def _predictions(rng: np.random.Generator) -> tuple[Array, dict[str, Array]]:
+    """Targets (120, 2), and predictions by how good they are."""
+    targets = rng.normal(3, 1, (120, 2))
+    errors = {"perfect": 0.0, "good": 0.1, "poor": 0.5, "wrong": 5.0}
+    return targets, {
+        name: targets + size * rng.normal(size=targets.shape) for name, size in errors.items()
+    }
 
 
 def _require(valid: bool, found: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
@@ -17,6 +18,7 @@ __all__ = [
     "printable",
     "quoted",
     "reason",
+    "significant",
     "without_secrets",
 ]
 
@@ -139,6 +141,15 @@ def milliseconds(seconds: float) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 epoch`, `8 epochs`, `10,000 images`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def significant(number: float, digits: int) -> str:
+    """A number with so many significant digits, all before the point kept: `0.0123`, `1.5`, `52,341`."""
+    if not number or not math.isfinite(number):
+        return "0" if number == 0 else "unknown"
+    decimals = max(digits - 1 - math.floor(math.log10(abs(number))), 0)
+    text = f"{number:,.{decimals}f}".replace("-", "−")
+    return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def opening(text: str) -> str:

@@ -45,7 +45,7 @@ def test_our_data_passes():
 @pytest.mark.parametrize("name", ours(metrics.registry))
 def test_our_metrics_pass(name):
     own = metrics.metric(name)
-    testing.check_metric(own.function, direction=own.direction)
+    testing.check_metric(own.function, direction=own.direction, task=own.tasks[0])
 
 
 def log_loss(labels: np.ndarray, p: np.ndarray) -> float:

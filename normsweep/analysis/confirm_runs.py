@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ __all__ = [
 
 Values = NDArray[Any]
 """(seeds, epochs, images), whose mean over the images is the metric: 0 and 1 for the accuracy, otherwise
-float32, the metric plus the influence of each image."""
+float32, the metric plus the influence of each image; NaN after an epoch whose rows are not kept."""
 
 NEAR = 0.02
 """Share of the loss of guessing that a training loss has to be below it, for a network that learned."""
@@ -120,6 +120,12 @@ class Runs:
     def failed(self) -> int:
         """Number of seeds whose run failed."""
         return sum(result is None for result in self.results)
+
+    def mean(self, slots: Sequence[int], epoch: int) -> float:
+        """The mean score of these seeds after an epoch."""
+        results = (self.results[slot] for slot in slots)
+        tested = [result.curve[epoch - 1].tested for result in results if result is not None]
+        return sum(each.value for each in tested if each is not None) / len(slots)
 
     def values(self, slots: Sequence[int], epochs: int) -> Values:
         """The values of these seeds for the first epochs."""
@@ -252,7 +258,36 @@ def _curve(runs: Runs, epochs: int, tail: float) -> Curve:
     if not slots:
         return Curve(arm, name, ())
     values = runs.values(slots, epochs)
-    return Curve(arm, name, tuple(interval(moments(values[:, e]), tail) for e in range(epochs)))
+    return Curve(arm, name, tuple(_between(_estimates(runs, slots, values, tail))))
+
+
+def _estimates(runs: Runs, slots: Sequence[int], values: Values, tail: float) -> Iterator[Estimate]:
+    """The estimate of each epoch; with unknown bounds if its rows are not kept."""
+    for e in range(values.shape[1]):
+        if values.dtype.kind == "f" and np.isnan(values[:, e, :1]).any():
+            yield Estimate(runs.mean(slots, e + 1), math.nan, math.nan, len(slots))
+        else:
+            yield interval(moments(values[:, e]), tail)
+
+
+def _between(estimates: Iterable[Estimate]) -> list[Estimate]:
+    """The estimates, with interpolated distances of the bounds where they are unknown between known ones."""
+    found = list(estimates)
+    known = [i for i, e in enumerate(found) if not math.isnan(e.low)]
+    if not known or len(known) == len(found):
+        return found
+    below, above = (
+        np.interp(
+            range(len(found)), known, [abs(getattr(found[i], end) - found[i].value) for i in known]
+        )
+        for end in ("low", "high")
+    )
+    return [
+        e
+        if i in known
+        else replace(e, low=e.value - float(below[i]), high=e.value + float(above[i]))
+        for i, e in enumerate(found)
+    ]
 
 
 def seed_curves(
@@ -325,7 +360,8 @@ def _values(result: Result | None, epochs: int) -> Values:
     assert result is not None
     tested = [epoch.tested for epoch in result.curve[:epochs] if epoch.tested is not None]
     if tested[0].score is not None:
-        return np.stack([_weighed(each) for each in tested])
+        kept = any(each.influence for each in tested)
+        return np.stack([_weighed(each, kept) for each in tested])
     packed = np.frombuffer(b"".join(t.bits for t in tested), np.uint8).reshape(len(tested), -1)
     return np.unpackbits(packed, axis=1, count=tested[0].images)
 
@@ -340,8 +376,11 @@ def _standard_error(tested: Tested) -> float:
     return float(np.sqrt(np.mean(np.square(weights)) / tested.images))
 
 
-def _weighed(tested: Tested) -> Values:
-    """The metric plus the influence of each image; the metric only if influences are unknown."""
+def _weighed(tested: Tested, kept: bool) -> Values:
+    """The metric plus the influence of each image; the metric only if influences are unknown.
+
+    NaN if those of other epochs are `kept` and these are not.
+    """
     if not tested.influence:
-        return np.full(tested.images, tested.value, np.float32)
+        return np.full(tested.images, math.nan if kept else tested.value, np.float32)
     return (tested.value + restored(tested.influence, tested.largest)).astype(np.float32)

@@ -19,7 +19,7 @@ from normsweep.analysis.estimates import (
     seeds_only,
 )
 from normsweep.analysis.outcomes import EARLIER, Outcome, outcome
-from normsweep.analysis.parity import Pairs, Parity, Values, at, parity
+from normsweep.analysis.parity import Gap, Pairs, Parity, Values, at, parity
 from normsweep.analysis.rules import (
     LEAST_SEEDS,
     Comparison,
@@ -63,15 +63,16 @@ def judge(
     check_epochs(comparison, pairs)
     horizon, tail = comparison.horizon, _tail(rules, analysis)
 
-    def read(epoch: int, smoothed: bool) -> Estimate:
-        return _interval(pairs.gap(epoch, WINDOW if smoothed else 1), tail)
+    def read(epoch: int, smoothed: bool) -> Gap:
+        plain = _interval(pairs.gap(epoch, WINDOW if smoothed else 1), tail)
+        return Gap.of(plain, rules.margin)
 
-    m, gap = pairs.gap(horizon, WINDOW), read(horizon, True)
+    m, gap = pairs.gap(horizon, WINDOW), read(horizon, True).plain
     lack = _barrier(comparison, rules, pairs, trained, tail)
     found, epochs = Outcome.NOT_ENOUGH, Parity()
     if not lack.reason:
         found = outcome(gap.low, gap.high, rules.margin, EARLIER)
-        epochs = parity(read, horizon, rules.margin)
+        epochs = parity(read, range(1, horizon + 1))
         if found is Outcome.NOT_ENOUGH:
             lack = further(more_seeds(m, rules.margin, _tail(rules, analysis + 1)))
     reading = Reading(
@@ -80,7 +81,7 @@ def judge(
         gap=gap,
         plain=gap,
         on_these_images=seeds_only(m, tail),
-        last_epoch=read(horizon, False),
+        last_epoch=read(horizon, False).plain,
         window=pairs.window(horizon, WINDOW),
         tail=tail,
         analysis=analysis,

@@ -43,6 +43,15 @@ class Estimate:
     high: float
     n: int
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lower and the upper bound."""
+        return self.low, self.high
+
+    def plus(self, amount: float) -> Estimate:
+        """The estimate moved by `amount`."""
+        return Estimate(self.value + amount, self.low + amount, self.high + amount, self.n)
+
     def times(self, sign: int) -> Estimate:
         """The estimate multiplied by `sign`, 1 or −1."""
         return self if sign > 0 else Estimate(-self.value, -self.high, -self.low, self.n)

@@ -90,6 +90,14 @@ class Evidence:
         return metric(self.record.sweep.metric)
 
     @property
+    def margin(self) -> float:
+        """The equivalence margin in the unit of the metric; a share is one of the reference's value.
+
+        That is its value in the first verdict on the primary question, NaN before there is one.
+        """
+        return _margin(self.record, self.verdicts)
+
+    @property
     def reference(self) -> str:
         """The arm that the others are compared with."""
         return str(self.record.sweep.reference)
@@ -158,9 +166,10 @@ def evidence(record: StudyRecord) -> Evidence:
     found = confirmed(latest(record), record.trials, stuck)
     drawn = curves(found, sweep.confirm.confidence)
     baseline_epochs = sweep.confirm.baseline.epochs
+    judged = verdicts(record, found)
     return Evidence(
         record=record,
-        verdicts=verdicts(record, found),
+        verdicts=judged,
         curves=drawn,
         speeds=speeds(found, drawn, searched, str(sweep.reference), baseline_epochs),
         arms=arm_summaries(searched, arms),
@@ -168,12 +177,17 @@ def evidence(record: StudyRecord) -> Evidence:
         warnings=general_warnings(record),
         scores=seed_scores(found, baseline_epochs, str(sweep.reference), window),
         exchanges=exchanges(found, arms, str(sweep.reference), sweep.confirm.confidence),
-        factorials=_factorials(record, found),
+        factorials=_factorials(record, found, _margin(record, judged)),
         endings=endings(record, found),
     )
 
 
-def _factorials(record: StudyRecord, found: Confirmed) -> tuple[Factorial, ...]:
+def _margin(record: StudyRecord, judged: Sequence[Verdict]) -> float:
+    first = next((verdict for verdict in judged if verdict.primary), None)
+    return record.sweep.confirm.margin_at(first.reference_value if first else math.nan)
+
+
+def _factorials(record: StudyRecord, found: Confirmed, margin: float) -> tuple[Factorial, ...]:
     sweep, confirm = record.sweep, record.sweep.confirm
     counts = record.data.test_class_counts if record.data else ()
     return factorials(
@@ -181,6 +195,6 @@ def _factorials(record: StudyRecord, found: Confirmed) -> tuple[Factorial, ...]:
         [arm for arm in sweep.arms if arm.key in record.arms],
         str(sweep.reference),
         Level.of(confirm.confidence, found.metric.image_bound(counts)),
-        confirm.margin,
+        margin,
         confirm.baseline.epochs,
     )

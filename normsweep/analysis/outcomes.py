@@ -22,6 +22,7 @@ __all__ = [
     "as_data",
     "earlier_word",
     "outcome",
+    "outcome_of",
     "side",
 ]
 
@@ -66,6 +67,8 @@ SIDES: Mapping[Outcome, Side] = MappingProxyType(
     }
 )
 
+Bounds = tuple[float, float]
+"""The lower and the upper bound of an interval."""
 Relation = Literal[">", ">=", "<", "<="]
 RELATIONS: Mapping[str, Callable[[float, float], bool]] = MappingProxyType(
     {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -81,13 +84,13 @@ class Condition:
 
     bound: Literal["low", "high"]
     relation: Relation
-    than: int | Literal["high"]
+    than: Literal[0, -1, "high"]
 
-    def holds(self, low: float, high: float, margin: float) -> bool:
-        """Whether it is met; never by a bound that is NaN."""
-        value = low if self.bound == "low" else high
-        than = high if self.than == "high" else self.than * margin
-        return RELATIONS[self.relation](value, than)
+    def holds(self, gap: Bounds, moved: Bounds) -> bool:
+        """Whether it is met, with `moved` for a bound plus the margin; never by a bound that is NaN."""
+        low, high = moved if self.than == -1 else gap
+        than = high if self.than == "high" else 0.0
+        return RELATIONS[self.relation](low if self.bound == "low" else high, than)
 
 
 @dataclass(frozen=True)
@@ -133,10 +136,18 @@ def outcome(
 
     Bounds and margin are in the unit of the metric; an unknown bound is NaN and meets no condition.
     """
+    return outcome_of((low, high), (low + margin, high + margin), rows)
+
+
+def outcome_of(gap: Bounds, moved: Bounds, rows: Sequence[OutcomeRow] = OUTCOMES) -> Outcome:
+    """The outcome of the interval of a gap, and of that of the gap plus the margin.
+
+    The second one is an interval of its own if the margin is a share of the reference, which has noise.
+    """
     return next(
         row.outcome
         for row in rows
-        if all(condition.holds(low, high, margin) for condition in row.conditions)
+        if all(condition.holds(gap, moved) for condition in row.conditions)
     )
 
 

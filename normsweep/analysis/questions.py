@@ -18,7 +18,7 @@ from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules, com
 from normsweep.analysis.stuck import Kind, Level, kind
 from normsweep.analysis.trials import settled
 from normsweep.analysis.verdicts import Verdict, judge
-from normsweep.parts.metrics import ACCURACY, Metric, metric
+from normsweep.parts.metrics import ACCURACY, CLASSIFICATION, Metric, metric
 from normsweep.sweep.schema import QUESTIONS, Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import (
@@ -69,14 +69,15 @@ def primary(record: StudyRecord, found: Confirmed) -> tuple[Verdict, ...]:
 
 
 def _rules(record: StudyRecord, found: Confirmed, arms: int) -> Rules:
-    by = metric(record.sweep.metric)
+    by, confirm = metric(record.sweep.metric), record.sweep.confirm
     return Rules(
-        margin=record.sweep.confirm.margin,
-        alpha=1 - record.sweep.confirm.confidence,
+        margin=confirm.margin_at(math.nan),
+        alpha=1 - confirm.confidence,
         arms=arms,
         chance=found.chance,
         metric=by,
         image=by.image_bound(record.data.test_class_counts if record.data else ()),
+        share=confirm.share,
     )
 
 
@@ -250,21 +251,29 @@ def _seeds(count: int, arm: str, ended: str) -> str:
 def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     by = verdict.metric
     if verdict.margin_needed > verdict.margin:
+        declared, can = by.amount(verdict.margin), f"{by.scale * verdict.margin_needed:.3g}"
+        if verdict.share:
+            needed = verdict.margin_needed / abs(verdict.reference_value)
+            declared, can = f"{100 * verdict.share:g} %", f"{100 * needed:.2g} %"
         yield (
-            f"the margin of {by.amount(verdict.margin)} is too small for "
-            f"{verdict.images:,} test images, which can confirm "
-            f"{by.scale * verdict.margin_needed:.3g} or more"
+            f"the margin of {declared} is too small for "
+            f"{verdict.images:,} test images, which can confirm {can} or more"
         )
-    if abs(by.best - verdict.reference_value) > abs(by.best - found.chance) / 2:
+    # The best possible value of a regression is not known: part of the targets is noise.
+    if (
+        CLASSIFICATION in by.tasks
+        and abs(by.best - verdict.reference_value) > abs(by.best - found.chance) / 2
+    ):
         yield f"{verdict.reference} itself is closer to chance than to the best possible value"
 
 
 def _of_tuning(verdict: Verdict) -> Iterator[str]:
+    shown = verdict.metric.shown
     for chosen in verdict.chosen:
         if chosen.worse:
             yield (
-                f"{chosen.arm} is worse after tuning than with the baseline ({chosen.value:.4f} vs. "
-                f"{chosen.baseline:.4f} after epoch {verdict.horizon}): more search trials may help"
+                f"{chosen.arm} is worse after tuning than with the baseline ({shown(chosen.value)} vs. "
+                f"{shown(chosen.baseline)} after epoch {verdict.horizon}): more search trials may help"
             )
 
 

@@ -83,7 +83,8 @@ class Comparison:
 class Rules:
     """The parameters of a verdict.
 
-    `margin` and `chance` are in the unit of the metric. `alpha` is 1 − confidence; `arms` is the number
+    `margin` and `chance` are in the unit of the metric; with a `share`, the margin is that share of the
+    value of the reference instead. `alpha` is 1 − confidence; `arms` is the number
     of arms compared with the reference. With `most` there is an analysis after each number of pairs from
     `first` to `most`, which share the level; otherwise one analysis of all pairs. `image` is the largest
     difference that one more image can make to the gap of M images, times M + 1; None: the largest that
@@ -100,12 +101,17 @@ class Rules:
     image: float | None = 1.0
     first: int = LEAST_SEEDS
     most: int | None = None
+    share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.arms < 1:
             raise ValueError(f"arms: must be at least 1, got {self.arms}")
         if self.most is not None and self.most < self.first:
             raise ValueError(f"most: must be at least {self.first}, got {self.most}")
+
+    def margin_at(self, reference: float) -> float:
+        """The margin in the unit of the metric, for a value of the reference."""
+        return self.share * abs(reference) if self.share else self.margin
 
     @property
     def tail(self) -> float:

@@ -91,7 +91,7 @@ def _unlike(studies: Sequence[Evidence]) -> Iterator[str]:
     )
     if text := _differs(studies, lambda f: f.metric.label):
         yield f"Metrics differ ({text}): gaps in different units are never averaged, and have a figure each."
-    if text := _differs(studies, lambda f: f.metric.amount(f.record.sweep.confirm.margin)):
+    if text := _differs(studies, _margin):
         yield f"Margins differ ({text}): the same gap may be level in one study and not in another."
     if text := _differs(studies, lambda f: f"rules {f.record.sweep.rules}"):
         yield f"Rules differ ({text}): outcomes and intervals are those of each study’s version."
@@ -106,6 +106,17 @@ def _unlike(studies: Sequence[Evidence]) -> Iterator[str]:
     if open_ := [found.record.name for found in studies if not found.primary]:
         verb = "has" if len(open_) == 1 else "have"
         yield f"{listed(open_)} {verb} no verdict yet."
+
+
+def _margin(found: Evidence) -> str:
+    if not found.primary:
+        return "not known yet"
+    first = found.primary[0]
+    return (
+        f"{100 * first.share:g} % of the reference"
+        if first.share
+        else first.metric.amount(first.margin)
+    )
 
 
 def _differs(studies: Sequence[Evidence], of: Callable[[Evidence], str]) -> str:

@@ -17,8 +17,9 @@ from normsweep.analysis.estimates import (
     seeds_only,
     smallest_margin,
 )
-from normsweep.analysis.outcomes import Outcome, Side, outcome, side
+from normsweep.analysis.outcomes import Outcome, Side, outcome_of, side
 from normsweep.analysis.parity import (
+    Gap,
     Pairs,
     Parity,
     Read,
@@ -93,20 +94,23 @@ def _read(
     window = pairs.window(horizon, window_of(horizon))
     ((m, image),) = pairs.gaps(horizon, window, [pairs.seeds], rules.image)
     ((last, largest),) = pairs.gaps(horizon, 1, [pairs.seeds], rules.image)
+    decides = _deciding(rules, pairs, horizon, window) or (m, image, rules.margin)
     read = _reader(pairs, rules, window_of(horizon))
     lack = _barrier(comparison, rules, pairs, trained)
     gap, plain = read(horizon, True), interval(m, rules.tail, image)
     found, epochs = Outcome.OPEN, Parity()
     if not lack.reason:
-        found = outcome(gap.low, gap.high, rules.margin)
-        lack = _needed(found, rules, m, image)
-        epochs = Parity() if found is Outcome.CONTRADICTORY else parity(read, horizon, rules.margin)
+        found = outcome_of(gap.plain.bounds, gap.moved.bounds)
+        lack = _needed(found, rules, *decides)
+        epochs = (
+            Parity() if found is Outcome.CONTRADICTORY else parity(read, _epochs(pairs, horizon))
+        )
     elif lack.missing is Missing.NOTHING:
         found = Outcome.DOES_NOT_TRAIN
     return Reading(
         outcome=found,
         parity=epochs,
-        gap=gap,
+        gap=gap.plain,
         plain=plain,
         on_these_images=seeds_only(m, rules.tail),
         last_epoch=interval(last, rules.tail, largest),
@@ -114,21 +118,45 @@ def _read(
         tail=rules.tail,
         analysis=max(len(rules.analyses(pairs.seeds)), 1),
         lack=lack,
-        margin_needed=smallest_margin(m, rules.tail, image),
+        margin_needed=smallest_margin(decides[0], rules.tail, decides[1]),
     )
 
 
+def _deciding(
+    rules: Rules, pairs: Pairs, horizon: int, window: int
+) -> tuple[Moments, float, float] | None:
+    """With a share as the margin: the moments that decide, that of the gap plus the margin.
+
+    Also the difference of one more image, and the margin that is left, 0.
+    """
+    if not rules.share:
+        return None
+    ((m, image),) = pairs.gaps(horizon, window, [pairs.seeds], rules.image, rules.share)
+    return m, image, 0.0
+
+
+def _epochs(pairs: Pairs, horizon: int) -> list[int]:
+    """The epochs up to the horizon whose values are known."""
+    return [epoch for epoch in range(1, horizon + 1) if pairs.read(epoch)]
+
+
 def _reader(pairs: Pairs, rules: Rules, window: int) -> Read:
-    """Reads the intersection of the intervals of all analyses, at an epoch."""
+    """Reads the intersections of the intervals of all analyses, at an epoch."""
     analyses = rules.analyses(pairs.seeds) or ((pairs.seeds, rules.tail),)
 
-    @functools.cache
-    def found(epoch: int, window: int) -> Estimate:
-        found = pairs.gaps(epoch, window, [n for n, _ in analyses], rules.image)
+    def of_all(epoch: int, window: int, share: float) -> Estimate:
+        each = pairs.gaps(epoch, window, [n for n, _ in analyses], rules.image, share)
         tails = (tail for _, tail in analyses)
         return intersection(
-            [interval(m, tail, image) for (m, image), tail in zip(found, tails, strict=True)]
+            [interval(m, tail, image) for (m, image), tail in zip(each, tails, strict=True)]
         )
+
+    @functools.cache
+    def found(epoch: int, window: int) -> Gap:
+        plain = of_all(epoch, window, 0.0)
+        if not rules.share:
+            return Gap.of(plain, rules.margin)
+        return Gap(plain, of_all(epoch, window, rules.share))
 
     return lambda epoch, smoothed: found(epoch, pairs.window(epoch, window if smoothed else 1))
 
@@ -177,16 +205,17 @@ def _barrier(
 def at_chance(comparison: Comparison, rules: Rules, level: Estimate) -> Lack:
     """That the reference, whose mean is at `level`, is not clearly better than chance."""
     sign = rules.metric.sign
-    if level.low > sign * rules.chance + 2 * rules.margin:
+    if level.low > sign * rules.chance + 2 * rules.margin_at(level.value):
         return Lack()
     reason = (
         f"the reference {comparison.reference} is not clearly better than chance"
-        f" ({rules.metric.label} {sign * level.value:.4f}, chance {rules.chance:.4f})"
+        f" ({rules.metric.label} {rules.metric.shown(sign * level.value)}, "
+        f"chance {rules.metric.shown(rules.chance)})"
     )
     return Lack(Missing.REFERENCE_AT_CHANCE, reason)
 
 
-def _needed(found: Outcome, rules: Rules, m: Moments, image: float) -> Lack:
+def _needed(found: Outcome, rules: Rules, m: Moments, image: float, margin: float) -> Lack:
     """What would decide an open question."""
     if found is Outcome.CONTRADICTORY:
         return Lack(Missing.NOTHING, "the intervals of its analyses exclude one another")
@@ -194,16 +223,16 @@ def _needed(found: Outcome, rules: Rules, m: Moments, image: float) -> Lack:
         return Lack()
     low, high = (m.with_image(-image), m.with_image(image)) if image else (m, m)
     if rules.most is not None:
-        return _hope(rules, low, high)
-    return further(more_seeds(low if m.mean > -rules.margin else high, rules.margin, rules.tail))
+        return _hope(rules, low, high, margin)
+    return further(more_seeds(low if m.mean > -margin else high, margin, rules.tail))
 
 
-def _hope(rules: Rules, low: Moments, high: Moments) -> Lack:
+def _hope(rules: Rules, low: Moments, high: Moments, margin: float) -> Lack:
     """What further seeds can do if there is an analysis after each."""
     at, most = rules.levels, rules.most or 0
-    expected = hope(low, high, rules.margin, at[-1], most)
+    expected = hope(low, high, margin, at[-1], most)
     if expected is Hope.SEEDS:
-        return further(str(seeds_until_decided(low, high, rules.margin, at, most)))
+        return further(str(seeds_until_decided(low, high, margin, at, most)))
     reason = f"not decidable within {most} seeds"
     if expected is Hope.IMAGES:
         return Lack(Missing.MORE_IMAGES, f"{reason}; more test images would decide", IMAGES)
@@ -253,9 +282,10 @@ class Verdict:
     as in `estimates.more_seeds`, and empty if more seeds are not needed. `margin_needed` is the smallest
     margin that these images can confirm. `chosen`: how the tuned configurations were found. `repeated`:
     the gap over repeats of the whole tuning, which the outcome does not depend on. `warnings`
-    qualify the verdict. `rules` are those of its study. `paired`: whether its seeds are; otherwise `seeds` is
-    the smaller number of the two. Of runs that were made elsewhere, `horizon` is 0 if only final scores are
-    known, and `images` is 0 if only means over them are.
+    qualify the verdict. `rules` are those of its study. With a `share`, the margin was declared as that
+    share of the reference, and `margin` is what it amounts to. `paired`: whether its seeds are; otherwise
+    `seeds` is the smaller number of the two. Of runs that were made elsewhere, `horizon` is 0 if only final
+    scores are known, and `images` is 0 if only means over them are.
     """
 
     question: str
@@ -291,6 +321,7 @@ class Verdict:
     repeated: Repeated | None = None
     warnings: tuple[str, ...] = ()
     rules: int = 3
+    share: float = 0.0
     paired: bool = True
 
     @property
@@ -388,7 +419,7 @@ def verdict_of(
         window=read.window,
         seeds=pairs.seeds,
         images=pairs.images,
-        margin=rules.margin,
+        margin=rules.margin_at(reference_value),
         confidence=1 - rules.alpha,
         tail=read.tail,
         analysis=read.analysis,
@@ -405,6 +436,7 @@ def verdict_of(
         baseline_epochs=comparison.baseline_epochs,
         most=rules.most,
         rules=read.rules,
+        share=rules.share,
         paired=not isinstance(pairs, Unpaired),
     )
 

@@ -57,7 +57,9 @@ class _Board:
             if standing.arm == arm:
                 return standing_words(standing)
         record = self.best.get(arm)
-        return f"best {record.result.score:.4f}" if record and record.result else ""
+        if record is None or record.result is None:
+            return ""
+        return f"best {metric(record.trial.metric).shown(record.result.score)}"
 
     def begin(self, records: Sequence[TrialRecord], outlook: Outlook) -> None:
         self.outlook = outlook
@@ -117,7 +119,7 @@ class Display:
             self._last = time.monotonic()
         self._line(
             f"  trial {trial.number} {self.label(trial)}: epoch {epoch.epoch}/{trial.epochs} "
-            f"loss {epoch.train_loss:.4f} validation {metric(trial.metric).label} {epoch.value:.4f}",
+            f"loss {epoch.train_loss:.4f} {_validated(trial, epoch)}",
             logging.INFO if due else logging.DEBUG,
             off_screen=self.drawn,
         )
@@ -170,8 +172,13 @@ def described_now(trial: Trial, epoch: Epoch | None, arm: str) -> str:
         return f"{head}epoch 1/{trial.epochs}"
     return (
         f"{head}epoch {epoch.epoch}/{trial.epochs} loss {epoch.train_loss:.4f} "
-        f"validation {metric(trial.metric).label} {epoch.value:.4f}"
+        f"{_validated(trial, epoch)}"
     )
+
+
+def _validated(trial: Trial, epoch: Epoch) -> str:
+    by = metric(trial.metric)
+    return f"validation {by.label} {by.shown(epoch.value)}"
 
 
 def described(record: TrialRecord, arm: str) -> str:
@@ -183,7 +190,7 @@ def described(record: TrialRecord, arm: str) -> str:
         f"lr {trial.learning_rate:.2g} epochs {trial.epochs}"
     )
     if result.status is Status.COMPLETE:
-        return f"{head}: {result.score:.4f} {_cost(result)}"
+        return f"{head}: {metric(trial.metric).shown(result.score)} {_cost(result)}"
     why = " ".join(result.error.split())
     return f"{head}: {result.status.value}" + (f": {why[:300]}" if why else "")
 

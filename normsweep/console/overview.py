@@ -70,9 +70,13 @@ def overview(record: StudyRecord, running: bool, now: float) -> Overview:
         record.name,
         "running" if running else _status(record, done, plan),
         " + ".join(f"{done[phase]}/{total}" for phase, total in plan.items()),
-        f"{best.result.score:.4f} {best.trial.arm}" if best and best.result else "",
+        f"{_shown(best, best.result.score)} {best.trial.arm}" if best and best.result else "",
         f"{_ago(now - min(started))} ago" if started else "",
     )
+
+
+def _shown(record: TrialRecord, score: float) -> str:
+    return metric(record.trial.metric).shown(score)
 
 
 def _best(records: Sequence[TrialRecord]) -> TrialRecord | None:
@@ -349,8 +353,10 @@ def _repeats(sweep: Sweep) -> str:
 
 def _margin(sweep: Sweep) -> str:
     """The margin in its unit, with the metric unless it is accuracy."""
-    by = metric(sweep.metric)
-    amount = f"{by.scale * sweep.confirm.margin:g} {by.unit}".rstrip()
+    by, confirm = metric(sweep.metric), sweep.confirm
+    if confirm.share:
+        return f"{confirm.margin} of the reference's {by.label}"
+    amount = f"{by.scale * confirm.margin_at(math.nan):g} {by.unit}".rstrip()
     return amount if by is ACCURACY else f"{amount} of {by.label}"
 
 

@@ -19,7 +19,7 @@ from normsweep.reporting.mechanism import reasons
 from normsweep.reporting.outcome_words import chosen_words, seeds_words, window_words
 from normsweep.reporting.rows import ARMS, brief_rows
 from normsweep.reporting.verdict_text import verdict_rows
-from normsweep.reporting.words import points, unit_of_gaps
+from normsweep.reporting.words import margin_words, points, unit_of_gaps
 from normsweep.search.outlook import Standing
 from normsweep.sweep.schema import SEQUENTIAL
 from normsweep.sweep.study_record import StudyRecord
@@ -121,7 +121,7 @@ def _details(found: Evidence) -> Iterator[str]:
     yield (
         f"gap: arm − {found.reference} in {unit_of_gaps(found.metric)}, with its interval for new "
         f"seeds and new images; {first.images} test images, margin "
-        f"{points(first.margin, sign=False, by=found.metric)}, analysis {first.analysis}; {first.method}"
+        f"{margin_words(first.margin, first.share, found.metric)}, analysis {first.analysis}; {first.method}"
     )
     for verdict in primary_verdicts(found.verdicts):
         yield f"{verdict.arm}: {'; '.join(_of_verdict(verdict))}"

@@ -91,6 +91,10 @@ def _only(params: Mapping[str, Scalar], names: tuple[str, ...]) -> dict[str, Sca
     return {name: params[name] for name in names if name in params}
 
 
+def _of_classes(name: str) -> bool:
+    return metrics.CLASSIFICATION in metrics.metric(name).tasks
+
+
 def catalog() -> Catalog:
     """The registered names and options that sweep files can use."""
     return Catalog(
@@ -100,7 +104,8 @@ def catalog() -> Catalog:
         matched=optimizers.MATCHED,
         models=models.registry.options(),
         datasets=datasets.registry.options(),
-        metrics=metrics.registry.options(),
+        metrics={p.name: p.options for p in metrics.registry if _of_classes(p.name)},
+        ranges={part.name: metrics.metric(part.name).range for part in metrics.registry},
     )
 
 

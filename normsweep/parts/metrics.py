@@ -1,8 +1,9 @@
 """Metrics: the objective of the search, and the unit of margin and verdict.
 
-A metric takes labels (n,) int64 from 0 and probabilities (n, classes) float32, and returns a float.
-It is registered with its direction, its range and its chance level; for the intervals, also with the
-influence of each image (`normsweep.parts.influence`).
+A metric takes labels (n,) int64 from 0 and probabilities (n, classes) float32, or for a regression
+targets (n,) or (n, outputs) and predictions of the same shape, in the target's unit; it returns a float.
+It is registered with its direction, its range, its chance level and its tasks; for the intervals, also
+with the influence of each image or row (`normsweep.parts.influence`).
 """
 
 from __future__ import annotations
@@ -18,13 +19,26 @@ from normsweep.errors import SweepError
 from normsweep.parts import influence
 from normsweep.parts.registry import Registry
 from normsweep.sweep.problems import unknown
+from normsweep.text import significant
 
-__all__ = ["ACCURACY", "BOUND", "Metric", "at_guessing", "metric", "register", "registry"]
+__all__ = [
+    "ACCURACY",
+    "BOUND",
+    "CLASSIFICATION",
+    "DEFAULT",
+    "REGRESSION",
+    "Metric",
+    "at_guessing",
+    "metric",
+    "register",
+    "registry",
+]
 
 registry = Registry("metric")
 
 Array = np.ndarray[Any, Any]
 Function = TypeVar("Function", bound=Callable[[Array, Array], float])
+CLASSIFICATION, REGRESSION = "classification", "regression"
 EVEN = 1.2
 """Classes count as balanced if the largest has at most this many times an equal share."""
 BOUND = 2.326
@@ -42,11 +56,13 @@ class Metric:
         function: takes labels (n,) int64 and probabilities (n, classes) float32, and returns a number.
         direction: as in Optuna.
         range: the smallest and the largest value, possibly infinite.
-        chance: from numbers of images (classes,), the best value without looking at an image.
+        chance: the best value without looking at an image: from numbers of images (classes,), or from
+            the targets (n,) or (n, outputs) of a regression.
         influence: as in `normsweep.parts.influence`; if None, intervals are for new seeds only.
         every_class: whether it is defined only if each class has an image.
         bound: from numbers of images (classes,), the largest difference of two networks in the influence
             of one image; if None, the largest that was seen.
+        tasks: the tasks that it is for.
     """
 
     name: str
@@ -57,6 +73,7 @@ class Metric:
     influence: Callable[[Array, Array], Array] | None = None
     every_class: bool = False
     bound: Callable[[Array], float] | None = None
+    tasks: tuple[str, ...] = (CLASSIFICATION,)
 
     @property
     def label(self) -> str:
@@ -82,6 +99,10 @@ class Metric:
         """A difference with three significant digits and its unit."""
         return f"{self.scale * difference:.3g} {self.unit}".strip()
 
+    def shown(self, value: float) -> str:
+        """A value with four decimals, or of a regression with four significant digits."""
+        return significant(value, 4) if REGRESSION in self.tasks else f"{value:.4f}"
+
     @property
     def sign(self) -> int:
         """1 if higher is better, −1 if lower is; the product with it is always better if higher."""
@@ -98,11 +119,11 @@ class Metric:
         return self.range[0] if self.sign > 0 else self.range[1]
 
     def of(self, labels: Array, probabilities: Array) -> float:
-        """The value of the metric on images.
+        """The value of the metric on images or rows.
 
         Args:
-            labels: (n,) int64.
-            probabilities: (n, classes) float32, finite.
+            labels: (n,) int64; of a regression the targets, (n,) or (n, outputs).
+            probabilities: (n, classes) float32, finite; of a regression the predictions, as the targets.
 
         Raises:
             ValueError: the value is not finite.
@@ -110,7 +131,8 @@ class Metric:
         value = float(self.function(labels, probabilities))
         if not math.isfinite(value):
             raise ValueError(
-                f"metric {self.name}: expected a finite number, got {value} for finite probabilities"
+                f"metric {self.name}: expected a finite number, got {value} for finite "
+                f"{'predictions' if REGRESSION in self.tasks else 'probabilities'}"
             )
         return value
 
@@ -131,8 +153,8 @@ class Metric:
             return None
         return float(self.bound(np.asarray(counts, np.float64)))
 
-    def guessing(self, counts: Sequence[int] | Array) -> float:
-        """Chance level for classes of `counts` images."""
+    def guessing(self, counts: Sequence[float] | Array) -> float:
+        """Chance level for classes of `counts` images, or for the targets of a regression."""
         return float(self.chance(np.asarray(counts, np.float64)))
 
 
@@ -144,7 +166,15 @@ def at_guessing(accuracy: float, images: int, share: float) -> bool:
     return accuracy - BOUND * math.sqrt(max(accuracy * (1 - accuracy), 0.0) / images) <= share
 
 
-LABELS = {"f1_macro": "macro F1", "roc_auc": "ROC AUC"}
+LABELS = {
+    "f1_macro": "macro F1",
+    "roc_auc": "ROC AUC",
+    "brier": "Brier score",
+    "mae": "MAE",
+    "mse": "MSE",
+    "rmse": "RMSE",
+    "r2": "R²",
+}
 UNITS = {"log_loss": "nats"}
 
 
@@ -157,6 +187,7 @@ def register(
     influence: Callable[[Array, Array], Array] | None = None,
     every_class: bool = False,
     bound: Callable[[Array], float] | None = None,
+    tasks: tuple[str, ...] = (CLASSIFICATION,),
 ) -> Callable[[Function], Function]:
     """Decorator that registers a function as the metric `name`; arguments as of `Metric`.
 
@@ -165,7 +196,9 @@ def register(
     """
 
     def decorate(function: Function) -> Function:
-        made = Metric(name, function, direction, range, chance, influence, every_class, bound)
+        made = Metric(
+            name, function, direction, range, chance, influence, every_class, bound, tasks
+        )
         return registry.register(name, made)(function)
 
     return decorate
@@ -300,5 +333,112 @@ def log_loss(labels: Array, probabilities: Array) -> float:
     return float(log_loss(labels, probabilities.astype(np.float32), labels=classes))
 
 
+def _impurity(counts: Array) -> float:
+    return 1 - float(np.sum(np.square(counts / counts.sum())))
+
+
+def _two(counts: Array) -> float:
+    return 2.0
+
+
+@register(
+    "brier",
+    direction="minimize",
+    range=(0, 2),
+    chance=_impurity,
+    influence=influence.brier,
+    bound=_two,
+)
+def brier(labels: Array, probabilities: Array) -> float:
+    """Mean squared distance of the probabilities from 1 for the true class and 0 for the others."""
+    return float(influence.squared_distances(labels, probabilities).mean())
+
+
+INFINITY = float("inf")
+
+
+def _about_the_mean(power: float) -> Callable[[Array], float]:
+    """The mean squared distance of the targets from their mean, or its root."""
+    return lambda targets: float(np.var(targets, axis=0).mean() ** power)
+
+
+def _about_the_median(mean: Callable[..., Any]) -> Callable[[Array], float]:
+    """The mean or median distance of the targets from their median."""
+    return lambda targets: float(
+        np.mean(mean(np.abs(targets - np.median(targets, axis=0)), axis=0))
+    )
+
+
+def _nothing_explained(targets: Array) -> float:
+    return 0.0
+
+
+@register(
+    "mae",
+    direction="minimize",
+    range=(0, INFINITY),
+    chance=_about_the_median(np.mean),
+    influence=influence.mae,
+    tasks=(REGRESSION,),
+)
+def mae(targets: Array, predictions: Array) -> float:
+    """Mean absolute error, in the target's unit."""
+    return float(influence.absolute_errors(targets, predictions).mean())
+
+
+@register(
+    "mse",
+    direction="minimize",
+    range=(0, INFINITY),
+    chance=_about_the_mean(1),
+    influence=influence.mse,
+    tasks=(REGRESSION,),
+)
+def mse(targets: Array, predictions: Array) -> float:
+    """Mean squared error, in the square of the target's unit."""
+    return float(influence.squared_errors(targets, predictions).mean())
+
+
+@register(
+    "rmse",
+    direction="minimize",
+    range=(0, INFINITY),
+    chance=_about_the_mean(0.5),
+    influence=influence.rmse,
+    tasks=(REGRESSION,),
+)
+def rmse(targets: Array, predictions: Array) -> float:
+    """Root of the mean squared error, in the target's unit."""
+    return math.sqrt(mse(targets, predictions))
+
+
+@register(
+    "r2",
+    direction="maximize",
+    range=(-INFINITY, 1),
+    chance=_nothing_explained,
+    influence=influence.r2,
+    tasks=(REGRESSION,),
+)
+def r2(targets: Array, predictions: Array) -> float:
+    """Coefficient of determination, 1 − MSE / variance of the targets; of several outputs their mean."""
+    return 1 - float(influence.unexplained(targets, predictions).mean())
+
+
+@register(
+    "median_absolute_error",
+    direction="minimize",
+    range=(0, INFINITY),
+    chance=_about_the_median(np.median),
+    influence=influence.median_absolute_error,
+    tasks=(REGRESSION,),
+)
+def median_absolute_error(targets: Array, predictions: Array) -> float:
+    """Median of the absolute errors, in the target's unit; of several outputs the mean of their medians."""
+    return float(np.median(influence.errors_by_output(targets, predictions), axis=0).mean())
+
+
 ACCURACY = metric("accuracy")
 """The default metric."""
+DEFAULT = {CLASSIFICATION: "accuracy", REGRESSION: "rmse"}
+"""The default metric of each task."""

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.stuck import Kind
-from normsweep.parts.metrics import Metric, metric
+from normsweep.parts.metrics import CLASSIFICATION, Metric, metric
 from normsweep.reporting.ending_words import NAMES
 from normsweep.reporting.latex import ArticleTable
-from normsweep.reporting.words import gap_number, points, question_of, unit_of_gaps
+from normsweep.reporting.words import gap_number, margin_words, question_of, unit_of_gaps
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import opening
 
@@ -73,7 +73,7 @@ def _score(key: str, by: Metric) -> Callable[[Row], str]:
     def text(row: Row) -> str:
         if row.get(key) is None:
             return ""
-        return f"{100 * row[key]:.2f}" if by.percent else f"{row[key]:.4f}".replace("-", MINUS)
+        return f"{100 * row[key]:.2f}" if by.percent else by.shown(row[key]).replace("-", MINUS)
 
     return text
 
@@ -149,13 +149,17 @@ def _configuration(row: Row) -> str:
 
 
 def _epochs(by: Metric) -> list[Column]:
-    accuracy = metric("accuracy")
+    accuracy, of_classes = metric("accuracy"), CLASSIFICATION in by.tasks
     return [
         Column("Trial", _number("trial", "d")),
         Column("Arm", _named("arm")),
         Column("Epoch", _number("epoch", "d")),
         Column("Train\nloss", _number("train_loss", ".4f")),
-        Column(_head("Train", accuracy), _score("train_accuracy", accuracy)),
+        *(
+            [Column(_head("Train", accuracy), _score("train_accuracy", accuracy))]
+            if of_classes
+            else []
+        ),
         Column("Val.\nloss", _number("val_loss", ".4f")),
         Column(_head("Val.", by), _score(f"val_{by.name}", by)),
         Column(_head("Test", by), _score(f"test_{by.name}", by)),
@@ -303,9 +307,14 @@ def _compared(record: StudyRecord, by: Metric) -> str:
     images = f"{record.data.test_images:,} test images" if record.data else "the test images"
     return (
         f"Verdicts of {_of_study(record)}: gaps in {unit_of_gaps(by)} to the reference {record.sweep.reference}, with intervals "
-        f"for new seeds and new images; equivalence margin {points(confirm.margin, sign=False, by=by)}, "
+        f"for new seeds and new images; equivalence margin {_margin(record, by)}, "
         f"confidence {100 * confirm.confidence:g} %, {images}. Last: the gap of the last epoch alone."
     )
+
+
+def _margin(record: StudyRecord, by: Metric) -> str:
+    confirm = record.sweep.confirm
+    return margin_words(confirm.margin_at(math.nan), confirm.share, by)
 
 
 CAPTIONS: Mapping[str, Callable[[StudyRecord, Metric], str]] = {

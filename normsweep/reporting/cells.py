@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from normsweep.parts.metrics import REGRESSION, metric, registry
 from normsweep.text import printable
 
 if TYPE_CHECKING:
@@ -44,9 +45,16 @@ def _cell(column: str, value: Any) -> str:
     if column in IDENTIFIERS:
         return str(value)[:8]
     if isinstance(value, float):
-        digits = DIGITS.get(column, ".4f" if column.startswith(SCORES) else ".3g")
-        return format(value, digits)
+        return format(value, DIGITS.get(column) or _digits(column))
     return printable(" ".join(str(value).split()))[:200]
+
+
+def _digits(column: str) -> str:
+    before = next((each for each in SCORES if column.startswith(each)), None)
+    if before is None:
+        return ".3g"
+    name = column.removeprefix(before)
+    return ".5g" if name in registry and REGRESSION in metric(name).tasks else ".4f"
 
 
 def is_numeric(cells: Iterable[str]) -> bool:

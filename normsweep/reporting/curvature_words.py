@@ -69,7 +69,7 @@ def _in_spite_of_that(found: Evidence, arm: str, better: bool) -> str:
         for name in (arm, found.reference)
     }
     gap = best[arm] - best[found.reference]
-    if not abs(gap) > found.record.sweep.confirm.margin or (gap > 0) == better:
+    if not abs(gap) > found.margin or (gap > 0) == better:
         return ""
     shaped, other = (arm, found.reference) if better else (found.reference, arm)
     return (

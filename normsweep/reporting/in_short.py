@@ -13,9 +13,9 @@ from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.explanations import why
 from normsweep.reporting.mechanism import main_reason
 from normsweep.reporting.verdict_text import level_words
-from normsweep.reporting.words import PARTS, between, question_of, worth_words
+from normsweep.reporting.words import between, headings, question_of, worth_words
 from normsweep.sweep.study_record import TUNED_LONG
-from normsweep.text import counted, listed, quoted
+from normsweep.text import counted, listed, opening, quoted
 
 __all__ = ["ShortAnswer", "in_short"]
 
@@ -30,7 +30,7 @@ ASKED = {
 NAMED = 3
 """Arms of one outcome up to which each one's interval is given."""
 ANSWERS = {Side.YES: "Yes", Side.NO: "No", Side.OPEN: "Open"}
-ACCURACY, SPEED, NEITHER = "Accuracy", "Only speed", "Neither"
+SPEED, NEITHER = "Only speed", "Neither"
 PREDICATES = {
     Outcome.DOES_NOT_TRAIN: ("does not train", "do not train"),
     Outcome.CONTRADICTORY: ("has a contradictory outcome", "have contradictory outcomes"),
@@ -58,7 +58,7 @@ def in_short(found: Evidence) -> tuple[ShortAnswer, ...]:
     texts = (first, *(_answer(found, part, named) for part in ASKED))
     return tuple(
         ShortAnswer(part, heading, text)
-        for (part, heading), text in zip(PARTS.items(), texts, strict=True)
+        for (part, heading), text in zip(headings(found.metric).items(), texts, strict=True)
     )
 
 
@@ -69,7 +69,7 @@ def _answer(found: Evidence, part: int, named: Names) -> str:
     first = verdicts[0]
     given = question_of(first.question).clause.format(reference=named[first.reference])
     groups = "; ".join(_groups(verdicts, named))
-    unit = f"In {first.metric.unit}, with" if first.metric.unit else "With"
+    unit = f"In {first.metric.unit or first.metric.label}, with"
     rates = _slowest(found.exchanges) if part == 4 else ()
     opened = _accuracy_or_speed(verdicts, found.exchanges) if part == 4 else _yes_or_no(verdicts)
     return (
@@ -97,7 +97,11 @@ def _accuracy_or_speed(verdicts: Sequence[Verdict], exchanges: Sequence[Exchange
     def missing(verdict: Verdict) -> str:
         if side(verdict.outcome) is Side.YES:
             return SPEED if verdict.arm in slow else NEITHER
-        return ACCURACY if side(verdict.outcome) is Side.NO else ANSWERS[Side.OPEN]
+        return (
+            opening(verdict.metric.label)
+            if side(verdict.outcome) is Side.NO
+            else ANSWERS[Side.OPEN]
+        )
 
     return _common(map(missing, verdicts))
 

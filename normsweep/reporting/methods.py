@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.repeats import ended_repeats
-from normsweep.reporting.words import points, question_of
+from normsweep.reporting.words import margin_words, question_of
 from normsweep.sweep.arms import ARM, fixed_by_all
 from normsweep.sweep.parameters import SCHEDULE
 from normsweep.sweep.schema import Sweep
@@ -183,9 +183,17 @@ def _margin(found: Evidence) -> str:
     confirm = found.record.sweep.confirm
     asked = question_of(confirm.primary).given(found.reference)
     return (
-        f"An equivalence margin of {points(confirm.margin, sign=False, by=found.metric)} of {found.metric.label}, a confidence of "
+        f"An equivalence margin of {_amount(found)}, a confidence of "
         f"{100 * confirm.confidence:g} % and the primary question ({asked}) were declared before the search."
     )
+
+
+def _amount(found: Evidence) -> str:
+    by, share = found.metric, found.record.sweep.confirm.share
+    amount = margin_words(found.margin, share, by)
+    if share:
+        return f"{amount}'s {by.label}"
+    return f"{amount} of {by.label}" if by.unit else amount
 
 
 def _intervals(found: Evidence) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.rules import Chosen, Trained
 from normsweep.analysis.verdicts import Verdict
-from normsweep.reporting.words import after_words, points
+from normsweep.reporting.words import after_words, gap_number, margin_words, points
 from normsweep.text import counted, quoted
 
 __all__ = ["chosen_words", "outcome_text", "predicate", "seeds_words", "when", "window_words"]
@@ -62,30 +62,31 @@ def predicate(verdict: Verdict, brief: bool = False) -> str:
 
     The brief one leaves the reference and the epochs to the sentence.
     """
-    reference, margin = quoted(verdict.reference), _size(verdict, verdict.margin)
+    by = verdict.metric
+    reference, margin = quoted(verdict.reference), margin_words(verdict.margin, verdict.share, by)
     after = "" if brief else after_words(verdict.horizon)
     of, with_, behind = ("", "", "behind") if brief else (f" of {reference}", f" with {reference}", f"behind {reference}")  # fmt: skip
     why = f" ({verdict.reason})" if verdict.reason else ""
     match verdict.outcome:
         case Outcome.AHEAD:
             since = when(verdict) if verdict.epoch != 1 else _where_it_trains(verdict)
-            return f"is ahead{of} by {_sizes(verdict)}{after}{since}"
+            return f"is ahead{of} {_by(verdict)}{after}{since}"
         case Outcome.LEVEL:
             return f"is level{with_}{when(verdict)}, at most {margin} behind{after}"
         case Outcome.A_LITTLE_BEHIND:
             return (
-                f"is level{with_}{when(verdict)}, a little behind: by {_sizes(verdict)}{after}, less than "
+                f"is level{with_}{when(verdict)}, a little behind: {_by(verdict)}{after}, less than "
                 f"the {margin} declared to matter"
             )
         case Outcome.BEHIND:
             fell, was = _fell(verdict)
             more = f"{', open whether' if brief else '; whether'} by more than {margin}"
             more += "" if brief else " is open"
-            return f"{fell}{behind} by {_sizes(verdict)}{after}{was}{more}{why}"
+            return f"{fell}{behind} {_by(verdict)}{after}{was}{more}{why}"
         case Outcome.CLEARLY_BEHIND:
             fell, was = _fell(verdict)
             end = ": it does not catch up" if verdict.horizon else ""
-            return f"{fell}clearly {behind} by {_sizes(verdict)}{after}{was or end}"
+            return f"{fell}clearly {behind} {_by(verdict)}{after}{was or end}"
         case Outcome.DOES_NOT_TRAIN:
             return f"does not train: {verdict.reason}"
         case Outcome.CATCHES_UP:
@@ -126,6 +127,16 @@ def _span(verdict: Verdict, end: str) -> str:
 
 def _size(verdict: Verdict, difference: float) -> str:
     return points(difference, sign=False, by=verdict.metric)
+
+
+def _by(verdict: Verdict) -> str:
+    """By how much: `by 0.3 to 0.9 percentage points`, or `with 0.1 to 0.2 lower RMSE` without a unit."""
+    by = verdict.metric
+    if by.unit:
+        return f"by {_sizes(verdict)}"
+    low, high = sorted((abs(verdict.gap.low), abs(verdict.gap.high)))
+    side = "higher" if verdict.gap.value > 0 else "lower"
+    return f"with {gap_number(low, False, by)} to {gap_number(high, False, by)} {side} {by.label}"
 
 
 def _sizes(verdict: Verdict) -> str:

@@ -55,7 +55,7 @@ from normsweep.reporting.score_tables import (
 )
 from normsweep.reporting.tables import arms_table, best_table, trials_table
 from normsweep.reporting.verdict_text import verdict_tables
-from normsweep.reporting.words import PARTS, points
+from normsweep.reporting.words import PARTS, headings, margin_words
 from normsweep.sweep.study_record import DataFacts, StudyRecord
 from normsweep.text import counted, duration, opening, quoted
 from normsweep.urls import STORAGE
@@ -302,7 +302,7 @@ def _html(
         record=found.record,
         sweep=found.record.sweep,
         facts=facts,
-        headings=PARTS,
+        headings=headings(found.metric),
         verdicts={
             part: verdict_tables(
                 found.verdicts,
@@ -341,7 +341,9 @@ def page_template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(counted=counted, points=points, quoted=quoted, duration=duration)
+    environment.filters.update(
+        counted=counted, margin_words=margin_words, quoted=quoted, duration=duration
+    )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["breakable"] = _breakable
     environment.filters["opening"] = opening

@@ -93,11 +93,11 @@ def _finite(value: float) -> float | None:
 
 def _margin(found: Evidence) -> Json:
     """The declared margin and how far its slider goes: beyond the last bound of the main question."""
-    by, declared = found.metric, found.record.sweep.confirm.margin
+    by, declared = found.metric, found.margin
     bounds = [abs(b) for v in found.primary for b in (v.gap.low, v.gap.high) if math.isfinite(b)]
     most = max((math.ceil(1.1 * bound / declared) for bound in bounds), default=0)
     return {
-        "declared": declared,
+        "declared": _finite(declared),
         "scale": by.scale,
         "unit": by.unit,
         "steps": STEPS,

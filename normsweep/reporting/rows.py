@@ -14,7 +14,7 @@ from normsweep.analysis.trials import (
     best_of_arms,
     rank,
 )
-from normsweep.parts.metrics import ACCURACY
+from normsweep.parts.metrics import ACCURACY, REGRESSION, metric, registry
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Status
 
@@ -92,7 +92,7 @@ def brief_rows(record: StudyRecord, name: str, columns: Sequence[str]) -> Rows:
 def trial_rows(records: Sequence[TrialRecord], same: Mapping[str, str] | None = None) -> Rows:
     """One row a trial, by number; trials that still run are left out."""
     chosen = [record for record in records if record.result is not None]
-    return _trials(chosen, _columns(records), same or {})
+    return _with_accuracy(_trials(chosen, _columns(records), same or {}), records)
 
 
 def epoch_rows(records: Sequence[TrialRecord]) -> Rows:
@@ -113,7 +113,7 @@ def epoch_rows(records: Sequence[TrialRecord]) -> Rows:
         for epoch in record.result.curve
     ]
     own = dict.fromkeys(name for row in rows for name in row if name not in columns)
-    return Rows((*columns, *(own or ["test_accuracy"])), tuple(rows))
+    return _with_accuracy(Rows((*columns, *(own or ["test_accuracy"])), tuple(rows)), records)
 
 
 def best_rows(
@@ -131,7 +131,8 @@ def best_rows(
     chosen = sorted(chosen, key=rank, reverse=True)[:top]
     table = _trials(chosen, _columns(records), same or {})
     tested = _tested_columns(records)
-    return table.without("phase", "slot", "status", *tested, "configuration", "error")
+    rest = table.without("phase", "slot", "status", *tested, "configuration", "error")
+    return _with_accuracy(rest, records)
 
 
 def budget_rows(record: StudyRecord) -> Rows:
@@ -158,7 +159,8 @@ def budget_rows(record: StudyRecord) -> Rows:
     scores = [f"val_{name}" for name in _metrics(record.searched)]
     settings = [name for name in LEADING if name != "epochs"]
     columns = ["arm", "epochs", "trial", *scores, "val_accuracy", "val_loss", *settings, *own]
-    return Rows((*columns, "among", "of", "reached_by"), tuple(rows))
+    table = Rows((*columns, "among", "of", "reached_by"), tuple(rows))
+    return _with_accuracy(table, record.searched)
 
 
 def arm_rows(summaries: Sequence[ArmSummary], same: Mapping[str, str] | None = None) -> Rows:
@@ -230,6 +232,14 @@ def _trial_row(record: TrialRecord, same: Mapping[str, str]) -> dict[str, Any]:
 
 def _test_accuracy(epoch: Epoch | None) -> float:
     return epoch.tested.accuracy if epoch is not None and epoch.tested is not None else math.nan
+
+
+def _with_accuracy(table: Rows, records: Sequence[TrialRecord]) -> Rows:
+    """The table, in a regression without the columns of the accuracy, which it has none of."""
+    names = _metrics(records)
+    if not any(name in registry and REGRESSION in metric(name).tasks for name in names):
+        return table
+    return table.without(*(f"{on}_accuracy" for on in ("train", "val", "test")))
 
 
 def _accuracy(record: TrialRecord) -> float:

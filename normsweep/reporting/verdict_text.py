@@ -24,6 +24,7 @@ from normsweep.reporting.rows import Rows
 from normsweep.reporting.words import (
     between,
     gap_number,
+    margin_words,
     percent,
     points,
     question_of,
@@ -180,7 +181,7 @@ def _evidence(verdict: Verdict) -> tuple[str, ...]:
     samples = [sample_words(verdict)]
     if verdict.images:
         samples.append(counted(verdict.images, "image"))
-    margin = points(verdict.margin, sign=False, by=verdict.metric)
+    margin = margin_words(verdict.margin, verdict.share, verdict.metric)
     lines = (samples, (f"margin {margin}", f"analysis {verdict.analysis}"))
     kept = (", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines)
     chosen = chosen_words(verdict.chosen)
@@ -277,8 +278,9 @@ def verdict_rows(verdicts: Sequence[Verdict]) -> Rows:
     All columns are text; the primary question has a star.
     """
     told = without_repeats(verdicts)
-    unit = told[0].metric.unit if told else ACCURACY.unit
-    columns = ["arm", "question", "answer", f"gap in {unit}" if unit else "gap", "seeds"]
+    by = told[0].metric if told else ACCURACY
+    unit = by.unit or by.label
+    columns = ["arm", "question", "answer", f"gap in {unit}", "seeds"]
     return Rows.of(columns, map(_line, told))
 
 

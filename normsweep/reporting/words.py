@@ -9,8 +9,8 @@ from normsweep.analysis.exchange import Worth
 from normsweep.analysis.given import GIVEN
 from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.verdicts import Verdict
-from normsweep.parts.metrics import ACCURACY, Metric
-from normsweep.text import counted, quoted
+from normsweep.parts.metrics import ACCURACY, REGRESSION, Metric
+from normsweep.text import counted, opening, quoted, significant
 
 __all__ = [
     "PARTS",
@@ -20,6 +20,8 @@ __all__ = [
     "between",
     "epoch_words",
     "gap_number",
+    "headings",
+    "margin_words",
     "percent",
     "points",
     "question_of",
@@ -39,6 +41,11 @@ PARTS = {
     4: "Accuracy, or only speed?",
 }
 """The parts of a report, and their headings."""
+
+
+def headings(by: Metric) -> dict[int, str]:
+    """The parts' headings; the last one names the metric."""
+    return {**PARTS, 4: PARTS[4].replace("Accuracy", opening(by.label))}
 
 
 @dataclass(frozen=True)
@@ -141,8 +148,13 @@ def points(value: float, sign: bool = True, by: Metric = ACCURACY) -> str:
 
     Without sign `0.62 percentage points`, exact zeros cut.
     """
-    found = gap_number(value, sign, by)
-    return f"{found} {by.unit.removesuffix('s') if found == '1' else by.unit}".rstrip()
+    found, unit = gap_number(value, sign, by), by.unit or by.label
+    return f"{found} {unit.removesuffix('s') if found == '1' else unit}"
+
+
+def margin_words(margin: float, share: float, by: Metric = ACCURACY) -> str:
+    """An equivalence margin: `0.2 percentage points`, `0.05 RMSE`, or `2 % of the reference` of a `share`."""
+    return f"{100 * share:g} % of the reference" if share else points(margin, sign=False, by=by)
 
 
 def between(low: float, high: float, by: Metric = ACCURACY) -> str:
@@ -151,9 +163,14 @@ def between(low: float, high: float, by: Metric = ACCURACY) -> str:
 
 
 def percent(value: float, decimals: int = 2, by: Metric = ACCURACY) -> str:
-    """A value of a metric: `98.62 %` where it is a share, else `0.0431`, with two digits more."""
+    """A value of a metric: `98.62 %` where it is a share, else `0.0431`, with two digits more.
+
+    One of a regression has four significant digits.
+    """
     if not math.isfinite(value):
         return "unknown"
+    if REGRESSION in by.tasks:
+        return significant(value, 4)
     return f"{100 * value:.{decimals}f} %" if by.percent else f"{value:.{decimals + 2}f}"
 
 
@@ -161,7 +178,7 @@ def unit_of_gaps(by: Metric) -> str:
     """Of a gap; where lower is better that has to be said, for its sign to be read."""
     if by is ACCURACY:
         return "percentage points"
-    unit = f"percentage points of {by.label}" if by.percent else f"{by.unit} of {by.label}".strip()
+    unit = f"{by.unit} of {by.label}" if by.unit else by.label
     return unit if by.sign > 0 else f"{unit} (lower is better)"
 
 
@@ -217,9 +234,12 @@ def settings_words(configuration: str, baseline_epochs: int | None, longest: int
 
 
 def gap_number(value: float, sign: bool = True, by: Metric = ACCURACY) -> str:
-    """`points` without its unit."""
+    """`points` without its unit; of a regression with three significant digits."""
     if not math.isfinite(value):
         return "unknown"
+    if REGRESSION in by.tasks:
+        amount = significant(abs(value), 3)
+        return amount if not sign or not value else f"{'+' if value > 0 else '−'}{amount}"
     decimals = 2 if by.percent else 4
     rounded = round(by.scale * value, decimals) + 0.0
     if sign:

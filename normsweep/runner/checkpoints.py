@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from normsweep.errors import StudyStopped
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
-from normsweep.sweep.trial import Result, Status, Trial
+from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.snapshot import ModelState, Snapshot
 
 __all__ = ["Checkpoints", "Curves", "checkpoint_folder"]
@@ -101,7 +101,7 @@ def _reused(trial: Trial, record: TrialRecord | None) -> Result | None:
     if len(curve) < trial.epochs and not diverged:
         return None
     tested = record.result.test_digest and (diverged or all(e.tested for e in curve))
-    if trial.confirms and not tested:
+    if trial.confirms and not (tested and all(map(_has_rows, _read_ones(trial, curve)))):
         return None
     return replace(
         record.result,
@@ -114,6 +114,15 @@ def _reused(trial: Trial, record: TrialRecord | None) -> Result | None:
         origin_study="",
         reused=len(curve),
     )
+
+
+def _read_ones(trial: Trial, curve: Sequence[Epoch]) -> Iterator[Epoch]:
+    """The epochs after which a question reads single rows."""
+    return (epoch for epoch in curve if epoch.finite and epoch.epoch in trial.readings)
+
+
+def _has_rows(epoch: Epoch) -> bool:
+    return epoch.tested is not None and bool(epoch.tested.influence)
 
 
 def _add(longest: dict[str, TrialRecord], record: TrialRecord) -> None:

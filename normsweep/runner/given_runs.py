@@ -20,7 +20,7 @@ import numpy as np
 
 from normsweep.analysis.given import ArmRuns, GivenRuns
 from normsweep.errors import DataError
-from normsweep.parts.metrics import ACCURACY, Metric, metric, registry
+from normsweep.parts.metrics import ACCURACY, REGRESSION, Metric, metric, registry
 from normsweep.sweep.problems import shown, unknown
 from normsweep.text import counted, reason
 
@@ -601,6 +601,7 @@ def _metric(
         range=(-math.inf, math.inf),
         chance=lambda counts: math.nan,
         influence=_deviation if examples else None,
+        tasks=(REGRESSION,),  # numbers of any size
     )
 
 

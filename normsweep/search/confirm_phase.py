@@ -7,10 +7,12 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
 from normsweep.analysis.confirm_runs import confirmed
+from normsweep.analysis.parity import readings
 from normsweep.analysis.questions import primary
 from normsweep.analysis.rules import Missing, compared
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.catalog import resolve_trial
+from normsweep.parts.metrics import REGRESSION, metric
 from normsweep.search.outlook import Outlook, Standing
 from normsweep.search.phase import PlannedPhase, ended
 from normsweep.store.study_store import StudyStore
@@ -208,6 +210,17 @@ class Confirmation(PlannedPhase):
             yield replace(configuration, runs=tuple(runs))
 
 
+def _readings(sweep: Sweep, epochs: int) -> tuple[int, ...]:
+    """The epochs after which a confirmation keeps the losses of single rows; empty: all.
+
+    Those of a regression are not compressible as the bits of a classification are.
+    """
+    by = metric(sweep.metric)
+    if by.influence is None or REGRESSION not in by.tasks:
+        return ()
+    return readings(epochs, min(sweep.baseline_epochs, epochs))
+
+
 def planned(
     sweep: Sweep, data: DataKey, configurations: Sequence[Configuration], slots: range
 ) -> list[Trial]:
@@ -219,7 +232,11 @@ def planned(
             arm, params = configuration.arm, configuration.params
             trial = resolve_trial(sweep, data, arm, params, number=-1, slot=slot)
             trial = replace(
-                trial, seed=seeds[slot], phase=CONFIRM, configuration=configuration.name
+                trial,
+                seed=seeds[slot],
+                phase=CONFIRM,
+                configuration=configuration.name,
+                readings=_readings(sweep, trial.epochs),
             )
             before = plan.get(trial.fingerprint)
             names = (

@@ -57,6 +57,8 @@ class Catalog:
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     datasets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """The smallest and the largest value of each metric."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
     confirm = getattr(sweep, "confirm", None)
     yield from matched(arms, getattr(sweep, "reference", None), space, confirm, catalog)
     yield from _confirm(confirm, space)
+    yield from _margin(sweep, confirm, catalog)
     yield from _seeds(confirm, getattr(sweep, "rules", SEQUENTIAL))
     yield from _repeats(sweep)
     yield from _compared(arms, confirm, catalog)
@@ -245,6 +248,17 @@ def _repeats(sweep: Sweep) -> Iterator[Problem]:
         yield Problem("search.repeats", must_be(rule, repeats))
     if (rules := getattr(sweep, "rules", SEQUENTIAL)) < SEQUENTIAL:
         yield Problem("search.repeats", must_be(f"1 with rules = {rules}", repeats))
+
+
+def _margin(sweep: Sweep, confirm: Confirm | None, catalog: Catalog) -> Iterator[Problem]:
+    """No difference in a metric is larger than its range; a share is one of a value that is never negative."""
+    margin, name = getattr(confirm, "margin", None), getattr(sweep, "metric", "")
+    low, high = catalog.ranges.get(name, (0, math.inf))
+    if isinstance(margin, str) and low < 0:
+        message = must_be(f"in the unit of {name}, which may be negative", margin)
+        yield Problem("confirm.margin", message)
+    elif isinstance(margin, float) and margin >= high - low:
+        yield Problem("confirm.margin", must_be(f"below {high - low:g}", margin))
 
 
 def _confirm(confirm: Confirm | None, space: Space) -> Iterator[Problem]:

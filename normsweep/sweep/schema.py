@@ -263,6 +263,25 @@ def _seeds(raw: Any) -> Any:
     return Seeds.plain(raw)
 
 
+SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+MARGIN = 'a number, or a share of the reference such as "2 %"'
+
+
+def _margin(raw: Any) -> float | str:
+    """A margin in the metric's unit, or a share in percent as it is stored: `2 %`."""
+    share = SHARE.fullmatch(raw.strip()) if isinstance(raw, str) else None
+    if share is None and (isinstance(raw, bool) or not isinstance(raw, int | float)):
+        raise refusal(expected(MARGIN, raw))
+    value = float(share[1]) if share else float(raw)
+    if not value > 0:
+        raise refusal(must_be("above 0", raw))
+    if not math.isfinite(value):
+        raise refusal(must_be("a finite number", raw))
+    if share and value >= 100:
+        raise refusal(must_be("below 100 %", raw))
+    return f"{value:g} %" if share else value
+
+
 class Confirm(Section):
     """`[confirm]`: the confirmation, fixed before the search starts."""
 
@@ -271,14 +290,24 @@ class Confirm(Section):
     `most`, between which seeds are added until the primary question is decided."""
     epochs: Count | None = None
     """Epochs of each confirmation run; default: the largest number of epochs in the space."""
-    margin: Annotated[float, Field(gt=0, lt=1)] = 0.002
-    """Equivalence margin: the largest difference in the metric (absolute) that does not matter."""
+    margin: Annotated[float | str, BeforeValidator(_margin)] = 0.002
+    """Equivalence margin: the largest difference that does not matter, in the metric's unit, or as a share
+    of the reference's value such as `"2 %"`."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     """Confidence level of the intervals."""
     primary: Question = "both_tuned"
     """The primary question, whose verdict is the verdict of the study; the others are secondary."""
     baseline: Baseline = Field(default_factory=Baseline)
     """The configuration that the tuned ones of each arm are compared with."""
+
+    @property
+    def share(self) -> float:
+        """The margin as a share of the reference's value; 0 if it is in the metric's unit."""
+        return float(self.margin.removesuffix("%")) / 100 if isinstance(self.margin, str) else 0.0
+
+    def margin_at(self, reference: float) -> float:
+        """The margin in the metric's unit, for a value of the reference."""
+        return self.share * abs(reference) if isinstance(self.margin, str) else self.margin
 
 
 class Execution(Section):

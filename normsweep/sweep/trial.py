@@ -135,11 +135,17 @@ class Trial:
     """With a matched rate: the reference arm's normalization."""
     reference_scale: float = 1.0
     """With a matched rate: the reference arm's `input_scale`."""
+    readings: tuple[int, ...] = ()
+    """In the confirmation of a regression: the epochs whose test rows are kept; empty: all."""
 
     @property
     def confirms(self) -> bool:
         """Whether it is evaluated on the test images, after each epoch: only in a confirmation."""
         return kind_of(self.phase) == CONFIRM
+
+    def keeps_rows(self, epoch: int) -> bool:
+        """Whether the influence of each test row is kept after an epoch."""
+        return not self.readings or epoch in self.readings
 
     @property
     def fingerprint(self) -> str:
@@ -175,10 +181,11 @@ class Trial:
     def from_json(cls, text: str) -> Trial:
         """Decode what `to_json` returned."""
         content = json.loads(text)
-        return cls(**{**content, "data": DataKey(**content["data"])})
+        readings = tuple(content.pop("readings", ()))
+        return cls(**{**content, "data": DataKey(**content["data"]), "readings": readings})
 
 
-NOT_DECIDING = ("number", "arm", "slot", "params", "phase", "configuration")
+NOT_DECIDING = ("number", "arm", "slot", "params", "phase", "configuration", "readings")
 DECIDING = tuple(f.name for f in fields(Trial) if f.name not in NOT_DECIDING)
 """Fields of a trial that determine its curve."""
 RARE: Mapping[str, Any] = {
@@ -189,7 +196,7 @@ RARE: Mapping[str, Any] = {
     "reference_scale": 1.0,
 }
 """Fields of parameters that most trials do not have, with the values that change nothing."""
-LATER = {"metric": "accuracy", **RARE}
+LATER = {"metric": "accuracy", "readings": (), **RARE}
 """Fields that earlier versions did not have: left out at these values."""
 
 
@@ -199,24 +206,26 @@ def _without_defaults(content: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Tested:
-    """A model on the test images: which ones it classified correctly, and its score by the metric."""
+    """A model on the test images, or rows: which ones it classified correctly, and its score by the metric."""
 
     __test__ = False  # not a test class for pytest
 
     images: int
     bits: bytes
-    """One bit per image in the dataset's order, packed as by `numpy.packbits`; 1: correct."""
+    """One bit per image in the dataset's order, packed as by `numpy.packbits`; 1: correct. Empty in a
+    regression."""
     score: float | None = None
     """The trial's metric on the test images; None if the metric is the accuracy."""
     influence: bytes = b""
-    """One byte per image, its influence on the score, as by `normsweep.parts.influence.quantized`."""
+    """One byte per image, its influence on the score, as by `normsweep.parts.influence.quantized`; empty
+    if it is unknown, or not kept after this epoch."""
     largest: float = 0.0
-    """The largest absolute influence."""
+    """The largest absolute influence, stored with all its digits."""
 
     @property
     def accuracy(self) -> float:
-        """Share of correctly classified images."""
-        return int.from_bytes(self.bits).bit_count() / self.images
+        """Share of correctly classified images; NaN in a regression."""
+        return math.nan if not self.bits else int.from_bytes(self.bits).bit_count() / self.images
 
     @property
     def value(self) -> float:
@@ -349,14 +358,15 @@ def _packed(tested: list[Tested]) -> dict[str, Any] | None:
     """The bits of all epochs together, compressed: most images are correct in every epoch."""
     if not tested:
         return None
-    content: dict[str, Any] = {
-        "images": tested[0].images,
-        "bits": _deflated(t.bits for t in tested),
-    }
+    content: dict[str, Any] = {"images": tested[0].images}
+    if tested[0].bits:
+        content["bits"] = _deflated(t.bits for t in tested)
     if tested[0].score is not None:
         content["scores"] = [_plain(t.value) for t in tested]
-        content["largest"] = [_plain(t.largest) for t in tested]
+        content["largest"] = [t.largest for t in tested]
         content["influence"] = _deflated(t.influence for t in tested)
+        if any(t.influence for t in tested) and not all(t.influence for t in tested):
+            content["kept"] = [i for i, t in enumerate(tested) if t.influence]
     return content
 
 
@@ -365,13 +375,24 @@ def _unpacked(content: Mapping[str, Any] | None, epochs: int) -> dict[int, Teste
     if content is None:
         return {}
     images = int(content["images"])
-    bits = _inflated(content["bits"], (images + 7) // 8, epochs)
+    bits = _inflated(content["bits"], (images + 7) // 8, epochs) if "bits" in content else []
     if "scores" not in content:
         return {i: Tested(images, each) for i, each in enumerate(bits)}
-    scores, largest = (map(float, content[key]) for key in ("scores", "largest"))
-    weights = _inflated(content["influence"], images, epochs) or [b""] * len(bits)
+    scores, largest = (
+        [float(value) for value in content[key][:epochs]] for key in ("scores", "largest")
+    )
+    bits = bits or [b""] * len(scores)
+    weights = _weights(content, images, len(bits))
     rows = zip(bits, scores, weights, largest, strict=True)
     return {i: Tested(images, *row) for i, row in enumerate(rows)}
+
+
+def _weights(content: Mapping[str, Any], images: int, epochs: int) -> list[bytes]:
+    """The influences of each epoch; empty if they are unknown or not kept."""
+    known = _inflated(content["influence"], images, epochs)
+    kept = content.get("kept", range(len(known)))
+    by_epoch = dict(zip(kept, known, strict=True))
+    return [by_epoch.get(i, b"") for i in range(epochs)]
 
 
 def _deflated(parts: Iterable[bytes]) -> str:

@@ -69,7 +69,9 @@ def train_epochs(
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=seconds,
-            tested=_tested(loop, tests, test.y, by) if tests and test and finite else None,
+            tested=_tested(loop, tests, test.y, by, trial.keeps_rows(epoch))
+            if tests and test and finite
+            else None,
             score=score,
         )
 
@@ -130,13 +132,16 @@ def prepare_test(dataset: Dataset, preprocessing: Preprocessing) -> TestSet:
     return TestSet(x, dataset.y_test, dataset.test_digest)
 
 
-def _tested(loop: EpochLoop, images: Images, labels: Array, metric: Metric) -> Tested:
-    """Which test images are classified correctly, and the score if the metric is not accuracy."""
+def _tested(loop: EpochLoop, images: Images, labels: Array, metric: Metric, rows: bool) -> Tested:
+    """Which test images are classified correctly, and the score if the metric is not accuracy.
+
+    `rows`: with the influence of each image.
+    """
     probabilities = loop.predict(_in_order(images, BATCH))
     correct = np.packbits(probabilities.argmax(axis=1) == labels).tobytes()
     if metric is ACCURACY:
         return Tested(len(labels), correct)
     score = metric.of(labels, probabilities)
-    if metric.influence is None:
+    if metric.influence is None or not rows:
         return Tested(len(labels), correct, score)
     return Tested(len(labels), correct, score, *quantized(metric.influence(labels, probabilities)))

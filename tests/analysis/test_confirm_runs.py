@@ -9,9 +9,10 @@ import pytest
 from normsweep.analysis.confirm_runs import Curve, Guess, Speed, confirmed, curves, speeds
 from normsweep.analysis.estimates import interval, moments
 from normsweep.analysis.rules import Trained
+from normsweep.parts.influence import quantized
 from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Analysis, DataFacts
-from normsweep.sweep.trial import Status
+from normsweep.sweep.trial import Status, Tested
 
 RAW, UNIT = ("none", BASELINE), ("unit", BASELINE)
 
@@ -35,6 +36,31 @@ def test_runs_are_paired_by_seed_whatever_the_order_of_the_records(planted):
     paired = confirmed(made.look, made.records[::-1]).pairs(RAW, UNIT, 1)
     assert paired.arm.shape == paired.reference.shape == (3, 1, 1000)
     assert paired.trained == (Trained(4, 1), Trained(4, 1))
+
+
+def test_a_curve_between_epochs_whose_rows_are_kept_has_interpolated_bounds(planted):
+    made = planted()
+
+    def scored(record, kept):
+        curve = []
+        for e in record.result.curve:
+            right = np.unpackbits(np.frombuffer(e.tested.bits, np.uint8), count=1000)
+            rows = quantized(right - right.mean()) if e.epoch in kept else (b"", 0.0)
+            curve.append(replace(e, tested=Tested(1000, b"", float(right.mean()), *rows)))
+        of_metric = replace(record.trial, metric="mae")
+        return replace(record, trial=of_metric, result=replace(record.result, curve=tuple(curve)))
+
+    def drawn(*kept):
+        found = confirmed(made.look, [scored(record, kept) for record in made.records])
+        (curve,) = (c for c in curves(found, 0.95) if (c.arm, c.configuration) == RAW)
+        return curve.epochs
+
+    whole, some = drawn(*range(1, 7)), drawn(1, 3, 6)
+    assert [some[e] for e in (0, 2, 5)] == [whole[e] for e in (0, 2, 5)]
+    assert [e.value for e in some] == pytest.approx([e.value for e in whole])
+    assert some[1].high - some[1].value == pytest.approx(
+        (some[0].high - some[0].value + some[2].high - some[2].value) / 2
+    )
 
 
 def test_a_seed_that_diverged_later_counts_before(planted):

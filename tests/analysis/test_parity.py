@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from normsweep.analysis.estimates import Estimate, interval, moments
-from normsweep.analysis.parity import Pairs, Parity, parity, window_of
+from normsweep.analysis.estimates import interval, moments
+from normsweep.analysis.parity import Gap, Pairs, Parity, parity, readings, window_of
 
 MARGIN, TAIL = 0.02, 0.025
 shapes = st.tuples(st.integers(2, 5), st.integers(1, 7), st.integers(2, 9))
@@ -38,10 +38,14 @@ def epochs(pairs: Pairs, horizon: int, margin: float, tail: float) -> tuple[int 
 def of(pairs: Pairs, horizon: int, margin: float, tail: float) -> Parity:
     """With a mean of three epochs and plain intervals."""
 
-    def read(epoch: int, smoothed: bool) -> Estimate:
-        return interval(pairs.gap(epoch, 3 if smoothed else 1), tail)
+    return parity(reader(pairs, margin, tail), range(1, horizon + 1))
 
-    return parity(read, horizon, margin)
+
+def reader(pairs: Pairs, margin: float, tail: float):
+    def read(epoch: int, smoothed: bool) -> Gap:
+        return Gap.of(interval(pairs.gap(epoch, 3 if smoothed else 1), tail), margin)
+
+    return read
 
 
 @settings(max_examples=60, deadline=None)
@@ -170,3 +174,30 @@ def test_two_that_cannot_be_paired_are_refused():
         Pairs(np.ones((4, 3, 9), bool), np.ones((4, 3, 8), bool))
     with pytest.raises(ValueError, match="seeds, epochs, images"):
         Pairs(np.ones((4, 9), bool), np.ones((4, 9), bool))
+
+
+def test_few_epochs_are_all_read_and_of_many_the_horizons_and_eight_steps():
+    assert readings(12, 4) == tuple(range(1, 13))
+    of_many = readings(80, 15)
+    assert of_many == (10, 13, 14, 15, 20, 30, 40, 50, 60, 70, 78, 79, 80)
+    assert len(readings(1000, 100)) <= 14
+
+
+def test_parity_is_read_where_the_rows_are_known():
+    """The same arm, which comes level at epoch 11, with all of its epochs and with those that are read."""
+    rng = np.random.default_rng(0)
+    behind = np.array([0.3] * 10 + [0.0] * 10)[:, None]
+    reference = rng.normal(size=(6, 20, 400)) * 0.1 - 1
+    arm = reference - behind + rng.normal(size=(6, 20, 400)) * 0.01
+    known = Pairs(arm, reference)
+    kept = np.isin(np.arange(1, 21), readings(20, 4))[:, None]
+    some = Pairs(np.where(kept, arm, np.nan), reference)
+    epochs = [e for e in range(1, 21) if some.read(e)]
+    assert epochs == list(readings(20, 4))
+
+    def up(pairs, at):
+        return parity(reader(pairs, MARGIN, TAIL), at).up
+
+    assert up(known, range(1, 21)) == 13  # the mean of three epochs has none from before
+    assert up(some, epochs) == min(e for e in epochs if e > 10)
+    assert (some.window(20, 3), some.window(12, 3)) == (3, 1)

@@ -20,6 +20,7 @@ from normsweep.analysis.parity import Pairs
 from normsweep.analysis.rules import Comparison, Missing, Rules, Trained
 from normsweep.analysis.sequential import levels
 from normsweep.analysis.verdicts import Verdict, intersection, judge
+from normsweep.parts.metrics import metric
 from normsweep.reporting.outcome_words import outcome_text
 
 RULES = Rules(margin=0.02, alpha=0.05, arms=1, chance=0.1)
@@ -418,3 +419,55 @@ def test_a_whole_question_on_ten_thousand_images_takes_no_time():
     verdict = judge(Comparison("q", "none", "unit", 20), RULES, arm, reference)
     assert verdict.epoch == 1
     assert time.perf_counter() - start < 2
+
+
+def rmses(factor: float, rng: int, seeds: int = 8, rows: int = 2000) -> np.ndarray:
+    """The RMSE plus the influence of each row, (seeds, 4 epochs, rows), of errors times a factor."""
+    rng_of_rows, by = np.random.default_rng(0), metric("rmse")
+    errors = rng_of_rows.standard_normal(rows)
+    own = 0.2 * np.random.default_rng(rng).standard_normal((seeds, 4, rows))
+    zero = np.zeros(rows)
+    return np.array(
+        [[by.of(zero, e) + by.influence(zero, e) for e in seed] for seed in factor * (errors + own)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("factor", "outcome"),
+    [
+        (0.9, Outcome.AHEAD),
+        (1.0, Outcome.LEVEL),
+        (1.02, Outcome.A_LITTLE_BEHIND),
+        (1.2, Outcome.CLEARLY_BEHIND),
+    ],
+)
+def test_a_margin_may_be_a_share_of_the_reference(factor, outcome):
+    """Of a reference in any unit: the same errors times a thousand give the same outcome."""
+    shared = Rules(math.nan, 0.05, 1, chance=2.0, metric=metric("rmse"), image=None, share=0.05)
+    asked = Comparison("both_tuned", "none", "unit", 4)
+    verdict = judge(asked, shared, rmses(factor, 1), rmses(1.0, 2))
+    assert verdict.outcome is outcome
+    assert verdict.margin == pytest.approx(0.05 * verdict.reference_value)
+    large = replace(shared, chance=2000.0)
+    again = judge(asked, large, rmses(1000 * factor, 1), rmses(1000.0, 2))
+    assert (again.outcome, again.parity) == (verdict.outcome, verdict.parity)
+    assert again.margin_needed == pytest.approx(1000 * verdict.margin_needed, rel=1e-3)
+
+
+def test_the_noise_of_the_reference_counts_in_a_share():
+    """Where arm and reference differ by their noise only, the test of a large share is wider than its gap's."""
+    rng = np.random.default_rng(3)
+    levels = rng.normal(1.0, 0.05, (8, 1, 1))
+    reference = levels + np.zeros((8, 4, 100))
+    arm = reference + rng.normal(0, 0.001, (8, 1, 1))
+    plain = Pairs(-arm, -reference)
+    gap, moved = (interval(moments(plain.table(4, 1, share)[0]), 0.025) for share in (0.0, 0.5))
+    assert moved.value == pytest.approx(gap.value + 0.5 * reference.mean())
+    assert moved.high - moved.low > 5 * (gap.high - gap.low)
+
+
+def test_a_share_of_the_accuracy_is_a_margin_in_percent_of_it():
+    shared = replace(RULES, margin=math.nan, share=0.02)
+    level, behind = (judged([a] * EPOCHS, 0.9, shared) for a in (0.9, 0.8))
+    assert (level.outcome, behind.outcome) == (Outcome.LEVEL, Outcome.CLEARLY_BEHIND)
+    assert level.margin == pytest.approx(0.018, abs=1e-3)

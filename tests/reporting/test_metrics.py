@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import nan
 
 import pytest
 
@@ -11,16 +12,18 @@ from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import metric
 from normsweep.reporting.answer import answer_sentence
+from normsweep.reporting.cells import printed
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.search import learning_rate
 from normsweep.reporting.figures.theme import Style
+from normsweep.reporting.rows import best_rows, epoch_rows, trial_rows
 from normsweep.reporting.verdict_text import verdict_cells, verdict_lines
-from normsweep.reporting.words import between, percent, points
+from normsweep.reporting.words import between, margin_words, percent, points, unit_of_gaps
 from normsweep.sweep.study_record import TrialRecord
 from tests.reporting.figures.reading import limits, panels, texts
 
-LOSS = metric("log_loss")
+LOSS, RMSE = metric("log_loss"), metric("rmse")
 WORSE = {"none": 0.1, "unit": 0.0}
 CURVES = tuple(
     Curve(
@@ -53,6 +56,15 @@ def one(verdict) -> Callable[..., list[Verdict]]:
         (between(-0.001, 0.002, LOSS), "−0.0010 to +0.0020"),
         (percent(0.04312, by=LOSS), "0.0431"),
         (percent(0.9, by=metric("roc_auc")), "90.00 %"),
+        (points(0.012345, by=RMSE), "+0.0123 RMSE"),
+        (points(-1234.5, sign=False, by=RMSE), "1,234 RMSE"),
+        (between(-0.5, 12.0, RMSE), "−0.5 to +12"),
+        (percent(52341.23, by=RMSE), "52,341"),
+        (percent(0.0431234, by=metric("r2")), "0.04312"),
+        (unit_of_gaps(RMSE), "RMSE (lower is better)"),
+        (unit_of_gaps(metric("r2")), "R²"),
+        (margin_words(0.05, 0.0, RMSE), "0.05 RMSE"),
+        (margin_words(0.05, 0.025, RMSE), "2.5 % of the reference"),
     ],
 )
 def test_values_and_differences_have_the_metrics_unit(written, expected):
@@ -74,6 +86,49 @@ def test_a_higher_loss_is_behind(one):
         "is behind “unit” by 0.02 to 0.04 nats after 5 epochs; whether by more than 0.03 nats"
         in said
     )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "is clearly behind “unit” with 0.08 to 0.12 higher RMSE after 5 epochs"),
+        (
+            {"outcome": Outcome.AHEAD, "gap": Estimate(-0.1, -0.12, -0.08, 5)},
+            "is ahead of “unit” with 0.08 to 0.12 lower RMSE",
+        ),
+        (
+            {"metric": metric("r2"), "outcome": Outcome.AHEAD, "gap": Estimate(0.1, 0.05, 0.2, 5)},
+            "is ahead of “unit” with 0.05 to 0.2 higher R²",
+        ),
+        (
+            {"outcome": Outcome.LEVEL, "share": 0.02, "gap": Estimate(0.0, -0.01, 0.01, 5)},
+            "at most 2 % of the reference behind after 5 epochs",
+        ),
+        (
+            {"outcome": Outcome.BEHIND, "share": 0.02, "gap": Estimate(0.03, 0.02, 0.04, 5)},
+            "is behind “unit” with 0.02 to 0.04 higher RMSE after 5 epochs; whether by more than 2 % of "
+            "the reference is open",
+        ),
+        (
+            {"outcome": Outcome.OPEN, "gap": Estimate(0.1, -0.02, 0.12, 5)},
+            "is open: from 0.12 RMSE behind to 0.02 RMSE ahead of “unit” after 5 epochs",
+        ),
+    ],
+)
+def test_a_metric_without_a_unit_is_lower_or_higher(one, changed, said):
+    sentence = answer_sentence(one(**{"metric": RMSE, **changed}), "normalization", "unit")
+    assert said in sentence
+    assert "percentage" not in sentence
+
+
+def test_tables_of_a_regression_have_no_accuracy(record):
+    made = record(0, "none", (0.5, 0.4), metric="rmse")
+    curve = tuple(replace(e, score=1234.5, val_accuracy=nan) for e in made.result.curve)
+    made = replace(made, result=replace(made.result, curve=curve))
+    for table in (trial_rows([made]), epoch_rows([made]), best_rows([made], ["none"])):
+        assert "val_rmse" in table.columns
+        assert not [name for name in table.columns if "accuracy" in name]
+    assert printed(best_rows([made], ["none"]))["val_rmse"] == ["1234.5"]
 
 
 def test_tables_have_gaps_in_their_unit(one):

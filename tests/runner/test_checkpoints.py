@@ -8,7 +8,7 @@ import pytest
 from normsweep.runner.checkpoints import GIB, Checkpoints, Curves
 from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.study_record import TrialRecord
-from normsweep.sweep.trial import Epoch, Result, Status, Trial
+from normsweep.sweep.trial import Epoch, Result, Status, Tested, Trial
 from normsweep.training.snapshot import ModelState, Snapshot
 
 STATE = ModelState((np.zeros(2),), (np.ones(1),))
@@ -39,6 +39,17 @@ def test_what_was_seen_at_a_trainings_end_is_reused_with_its_whole_curve_alone(t
     curves.add(TrialRecord(whole, result))
     assert curves.result(trial(1, epochs=3)).inspection == seen
     assert curves.result(trial(2, epochs=2)).inspection is None
+
+
+def test_a_confirmation_is_reused_only_with_the_rows_that_its_questions_read(trial):
+    confirming = trial(0, epochs=2, phase="confirm", metric="mae", readings=(2,))
+    so_far = replace(snapshot(confirming, 2).so_far, status=Status.COMPLETE, test_digest="t" * 64)
+    rows = Tested(4, b"", 0.5, b"\1\2\3\4", 1.0), Tested(4, b"", 0.4)
+    kept = [replace(e, tested=each) for e, each in zip(so_far.curve, rows, strict=True)]
+    curves = Curves([], lambda _: {"device": "x"})
+    curves.add(TrialRecord(confirming, replace(so_far, curve=tuple(kept))))
+    assert curves.result(replace(confirming, readings=(1,))) is not None
+    assert curves.result(confirming) is None
 
 
 def test_only_states_of_trials_are_dropped(folder, trial):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -23,7 +24,7 @@ SWEEP = {
     "name": "placed",
     "question": "Where does it run?",
     "reference": "unit",
-    "data": {"dataset": "digits"},
+    "data": {"dataset": "digits", "train_size": 160},
     "model": {"name": "mlp", "options": {"units": 4}},
     "search": {
         "trials": 2,
@@ -43,12 +44,22 @@ def said() -> Console:
     return Console(file=io.StringIO(), width=500)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder with a study that is searched on a CPU, and yet to be confirmed; to be copied only."""
+    folder = tmp_path_factory.mktemp("searched")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        place_stores(folder / "mlruns")
+        go_on(phase="search")
+    return folder
+
+
 @pytest.fixture
-def searched(tmp_path, monkeypatch) -> str:
-    """The storage of a study that is searched on a CPU, and yet to be confirmed."""
+def searched(made, tmp_path, monkeypatch) -> str:
+    """The storage of a copy of that study."""
     monkeypatch.chdir(tmp_path)
-    place_stores(tmp_path / "mlruns")
-    go_on(phase="search")
+    shutil.copytree(made / "mlruns", tmp_path / "mlruns")
     return f"sqlite:///{tmp_path}/mlruns/optuna.db"
 
 
@@ -77,7 +88,8 @@ def test_another_device_than_before_is_told_before_it_trains(searched, tmp_path,
 
 
 def test_the_same_device_is_not_worth_a_word(searched, said):
-    go_on(phase="confirm", quiet=False, console=said)
+    go_on(phase="search", n_trials=4, quiet=False, console=said)
+    assert len(read_study(searched, "placed").trials) == 4
     assert "--device" not in said.file.getvalue()  # type: ignore[attr-defined]
 
 

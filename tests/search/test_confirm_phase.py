@@ -15,7 +15,7 @@ import pytest
 
 from normsweep.errors import SweepError
 from normsweep.parts.catalog import catalog
-from normsweep.search.confirm_phase import Confirmation
+from normsweep.search.confirm_phase import Confirmation, planned
 from normsweep.search.search_phase import Search
 from normsweep.store.storage import open_study, read_study
 from normsweep.store.study_store import StudyStore
@@ -367,3 +367,13 @@ def test_more_seeds_stay_asked_for(url, sweep):
     confirmation(url, sweep("confirm.seeds=9"))
     confirmation(url, sweep())
     assert read_study(url, "confirmed").sweep.confirm.seeds.most == 9
+
+
+@pytest.mark.parametrize(("name", "kept"), [("accuracy", ()), ("rmse", (1, 2, 3, 4, 5, 6))])
+def test_a_confirmation_of_a_regression_keeps_rows_after_the_epochs_that_are_read(
+    sweep, name, kept
+):
+    made = sweep().model_copy(update={"metric": name})
+    baseline = Configuration("unit", BASELINE, made.baseline(made.arm("unit"), 6))
+    (trial,) = planned(made, KEY, [baseline], range(1))
+    assert trial.readings == kept

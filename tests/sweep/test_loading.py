@@ -4,7 +4,7 @@ import pytest
 
 from normsweep.errors import SweepError
 from normsweep.sweep.loading import find_sweep, load_sweep, shipped_sweeps
-from normsweep.sweep.recorded import to_plain
+from normsweep.sweep.recorded import from_plain, to_plain
 from normsweep.sweep.schema import Baseline, Confirm
 from normsweep.sweep.space import Choice, Condition, Range
 
@@ -82,6 +82,19 @@ def test_every_key_of_a_full_file_arrives(full):
         baseline=Baseline(optimizer="sgd", learning_rate=0.01, epochs=5),
     )
     assert full.execution.trial_timeout == 60.0
+
+
+@pytest.mark.parametrize(
+    ("written", "margin", "share", "at_50"),
+    [("0.5", 0.5, 0.0, 0.5), ('"2 %"', "2 %", 0.02, 1.0), ('"0.50%"', "0.5 %", 0.005, 0.25)],
+)
+def test_a_margin_is_in_the_metrics_unit_or_a_share_of_the_reference(
+    sweep_file, parts, written, margin, share, at_50
+):
+    sweep = load_sweep(sweep_file, parts, [f"confirm.margin={written}"])
+    confirm = from_plain(to_plain(sweep)).confirm
+    assert confirm.margin == sweep.confirm.margin == margin
+    assert (confirm.share, confirm.margin_at(-50.0)) == (share, pytest.approx(at_50))
 
 
 def test_every_form_of_a_parameter_is_understood(full):

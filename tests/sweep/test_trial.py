@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from normsweep.parts.influence import quantized
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Tested, Trial
 
 
@@ -121,6 +122,35 @@ def test_twenty_epochs_of_ten_thousand_bits_are_packed_small():
     before = result(*[0.5] * 20)
     curve = tuple(replace(e, tested=always) for e in before.curve)
     assert len(replace(before, curve=curve).to_json()) < 6_000
+
+
+def scored(epoch: int, rows: int = 300) -> Tested:
+    """A regression's test rows, with their losses after even epochs only."""
+    if epoch % 2:
+        return Tested(rows, b"", 0.25 * epoch)
+    return Tested(
+        rows, b"", 0.25 * epoch, *quantized(np.random.default_rng(epoch).normal(size=rows))
+    )
+
+
+@pytest.mark.parametrize("epochs", [(2, 4), (1, 3), (1, 2, 3, 4)], ids=["all", "none", "some"])
+def test_rows_are_kept_after_the_epochs_that_are_read(epochs):
+    before = result(*[0.5] * len(epochs), test_digest="t" * 64)
+    curve = [
+        replace(e, score=0.2, tested=scored(i)) for i, e in zip(epochs, before.curve, strict=True)
+    ]
+    before = replace(before, curve=tuple(curve))
+    after = Result.from_json(before.to_json())
+    assert [e.tested for e in after.curve] == [e.tested for e in before.curve]
+    assert math.isnan(after.curve[0].tested.accuracy)
+
+
+def test_readings_are_kept_and_decide_no_curve(trial):
+    some = trial(readings=(1, 4))
+    assert Trial.from_json(some.to_json()) == some
+    assert (some.fingerprint, some.lineage) == (trial().fingerprint, trial().lineage)
+    assert [e for e in range(1, 5) if some.keeps_rows(e)] == [1, 4]
+    assert trial().keeps_rows(2)
 
 
 @pytest.mark.parametrize(

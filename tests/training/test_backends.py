@@ -8,28 +8,30 @@ import sys
 from pathlib import Path
 
 from normsweep.store.storage import read_study
-from normsweep.sweep.trial import Status
+from normsweep.sweep.trial import DataKey, Status
 
 SWEEP = """
 name = "jaxed"
 reference = "unit"
 [data]
 dataset = "digits"
+train_size = 160
 [model]
 name = "mlp"
 precision = "auto"
 options = { units = 8 }
 [search]
-trials = 4
+trials = 2
 [search.space]
 normalization = ["none", "unit"]
 learning_rate = { low = 1e-4, high = 1e-2, log = true }
-optimizer = ["sgd", "adam"]
-momentum = { low = 0.5, high = 0.9, when = { optimizer = "sgd" } }
+optimizer = "sgd"
+momentum = { low = 0.5, high = 0.9 }
 epochs = { low = 1, high = 2 }
 [confirm]
 seeds = 2
 margin = 0.05
+baseline = { optimizer = "sgd", epochs = 1 }
 """
 NO_TENSORFLOW = """
 import sys
@@ -57,7 +59,8 @@ def test_a_whole_study_runs_on_jax_where_tensorflow_cannot_be_imported(tmp_path:
     )
     assert b"tensorflow is blocked" in blocked.stderr
     done = subprocess.run(
-        [sys.executable, "-m", "normsweep.study", "jaxed.toml"], cwd=tmp_path, env=environment,
+        [sys.executable, "-m", "normsweep.study", "jaxed.toml", "--no-estimate"],
+        cwd=tmp_path, env=environment,
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -124,13 +127,20 @@ spread = shares[:, :, None] * (np.eye(10) - shares[:, None, :])
 hessian = np.einsum("nkl,ni,nj->kilj", spread, rows, rows, optimize=True).reshape(650, 650) / 200
 largest = np.linalg.eigvalsh(hessian)[-1]
 assert abs(Curvature(linear).sharpness(x, y) / largest - 1) < 0.03
+
+import sys
+from pathlib import Path
+from tests.training.test_own_steps import assert_same_trainings
+assert_same_trainings(Path(sys.argv[1]), sys.argv[2])
 """
 
 
-def test_steps_on_jax_have_the_bits_of_batch_by_batch() -> None:
+def test_steps_on_jax_have_the_bits_of_batch_by_batch_and_own_steps_those_of_divided_inputs(
+    digits_root: Path, digits_key: DataKey
+) -> None:
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     done = subprocess.run(
-        [sys.executable, "-c", EQUAL_BITS], env=environment, capture_output=True, text=True,
-        check=False, timeout=600,
+        [sys.executable, "-c", EQUAL_BITS, str(digits_root), digits_key.digest], env=environment,
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

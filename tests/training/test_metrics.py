@@ -17,7 +17,8 @@ from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preprocessing import split
 from normsweep.training.snapshot import CheckpointPolicy
 
-NAMES = [p.name for p in metrics.registry if metrics.metric(p.name).influence]
+WEIGHED = [metrics.metric(p.name) for p in metrics.registry if metrics.metric(p.name).influence]
+NAMES = [by.name for by in WEIGHED if metrics.CLASSIFICATION in by.tasks]
 
 
 def uneven() -> Dataset:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.parts.metrics import ACCURACY, Metric
+from normsweep.parts.metrics import ACCURACY, REGRESSION, Metric
 from normsweep.reporting.figures.theme import Table
 
 __all__ = ["Limits", "accuracy_limits", "cut", "in_view"]
@@ -28,10 +28,13 @@ def in_view(frame: Table, tops: Table, found: Evidence) -> tuple[Table, Limits]:
     Half of the scores are seen, and by their `tops` the reference and the arms near the best one.
     """
     by, best = found.metric, found.metric.sign * tops.dropna()
-    near = best[(best > best.max() - NEAR) | (best.index == found.reference)]
     upward = by.sign * frame["score"]
+    # A regression's scores have the target's unit.
+    scale = abs(float(upward.median())) if REGRESSION in by.tasks and len(best) else 1.0
+    near = best[(best > best.max() - NEAR * scale) | (best.index == found.reference)]
     needed = [*near, upward.median()] if len(best) else []
-    low, high = accuracy_limits(upward, np.array(needed) - UNIT, UNIT, by)
+    unit = UNIT * scale
+    low, high = accuracy_limits(upward, np.array(needed) - unit, unit, by)
     limits = by.sign * low, by.sign * high
     return cut(frame, limits, by), limits
 

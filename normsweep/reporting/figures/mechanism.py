@@ -54,7 +54,7 @@ def mechanism(found: Evidence, style: Style) -> Figure:
 
 def _data(found: Evidence) -> Table:
     """A row per effect; values are arm − other, in the unit of the metric."""
-    margin, by = found.record.sweep.confirm.margin, found.metric
+    margin, by = found.margin, found.metric
     return pd.DataFrame([
         {
             "title": opening(conditions(factorial)), "what": what, "arm": arm, "compared": compared,
@@ -97,14 +97,14 @@ def _chart(found: Evidence, style: Style, data: Table) -> Json:
         "columns": 1,
         "spacing": 12,
         "spec": spec,
-        "params": [HIDDEN, {"name": "margin", "value": found.record.sweep.confirm.margin}],
+        "params": [HIDDEN, {"name": "margin", "value": found.margin}],
     }
 
 
 def _across(found: Evidence, data: Table) -> Json:
     by = found.metric
     bounds = [*data["low"].dropna(), *data["high"].dropna(), *data["value"].dropna()]
-    margin = found.record.sweep.confirm.margin
+    margin = found.margin
     low, high = min([*bounds, -margin]), max([*bounds, margin])
     room = 0.06 * (high - low)
     measured = f"{by.unit} of {by.label}" if by.unit else by.label

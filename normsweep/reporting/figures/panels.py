@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from normsweep.analysis.evidence import Evidence
-from normsweep.parts.metrics import Metric
+from normsweep.parts.metrics import CLASSIFICATION, Metric
 from normsweep.reporting.figures.theme import FAINT, PAPER, Arms, Style, Table
 from normsweep.reporting.figures.vega import Chart, Json, channel
 
@@ -149,7 +149,7 @@ def pointed(
 
 def tooltips(by: Metric, *fields: str, **titled: str) -> list[Json]:
     """What one reads when one points at a mark: the fields, and those with titles of their own."""
-    value = ".2%" if by.percent else ".4f"
+    value = ".2%" if by.percent else ".4f" if CLASSIFICATION in by.tasks else ",.4~r"
     formats = FORMATS | dict.fromkeys(("score", "best", "low", "high", "error"), value)
     titles = TITLES | titled
     return [
