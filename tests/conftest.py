@@ -61,8 +61,12 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+LONG = ("runner", "training", "api")
+"""Folders of tests that run whole studies and compile networks."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The system's tests first, then files of few tests.
+    """The system's tests first, then those of `LONG`, each with files of few tests first.
 
     They run whole studies and wait for servers, and at the end would hold up idle workers.
     """
@@ -70,6 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: (
             item.get_closest_marker("system") is None,
+            item.path.parent.name not in LONG,
             tests[item.path],
             item.path,
         )

@@ -73,13 +73,18 @@ def _score(key: str, by: Metric) -> Callable[[Row], str]:
     def text(row: Row) -> str:
         if row.get(key) is None:
             return ""
-        return f"{100 * row[key]:.2f}" if by.percent else by.shown(row[key]).replace("-", MINUS)
+        if by.percent:
+            return f"{100 * row[key]:.2f}"
+        return by.shown(row[key]).replace("-", MINUS).replace(",", "")
 
     return text
 
 
 def _gap(key: str, by: Metric) -> Callable[[Row], str]:
-    return lambda row: "" if row.get(key) is None else gap_number(row[key], by=by)
+    def text(row: Row) -> str:
+        return "" if row.get(key) is None else gap_number(row[key], by=by).replace(",", "")
+
+    return text
 
 
 def _both(first: Callable[[Row], str], between: str, last: Callable[[Row], str]) -> Callable[[Row], str]:  # fmt: skip

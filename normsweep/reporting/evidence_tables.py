@@ -206,7 +206,7 @@ def learning_rates_table(searched: Sequence[TrialRecord]) -> pd.DataFrame:
     for record in sorted(settled(searched), key=lambda record: record.trial.number):
         trial, result = record.trial, record.result
         assert result is not None
-        pruned = result.status is Status.PRUNED and len(result.curve) > 0
+        pruned = result.status is Status.PRUNED and bool(result.curve)
         if result.status.scored or pruned:
             last = (
                 (result.curve[-1].value, len(result.curve))

@@ -24,7 +24,7 @@ PART = 3
 @pytest.fixture
 def trial(digits_key: DataKey) -> Trial:
     return Trial(
-        number=0, arm="unit", slot=0, seed=0, data=digits_key, model="lenet", model_options={},
+        number=0, arm="unit", slot=0, seed=0, data=digits_key, model="mlp", model_options={"units": 8},
         normalization="unit", optimizer="sgd", optimizer_options={}, learning_rate=0.01,
         batch_size=32, epochs=2,
     )  # fmt: skip

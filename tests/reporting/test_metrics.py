@@ -15,6 +15,7 @@ from normsweep.reporting.answer import answer_sentence
 from normsweep.reporting.cells import printed
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.forest import forest
+from normsweep.reporting.figures.limits import accuracy_limits
 from normsweep.reporting.figures.search import learning_rate
 from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.rows import best_rows, epoch_rows, trial_rows
@@ -119,6 +120,11 @@ def test_a_metric_without_a_unit_is_lower_or_higher(one, changed, said):
     sentence = answer_sentence(one(**{"metric": RMSE, **changed}), "normalization", "unit")
     assert said in sentence
     assert "percentage" not in sentence
+
+
+def test_an_axis_of_errors_ends_at_zero():
+    low, high = accuracy_limits([-3.0, 40.0, -1.0], [-3.0], 0.1, RMSE)
+    assert low < -3 < -1 < high <= 0.1
 
 
 def test_tables_of_a_regression_have_no_accuracy(record):

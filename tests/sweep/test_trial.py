@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from normsweep.analysis.parity import readings
 from normsweep.parts.influence import quantized
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Tested, Trial
 
@@ -143,6 +144,22 @@ def test_rows_are_kept_after_the_epochs_that_are_read(epochs):
     after = Result.from_json(before.to_json())
     assert [e.tested for e in after.curve] == [e.tested for e in before.curve]
     assert math.isnan(after.curve[0].tested.accuracy)
+
+
+def test_a_hundred_epochs_of_ten_thousand_rows_are_kept_small():
+    """Errors hardly compress: 1 MB with the rows of all epochs."""
+    before, read, rng = result(*[0.5] * 100), readings(100, 4), np.random.default_rng(0)
+    none = Tested(10_000, b"", 1.0)
+
+    def kept() -> Tested:
+        losses = rng.normal(size=10_000) ** 2
+        return Tested(10_000, b"", 1.0, *quantized(losses - losses.mean()))
+
+    curve = [replace(e, tested=kept() if e.epoch in read else none) for e in before.curve]
+    assert len(read) == 11
+    text = replace(before, curve=tuple(curve)).to_json()
+    assert 100_000 < len(text) < 125_000
+    assert [e.epoch for e in Result.from_json(text).curve if e.tested.influence] == list(read)
 
 
 def test_readings_are_kept_and_decide_no_curve(trial):

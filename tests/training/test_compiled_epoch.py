@@ -183,7 +183,17 @@ def assert_equal_bits(engine: KerasEngine, trial: Trial, kind: str = "epoch") ->
     assert_same_state(ours, ModelState.of(compiled.model))
 
 
-@pytest.mark.parametrize("optimizer", [part.name for part in optimizers.registry])
+IN_SHORT = ("adam", "rmsprop")
+"""The rest take part in `make soak`; SGD and AdamW are among the settings below, too."""
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(part.name, marks=() if part.name in IN_SHORT else pytest.mark.slow)
+        for part in optimizers.registry
+    ],
+)
 def test_every_optimizer(engine, make, optimizer):
     assert_equal_bits(engine, make(optimizer=optimizer))
 
@@ -197,7 +207,7 @@ def test_every_optimizer(engine, make, optimizer):
         {"optimizer": "sgd", "optimizer_options": {"momentum": 0.9, "nesterov": True}},
         {"optimizer": "adamw", "optimizer_options": {"weight_decay": 0.1}},
         {"precision": "mixed_bfloat16"},
-        {"precision": "mixed_float16", "learning_rate": 0.05},
+        pytest.param({"precision": "mixed_float16", "learning_rate": 0.05}, marks=pytest.mark.slow),
         {"precision": "mixed_float16", "normalization": "batch_norm"},
     ],
     ids=str,

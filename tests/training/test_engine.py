@@ -135,8 +135,18 @@ def trial(digits_key: DataKey) -> Trial:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("model", ["mlp", "lenet", "test_dropout"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+REUSED = [
+    ("mlp", "adam"),
+    ("lenet", "sgd"),
+    ("test_dropout", "adam"),
+    *(
+        pytest.param(*pair, marks=pytest.mark.slow)
+        for pair in (("mlp", "sgd"), ("lenet", "adam"), ("test_dropout", "sgd"))
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "optimizer"), REUSED)
 def test_a_reused_compiled_model_gives_the_bits_of_a_fresh_one(
     engine, digits_root, trial, model, optimizer
 ):

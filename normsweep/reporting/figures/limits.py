@@ -58,6 +58,8 @@ def accuracy_limits(
     shown, must = shown[np.isfinite(shown)], must[np.isfinite(must)]
     if not shown.size:
         return 0.0, 1.0
+    if REGRESSION in by.tasks:  # an interval may reach far beyond the best possible value
+        shown = np.minimum(shown, by.sign * by.best)
     top, bottom = float(shown.max()), float(shown.min())
     allowed = max([READABLE * unit, *(1.15 * (top - must))])
     if top - bottom > 1.25 * allowed:
