@@ -175,7 +175,7 @@ def python_api() -> str:
     from normsweep.parts.metrics import Metric
 
     lines = ["# Python API", "", "[From Python](../python.md) explains how to use it."]
-    for name in ("run", "load", "Study", "Answer"):
+    for name in ("run", "load", "judge", "Study", "Answer", "JudgedRuns"):
         lines += _documented(f"normsweep.{name}", getattr(normsweep, name))
     lines += _documented("normsweep.parts.Dataset", Dataset)
     lines += _documented("normsweep.parts.Metric", Metric)

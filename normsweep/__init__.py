@@ -13,16 +13,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from normsweep.api import Answer, Study, diagnose, load, run
+    from normsweep.api import Answer, JudgedRuns, Study, diagnose, judge, load, run
     from normsweep.sweep.schema import Sweep
 
-__all__ = ["Answer", "Study", "Sweep", "diagnose", "load", "run", "version"]
+__all__ = ["Answer", "JudgedRuns", "Study", "Sweep", "diagnose", "judge", "load", "run", "version"]
 
 HOMES = {
     "Answer": "normsweep.api",
+    "JudgedRuns": "normsweep.api",
     "Study": "normsweep.api",
     "Sweep": "normsweep.sweep.schema",
     "diagnose": "normsweep.api",
+    "judge": "normsweep.api",
     "load": "normsweep.api",
     "run": "normsweep.api",
 }

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from normsweep.analysis.evidence import Evidence
+    from normsweep.analysis.given import Judgement
     from normsweep.reporting.checkup import Checkup
     from normsweep.reporting.figures.charts import Figures
     from normsweep.sweep.study_record import StudyRecord
 
-__all__ = ["Answer", "Study", "diagnose", "load", "run"]
+__all__ = ["Answer", "JudgedRuns", "Study", "diagnose", "judge", "load", "run"]
 
 Build = Callable[..., Any]
 """`build(input_shape, classes)` returns an uncompiled `keras.Model` with softmax outputs."""
@@ -214,6 +215,57 @@ def diagnose(
         return check_setup(sweep, settings, given)
 
 
+def judge(
+    runs: Any,
+    *,
+    reference: str,
+    margin: float,
+    arm: str | None = None,
+    seed: str | None = None,
+    score: str | None = None,
+    epoch: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    lower: bool | None = None,
+    examples: Any = None,
+    confidence: float = 0.95,
+    chance: float | None = None,
+    name: str | None = None,
+) -> JudgedRuns:
+    """Judge runs that were made elsewhere, by the rules of a study.
+
+    Args:
+        runs: one row a run, or a run and epoch: a data frame, a mapping of columns, a list of mappings, or
+            the path of a CSV, parquet or JSON lines file.
+        reference: the arm that the others are compared with.
+        margin: equivalence margin, in the unit of the scores.
+        arm: column of the arm; this and the next three are found by usual names.
+        seed: column of the seed; equal seeds of two arms are a pair.
+        score: column of the score.
+        epoch: column of the epoch.
+        where: values of columns; only these rows are read.
+        lower: whether lower scores are better; by default by the name of the score.
+        examples: one row a run and test example, with its score, or its label and prediction: the interval
+            is for new examples as well.
+        confidence: confidence level of the intervals.
+        chance: score of guessing, if it is known.
+        name: what the runs are called.
+
+    Returns:
+        The verdicts. Printed, they begin with what the runs cannot say.
+
+    Raises:
+        DataError: the runs cannot be read, or an argument is not legal.
+    """
+    from normsweep.runner.given_runs import Asked
+    from normsweep.runner.judging import judge_table
+
+    conditions = tuple(f"{column}={value}" for column, value in (where or {}).items())
+    asked = Asked(arm, seed, score, epoch, conditions, lower)
+    return JudgedRuns(
+        judge_table(runs, asked, reference, margin, confidence, chance, examples, name)
+    )
+
+
 def load(study_name: str | None = None, storage: str | None = None) -> Study:
     """Load an existing study; `run` resumes it.
 
@@ -393,7 +445,7 @@ class Answer:
         """The test scores of each seed, which `summary` averages."""
         from normsweep.reporting.score_tables import seeds_table
 
-        return seeds_table(self.evidence.scores, self.evidence.metric)
+        return seeds_table(self.evidence.scores, self.evidence.metric, self.evidence.level)
 
     @property
     def endings(self) -> pd.DataFrame:
@@ -455,6 +507,72 @@ class Answer:
         table = render(self.lines, "html").decode() if len(self.lines) else ""
         repeats = f"<p>{escape(printable(self.repeats))}</p>" if self.repeats else ""
         return f"{sentence}{repeats}<ul>{short}</ul>{table}"
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedRuns:
+    """The verdicts on runs that were made elsewhere.
+
+    Attributes:
+        judgement: the runs, their verdicts and curves.
+    """
+
+    judgement: Judgement = field(repr=False)
+
+    @property
+    def sentence(self) -> str:
+        """The answer."""
+        from normsweep.reporting.judged import judged_answer
+
+        return judged_answer(self.judgement)
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:
+        """What a study would know and these runs do not say."""
+        from normsweep.reporting.judged import unknowns
+
+        return unknowns(self.judgement)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per arm; columns: docs/columns.md, those of the table `verdict`."""
+        from normsweep.reporting.evidence_tables import verdict_table
+
+        return verdict_table(self.judgement.verdicts, self.judgement.metric)
+
+    @property
+    def lines(self) -> pd.DataFrame:
+        """The same, formatted as text for display."""
+        from normsweep.reporting.verdict_text import verdict_lines
+
+        return verdict_lines(self.judgement.verdicts)
+
+    def report(self, folder: str | Path) -> Path:
+        """Write a page with figures and tables into a folder; returns the page's path.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        from normsweep.reporting.judged_page import write_judged
+
+        return write_judged(self.judgement, Path(folder))
+
+    def __str__(self) -> str:
+        from normsweep.console.summary import judgement_lines
+
+        return printable("\n".join(judgement_lines(self.judgement)))
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from normsweep.reporting.formats import render
+
+        first = "".join(f"<li>{escape(printable(text))}</li>" for text in self.unknowns)
+        return (
+            f"<p>What these runs do not say:</p><ul>{first}</ul>"
+            f"<p><b>{escape(printable(self.sentence))}</b></p>{render(self.lines, 'html').decode()}"
+        )
 
 
 def _main_figure(found: Evidence) -> str:

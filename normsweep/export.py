@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from normsweep.errors import UserError
-from normsweep.shell import Plugins, Storage, StudyName, command, finish
+from normsweep.shell import Plugins, Storage, StudyNames, command, finish
 from normsweep.urls import STORAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from normsweep.sweep.study_record import StudyRecord
 
 __all__ = ["app", "export", "main"]
 
@@ -41,7 +43,7 @@ def export(
     ],
     /,
     *,
-    study_name: StudyName = None,
+    study_name: StudyNames = (),
     storage: Storage = STORAGE,
     plugins: Plugins = (),
     top: Annotated[
@@ -100,7 +102,7 @@ def export(
 
 def _content(
     table: str,
-    study_name: str | None,
+    study_name: Sequence[str],
     storage: str,
     plugins: Sequence[str],
     top: int | None,
@@ -119,8 +121,12 @@ def _content(
     from normsweep.store.storage import read_study
     from normsweep.text import as_markdown
 
-    record = read_study(storage, study_name).labelled()
-    load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
+    names = study_name or (None,)
+    records = [read_study(storage, name).labelled() for name in dict.fromkeys(names)]
+    load_plugins(plugins, [(metrics.registry, record.sweep.metric) for record in records])
+    if len(records) > 1:
+        return _of_several(table, records, storage, kind)
+    record = records[0]
     if table == "methods" and kind in ("markdown", "latex"):
         escape = escaped if kind == "latex" else as_markdown
         return (escape(paragraph(evidence(record))) + "\n").encode()
@@ -130,6 +136,27 @@ def _content(
     if table == "verdict" and kind == "markdown":
         frame = verdict_cells(confirmed_evidence(record, storage).verdicts)
     return render(frame, kind)
+
+
+def _of_several(
+    table: str,
+    records: Sequence[StudyRecord],
+    storage: str,
+    kind: Literal["csv", "json", "markdown", "latex", "parquet", "html"],
+) -> bytes:
+    """The verdicts of several studies, with the column `study`."""
+    from normsweep.reporting.formats import render
+    from normsweep.reporting.studies_page import studies_cells, studies_table
+    from normsweep.reporting.tables import confirmed_evidence
+
+    if table != "verdict":
+        raise UserError(f"--study-name: several studies only have the table verdict, got {table}")
+    if kind == "latex":
+        raise UserError(
+            "--format: must be csv, json, markdown, parquet or html for several studies, got latex"
+        )
+    studies = [confirmed_evidence(record, storage) for record in records]
+    return render(studies_cells(studies) if kind == "markdown" else studies_table(studies), kind)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from normsweep.errors import StoreError, UserError
-from normsweep.shell import Plugins, Storage, StudyName, TrackingUri, command, finish
+from normsweep.shell import Plugins, Storage, StudyNames, TrackingUri, command, finish
 from normsweep.text import printable, quoted
 from normsweep.urls import STORAGE, TRACKING
 
@@ -32,7 +32,7 @@ app = command(
 @app.default
 def report(
     *,
-    study_name: StudyName = None,
+    study_name: StudyNames = (),
     storage: Storage = STORAGE,
     plugins: Plugins = (),
     tracking_uri: TrackingUri = TRACKING,
@@ -52,7 +52,7 @@ def report(
         Parameter(help="Width of the files in figures/, such as 89mm or 3.5in; 9.2in by default."),
     ] = None,
 ) -> int:
-    """Write the report of a study to a folder.
+    """Write the report of a study to a folder, or a page of the main questions of several studies.
 
     The verdict is that of the latest interim analysis; writing the report is not another analysis.
     """
@@ -63,8 +63,19 @@ def report(
     from normsweep.store.storage import read_study
 
     across = None if width is None else _pixels(width)
-    record = read_study(storage, study_name).labelled()
-    load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
+    names = study_name or (None,)
+    records = [read_study(storage, name).labelled() for name in dict.fromkeys(names)]
+    load_plugins(plugins, [(metrics.registry, record.sweep.metric) for record in records])
+    if len(records) > 1:
+        from normsweep.reporting.studies_page import write_studies
+
+        print(
+            write_studies(
+                [study_evidence(each, storage) for each in records], storage, output, across
+            )
+        )
+        return 0
+    record = records[0]
     address = _run_address(record.name, tracking_uri, mlflow_page)
     found = study_evidence(record, storage)
     page = write_study_report(found, storage, output, address, across)

@@ -29,6 +29,7 @@ __all__ = [
     "Plugins",
     "Storage",
     "StudyName",
+    "StudyNames",
     "SweepFile",
     "TrackingUri",
     "command",
@@ -41,6 +42,14 @@ Storage = Annotated[str, Parameter(env_var="OPTUNA_STORAGE", help="URL of Optuna
 TrackingUri = Annotated[str, Parameter(env_var="MLFLOW_TRACKING_URI", help="MLflow tracking URI.")]
 StudyName = Annotated[
     str | None, Parameter(help="Name of the study; optional if there is only one.")
+]
+StudyNames = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--study-name",
+        negative=(),
+        help="Name of the study, or of several, each with the option; optional if there is only one.",
+    ),
 ]
 
 Plugins = Annotated[

@@ -145,7 +145,7 @@ def test_the_generated_commands_have_every_command_and_option():
 
 def test_the_generated_api_has_signatures_without_quotes():
     text = hooks.python_api()
-    for name in ("run", "load", "Study", "Answer"):
+    for name in ("run", "load", "judge", "Study", "Answer", "JudgedRuns"):
         assert f"## `normsweep.{name}`" in text
     assert "    sweep: Sweep | Mapping[str, Any] | str | Path = 'quickstart'," in text
     assert "### `Study.answer`" in text

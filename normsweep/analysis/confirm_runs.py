@@ -30,9 +30,11 @@ __all__ = [
     "Guess",
     "Paired",
     "Runs",
+    "SeedCurve",
     "Speed",
     "confirmed",
     "curves",
+    "seed_curves",
     "speeds",
 ]
 
@@ -216,6 +218,18 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class SeedCurve:
+    """The metric on the test images of one seed, after each epoch."""
+
+    seed: int
+    """Index among the seeds that are known."""
+    trial: int | None
+    scores: tuple[float, ...]
+    seconds: tuple[float, ...] = ()
+    """Wall time of each epoch; empty if it is unknown."""
+
+
+@dataclass(frozen=True)
 class Speed:
     """The effort that a configuration of an arm needs to reach the baseline of the reference."""
 
@@ -310,6 +324,29 @@ def _between(estimates: Iterable[Estimate]) -> list[Estimate]:
         else replace(e, low=e.value - float(below[i]), high=e.value + float(above[i]))
         for i, e in enumerate(found)
     ]
+
+
+def seed_curves(
+    analysis: Analysis, records: Sequence[TrialRecord], curve: Curve
+) -> tuple[SeedCurve, ...]:
+    """The single runs behind a curve, in the order of the seeds."""
+    results = {r.trial.number: r.result for r in records}
+    known = [
+        results.get(number)
+        for c in analysis.configurations
+        if (c.arm, c.name) == (curve.arm, curve.configuration)
+        for number in c.runs
+        if number is not None
+    ]
+    return tuple(
+        SeedCurve(
+            seed,
+            result.trial,
+            tuple(e.tested.value for e in result.curve if e.tested is not None),
+            tuple(e.seconds for e in result.curve),
+        )
+        for seed, result in enumerate(result for result in known if result is not None)
+    )
 
 
 def speeds(

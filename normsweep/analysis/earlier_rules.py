@@ -10,7 +10,14 @@ import math
 
 from scipy.special import stdtrit
 
-from normsweep.analysis.estimates import Estimate, Moments, moments, more_seeds, seeds_only
+from normsweep.analysis.estimates import (
+    Estimate,
+    Moments,
+    moments,
+    more_seeds,
+    satterthwaite,
+    seeds_only,
+)
 from normsweep.analysis.outcomes import EARLIER, Outcome, outcome
 from normsweep.analysis.parity import Gap, Pairs, Parity, Values, at, parity
 from normsweep.analysis.rules import (
@@ -31,11 +38,16 @@ from normsweep.analysis.verdicts import (
     verdict_of,
 )
 
-__all__ = ["LAST", "judge"]
+__all__ = ["LAST", "judge", "window_of"]
 
 LAST = 2
 """The last version of the rules by which verdicts were given like this."""
 WINDOW = 3
+
+
+def window_of(horizon: int) -> int:
+    """Epochs of the trailing mean up to a horizon."""
+    return min(WINDOW, horizon)
 
 
 def judge(
@@ -109,18 +121,3 @@ def _interval(m: Moments, tail: float) -> Estimate:
     dof = satterthwaite((m.v_seeds, m.n - 1), (m.v_images, m.images - 1))
     reach = float(stdtrit(dof, 1 - tail)) * math.sqrt(m.variance)
     return Estimate(m.mean, m.mean - reach, m.mean + reach, m.n)
-
-
-def satterthwaite(*parts: tuple[float, float]) -> float:
-    """Degrees of freedom of a sum of (variance, degrees of freedom) parts: V²/Σ(Vₖ²/νₖ).
-
-    If all parts are zero, the smallest degrees of freedom.
-    Reference: Satterthwaite, Biometrics Bulletin 2(6), 1946.
-    """
-    total = sum(variance for variance, _ in parts)
-    if math.isnan(total):
-        return math.nan
-    if total == 0:
-        return min(dof for _, dof in parts)
-    # By shares, because squares of tiny variances underflow to zero.
-    return 1 / sum((variance / total) ** 2 / dof for variance, dof in parts)

@@ -17,8 +17,10 @@ __all__ = [
     "interval",
     "moments",
     "more_seeds",
+    "satterthwaite",
     "seeds_only",
     "smallest_margin",
+    "welch",
 ]
 
 POWER = 0.84
@@ -61,7 +63,8 @@ class Moments:
 
     `v_seeds` is the part of the variance of the mean that decreases with more seeds; the residual is in
     it. `ms_images` and `ms_residual` are the mean squares between images and of the residual. All
-    three are NaN for fewer than two seeds or two images.
+    three are NaN for fewer than two seeds or two images. `freedom` are the degrees of freedom of
+    `v_seeds`; None: one less than the seeds.
     """
 
     mean: float
@@ -70,6 +73,7 @@ class Moments:
     ms_images: float
     ms_residual: float
     images: int
+    freedom: float | None = None
 
     @property
     def n(self) -> int:
@@ -102,6 +106,7 @@ class Moments:
             ms_images=of_images / images,
             ms_residual=residual / (max(n - 1, 1) * images),
             images=images + 1,
+            freedom=self.freedom,
         )
 
 
@@ -128,11 +133,54 @@ def moments(table: NDArray[Any], scale: int = 1) -> Moments:
     return Moments(mean, means, v_seeds, ms_images, ms_residual, images)
 
 
+def welch(arm: NDArray[Any], reference: NDArray[Any], scale: int = 1) -> Moments:
+    """The moments of arm − reference for tables (seeds, images) whose seeds are not paired.
+
+    Images are the same, in the same order; the numbers of seeds may differ, and `n` is the smaller
+    one. `v_seeds` is the sum of both, with Satterthwaite's degrees of freedom; `seed_means` are those of
+    the differences of as many seeds in the order given, and only their number has a meaning.
+
+    Raises ValueError if the images differ.
+    Reference: Welch, Biometrika 34(1–2), 1947.
+    """
+    if arm.shape[1:] != reference.shape[1:]:
+        raise ValueError(f"expected the same images, got {arm.shape[1:]} and {reference.shape[1:]}")
+    a, b = moments(arm, scale), moments(reference, scale)
+    n = min(a.n, b.n)
+    if n < 2 or a.images < 2:
+        return Moments(a.mean - b.mean, (math.nan,) * n, math.nan, math.nan, math.nan, a.images)
+    by_image = arm.mean(axis=0, dtype=np.float64) - reference.mean(axis=0, dtype=np.float64)
+    return Moments(
+        mean=a.mean - b.mean,
+        seed_means=tuple(x - y for x, y in zip(a.seed_means[:n], b.seed_means[:n], strict=True)),
+        v_seeds=a.v_seeds + b.v_seeds,
+        ms_images=n * float(by_image.var(ddof=1)) / scale**2,
+        ms_residual=n * (a.ms_residual / a.n + b.ms_residual / b.n),
+        images=a.images,
+        freedom=satterthwaite((a.v_seeds, a.n - 1), (b.v_seeds, b.n - 1)),
+    )
+
+
+def satterthwaite(*parts: tuple[float, float]) -> float:
+    """Degrees of freedom of a sum of (variance, degrees of freedom) parts: V²/Σ(Vₖ²/νₖ).
+
+    If all parts are zero, the smallest degrees of freedom.
+    Reference: Satterthwaite, Biometrics Bulletin 2(6), 1946.
+    """
+    total = sum(variance for variance, _ in parts)
+    if math.isnan(total):
+        return math.nan
+    if total == 0:
+        return min(dof for _, dof in parts)
+    # By shares, because squares of tiny variances underflow to zero.
+    return 1 / sum((variance / total) ** 2 / dof for variance, dof in parts)
+
+
 def interval(m: Moments, tail: float, image: float = 0.0) -> Estimate:
     """The mean ± √(t²·v_seeds + z²·v_images): for new seeds and new images.
 
-    Each bound has error probability `tail` (0.025: the usual 95 % interval); t is Student's with n − 1
-    degrees of freedom, z normal. With `image`, the lower bound is that of the table with one more image
+    Each bound has error probability `tail` (0.025: the usual 95 % interval); t is Student's with the
+    degrees of freedom of the seeds, z normal. With `image`, the lower bound is that of the table with one more image
     that is −`image` in all seeds, and the upper bound that with one of +`image`: images that none of
     the present ones is like may exist.
     """
@@ -143,7 +191,7 @@ def interval(m: Moments, tail: float, image: float = 0.0) -> Estimate:
 
 
 def seeds_only(m: Moments, tail: float) -> Estimate:
-    """The mean ± t·√v_seeds with n − 1 degrees of freedom: for new seeds on the same images."""
+    """The mean ± t·√v_seeds, Student's t: for new seeds on the same images."""
     half = _student(m, tail) * math.sqrt(m.v_seeds)
     return Estimate(m.mean, m.mean - half, m.mean + half, m.n)
 
@@ -155,7 +203,8 @@ def _half(m: Moments, tail: float) -> float:
 
 
 def _student(m: Moments, tail: float) -> float:
-    return float(stdtrit(m.n - 1, 1 - tail)) if m.n > 1 else math.nan
+    freedom = m.n - 1 if m.freedom is None else m.freedom
+    return float(stdtrit(freedom, 1 - tail)) if m.n > 1 else math.nan
 
 
 def _parts(table: NDArray[Any], seed_means: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -5,12 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from normsweep.analysis import earlier_rules
-from normsweep.analysis.confirm_runs import Confirmed, Curve, Speed, confirmed, curves, speeds
+from normsweep.analysis.confirm_runs import (
+    Confirmed,
+    Curve,
+    SeedCurve,
+    Speed,
+    confirmed,
+    curves,
+    seed_curves,
+    speeds,
+)
 from normsweep.analysis.endings import Endings, endings
 from normsweep.analysis.exchange import Exchange, exchanges
 from normsweep.analysis.factorial import Factorial, Level, factorials
+from normsweep.analysis.parity import window_of
 from normsweep.analysis.questions import general_warnings, verdicts
 from normsweep.analysis.seed_scores import SeedScore, seed_scores
 from normsweep.analysis.trials import ArmSummary, TuningCurve, arm_summaries, tuning_curves
@@ -18,7 +29,37 @@ from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import Metric, metric
 from normsweep.sweep.study_record import Analysis, Diagnosis, StudyRecord
 
-__all__ = ["Evidence", "evidence"]
+__all__ = ["Evidence", "Findings", "evidence"]
+
+
+class Findings(Protocol):
+    """What figures of gaps and scores need: of a study, of given runs, of several studies."""
+
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def reference(self) -> str: ...
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arms, in order."""
+        ...
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]: ...
+    @property
+    def curves(self) -> tuple[Curve, ...]: ...
+    @property
+    def data_words(self) -> str:
+        """Of which data the scores are, as the end of a phrase: ` on the test images`."""
+        ...
+
+    def seeds_of(self, curve: Curve) -> Sequence[SeedCurve]:
+        """The single runs behind a curve."""
+        ...
+
+    def tuning_seconds(self, curve: Curve) -> float:
+        """Wall time of the search behind a curve."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,6 +103,25 @@ class Evidence:
         return str(self.record.sweep.reference)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The arms, in the order of the sweep."""
+        return self.record.arms
+
+    @property
+    def data_words(self) -> str:
+        """Of which data the scores are."""
+        return " on the test images"
+
+    def seeds_of(self, curve: Curve) -> tuple[SeedCurve, ...]:
+        """The confirmation runs behind a curve, in the order of the seeds."""
+        return seed_curves(self.analysis, self.record.confirmed, curve)
+
+    def tuning_seconds(self, curve: Curve) -> float:
+        """Wall time of the arm's search; 0 for settings that were not searched for."""
+        key = curve.arm, curve.configuration
+        return next((s.tuning_seconds for s in self.speeds if (s.arm, s.configuration) == key), 0.0)
+
+    @property
     def analysis(self) -> Analysis:
         """The latest analysis."""
         return latest(self.record)
@@ -77,6 +137,11 @@ class Evidence:
         """Epochs of a confirmation run in the latest analysis; None before the first analysis."""
         epochs = (int(c.params["epochs"]) for c in self.analysis.configurations)
         return max(epochs, default=None)
+
+    @property
+    def level(self) -> float:
+        """The confidence level of the verdicts' intervals; NaN before the first analysis."""
+        return self.verdicts[0].level if self.verdicts else math.nan
 
     @property
     def primary(self) -> tuple[Verdict, ...]:
@@ -96,7 +161,8 @@ def evidence(record: StudyRecord) -> Evidence:
         ValueError: the confirmation runs were evaluated on different images.
     """
     sweep, arms, searched = record.sweep, record.arms, record.searched
-    stuck = record.data if sweep.rules > earlier_rules.LAST else None
+    earlier = sweep.rules <= earlier_rules.LAST
+    stuck, window = (None, earlier_rules.window_of) if earlier else (record.data, window_of)
     found = confirmed(latest(record), record.trials, stuck)
     drawn = curves(found, sweep.confirm.confidence)
     baseline_epochs = sweep.confirm.baseline.epochs
@@ -109,7 +175,7 @@ def evidence(record: StudyRecord) -> Evidence:
         arms=arm_summaries(searched, arms),
         tuning=tuning_curves(searched, arms, sweep.search.sampler, sweep.seed),
         warnings=general_warnings(record),
-        scores=seed_scores(found, baseline_epochs),
+        scores=seed_scores(found, baseline_epochs, str(sweep.reference), window),
         exchanges=exchanges(found, arms, str(sweep.reference), sweep.confirm.confidence),
         factorials=_factorials(record, found, _margin(record, judged)),
         endings=endings(record, found),

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from normsweep.analysis.estimates import Estimate, Moments, moments
+from normsweep.analysis.estimates import Estimate, Moments, moments, welch
 
-__all__ = ["Gap", "Pairs", "Parity", "parity", "readings", "window_of"]
+__all__ = ["Gap", "Pairs", "Parity", "Unpaired", "parity", "readings", "window_of"]
 
 WINDOW = 3
 """Epochs of the trailing mean, at most."""
@@ -81,11 +81,30 @@ class Pairs:
         table, scale = self.table(epoch, window)
         return moments(table, scale)
 
+    def gaps(
+        self, epoch: int, window: int, seeds: Iterable[int], image: float | None, share: float = 0.0
+    ) -> list[tuple[Moments, float]]:
+        """The moments of the gap, and the difference of one more image; of the first so many pairs each.
+
+        `image` is that difference if it is known; None: the largest mean over the seeds that was seen. With
+        a `share`, the gap is that of `table`.
+        """
+        table, scale = self.table(epoch, window, share)
+        parts = (table[:n] for n in seeds)
+        return [(moments(part, scale), _largest(part, scale, image, share)) for part in parts]
+
     def table(self, epoch: int, window: int = 1, share: float = 0.0) -> tuple[NDArray[Any], int]:
         """The (seeds, images) differences as a sum over the trailing epochs, and their number.
 
         With a `share`, that of the size of the reference is added: arm − (1 ∓ share)·reference.
         """
+        arm, reference, epochs = self._both(epoch, window, share)
+        return arm - reference, epochs
+
+    def _both(
+        self, epoch: int, window: int, share: float = 0.0
+    ) -> tuple[NDArray[Any], NDArray[Any], int]:
+        """The (seeds, images) sums of arm and reference over the trailing epochs, and their number."""
         window = self.window(epoch, window)
         arm, epochs = _trailing(self.arm, epoch, window)
         if self.fixed_at is None:
@@ -93,8 +112,8 @@ class Pairs:
         else:
             reference = epochs * at(self.reference, self.fixed_at)
         if share:
-            return arm - (1 - math.copysign(share, float(reference.mean()))) * reference, epochs
-        return arm - reference, epochs
+            reference = (1 - math.copysign(share, float(reference.mean()))) * reference
+        return arm, reference, epochs
 
     def window(self, epoch: int, window: int) -> int:
         """The epochs up to `epoch` that a trailing mean has, at most `window`.
@@ -116,6 +135,36 @@ class Pairs:
         first = epoch - self.window(epoch, window)
         compared = slice(first, epoch) if self.fixed_at is None else self.fixed_at - 1
         return float(self.arm[:, first:epoch].mean()), float(self.reference[:, compared].mean())
+
+
+@dataclass(frozen=True)
+class Unpaired(Pairs):
+    """The same for seeds that are not paired; their numbers may differ, and `seeds` is the smaller one.
+
+    Raises ValueError if the numbers of images differ.
+    """
+
+    def __post_init__(self) -> None:
+        if self.arm.shape[2:] != self.reference.shape[2:] or self.arm.ndim != 3:
+            raise ValueError(
+                "expected values (seeds, epochs, images) with the same images, got "
+                f"{self.arm.shape} and {self.reference.shape}"
+            )
+
+    @property
+    def seeds(self) -> int:
+        return min(len(self.arm), len(self.reference))
+
+    def gap(self, epoch: int, window: int = 1) -> Moments:
+        return welch(*self._both(epoch, window))
+
+    def gaps(
+        self, epoch: int, window: int, seeds: Iterable[int], image: float | None, share: float = 0.0
+    ) -> list[tuple[Moments, float]]:
+        """As of pairs, in one analysis of all seeds."""
+        arm, reference, scale = self._both(epoch, window, share)
+        by_image = [arm.mean(axis=0) - reference.mean(axis=0)] if self.seeds else []
+        return [(welch(arm, reference, scale), _largest(np.array(by_image), scale, image, share))]
 
 
 @dataclass(frozen=True)
@@ -181,6 +230,12 @@ def _last_run(read: Read, epochs: Sequence[int]) -> int | None:
             break
         passed = epoch
     return passed
+
+
+def _largest(table: NDArray[Any], scale: int, image: float | None, share: float) -> float:
+    if image is not None:
+        return (1 + share) * image
+    return float(np.abs(table.mean(axis=0)).max(initial=0.0)) / scale if len(table) else 0.0
 
 
 def at(values: Values, epoch: int) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs
 from normsweep.analysis.endings import Ended
+from normsweep.analysis.parity import window_of
 from normsweep.sweep.study_record import BASELINE, BASELINE_SHORT, TUNED_SHORT, Configuration
 
 __all__ = ["SeedScore", "Spread", "scores", "seed_scores", "spreads", "trained_slots"]
@@ -30,6 +31,12 @@ class SeedScore:
     value: float
     """The metric on the test images; NaN if the seed did not get so far."""
     ended: Ended
+    window: int = 1
+    """Epochs of the trailing mean that a gap after so many epochs is taken of."""
+    mean: float = math.nan
+    """Mean of the metric over these epochs."""
+    paired: bool = False
+    """Whether it and the reference's run with the same seed and configuration trained."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,12 @@ class Spread:
     seeds: int
 
 
-def seed_scores(found: Confirmed, baseline_epochs: int) -> tuple[SeedScore, ...]:
+def seed_scores(
+    found: Confirmed,
+    baseline_epochs: int,
+    reference: str = "",
+    window: Callable[[int], int] = window_of,
+) -> tuple[SeedScore, ...]:
     """One score a configuration, number of epochs and seed, in this order.
 
     The numbers of epochs are those that the questions are asked for: the baseline's, and the longest.
@@ -58,7 +70,13 @@ def seed_scores(found: Confirmed, baseline_epochs: int) -> tuple[SeedScore, ...]
         score
         for (_, name), runs in found.runs.items()
         for epochs in _budgets(name, short, found.epochs, runs.of_length)
-        for score in _of_seeds(runs, epochs, found.guess)
+        for score in _of_seeds(
+            runs,
+            found.runs.get((reference, name)),
+            epochs,
+            1 if runs.of_length else window(epochs),
+            found.guess,
+        )
     )
 
 
@@ -89,8 +107,11 @@ def _budgets(name: str, short: int, longest: int, of_length: bool) -> tuple[int,
     return tuple(dict.fromkeys(asked.get(name, (longest,))))
 
 
-def _of_seeds(runs: Runs, epochs: int, guess: Guess | None) -> Iterator[SeedScore]:
+def _of_seeds(
+    runs: Runs, reference: Runs | None, epochs: int, window: int, guess: Guess | None
+) -> Iterator[SeedScore]:
     trained = set(trained_slots(runs, epochs, guess))
+    paired = trained.intersection(trained_slots(reference, epochs, guess) if reference else ())
     for slot, result in enumerate(runs.results):
         there = runs.tested(slot) >= epochs
         yield SeedScore(
@@ -100,7 +121,14 @@ def _of_seeds(runs: Runs, epochs: int, guess: Guess | None) -> Iterator[SeedScor
             trial=None if result is None else result.trial,
             value=_tested(runs, slot, epochs)[-1] if there else math.nan,
             ended=_ended(slot in trained, there, result is None),
+            window=window,
+            mean=_mean(runs, slot, epochs, window) if there else math.nan,
+            paired=slot in paired,
         )
+
+
+def _mean(runs: Runs, slot: int, epochs: int, window: int) -> float:
+    return sum(_tested(runs, slot, epochs)[-window:]) / window
 
 
 def _ended(trained: bool, there: bool, failed: bool) -> Ended:

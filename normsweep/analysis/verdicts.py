@@ -7,8 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from normsweep.analysis.estimates import (
     IMAGES,
     Estimate,
@@ -20,7 +18,17 @@ from normsweep.analysis.estimates import (
     smallest_margin,
 )
 from normsweep.analysis.outcomes import Outcome, Side, outcome_of, side
-from normsweep.analysis.parity import Gap, Pairs, Parity, Read, Values, at, parity, window_of
+from normsweep.analysis.parity import (
+    Gap,
+    Pairs,
+    Parity,
+    Read,
+    Unpaired,
+    Values,
+    at,
+    parity,
+    window_of,
+)
 from normsweep.analysis.repeats import Repeated
 from normsweep.analysis.rules import (
     LEAST_SEEDS,
@@ -54,6 +62,7 @@ def judge(
     arm: Values,
     reference: Values,
     trained: tuple[Trained, Trained] | None = None,
+    paired: bool = True,
 ) -> Verdict:
     """Compare an arm with its reference.
 
@@ -61,7 +70,8 @@ def judge(
     than the accuracy, floats whose mean over the images is the metric. They are paired by seed, in the
     order of the seeds, have the images in the same order, and only the seeds with which both trained.
     `trained` counts the seeds of arm and reference, also those that did not train; by default, all
-    trained. If lower is better, values are negated first.
+    trained. If lower is better, values are negated first. If they are not `paired`, their numbers may differ,
+    and the interval is Welch's.
 
     The outcome is read off the intersection of the intervals of all analyses, so further seeds only
     sharpen it. There is no verdict with fewer than 5 pairs, nor if the reference is not clearly better
@@ -70,9 +80,10 @@ def judge(
 
     Raises ValueError if seeds or images differ, or a compared epoch does not exist.
     """
-    pairs = Pairs(upward(arm, rules), upward(reference, rules), comparison.fixed_at)
+    kind = Pairs if paired else Unpaired
+    pairs = kind(upward(arm, rules), upward(reference, rules), comparison.fixed_at)
     check_epochs(comparison, pairs)
-    counts = trained or (Trained(pairs.seeds), Trained(pairs.seeds))
+    counts = trained or (Trained(len(arm)), Trained(len(reference)))
     return verdict_of(comparison, rules, pairs, counts, _read(comparison, rules, pairs, counts))
 
 
@@ -82,8 +93,8 @@ def _read(
     horizon = comparison.horizon
     longest = 1 if comparison.horizon_only else window_of(horizon)
     window = pairs.window(horizon, longest)
-    table, scale = pairs.table(horizon, window)
-    m, image = moments(table, scale), largest(rules, table, scale)
+    ((m, image),) = pairs.gaps(horizon, window, [pairs.seeds], rules.image)
+    ((last, largest),) = pairs.gaps(horizon, 1, [pairs.seeds], rules.image)
     decides = _deciding(rules, pairs, horizon, window) or (m, image, rules.margin)
     read = _reader(pairs, rules, longest)
     lack = _barrier(comparison, rules, pairs, trained)
@@ -97,14 +108,13 @@ def _read(
             epochs = parity(read, known)
     elif lack.missing is Missing.NOTHING:
         found = Outcome.DOES_NOT_TRAIN
-    last, _ = pairs.table(horizon)
     return Reading(
         outcome=found,
         parity=epochs,
         gap=gap.plain,
         plain=plain,
         on_these_images=seeds_only(m, rules.tail),
-        last_epoch=interval(moments(last), rules.tail, largest(rules, last, 1)),
+        last_epoch=interval(last, rules.tail, largest),
         window=window,
         tail=rules.tail,
         analysis=max(len(rules.analyses(pairs.seeds)), 1),
@@ -122,8 +132,8 @@ def _deciding(
     """
     if not rules.share:
         return None
-    table, scale = pairs.table(horizon, window, rules.share)
-    return moments(table, scale), largest(rules, table, scale), 0.0
+    ((m, image),) = pairs.gaps(horizon, window, [pairs.seeds], rules.image, rules.share)
+    return m, image, 0.0
 
 
 def _epochs(pairs: Pairs, horizon: int) -> list[int]:
@@ -135,20 +145,19 @@ def _reader(pairs: Pairs, rules: Rules, window: int) -> Read:
     """Reads the intersections of the intervals of all analyses, at an epoch."""
     analyses = rules.analyses(pairs.seeds) or ((pairs.seeds, rules.tail),)
 
-    def of_all(table: Values, scale: int) -> Estimate:
+    def of_all(epoch: int, window: int, share: float) -> Estimate:
+        each = pairs.gaps(epoch, window, [n for n, _ in analyses], rules.image, share)
+        tails = (tail for _, tail in analyses)
         return intersection(
-            [
-                interval(moments(table[:n], scale), tail, largest(rules, table[:n], scale))
-                for n, tail in analyses
-            ]
+            [interval(m, tail, image) for (m, image), tail in zip(each, tails, strict=True)]
         )
 
     @functools.cache
     def found(epoch: int, window: int) -> Gap:
-        plain = of_all(*pairs.table(epoch, window))
+        plain = of_all(epoch, window, 0.0)
         if not rules.share:
             return Gap.of(plain, rules.margin)
-        return Gap(plain, of_all(*pairs.table(epoch, window, rules.share)))
+        return Gap(plain, of_all(epoch, window, rules.share))
 
     return lambda epoch, smoothed: found(epoch, pairs.window(epoch, window if smoothed else 1))
 
@@ -158,13 +167,6 @@ def intersection(intervals: Sequence[Estimate]) -> Estimate:
     last = intervals[-1]
     low, high = max(i.low for i in intervals), min(i.high for i in intervals)
     return Estimate(last.value, low, high, last.n)
-
-
-def largest(rules: Rules, table: Values, scale: int) -> float:
-    """The difference of one more image, as a mean over the seeds; see `Rules.image`."""
-    if rules.image is not None:
-        return (1 + rules.share) * rules.image
-    return float(np.abs(table.mean(axis=0)).max(initial=0.0)) / scale if len(table) else 0.0
 
 
 def upward(values: Values, rules: Rules) -> Values:
@@ -282,7 +284,9 @@ class Verdict:
     margin that these images can confirm. `chosen`: how the tuned configurations were found. `repeated`:
     the gap over repeats of the whole tuning, which the outcome does not depend on. `warnings`
     qualify the verdict. `rules` are those of its study. With a `share`, the margin was declared as that
-    share of the reference, and `margin` is what it amounts to.
+    share of the reference, and `margin` is what it amounts to. `paired`: whether its seeds are; otherwise
+    `seeds` is the smaller number of the two. Of runs that were made elsewhere, `horizon` is 0 if only final
+    scores are known, and `images` is 0 if only means over them are.
     """
 
     question: str
@@ -319,6 +323,7 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     rules: int = 3
     share: float = 0.0
+    paired: bool = True
 
     @property
     def epoch(self) -> int | None:
@@ -373,8 +378,9 @@ class Verdict:
     @property
     def method(self) -> str:
         """The method of the interval, and its one-sided level."""
+        test = "Student's t" if self.paired else "Welch's t, unpaired,"
         if self.metric is not ACCURACY and self.metric.influence is None:
-            return f"Student's t over seeds only, one-sided level {self.tail:.3g}"
+            return f"{test} over seeds only, one-sided level {self.tail:.3g}"
         of_variance = "two-way analysis of variance over seeds and test images"
         if self.earlier:
             return (
@@ -383,7 +389,7 @@ class Verdict:
             )
         shared = f" of all analyses up to {self.most} seeds" if self.most else ""
         return (
-            f"{of_variance} with one more image, Student's t for seeds and normal for images, one-sided "
+            f"{of_variance} with one more image, {test} for seeds and normal for images, one-sided "
             f"level {self.tail:.3g}{shared}"
         )
 
@@ -432,6 +438,7 @@ def verdict_of(
         most=rules.most,
         rules=read.rules,
         share=rules.share,
+        paired=not isinstance(pairs, Unpaired),
     )
 
 

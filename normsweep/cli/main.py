@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from normsweep.cli.diagnose import diagnose
+from normsweep.cli.judge import judge
 from normsweep.cli.new import new
 from normsweep.cli.studies import delete, gc, list_studies, rerun, show
 from normsweep.cli.ui import ui
@@ -56,6 +57,9 @@ app.command(new, name="new")
 
 
 app.command(diagnose, name="diagnose")
+
+
+app.command(judge, name="judge")
 
 
 app.command(ui, name="ui")

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from normsweep.analysis.evidence import Evidence, evidence
+from normsweep.analysis.given import Judgement
 from normsweep.analysis.verdicts import Verdict, primary_verdicts
 from normsweep.console.display import standing_words
 from normsweep.console.overview import described_arms, overview
-from normsweep.console.screen import answer, print_table, say, warn
+from normsweep.console.screen import answer, print_table, say, table_text, warn
 from normsweep.reporting.answer import repeats_sentence, study_answer
 from normsweep.reporting.commands import Commands, model_uris
 from normsweep.reporting.ending_words import stuck_warnings
+from normsweep.reporting.judged import judged_answer, unknowns
 from normsweep.reporting.mechanism import reasons
 from normsweep.reporting.outcome_words import chosen_words, seeds_words, window_words
 from normsweep.reporting.rows import ARMS, brief_rows
@@ -25,6 +27,7 @@ from normsweep.sweep.study_record import StudyRecord
 from normsweep.sweep.trial import SEARCH
 
 __all__ = [
+    "judgement_lines",
     "print_next",
     "print_not_logged",
     "print_remaining",
@@ -220,3 +223,23 @@ def print_not_logged(missing: Sequence[str], commands: Commands) -> None:
     warn(f"not yet logged to MLflow: {', '.join(missing)}; all trials are stored")
     warn("run the command again when MLflow is reachable, or log the trials alone:")
     say(f"  {commands.sync()}")
+
+
+def judgement_lines(found: Judgement) -> Iterator[str]:
+    """What `normsweep judge` prints: what the runs cannot say, how they were read, verdicts, the answer."""
+    runs = found.runs
+    yield f"{runs.name}: what these runs do not say"
+    yield from (f"  {text}" for text in unknowns(found))
+    yield ""
+    yield from (f"read: {note}" for note in runs.notes)
+    yield table_text(
+        verdict_rows(found.verdicts), f"{runs.name}: compared with {found.reference}"
+    ).rstrip()
+    yield judged_answer(found)
+    first = found.verdicts[0]
+    yield (
+        f"  gap: arm − {found.reference} in {unit_of_gaps(found.metric).removeprefix('of ')}, margin "
+        f"{points(first.margin, sign=False, by=found.metric)}; {first.method}"
+    )
+    for text in dict.fromkeys(text for verdict in found.verdicts for text in verdict.warnings):
+        yield f"  warning: {text}"

@@ -12,7 +12,7 @@ from normsweep.analysis.verdicts import Verdict, primary_verdicts
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.outcome_words import predicate
 from normsweep.reporting.verdict_text import level_words
-from normsweep.reporting.words import between, points, question_of
+from normsweep.reporting.words import after_words, between, points, question_of, sample_words
 from normsweep.text import counted, listed, opening, quoted
 
 __all__ = ["answer_sentence", "repeats_sentence", "study_answer"]
@@ -79,7 +79,7 @@ def _of_one(verdict: Verdict) -> str:
 
 def _evidence(verdict: Verdict) -> str:
     """The interval and its seeds; the gap unless the outcome has its size."""
-    by, gap, seeds = verdict.metric, verdict.gap, counted(verdict.seeds, "seed")
+    by, gap, seeds = verdict.metric, verdict.gap, sample_words(verdict)
     if not math.isfinite(gap.low):
         return seeds
     level = f"{level_words(verdict)} interval"
@@ -94,7 +94,7 @@ def _of_several(verdicts: Sequence[Verdict], reference: str) -> str:
     for verdict in verdicts:
         kinds[verdict.outcome].append(verdict)
     groups = "; ".join(_group(kinds[kind]) for kind in Outcome if kind in kinds)
-    return f"compared with {quoted(reference)} after {counted(first.horizon, 'epoch')}: {groups}"
+    return f"compared with {quoted(reference)}{after_words(first.horizon)}: {groups}"
 
 
 def _group(verdicts: Sequence[Verdict]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.rules import Chosen, Trained
 from normsweep.analysis.verdicts import Verdict
-from normsweep.reporting.words import gap_number, margin_words, points
+from normsweep.reporting.words import after_words, gap_number, margin_words, points
 from normsweep.text import counted, quoted
 
 __all__ = ["chosen_words", "outcome_text", "predicate", "seeds_words", "when", "window_words"]
@@ -38,7 +38,7 @@ def when(verdict: Verdict) -> str:
             return f" {within}"
         case Outcome.CLEARLY_BEHIND | Outcome.BEHIND if verdict.parity.level_until:
             return f" (falls behind after epoch {verdict.parity.level_until})"
-        case Outcome.CLEARLY_BEHIND:
+        case Outcome.CLEARLY_BEHIND if verdict.horizon:
             return f" (does not catch up {within})"
         case _ if verdict.catches_up:
             return f"{_level_from(verdict)}{_where_it_trains(verdict)}"
@@ -52,7 +52,7 @@ def _level_from(verdict: Verdict) -> str:
     level = "; level" if verdict.outcome is Outcome.AHEAD else ""
     if verdict.parity.behind:
         return f"{level} from epoch {verdict.epoch} on (catches up)"
-    if verdict.epoch == verdict.horizon:
+    if verdict.epoch in (None, verdict.horizon):
         return ""
     return f"{level or ','} at the latest from epoch {verdict.epoch} on"
 
@@ -64,7 +64,7 @@ def predicate(verdict: Verdict, brief: bool = False) -> str:
     """
     by = verdict.metric
     reference, margin = quoted(verdict.reference), margin_words(verdict.margin, verdict.share, by)
-    after = "" if brief else f" after {counted(verdict.horizon, 'epoch')}"
+    after = "" if brief else after_words(verdict.horizon)
     of, with_, behind = ("", "", "behind") if brief else (f" of {reference}", f" with {reference}", f"behind {reference}")  # fmt: skip
     why = f" ({verdict.reason})" if verdict.reason else ""
     match verdict.outcome:
@@ -85,7 +85,8 @@ def predicate(verdict: Verdict, brief: bool = False) -> str:
             return f"{fell}{behind} {_by(verdict)}{after}{was}{more}{why}"
         case Outcome.CLEARLY_BEHIND:
             fell, was = _fell(verdict)
-            return f"{fell}clearly {behind} {_by(verdict)}{after}{was or ': it does not catch up'}"
+            end = ": it does not catch up" if verdict.horizon else ""
+            return f"{fell}clearly {behind} {_by(verdict)}{after}{was or end}"
         case Outcome.DOES_NOT_TRAIN:
             return f"does not train: {verdict.reason}"
         case Outcome.CATCHES_UP:

@@ -61,15 +61,19 @@ from normsweep.text import counted, duration, opening, quoted
 from normsweep.urls import STORAGE
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from normsweep.reporting.figures.gallery import Picture
 
 __all__ = [
     "Facts",
     "RunAddress",
+    "page_template",
     "report_tables",
     "study_evidence",
     "write_report",
     "write_study_report",
+    "write_tables",
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -176,7 +180,7 @@ def write_report(
     links = {} if address is None else _links(found.record, address)
     pictures = draw_pictures(found, folder / "figures", links, width, written)
     tables = report_tables(found)
-    _write_tables(tables, folder / "tables")
+    write_tables(tables, folder / "tables")
     page = folder / "index.html"
     made = _html(found, _facts(found, storage), pictures, tables, links)
     page.write_text(made, encoding="utf-8")
@@ -207,7 +211,7 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
         "configurations": configurations_table(found.analysis.configurations),
         "speed": speed_table(found.speeds),
         "summary": summary_table(found.scores, by),
-        "seeds": seeds_table(found.scores, by),
+        "seeds": seeds_table(found.scores, by, found.level),
         "exchange": exchange_table(found.exchanges, by),
         "mechanism": mechanism_table(found.factorials),
         "best": best_table(searched, record.arms, same=record.same),
@@ -217,7 +221,8 @@ def report_tables(found: Evidence) -> dict[str, pd.DataFrame]:
     return {name: table for name, table in tables.items() if not table.empty}
 
 
-def _write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Write the tables as CSV files into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         (folder / f"{name}.csv").write_bytes(render(table, "csv"))
@@ -291,24 +296,8 @@ def _html(
     tables: Mapping[str, pd.DataFrame],
     links: Mapping[int, str],
 ) -> str:
-    import jinja2
-
     data = page_data(found, pictures)
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        counted=counted, margin_words=margin_words, quoted=quoted, duration=duration
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    environment.filters["breakable"] = _breakable
-    environment.filters["opening"] = opening
-    return environment.get_template("report.html").render(
+    return page_template("report.html").render(
         evidence=found,
         record=found.record,
         sweep=found.record.sweep,
@@ -339,6 +328,26 @@ def _html(
         looks=arm_looks(found),
         bundle=bundle() if data["figures"] else "",
     )
+
+
+def page_template(name: str) -> Template:
+    """A template of a page, with the filters that all of them have."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        counted=counted, margin_words=margin_words, quoted=quoted, duration=duration
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters["breakable"] = _breakable
+    environment.filters["opening"] = opening
+    return environment.get_template(name)
 
 
 def _breakable(name: str) -> str:

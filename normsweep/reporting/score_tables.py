@@ -33,18 +33,26 @@ def summary_table(scores: Sequence[SeedScore], by: Metric = ACCURACY) -> pd.Data
     return pd.DataFrame(rows, columns=[*columns, *SETTINGS])
 
 
-def seeds_table(scores: Sequence[SeedScore], by: Metric = ACCURACY) -> pd.DataFrame:
-    """One row an arm, configuration, number of epochs and seed: the values that `summary_table` averages."""
-    columns = ["arm", "configuration", "epochs", "slot", "trial", f"test_{by.name}", "ended"]
+def seeds_table(
+    scores: Sequence[SeedScore], by: Metric = ACCURACY, level: float = math.nan
+) -> pd.DataFrame:
+    """One row an arm, configuration, number of epochs and seed: the values that `summary_table` averages.
+
+    `level` is that of the verdicts' intervals, which `normsweep judge` takes from there.
+    """
+    tested = f"test_{by.name}"
+    columns = ["arm", "configuration", "epochs", "slot", "trial", tested, "ended"]
+    beside = ["window", f"mean_{tested}", "paired", "level"]
     rows = [
         (
             *_key(s.configuration, s.epochs),
             *(s.slot, s.trial, s.value, s.ended.value),
             *_settings(s.configuration),
+            *(s.window, s.mean, s.paired, level),
         )
         for s in scores
     ]
-    return pd.DataFrame(rows, columns=[*columns, *SETTINGS]).astype({"trial": "Int64"})
+    return pd.DataFrame(rows, columns=[*columns, *SETTINGS, *beside]).astype({"trial": "Int64"})
 
 
 def exchange_table(found: Sequence[Exchange], by: Metric = ACCURACY) -> pd.DataFrame:

@@ -94,7 +94,7 @@ def _confirmed_table(found: Evidence, name: str) -> pd.DataFrame:
         case "summary":
             return summary_table(found.scores, found.metric)
         case "seeds":
-            return seeds_table(found.scores, found.metric)
+            return seeds_table(found.scores, found.metric, found.level)
         case "exchange":
             return exchange_table(found.exchanges, found.metric)
         case "mechanism":

@@ -28,6 +28,8 @@ from normsweep.reporting.words import (
     percent,
     points,
     question_of,
+    sample_numbers,
+    sample_words,
 )
 from normsweep.text import counted, opening, quoted
 
@@ -88,6 +90,10 @@ class VerdictTable:
     rows: tuple[PrintedVerdict, ...]
     warnings: tuple[str, ...]
     """What qualifies any of the rows, each once."""
+    last: str = ", last epochs"
+    """Of which epochs gap and values are, as the end of a heading."""
+    images: bool = True
+    """Whether there are intervals for new images, beside those for these ones alone."""
 
 
 def level_words(verdict: Verdict) -> str:
@@ -114,7 +120,11 @@ def verdict_tables(
         )
         warnings = tuple(dict.fromkeys(text for v in found for text in v.warnings))
         label = first.metric.label
-        tables.append(VerdictTable(key, title, first.primary, label, printed, warnings))
+        last = VerdictTable.last if first.horizon else ""
+        images = first.images > 0
+        tables.append(
+            VerdictTable(key, title, first.primary, label, printed, warnings, last, images)
+        )
     return tables
 
 
@@ -168,9 +178,11 @@ def _evidence(verdict: Verdict) -> tuple[str, ...]:
         trained.append(
             f"{reference.trained} of {counted(reference.seeds, 'seed')} of {quoted(verdict.reference)} trained"
         )
-    seeds, images = counted(verdict.seeds, "seed"), counted(verdict.images, "image")
+    samples = [sample_words(verdict)]
+    if verdict.images:
+        samples.append(counted(verdict.images, "image"))
     margin = margin_words(verdict.margin, verdict.share, verdict.metric)
-    lines = ((seeds, images), (f"margin {margin}", f"analysis {verdict.analysis}"))
+    lines = (samples, (f"margin {margin}", f"analysis {verdict.analysis}"))
     kept = (", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines)
     chosen = chosen_words(verdict.chosen)
     tuned = [f"tuned: chosen {chosen}"] if chosen else []
@@ -249,7 +261,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         _interval(verdict.gap, by),
         _interval(verdict.on_these_images, by),
         f"{verdict.seeds}",
-        f"{verdict.images}",
+        f"{verdict.images or ''}",
         gap_number(verdict.margin, sign=False, by=by),
         f"{verdict.analysis}",
     )
@@ -283,7 +295,7 @@ def _line(verdict: Verdict) -> tuple[str, ...]:
     gap = gap_number(verdict.gap.value, by=verdict.metric)
     interval = _interval(verdict.gap, verdict.metric)
     interval = f" ({interval})" if interval else ""
-    return verdict.arm, _starred(verdict), answer, f"{gap}{interval}", str(verdict.seeds)
+    return verdict.arm, _starred(verdict), answer, f"{gap}{interval}", sample_numbers(verdict)
 
 
 def _starred(verdict: Verdict) -> str:

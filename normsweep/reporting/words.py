@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from normsweep.analysis.exchange import Worth
+from normsweep.analysis.given import GIVEN
 from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, REGRESSION, Metric
@@ -15,6 +16,7 @@ __all__ = [
     "PARTS",
     "QUESTIONS",
     "Question",
+    "after_words",
     "between",
     "epoch_words",
     "gap_number",
@@ -23,6 +25,8 @@ __all__ = [
     "percent",
     "points",
     "question_of",
+    "sample_numbers",
+    "sample_words",
     "settings_words",
     "unit_of_gaps",
     "worth_words",
@@ -121,6 +125,13 @@ QUESTIONS = {
             "Both tuned for {horizon}",
             "with both tuned",
         ),
+        Question(
+            GIVEN,
+            0,
+            "given runs",
+            "The given runs, against {reference}",
+            "in the given runs",
+        ),
     )
 }
 """The questions in the report's order."""
@@ -171,12 +182,31 @@ def unit_of_gaps(by: Metric) -> str:
     return unit if by.sign > 0 else f"{unit} (lower is better)"
 
 
+def after_words(horizon: int) -> str:
+    """` after 12 epochs`; empty for runs of which only the final scores are known."""
+    return f" after {counted(horizon, 'epoch')}" if horizon else ""
+
+
+def sample_words(verdict: Verdict) -> str:
+    """How many runs are compared: `10 seeds`, or `10 and 8 runs, unpaired`."""
+    if verdict.paired:
+        return counted(verdict.seeds, "seed")
+    return f"{sample_numbers(verdict)} runs, unpaired"
+
+
+def sample_numbers(verdict: Verdict) -> str:
+    """The same without the noun: `10`, or `10 and 8`."""
+    arm, reference = verdict.trained
+    return str(verdict.seeds) if verdict.paired else f"{arm.trained} and {reference.trained}"
+
+
 def epoch_words(verdict: Verdict) -> str:
     """The outcome in a few words, with the epoch; seeds that did not train qualify it."""
     if verdict.undecided or verdict.outcome is Outcome.DOES_NOT_TRAIN:
         return verdict.outcome.value
     if verdict.falls_short:
-        return f"not within {counted(verdict.horizon, 'epoch')}"
+        known = verdict.horizon > 0
+        return f"not within {counted(verdict.horizon, 'epoch')}" if known else verdict.outcome.value
     if verdict.earlier:
         return (
             f"epoch {verdict.epoch} where it trains"
@@ -186,7 +216,7 @@ def epoch_words(verdict: Verdict) -> str:
     word = verdict.outcome.partition(",")[0]
     if any(verdict.lost):
         return f"{word} where it trains"
-    if verdict.outcome is Outcome.AHEAD:
+    if verdict.outcome is Outcome.AHEAD or not verdict.horizon:
         return word
     return f"{word} from the start" if verdict.epoch == 1 else f"{word} from epoch {verdict.epoch}"
 

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
-from normsweep.analysis.earlier_rules import satterthwaite
-from normsweep.analysis.estimates import interval, moments, seeds_only
+from normsweep.analysis.estimates import interval, moments, satterthwaite, seeds_only
 
 TABLE = np.array([[1, 0, 1, 1], [1, 0, 0, 1], [1, 1, 0, 1]])
 """Three seeds × four images, worked out by hand below."""

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.evidence import Findings
 from normsweep.reporting.figures.accuracy_data import (
     AccuracyPanel,
     accuracy_data,
@@ -46,18 +46,18 @@ X_TITLE = (
 )
 
 
-def accuracy(found: Evidence, style: Style) -> Figure:
+def accuracy(found: Findings, style: Style) -> Figure:
     """The metric against epochs, a panel for the baseline settings and one for the tuned ones."""
     measured = found.metric.label
     turned = "" if found.metric.sign > 0 else " Lower is better, and drawn higher up."
     figure = Figure(
         name="accuracy",
         title=f"{opening(measured)} after each epoch",
-        caption=f"Mean {measured} on the test images after single epochs, each with its own interval. The "
+        caption=f"Mean {measured}{found.data_words} after single epochs, each with its own interval. The "
         f"yellow band is the equivalence margin around {found.reference}; a ring marks the epoch from "
         "which an arm stays in it or above, in means of three epochs. "
         f"Triangles at the lower edge are values below the axis.{turned}",
-        missing="There are no curves on test images yet.",
+        missing=f"There are no curves{found.data_words} yet.",
     )
     panels = accuracy_panels(found)
     if not panels:
@@ -68,7 +68,7 @@ def accuracy(found: Evidence, style: Style) -> Figure:
     return replace(figure, data=data, chart=chart, description=words)
 
 
-def _described(panel: AccuracyPanel, found: Evidence) -> str:
+def _described(panel: AccuracyPanel, found: Findings) -> str:
     """Where each curve ends."""
     ends = "; ".join(
         f"{arm} {percent(curve.epochs[-1].value, by=found.metric)}"
@@ -82,7 +82,7 @@ def _described(panel: AccuracyPanel, found: Evidence) -> str:
 class _Drawing:
     """The chart's parts; all panels share the axis of values, and the room for labels."""
 
-    found: Evidence
+    found: Findings
     style: Style
     panels: list[AccuracyPanel]
     data: Table
@@ -121,8 +121,8 @@ class _Drawing:
         centred = {"fontSize": 11.5, "align": "center"}
         titles = [written(expr(X_TITLE), width / 2, height + 34, **centred)]
         if first:
-            measured = json.dumps(f"{self.found.metric.label} on the test images")
-            words = f"measure == 'error' ? 'error on the test images' : {measured}"
+            measured = json.dumps(f"{self.found.metric.label}{self.found.data_words}")
+            words = f"measure == 'error' ? 'error{self.found.data_words}' : {measured}"
             titles.append(written(expr(words), -54, height / 2, angle=270, **centred))
         x = self.along(of)
         return panel(

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from normsweep.analysis.confirm_runs import Curve
-from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.confirm_runs import Curve, SeedCurve
+from normsweep.analysis.evidence import Findings
+from normsweep.analysis.given import GIVEN
 from normsweep.analysis.verdicts import Verdict
 from normsweep.reporting.figures.limits import Limits, accuracy_limits, cut
 from normsweep.reporting.figures.theme import Arms
 from normsweep.reporting.words import points
-from normsweep.sweep.trial import Result
 from normsweep.text import counted
 
 __all__ = ["AccuracyPanel", "accuracy_data", "accuracy_panels", "panel_limits"]
@@ -25,6 +25,7 @@ PANELS = {
     "baseline": ("The baseline settings", "more_epochs"),
     "tuned_long": ("Each with its own settings tuned", "both_tuned"),
     "tuned_short": ("Each tuned for the baseline's epochs", "both_tuned_short"),
+    GIVEN: ("The given runs", GIVEN),
 }
 """Configurations, with a title and the question whose parity is marked."""
 USUAL_MARGIN = 0.002
@@ -61,13 +62,13 @@ class AccuracyPanel:
         return answer.epoch if answer is not None and answer.catches_up else None
 
 
-def accuracy_panels(found: Evidence) -> list[AccuracyPanel]:
+def accuracy_panels(found: Findings) -> list[AccuracyPanel]:
     """At most two panels: the baseline settings and the tuned ones."""
     known = {curve.configuration for curve in found.curves}
     return [_panel(found, name) for name in PANELS if name in known][:2]
 
 
-def _panel(found: Evidence, name: str) -> AccuracyPanel:
+def _panel(found: Findings, name: str) -> AccuracyPanel:
     title, question = PANELS[name]
     answers = {v.arm: v for v in found.verdicts if v.question == question}
     first = next(iter(answers.values()), None)
@@ -90,7 +91,7 @@ def _panel(found: Evidence, name: str) -> AccuracyPanel:
     )
 
 
-def panel_limits(panels: list[AccuracyPanel], found: Evidence) -> Limits:
+def panel_limits(panels: list[AccuracyPanel], found: Findings) -> Limits:
     """The values at the lower and the upper edge of all panels.
 
     The reference is seen from its second epoch on, its band too.
@@ -104,7 +105,7 @@ def panel_limits(panels: list[AccuracyPanel], found: Evidence) -> Limits:
     return sign * low, sign * high
 
 
-def accuracy_data(panels: list[AccuracyPanel], found: Evidence) -> pd.DataFrame:
+def accuracy_data(panels: list[AccuracyPanel], found: Findings) -> pd.DataFrame:
     """A row for each arm, configuration and epoch, and one for each of its seeds.
 
     `seed` and `trial` are missing in the rows of means, `low` and `high` in those of seeds. `seconds`
@@ -116,12 +117,13 @@ def accuracy_data(panels: list[AccuracyPanel], found: Evidence) -> pd.DataFrame:
     for panel in panels:
         for arm in Arms.of(found).back_to_front(panel.curves):
             curve = panel.curves[arm]
-            runs, ring = _runs(found, curve), panel.ring(arm)
+            runs, ring = found.seeds_of(curve), panel.ring(arm)
             rows = [*_means(curve, ring), *_seeds(runs)]
             key = (arm, panel.configuration)
             frame = pd.DataFrame([(*key, *row) for row in rows], columns=columns)
-            seconds = frame["epoch"] * _epoch_seconds(list(runs.values()))
-            tables.append(frame.assign(seconds=seconds, total=_effort(found, key) + seconds))
+            seconds = frame["epoch"] * _epoch_seconds(runs)
+            total = found.tuning_seconds(curve) + seconds
+            tables.append(frame.assign(seconds=seconds, total=total))
     data = pd.concat(tables, ignore_index=True).astype({"seed": "Int64", "trial": "Int64"})
     return cut(data, panel_limits(panels, found), found.metric)
 
@@ -131,32 +133,13 @@ def _means(curve: Curve, ring: int | None) -> Iterator[tuple[Any, ...]]:
         yield None, None, epoch, e.value, e.low, e.high, epoch == ring
 
 
-def _seeds(runs: dict[int, Result]) -> Iterator[tuple[Any, ...]]:
-    for seed, (trial, result) in enumerate(runs.items()):
-        for e in result.curve:
-            if e.tested is not None:
-                yield seed, trial, e.epoch, e.tested.value, None, None, False
+def _seeds(runs: Sequence[SeedCurve]) -> Iterator[tuple[Any, ...]]:
+    for run in runs:
+        for epoch, score in enumerate(run.scores, start=1):
+            yield run.seed, run.trial, epoch, score, None, None, False
 
 
-def _runs(found: Evidence, curve: Curve) -> dict[int, Result]:
-    """The runs behind a curve by the trial's number, in the order of the seeds."""
-    results = {r.trial.number: r.result for r in found.record.confirmed}
-    known = {
-        number: results.get(number)
-        for c in found.analysis.configurations
-        if (c.arm, c.name) == (curve.arm, curve.configuration)
-        for number in c.runs
-        if number is not None
-    }
-    return {number: result for number, result in known.items() if result is not None}
-
-
-def _effort(found: Evidence, key: tuple[str, str]) -> float:
-    """Seconds of the arm's search; none for settings that were not searched for."""
-    return next((s.tuning_seconds for s in found.speeds if (s.arm, s.configuration) == key), 0.0)
-
-
-def _epoch_seconds(results: list[Result]) -> float:
+def _epoch_seconds(runs: Sequence[SeedCurve]) -> float:
     """Median wall time of an epoch, which ignores compilation and a busy machine."""
-    seconds = [epoch.seconds for result in results for epoch in result.curve]
+    seconds = [each for run in runs for each in run.seconds]
     return float(np.median(seconds)) if seconds else float("nan")

@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.evidence import Findings
 from normsweep.analysis.outcomes import Outcome, Side, side
+from normsweep.analysis.several import StudyLines
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.figures.figure import Figure
 from normsweep.reporting.figures.limits import Limits
@@ -21,7 +22,7 @@ from normsweep.reporting.figures.vega import Chart, Json, channel, expr
 from normsweep.reporting.words import between, epoch_words, gap_number, question_of
 from normsweep.text import opening
 
-__all__ = ["forest", "reach"]
+__all__ = ["ROW", "forest", "forest_of_studies", "reach"]
 
 ROW = 29
 """Height of an arm in pixels; on a phone an arm takes two lines."""
@@ -36,7 +37,7 @@ GLYPHS = {
 """A tick, a cross and a question mark, which not every font has."""
 
 
-def forest(found: Evidence, style: Style) -> Figure:
+def forest(found: Findings, style: Style) -> Figure:
     """A row per verdict: gap, interval (thick), the interval for these images alone (thin), outcome."""
     figure = Figure(
         name="forest",
@@ -47,34 +48,58 @@ def forest(found: Evidence, style: Style) -> Figure:
         missing="There are no verdicts yet.",
     )
     rows = without_repeats(found.verdicts)
-    if not rows:
+    questions = list(dict.fromkeys(row.question for row in rows))
+    ordered = sorted(rows, key=lambda row: questions.index(row.question))
+    return _drawn(figure, found, style, rows, _data(ordered, [row.arm for row in ordered]))
+
+
+def forest_of_studies(found: StudyLines, style: Style) -> Figure:
+    """A row per study and arm, on the studies' main question: as `forest`, with the margin of each study."""
+    figure = Figure(
+        name=f"gaps_{found.metric.name}",
+        title=f"The gaps in {found.metric.label}, study by study",
+        caption=f"{opening(found.metric.label)} of the arm minus that of the reference, on each study’s main question. Thick: the "
+        "interval that decides; thin: on exactly these test images. Yellow: the study’s own equivalence margin. Circle: level or "
+        "ahead; square: clearly behind; hollow: open; an arrow points at a gap beyond the axis.",
+        missing="There are no verdicts yet.",
+    )
+    data = _data(found.verdicts, found.labels)
+    return _drawn(figure, found, style, found.verdicts, data, own_margins=True)
+
+
+def _drawn(
+    figure: Figure,
+    found: Findings,
+    style: Style,
+    rows: Sequence[Verdict],
+    data: Table,
+    own_margins: bool = False,
+) -> Figure:
+    if data.empty:
         return figure
-    data = _data(rows)
     parts = []
     for question, of in data.groupby("question", sort=False):
-        words = of["arm"] + " " + of["number"] + " (" + of["interval"] + "), " + of["when"]
+        words = of["line"] + " " + of["number"] + " (" + of["interval"] + "), " + of["when"]
         parts.append(f"{question}: {'; '.join(words)}.")
-    chart = _Drawing(found, style, rows, data).chart()
+    chart = _Drawing(found, style, rows, data, own_margins).chart()
     return replace(figure, data=data, chart=chart, description=" ".join(parts))
 
 
-def _data(rows: Sequence[Verdict]) -> Table:
-    """A row per verdict, by question; gaps are in the unit of the metric.
+def _data(rows: Sequence[Verdict], lines: Sequence[str]) -> Table:
+    """A row per verdict, in this order, with its name; gaps are in the unit of the metric.
 
     `row` counts the verdicts; `number`, `interval` and `when` are gap and outcome in words.
     """
-    questions = list(dict.fromkeys(row.question for row in rows))
-    ordered = sorted(rows, key=lambda row: questions.index(row.question))
     return pd.DataFrame([
         {
-            "question": _title(row), "row": number, "arm": row.arm, "gap": row.gap.value,
+            "question": _title(row), "row": number, "line": line, "arm": row.arm, "gap": row.gap.value,
             "low": row.gap.low, "high": row.gap.high, "low_on_these_images": row.on_these_images.low,
             "high_on_these_images": row.on_these_images.high, "margin": row.margin,
             "outcome": str(row.outcome), "seeds": row.seeds,
             "number": gap_number(row.gap.value, by=row.metric),
             "interval": _interval(row), "when": epoch_words(row),
         }
-        for number, row in enumerate(ordered)
+        for number, (row, line) in enumerate(zip(rows, lines, strict=True))
     ])  # fmt: skip
 
 
@@ -102,10 +127,12 @@ def reach(rows: Sequence[Verdict]) -> Limits:
 class _Drawing:
     """A facet for each question; on a phone an arm's words stand above its gap."""
 
-    found: Evidence
+    found: Findings
     style: Style
     rows: Sequence[Verdict]
     data: Table
+    own_margins: bool = False
+    """Whether the margin of each row is drawn, and questions have rows of their own."""
 
     @cached_property
     def limits(self) -> Limits:
@@ -114,7 +141,7 @@ class _Drawing:
     @cached_property
     def left(self) -> float:
         """Pixels to the left of the axes for the arms' names."""
-        longest = max(map(len, self.data["arm"]))
+        longest = max(map(len, self.data["line"]))
         return 14 if self.style.narrow else min(7.0 * longest, 165.0) + 28
 
     @cached_property
@@ -148,6 +175,7 @@ class _Drawing:
             "spacing": 12,
             "spec": spec,
             "title": note,
+            **({"resolve": {"scale": {"y": "independent"}}} if self.own_margins else {}),
             "params": [HIDDEN, *({"name": name, "value": value} for name, value in params.items())],
         }
 
@@ -155,6 +183,7 @@ class _Drawing:
         """What a row's outcome and place are; a page may have read outcomes with its margin."""
         left, right, sign = *self.limits, self.found.metric.sign
         low, high = sorted(self.limits)
+        margin = "datum.margin" if self.own_margins else "margin"
         beyond = f"{sign} * datum.gap < {sign * left} ? 'worse' : {sign} * datum.gap > {sign * right} ? 'better' : "
         return {
             "read": "isArray(outcomes) ? outcomes[datum.row] : datum.outcome",
@@ -163,7 +192,7 @@ class _Drawing:
             "answer": "isArray(outcomes) ? datum.read + '*' : datum.when",
             "numbers": "datum.number + (datum.interval ? ' (' + datum.interval + ')' : '')",
             "both": "datum.number + ' · ' + datum.answer",
-            "down": "-margin", "up": "margin", "none": "0", "worse": f"{-sign} * datum.margin",
+            "down": f"-{margin}", "up": margin, "none": "0", "worse": f"{-sign} * datum.margin",
         }  # fmt: skip
 
     def across(self) -> Json:
@@ -171,7 +200,7 @@ class _Drawing:
         measured = f"{by.unit} of {by.label}" if by.unit else by.label
         turned = "" if by.sign > 0 else "; better to the right"
         axis = {
-            "title": f"{measured} against the reference{turned}", "tickCount": 8,
+            "title": f"{measured} against the reference{turned}", "tickCount": 8, "labelOverlap": True,
             "labelExpr": f"datum.value == 0 ? '0' : format({by.scale} * datum.value, '+~g')",
         }  # fmt: skip
         scale = {
@@ -187,14 +216,15 @@ class _Drawing:
             "title": None, "grid": False, "domain": False, "labelFontSize": 12, "labelLimit": self.left - 18,
             "minExtent": self.left,
         }  # fmt: skip
-        sort = Arms.of(self.found).ordered(self.data["arm"])
-        return channel("arm:N", sort=sort, axis=None if self.style.narrow else names)
+        arms = Arms.of(self.found).ordered(self.data["arm"])
+        sort = self.data["line"].tolist() if self.own_margins else arms
+        return channel("line:N", sort=sort, axis=None if self.style.narrow else names)
 
     def band(self) -> list[Chart]:
         """What passes for equal behind each row; dashed at the declared margin's worse end, a line at zero."""
         top, end = (0.3, 0.7) if self.style.narrow else (0, 1)
         rows = Chart().encode(
-            y=channel("arm:N", bandPosition=top), y2=channel("arm", bandPosition=end)
+            y=channel("line:N", bandPosition=top), y2=channel("line", bandPosition=end)
         )
         line = {"color": INK, "opacity": 0.6, "strokeWidth": 1, "clip": True}
         return [
@@ -237,7 +267,7 @@ class _Drawing:
         glyph = Chart().mark("point", **look, yOffset=up * narrow)
         glyph = glyph.encode(x=end if narrow else word, shape=shape)
         if narrow:
-            arm = _text("arm", 0, 0.35 * self.style.width, dy=up)
+            arm = _text("line", 0, 0.35 * self.style.width, dy=up)
             return [glyph, arm, _text("both", end - 12, 0.62 * self.width, dy=up, align="right")]
         numbers = _text("numbers", self.width + 12, self.numbers - 22, fontSize=11)
         return [glyph, numbers, _text("answer", word + 12, 150, fontSize=11)]

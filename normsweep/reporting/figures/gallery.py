@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.reporting.figures import files
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.diagnosis import gradients, inputs
 from normsweep.reporting.figures.endings import endings
-from normsweep.reporting.figures.figure import Drawer
+from normsweep.reporting.figures.figure import Drawer, Figure
 from normsweep.reporting.figures.forest import forest
 from normsweep.reporting.figures.mechanism import mechanism
 from normsweep.reporting.figures.search import learning_rate, progress
@@ -20,7 +20,9 @@ from normsweep.reporting.figures.stability import stability
 from normsweep.reporting.figures.theme import NARROW, WIDE, Style
 from normsweep.reporting.figures.tuning import budget, tunability
 
-__all__ = ["CHARTS", "Picture", "draw_pictures"]
+__all__ = ["CHARTS", "Picture", "draw_charts", "draw_pictures"]
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -79,18 +81,35 @@ def draw_pictures(
         width: of the files in pixels, 96 to an inch; by default as on a wide page.
         written: called with each file once it is written.
     """
+    return draw_charts(CHARTS, found, folder, links, width, written)
+
+
+def draw_charts(
+    charts: Mapping[str, Callable[[Found, Style], Figure]],
+    found: Found,
+    folder: Path,
+    links: Mapping[int, str] | None = None,
+    width: float | None = None,
+    written: Callable[[Path], None] = lambda path: None,
+) -> dict[str, Picture]:
+    """The same with other charts, each a function of what was found and of a style."""
     styles, pictures = (Style(links=links or {}), Style(NARROW, links=links or {})), {}
-    for name in CHARTS:
-        pictures[name] = _picture(name, found, styles, folder, width)
+    for name, draw in charts.items():
+        pictures[name] = _picture(name, draw, found, styles, folder, width)
         for path in sorted(folder.glob(f"{name}.*")) if pictures[name].wide else ():
             written(path)
     return pictures
 
 
 def _picture(
-    name: str, found: Evidence, styles: tuple[Style, Style], folder: Path, width: float | None
+    name: str,
+    draw: Callable[[Found, Style], Figure],
+    found: Found,
+    styles: tuple[Style, Style],
+    folder: Path,
+    width: float | None,
 ) -> Picture:
-    draw, (desk, phone) = CHARTS[name], styles
+    desk, phone = styles
     one = draw(found, desk)
     picture = Picture(one.name, one.title, one.caption, one.missing)
     if one.chart is None:

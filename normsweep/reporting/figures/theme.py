@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from normsweep.analysis.evidence import Evidence
+from normsweep.analysis.evidence import Findings
 from normsweep.palette import COLOURS
 from normsweep.reporting.figures.vega import Json, channel
 
@@ -118,9 +118,9 @@ class Arms:
     reference: str
 
     @classmethod
-    def of(cls, found: Evidence) -> Arms:
+    def of(cls, found: Findings) -> Arms:
         """The arms of what was found, ones that only its numbers know last."""
-        known = dict.fromkeys([*found.record.arms, *(curve.arm for curve in found.curves)])
+        known = dict.fromkeys([*found.names, *(curve.arm for curve in found.curves)])
         return cls(tuple(known), found.reference)
 
     def ordered(self, present: Iterable[str]) -> list[str]:
