@@ -33,7 +33,7 @@ def studies_table(studies: Sequence[Evidence]) -> pd.DataFrame:
     """The table `verdict` of all studies, with the column `study`."""
     tables = [verdict_table(f.verdicts, f.metric).assign(study=f.record.name) for f in studies]
     table = pd.concat(tables, ignore_index=True)
-    return table[["study", *(name for name in table.columns if name != "study")]]
+    return table.reindex(columns=["study", *(name for name in table.columns if name != "study")])
 
 
 def studies_cells(studies: Sequence[Evidence]) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def studies_cells(studies: Sequence[Evidence]) -> pd.DataFrame:
     ]
     table = pd.concat(named, ignore_index=True)
     first = ["study", "metric"]
-    return table[[*first, *(name for name in table.columns if name not in first)]]
+    return table.reindex(columns=[*first, *(name for name in table.columns if name not in first)])
 
 
 def write_studies(

@@ -314,7 +314,7 @@ class _Reading:
         """The column of a role: the one that is asked for, or the first with a usual name and a value."""
         if given is not None:
             return self.named(given, f"--{role}")
-        usual = {_bare(name): name for name in reversed(self.table) if self.filled(name)}
+        usual = {_bare(name): name for name in reversed(list(self.table)) if self.filled(name)}
         found = next((usual[name] for name in ROLES[role] if name in usual), None)
         if found is not None:
             self.guessed[role] = found
