@@ -53,6 +53,7 @@ bench: $(VENV)/dev.done
 # The tables for articles are compiled wherever LaTeX is installed; here it is installed.
 soak: $(VENV)/dev.done $(VENV)/latex.done
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile many
 	$(BIN)/python -m pytest -n0 tests/reporting/test_article_tables.py
 
 # The compose file for real, for some ten minutes; COMPOSE="…" names Compose's program.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -65,9 +66,10 @@ def run(
             (n, height, width) or (n, height, width, channels), unnormalized integers or floats; y (n,)
             integers or strings. Arrays, data frames, lists, or iterables of (image, label), as
             accepted by `normsweep.parts.Dataset.of`, or a `Dataset`.
-        model: `build(input_shape, classes)`, replaces the sweep's model: returns an uncompiled
+        model: `build(input_shape, classes)`, replaces the sweep's model: returns a
             `keras.Model` that takes (batch, *input_shape) float32 and has softmax outputs over the
-            classes. Keyword-only arguments can be set by `model.options` and the search space.
+            classes. Keyword-only arguments can be set by `model.options` and the search space. Or such a
+            model itself: trials train copies of it, with weights as the parameter `initial` says.
         study_name: name of the study; default: the sweep's name.
         storage: URL of Optuna's database; default: `OPTUNA_STORAGE` or `mlruns/optuna.db`.
         tracking_uri: MLflow's tracking URI; default: `MLFLOW_TRACKING_URI` or `mlruns/mlflow.db`.
@@ -589,10 +591,13 @@ def _registered(data: Any, model: Build | None) -> Iterator[None]:
             found = Dataset.of(data, models.OWN, "data in memory")
             stack.enter_context(datasets.registry.temporarily(models.OWN, lambda data_dir: found))
         if model is not None:
-            if not callable(model):
+            keras: Any = sys.modules.get("keras")  # not imported here: it takes seconds
+            if keras is not None and isinstance(model, keras.Model):
+                model = models.Copies(model)
+            elif not callable(model):
                 raise SweepError(
-                    "model: must be a function build(input_shape, classes) that returns a new "
-                    f"keras.Model at each call, got {type(model).__name__}"
+                    "model: must be a keras.Model, or a function build(input_shape, classes) that returns a new "
+                    f"one at each call, got {type(model).__name__}"
                 )
             stack.enter_context(models.registry.temporarily(models.OWN, model))
         yield

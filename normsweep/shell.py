@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
+import math
 import os
 import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal, NoReturn
@@ -21,6 +24,7 @@ from normsweep.text import masked, printable, reason
 __all__ = [
     "DataDir",
     "DeviceName",
+    "OutputFormat",
     "Overrides",
     "Plugins",
     "Storage",
@@ -30,6 +34,7 @@ __all__ = [
     "TrackingUri",
     "command",
     "finish",
+    "print_json",
     "run",
 ]
 
@@ -69,6 +74,10 @@ DataDir = Annotated[
 DeviceName = Annotated[
     Literal["auto", "cpu", "gpu"],
     Parameter(help="Device to train on; auto uses a GPU if there is one."),
+]
+
+OutputFormat = Annotated[
+    Literal["text", "json"], Parameter(help="Text for people, or JSON for programs.")
 ]
 
 USAGE_ERROR = 2
@@ -127,13 +136,47 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def print_json(content: object) -> None:
+    """Print plain values as JSON, numbers that are not finite as null."""
+    print(json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(content: object) -> object:
+    match content:
+        case Mapping():
+            return {str(key): _finite(value) for key, value in content.items()}
+        case list() | tuple():
+            return [_finite(value) for value in content]
+        case float() if not math.isfinite(content):
+            return None
+        case _:
+            return content
+
+
 def finish(app: App) -> NoReturn:
     """Run a command and exit; once it has ended, signals are ignored."""
+    _open_streams()
     _listen()
     status = run(app)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Give standard streams that are closed a place, and print what their encoding lacks in other characters.
+
+    Without it, the next file that is opened, such as a database, would become standard output.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
+        elif number and isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="plainly")
 
 
 def _listen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,22 @@ __all__ = [
     "significant",
     "without_secrets",
 ]
+
+PLAIN = str.maketrans({
+    "−": "-", "–": "-", "×": "x", "÷": "/", "…": "...", "→": "->", "“": '"', "”": '"', "·": "*", "≥": ">=",
+    "≤": "<=", "±": "+/-", "²": "^2", "─": "-", "━": "-", "│": "|", "┃": "|",
+})  # fmt: skip
+"""Characters that an old terminal or a file may not have, by others that it has."""
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(PLAIN)
+    return text.encode("ascii", "replace").decode(), error.end
+
+
+codecs.register_error("plainly", _plainly)
+
 
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Invisible characters: controls except tab and newline, bidirectional controls, surrogates."""

@@ -64,8 +64,11 @@ def check_address(option: str, url: str) -> None:
     That part would be looked up in the network, and appear in every message about it.
 
     Raises:
-        StoreError: an @ in the password is not escaped, or a URL with a password has no scheme.
+        StoreError: an @ in the password is not escaped, a URL with a password has no scheme, or the URL
+            cannot work.
     """
+    if other := _working(option, url):
+        raise StoreError(f"{option}: {other}")
     if NO_SCHEME.match(url):
         raise StoreError(
             f"{option}: must begin with a scheme, such as postgresql+psycopg:// or http://, got "
@@ -78,6 +81,23 @@ def check_address(option: str, url: str) -> None:
             "%23 for #), because a part of it would be used as the host; or pass it in the environment "
             "(docs/security.md)"
         )
+
+
+def _working(option: str, url: str) -> str:
+    """What would work instead of a URL that cannot, as a message; empty if there is nothing to say."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "postgres":
+        return f"must begin with postgresql+psycopg://, got {masked(url)}"
+    if scheme == "sqlite" and rest.startswith("/~"):
+        home = Path(rest[1:].partition("?")[0])
+        try:
+            path = home.expanduser()
+        except RuntimeError:
+            path = Path("/home/you/optuna.db")
+        return f"must not contain ~, which is not expanded; use sqlite:///{path}"
+    if option == "--storage" and scheme == "sqlite" and rest in ("", "/", "/:memory:"):
+        return f"must be a file, or the study is lost at the end, got {url}; use {STORAGE}"
+    return ""
 
 
 def _quoted(url: str, variable: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from normsweep.parts import datasets
 from normsweep.parts.catalog import catalog
@@ -47,6 +48,14 @@ os.environ.update(environment("cpu", threads=2))
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 for name in ("OPTUNA_STORAGE", "MLFLOW_TRACKING_URI"):
     os.environ.pop(name, None)
+
+
+# `make soak` runs every property on many examples: `-m hypothesis --hypothesis-profile many`.
+settings.register_profile("few", max_examples=25, deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "many", max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck)
+)
+settings.load_profile("few")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from normsweep import study
+from normsweep import export, report, study
 from normsweep.cli import main
 from normsweep.shell import run
 from normsweep.store.locks import lock_study, locked_by
@@ -148,6 +149,46 @@ def test_text_from_a_store_drives_no_terminal(says, place):
     shown = says(0, "show", "daily", "3")
     assert "\\x1b[2J\\u202eboo" in shown
     assert not re.search("[\x1b\u202e]", shown)
+
+
+APPS = {
+    "normsweep": main.app,
+    "python -m normsweep.study": study.app,
+    "python -m normsweep.export": export.app,
+    "python -m normsweep.report": report.app,
+}
+WORDS = """python() {{ printf '%s\\0' "python $1 $2" "${{@:3}}"; }}
+normsweep() {{ printf '%s\\0' normsweep "$@"; }}
+{}"""
+
+
+def pasted(command: str) -> int:
+    """Paste a printed command into bash, and run what the program gets; `ui` is only parsed."""
+    said = subprocess.run(
+        ["bash", "-c", WORDS.format(command)], capture_output=True, text=True, check=True
+    )
+    program, *words = said.stdout.split("\0")[:-1]
+    if words[0] == "ui":
+        APPS[program].parse_args(words, exit_on_error=False, print_error=False)
+        return 0
+    return run(APPS[program], words + (["--yes"] if words[0] == "delete" else []))
+
+
+def test_every_printed_command_runs_as_printed_in_any_folder(place, tmp_path, monkeypatch, capsys):
+    folder = place.rename(tmp_path / 'it\'s "my" $HOME runs')
+    monkeypatch.chdir(folder)
+    assert run(study.app, ["daily.toml", "--executor", "inline", *stores(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for command in (["show", "daily"], ["show", "daily", "0"]):
+        assert run(main.app, [*command, *stores(folder)]) == 0
+        lines += capsys.readouterr().out.splitlines()
+    commands = list(
+        dict.fromkeys(line.strip() for line in lines if re.match("  (python|normsweep) ", line))
+    )
+    commands = [command.replace(" TRIAL ", " 0 ") for command in commands]
+    assert len(commands) > 5
+    for command in sorted(commands, key=lambda each: " delete " in each):
+        assert pasted(command) == 0, (command, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("phase", ["search", "confirm"])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from normsweep import export, study
@@ -13,6 +14,7 @@ from normsweep.cli import main
 from normsweep.shell import command, run
 from normsweep.store.storage import open_study
 from normsweep.sweep.loading import load_sweep
+from tests.conftest import BASE
 
 APPS = {"normsweep": main.app, "study": study.app, "export": export.app}
 
@@ -240,6 +242,107 @@ def test_the_lists_name_parts_sweeps_and_studies(capsys, storage):
     assert [line[1:6] for line in listed if "new" in line] == [
         [name, "│", "new", "│", "0/12"] for name in ("first", "second")
     ]
+
+
+@pytest.mark.parametrize("source", [(), ("--from", "mnist"), ("--data", "it's mine.npz")], ids=str)
+def test_a_new_sweep_passes_check_and_its_commands_are_printed(capsys, folder, source):
+    x, y = np.arange(640, dtype="u1").reshape(40, 4, 4), np.arange(40) % 2
+    np.savez("it's mine.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    assert run(main.app, ["new", "fresh", *source]) == 0
+    head, *commands = capsys.readouterr().out.splitlines()
+    assert head == "wrote fresh.toml; next:"
+    assert commands == ["  normsweep check fresh.toml", "  python -m normsweep.study fresh.toml"]
+    assert run(main.app, ["check", "fresh.toml"]) == 0
+    assert capsys.readouterr().out.startswith("study     fresh: ")
+    text = (folder / "fresh.toml").read_text()
+    assert text.startswith("# ")
+    assert run(main.app, ["new", "fresh"]) == 2
+    assert (folder / "fresh.toml").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["../fresh"], "NAME: must be letters"),
+        (["fresh", "--from", "minst"], '--from: unknown sweep "minst" (did you mean "mnist"?)'),
+        (["fresh", "--data", "no.npz"], "data no.npz: no such file"),
+        (["fresh", "--data", "no.txt"], "--data: expected an .npz file, got no.txt"),
+        (["fresh", "--data", "no.npz", "--from", "mnist"], "--from, --data: only one of them"),
+    ],
+)
+def test_a_new_sweep_that_cannot_be_is_a_line(told, folder, arguments, line):
+    (said,) = told("normsweep", "new", *arguments)
+    assert said.startswith(line)
+    assert not list(folder.iterdir())
+
+
+def test_json_is_for_programs(capsys, storage, folder):
+    def read(status: int, *arguments: str):
+        assert run(main.app, [*arguments, "--format", "json"]) == status
+        said = capsys.readouterr()
+        assert said.err == ""
+        return json.loads(said.out)
+
+    checked = read(0, "check", "quickstart")
+    assert checked["valid"]
+    assert checked["arms"] == ["none", "unit", "standardize"]
+    wrong = read(2, "check", "quickstart", "--set", "search.trials=0")
+    assert wrong == {
+        "valid": False,
+        "problems": ["--set: search.trials: must be at least 1, got 0"],
+    }
+    studies = read(0, "list", "studies", "--storage", storage)
+    assert [(each["study"], each["status"]) for each in studies] == [
+        ("first", "new"),
+        ("second", "new"),
+    ]
+    assert {
+        "kind": "normalization",
+        "name": "none",
+        "summary": "Raw pixels.",
+        "options": [],
+        "module": "",
+    } in (read(0, "list", "parts"))
+    assert "quickstart" in [each["name"] for each in read(0, "list", "sweeps")]
+    shown = read(0, "show", "first", "--storage", storage)
+    assert shown["study"] == "first"
+    assert shown["best"] == shown["verdicts"] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (
+            BASE.encode("utf-16"),
+            "expected text in UTF-8, got byte 0xff at 0; save the file as UTF-8",
+        ),
+        (
+            BASE.replace('"digits"', '"C:\\Users\\x.npz"').encode(),
+            "put a path with backslashes into single quotes",
+        ),
+        (
+            BASE.replace('"digits"', '"C:\\new\\train.npz"').encode(),
+            "put a path with backslashes into single",
+        ),
+    ],
+    ids=["utf-16", "escape", "newline"],
+)
+def test_text_that_is_none_is_told_with_what_to_do(told, sweep_file, content, line):
+    sweep_file.write_bytes(content)
+    (said,) = told("normsweep", "check", str(sweep_file))
+    assert line in said
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_no_mistake(capsys, sweep_file):
+    sweep_file.write_bytes(b"\xef\xbb\xbf" + sweep_file.read_bytes())
+    assert run(main.app, ["check", str(sweep_file)]) == 0
+
+
+def test_quotes_that_a_shell_took_are_missed(told):
+    (said,) = told("normsweep", "check", "quickstart", "--set", "search.space.optimizer=[adam,sgd]")
+    assert said.startswith(
+        "--set: search.space.optimizer: expected a TOML value; a shell removes quotes"
+    )
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,6 +16,7 @@ from normsweep.parts.influence import restored
 from normsweep.parts.metrics import ACCURACY, BOUND, Metric, metric
 from normsweep.sweep.study_record import (
     BASELINE,
+    BASELINE_SHORT,
     Analysis,
     Configuration,
     DataFacts,
@@ -91,11 +92,18 @@ class Runs:
 
     configuration: Configuration
     results: tuple[Result | None, ...]
+    of_length: bool = False
+    """Whether each number of epochs is a training of its own."""
 
-    def tested(self, slot: int) -> int:
-        """Number of epochs after which the run of a seed was evaluated on the test images."""
+    def tested(self, slot: int) -> float:
+        """Number of epochs for which the score of a seed is known; infinite if its run ended by itself."""
         result = self.results[slot] if slot < len(self.results) else None
-        return 0 if result is None else sum(e.tested is not None for e in result.curve)
+        if result is None:
+            return 0
+        early = len(result.curve) < int(self.configuration.params["epochs"])
+        if result.status is Status.COMPLETE and (self.of_length or early):
+            return math.inf
+        return sum(e.tested is not None for e in result.curve)
 
     def trained(self, horizon: int, guess: Guess | None = None) -> tuple[dict[int, bool], Trained]:
         """Whether the run of a seed trained up to the horizon, by slot, without failed runs; the counts.
@@ -111,7 +119,7 @@ class Runs:
                 if result.status is Status.DIVERGED:
                     by_slot[slot], diverged = False, diverged + 1
                 continue
-            ends = (result.curve[horizon - 1], result.curve[-1])
+            ends = (result.course(horizon)[-1], result.last)
             is_stuck = guess is not None and all(map(guess.no_better, ends))
             by_slot[slot], stuck = not is_stuck, stuck + is_stuck
         return by_slot, Trained(sum(by_slot.values()), diverged, stuck)
@@ -124,7 +132,7 @@ class Runs:
     def mean(self, slots: Sequence[int], epoch: int) -> float:
         """The mean score of these seeds after an epoch."""
         results = (self.results[slot] for slot in slots)
-        tested = [result.curve[epoch - 1].tested for result in results if result is not None]
+        tested = [r.course(epoch)[-1].tested for r in results if r is not None]
         return sum(each.value for each in tested if each is not None) / len(slots)
 
     def values(self, slots: Sequence[int], epochs: int) -> Values:
@@ -154,6 +162,17 @@ class Confirmed:
     guess: Guess | None = None
     """The level at which a seed is stuck; None: stuck seeds count as trained."""
 
+    @property
+    def of_length(self) -> bool:
+        """Whether there are runs that hold no shorter training."""
+        return any(runs.of_length for runs in self.runs.values())
+
+    def of(self, key: tuple[str, str], epochs: int) -> Runs:
+        """The runs of an arm's configuration that are read after so many epochs."""
+        short = self.runs.get((key[0], BASELINE_SHORT))
+        fits = short is not None and epochs <= int(short.configuration.params["epochs"])
+        return short if short is not None and fits and key[1] == BASELINE else self.runs[key]
+
     def pairs(
         self,
         arm: tuple[str, str],
@@ -169,7 +188,7 @@ class Confirmed:
         until = of_reference or horizon
         if arm not in self.runs or reference not in self.runs:
             return Paired(none, none, (Trained(0), Trained(0)))
-        a, b = self.runs[arm], self.runs[reference]
+        a, b = self.of(arm, horizon), self.of(reference, until)
         of_a, counted_a = a.trained(horizon, self.guess)
         of_b, counted_b = b.trained(until, self.guess)
         slots = [slot for slot, trained in of_a.items() if trained and of_b.get(slot)]
@@ -224,8 +243,13 @@ def confirmed(
         ValueError: they were evaluated on different images.
     """
     results = {r.trial.number: r.result for r in records if r.result is not None}
+    of_length = {r.trial.number for r in records if r.trial.of_length}
     runs = {
-        (c.arm, c.name): Runs(c, tuple(results.get(n) if n is not None else None for n in c.runs))
+        (c.arm, c.name): Runs(
+            c,
+            tuple(results.get(n) if n is not None else None for n in c.runs),
+            not of_length.isdisjoint(c.runs),
+        )
         for c in analysis.configurations
     }
     known = [result for r in runs.values() for result in r.results if result is not None]
@@ -246,9 +270,11 @@ def confirmed(
 def curves(found: Confirmed, confidence: float) -> tuple[Curve, ...]:
     """The curve of each configuration of which any seed reached the last epoch.
 
-    Seeds that diverged or failed earlier are excluded from all epochs.
+    Seeds that diverged or failed earlier are excluded from all epochs. A run that ended by itself stays as
+    it is; the baseline at its own number of epochs is left out.
     """
-    made = (_curve(runs, found.epochs, (1 - confidence) / 2) for runs in found.runs.values())
+    shown = (runs for (_, name), runs in found.runs.items() if name != BASELINE_SHORT)
+    made = (_curve(runs, found.epochs, (1 - confidence) / 2) for runs in shown)
     return tuple(curve for curve in made if curve.epochs)
 
 
@@ -323,7 +349,10 @@ def speeds(
     """Epochs and seconds until the level of the reference's baseline at its last epoch is reached.
 
     A point estimate without a test, from the curves `drawn`. `searched` are the trials of the search.
+    None if a curve holds no shorter training.
     """
+    if found.of_length:
+        return ()
     sign = found.metric.sign
     upward = {(c.arm, c.configuration): [sign * e.value for e in c.epochs] for c in drawn}
     of_reference = upward.get((reference, BASELINE), [])
@@ -358,7 +387,7 @@ def _epoch_seconds(runs: Runs) -> float:
 
 def _values(result: Result | None, epochs: int) -> Values:
     assert result is not None
-    tested = [epoch.tested for epoch in result.curve[:epochs] if epoch.tested is not None]
+    tested = [epoch.tested for epoch in result.course(epochs) if epoch.tested is not None]
     if tested[0].score is not None:
         kept = any(each.influence for each in tested)
         return np.stack([_weighed(each, kept) for each in tested])

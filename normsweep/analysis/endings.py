@@ -128,7 +128,7 @@ def _of_trial(record: TrialRecord, level: Level) -> Ending:
         return Ending(record, Ended.FAILED)
     if result.status is Status.DIVERGED:
         return Ending(record, Ended.DIVERGED)
-    return _ended(record, result, level, level.scores_no_better(result.curve[-1]))
+    return _ended(record, result, level, level.scores_no_better(result.last))
 
 
 def _of_seed(record: TrialRecord, guess: Guess, level: Level) -> Ending:
@@ -136,7 +136,7 @@ def _of_seed(record: TrialRecord, guess: Guess, level: Level) -> Ending:
     result = record.result
     if result is None or result.status is Status.DIVERGED:
         return Ending(record, Ended.DIVERGED)
-    return _ended(record, result, level, guess.scores_no_better(result.curve[-1]))
+    return _ended(record, result, level, guess.scores_no_better(result.last))
 
 
 def _ended(record: TrialRecord, result: Result, level: Level, no_better: bool) -> Ending:
@@ -144,7 +144,7 @@ def _ended(record: TrialRecord, result: Result, level: Level, no_better: bool) -
     if not no_better:
         return Ending(record, Ended.TRAINED)
     why = kind(result, level)
-    stuck = level.guess.learned_nothing(result.curve[-1]) or why is Kind.RUNNING_STATISTICS
+    stuck = level.guess.learned_nothing(result.last) or why is Kind.RUNNING_STATISTICS
     return Ending(record, Ended.STUCK, why) if stuck else Ending(record, Ended.TRAINED)
 
 

@@ -79,8 +79,11 @@ def exchanges(
 ) -> tuple[Exchange, ...]:
     """The exchange rates of all arms with the reference: with the baseline, then tuned for the longest budget.
 
-    Seeds are paired as in a verdict. None for an arm with fewer than five pairs.
+    Seeds are paired as in a verdict. None for an arm with fewer than five pairs, and none at all if a curve
+    holds no shorter training.
     """
+    if found.of_length:
+        return ()
     others = [arm for arm in arms if arm != reference]
     tail, names = (1 - confidence) / 2, (BASELINE, TUNED_LONG)
     made = (_of_arm(found, arm, reference, name, tail) for name in names for arm in others)

@@ -381,6 +381,8 @@ def factorials(
     short = min(baseline_epochs, found.epochs)
     longest = found.epochs
     asked = dict.fromkeys([(BASELINE, short), (BASELINE, longest), (TUNED_LONG, longest)])
+    if found.of_length:
+        asked.pop((BASELINE, short) if short < longest else ("", 0), None)
     made = (
         _factorial(found, cells, name, epochs, level, margin)
         for cells in cells_of(arms, reference)
@@ -437,7 +439,7 @@ class _Tables:
 
     @property
     def window(self) -> int:
-        return window_of(self.epochs)
+        return 1 if self.found.of_length else window_of(self.epochs)
 
     def slots(self, arms: Sequence[str]) -> list[int]:
         """The seeds with which all of these arms were run to the end."""
@@ -472,5 +474,5 @@ class _Tables:
 
     def trained(self, arm: str, slots: Sequence[int]) -> Trained:
         runs = self.found.runs[arm, self.name]
-        own = Runs(runs.configuration, tuple(runs.results[slot] for slot in slots))
+        own = replace(runs, results=tuple(runs.results[slot] for slot in slots))
         return own.trained(self.epochs, self.found.guess)[1]

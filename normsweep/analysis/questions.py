@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from normsweep.analysis.stuck import Kind, Level, kind
 from normsweep.analysis.trials import settled
 from normsweep.analysis.verdicts import Verdict, judge
 from normsweep.parts.metrics import ACCURACY, CLASSIFICATION, Metric, metric
+from normsweep.sweep.parameters import BUILT, FROZEN
 from normsweep.sweep.schema import QUESTIONS, Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import (
@@ -34,6 +35,11 @@ __all__ = ["general_warnings", "primary", "verdicts"]
 
 SHORT = ("tuned_rate", "both_tuned_short")
 """Questions whose horizon is the epochs of the baseline."""
+KEPT = {
+    BUILT: "what a training draws, not the initial weights, which are kept as built",
+    FROZEN: "the weights of trained layers; those of frozen layers are kept as built",
+}
+"""What a seed varies if initial weights are kept."""
 EDGE = 0.05
 """Share of the (logarithmic) range of learning rates at each end that counts as its edge."""
 FEW = 20
@@ -94,6 +100,9 @@ def _judged(
         fixed_at=short if question == "more_epochs" else None,
         primary=question == sweep.confirm.primary,
         baseline_epochs=short,
+        horizon_only=any(
+            runs.of_length for (each, _), runs in found.runs.items() if each in (arm, reference)
+        ),
     )
     earlier = sweep.rules <= earlier_rules.LAST
     until = None if earlier else comparison.fixed_at
@@ -165,9 +174,45 @@ def _of_study(record: StudyRecord) -> Iterator[str]:
     if len(set(trials.values())) > 1:
         counts = ", ".join(f"{arm} {count}" for arm, count in trials.items())
         yield f"unequal numbers of search trials: {counts}"
+    yield from _of_lengths(record)
     pruned = [arm for arm in record.arms if _pruned(arm, searched)]
     if pruned:
         yield f"trials stopped early by the pruner (censored): {', '.join(pruned)}"
+
+
+def _of_lengths(record: StudyRecord) -> Iterator[str]:
+    """What a schedule over the whole training, or early stopping, does to the questions."""
+    own = [arm for arm in record.arms if any(_of_arm(arm, record, lambda r: r.trial.of_length))]
+    if own:
+        yield (
+            f"the learning rates of {', '.join(own)} depend on the number of epochs, so each number is a training of "
+            "its own: gaps are those of the last epoch alone, and no epoch of parity is read"
+        )
+    for initial, varies in KEPT.items():
+        kept = [
+            a
+            for a in record.arms
+            if any(_of_arm(a, record, lambda r, i=initial: r.trial.initial == i))
+        ]
+        if kept:
+            yield f"the seeds of {', '.join(kept)} vary the split, the order of the batches and {varies}"
+    for arm in record.arms:
+        stopped = _of_arm(arm, record, lambda r: r.stopped, confirmed=True)
+        if any(stopped):
+            yield (
+                f"{arm} stops early: {sum(stopped)} of {len(stopped)} confirmation runs ended before their last epoch "
+                "and count with the weights that they restored; what their later epochs would have given is not known "
+                "(censored)"
+            )
+
+
+def _of_arm(
+    arm: str, record: StudyRecord, what: Callable[[TrialRecord], bool], confirmed: bool = False
+) -> list[bool]:
+    """What is true of an arm's trials."""
+    return [
+        what(r) for r in (record.confirmed if confirmed else record.trials) if r.trial.arm == arm
+    ]
 
 
 def _pruned(arm: str, records: Sequence[TrialRecord]) -> bool:
@@ -236,7 +281,7 @@ def _kinds(record: StudyRecord, runs: Runs | None) -> str:
     whys = Counter(
         kind(result, level)
         for result in runs.results
-        if result is not None and result.curve and guess.no_better(result.curve[-1])
+        if result is not None and result.curve and guess.no_better(result.last)
     )
     known = [f"{count} {why}" for why, count in whys.most_common() if why is not Kind.UNKNOWN]
     return f" ({', '.join(known)})" if known else ""
@@ -253,7 +298,8 @@ def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     if verdict.margin_needed > verdict.margin:
         declared, can = by.amount(verdict.margin), f"{by.scale * verdict.margin_needed:.3g}"
         if verdict.share:
-            needed = verdict.margin_needed / abs(verdict.reference_value)
+            level = abs(verdict.reference_value)
+            needed = verdict.margin_needed / level if level else math.inf
             declared, can = f"{100 * verdict.share:g} %", f"{100 * needed:.2g} %"
         yield (
             f"the margin of {declared} is too small for "
@@ -279,9 +325,11 @@ def _of_tuning(verdict: Verdict) -> Iterator[str]:
 
 def _mean(found: Confirmed, arm: str, name: str, epoch: int) -> float:
     """Mean of the metric on the test images at an epoch, over the seeds that reached it; NaN if none did."""
-    runs = found.runs.get((arm, name))
-    results = [r for r in runs.results if r is not None] if runs else []
-    tested = [r.curve[epoch - 1].tested for r in results if len(r.curve) >= epoch]
+    if (arm, name) not in found.runs:
+        return math.nan
+    runs = found.of((arm, name), epoch)
+    ended = ((slot, r) for slot, r in enumerate(runs.results) if r is not None)
+    tested = [r.course(epoch)[-1].tested for slot, r in ended if runs.tested(slot) >= epoch]
     values = [t.value for t in tested if t is not None]
     return sum(values) / len(values) if values else math.nan
 

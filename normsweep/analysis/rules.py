@@ -11,7 +11,7 @@ from scipy.special import betaincinv
 from normsweep.analysis.sequential import levels
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.sweep.schema import LEAST_SEEDS
-from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT
+from normsweep.sweep.study_record import BASELINE, BASELINE_SHORT, TUNED_LONG, TUNED_SHORT
 
 __all__ = [
     "LEAST_SEEDS",
@@ -22,6 +22,7 @@ __all__ = [
     "Rules",
     "Trained",
     "compared",
+    "of_reference",
 ]
 
 
@@ -34,11 +35,19 @@ _CONFIGURATIONS = {
     "both_tuned": (TUNED_LONG, TUNED_LONG),
 }
 """For each question, the configurations of arm and reference."""
+AT_BASELINE_EPOCHS = ("more_epochs", "tuned_rate")
+"""Questions that read the reference's baseline at its own epochs."""
 
 
 def compared(question: str) -> tuple[str, str]:
     """The configurations of arm and reference that a question compares."""
     return _CONFIGURATIONS[question]
+
+
+def of_reference(question: str) -> tuple[str, ...]:
+    """The configurations of the reference that a question needs, if they are of several lengths."""
+    _, name = compared(question)
+    return (name, BASELINE_SHORT) if question in AT_BASELINE_EPOCHS else (name,)
 
 
 class Missing(StrEnum):
@@ -67,7 +76,8 @@ class Comparison:
 
     `fixed_at` is the epoch of the reference; None: the same epoch as that of the arm. `primary`:
     whether it is the primary question of the sweep; `baseline_epochs`: the epoch at which the baseline
-    is evaluated, if there is one.
+    is evaluated, if there is one. `horizon_only`: whether no other epoch is read, because each number of
+    epochs is a training of its own.
     """
 
     question: str
@@ -77,6 +87,7 @@ class Comparison:
     fixed_at: int | None = None
     primary: bool = False
     baseline_epochs: int | None = None
+    horizon_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs
 from normsweep.analysis.endings import Ended
 from normsweep.analysis.parity import window_of
-from normsweep.sweep.study_record import BASELINE, TUNED_LONG, TUNED_SHORT, Configuration
+from normsweep.sweep.study_record import BASELINE, BASELINE_SHORT, TUNED_SHORT, Configuration
 
 __all__ = ["SeedScore", "Spread", "scores", "seed_scores", "spreads", "trained_slots"]
 
@@ -69,7 +69,7 @@ def seed_scores(
     return tuple(
         score
         for (_, name), runs in found.runs.items()
-        for epochs in _budgets(name, short, found.epochs)
+        for epochs in _budgets(name, short, found.epochs, runs.of_length)
         for score in _of_seeds(
             runs, found.runs.get((reference, name)), epochs, window(epochs), found.guess
         )
@@ -87,7 +87,7 @@ def spreads(scored: Sequence[SeedScore]) -> tuple[Spread, ...]:
 
 def scores(runs: Runs, slots: Sequence[int], epochs: int) -> NDArray[np.float64]:
     """The metric on the test images, (seeds, epochs), of seeds that got so far."""
-    return np.array([[_tested(runs, slot, e) for e in range(epochs)] for slot in slots])
+    return np.array([_tested(runs, slot, epochs) for slot in slots])
 
 
 def trained_slots(runs: Runs, epochs: int, guess: Guess | None) -> list[int]:
@@ -96,9 +96,10 @@ def trained_slots(runs: Runs, epochs: int, guess: Guess | None) -> list[int]:
     return [slot for slot, trained in by_slot.items() if trained]
 
 
-def _budgets(name: str, short: int, longest: int) -> tuple[int, ...]:
-    """A configuration tuned for a number of epochs is asked for no other."""
-    asked = {BASELINE: (short, longest), TUNED_SHORT: (short,), TUNED_LONG: (longest,)}
+def _budgets(name: str, short: int, longest: int, of_length: bool) -> tuple[int, ...]:
+    """A configuration tuned or trained for a number of epochs is asked for no other."""
+    of_baseline = (longest,) if of_length else (short, longest)
+    asked = {BASELINE: of_baseline, BASELINE_SHORT: (short,), TUNED_SHORT: (short,)}
     return tuple(dict.fromkeys(asked.get(name, (longest,))))
 
 
@@ -106,6 +107,8 @@ def _of_seeds(
     runs: Runs, reference: Runs | None, epochs: int, window: int, guess: Guess | None
 ) -> Iterator[SeedScore]:
     trained = set(trained_slots(runs, epochs, guess))
+    if runs.of_length or (reference is not None and reference.of_length):
+        window = 1  # no other epoch is read
     paired = trained.intersection(trained_slots(reference, epochs, guess) if reference else ())
     for slot, result in enumerate(runs.results):
         there = runs.tested(slot) >= epochs
@@ -114,7 +117,7 @@ def _of_seeds(
             epochs=epochs,
             slot=slot,
             trial=None if result is None else result.trial,
-            value=_tested(runs, slot, epochs - 1) if there else math.nan,
+            value=_tested(runs, slot, epochs)[-1] if there else math.nan,
             ended=_ended(slot in trained, there, result is None),
             window=window,
             mean=_mean(runs, slot, epochs, window) if there else math.nan,
@@ -123,7 +126,7 @@ def _of_seeds(
 
 
 def _mean(runs: Runs, slot: int, epochs: int, window: int) -> float:
-    return sum(_tested(runs, slot, e) for e in range(epochs - window, epochs)) / window
+    return sum(_tested(runs, slot, epochs)[-window:]) / window
 
 
 def _ended(trained: bool, there: bool, failed: bool) -> Ended:
@@ -132,9 +135,10 @@ def _ended(trained: bool, there: bool, failed: bool) -> Ended:
     return Ended.STUCK if there else Ended.FAILED if failed else Ended.DIVERGED
 
 
-def _tested(runs: Runs, slot: int, place: int) -> float:
+def _tested(runs: Runs, slot: int, epochs: int) -> list[float]:
+    """The score of a seed after 1, 2, … epochs."""
     result: Any = runs.results[slot]
-    return result.curve[place].tested.value
+    return [epoch.tested.value for epoch in result.course(epochs)]
 
 
 def _spread(scored: Sequence[SeedScore]) -> Spread:

@@ -135,28 +135,29 @@ def rank(record: TrialRecord) -> tuple[float, int, float, int]:
     """Sort key: higher for a better score, then for fewer epochs, a lower validation loss, an earlier trial."""
     assert record.result is not None
     sign, curve = metric(record.trial.metric).sign, record.result.curve
-    loss = curve[-1].val_loss if curve else math.inf
+    loss = record.result.last.val_loss if curve else math.inf
     return sign * record.result.score, -len(curve), -loss, -record.trial.number
 
 
 def longest_curve(records: Iterable[TrialRecord]) -> int:
     """The largest number of epochs after which a trial can be selected; 0 if there is none."""
-    return max(
-        (len(r.result.curve) for r in records if r.result and _selectable(r.result)), default=0
-    )
+    return max((_reach(r) for r in records if r.result and _selectable(r.result)), default=0)
+
+
+def _reach(record: TrialRecord) -> int:
+    """The epochs of a trial; with early stopping those that it could have trained."""
+    assert record.result is not None
+    return record.trial.epochs if record.stopped else len(record.result.curve)
 
 
 def read_at_epoch(records: Iterable[TrialRecord], epoch: int) -> list[TrialRecord]:
-    """The trials whose curves reach an epoch, as if they had ended after it.
+    """The trials whose curves reach an epoch, as if they had ended after it; ones that ended by themselves before.
 
     Complete and pruned ones only: a trial that diverged later is left out. One that halving let go on
     counts once.
     """
-    return [
-        replace(r, result=replace(r.result, status=Status.COMPLETE, curve=r.result.curve[:epoch]))
-        for r in settled(records)
-        if r.result is not None and _selectable(r.result) and len(r.result.curve) >= epoch
-    ]
+    read = ((r, r.within(epoch)) for r in settled(records))
+    return [replace(r, result=result) for r, result in read if result is not None]
 
 
 def _selectable(result: Result) -> bool:

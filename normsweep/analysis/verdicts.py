@@ -91,20 +91,21 @@ def _read(
     comparison: Comparison, rules: Rules, pairs: Pairs, trained: tuple[Trained, Trained]
 ) -> Reading:
     horizon = comparison.horizon
-    window = pairs.window(horizon, window_of(horizon))
+    longest = 1 if comparison.horizon_only else window_of(horizon)
+    window = pairs.window(horizon, longest)
     ((m, image),) = pairs.gaps(horizon, window, [pairs.seeds], rules.image)
     ((last, largest),) = pairs.gaps(horizon, 1, [pairs.seeds], rules.image)
     decides = _deciding(rules, pairs, horizon, window) or (m, image, rules.margin)
-    read = _reader(pairs, rules, window_of(horizon))
+    read = _reader(pairs, rules, longest)
     lack = _barrier(comparison, rules, pairs, trained)
     gap, plain = read(horizon, True), interval(m, rules.tail, image)
     found, epochs = Outcome.OPEN, Parity()
     if not lack.reason:
         found = outcome_of(gap.plain.bounds, gap.moved.bounds)
         lack = _needed(found, rules, *decides)
-        epochs = (
-            Parity() if found is Outcome.CONTRADICTORY else parity(read, _epochs(pairs, horizon))
-        )
+        if found is not Outcome.CONTRADICTORY:
+            known = [horizon] if comparison.horizon_only else _epochs(pairs, horizon)
+            epochs = parity(read, known)
     elif lack.missing is Missing.NOTHING:
         found = Outcome.DOES_NOT_TRAIN
     return Reading(

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from normsweep.cli.diagnose import diagnose
 from normsweep.cli.judge import judge
+from normsweep.cli.new import new
 from normsweep.cli.studies import delete, gc, list_studies, rerun, show
 from normsweep.cli.ui import ui
-from normsweep.errors import UserError
+from normsweep.errors import SweepError, UserError
 from normsweep.export import export
 from normsweep.report import report
-from normsweep.shell import Overrides, Storage, SweepFile, TrackingUri, command, finish
+from normsweep.shell import (
+    USAGE_ERROR,
+    OutputFormat,
+    Overrides,
+    Storage,
+    SweepFile,
+    TrackingUri,
+    command,
+    finish,
+    print_json,
+)
 from normsweep.study import study
 from normsweep.text import printable
 from normsweep.urls import STORAGE, TRACKING
+
+if TYPE_CHECKING:
+    from normsweep.sweep.schema import Sweep
 
 __all__ = ["app", "main"]
 
@@ -33,6 +49,9 @@ app.command(export, name="export")
 
 
 app.command(report, name="report")
+
+
+app.command(new, name="new")
 
 
 app.command(diagnose, name="diagnose")
@@ -62,16 +81,43 @@ def check(
     /,
     *,
     set_: Overrides = (),
+    format: OutputFormat = "text",
 ) -> int:
     """Check a sweep file and print its plan, or all of its errors."""
     from normsweep.parts.catalog import read_sweep
 
-    loaded = read_sweep(sweep, set_)
+    try:
+        loaded = read_sweep(sweep, set_)
+    except SweepError as error:
+        if format == "json":
+            print_json({"valid": False, "problems": list(error.lines)})
+            return USAGE_ERROR
+        raise
     from normsweep.console.overview import plan_lines
     from normsweep.search.plan import Plan
 
-    print("\n".join(plan_lines(Plan(loaded))))
+    if format == "json":
+        print_json(_plan(loaded))
+    else:
+        print("\n".join(plan_lines(Plan(loaded))))
     return 0
+
+
+def _plan(sweep: Sweep) -> dict[str, object]:
+    """The plan of a valid sweep for programs."""
+    from normsweep.sweep.recorded import to_plain
+
+    return {
+        "valid": True,
+        "problems": [],
+        "name": sweep.name,
+        "question": sweep.question,
+        "reference": sweep.label(str(sweep.reference)),
+        "arms": [arm.label for arm in sweep.arms],
+        "trials": sweep.total_trials,
+        "epochs": sweep.longest,
+        "sweep": to_plain(sweep),
+    }
 
 
 @app.command
@@ -82,11 +128,21 @@ def sync(
     ] = None,
     storage: Storage = STORAGE,
     tracking_uri: TrackingUri = TRACKING,
+    moved: Annotated[
+        bool,
+        Parameter(
+            negative=(),
+            help="First correct the places of artifacts and models in a local MLflow database whose folder was moved.",
+        ),
+    ] = False,
 ) -> int:
     """Log to MLflow what is missing there: not yet logged, or lost; without a name, running studies are skipped."""
-    from normsweep.runner.delivery import sync_studies, sync_study
+    from normsweep.runner.delivery import relocate_studies, sync_studies, sync_study
     from normsweep.store.storage import study_names
 
+    if moved:
+        names = study_names(storage) if study_name is None else [study_name]
+        relocate_studies(names, tracking_uri, print)
     if study_name is not None:
         whole = sync_study(study_name, storage, tracking_uri, print)
     else:
@@ -103,44 +159,66 @@ def list_(
     /,
     *,
     storage: Storage = STORAGE,
+    format: OutputFormat = "text",
 ) -> int:
     """List the registered components, the included sweeps, or the studies in a database."""
     if sweep is not None and what != "parts":
         raise UserError(f"SWEEP: only allowed with parts, got {what} {sweep}")
     if what == "studies":
-        list_studies(storage)
+        list_studies(storage, format)
         return 0
-    for line in _parts(sweep) if what == "parts" else _sweeps():
+    found = _parts(sweep) if what == "parts" else _sweeps()
+    if format == "json":
+        print_json(found)
+        return 0
+    for line in _part_lines(found) if what == "parts" else _sweep_lines(found):
         print(printable(line))
     return 0
 
 
-def _parts(sweep: str | None) -> list[str]:
-    """Every component by kind: name, summary, options, and the module of a custom one."""
+def _parts(sweep: str | None) -> list[dict[str, Any]]:
+    """Every component: kind, name, summary, options, and the module of a custom one."""
     from normsweep.parts.catalog import REGISTRIES, load_installed, read_sweep
 
     load_installed()
     if sweep is not None:
         read_sweep(sweep)
-    lines: list[str] = []
-    for registry in REGISTRIES:
-        lines.append(f"{registry.kind}s")
-        for part in registry:
-            takes = f" (options: {', '.join(part.options)})" if part.options else ""
-            origin = f" [{part.module}]" if part.custom else ""
-            lines.append(f"  {part.name:20}{part.summary}{takes}{origin}")
-    return lines
+    return [
+        {
+            "kind": registry.kind,
+            "name": part.name,
+            "summary": part.summary,
+            "options": list(part.options),
+            "module": part.module if part.custom else "",
+        }
+        for registry in REGISTRIES
+        for part in registry
+    ]
 
 
-def _sweeps() -> list[str]:
+def _part_lines(parts: list[dict[str, Any]]) -> Iterator[str]:
+    for kind, group in groupby(parts, lambda part: part["kind"]):
+        yield f"{kind}s"
+        for part in group:
+            takes = f" (options: {', '.join(part['options'])})" if part["options"] else ""
+            origin = f" [{part['module']}]" if part["module"] else ""
+            yield f"  {part['name']:20}{part['summary']}{takes}{origin}"
+
+
+def _sweeps() -> list[dict[str, Any]]:
     import tomllib
 
     from normsweep.sweep.loading import shipped_sweeps
 
-    return [
-        f"{name:24}{tomllib.loads(path.read_text()).get('question', '')}"
+    read = {
+        name: tomllib.loads(path.read_text(encoding="utf-8"))
         for name, path in shipped_sweeps().items()
-    ]
+    }
+    return [{"name": name, "question": raw.get("question", "")} for name, raw in read.items()]
+
+
+def _sweep_lines(sweeps: list[dict[str, Any]]) -> Iterator[str]:
+    return (f"{sweep['name']:24}{sweep['question']}" for sweep in sweeps)
 
 
 def main() -> None:

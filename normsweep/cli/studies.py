@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from normsweep.errors import StoreError, UserError
-from normsweep.shell import Plugins, Storage, TrackingUri
+from normsweep.shell import OutputFormat, Plugins, Storage, TrackingUri, print_json
 from normsweep.text import printable
 from normsweep.urls import STORAGE, TRACKING
 
@@ -38,7 +39,7 @@ Yes = Annotated[
 ]
 
 
-def list_studies(storage: str) -> None:
+def list_studies(storage: str, format: Literal["text", "json"] = "text") -> None:
     """Print the studies in a database: status, trials, best score, age."""
     from normsweep.console.overview import overview, studies_table
     from normsweep.console.screen import print_table, screen
@@ -50,7 +51,9 @@ def list_studies(storage: str) -> None:
         overview(record.labelled(), bool(locked_by(storage, record.name)), now)
         for record in read_studies(storage)
     ]
-    if rows:
+    if format == "json":
+        print_json([asdict(row) for row in rows])
+    elif rows:
         with screen():
             print_table(studies_table(rows), "")
 
@@ -63,11 +66,12 @@ def show(
     storage: Storage = STORAGE,
     plugins: Plugins = (),
     tracking_uri: TrackingUri = TRACKING,
+    format: OutputFormat = "text",
 ) -> int:
     """Show a study, or everything stored about one of its trials."""
-    from normsweep.console.overview import print_trial
+    from normsweep.console.overview import print_trial, trial_facts
     from normsweep.console.screen import screen
-    from normsweep.console.summary import print_study
+    from normsweep.console.summary import print_study, study_facts
     from normsweep.parts import metrics
     from normsweep.parts.catalog import load_plugins
     from normsweep.reporting.commands import Commands
@@ -76,6 +80,12 @@ def show(
 
     record = read_study(storage, study).labelled()
     load_plugins(plugins, [(metrics.registry, record.sweep.metric)])
+    if format == "json":
+        running = locked_by(storage, study)
+        print_json(
+            study_facts(record, running) if trial is None else trial_facts(_trial(record, trial))
+        )
+        return 0
     commands = Commands(record, storage, tracking_uri)
     with screen():
         if trial is None:
@@ -214,10 +224,11 @@ def _trial(study: StudyRecord, number: int) -> TrialRecord:
 def _needed(trial: Trial) -> list[tuple[Registry, str]]:
     """The components that a trial needs, as registry and name."""
     from normsweep.parts import metrics, models, normalizations, optimizers
+    from normsweep.sweep.schemes import all_in
 
     return [
         (models.registry, trial.model),
-        (normalizations.registry, trial.normalization),
+        *((normalizations.registry, each.name) for each in all_in(trial.normalization)),
         (optimizers.registry, trial.optimizer),
         (metrics.registry, trial.metric),
     ]

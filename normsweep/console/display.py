@@ -48,8 +48,9 @@ class _Board:
         return max(self.outlook.total, self.done)
 
     def share(self, arm: str, arms: int) -> int:
-        """Expected number of trials of an arm."""
-        return self.outlook.of_arm.get(arm, self.outlook.total // max(arms, 1))
+        """Expected number of trials of an arm; not less than are done, as in `total`."""
+        expected = self.outlook.of_arm.get(arm, self.outlook.total // max(arms, 1))
+        return max(expected, self.of_arm[arm])
 
     def state(self, arm: str) -> str:
         """Where an arm is in a few words: in its confirmation, or its best score."""

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 
 from normsweep.analysis.trials import best_of_arms, place
 from normsweep.console.screen import print_table, say
-from normsweep.parts import metrics
-from normsweep.parts.catalog import is_trained
+from normsweep.parts import metrics, models
+from normsweep.parts.catalog import is_trained, schedules_of_length
 from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.rows import Rows, epoch_rows
@@ -31,6 +31,7 @@ __all__ = [
     "print_plan",
     "print_trial",
     "studies_table",
+    "trial_facts",
     "trial_lines",
 ]
 
@@ -128,8 +129,19 @@ def print_trial(record: TrialRecord, commands: Commands) -> None:
     say(f"train it again without storing anything:\n  {commands.rerun(record.trial.number)}")
 
 
+def trial_facts(record: TrialRecord) -> dict[str, object]:
+    """Everything stored about a trial, for programs; `curve`: a mapping for each epoch."""
+    curve = epoch_rows([record]).without("trial", "arm")
+    return {**_content(record), "curve": curve.mappings}
+
+
 def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
     """Everything stored about a trial except its curve, as pairs of name and value."""
+    content = _content(record)
+    return [(name, _text(value)) for name, value in content.items() if value not in ("", None, {})]
+
+
+def _content(record: TrialRecord) -> dict[str, object]:
     trial, result = record.trial, record.result
     content: dict[str, object] = {"status": result.status.value if result else "running"}
     hidden = ("data", "params", *RARE)
@@ -146,13 +158,14 @@ def trial_lines(record: TrialRecord) -> list[tuple[str, str]]:
             **{f"machine.{key}": value for key, value in result.machine.items()},
             "loop": result.loop,
             "test_digest": result.test_digest,
+            **({"restored_epoch": result.last.epoch} if result.restores and result.curve else {}),
             "reused_epochs": result.reused,
             "reused_from": "" if result.origin is None else result.origin,
             "reused_study": result.origin_study,
             "mlflow_run": record.run_id,
             "error": result.error,
         }
-    return [(name, _text(value)) for name, value in content.items() if value not in ("", None, {})]
+    return content
 
 
 def _clock(seconds: float) -> str:
@@ -281,6 +294,18 @@ def _notes(plan: Plan) -> Iterator[str]:
         )
     if sweep.search.longest_every and not sweep.samples_epochs:
         yield "search.longest_every has no effect: every trial trains for the largest number of epochs"
+    model = sweep.model.name
+    known = model in models.registry and "initial" not in sweep.space
+    if known and isinstance(models.registry[model].function, models.Copies):
+        yield (
+            "the weights of the model object are not used: each seed draws new ones; "
+            'search.space.initial = "built" keeps them'
+        )
+    if names := schedules_of_length(sweep):
+        yield (
+            f"the learning rates of {', '.join(names)} depend on the number of epochs: no training holds a shorter one, "
+            "so trials sample their lengths, and the confirmation trains the baseline for both of its lengths"
+        )
     if "robust" in map(str, sweep.space.choices("normalization")):
         yield (
             "robust takes the median and quartiles of the non-zero pixels, of all rows of a table"

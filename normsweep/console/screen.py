@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from normsweep.errors import UserError
+from normsweep.errors import StudyStopped, UserError
 from normsweep.reporting.cells import is_numeric, printed
 from normsweep.text import masked, printable
 
@@ -55,6 +56,14 @@ ANSWER = {"answer": True}
 
 WIDTH = 120
 """Characters of a line if there is no terminal: 80 would cut the tables."""
+
+
+NARROW = 80
+"""Characters of a line on a terminal of unknown width."""
+
+
+STAMP = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+"""How each line of a log file begins."""
 
 
 SENTENCE = 12
@@ -148,7 +157,15 @@ class _File(logging.FileHandler):
     """A log file; the command ends if it can no longer be written."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        raise
+        error = sys.exception()
+        why = error.strerror if isinstance(error, OSError) else error
+        raise StudyStopped(
+            f"--log-file: cannot write {self.baseFilename}: {why}; fix this and run the command again"
+        ) from None
+
+    def close(self) -> None:
+        with suppress(OSError):  # what could not be written cannot be flushed either
+            super().close()
 
 
 class _Stamped(logging.Formatter):
@@ -164,7 +181,16 @@ def _text(record: logging.LogRecord) -> str:
 
 
 def _log_file(path: Path) -> logging.Handler:
+    """A handler that appends to a log file of an earlier command, or to a new file.
+
+    Raises:
+        UserError: the file cannot be written, or is something else than a log.
+    """
     try:
+        if path.is_file() and path.stat().st_size and not _is_log(path):
+            raise UserError(
+                f"--log-file: must be a new file or an earlier log, got {path}, which is another file and is not changed"
+            )
         handler = _File(path, encoding="utf-8")
     except OSError as error:
         raise UserError(f"--log-file: cannot write {path}: {error.strerror}") from None
@@ -172,16 +198,24 @@ def _log_file(path: Path) -> logging.Handler:
     return handler
 
 
+def _is_log(path: Path) -> bool:
+    with path.open("rb") as file:
+        return STAMP.match(file.read(40)) is not None
+
+
 def make_console(quiet: bool = False) -> Console:
     """Standard output, or no output if `quiet`; `WIDTH` columns if it is a file or a pipe."""
     notebook = in_notebook()  # its standard output claims to be a terminal
-    return Console(
+    console = Console(
         file=sys.stdout,
-        width=None if sys.stdout.isatty() and not notebook else WIDTH,
+        width=None if sys.stdout and sys.stdout.isatty() and not notebook else WIDTH,
         quiet=quiet,
         force_jupyter=False,
         force_terminal=False if notebook else None,
     )
+    if not console.width:  # COLUMNS=0, as some shells set it
+        console.width = NARROW
+    return console
 
 
 def in_notebook() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 
 from normsweep.analysis.evidence import Evidence, evidence
 from normsweep.analysis.given import Judgement
@@ -36,6 +37,7 @@ __all__ = [
     "print_tables",
     "print_unconfirmed",
     "print_verdict",
+    "study_facts",
 ]
 
 BEST = ["arm", "val_{metric}", "optimizer", "learning_rate", "epochs", "seconds", "trial"]
@@ -46,6 +48,32 @@ def print_tables(record: StudyRecord) -> None:
     best = brief_rows(record, "best", BEST)
     print_table(best, f"{record.name}: best trial of each arm")
     print_table(brief_rows(record, "arms", ARMS), "all trials of each arm")
+
+
+def study_facts(record: StudyRecord, process: str) -> dict[str, object]:
+    """What `print_study` prints, for programs."""
+    seen, sweep = overview(record, bool(process), time.time()), record.sweep
+    found = evidence(record) if record.analyses else None
+    return {
+        **asdict(seen),
+        "process": process,
+        "question": sweep.question,
+        "reference": sweep.label(str(sweep.reference)),
+        "arms": [arm.label for arm in sweep.arms],
+        "data": {
+            "name": record.data.name,
+            "source": record.data.source,
+            "digest": record.data.digest,
+        }
+        if record.data
+        else None,
+        "model": sweep.model.name,
+        "models": dict(model_uris(record)),
+        "best": brief_rows(record, "best", ["arm", "trial", *BEST[1:-1]]).mappings,
+        "arm_summaries": brief_rows(record, "arms", ARMS).mappings,
+        "answer": study_answer(found) if found else "",
+        "verdicts": verdict_rows(found.verdicts).mappings if found else [],
+    }
 
 
 def print_study(record: StudyRecord, process: str, commands: Commands) -> None:
@@ -97,7 +125,9 @@ def print_verdict(found: Evidence, left: int) -> None:
         say(f"warning: {text}")
     if not found.verdicts:
         if not left:
-            say("no verdict yet; run the confirmation with --phase confirm")
+            say(
+                "no verdict yet: the search is done, the confirmation is not; --phase confirm runs it"
+            )
         return
     print_table(
         verdict_rows(found.verdicts),
@@ -156,6 +186,8 @@ def _next(commands: Commands, page: str) -> Iterator[str]:
     yield commands.export("epochs", "-o", "epochs.csv")
     if commands.record.analyses:
         yield commands.export("verdict", "--format", "latex")
+    else:
+        yield commands.confirm()
     if commands.record.sweep.rules < SEQUENTIAL:
         yield commands.renew()
     yield f"open {page}" if page else commands.ui()

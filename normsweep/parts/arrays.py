@@ -17,6 +17,8 @@ __all__ = [
     "ARRAYS",
     "Arrays",
     "class_numbers",
+    "column_names",
+    "column_problem",
     "four_arrays",
     "four_expected",
     "label_problems",
@@ -186,21 +188,46 @@ def _array(key: str, value: Any) -> Array:
 
 
 def _features(key: str, frame: Any) -> Array:
+    if wrong := column_problem(frame):
+        raise DataError(f"data: {key}: {wrong}")
+    truths = {name: "uint8" for name, kind in frame.dtypes.items() if kind.kind == "b"}
+    return frame.astype(truths).astype(_common(frame)).to_numpy()
+
+
+def column_problem(frame: Any) -> str:
+    """What in the columns of a frame is no number, with what to do; empty if nothing is."""
     if not len(frame.columns):
-        raise DataError(f"data: {key}: expected at least one column, got none")
+        return "expected at least one column, got none"
     other = [str(name) for name, kind in frame.dtypes.items() if kind.kind not in "iufb"]
     if other:
-        raise DataError(
-            f"data: {key}: expected numeric columns, got {', '.join(map(cut, other[:5]))}; encode or drop them"
+        return (
+            f"expected numeric columns, got {', '.join(map(cut, other[:5]))}; make a column of 0 and 1 for each of a "
+            "text column's values (pandas.get_dummies), or drop it"
         )
-    truths = {name: "uint8" for name, kind in frame.dtypes.items() if kind.kind == "b"}
-    if frame.isna().to_numpy().any():
-        holes = [str(name) for name, empty in frame.isna().any().items() if empty]
-        raise DataError(
-            f"data: {key}: expected no missing values, got some in {', '.join(map(cut, holes[:5]))}; fill them or "
-            "drop the rows"
-        )
-    return frame.astype(truths).astype(_common(frame)).to_numpy()
+    empty = frame.isna().sum()
+    if not empty.any():
+        return ""
+    holes = ", ".join(
+        f"{cut(str(name))} ({count})" for name, count in empty[empty > 0].head(5).items()
+    )
+    return (
+        f"expected no missing values, got some in {holes}; fill them, for example with the column's "
+        "median, or drop these rows"
+    )
+
+
+def column_names(data: Any) -> tuple[str, ...]:
+    """The names of the columns of the training inputs in data in memory; empty if they have none."""
+    if isinstance(data, Mapping):
+        return _columns(data.get("x_train"))
+    first = data[0] if isinstance(data, Sequence) and len(data) else None
+    if isinstance(first, tuple | list) and len(first) == 2:
+        return _columns(first[0])
+    return _columns(first)
+
+
+def _columns(inputs: Any) -> tuple[str, ...]:
+    return tuple(map(str, inputs.columns)) if _is_frame(inputs) else ()
 
 
 def _common(frame: Any) -> np.dtype[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from normsweep.errors import SweepError
 from normsweep.parts import (
+    callbacks,
     datasets,
     metrics,
     models,
@@ -20,7 +21,16 @@ from normsweep.parts.plugins import installed_plugins, plugin_problems
 from normsweep.parts.registry import Registry
 from normsweep.sweep.checks import Catalog
 from normsweep.sweep.loading import Draft
-from normsweep.sweep.parameters import CONSTANT, INPUT_RATE, MATCHED, SCHEDULE, own_parameters
+from normsweep.sweep.parameter_checks import depending_on_length
+from normsweep.sweep.parameters import (
+    CALLBACK,
+    CONSTANT,
+    INPUT_RATE,
+    MATCHED,
+    NO_CALLBACK,
+    SCHEDULE,
+    own_parameters,
+)
 from normsweep.sweep.problems import shown
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Scalar
@@ -32,6 +42,7 @@ REGISTRIES: tuple[Registry, ...] = (
     normalizations.registry,
     optimizers.registry,
     schedules.registry,
+    callbacks.registry,
     models.registry,
     datasets.registry,
     metrics.registry,
@@ -47,7 +58,9 @@ def resolve_trial(
     of_optimizer = optimizers.registry[str(params["optimizer"])].options
     of_model = models.registry[model.name].options
     taken = (*of_optimizer, *of_model)  # an option of a component may have the same name
+    callback = NO_CALLBACK if CALLBACK in taken else str(params.get(CALLBACK, NO_CALLBACK))
     schedule = CONSTANT if SCHEDULE in taken else str(params.get(SCHEDULE, CONSTANT))
+    schedule_options = _only(params, schedules.registry[schedule].options)
     own: dict[str, Any] = own_parameters(params, taken)
     return Trial(
         number=number,
@@ -67,7 +80,10 @@ def resolve_trial(
         precision=model.precision,
         metric=sweep.metric,
         schedule=schedule,
-        schedule_options=_only(params, schedules.registry[schedule].options),
+        schedule_options=schedule_options,
+        callback=callback,
+        callback_options=_only(params, callbacks.registry[callback].options),
+        of_length=schedules.depends_on_length(schedule, schedule_options),
         **own,
         **(_reference(sweep) if own.get(INPUT_RATE) == MATCHED else {}),
     )
@@ -80,6 +96,19 @@ def _reference(sweep: Sweep) -> dict[str, Any]:
         "reference_normalization": str(params["normalization"]),
         "reference_scale": float(params.get("input_scale", 1.0)),
     }
+
+
+def depends_on_length(params: Mapping[str, Scalar]) -> bool:
+    """Whether the steps of a trial with these parameters depend on its number of epochs."""
+    name = str(params.get(SCHEDULE, CONSTANT))
+    return name in schedules.registry and schedules.depends_on_length(name, params)
+
+
+def schedules_of_length(sweep: Sweep) -> list[str]:
+    """The schedules that trials of a sweep may have and whose steps depend on the number of epochs."""
+    spaces = (arm.space(sweep.search.space) for arm in sweep.arms)
+    names = (name for space in spaces for name in depending_on_length(space, schedules.of_length()))
+    return list(dict.fromkeys(names))
 
 
 def is_trained(model: str) -> bool:
@@ -101,6 +130,8 @@ def catalog() -> Catalog:
         normalizations=normalizations.registry.options(),
         optimizers=optimizers.registry.options(),
         schedules=schedules.registry.options(),
+        callbacks=callbacks.registry.options(),
+        of_length=schedules.of_length(),
         matched=optimizers.MATCHED,
         models=models.registry.options(),
         datasets=datasets.registry.options(),

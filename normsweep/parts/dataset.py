@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from normsweep.parts.arrays import (
     ARRAYS,
     Arrays,
     class_numbers,
+    column_names,
     four_arrays,
     four_expected,
     label_problems,
 )
 
-__all__ = ["Dataset"]
+__all__ = ["PLAIN", "Dataset", "InputFacts"]
 
 DTYPES = (
     "uint8", "uint16", "uint32", "int8", "int16", "int32", "int64", "float16", "float32", "float64",
@@ -34,11 +36,34 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
+class InputFacts:
+    """What the inputs of a dataset are, beyond their values."""
+
+    columns: tuple[str, ...] = ()
+    """The names of a table's columns, if the sweep has a scheme by column."""
+    full_scale: float | None = None
+    """The largest value that the inputs could have, as stated by `[data] full_scale`."""
+    tokens: bool = False
+    """Whether the inputs are numbers of words, (n, time), which are not scaled."""
+
+
+KINDS = {
+    "image": "images (n, height, width) or (n, height, width, channels)",
+    "table": "a table (n, features)",
+    "sequence": "sequences (n, time, features)",
+    "signal": "signals (n, time)",
+    "tokens": "integers (n, time)",
+}
+PLAIN = InputFacts()
+"""Nothing is known but the values."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Images or a table, and labels.
 
-    x_train and x_test are (n, height, width, channels) or (n, features) in their original dtype, y_train
-    and y_test (n,) int64 from 0 to `classes` - 1.
+    x_train and x_test are (n, height, width, channels), (n, features) or, of sequences, (n, time,
+    features) in their original dtype, y_train and y_test (n,) int64 from 0 to `classes` - 1.
     """
 
     name: str
@@ -52,6 +77,9 @@ class Dataset:
     """The original shape of one image, without the channel axis that normsweep may add."""
     labels: tuple[str, ...] = ()
     """The original names of the classes 0, 1, 2, …; empty if these numbers are the names."""
+    columns: tuple[str, ...] = ()
+    """The names of a table's columns, where they are known; no part of its identity."""
+    facts: InputFacts = PLAIN
 
     @classmethod
     def of(cls, data: Any, name: str = "data", source: str = "arrays in memory") -> Dataset:
@@ -69,7 +97,10 @@ class Dataset:
         Raises:
             DataError: one line for each error.
         """
-        return data if isinstance(data, Dataset) else cls.checked(name, source, four_arrays(data))
+        if isinstance(data, Dataset):
+            return data
+        found = cls.checked(name, source, four_arrays(data))
+        return replace(found, columns=column_names(data))
 
     @classmethod
     def checked(cls, name: str, source: str, arrays: Arrays) -> Dataset:
@@ -110,7 +141,7 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(height, width, channels), or (features,) of a table."""
+        """(height, width, channels), (features,) of a table or (time, features) of sequences."""
         return self.x_train.shape[1:]
 
     @property
@@ -122,6 +153,39 @@ class Dataset:
     def test_digest(self) -> str:
         """SHA-256 of the test images and labels only, hexadecimal."""
         return self._digest(("x_test", "y_test"))
+
+    def seen_as(
+        self, kind: str | None, full_scale: float | None, by_column: bool = False
+    ) -> Dataset:
+        """The dataset as `[data]` says what its inputs are.
+
+        Args:
+            kind: "image", "table", "sequence" (n, time, features), "signal" (n, time) or "tokens", integers
+                (n, time); None: by their shape, images or a table.
+            full_scale: the largest value that the inputs could have; None: unknown.
+            by_column: whether names of columns matter, which then are part of the data's identity.
+
+        Raises:
+            DataError: the inputs do not have the shape or type of this kind.
+        """
+        given = (self.x_train, self.x_test)
+        match kind, len(self.sample_shape):
+            case ("sequence", 2):
+                x_train, x_test = (x[..., 0] for x in given)
+            case ("signal", 1):
+                x_train, x_test = (x[..., np.newaxis] for x in given)
+            case (None, _) | ("table", 1) | ("image", 2 | 3):
+                x_train, x_test = given
+            case ("tokens", 1) if self.x_train.dtype.kind in "iu":
+                x_train, x_test = given
+            case _:
+                raise DataError(
+                    f"data.kind: {kind} needs {KINDS[str(kind)]}, got {self.x_train.dtype} of shape "
+                    f"{('n', *self.sample_shape)}"
+                )
+        columns = self.columns if by_column else ()
+        facts = InputFacts(columns, full_scale, tokens=kind == "tokens")
+        return replace(self, x_train=x_train, x_test=x_test, facts=facts)
 
     def subset(self, size: int, seed: int) -> Dataset:
         """A stratified subset of `size` training images; the test set is unchanged.
@@ -173,6 +237,7 @@ class Dataset:
                 "source": self.source,
                 "sample_shape": self.sample_shape,
                 "labels": self.labels,
+                "facts": asdict(self.facts),
             }
             (work / "about.json").write_text(json.dumps(about))
             os.rename(work, folder)
@@ -185,6 +250,8 @@ class Dataset:
 
     def _digest(self, keys: tuple[str, ...]) -> str:
         digest = hashlib.sha256()
+        if self.facts != PLAIN:
+            digest.update(json.dumps(asdict(self.facts)).encode())
         for key in keys:
             array = np.ascontiguousarray(getattr(self, key))
             digest.update(f"{key} {array.dtype.str} {array.shape}\n".encode())
@@ -203,7 +270,12 @@ class Dataset:
             **arrays,
             sample_shape=tuple(about["sample_shape"]),
             labels=tuple(about.get("labels", ())),
+            facts=_facts(**about.get("facts", {})),
         )
+
+
+def _facts(columns: Sequence[str] = (), **others: Any) -> InputFacts:
+    return InputFacts(tuple(columns), **others)
 
 
 def _with_channels(images: Array) -> Array:

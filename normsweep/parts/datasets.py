@@ -24,6 +24,8 @@ from normsweep.errors import DataError, NormsweepError
 from normsweep.parts.arrays import ARRAYS, Arrays, four_expected, machine_memory
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
+from normsweep.parts.tables import Table, is_table, read_table
+from normsweep.sweep.problems import cut
 from normsweep.text import reason
 
 __all__ = ["load", "load_first", "made", "register", "registry", "version_of_first"]
@@ -33,6 +35,7 @@ register = registry.register
 
 Found = tuple[Arrays, str]
 GIB = 2**30
+ANY_TABLE = Table()
 DENSEST = 500
 """Bytes of arrays over 1 GiB for each byte of their file; deflated zeros have 1,030, sparse images below 100."""
 EXPECTED = (
@@ -69,8 +72,8 @@ def digits(data_dir: Path | None) -> Found:
     return arrays, "scikit-learn's digits"
 
 
-def load_first(names: Sequence[str], data_dir: Path | None) -> Dataset:
-    """The first of several datasets that is available.
+def load_first(names: Sequence[str], data_dir: Path | None, table: Table = ANY_TABLE) -> Dataset:
+    """The first of several datasets that is available; `table`: how a file with a table is read.
 
     Raises:
         DataError: none is available, or the first one found is invalid.
@@ -78,21 +81,23 @@ def load_first(names: Sequence[str], data_dir: Path | None) -> Dataset:
     missing: list[str] = []
     for name in names:
         try:
-            return load(name, data_dir)
+            return load(name, data_dir, table)
         except _Missing as error:
             missing.extend(error.lines)
     raise DataError(missing)
 
 
-def load(name: str, data_dir: Path | None = None) -> Dataset:
-    """Load and check a registered dataset or an `.npz` file.
+def load(name: str, data_dir: Path | None = None, table: Table = ANY_TABLE) -> Dataset:
+    """Load and check a registered dataset, an `.npz` file, or a table in a CSV or Parquet file.
 
     Raises:
         DataError: it is not available, or its arrays are invalid.
     """
     if name not in registry:
-        arrays, source = _npz(name, data_dir)
-        return Dataset.checked(Path(name).stem, source, arrays)
+        path = _file(name, data_dir)
+        if is_table(name):
+            return Dataset.of(read_table(path, table), path.stem, str(path))
+        return Dataset.checked(path.stem, str(path), read_npz(path))
     return made(registry[name], data_dir)
 
 
@@ -152,7 +157,7 @@ def _version(name: str, data_dir: Path | None) -> str:
         return made(registry[name], data_dir).digest
     if name in registry:
         return _stamps(_keras_files(name, data_dir))
-    return _stamps([path for path in _npz_candidates(name, data_dir) if path.is_file()][:1])
+    return _stamps([path for path in _candidates(name, data_dir) if _is_file(path)][:1])
 
 
 def _stamps(files: Sequence[Path]) -> str:
@@ -161,24 +166,34 @@ def _stamps(files: Sequence[Path]) -> str:
     return "; ".join(f"{path} {about.st_size} {about.st_mtime_ns}" for path, about in found)
 
 
-def _npz_candidates(name: str, data_dir: Path | None) -> list[Path]:
-    """Where an `.npz` file may be, in this order."""
+def _candidates(name: str, data_dir: Path | None) -> list[Path]:
+    """Where a file may be, in this order."""
     try:
         candidates = [Path(name).expanduser()]
     except RuntimeError as error:
-        raise DataError(f"data {name}: expected the path of an .npz file ({error})") from None
+        raise DataError(f"data {name}: expected the path of a file ({error})") from None
     if data_dir is not None and not candidates[0].is_absolute():
         candidates.append(data_dir / name)
     return candidates
 
 
-def _npz(name: str, data_dir: Path | None) -> Found:
-    candidates = _npz_candidates(name, data_dir)
+def _file(name: str, data_dir: Path | None) -> Path:
+    candidates = _candidates(name, data_dir)
     for path in candidates:
-        if path.is_file():
-            return read_npz(path), str(path)
+        if _is_file(path):
+            return path
     looked = " or at ".join(map(str, candidates))
-    raise _Missing(f"data {name}: no such file; expected an .npz file at {looked}")
+    kind = "a table" if is_table(name) else "an .npz file"
+    raise _Missing(f"data {name}: no such file; expected {kind} at {looked}")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:  # a name that is too long
+        raise DataError(
+            f"data {cut(str(path))}: expected the path of an .npz file ({error.strerror})"
+        ) from None
 
 
 def read_npz(path: Path) -> Arrays:

@@ -15,7 +15,7 @@ import numpy as np
 from normsweep.parts.arrays import ARRAYS, Arrays
 from normsweep.text import counted
 
-__all__ = ["Finding", "described", "input_findings"]
+__all__ = ["Finding", "described", "input_findings", "narrow_range"]
 
 Array = np.ndarray[Any, Any]
 
@@ -23,8 +23,10 @@ ROWS = 10_000
 """Rows that are looked at, at most."""
 FEW = 0.1
 """Share of ones below which images of 0 and 1 look like a division of integers."""
-NARROW = 8
+NARROW = {"uint8": 8, "uint16": 4}
 """Factor by which a type's range may be larger than the values."""
+OVER_TIME = ("sequence", "signal", "tokens")
+"""Values of `data.kind` for inputs that are neither images nor a table."""
 TINY = 1e-4
 """Largest value below which rounding and epsilons matter."""
 FILL = 1000.0
@@ -55,10 +57,16 @@ class _Data:
     y: Array
     x_test: Array
     y_test: Array
+    kind: str | None = None
+    full_scale: float | None = None
 
     @property
     def table(self) -> bool:
-        return self.x.ndim == 2
+        return self.x.ndim == 2 and self.kind not in OVER_TIME
+
+    @property
+    def images(self) -> bool:
+        return self.x.ndim > 2 and self.kind not in OVER_TIME
 
     @cached_property
     def flat(self) -> Array:
@@ -66,19 +74,23 @@ class _Data:
         return self.x[:ROWS].reshape(min(len(self.x), ROWS), -1).astype(np.float64)
 
 
-def described(arrays: Arrays) -> str:
-    """Shape, type, range, mean and spread of the training inputs, in a line."""
+def described(arrays: Arrays, kind: str | None = None, full_scale: float | None = None) -> str:
+    """Shape, type, range, mean and spread of the training inputs, in a line; arguments as of `[data]`."""
     x, y = arrays["x_train"], arrays["y_train"]
     values = x[:ROWS].astype(np.float64)
     values = values[np.isfinite(values)]
     declared = x.dtype.name in ("uint8", "uint16")
-    of = (
-        f"declared by the type, 0 to {np.iinfo(x.dtype).max}"
-        if declared
-        else "not declared, so the data's own is taken"
-    )
+    if full_scale is not None:
+        of = f"stated, to {full_scale:g}"
+    elif declared:
+        of = f"declared by the type, 0 to {np.iinfo(x.dtype).max}"
+    else:
+        of = "not declared, so the data's own is taken"
     shape = "×".join(map(str, x.shape[1:]))
     what = "a table of" if x.ndim == 2 else "images of"
+    what = {"sequence": "sequences of", "signal": "signals of", "tokens": "tokens,"}.get(
+        kind or "", what
+    )
     return (
         f"{len(x):,} training and {len(arrays['x_test']):,} test rows, {what} {shape}, {x.dtype.name}; values from "
         f"{values.min():.4g} to {values.max():.4g} (range: {of}), mean {values.mean():.4g}, deviation "
@@ -86,8 +98,13 @@ def described(arrays: Arrays) -> str:
     )
 
 
-def input_findings(arrays: Arrays) -> list[Finding]:
-    """All findings in four arrays, most important first; of invalid arrays those that can be told."""
+def input_findings(
+    arrays: Arrays, kind: str | None = None, full_scale: float | None = None
+) -> list[Finding]:
+    """All findings in four arrays, most important first; of invalid arrays those that can be told.
+
+    `kind` and `full_scale` are those of `[data]`.
+    """
     if set(ARRAYS) - arrays.keys():
         return []
     found = list(_labels(arrays["y_train"], arrays["y_test"]))
@@ -108,8 +125,10 @@ def input_findings(arrays: Arrays) -> list[Finding]:
             )
         )
         return found
-    data = _Data(x, arrays["y_train"].reshape(len(x), -1)[:, 0], x_test, arrays["y_test"])
-    return found + [finding for check in CHECKS for finding in check(data)]
+    labels = arrays["y_train"].reshape(len(x), -1)[:, 0]
+    data = _Data(x, labels, x_test, arrays["y_test"], kind, full_scale)
+    checks = (_test_set,) if kind == "tokens" else CHECKS
+    return found + [finding for check in checks for finding in check(data)]
 
 
 def _labels(y_train: Array, y_test: Array) -> Iterator[Finding]:
@@ -168,7 +187,7 @@ def _empty(data: _Data) -> Iterator[Finding]:
             "x_train: all values are 0 or 1, and nearly all 0: an integer array that was divided as integers looks like "
             "this; convert it to float first, x.astype('float32') / 255 (of drawings in black and white it is right)",
         )
-    elif low == 0 and high == 1 and data.x.dtype.kind in "iub" and not data.table:
+    elif low == 0 and high == 1 and data.x.dtype.kind in "iub" and data.images:
         yield Finding(
             "binary",
             "x_train: all values are 0 or 1, as of images in black and white",
@@ -180,17 +199,31 @@ def _empty(data: _Data) -> Iterator[Finding]:
         )
 
 
+def narrow_range(x: Array, full_scale: float | None = None) -> str:
+    """What is wrong with the range of the type, of images or sequences; empty if nothing is, or one is stated."""
+    name, high = x.dtype.name, float(x.max())
+    if full_scale is not None or name not in NARROW:
+        return ""
+    full, bits = np.iinfo(x.dtype).max, int(high).bit_length()
+    if not 1 < high < full / NARROW[name]:
+        return ""
+    return (
+        f"{name}, but values end at {high:.0f} ({bits} bits): `unit` and `symmetric` divide by {full}, so the "
+        f"network gets values up to {high / full:.2g}; set data.full_scale, for {bits} bits to {2**bits - 1}"
+    )
+
+
 def _range(data: _Data) -> Iterator[Finding]:
     """A range that is not the one that the type or the usual scaling lets expect."""
     low, high = float(data.x.min()), float(data.x.max())
-    if data.x.dtype.name in ("uint8", "uint16") and 1 < high < np.iinfo(data.x.dtype).max / NARROW:
-        full, bits = np.iinfo(data.x.dtype).max, int(high).bit_length()
+    if not data.table and (narrow := narrow_range(data.x, data.full_scale)):
+        yield Finding("narrow-range", f"x_train: {narrow}")
+    if data.full_scale is not None and max(-low, high) > data.full_scale:
         yield Finding(
-            "narrow-range",
-            f"x_train: {data.x.dtype.name}, but values end at {high:.0f} ({bits} bits): `unit` and `symmetric` divide by "
-            f"{full}, so the network gets values up to {high / full:.2g}; use `minmax`, or divide by {2**bits - 1} yourself",
+            "beyond-full-scale",
+            f"x_train: values up to {max(-low, high):.5g}, beyond data.full_scale = {data.full_scale:g}",
         )
-    if data.x.dtype.name == "int8" and low < 0 and data.x.ndim > 2:
+    if data.x.dtype.name == "int8" and low < 0 and data.images:
         yield Finding(
             "wrapped",
             "x_train: images in int8 from below 0: 8-bit images are unsigned, and values above 127 wrap around",

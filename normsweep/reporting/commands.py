@@ -39,11 +39,13 @@ class Commands:
     """Address of Optuna's database."""
     tracking: str = TRACKING
     """Address of MLflow's tracking store."""
+    source: tuple[str, ...] = ("SWEEP.toml",)
+    """The sweep file, and the --set options of the command that runs the study, as far as they are known."""
 
     def study(self, *more: str) -> str:
         """What runs the study: a shipped sweep's command, or one in which the user's own has its place."""
         name = self.record.name
-        sweep = (name,) if self._shipped else ("SWEEP.toml", "--study-name", name)
+        sweep = (name,) if self._shipped else (*self.source, "--study-name", name)
         return self._line("python -m normsweep.study", *sweep, stores=self._stores, more=more)
 
     def reproduce(self) -> tuple[str, ...]:
@@ -58,8 +60,8 @@ class Commands:
     def renew(self) -> str:
         """What opens another study by today's rules, which reuses the finished trials of this one."""
         name = self.record.name
-        sweep = name if self._shipped else "SWEEP.toml"
-        words = (sweep, "--study-name", f"{name}-2", "--reuse", name)
+        sweep = (name,) if self._shipped else self.source
+        words = (*sweep, "--study-name", f"{name}-2", "--reuse", name)
         return self._line("python -m normsweep.study", *words, stores=self._stores)
 
     def confirm(self, seeds: int | None = None) -> str:
@@ -70,8 +72,8 @@ class Commands:
         if not self.record.analysed:
             return self.study(*more)
         name = self.record.name
-        sweep = name if self._shipped else "SWEEP.toml"
-        words = (sweep, "--study-name", f"{name}-2", "--reuse", name)
+        sweep = (name,) if self._shipped else self.source
+        words = (*sweep, "--study-name", f"{name}-2", "--reuse", name)
         return self._line("python -m normsweep.study", *words, stores=self._stores, more=more)
 
     def export(self, table: str, *more: str) -> str:

@@ -23,7 +23,7 @@ from normsweep.analysis.trials import (
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.reporting.outcome_words import chosen_words, outcome_text
-from normsweep.sweep.study_record import BASELINE, Configuration, TrialRecord
+from normsweep.sweep.study_record import BASELINE, BASELINE_SHORT, Configuration, TrialRecord
 from normsweep.sweep.trial import Status
 from normsweep.text import counted
 
@@ -162,6 +162,8 @@ def configurations_table(configurations: Sequence[Configuration]) -> pd.DataFram
 def _label(configuration: Configuration) -> str:
     if configuration.name == BASELINE:
         return "baseline"
+    if configuration.name == BASELINE_SHORT:
+        return f"baseline, {counted(int(configuration.params['epochs']), 'epoch')}"
     epochs = "epoch" if configuration.selected_at == 1 else "epochs"
     return f"tuned for {configuration.selected_at} {epochs}{_among(configuration)}"
 
@@ -209,9 +211,7 @@ def learning_rates_table(searched: Sequence[TrialRecord]) -> pd.DataFrame:
         pruned = result.status is Status.PRUNED and bool(result.curve)
         if result.status.scored or pruned:
             last = (
-                (result.curve[-1].value, len(result.curve))
-                if pruned
-                else (result.score, trial.epochs)
+                (result.last.value, len(result.curve)) if pruned else (result.score, trial.epochs)
             )
             settings = trial.number, trial.arm, trial.optimizer, trial.learning_rate
             rows.append((*settings, *last, result.status is Status.DIVERGED))

@@ -13,7 +13,7 @@ from normsweep.sweep.arms import ARM, fixed_by_all
 from normsweep.sweep.parameters import SCHEDULE
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.space import Choice, Dimension
-from normsweep.sweep.study_record import BASELINE, DataFacts
+from normsweep.sweep.study_record import BASELINES, DataFacts
 from normsweep.text import counted, duration, listed, quoted
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _dimension(dimension: Dimension) -> str:
 def _selection(found: Evidence) -> str:
     record = found.record
     by, short, longest = found.metric.label, record.sweep.confirm.baseline.epochs, found.longest
-    tuned = [c for c in found.analysis.configurations if c.name != BASELINE]
+    tuned = [c for c in found.analysis.configurations if c.name not in BASELINES]
     if not tuned or longest is None:
         return ""
     budgets = f"{short} and for {longest} epochs" if short != longest else f"{longest} epochs"

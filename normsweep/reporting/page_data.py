@@ -95,11 +95,12 @@ def _margin(found: Evidence) -> Json:
     """The declared margin and how far its slider goes: beyond the last bound of the main question."""
     by, declared = found.metric, found.margin
     bounds = [abs(b) for v in found.primary for b in (v.gap.low, v.gap.high) if math.isfinite(b)]
-    most = max((math.ceil(1.1 * bound / declared) for bound in bounds), default=0)
+    reach = 1.1 * max(bounds, default=0.0)
+    most = math.ceil(reach / declared) if declared > 0 else 0
     return {
         "declared": _finite(declared),
         "scale": by.scale,
-        "unit": by.unit,
+        "unit": by.unit or by.label,
         "steps": STEPS,
         "most": min(max(most, 3), FARTHEST),
     }

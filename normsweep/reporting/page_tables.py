@@ -19,7 +19,7 @@ from normsweep.reporting.ending_words import NAMES, bound_words
 from normsweep.reporting.mechanism import conditions, with_interval
 from normsweep.reporting.words import percent, settings_words, worth_words
 from normsweep.sweep.arms import fixed_by_all
-from normsweep.sweep.study_record import BASELINE, TUNED_SHORT
+from normsweep.sweep.study_record import BASELINE, BASELINES, TUNED_SHORT
 from normsweep.sweep.trial import SEARCH
 from normsweep.text import counted, duration, opening, quoted
 
@@ -95,10 +95,10 @@ def speed_of(frame: pd.DataFrame | None, found: Evidence) -> PageTable | None:
 def summary_of(found: Evidence) -> PageTable | None:
     """Test scores: a row an arm, a column a configuration and number of epochs."""
     made = spreads(found.scores)
-    columns = dict.fromkeys((s.configuration.name, s.epochs) for s in made)
+    columns = dict.fromkeys(map(_column, made))
     if not columns:
         return None
-    cells = {(s.configuration.arm, s.configuration.name, s.epochs): _spread(s, found) for s in made}
+    cells = {(s.configuration.arm, *_column(s)): _spread(s, found) for s in made}
     arms = tuple(dict.fromkeys(s.configuration.arm for s in made))
     heads = (_settings(name, epochs) for name, epochs in columns)
     rows = tuple((arm, *(cells.get((arm, *column), "–") for column in columns)) for arm in arms)
@@ -107,6 +107,12 @@ def summary_of(found: Evidence) -> PageTable | None:
         f"{counted(found.analysis.seeds, 'seed')}, or over those that trained"
     )
     return PageTable(caption, ("Arm", *heads), rows, ("short", *("number",) * len(columns)), arms)
+
+
+def _column(spread: Spread) -> tuple[str, int]:
+    """Configuration and epochs; a baseline of its own length is in the column of the others."""
+    name = spread.configuration.name
+    return BASELINE if name in BASELINES else name, spread.epochs
 
 
 def _settings(name: str, epochs: int) -> str:

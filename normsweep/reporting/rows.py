@@ -66,6 +66,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def mappings(self) -> list[dict[str, Any]]:
+        """Each row as a dictionary of the table's columns."""
+        return [{name: row.get(name) for name in self.columns} for row in self.rows]
+
     def only(self, columns: Iterable[str]) -> Rows:
         """Some of the columns, in this order; those that the table has not are left out."""
         return Rows(tuple(name for name in columns if name in self.columns), self.rows)
@@ -147,7 +152,7 @@ def budget_rows(record: StudyRecord) -> Rows:
             "trial": each.record.trial.number,
             **_by_metric(each.record, "val", each.score),
             "val_accuracy": _accuracy(each.record),
-            "val_loss": each.record.result.curve[-1].val_loss if each.record.result else math.nan,
+            "val_loss": each.record.result.last.val_loss if each.record.result else math.nan,
             **{name: getattr(each.record.trial, name) for name in LEADING if name != "epochs"},
             **{name: _own(each.record).get(name) for name in own},
             "among": each.among,
@@ -195,7 +200,7 @@ def _trials(
 def _trial_row(record: TrialRecord, same: Mapping[str, str]) -> dict[str, Any]:
     trial, result = record.trial, record.result
     assert result is not None
-    last = result.curve[-1] if result.curve else None
+    last = result.last if result.curve else None
     return {
         "trial": trial.number,
         "phase": trial.phase,
@@ -210,6 +215,7 @@ def _trial_row(record: TrialRecord, same: Mapping[str, str]) -> dict[str, Any]:
         **_by_metric(record, "test", last.tested.value if last and last.tested else math.nan),
         "test_accuracy": _test_accuracy(last),
         "epochs_run": len(result.curve),
+        **({"restored_epoch": last.epoch} if last and result.restores else {}),
         "configuration": trial.configuration,
         **{name: getattr(trial, name) for name in LEADING},
         **_own(record),
@@ -248,7 +254,7 @@ def _accuracy(record: TrialRecord) -> float:
     assert result is not None
     if record.trial.metric == ACCURACY.name:
         return result.score
-    return result.curve[-1].val_accuracy if result.curve else math.nan
+    return result.last.val_accuracy if result.curve else math.nan
 
 
 def _by_metric(record: TrialRecord, on: str, value: float) -> dict[str, float]:
@@ -271,8 +277,10 @@ def _columns(records: Sequence[TrialRecord]) -> list[str]:
     own = dict.fromkeys(name for record in records for name in _own(record))
     scores = [f"val_{name}" for name in _metrics(records)]
     tested = [f"test_{name}" for name in _metrics(records)]
-    at = OUTCOME.index("val_accuracy")
-    return [*OUTCOME[:at], *scores, *tested, *OUTCOME[at:], *LEADING, *own, *ORIGIN]
+    at, end = OUTCOME.index("val_accuracy"), OUTCOME.index("configuration")
+    restored = ["restored_epoch"] if any(r.result and r.result.restores for r in records) else []
+    outcome = (*OUTCOME[:at], *scores, *tested, *OUTCOME[at:end], *restored, *OUTCOME[end:])
+    return [*outcome, *LEADING, *own, *ORIGIN]
 
 
 def _own(record: TrialRecord) -> dict[str, Any]:

@@ -26,7 +26,7 @@ GIB = 2**30
 class Curves:
     """The longest curve of each lineage, among trials of this run, stored ones, and those of another study.
 
-    As the learning rate is constant, a curve contains every shorter one of its lineage, bit for bit,
+    A curve contains every shorter one of its lineage, bit for bit,
     if it was trained on the same machine with the same threads and versions. A curve of another study
     is taken as it was recorded, on whatever machine: it is what that training gave, but training the
     trial here may give other bits.
@@ -98,7 +98,7 @@ def _reused(trial: Trial, record: TrialRecord | None) -> Result | None:
         return None
     curve = tuple(epoch for epoch in record.result.curve if epoch.epoch <= trial.epochs)
     diverged = not curve[-1].finite
-    if len(curve) < trial.epochs and not diverged:
+    if len(curve) < trial.epochs and not diverged and not record.stopped:
         return None
     tested = record.result.test_digest and (diverged or all(e.tested for e in curve))
     if trial.confirms and not (tested and all(map(_has_rows, _read_ones(trial, curve)))):
@@ -130,13 +130,15 @@ def _add(longest: dict[str, TrialRecord], record: TrialRecord) -> None:
     if result is None or not result.curve or not result.machine:
         return
     before = longest.get(record.trial.lineage)
-    if before is None or before.result is None or _reach(before.result) < _reach(result):
+    if before is None or before.result is None or _reach(before) < _reach(record):
         longest[record.trial.lineage] = record
 
 
-def _reach(result: Result) -> float:
-    """Number of epochs that a curve covers; infinite if it diverged."""
-    return float("inf") if not result.curve[-1].finite else len(result.curve)
+def _reach(record: TrialRecord) -> float:
+    """Number of epochs that a curve covers; infinite if it diverged or stopped early."""
+    assert record.result is not None
+    curve = record.result.curve
+    return float("inf") if record.stopped or not curve[-1].finite else len(curve)
 
 
 def checkpoint_folder(root: Path, study: str, study_id: str) -> Path:
@@ -160,12 +162,14 @@ class Checkpoints:
         return self._limit > 0
 
     def save(self, trial: Trial, snapshot: Snapshot) -> None:
-        """Save the state after an epoch.
+        """Save the state after an epoch, or after the last one, which may have been before that of the trial.
 
         Raises:
             StudyStopped: it cannot be written; on a full disk, writing results would fail next.
         """
-        self._write(self._path(trial, f"{snapshot.epoch:06d}"), snapshot)
+        ended = snapshot.so_far.status is Status.COMPLETE
+        epochs = trial.epochs if ended else snapshot.epoch
+        self._write(self._path(trial, f"{epochs:06d}"), snapshot)
 
     def save_running(self, trial: Trial, snapshot: Snapshot) -> None:
         """Save the state of a running trial, replacing its previous one.

@@ -107,7 +107,8 @@ def checked(
     sweep: Sweep, facts: DataFacts, arrays: Arrays, executor: Executor, signals: Signals
 ) -> Checkup:
     """The same with loaded data and a running executor."""
-    findings = input_findings(arrays)
+    about = (sweep.data.kind, sweep.data.full_scale)
+    findings = input_findings(arrays, *about)
     found: list[SchemeStart] = []
     try:
         sweep = identified(decided(sweep, None, executor, signals), facts, executor, signals)
@@ -115,7 +116,9 @@ def checked(
         findings += network_findings(found[0], facts.classes)
     except NormsweepError as error:
         findings.append(Finding("network", str(error).splitlines()[-1][:300]))
-    return Checkup(described(arrays), sorted_findings(findings), tuple(found), facts.classes)
+    return Checkup(
+        described(arrays, *about), sorted_findings(findings), tuple(found), facts.classes
+    )
 
 
 def starts(

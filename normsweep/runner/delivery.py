@@ -24,9 +24,9 @@ from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.text import counted
 from normsweep.tracking.client import ready_store
-from normsweep.tracking.tracker import TrackedStudy, Tracker
+from normsweep.tracking.tracker import TrackedStudy, Tracker, relocate_study
 
-__all__ = ["TrialLogger", "sync_studies", "sync_study"]
+__all__ = ["TrialLogger", "relocate_studies", "sync_studies", "sync_study"]
 
 PAUSE = 10.0
 """Seconds after a failure in which no run is started."""
@@ -246,6 +246,29 @@ class TrialLogger:
         for trial in started:
             del self._live[trial]
         return list(started.values())
+
+
+def relocate_studies(
+    names: Sequence[str],
+    tracking_uri: str,
+    say: Callable[[str], None],
+    root: Path = Path("mlruns"),
+) -> None:
+    """Correct the places of artifacts and models in MLflow's database after the folder was moved.
+
+    Raises:
+        StoreError: the artifacts are not here, or MLflow's store cannot be opened.
+    """
+    artifacts = root / "artifacts"
+    if not artifacts.is_dir():
+        raise StoreError(f"--moved: no folder {artifacts} here; run this where mlruns is now")
+    for name in names:
+        corrected = relocate_study(tracking_uri, name, artifacts)
+        say(
+            f"{name}: {counted(corrected, 'place')} corrected"
+            if corrected
+            else f"{name}: not moved"
+        )
 
 
 def sync_studies(

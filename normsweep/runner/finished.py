@@ -57,6 +57,8 @@ class Origin:
     tracking_uri: str
     report: Path
     """Folder of the report."""
+    source: tuple[str, ...] = ("SWEEP.toml",)
+    """The sweep file and the options of the command, for commands that are printed."""
 
     @classmethod
     def of(
@@ -110,7 +112,7 @@ class Origin:
         print_reuse(record)
         print_verdict(evidence(record), left=0)
         say(f"report: {self.report / PAGE}")
-        print_next(Commands(record, self.storage, self.tracking_uri), mark.page)
+        print_next(Commands(record, self.storage, self.tracking_uri, self.source), mark.page)
         print_remaining(record, left=0, searched=phase != CONFIRM)
         return record.scored
 

@@ -99,7 +99,7 @@ class Running:
         print_tables(record)
         print_reuse(record)
         missing += self._publish(record, reachable=not missing)
-        commands = Commands(record, self.storage, self.tracker.uri)
+        commands = Commands(record, self.storage, self.tracker.uri, self.origin.source)
         print_next(commands, self._address)
         print_remaining(record, self.search.left, searched=wanted != CONFIRM)
         unfinished = self._due(wanted) and not (confirmation and confirmation.over)

@@ -14,10 +14,13 @@ from normsweep.executors.protocol import Executor
 from normsweep.parts import datasets, models
 from normsweep.parts.catalog import resolve_trial
 from normsweep.parts.dataset import Dataset
+from normsweep.parts.input_checks import narrow_range
 from normsweep.parts.metrics import metric
+from normsweep.parts.tables import Table
 from normsweep.runner.interrupts import Signals
 from normsweep.search.plan import CONFIGURATIONS, Plan, halving_trials, mean_epochs, without
 from normsweep.search.samplers import asha_share
+from normsweep.sweep import schemes
 from normsweep.sweep.parameters import INPUT_RATE, MATCHED
 from normsweep.sweep.rungs import LEAST_EPOCHS, epochs_of_halving
 from normsweep.sweep.schema import AUTO, Sweep, in_precision
@@ -40,8 +43,10 @@ __all__ = [
     "example_trial",
     "identified",
     "load_data",
+    "loaded",
     "precision_warning",
     "prepare",
+    "scale_warning",
 ]
 
 
@@ -58,15 +63,26 @@ def load_data(sweep: Sweep, names: Sequence[str], data_dir: Path | None, root: P
         DataError: the data cannot be loaded or used.
         StoreError: `root` cannot be written.
     """
-    dataset = datasets.load_first(names, data_dir)
-    if sweep.data.train_size is not None:
-        dataset = dataset.subset(sweep.data.train_size, sweep.seed)
+    dataset = loaded(sweep, names, data_dir)
     _check_classes(sweep.metric, dataset)
     try:
         digest = dataset.save(root)
     except OSError as error:
         raise StoreError(f"{root}: cannot be written: {error.strerror}") from None
     return _facts(dataset, digest)
+
+
+def loaded(sweep: Sweep, names: Sequence[str], data_dir: Path | None) -> Dataset:
+    """The first of these datasets that is available, as the sweep's `[data]` says.
+
+    Raises:
+        DataError: the data cannot be loaded or used.
+    """
+    data = sweep.data
+    dataset = datasets.load_first(names, data_dir, Table(data.target_column, data.test_split))
+    by_column = any(schemes.as_table(str(name)) for name in sweep.space.choices("normalization"))
+    dataset = dataset.seen_as(data.kind, data.full_scale, by_column)
+    return dataset if data.train_size is None else dataset.subset(data.train_size, sweep.seed)
 
 
 def data_key(sweep: Sweep, facts: DataFacts) -> DataKey:
@@ -204,6 +220,21 @@ def precision_warning(trial: Trial, executor: Executor, signals: Signals) -> str
         f"warning: model.precision: the study trains in {BFLOAT16}, which this machine does not compute in: "
         f"a training step takes {slow} instead of {fast} in float32"
     )
+
+
+def scale_warning(sweep: Sweep, facts: DataFacts, root: Path) -> str:
+    """A warning if a scheme divides by the range of a type that the values seem not to have; otherwise empty."""
+    names = {
+        scheme.name
+        for each in sweep.space.choices("normalization")
+        for scheme in schemes.all_in(str(each))
+        if scheme.value is None
+    }
+    images = Dataset.open(root, facts.digest).x_train
+    if not names & {"unit", "symmetric"} or images.ndim == 2:
+        return ""
+    narrow = narrow_range(images, sweep.data.full_scale)
+    return f"warning: data {facts.name}: {narrow}" if narrow else ""
 
 
 def identified(sweep: Sweep, facts: DataFacts, executor: Executor, signals: Signals) -> Sweep:

@@ -173,7 +173,7 @@ class BestModels:
     def _compare(self, record: TrialRecord, saved: float) -> None:
         """Report a saved model whose accuracy differs from its trial's."""
         assert record.result is not None
-        trained = record.result.curve[-1].val_accuracy
+        trained = record.result.last.val_accuracy
         if abs(saved - trained) > TOLERANCE:
             self.display.note(
                 f"model of {self.search.sweep.label(record.trial.arm)}: the saved model has validation accuracy "

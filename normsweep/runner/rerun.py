@@ -13,10 +13,9 @@ from normsweep.console.screen import warn
 from normsweep.errors import StoreError
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import WorkerOptions
-from normsweep.parts import datasets
 from normsweep.parts.catalog import is_trained, pickled_components
 from normsweep.runner.interrupts import Signals
-from normsweep.runner.prepare import precision_warning
+from normsweep.runner.prepare import loaded, precision_warning
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.engine import Finished
@@ -82,8 +81,9 @@ def rerun(
     """
     assert record.result is not None
     trial, machine = record.trial, record.result.machine
-    if record.result.status is Status.PRUNED:
-        trial = replace(trial, epochs=max(len(record.result.curve), 1))
+    epochs = len(record.result.curve) if record.result.status is Status.PRUNED else trial.epochs
+    if not trial.of_length:
+        trial = replace(trial, epochs=max(epochs, 1))
     with (
         _backend_variables(machine),
         Signals() as signals,
@@ -93,7 +93,8 @@ def rerun(
         if warning := precision_warning(trial, executor, signals):
             warn(warning)
         executor.submit(trial)
-        return Rerun(record.result, _result(executor, signals, on_epoch))
+        now = _result(executor, signals, on_epoch)
+        return Rerun(record.result, replace(now, curve=now.curve[:epochs]))
 
 
 @contextmanager
@@ -147,9 +148,7 @@ def _data(study: StudyRecord, trial: Trial, root: Path, data_dir: Path | None) -
         return
     sweep = study.sweep
     names = sorted(sweep.data.candidates, key=lambda name: Path(name).stem != trial.data.name)
-    dataset = datasets.load_first(names, data_dir)
-    if sweep.data.train_size is not None:
-        dataset = dataset.subset(sweep.data.train_size, sweep.seed)
+    dataset = loaded(sweep, names, data_dir)
     with tempfile.TemporaryDirectory() as work:
         found = dataset.save(Path(work))
         if found != digest:

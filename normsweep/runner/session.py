@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from normsweep.runner.prepare import (
     load_data,
     precision_warning,
     prepare,
+    scale_warning,
 )
 from normsweep.runner.workers import Settings, Workers
 from normsweep.search.plan import Plan, without
@@ -152,7 +153,7 @@ def _reusing(other: StudyRecord, facts: DataFacts) -> str:
 
 
 def _origin(sweep: Sweep, settings: Settings, stored: StudyRecord | None) -> Origin:
-    return Origin.of(
+    origin = Origin.of(
         sweep,
         stored,
         settings.data_dir,
@@ -163,6 +164,7 @@ def _origin(sweep: Sweep, settings: Settings, stored: StudyRecord | None) -> Ori
         settings.executor,
         settings.device,
     )
+    return replace(origin, source=settings.source)
 
 
 def _as_begun(stored: StudyRecord | None, sweep: Sweep, settings: Settings) -> Sweep:
@@ -173,7 +175,7 @@ def _as_begun(stored: StudyRecord | None, sweep: Sweep, settings: Settings) -> S
     if begun.rules == sweep.rules:
         return begun
     say(f"study {sweep.name} was created under earlier rules and continues with them; by today's:")
-    say(f"  {Commands(stored, settings.storage, settings.tracking_uri).renew()}")
+    say(f"  {Commands(stored, settings.storage, settings.tracking_uri, settings.source).renew()}")
     return begun
 
 
@@ -225,11 +227,12 @@ class _Setup:
         machine: Mapping[str, str],
         records: Sequence[TrialRecord],
     ) -> list[str]:
-        """What the user should know about the machine before it trains."""
+        """What the user should know about machine and data before it trains."""
         example = example_trial(sweep, facts)
         found = (
             device_warning(machine, records),
             precision_warning(example, self.executor, self.signals),
+            scale_warning(sweep, facts, self.data_root),
         )
         return [warning for warning in found if warning]
 

@@ -15,6 +15,7 @@ from normsweep.parts.catalog import is_trained, pickled_components
 from normsweep.store.glance import glance
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.trial import PhaseName
+from normsweep.text import masked
 from normsweep.training.reproducibility import Device
 from normsweep.urls import STORAGE, TRACKING
 
@@ -47,6 +48,12 @@ class Settings:
     """Name of another study in the storage, whose finished trials are reused."""
     overrides: tuple[str, ...] = ()
     """Keys that the command line overrides, as KEY=VALUE."""
+
+    @property
+    def source(self) -> tuple[str, ...]:
+        """The sweep file and the overrides as words of a command; a study from Python has no file to name."""
+        file = "SWEEP.toml" if self.sweep_file is None else str(self.sweep_file)
+        return (file, *(("--set", *map(masked, self.overrides)) if self.overrides else ()))
 
     @property
     def data_root(self) -> Path:

@@ -9,13 +9,14 @@ from dataclasses import replace
 from normsweep.analysis.confirm_runs import confirmed
 from normsweep.analysis.parity import readings
 from normsweep.analysis.questions import primary
-from normsweep.analysis.rules import Missing, compared
+from normsweep.analysis.rules import Missing, compared, of_reference
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.catalog import resolve_trial
 from normsweep.parts.metrics import REGRESSION, metric
 from normsweep.search.outlook import Outlook, Standing
 from normsweep.search.phase import PlannedPhase, ended
 from normsweep.store.study_store import StudyStore
+from normsweep.sweep.parameters import NO_CALLBACK
 from normsweep.sweep.schema import SEQUENTIAL, Sweep
 from normsweep.sweep.study_record import Analysis, Configuration, TrialRecord
 from normsweep.sweep.trial import CONFIRM, DataKey, Result, Trial
@@ -108,19 +109,19 @@ class Confirmation(PlannedPhase):
 
     def _comparable(self) -> list[str]:
         """The arms with a configuration for the primary question, if the reference has one."""
-        of_arm, of_reference = compared(self.sweep.confirm.primary)
+        of_arm, name = compared(self.sweep.confirm.primary)
         known = {(c.arm, c.name) for c in self.configurations}
         reference = str(self.sweep.reference)
-        if (reference, of_reference) not in known:
+        if (reference, name) not in known:
             return []
         arms = [arm.key for arm in self.sweep.arms]
         return [arm for arm in arms if arm != reference and (arm, of_arm) in known]
 
     def _add_seed(self) -> None:
         """Plan another seed for the primary question, if there may be one."""
-        of_arm, of_reference = compared(self.sweep.confirm.primary)
-        wanted = {(arm, of_arm) for arm in self._arms}
-        wanted.add((str(self.sweep.reference), of_reference))
+        question, reference = self.sweep.confirm.primary, str(self.sweep.reference)
+        wanted = {(arm, compared(question)[0]) for arm in self._arms}
+        wanted |= {(reference, name) for name in of_reference(question)}
         if self._seeds < self._most:
             chosen = [c for c in self.configurations if (c.arm, c.name) in wanted]
             self._add_seeds(chosen, self._seeds + 1)
@@ -184,10 +185,8 @@ class Confirmation(PlannedPhase):
         return [verdict for verdict in verdicts if verdict.arm in self._arms]
 
     def _standing(self, verdict: Verdict, seeds: int) -> Standing:
-        _, of_reference = (
-            verdict.trained
-        )  # if none of its seeds trained, there is nothing to compare
-        still = verdict.missing in OPEN and seeds < self._most and of_reference.trained > 0
+        _, reference = verdict.trained  # if none of its seeds trained, there is nothing to compare
+        still = verdict.missing in OPEN and seeds < self._most and reference.trained > 0
         further = verdict.further_seeds or 1 if still else 0
         return Standing(
             verdict.arm,
@@ -210,12 +209,15 @@ class Confirmation(PlannedPhase):
             yield replace(configuration, runs=tuple(runs))
 
 
-def _readings(sweep: Sweep, epochs: int) -> tuple[int, ...]:
+def _readings(sweep: Sweep, trial: Trial) -> tuple[int, ...]:
     """The epochs after which a confirmation keeps the losses of single rows; empty: all.
 
-    Those of a regression are not compressible as the bits of a classification are.
+    Those of a regression are not compressible as the bits of a classification are. Of a training that may
+    end early any epoch may be read.
     """
-    by = metric(sweep.metric)
+    by, epochs = metric(sweep.metric), trial.epochs
+    if trial.patience is not None or trial.callback != NO_CALLBACK:
+        return ()
     if by.influence is None or REGRESSION not in by.tasks:
         return ()
     return readings(epochs, min(sweep.baseline_epochs, epochs))
@@ -236,7 +238,7 @@ def planned(
                 seed=seeds[slot],
                 phase=CONFIRM,
                 configuration=configuration.name,
-                readings=_readings(sweep, trial.epochs),
+                readings=_readings(sweep, trial),
             )
             before = plan.get(trial.fingerprint)
             names = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from normsweep.analysis.rules import compared
+from normsweep.analysis.rules import compared, of_reference
 from normsweep.search.confirm_phase import planned
 from normsweep.search.phase import PlannedPhase
 from normsweep.search.selection import chosen_configurations
@@ -40,9 +40,6 @@ class RepeatConfirmation(PlannedPhase):
 
 
 def _compared(sweep: Sweep, configurations: Sequence[Configuration]) -> list[Configuration]:
-    of_arm, of_reference = compared(sweep.confirm.primary)
-    return [
-        c
-        for c in configurations
-        if c.name == (of_reference if c.arm == str(sweep.reference) else of_arm)
-    ]
+    question, reference = sweep.confirm.primary, str(sweep.reference)
+    of_arm, needed = compared(question)[:1], of_reference(question)
+    return [c for c in configurations if c.name in (needed if c.arm == reference else of_arm)]

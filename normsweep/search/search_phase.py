@@ -86,7 +86,7 @@ class Search(Phase):
         if self._halvings:
             until = self._until[trial.number]
             return frozenset({until} if until < trial.epochs else ())
-        if not self.extendable or not self.sweep.samples_epochs:
+        if not self.extendable or not self.sweep.samples_epochs or trial.of_length:
             return frozenset()
         points = self.sweep.search.space["epochs"].grid() or ()
         return frozenset(int(n) for n in points if int(n) < trial.epochs)

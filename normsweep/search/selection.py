@@ -11,17 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from normsweep.analysis.trials import longest_curve, rank, read_at_epoch, settled
+from normsweep.parts.catalog import depends_on_length
 from normsweep.parts.metrics import metric
 from normsweep.sweep.arms import Arm
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import (
     BASELINE,
+    BASELINE_SHORT,
     TUNED_LONG,
     TUNED_SHORT,
     Configuration,
     TrialRecord,
 )
-from normsweep.sweep.trial import Result
+from normsweep.sweep.trial import Result, Status
 
 __all__ = ["Budget", "budgets", "candidates", "chosen_configurations", "of_arm"]
 
@@ -66,7 +68,11 @@ def chosen_configurations(
 def _of_arm(
     sweep: Sweep, arm: Arm, records: Sequence[TrialRecord], again: Mapping[str, Result]
 ) -> Iterator[Configuration]:
-    yield Configuration(arm.key, BASELINE, sweep.baseline(arm, sweep.confirm_epochs))
+    baseline = sweep.baseline(arm, sweep.confirm_epochs)
+    yield Configuration(arm.key, BASELINE, baseline)
+    if sweep.baseline_epochs < sweep.confirm_epochs and depends_on_length(baseline):
+        short = sweep.baseline(arm, sweep.baseline_epochs)
+        yield Configuration(arm.key, BASELINE_SHORT, short)
     for budget in budgets(sweep):
         found = _tuned(sweep, budget, of_arm(records, arm), again)
         if found is not None:
@@ -82,10 +88,12 @@ def _tuned(
     if not best:
         return None
     chosen, seeds = best[0], 0
-    means = [(mean, r) for r in best if (mean := _mean(sweep, r, again)) is not None]
+    means = [(mean, r) for r in best if (mean := _mean(sweep, r, at, again)) is not None]
     if means:
         chosen, seeds = max(means, key=lambda pair: pair[0])[1], len(sweep.selection_seeds)
-    params = {**chosen.trial.params, "epochs": sweep.confirm_epochs}
+    own = chosen.trial.of_length
+    epochs = chosen.trial.epochs if own else sweep.confirm_epochs
+    params = {**chosen.trial.params, "epochs": epochs}
     return Configuration(
         chosen.trial.arm,
         budget.configuration,
@@ -112,11 +120,11 @@ def candidates(sweep: Sweep, records: Sequence[TrialRecord], epoch: int) -> list
 
 
 def _mean(
-    sweep: Sweep, record: TrialRecord, again: Mapping[str, Result]
+    sweep: Sweep, record: TrialRecord, epoch: int, again: Mapping[str, Result]
 ) -> tuple[float, float] | None:
-    """Mean score and negated mean loss of a candidate over all seeds; None if a seed is missing."""
+    """Mean score and negated mean loss of a candidate after an epoch, over all seeds; None if a seed is missing."""
     assert record.result is not None
-    epoch, results = len(record.result.curve), [record.result]
+    results = [record.result]
     for seed in sweep.selection_seeds:
         found = again.get(replace(record.trial, seed=seed).lineage)
         if found is None or not found.status.scored:
@@ -133,9 +141,10 @@ def _mean(
 
 def _after(result: Result, epoch: int) -> tuple[float, float]:
     """Score and loss after an epoch; chance if the trial had diverged."""
-    if len(result.curve) >= epoch and result.curve[epoch - 1].finite:
-        return result.curve[epoch - 1].value, result.curve[epoch - 1].val_loss
-    return result.chance, math.inf
+    if len(result.curve) < epoch and result.status is not Status.COMPLETE:
+        return result.chance, math.inf
+    read = result.course(epoch)[-1]
+    return (read.value, read.val_loss) if read.finite else (result.chance, math.inf)
 
 
 def _rank_by_rules_1(record: TrialRecord) -> tuple[float, int, int]:

@@ -50,6 +50,7 @@ def reselection(sweep: Sweep, searched: Sequence[TrialRecord]) -> list[Trial]:
 
 
 def again(record: TrialRecord, seed: int, epochs: int) -> Trial:
-    """A trial of the search on another seed."""
+    """A trial of the search on another seed, and up to so many epochs unless its steps depend on them."""
+    epochs = record.trial.epochs if record.trial.of_length else epochs
     params = {**record.trial.params, "epochs": epochs}
     return replace(record.trial, number=-1, seed=seed, epochs=epochs, params=params)

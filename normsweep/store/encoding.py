@@ -329,5 +329,5 @@ def outcome(result: Result, by: Metric) -> tuple[float | None, TrialState]:
     """A result as Optuna's value and state."""
     state = STATES[result.status]
     if state == TrialState.PRUNED and result.curve:  # Optuna's convention for pruned trials
-        return value_of(result.curve[-1], by), state
+        return value_of(result.last, by), state
     return (result.score if state == TrialState.COMPLETE else None), state

@@ -17,12 +17,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from normsweep.sweep import schemes
 from normsweep.sweep.parameters import INPUT_RATE, PARAMETERS
 from normsweep.sweep.problems import Problem, expected, must_be, one_of, quoted, shown
 from normsweep.sweep.space import Choice, Scalar, Space
 
 __all__ = [
     "ARM",
+    "NORMALIZATION",
     "Arm",
     "arms_by",
     "bundles",
@@ -81,6 +83,8 @@ def _described(params: Mapping[str, Scalar]) -> Iterator[str]:
         value = str(params[name]).lower() if isinstance(params[name], bool) else params[name]
         if name in PARAMETERS:
             yield PARAMETERS[name].described(value)
+        elif name == NORMALIZATION:
+            yield schemes.described(str(value))
         else:
             yield str(value) if name in NAMED else f"{name.replace('_', ' ')} {value}"
 
@@ -191,6 +195,7 @@ def _parsed(raw: Any, problems: list[Problem]) -> tuple[Arm, ...]:
         problems.append(Problem("arms", expected(what, raw)))
         return ()
     before = len(problems)
+    raw = {label: _with_text(params) for label, params in raw.items()}
     for label, params in raw.items():
         problems.extend(_problems_of(label, params))
     if len(raw) < 2:
@@ -203,6 +208,14 @@ def _parsed(raw: Any, problems: list[Problem]) -> tuple[Arm, ...]:
     arms = bundles(list(raw.values()), list(raw))
     problems.extend(_clashes(arms))
     return arms
+
+
+def _with_text(params: Any) -> Any:
+    """An arm's parameters with its schemes by column as they are stored."""
+    by_column = isinstance(params, Mapping) and params.get(NORMALIZATION)
+    if not isinstance(by_column, Mapping) or not by_column:
+        return params
+    return {**params, NORMALIZATION: schemes.as_text(by_column)}
 
 
 def _problems_of(label: str, params: Any) -> Iterator[Problem]:

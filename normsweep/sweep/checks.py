@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AfterValidator, ValidationInfo
 
+from normsweep.sweep import schemes
 from normsweep.sweep.arms import Arm
 from normsweep.sweep.parameter_checks import matched, of_arm, of_space
 from normsweep.sweep.problems import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST",
     "SEQUENTIAL",
+    "TABLES",
     "Catalog",
     "Reading",
     "cross_checks",
@@ -36,6 +38,9 @@ __all__ = [
     "registered",
 ]
 
+TABLES = (".csv", ".parquet")
+FILES = (".npz", *TABLES)
+"""Endings of files with data."""
 NEEDED = ("normalization", "learning_rate", "optimizer", "epochs")
 UNTUNED = ("more_epochs", "equal_epochs")
 """Questions that compare the baselines only."""
@@ -52,6 +57,9 @@ class Catalog:
     normalizations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optimizers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     schedules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    callbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    of_length: Mapping[str, str] = field(default_factory=dict)
+    """Schedules that depend on the number of epochs, each with the option with which they do not."""
     matched: tuple[str, ...] = ()
     """Optimizers whose step for scaled inputs is known."""
     models: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -75,8 +83,15 @@ def registered(kind: str) -> AfterValidator:
 
     def check(name: str, info: ValidationInfo) -> str:
         reading: Reading | None = info.context
-        if reading and name not in (names := getattr(reading.catalog, kind)):
-            raise refusal(unknown(kind.removesuffix("s"), name, names))
+        if reading is None:
+            return name
+        names = getattr(reading.catalog, kind)
+        if kind == "normalizations":
+            wrong = schemes.problem(name, names)
+        else:
+            wrong = "" if name in names else unknown(kind.removesuffix("s"), name, names)
+        if wrong:
+            raise refusal(wrong)
         return name
 
     return AfterValidator(check)
@@ -84,7 +99,7 @@ def registered(kind: str) -> AfterValidator:
 
 @AfterValidator
 def known_dataset(given: str | tuple[str, ...], info: ValidationInfo) -> str | tuple[str, ...]:
-    """A validator: each dataset is registered or an `.npz` file."""
+    """A validator: each dataset is registered or a file."""
     reading: Reading | None = info.context
     names = (given,) if isinstance(given, str) else given
     if reading and (wrong := [*_unknown_datasets(names, reading.catalog)]):
@@ -95,9 +110,15 @@ def known_dataset(given: str | tuple[str, ...], info: ValidationInfo) -> str | t
 def _unknown_datasets(names: tuple[str, ...], catalog: Catalog) -> Iterator[str]:
     for name in names:
         if "://" in name:
-            yield "expected a name or a path ending in .npz, got an address"
-        elif name not in catalog.datasets and not name.endswith(".npz"):
-            yield unknown("dataset", name, [*catalog.datasets, "a path ending in .npz"])
+            yield f"expected a name or a path ending in {', '.join(FILES)}, got an address"
+        elif "\n" in name or "\t" in name:
+            yield (
+                f"expected a path without tabs and line breaks, got {shown(name)}; put a path with backslashes "
+                "into single quotes"
+            )
+        elif name not in catalog.datasets and not name.endswith(FILES):
+            path = f"a path ending in {', '.join(FILES)}"
+            yield unknown("dataset", name, [*catalog.datasets, path])
 
 
 @AfterValidator

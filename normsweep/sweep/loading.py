@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from normsweep.errors import SweepError
 from normsweep.sweep.arms import dotted, with_arms
 from normsweep.sweep.checks import Catalog, Reading, cross_checks
+from normsweep.sweep.parameter_checks import with_sampled_lengths
 from normsweep.sweep.problems import (
     DEEPEST,
     Problem,
@@ -23,15 +24,18 @@ from normsweep.sweep.problems import (
     nearest,
     problems_of,
     shown,
+    unknown_key,
 )
 from normsweep.sweep.recorded import as_file
 from normsweep.sweep.schema import Section, Sweep, inner_section
+from normsweep.text import reason
 
 __all__ = ["Draft", "find_sweep", "load_sweep", "shipped_sweeps"]
 
 S = TypeVar("S", bound=Section)
 
 OPTION = "--set"
+STOP = "stop"
 KEY_VALUE = re.compile(r'((?:"(?:[^"\\]|\\.)*"|[^"=])*)=(.*)', re.DOTALL)
 """A key, whose quoted parts may contain `=`, and a value."""
 
@@ -95,7 +99,7 @@ class Draft:
         sweep, found = _validated(self.raw, catalog)
         if problems := [*self.problems, *found]:
             raise self.refused(problems)
-        return sweep
+        return with_sampled_lengths(sweep, catalog)
 
     def refused(self, problems: Iterable[Problem]) -> SweepError:
         """The exception that lists these problems."""
@@ -158,11 +162,23 @@ def _tables(source: str | Path | Sweep | Mapping[str, Any]) -> tuple[dict[str, A
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SweepError(f"{path}: cannot be read: {error}") from None
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows begin a file with a mark
+        return tomllib.loads(text)
+    except OSError as error:
+        raise SweepError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise SweepError(
+            f"{path}: expected text in UTF-8, got byte 0x{error.object[error.start]:02x} at {error.start:,}; "
+            "save the file as UTF-8"
+        ) from None
     except (ValueError, RecursionError) as error:  # a number too long, tables too deep
-        raise SweepError(f"{path}: not valid TOML: {error}") from None
+        raise SweepError(f"{path}: not valid TOML: {reason(error)}{_hint(error)}") from None
+
+
+def _hint(error: Exception) -> str:
+    """What to do about a backslash, which TOML takes for the start of an escape in double quotes."""
+    escape = any(word in str(error) for word in ("\\", "escape", "hex value"))
+    return "; put a path with backslashes into single quotes" if escape else ""
 
 
 def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
@@ -171,7 +187,17 @@ def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:
     if found is None or not all(names):
         problems.append(Problem(OPTION, expected("KEY=VALUE with a dotted key", text)))
         return ""
-    _set(raw, names, _toml_value(found[2].strip()), problems, text)
+    value = _toml_value(given := found[2].strip())
+    if value is given and given[:1] + given[-1:] in (
+        "[]",
+        "{}",
+    ):  # otherwise it would be taken as text
+        lacking = (
+            'a TOML value; a shell removes quotes that are not quoted: --set \'key=["a", "b"]\''
+        )
+        problems.append(Problem(dotted(*names), expected(lacking, given)))
+        return dotted(*names)
+    _set(raw, names, value, problems, text)
     return dotted(*names)
 
 
@@ -235,6 +261,7 @@ def _validated(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Sweep, list[Pr
     if illegal := list(illegal_values(raw)):  # the other rules assume that there are none
         return Sweep.model_construct(), illegal
     reading, problems = Reading(catalog), list[Problem]()
+    raw = _with_stop(raw, problems)
     tables = with_arms(raw, problems)
     try:
         sweep = Sweep.model_validate(tables, context=reading)
@@ -243,6 +270,33 @@ def _validated(raw: Mapping[str, Any], catalog: Catalog) -> tuple[Sweep, list[Pr
         sweep = _valid_part(Sweep, reading)
     problems += cross_checks(sweep, raw, catalog)
     return sweep, problems
+
+
+def _with_stop(raw: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """The tables with `stop = { patience = 5 }` of an arm or of the space as the parameter `patience`."""
+    tables = dict(raw)
+    arms, search = raw.get("arms"), raw.get("search")
+    if isinstance(arms, Mapping):
+        tables["arms"] = {
+            label: _flat_stop(params, ("arms", label), problems) for label, params in arms.items()
+        }
+    if isinstance(search, Mapping) and "space" in search:
+        space = _flat_stop(search["space"], ("search", "space"), problems)
+        tables["search"] = {**search, "space": space}
+    return tables
+
+
+def _flat_stop(params: Any, names: tuple[str, ...], problems: list[Problem]) -> Any:
+    if not isinstance(params, Mapping) or STOP not in params:
+        return params
+    stop, key = params[STOP], dotted(*names, STOP)
+    rest = {name: value for name, value in params.items() if name != STOP}
+    if not isinstance(stop, Mapping) or "patience" not in stop:
+        problems.append(Problem(key, expected("a table such as { patience = 5 }", stop)))
+        return rest
+    others = stop.keys() - {"patience"}
+    problems.extend(Problem(f"{key}.{n}", unknown_key(n, ["patience"])) for n in others)
+    return {**rest, "patience": stop["patience"]}
 
 
 def _valid_part(kind: type[S], reading: Reading) -> S:

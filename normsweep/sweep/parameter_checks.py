@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from normsweep.sweep import schemes
 from normsweep.sweep.arms import Arm, dotted, space_of_all
 from normsweep.sweep.parameters import (
+    CALLBACK,
     CONSTANT,
     INPUT_RATE,
     MATCHED,
+    NO_CALLBACK,
     PARAMETERS,
     SCHEDULE,
     Parameter,
@@ -19,9 +22,9 @@ from normsweep.sweep.space import Choice, Dimension, Space
 
 if TYPE_CHECKING:
     from normsweep.sweep.checks import Catalog
-    from normsweep.sweep.schema import Confirm, Model
+    from normsweep.sweep.schema import Confirm, Model, Sweep
 
-__all__ = ["matched", "of_arm", "of_space"]
+__all__ = ["depending_on_length", "matched", "of_arm", "of_space", "with_sampled_lengths"]
 
 TRIAL = ("normalization", "learning_rate", "optimizer", "epochs", "batch_size")
 SCALE = ("normalization", "input_scale")
@@ -73,7 +76,8 @@ def _legal(model: Model | None, catalog: Catalog) -> list[str]:
         *TRIAL,
         *PARAMETERS,
         SCHEDULE,
-        *sorted(_options(catalog.optimizers, catalog.schedules)),
+        CALLBACK,
+        *sorted(_options(catalog.optimizers, catalog.schedules, catalog.callbacks)),
     ]
     return [*dict.fromkeys((*names, *_options_of(model, catalog)))]
 
@@ -94,11 +98,13 @@ def _values(
         return  # an option may have the name of a parameter
     match dimension.name:
         case "normalization":
-            yield from _registered(key, dimension, catalog.normalizations)
+            yield from _schemes(key, dimension, catalog.normalizations)
         case "optimizer":
             yield from _registered(key, dimension, catalog.optimizers)
         case "schedule":
             yield from _registered(key, dimension, catalog.schedules)
+        case "callback":
+            yield from _registered(key, dimension, catalog.callbacks)
         case "learning_rate" | "epochs" | "batch_size":
             yield from _positive(key, dimension, integer=dimension.name != "learning_rate")
         case name if name in PARAMETERS:
@@ -121,6 +127,16 @@ def _registered(key: str, dimension: Dimension, registered: Mapping[str, Any]) -
             yield Problem(key, unknown(dimension.name, value, registered))
 
 
+def _schemes(
+    key: str, dimension: Dimension, registered: Mapping[str, tuple[str, ...]]
+) -> Iterator[Problem]:
+    if not isinstance(dimension, Choice):
+        yield Problem(key, f"expected a list of {', '.join(registered)}; got a range")
+        return
+    wrong = (schemes.problem(value, registered) for value in dimension.values)
+    yield from (Problem(key, message) for message in wrong if message)
+
+
 def _component_option(dimension: Dimension, space: Space, catalog: Catalog) -> Iterator[Problem]:
     if found := _refusing(dimension, space, catalog):
         kind, refuse = found
@@ -134,7 +150,11 @@ def _component_option(dimension: Dimension, space: Space, catalog: Catalog) -> I
 
 def _with_options(catalog: Catalog) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """The parameters that are names of components with options, and their components."""
-    return {"optimizer": catalog.optimizers, SCHEDULE: catalog.schedules}
+    return {
+        "optimizer": catalog.optimizers,
+        SCHEDULE: catalog.schedules,
+        CALLBACK: catalog.callbacks,
+    }
 
 
 def _refusing(dimension: Dimension, space: Space, catalog: Catalog) -> tuple[str, list[str]] | None:
@@ -155,7 +175,8 @@ def _refusing(dimension: Dimension, space: Space, catalog: Catalog) -> tuple[str
 def _chosen(kind: str, space: Space) -> tuple[object, ...]:
     """The components that trials may have; none if they are not valid."""
     if kind not in space:
-        return (CONSTANT,) if kind == SCHEDULE else ()
+        default = {SCHEDULE: CONSTANT, CALLBACK: NO_CALLBACK}.get(kind)
+        return () if default is None else (default,)
     return space.choices(kind) if isinstance(space[kind], Choice) else ()
 
 
@@ -173,6 +194,26 @@ def _positive(key: str, dimension: Dimension, *, integer: bool) -> Iterator[Prob
             key,
             must_be(kind, ends[0] if isinstance(dimension, Choice) and len(ends) == 1 else ends),
         )
+
+
+def with_sampled_lengths(sweep: Sweep, catalog: Catalog) -> Sweep:
+    """The sweep, whose trials sample their numbers of epochs if a schedule depends on them."""
+    space = sweep.search.space
+    if space["epochs"].sample or space["epochs"].count == 1:
+        return sweep
+    if not any(depending_on_length(arm.space(space), catalog.of_length) for arm in sweep.arms):
+        return sweep
+    search = sweep.search.model_copy(update={"space": space.sampling("epochs", True)})
+    return sweep.model_copy(update={"search": search})
+
+
+def depending_on_length(space: Space, of_length: Mapping[str, str]) -> list[str]:
+    """The schedules in a space whose steps depend on the number of epochs.
+
+    `of_length`: such schedules, each with the option with which they do not.
+    """
+    used = [str(name) for name in _chosen(SCHEDULE, space) if name in of_length]
+    return [name for name in used if of_length[name] not in space]
 
 
 def matched(

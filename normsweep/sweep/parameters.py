@@ -13,9 +13,15 @@ from dataclasses import dataclass
 from normsweep.sweep.space import Scalar
 
 __all__ = [
+    "BUILT",
+    "CALLBACK",
     "CONSTANT",
+    "DRAWN",
+    "FROZEN",
+    "INITIAL",
     "INPUT_RATE",
     "MATCHED",
+    "NO_CALLBACK",
     "PARAMETERS",
     "SCHEDULE",
     "Parameter",
@@ -25,9 +31,13 @@ __all__ = [
 
 MATCHED = "matched"
 """The learning rate of the first layer that undoes the input's scale for the trial's optimizer."""
+DRAWN, BUILT, FROZEN = "drawn", "built", "frozen"
+"""Initial weights: drawn anew for each seed; as the network was built with; the latter for frozen layers only."""
 CONSTANT = "constant"
 """The schedule of a learning rate that does not change."""
-INPUT_RATE, SCHEDULE = "input_rate", "schedule"
+NO_CALLBACK = "none"
+CALLBACK = "callback"
+INITIAL, INPUT_RATE, SCHEDULE = "initial", "input_rate", "schedule"
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Parameter:
 
     does: str
     """What it does to a training, before its value."""
-    default: float | None
+    default: float | str | None
     least: float | None = None
     above: bool = False
     """Whether it must be above `least`."""
@@ -44,18 +54,26 @@ class Parameter:
     """The words that it may be instead of a number."""
     factor: bool = False
     """Whether it multiplies."""
+    integer: bool = False
+    """Whether it must be an integer."""
+    number: bool = True
+    """Whether it may be a number."""
 
     @property
     def legal(self) -> str:
         """What its values must be."""
         kind = "above" if self.above else "of at least"
-        number = "a number" if self.least is None else f"a number {kind} {self.least:g}"
-        return " or ".join((number, *(f'"{word}"' for word in self.words)))
+        a = "an integer" if self.integer else "a number"
+        number = a if self.least is None else f"{a} {kind} {self.least:g}"
+        words = (f'"{word}"' for word in self.words)
+        return " or ".join((number, *words) if self.number else words)
 
     def allows(self, value: Scalar) -> bool:
         """Whether a value is legal."""
-        if isinstance(value, bool | str):
+        if isinstance(value, bool | str) or not self.number:
             return value in self.words
+        if self.integer and not isinstance(value, int):
+            return False
         least = -math.inf if self.least is None else self.least
         return value > least if self.above else value >= least
 
@@ -70,22 +88,22 @@ PARAMETERS: Mapping[str, Parameter] = {
     INPUT_RATE: Parameter("first layer's step", 1.0, least=0, words=(MATCHED,), factor=True),
     "input_scale": Parameter("input", 1.0, least=0, above=True, factor=True),
     "input_shift": Parameter("input plus", 0.0),
+    INITIAL: Parameter("initial weights", DRAWN, words=(DRAWN, BUILT, FROZEN), number=False),
     "output_weights": Parameter("last layer's initial weights", 1.0, least=0, factor=True),
     "clip": Parameter("gradient's norm at most", None, least=0, above=True),
+    "patience": Parameter("stops early, patience", None, least=1, integer=True),
 }
-"""The parameters by name; `schedule` is a registered component and not among them."""
+"""The parameters by name; `schedule` and `callback` are registered components and not among them."""
 
 
-def own_parameters(
-    params: Mapping[str, Scalar], taken: Iterable[str] = ()
-) -> dict[str, float | str]:
+def own_parameters(params: Mapping[str, Scalar], taken: Iterable[str] = ()) -> dict[str, Scalar]:
     """Those of a trial's parameters that are not at their defaults, numbers as floats.
 
     `taken`: names that are options of the trial's model or optimizer.
     """
     names = PARAMETERS.keys() - set(taken)
     values = {
-        name: value if isinstance(value, str) else float(value)
+        name: value if isinstance(value, str) or PARAMETERS[name].integer else float(value)
         for name, value in params.items()
         if name in names
     }

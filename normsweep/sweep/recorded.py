@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from normsweep.sweep.arms import ARM, Arm, arms_by, bundles, fixed_by_all
+from normsweep.sweep import schemes
+from normsweep.sweep.arms import ARM, NORMALIZATION, Arm, arms_by, bundles, fixed_by_all
 from normsweep.sweep.problems import shown
 from normsweep.sweep.schema import SEQUENTIAL, Search, Section, Seeds, Sweep, inner_section
 from normsweep.sweep.space import Choice, Condition, Dimension, Range, Space
@@ -48,6 +49,10 @@ ADDED = {
     "rules": 1,
     "plugins": [],
     "metric": "accuracy",
+    "data.target_column": None,
+    "data.test_split": 0.2,
+    "data.kind": None,
+    "data.full_scale": None,
     "model.precision": "float32",
     "select.top": 3,
     "search.repeats": 1,
@@ -117,8 +122,14 @@ def as_file(sweep: Sweep) -> dict[str, Any]:
     tables.pop("compare", None)
     for name in fixed_by_all(sweep.arms):
         del tables["search"]["space"][name]
-    arms = {arm.label: dict(arm.params) for arm in sweep.arms}
+    arms = {arm.label: _as_file(arm) for arm in sweep.arms}
     return tables | {"arms": arms, "reference": sweep.label(str(sweep.reference))}
+
+
+def _as_file(arm: Arm) -> dict[str, Any]:
+    """An arm's parameters, with its schemes by column as a table."""
+    table = schemes.as_table(str(arm.params.get(NORMALIZATION, "")))
+    return {**arm.params, **({NORMALIZATION: table} if table else {})}
 
 
 def _labelled(arms: Sequence[Arm]) -> bool:

@@ -23,6 +23,7 @@ from normsweep.sweep.arms import Arm, arms_by, relabelled, space_of_all
 from normsweep.sweep.checks import (
     MOST,
     SEQUENTIAL,
+    TABLES,
     Reading,
     known_dataset,
     known_options,
@@ -142,11 +143,29 @@ class Data(Section):
     dataset: Annotated[
         Annotated[str, Field(min_length=1)] | Annotated[Texts, Field(min_length=1)], known_dataset
     ]
-    """A registered name or the path of an `.npz`; of a list, the first that is available."""
+    """A registered name or the path of an `.npz`, `.csv` or `.parquet` file; of a list, the first that is
+    available."""
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the training images held out for validation, stratified by class."""
     train_size: Annotated[int, Field(ge=10)] | None = None
     """Number of training images, validation included: a subset stratified by class."""
+    target_column: Annotated[str, Field(min_length=1)] | None = None
+    """The column to predict, of a table in a CSV or Parquet file."""
+    test_split: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the rows of such a file for testing, stratified by class."""
+    kind: Literal["image", "table", "sequence", "signal", "tokens"] | None = None
+    """What the inputs are, if their shape does not say it: `sequence` (n, time, features), `signal` (n, time),
+    `tokens`, integers (n, time) that are not scaled; by default images or a table."""
+    full_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The largest value that the inputs could have, for `unit` and `symmetric`: 4095 for 12 bits; by default that
+    of uint8 or uint16, or the largest in the training split."""
+
+    @model_validator(mode="after")
+    def _with_target(self) -> Data:
+        if self.target_column is None and any(name.endswith(TABLES) for name in self.candidates):
+            rule = "required key is missing: the column of the table to predict"
+            raise refusal(Problem("data.target_column", rule))
+        return self
 
     @property
     def candidates(self) -> tuple[str, ...]:

@@ -10,11 +10,13 @@ from typing import Any
 from normsweep.sweep.arms import bundles, equal_arms
 from normsweep.sweep.schema import LEAST_SEEDS, SEQUENTIAL, Sweep
 from normsweep.sweep.space import Scalar
-from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Result, Trial
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Result, Status, Trial
 from normsweep.text import counted
 
 __all__ = [
     "BASELINE",
+    "BASELINES",
+    "BASELINE_SHORT",
     "TUNED_LONG",
     "TUNED_SHORT",
     "Analysis",
@@ -30,6 +32,9 @@ __all__ = [
 
 BASELINE, TUNED_SHORT, TUNED_LONG = "baseline", "tuned_short", "tuned_long"
 """The baseline; tuned at the epochs of the baseline; tuned at the largest number of epochs."""
+BASELINE_SHORT = "baseline_short"
+"""The baseline at its own number of epochs, if no longer training holds it."""
+BASELINES = (BASELINE, BASELINE_SHORT)
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,29 @@ class TrialRecord:
     def logged_in(self, store: str) -> bool:
         """Whether the trial is completely logged to an MLflow store; in older studies to any one."""
         return bool(self.run_id) and self.run_store in ("", store)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the training stopped before its last epoch, on the validation loss."""
+        result = self.result
+        if result is None or result.status is not Status.COMPLETE:
+            return False
+        return len(result.curve) < self.trial.epochs
+
+    def within(self, epochs: int) -> Result | None:
+        """The result of a training of at most so many epochs; None if the trial does not hold it.
+
+        A curve holds every shorter training, unless the learning rates depend on the length.
+        """
+        result = self.result
+        if result is None or result.status not in (Status.COMPLETE, Status.PRUNED):
+            return None
+        if self.trial.of_length:
+            ended = result.status is Status.COMPLETE and self.trial.epochs <= epochs
+            return result if ended else None
+        if len(result.curve) < epochs and not self.stopped:
+            return None
+        return replace(result, status=Status.COMPLETE, curve=result.curve[:epochs])
 
     @property
     def planned(self) -> tuple[str, str, int, str]:

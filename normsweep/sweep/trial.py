@@ -7,13 +7,14 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from itertools import accumulate
 from typing import Any, Literal
 
 from normsweep.sweep.inspection import Inspection
-from normsweep.sweep.parameters import CONSTANT, PARAMETERS, SCHEDULE
+from normsweep.sweep.parameters import CALLBACK, CONSTANT, DRAWN, NO_CALLBACK, PARAMETERS, SCHEDULE
 from normsweep.sweep.space import Scalar
 
 __all__ = [
@@ -29,8 +30,10 @@ __all__ = [
     "Tested",
     "Trial",
     "kind_of",
+    "lower_loss",
     "phase_of",
     "repeat_of",
+    "stops",
 ]
 
 SEARCH, SELECT, CONFIRM = "search", "select", "confirm"
@@ -124,13 +127,22 @@ class Trial:
     """Factor on the normalized inputs."""
     input_shift: float = 0.0
     """Constant added to the inputs after that."""
+    initial: str = DRAWN
+    """Which weights are drawn anew: `drawn` all, `frozen` those of layers that are trained, `built` none."""
     output_weights: float = 1.0
     """Factor on the initial kernel of the last layer with weights."""
     clip: float | None = None
     """Largest norm of the gradient of all weights; a longer one is scaled down to it."""
+    patience: int | None = None
+    """Epochs without a lower validation loss after which it stops, with the weights of the best; None: never."""
     schedule: str = CONSTANT
     """The registered schedule of the learning rate."""
     schedule_options: Mapping[str, Scalar] = field(default_factory=dict)
+    callback: str = NO_CALLBACK
+    """The registered callback."""
+    callback_options: Mapping[str, Scalar] = field(default_factory=dict)
+    of_length: bool = False
+    """Whether its steps depend on the number of epochs, so that its curve holds no shorter training."""
     reference_normalization: str = ""
     """With a matched rate: the reference arm's normalization."""
     reference_scale: float = 1.0
@@ -156,10 +168,11 @@ class Trial:
     def lineage(self) -> str:
         """The same without the number of epochs: the longer of two such trials starts as the shorter.
 
-        No learning rate depends on the number of epochs, so neither does a curve.
+        If its steps depend on the number of epochs, that is part of it: no other length starts the same.
         """
         content = self._deciding()
-        del content["epochs"]
+        if not self.of_length:
+            del content["epochs"]
         return _digest(content)
 
     def _deciding(self) -> dict[str, Any]:
@@ -170,7 +183,8 @@ class Trial:
     def changed(self) -> dict[str, Any]:
         """The parameters that most trials do not have, as far as they change the training."""
         content = {name: getattr(self, name) for name in RARE}
-        options = content.pop("schedule_options")
+        options = {**content.pop("schedule_options"), **content.pop("callback_options")}
+        del content["of_length"]  # the schedule says it
         return {**_without_defaults(content), **options}
 
     def to_json(self) -> str:
@@ -192,6 +206,9 @@ RARE: Mapping[str, Any] = {
     **{name: parameter.default for name, parameter in PARAMETERS.items()},
     SCHEDULE: CONSTANT,
     "schedule_options": {},
+    CALLBACK: NO_CALLBACK,
+    "callback_options": {},
+    "of_length": False,
     "reference_normalization": "",
     "reference_scale": 1.0,
 }
@@ -261,6 +278,19 @@ class Epoch:
         return math.isfinite(self.train_loss) and math.isfinite(self.val_loss)
 
 
+def lower_loss(best: Epoch, epoch: Epoch) -> Epoch:
+    """Which of two epochs early stopping prefers, by the validation loss as it is stored; if equal, the first."""
+    return epoch if float(_plain(epoch.val_loss)) < float(_plain(best.val_loss)) else best
+
+
+def stops(curve: Sequence[Epoch], patience: int | None) -> bool:
+    """Whether a training stops after this curve, as Keras's `EarlyStopping` would."""
+    if patience is None or not curve:
+        return False
+    *_, best = accumulate(curve, lower_loss)
+    return curve[-1].epoch - best.epoch >= patience
+
+
 @dataclass(frozen=True)
 class Result:
     """The result of a trial: its status, its curve, where it ran."""
@@ -289,17 +319,32 @@ class Result:
     loop: str = ""
     """How its batches were run, which changes no result: "epoch" (one program an epoch), "step" (one
     program a step) or "batch" (Keras's `train_on_batch`); empty if unknown."""
+    restores: bool = False
+    """Whether the trial may stop early: its weights are those after the epoch of lowest validation loss."""
     inspection: Inspection | None = None
     """What its network looked like, if it ended no better than guessing on the validation images."""
 
     @property
     def score(self) -> float:
-        """Validation metric after the last epoch; chance if diverged; NaN if there is no score."""
+        """Validation metric of the weights that it returns; chance if diverged; NaN if there is no score."""
         if self.status is Status.DIVERGED:
             return self.chance
         if self.status is Status.COMPLETE and self.curve:
-            return self.curve[-1].value
+            return self.last.value
         return math.nan
+
+    @property
+    def last(self) -> Epoch:
+        """The epoch whose weights the training returns: the last one, or the one that it restores."""
+        return self.course(len(self.curve))[-1]
+
+    def course(self, epochs: int) -> tuple[Epoch, ...]:
+        """The epochs whose weights trainings of 1, 2, … epochs return; there must be a curve.
+
+        A training that ended by itself stays as it is. With early stopping it is the best epoch so far.
+        """
+        curve = tuple(accumulate(self.curve, lower_loss)) if self.restores else self.curve
+        return curve[:epochs] + curve[-1:] * (epochs - len(curve))
 
     @property
     def as_read(self) -> Result:
@@ -312,6 +357,8 @@ class Result:
         del content["inspection"]
         if self.inspection is not None:
             content["inspection"] = self.inspection.to_plain()
+        if not self.restores:
+            del content["restores"]
         content["curve"] = [
             [e.epoch, *map(_plain, (e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy)),
              round(e.seconds, 4), *([] if e.score is None else [_plain(e.score)])]

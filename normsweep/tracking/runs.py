@@ -138,7 +138,9 @@ def final_metrics(record: TrialRecord) -> list[Metric]:
     values = {"final/seconds": result.seconds, "final/epochs": float(len(result.curve))}
     metric = record.trial.metric
     if result.curve:
-        last = result.curve[-1]
+        last = result.last
+        if result.restores:
+            values["final/restored_epoch"] = float(last.epoch)
         values["final/val_loss"] = last.val_loss
         values["final/train_loss"] = last.train_loss
         values["final/train_accuracy"] = last.train_accuracy

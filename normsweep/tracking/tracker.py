@@ -33,13 +33,14 @@ from normsweep.text import masked
 from normsweep.tracking import runs
 from normsweep.tracking.client import _opening, failure, remote
 from normsweep.tracking.model_registry import ID, STORAGE, register
+from normsweep.tracking.relocation import has_moved, relocate
 from normsweep.tracking.runs import _dataset, _source_tags
 from normsweep.tracking.settings import mlflow_settings
 from normsweep.tracking.views import TAG as VIEW
 from normsweep.tracking.views import TRIALS_VIEW, page, run_address, run_page, views
 from normsweep.urls import absolute_url
 
-__all__ = ["TrackedStudy", "Tracker"]
+__all__ = ["TrackedStudy", "Tracker", "relocate_study"]
 
 P = ParamSpec("P")
 
@@ -127,6 +128,17 @@ def outage(method: Callable[P, R]) -> Callable[P, R]:
             raise TrackingFailed(f"{masked(uri)}: {failure(error, uri)}") from None
 
     return wrapped
+
+
+def relocate_study(uri: str, name: str, artifacts: Path) -> int:
+    """Correct the places of a study's artifacts after its folder was moved; returns how many.
+
+    Raises:
+        StoreError: the store cannot be opened.
+    """
+    with _opening(uri):
+        found = MlflowClient(tracking_uri=absolute_url(uri)).get_experiment_by_name(name)
+        return relocate(uri, found.artifact_location, artifacts) if found else 0
 
 
 class Tracker:
@@ -431,6 +443,9 @@ class Tracker:
                 f"--tracking-uri: the experiment {name} in {masked(self.uri)} is deleted; restore it "
                 "(mlflow experiments restore), or use another --study-name"
             )
+        if not remote(self.uri) and has_moved(found.artifact_location, artifacts):
+            relocate(self.uri, found.artifact_location, artifacts)
+            return self._client.get_experiment(found.experiment_id)
         return found
 
     def _tag_experiment(self, key: str, text: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from normsweep.parts import models, optimizers, schedules
-from normsweep.sweep.parameters import MATCHED
+from normsweep.sweep.parameters import BUILT, DRAWN, MATCHED
 from normsweep.sweep.trial import Trial
 from normsweep.training.compiled_epoch import EpochLoop, OneByOne, epoch_loop
 from normsweep.training.curvature import Curvature
@@ -24,19 +24,30 @@ from normsweep.training.own_steps import (
     RATE,
     RATIO,
     OwnSteps,
+    has_schedule,
     schedule_setting,
     with_own_steps,
 )
 from normsweep.training.preprocessing import Inputs, fit_preprocessing
-from normsweep.training.reproducibility import config_digest, precision, seeded, xla_is_faster
+from normsweep.training.reproducibility import (
+    arrays_digest,
+    config_digest,
+    precision,
+    seeded,
+    xla_is_faster,
+)
 
 __all__ = [
     "CompiledModel",
+    "Initial",
+    "as_built",
     "assemble",
     "build_network",
+    "build_optimizer",
     "compile_key",
     "compile_model",
     "factors_of",
+    "frozen_weights",
     "initial_weights",
     "model_digest",
     "network_key",
@@ -107,7 +118,8 @@ class CompiledModel:
             self.model.optimizer.variables, self.initial_optimizer, strict=True
         ):
             variable.assign(value)
-        self.model.optimizer.learning_rate = learning_rate
+        if not has_schedule(self.model.optimizer):  # compiled for this learning rate
+            self.model.optimizer.learning_rate = learning_rate
         optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         for name, value in settings.items():
             getattr(optimizer, f"{name}_setting").assign(value)
@@ -118,7 +130,15 @@ def compile_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
     settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
     options = {k: v for k, v in trial.optimizer_options.items() if k not in settings}
     optimizer = trial.optimizer, json.dumps(options, sort_keys=True), tuple(settings)
-    return *network_key(trial, inputs), *optimizer, own_steps(trial, inputs)
+    custom = optimizers.registry[trial.optimizer].custom
+    rate = trial.learning_rate if custom and has_schedule(build_optimizer(trial)) else None
+    return *network_key(trial, inputs), *optimizer, rate, own_steps(trial, inputs)
+
+
+def build_optimizer(trial: Trial, learning_rate: float | None = None) -> Any:
+    """The optimizer of a trial, not built yet; with another learning rate if one is given."""
+    rate = trial.learning_rate if learning_rate is None else learning_rate
+    return optimizers.registry[trial.optimizer].function(rate, **trial.optimizer_options)
 
 
 def own_steps(trial: Trial, inputs: Inputs) -> OwnSteps:
@@ -139,8 +159,9 @@ def factors_of(trial: Trial, steps_per_epoch: int) -> np.ndarray[Any, Any]:
     Raises:
         ValueError: the schedule does not accept its options, or what it returns is no list of factors.
     """
-    function = schedules.registry[trial.schedule].function
-    return schedule_setting(function(steps_per_epoch, **trial.schedule_options))
+    options = dict(trial.schedule_options)
+    made = schedules.factors(trial.schedule, steps_per_epoch, trial.epochs, options)
+    return schedule_setting(made)
 
 
 def network_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
@@ -164,9 +185,7 @@ def network_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
 def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
     """Build and compile the network of a trial, including its preprocessing if that is trainable."""
     model = assemble(trial, inputs)
-    optimizer = optimizers.registry[trial.optimizer].function(
-        trial.learning_rate, **trial.optimizer_options
-    )
+    optimizer = build_optimizer(trial)
     digest = _optimizer_digest(trial, optimizer)
     network = model if inputs.preprocessing.fixed else model.layers[-1]
     steps = own_steps(trial, inputs)
@@ -197,11 +216,44 @@ def _index(variable: Any, variables: Sequence[Any]) -> int:
     return next(i for i, each in enumerate(variables) if each is variable)
 
 
-def initial_weights(trial: Trial, inputs: Inputs) -> Weights:
-    """The initial weights (and seed states) of a model built with the trial's seed."""
+@dataclass(frozen=True)
+class Initial:
+    """The initial weights (and seed states) of a trial's model."""
+
+    weights: Weights
+    digest: str = ""
+    """SHA-256 of those that the network was built with, hexadecimal; empty if all are drawn."""
+
+
+def initial_weights(trial: Trial, inputs: Inputs) -> Initial:
+    """The initial weights of a model built with the trial's seed, but for those that are not to be drawn."""
     with seeded(trial.seed):
         model = assemble(trial, inputs)
-    return tuple(np.array(variable) for variable in model.variables)
+    weights = [np.array(variable) for variable in model.variables]
+    if trial.initial == DRAWN:
+        return Initial(tuple(weights))
+    network = model if inputs.preprocessing.fixed else model.layers[-1]
+    built = as_built(trial, inputs.shape, inputs.classes)
+    frozen, kept = frozen_weights(built), list[np.ndarray[Any, Any]]()
+    for own, given in zip(network.weights, built.weights, strict=True):
+        if trial.initial == BUILT or id(given) in frozen:
+            kept.append(np.array(given))
+            weights[_index(own, model.variables)] = kept[-1]
+    return Initial(tuple(weights), arrays_digest(kept))
+
+
+def as_built(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
+    """The network with the weights that it is built with; those that its function draws are of seed 0."""
+    function = models.registry[trial.model].function
+    with seeded(0), precision(trial.precision):
+        build = function.built if isinstance(function, models.Copies) else function
+        return build(shape, classes, **trial.model_options)
+
+
+def frozen_weights(network: Any) -> set[int]:
+    """The ids of the weights of layers that are not trained."""
+    frozen = (layer for layer in network._flatten_layers() if not layer.trainable)
+    return {id(each) for layer in frozen for each in layer.weights}
 
 
 def model_digest(model: Any) -> str:
@@ -224,7 +276,11 @@ def assemble(trial: Trial, inputs: Inputs) -> Any:
     if inputs.preprocessing.fixed:
         return network
     preprocessing = fit_preprocessing(
-        trial.normalization, inputs.split.x_train, trial.input_scale, trial.input_shift
+        trial.normalization,
+        inputs.split.x_train,
+        trial.input_scale,
+        trial.input_shift,
+        inputs.facts,
     )
     raw = keras.Input(inputs.shape, dtype=inputs.dtype)
     with precision(trial.precision):  # loss scaling depends on the outer model's policy
@@ -234,5 +290,7 @@ def assemble(trial: Trial, inputs: Inputs) -> Any:
 def _optimizer_digest(trial: Trial, optimizer: Any) -> str:
     settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
     excluded = {"learning_rate", *settings}
+    if has_schedule(optimizer):  # which is part of it, whatever the trial's learning rate
+        optimizer, excluded = build_optimizer(trial, 1.0), {*settings}
     kept = {k: v for k, v in optimizer.get_config().items() if k not in excluded}
     return config_digest({"class": type(optimizer).__name__, **kept})

@@ -12,7 +12,7 @@ from pathlib import Path
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.metrics import metric
 from normsweep.sweep.inspection import Inspection
-from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial, stops
 from normsweep.text import masked
 from normsweep.training.precision import BFLOAT16, FLOAT32
 from normsweep.training.preflight import Findings, PreflightRequest
@@ -149,6 +149,7 @@ class Engine(ABC):
         curve: list[Epoch] = []
         try:
             run = self.start(trial, start)
+            run = replace(run, result=replace(run.result, restores=trial.patience is not None))
             result = run.result
             schedule = CheckpointSchedule(policy, by)
             status = yield from _epochs(trial, run, curve, schedule, self.check_time)
@@ -168,7 +169,7 @@ class Engine(ABC):
             return Finished(result)
         keep = run.state is not None and policy.keeps(by.sign * result.score)
         state = run.state() if keep and run.state is not None else None
-        return Finished(replace(result, inspection=run.inspect(curve[-1])), state)
+        return Finished(replace(result, inspection=run.inspect(result.last)), state)
 
 
 def identity(engine: Engine, trial: Trial) -> Mapping[str, str]:
@@ -222,6 +223,8 @@ def _epochs(
             schedule.taken()
         if stopped:
             return Status.PRUNED
+        if stops(curve, trial.patience):  # also within the epochs that it resumed from
+            return Status.COMPLETE
         if epoch.epoch < trial.epochs:
             check()
     return Status.COMPLETE

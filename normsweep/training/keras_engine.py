@@ -12,14 +12,22 @@ from typing import Any, Generic, TypeVar
 
 from normsweep.errors import SweepError
 from normsweep.parts import models, optimizers
-from normsweep.parts.dataset import Dataset
+from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.parameters import MATCHED
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
+from normsweep.training.callbacks import (
+    BatchByBatch,
+    build_callback,
+    called,
+    has_batch_hooks,
+)
+from normsweep.training.compiled_epoch import EpochLoop
 from normsweep.training.compiled_network import (
     CompiledModel,
-    Weights,
+    Initial,
+    as_built,
     assemble,
     compile_key,
     compile_model,
@@ -39,14 +47,22 @@ from normsweep.training.preflight import (
     PreflightRequest,
     equivalents,
     median_steps,
+    try_callback,
     try_network,
     try_networks,
     try_optimizer,
     without_information,
 )
 from normsweep.training.preprocessing import Inputs, fit_preprocessing, prepare, split
-from normsweep.training.reproducibility import Device, limit_gpu_memory, machine, require
-from normsweep.training.snapshot import ModelState, Snapshot
+from normsweep.training.reproducibility import (
+    Device,
+    arrays_digest,
+    config_digest,
+    limit_gpu_memory,
+    machine,
+    require,
+)
+from normsweep.training.snapshot import Best, ModelState, Snapshot
 
 __all__ = ["KerasEngine", "network_digest"]
 
@@ -70,7 +86,7 @@ class KerasEngine(Engine):
         super().__init__(data_root)
         self._inputs: Cache[ArmKey, Inputs] = Cache(CACHED_INPUTS, lambda inputs: inputs.nbytes)
         self._models: Cache[tuple[object, ...], CompiledModel] = Cache(CACHED_MODELS)
-        self._weights: Cache[tuple[object, ...], Weights] = Cache(CACHED_MODELS)
+        self._weights: Cache[tuple[object, ...], Initial] = Cache(CACHED_MODELS)
         self._tests: Cache[ArmKey, TestSet] = Cache(CACHED_TESTS)
         self._ratios: Cache[tuple[object, ...], float] = Cache(CACHED_RATIOS)
 
@@ -112,19 +128,33 @@ class KerasEngine(Engine):
             dataset = self.dataset(trial.data)
             train = split(dataset, trial.data.validation_split, trial.seed).x_train
             own = (trial.normalization, trial.input_scale)
-            slopes = [_slope(name, train) * scale for name, scale in (own, to)]
+            slopes = [_slope(name, train, dataset.facts) * scale for name, scale in (own, to)]
             return slopes[1] / slopes[0]
 
         return self._ratios.get((*_arm_key(trial), *to), make)
 
     def compiled(self, trial: Trial, inputs: Inputs) -> CompiledModel:
         """The compiled model of a trial, reset to the trial's seed and learning rate."""
-        key, network = compile_key(trial, inputs), network_key(trial, inputs)
+        key = compile_key(trial, inputs)
         compiled = self._models.get(key, lambda: compile_model(trial, inputs))
-        weights = self._weights.get((network, trial.seed), lambda: initial_weights(trial, inputs))
-        settings = self._settings(trial, inputs)
+        settings, weights = self._settings(trial, inputs), self._initial(trial, inputs).weights
         compiled.reset(compiled.initial(weights, trial), trial.learning_rate, settings)
         return compiled
+
+    def _initial(self, trial: Trial, inputs: Inputs) -> Initial:
+        key = network_key(trial, inputs), trial.seed, trial.initial
+        return self._weights.get(key, lambda: initial_weights(trial, inputs))
+
+    def _identity(self, trial: Trial, compiled: CompiledModel, inputs: Inputs) -> dict[str, str]:
+        """What determines the results besides the trial: the machine, and digests of what its names mean."""
+        kept = self._initial(trial, inputs).digest
+        return {
+            **machine(),
+            "model_digest": compiled.digest,
+            "normalization_digest": inputs.preprocessing.digest,
+            "optimizer_digest": compiled.optimizer_digest,
+            **({"initial_digest": kept} if kept else {}),
+        }
 
     def _settings(self, trial: Trial, inputs: Inputs) -> dict[str, Any]:
         """The values of a trial that are variables of its optimizer."""
@@ -163,36 +193,47 @@ class KerasEngine(Engine):
     def identity(self, trial: Trial) -> dict[str, str]:
         """What determines the results besides the trial itself: machine, versions, network."""
         inputs = self.inputs_of(trial)
-        return _identity(self.compiled(trial, inputs), inputs)
+        return self._identity(trial, self.compiled(trial, inputs), inputs)
 
     def start(self, trial: Trial, snapshot: Snapshot | None) -> Run:
         """Set up the compiled model in its initial state, or in the snapshot's if that is valid here."""
         inputs = self.inputs_of(trial)
         compiled = self.compiled(trial, inputs)
-        loop = compiled.loop(batch_size(trial, inputs.split))
+        callback = build_callback(trial)
+        loop: EpochLoop = compiled.loop(batch_size(trial, inputs.split))
+        if callback is not None and has_batch_hooks(callback):
+            loop = BatchByBatch(compiled.model, callback)
         test = self._test_set(trial, inputs) if trial.confirms else None
         result = Result(
             trial.number,
             Status.INTERRUPTED,
             chance=metric(trial.metric).guessing(inputs.counts),
-            machine=_identity(compiled, inputs),
+            machine=self._identity(trial, compiled, inputs),
             test_digest=test.digest if test else "",
             loop=loop.name,
         )
         before: tuple[Epoch, ...] = ()
-        if snapshot is not None and can_resume(trial, snapshot.so_far, result):
+        resumes = snapshot is not None and can_resume(trial, snapshot.so_far, result)
+        if not resumes or callback is not None:  # its state is not saved
+            snapshot = None
+        if snapshot is not None:
             snapshot.state.restore(compiled.model)
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
         rest = train_epochs(
             loop, trial, inputs.split, test, first=len(before) + 1, check=self.check_time
         )
-        return Run(
-            chain(before, rest),
-            result,
-            functools.partial(ModelState.of, compiled.model),
-            functools.partial(self._inspect, trial, inputs, compiled.model),
-        )
+        if callback is not None:
+            rest = called(rest, callback, compiled.model, trial)
+        best = Best(compiled.model, snapshot) if trial.patience is not None else None
+        state = functools.partial(ModelState.of, compiled.model, best)
+
+        def look(last: Epoch) -> Inspection | None:
+            if best is not None:
+                state().restore_network(compiled.model)
+            return self._inspect(trial, inputs, compiled.model, last)
+
+        return Run(chain(before, best.watch(rest) if best else rest), result, state, look)
 
     def _inspect(self, trial: Trial, inputs: Inputs, model: Any, last: Epoch) -> Inspection | None:
         """Why a network is no better than guessing, if that can be measured."""
@@ -216,10 +257,15 @@ class KerasEngine(Engine):
         dataset = self.dataset(trial.data)
         parts = split(dataset, trial.data.validation_split, trial.seed)
         require(request.device)
-        fitted = {name: fit_preprocessing(name, parts.x_train) for name in request.normalizations}
+        fitted = {
+            name: fit_preprocessing(name, parts.x_train, facts=dataset.facts)
+            for name in request.normalizations
+        }
         same = equivalents(fitted, parts.x_train)
-        network = try_networks(request.trials, dataset)
+        trained = [name for name, each in fitted.items() if not each.fixed]
+        network = try_networks(request.trials, dataset, trained)
         for example in request.trials:
+            try_callback(example)
             try_optimizer(example, parts.steps(example.batch_size))
             if example.input_rate == MATCHED:
                 self.input_ratio(example)
@@ -261,8 +307,8 @@ def _arm_key(trial: Trial) -> ArmKey:
     return trial.data, trial.seed, trial.normalization, trial.input_scale, trial.input_shift
 
 
-def _slope(normalization: str, train: Any) -> float:
-    slope = fit_preprocessing(normalization, train).slope
+def _slope(normalization: str, train: Any, facts: InputFacts) -> float:
+    slope = fit_preprocessing(normalization, train, facts=facts).slope
     if slope is None:
         raise SweepError(
             f'input_rate: "matched" needs normalizations that multiply all inputs by one number; '
@@ -272,12 +318,17 @@ def _slope(normalization: str, train: Any) -> float:
 
 
 def network_digest(engine: KerasEngine, trial: Trial) -> str:
-    """SHA-256 of the configuration of a trial's network, hexadecimal.
+    """SHA-256 of the configuration of a trial's network, and of the weights of a model object, hexadecimal.
 
     Raises:
         SweepError: the network cannot be built or is not valid.
     """
-    return model_digest(try_network(trial, engine.dataset(trial.data)))
+    data = engine.dataset(trial.data)
+    digest = model_digest(try_network(trial, data))
+    if not isinstance(models.registry[trial.model].function, models.Copies):
+        return digest
+    weights = as_built(trial, data.input_shape, data.classes).get_weights()
+    return config_digest([digest, arrays_digest(weights)])
 
 
 def can_resume(trial: Trial, before: Result, now: Result) -> bool:
@@ -307,13 +358,3 @@ class Cache(Generic[K, V]):
         while len(self._values) > 1 and sum(map(self._size, self._values.values())) > self._limit:
             self._values.popitem(last=False)
         return self._values[key]
-
-
-def _identity(compiled: CompiledModel, inputs: Inputs) -> dict[str, str]:
-    """What determines the results besides the trial: the machine, and digests of what its names mean."""
-    return {
-        **machine(),
-        "model_digest": compiled.digest,
-        "normalization_digest": inputs.preprocessing.digest,
-        "optimizer_digest": compiled.optimizer_digest,
-    }

@@ -16,6 +16,7 @@ __all__ = [
     "RATE",
     "RATIO",
     "OwnSteps",
+    "has_schedule",
     "kernel_step",
     "schedule_setting",
     "with_own_steps",
@@ -52,11 +53,22 @@ def with_own_steps(optimizer: Any, steps: OwnSteps, kernel: int | None) -> Any:
     if steps.clip is not None:
         _require_no_clipping(optimizer)
         optimizer.global_clipnorm = steps.clip
+    if steps.factors and has_schedule(optimizer):
+        raise ValueError("it has a schedule of its own, so schedule must not be set")
     if steps.settings:
         # Not made anew from its configuration, which an optimizer of the user's own may not have.
         optimizer.__class__ = _stepping(type(optimizer))
         optimizer.kernel_index, optimizer.own_steps = kernel, steps
     return optimizer
+
+
+def has_schedule(optimizer: Any) -> bool:
+    """Whether a Keras optimizer has a schedule of its own, so that its learning rate cannot be set."""
+    import keras
+
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # in float16
+    kind = keras.optimizers.schedules.LearningRateSchedule
+    return isinstance(getattr(optimizer, "_learning_rate", None), kind)
 
 
 def _require_no_clipping(optimizer: Any) -> None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from normsweep.errors import SweepError
-from normsweep.parts import optimizers
 from normsweep.parts.dataset import Dataset
-from normsweep.sweep.parameters import MATCHED
+from normsweep.sweep.parameters import BUILT, CONSTANT, FROZEN, MATCHED
 from normsweep.sweep.trial import Trial
 from normsweep.text import reason
+from normsweep.training.callbacks import build_callback
 from normsweep.training.compiled_epoch import Batches, EpochLoop
-from normsweep.training.compiled_network import build_network, factors_of
+from normsweep.training.compiled_network import (
+    build_network,
+    build_optimizer,
+    factors_of,
+    frozen_weights,
+)
 from normsweep.training.end_kernels import first_kernel, last_kernel, require_scalable
 from normsweep.training.own_steps import OwnSteps, with_own_steps
 from normsweep.training.preprocessing import Preprocessing, Split
@@ -29,6 +34,7 @@ __all__ = [
     "equivalents",
     "median_steps",
     "network_problem",
+    "try_callback",
     "try_network",
     "try_networks",
     "try_optimizer",
@@ -45,6 +51,11 @@ PART = 2048
 
 TIMED = 4
 """Number of training steps that are timed together."""
+
+METHODS = ("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics")
+"""Methods of a model that its training calls."""
+LOSSES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
+"""Losses that a model may be compiled with: for one class an image they are the same, and what is used."""
 
 ROWS = 4
 """Number of random inputs on which a network's outputs are checked."""
@@ -131,6 +142,18 @@ def _all_same(preprocessing: Preprocessing, images: Array) -> bool:
     return all(np.abs(preprocessing.apply(part) - first).max() <= tolerance for part in parts)
 
 
+def try_callback(trial: Trial) -> None:
+    """Build a trial's callback.
+
+    Raises:
+        SweepError: it cannot be built.
+    """
+    try:
+        build_callback(trial)
+    except Exception as error:
+        raise build_error("callback", trial.callback, trial.callback_options, error) from None
+
+
 def try_optimizer(trial: Trial, steps: int) -> None:
     """Build a trial's optimizer, and its schedule for so many steps an epoch.
 
@@ -138,20 +161,34 @@ def try_optimizer(trial: Trial, steps: int) -> None:
         SweepError: one of them cannot be built.
     """
     try:
-        optimizer = optimizers.registry[trial.optimizer].function(
-            trial.learning_rate, **trial.optimizer_options
-        )
-        with_own_steps(optimizer, OwnSteps(clip=trial.clip), None)
-    except Exception as error:
-        raise build_error("optimizer", trial.optimizer, trial.optimizer_options, error) from None
-    try:
-        factors_of(trial, steps)
+        factors = factors_of(trial, steps)
+        _require_prefix(trial, steps)
     except Exception as error:
         raise build_error("schedule", trial.schedule, trial.schedule_options, error) from None
+    try:
+        own = OwnSteps(factors=len(factors) if trial.schedule != CONSTANT else 0, clip=trial.clip)
+        with_own_steps(build_optimizer(trial), own, None)
+    except Exception as error:
+        raise build_error("optimizer", trial.optimizer, trial.optimizer_options, error) from None
 
 
-def try_networks(trials: Sequence[Trial], dataset: Dataset) -> Any:
+def _require_prefix(trial: Trial, steps: int) -> None:
+    """A curve holds the shorter ones only if its first steps do not depend on the number of epochs."""
+    half = max(trial.epochs // 2, 1)
+    if trial.of_length or half == trial.epochs:
+        return
+    made = (factors_of(replace(trial, epochs=n), steps) for n in (half, trial.epochs))
+    short, long = (np.take(each, np.arange(half * steps), mode="clip") for each in made)
+    if not np.array_equal(short, long):
+        raise ValueError(
+            "its factors depend on the number of epochs; register it with of_length=True"
+        )
+
+
+def try_networks(trials: Sequence[Trial], dataset: Dataset, trained: Sequence[str] = ()) -> Any:
     """Build the networks of all trials, once per set of options; returns the first trial's.
+
+    `trained`: the normalizations that are trained with the network.
 
     Raises:
         SweepError: a network cannot be built or is not valid.
@@ -161,8 +198,28 @@ def try_networks(trials: Sequence[Trial], dataset: Dataset) -> Any:
         options = str(sorted(trial.model_options.items()))
         if options not in networks:
             networks[options] = try_network(trial, dataset)
+            _try_own_methods(trial, networks[options], trained)
         _try_kernels(trial, networks[options])
+        if trial.initial == FROZEN and not frozen_weights(networks[options]):
+            raise SweepError(
+                f'initial: "{FROZEN}" keeps the weights of layers with trainable = False, of which the model '
+                f'{trial.model} has none; use "{BUILT}" to keep all weights'
+            )
     return next(iter(networks.values()))
+
+
+def _try_own_methods(trial: Trial, network: Any, trained: Sequence[str]) -> None:
+    """A network that is trained behind a normalization is a part of a model, whose own methods are not called."""
+    import keras
+
+    own = [
+        name for name in METHODS if getattr(type(network), name) is not getattr(keras.Model, name)
+    ]
+    if own and trained:
+        raise SweepError(
+            f"model {trial.model}: its own {own[0]} would not be called with the normalization {trained[0]}, which is "
+            f"trained with the network; remove {trained[0]}, or put that layer into the network"
+        )
 
 
 def _try_kernels(trial: Trial, network: Any) -> None:
@@ -261,7 +318,39 @@ def network_problem(network: Any, shape: tuple[int, ...], classes: int) -> str:
         return f"expected inputs of shape {(None, *shape)}, got {network.input_shape}"
     if tuple(network.output_shape) != (None, classes):
         return f"expected outputs of shape {(None, classes)}, one per class, got {network.output_shape}"
+    given: Any = network.get_compile_config() if network.compiled else None
+    if ignored := _ignored(given or {}):
+        return (
+            f"it is compiled with {ignored}, which would not be used: the loss is the cross-entropy, and the "
+            "optimizer and the metric are those of the sweep; return it without compile()"
+        )
     return _output_problem(network, shape)
+
+
+def _ignored(compiled: Mapping[str, Any]) -> str:
+    """What a model is compiled with besides the loss and the metric that are used anyway."""
+    found = []
+    if (loss := _named(compiled.get("loss"))) not in (*LOSSES, ""):
+        found.append(f"the loss {loss}")
+    metrics = compiled.get("metrics") or []
+    metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
+    names = [_named(each) for each in metrics]
+    others = [name for name in names if not name.endswith("accuracy") and name != "acc"]
+    if others:
+        found.append(f"the metrics {', '.join(others)}")
+    found += [name for name in ("loss_weights", "weighted_metrics") if compiled.get(name)]
+    return " and ".join(found)
+
+
+def _named(given: Any) -> str:
+    """The name of a loss or metric, as Keras serializes it: a string, or a class or function with its configuration."""
+    if not isinstance(given, Mapping):
+        return "" if given is None else str(given)
+    config = given.get("config")
+    if not isinstance(config, Mapping):
+        return str(config)
+    changed = config.get("from_logits") or config.get("label_smoothing")
+    return str(config.get("name", given.get("class_name"))) + (" with options" if changed else "")
 
 
 def _output_problem(network: Any, shape: tuple[int, ...]) -> str:

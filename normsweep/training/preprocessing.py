@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +13,8 @@ import numpy as np
 
 from normsweep.errors import DataError
 from normsweep.parts import normalizations
-from normsweep.parts.dataset import Dataset
+from normsweep.parts.dataset import PLAIN, Dataset, InputFacts
+from normsweep.parts.normalizations import forward
 from normsweep.training.reproducibility import config_digest, precision, xla_is_faster
 
 __all__ = [
@@ -72,15 +72,16 @@ class Preprocessing:
 
     def apply(self, images: Array) -> Array:
         """Apply the preprocessing to raw images (n, …); returns float32 of the same shape."""
-        parts = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
+        size = normalizations.PART if any(hasattr(e, "layers") for e in self.layers) else BATCH
+        parts = [images[i : i + size] for i in range(0, len(images), size)]
         whole = np.issubdtype(images.dtype, np.integer)
         eager = whole and _rounds_alike(self.layers)
-        forward = self._eagerly if eager else self._traced(images)
-        return np.concatenate([forward(part) for part in parts])
+        applied = self._eagerly if eager else self._traced(images)
+        return np.concatenate([applied(part) for part in parts])
 
     def _eagerly(self, images: Array) -> Array:
         """The layers called one after another, without the time to trace a model."""
-        return _forward(self.layers, images, training=False)
+        return forward(self.layers, images, training=False)
 
     def _traced(self, images: Array) -> Callable[[Array], Array]:
         """The layers as a model, for images of this shape and dtype."""
@@ -91,9 +92,13 @@ class Preprocessing:
 
 
 def fit_preprocessing(
-    normalization: str, train: Array, scale: float = 1.0, shift: float = 0.0
+    normalization: str,
+    train: Array,
+    scale: float = 1.0,
+    shift: float = 0.0,
+    facts: InputFacts = PLAIN,
 ) -> Preprocessing:
-    """Fit a registered normalization to raw training images (n, height, width, channels).
+    """Fit a normalization to raw training inputs: images (n, height, width, channels), a table or sequences.
 
     Always in float32, whatever the precision of the network: unit norm on raw pixels overflows in
     float16. Its outputs are multiplied by `scale`, and `shift` is added.
@@ -101,7 +106,7 @@ def fit_preprocessing(
     import keras
 
     with precision("float32"):
-        fitted = normalizations.registry[normalization].function(train)
+        fitted = normalizations.fit(normalization, train, facts)
         more = [] if (scale, shift) == (1.0, 0.0) else [keras.layers.Rescaling(scale, shift)]
         return preprocessing_of((*fitted, *more), train)
 
@@ -117,12 +122,12 @@ def preprocessing_of(fitted: tuple[Any, ...], train: Array) -> Preprocessing:
 
 def _is_fixed(layers: tuple[Any, ...], probe: Array) -> bool:
     """Whether layers are not trainable and behave the same in training and inference; builds them."""
-    in_inference = _forward(layers, probe, training=False)
+    in_inference = forward(layers, probe, training=False)
     if any(layer.trainable_variables for layer in layers):
         return False
     variables = [variable for layer in layers for variable in layer.variables]
     before = [np.array(variable) for variable in variables]
-    in_training = _forward(layers, probe, training=True)
+    in_training = forward(layers, probe, training=True)
     for variable, value in zip(variables, before, strict=True):
         variable.assign(value)  # the probe changes running means and seed states
     return np.array_equal(in_training, in_inference)
@@ -139,19 +144,6 @@ def _rounds_alike(layers: tuple[Any, ...]) -> bool:
     return all(type(layer) is keras.layers.Rescaling for layer in layers) and not xla_is_faster()
 
 
-def _forward(layers: tuple[Any, ...], x: Any, *, training: bool) -> Array:
-    import keras
-
-    for layer in layers:
-        x = _call(layer, x, training)
-    return np.asarray(keras.ops.convert_to_numpy(x))
-
-
-def _call(layer: Any, x: Any, training: bool) -> Any:
-    takes_training = "training" in inspect.signature(layer.call).parameters
-    return layer(x, training=training) if takes_training else layer(x)
-
-
 @dataclass(frozen=True)
 class Inputs:
     """The inputs of one arm's network: normalized if its preprocessing is fixed, otherwise raw."""
@@ -161,6 +153,7 @@ class Inputs:
     split: Split
     counts: tuple[int, ...]
     """Number of images of each class, over all training images of the dataset."""
+    facts: InputFacts = PLAIN
 
     @property
     def classes(self) -> int:
@@ -197,11 +190,13 @@ def prepare(
     Fixed preprocessing is applied once, here, so that all fixed arms share one compiled model.
     """
     parts = split(dataset, validation_split, seed)
-    preprocessing = fit_preprocessing(normalization, parts.x_train, scale, shift)
+    preprocessing = fit_preprocessing(normalization, parts.x_train, scale, shift, dataset.facts)
     if preprocessing.fixed:
         x_train, x_val = preprocessing.apply(parts.x_train), preprocessing.apply(parts.x_val)
         parts = replace(parts, x_train=x_train, x_val=x_val)
-    return Inputs(normalization, preprocessing, parts, tuple(dataset.counts.tolist()))
+    return Inputs(
+        normalization, preprocessing, parts, tuple(dataset.counts.tolist()), dataset.facts
+    )
 
 
 @dataclass(frozen=True)

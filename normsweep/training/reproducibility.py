@@ -9,7 +9,7 @@ import os
 import platform
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, Literal
@@ -168,6 +168,14 @@ def config_digest(config: Any) -> str:
     names: dict[str, str] = {}
     _collect_names(config, names)
     return hashlib.sha256(json.dumps(_renamed(config, names), sort_keys=True).encode()).hexdigest()
+
+
+def arrays_digest(arrays: Iterable[np.ndarray[Any, Any]]) -> str:
+    """SHA-256 over arrays in their order, their dtypes and shapes, hexadecimal."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
 
 
 def _collect_names(config: Any, names: dict[str, str]) -> None:

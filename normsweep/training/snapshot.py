@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from normsweep.parts.metrics import Metric
-from normsweep.sweep.trial import Epoch, Result
+from normsweep.sweep.trial import Epoch, Result, lower_loss
 
-__all__ = ["CheckpointPolicy", "CheckpointSchedule", "ModelState", "Snapshot"]
+__all__ = ["Best", "CheckpointPolicy", "CheckpointSchedule", "ModelState", "Snapshot"]
 
 Array = np.ndarray[Any, Any]
 
@@ -30,25 +30,47 @@ class ModelState:
 
     model: tuple[Array, ...]
     optimizer: tuple[Array, ...]
+    best: tuple[Array, ...] = ()
+    """With early stopping: the model's variables after the best epoch so far, otherwise empty."""
 
     @classmethod
-    def of(cls, model: Any) -> ModelState:
+    def of(cls, model: Any, best: Best | None = None) -> ModelState:
         """The state of a compiled Keras model."""
-        return cls(
-            tuple(np.array(v) for v in model.variables),
-            tuple(np.array(v) for v in model.optimizer.variables),
-        )
+        optimizer = tuple(np.array(v) for v in model.optimizer.variables)
+        return cls(_arrays(model), optimizer, best.variables if best else ())
 
     def restore(self, model: Any) -> None:
         """Restore the state in a compiled model of the same architecture and optimizer."""
-        self.restore_network(model)
+        for variable, value in zip(model.variables, self.model, strict=True):
+            variable.assign(value)
         for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
             variable.assign(value)
 
     def restore_network(self, model: Any) -> None:
-        """Restore only the model's variables, in a model that need not be compiled."""
-        for variable, value in zip(model.variables, self.model, strict=True):
+        """Restore only what the training returns, in a model that need not be compiled."""
+        for variable, value in zip(model.variables, self.best or self.model, strict=True):
             variable.assign(value)
+
+
+class Best:
+    """The variables of a model after the epoch that early stopping restores."""
+
+    def __init__(self, model: Any, before: Snapshot | None = None) -> None:
+        """`before`: the snapshot that the training resumes from."""
+        self._model = model
+        self._epoch = before.so_far.last if before else None
+        self.variables: tuple[Array, ...] = before.state.best if before else ()
+
+    def watch(self, epochs: Iterable[Epoch]) -> Iterator[Epoch]:
+        """The epochs, each kept if it is the best so far."""
+        for epoch in epochs:
+            if self._epoch is None or lower_loss(self._epoch, epoch) is epoch:
+                self._epoch, self.variables = epoch, _arrays(self._model)
+            yield epoch
+
+
+def _arrays(model: Any) -> tuple[Array, ...]:
+    return tuple(np.array(variable) for variable in model.variables)
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,7 @@ class Snapshot:
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {f"model_{i}": a for i, a in enumerate(self.state.model)}
         arrays |= {f"optimizer_{i}": a for i, a in enumerate(self.state.optimizer)}
+        arrays |= {f"best_{i}": a for i, a in enumerate(self.state.best)}
         so_far = np.frombuffer(self.so_far.to_json().encode(), dtype=np.uint8)
         buffer = io.BytesIO()
         np.savez(buffer, so_far=so_far, **arrays)  # type: ignore[arg-type]
@@ -89,7 +112,8 @@ class Snapshot:
         """
         with np.load(path, allow_pickle=False) as archive:
             so_far = Result.from_json(archive["so_far"].tobytes().decode())
-            return cls(so_far, ModelState(_part(archive, "model"), _part(archive, "optimizer")))
+            parts = (_part(archive, name) for name in ("model", "optimizer", "best"))
+            return cls(so_far, ModelState(*parts))
 
 
 def _part(archive: Mapping[str, Array], name: str) -> tuple[Array, ...]:

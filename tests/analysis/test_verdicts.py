@@ -466,6 +466,13 @@ def test_the_noise_of_the_reference_counts_in_a_share():
     assert moved.high - moved.low > 5 * (gap.high - gap.low)
 
 
+def test_a_share_of_a_reference_without_errors_is_no_margin_at_all():
+    shared = Rules(math.nan, 0.05, 1, chance=2.0, metric=metric("rmse"), image=None, share=0.05)
+    asked = Comparison("both_tuned", "none", "unit", 4)
+    verdict = judge(asked, shared, rmses(1.0, 1, 5, 50), np.zeros((5, 4, 50)))
+    assert (verdict.outcome, verdict.margin) == (Outcome.CLEARLY_BEHIND, 0.0)
+
+
 def test_a_share_of_the_accuracy_is_a_margin_in_percent_of_it():
     shared = replace(RULES, margin=math.nan, share=0.02)
     level, behind = (judged([a] * EPOCHS, 0.9, shared) for a in (0.9, 0.8))

@@ -249,7 +249,7 @@ def test_addresses_come_from_the_environment(tmp_path, monkeypatch):
         ({"set": {"confirm.seeds": 1}}, "set: confirm.seeds: must be at least 2, got 1"),
         ({"data": "mnist"}, "data: expected (x_train, y_train, x_test, y_test)"),
         ({"data": (1, 2, 3)}, "data: expected (x_train, y_train, x_test, y_test)"),
-        ({"model": "lenet"}, "model: must be a function build(input_shape, classes)"),
+        ({"model": "lenet"}, "model: must be a keras.Model, or a function build(input_shape, classes)"),
         ({"plugins": ["os; rm"]}, 'plugins: expected names of modules'),
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),

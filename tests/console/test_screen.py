@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +14,17 @@ import pytest
 from rich.console import Console
 
 from normsweep.console.live_display import LiveDisplay, make_display
-from normsweep.console.screen import LOG, answer, print_table, say, screen, warn
-from normsweep.errors import UserError
+from normsweep.console.screen import (
+    LOG,
+    answer,
+    make_console,
+    print_table,
+    say,
+    screen,
+    table_view,
+    warn,
+)
+from normsweep.errors import StudyStopped, UserError
 from normsweep.search.outlook import Outlook
 
 
@@ -91,7 +105,7 @@ def test_a_quiet_command_prints_its_answer_and_nothing_else_on_standard_output(c
 
 def test_how_a_command_ends_is_in_its_log_file_without_passwords(tmp_path, capsys):
     path = tmp_path / "log"
-    path.write_text("before\n")
+    path.write_text("2026-01-01 00:00:00 before\n")
 
     def command() -> None:
         with screen(quiet=True, log_file=path):
@@ -101,7 +115,7 @@ def test_how_a_command_ends_is_in_its_log_file_without_passwords(tmp_path, capsy
     with pytest.raises(LookupError):
         command()
     first, *lines = path.read_text().splitlines()
-    assert first == "before"
+    assert first == "2026-01-01 00:00:00 before"
     assert [line[20:] for line in lines] == [
         "two", "lines", "ended by LookupError: http://me:***@host \\x1b[2J",
     ]  # fmt: skip
@@ -132,3 +146,80 @@ def test_a_program_that_logs_by_itself_is_told_nothing_twice(caplog):
     assert (LOG.level, LOG.propagate, LOG.handlers) == before == (logging.NOTSET, True, [])
     assert console.file.getvalue() == "on the screen alone\n"
     assert caplog.messages == []
+
+
+def test_a_log_file_is_a_new_file_or_an_earlier_log_and_nothing_else(tmp_path):
+    (tmp_path / "s.toml").write_text("name = 1\n")
+    with (
+        pytest.raises(UserError, match=r"^--log-file: must be a new file or an earlier log"),
+        screen(log_file=tmp_path / "s.toml"),
+    ):
+        pass
+    assert (tmp_path / "s.toml").read_text() == "name = 1\n"
+    for _ in range(2):
+        with screen(terminal(), log_file=tmp_path / "log"):
+            say("a line")
+    assert written(tmp_path / "log") == ["a line"] * 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_log_file_on_a_full_disk_is_named():
+    with (
+        pytest.raises(StudyStopped, match=r"^--log-file: cannot write /dev/full: No space left"),
+        screen(terminal(), log_file=Path("/dev/full")),
+    ):
+        say("a line")
+
+
+@pytest.mark.parametrize("columns", ["0", "20", "80"])
+def test_a_table_keeps_within_a_terminal_of_any_width(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.stdout", Tty())
+    console = make_console()
+    names = [f"a long column {number}" for number in range(7)]
+    console.print(table_view(pd.DataFrame({name: ["some words", "more"] for name in names})))
+    lines = re.sub("\x1b\\[[0-9;]*m", "", console.file.getvalue()).splitlines()
+    assert len(lines) > 4
+    assert {len(line) for line in lines} <= set(range((int(columns) or 80) + 1))
+
+
+class Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("redirection", "encoding"),
+    [("> out", "cp1252"), ("> out", "ascii"), (">&- 2>&-", "utf-8"), ("> out <&-", "utf-8")],
+)
+def test_no_stream_and_no_encoding_ends_a_command(tmp_path, redirection, encoding):
+    code = (
+        "from normsweep.shell import command, finish\n"
+        "from normsweep.console.screen import print_table, say, screen\n"
+        "from normsweep.reporting.rows import Rows\n"
+        "app = command('odd', '')\n"
+        "@app.default\n"
+        "def run() -> int:\n"
+        "    with screen():\n"
+        "        say('3 × 4 − 1 … ≥ 2')\n"
+        "        print_table(Rows.of(['a'], [['÷255']]), 'title')\n"
+        "    with open('made', 'w') as file:\n"
+        "        file.write(str(file.fileno()))\n"
+        "    return 0\n"
+        "finish(app)\n"
+    )
+    (tmp_path / "odd.py").write_text(code)
+    ended = subprocess.run(
+        f"exec {shlex.quote(sys.executable)} odd.py {redirection}",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert int((tmp_path / "made").read_text()) > 2
+    if ">&-" not in redirection:
+        said = (tmp_path / "out").read_bytes().decode(encoding)
+        assert "255" in said
+        if encoding == "ascii":
+            assert "3 x 4 - 1 ... >= 2" in said

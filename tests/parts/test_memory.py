@@ -10,6 +10,7 @@ import pytest
 from normsweep.errors import DataError
 from normsweep.parts import arrays, datasets
 from normsweep.parts.dataset import Dataset
+from normsweep.parts.tables import Table
 
 LABELS = np.arange(12) % 3
 
@@ -139,7 +140,7 @@ def test_yes_and_no_are_two_classes_under_no_other_name():
             "y_test: expected the labels of y_train (0, 1, 2), got 9",
         ),
         ((table(0), LABELS[:0], table(6), LABELS[:6]), "x_train: expected at least one image"),
-        ((frame(table()), LABELS, frame(table(6, 3)), LABELS[:6]), "only one of them has f3"),
+        ((frame(table()), LABELS, frame(table(6, 3)), LABELS[:6]), "only one of them has 'f3'"),
         (
             (frame(table()).assign(town="x"), LABELS, frame(table(6)).assign(town="x"), LABELS[:6]),
             "x_train: expected numeric columns, got town",
@@ -168,3 +169,112 @@ def test_a_subset_that_would_lose_a_small_class_is_refused():
     ):
         data.subset(80, seed=0)
     assert data.subset(400, seed=0).counts.tolist()[2] >= 2
+
+
+TABLE = pd.DataFrame(
+    {
+        "income": np.exp(np.arange(40) / 8),
+        "age": np.arange(40) % 17 + 20,
+        "kind": np.where(np.arange(40) % 4 == 0, "rare", "usual"),
+    }
+)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_file_with_a_table_is_split_by_class_and_keeps_its_columns(tmp_path, ending):
+    path = tmp_path / f"own.{ending}"
+    getattr(TABLE, f"to_{ending}")(path, index=False)
+    data = datasets.load(str(path), table=Table("kind", 0.2))
+    assert (data.name, data.columns, data.labels) == ("own", ("income", "age"), ("rare", "usual"))
+    assert (data.counts.tolist(), data.test_counts.tolist()) == ([8, 24], [2, 6])
+    rows = np.concatenate([data.x_train, data.x_test])
+    np.testing.assert_allclose(rows[np.argsort(rows[:, 0])], TABLE[["income", "age"]].to_numpy())
+    assert datasets.load(str(path), table=Table("kind")).digest == data.digest
+
+
+def changed(**columns) -> pd.DataFrame:
+    return TABLE.assign(**columns)
+
+
+@pytest.mark.parametrize(
+    ("frame", "target", "told"),
+    [
+        (TABLE, "kin", 'data.target_column: unknown column "kin" (did you mean "kind"?)'),
+        (
+            changed(town="Ulm"),
+            "kind",
+            "expected numeric columns, got town; make a column of 0 and 1",
+        ),
+        (changed(age=TABLE.age.where(TABLE.age > 21)), "kind", "got some in age (6); fill them"),
+        (
+            changed(kind=TABLE.kind.where(TABLE.age > 21)),
+            "kind",
+            "column kind: expected no missing",
+        ),
+    ],
+)
+def test_what_in_a_table_will_not_do_is_named_with_its_column(tmp_path, frame, target, told):
+    path = tmp_path / "own.csv"
+    frame.to_csv(path, index=False)
+    with pytest.raises(DataError) as caught:
+        datasets.load(str(path), table=Table(target))
+    (line,) = caught.value.lines
+    assert told in line
+
+
+def test_a_file_that_is_no_table_is_named(tmp_path):
+    (tmp_path / "own.parquet").write_bytes(b"no table")
+    with pytest.raises(DataError, match=r"own\.parquet: expected Parquet; it cannot be read"):
+        datasets.load(str(tmp_path / "own.parquet"), table=Table("kind"))
+
+
+def numbers(*shape: int) -> Dataset:
+    x = np.arange(np.prod((12, *shape))).reshape(12, *shape)
+    return Dataset.of((x, LABELS, x[:6], LABELS[:6]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "seen"),
+    [
+        (None, (4, 5), (4, 5, 1)),
+        ("image", (4, 5), (4, 5, 1)),
+        ("table", (4,), (4,)),
+        ("signal", (4,), (4, 1)),
+        ("sequence", (4, 5), (4, 5)),
+        ("tokens", (4,), (4,)),
+    ],
+)
+def test_inputs_are_what_the_sweep_says(tmp_path, kind, shape, seen):
+    data = numbers(*shape).seen_as(kind, full_scale=None)
+    again = Dataset.open(tmp_path, data.save(tmp_path))
+    assert (again.input_shape, again.sample_shape) == (seen, shape)
+    assert again.facts.tokens is (kind == "tokens")
+    assert np.array_equal(again.x_train.ravel(), np.arange(12 * np.prod(shape)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("signal", (4, 5)), ("sequence", (4,)), ("table", (4, 5, 3))]
+)
+def test_inputs_of_another_shape_than_the_sweep_says_are_refused(kind, shape):
+    with pytest.raises(DataError, match=f"data.kind: {kind} needs .*, got int64 of shape"):
+        numbers(*shape).seen_as(kind, full_scale=None)
+
+
+def test_tokens_are_integers():
+    data = Dataset.of((table(), LABELS, table(6), LABELS[:6]))
+    with pytest.raises(
+        DataError, match=r"data.kind: tokens needs integers \(n, time\), got float64"
+    ):
+        data.seen_as("tokens", full_scale=None)
+
+
+def test_full_scale_and_names_are_part_of_the_data_only_where_they_matter():
+    x, y = frame(table()), LABELS
+    data = Dataset.of((x, y, x, y))
+    assert data.seen_as(None, None).digest == data.digest
+    digests = {
+        data.digest,
+        data.seen_as(None, 4095.0).digest,
+        data.seen_as(None, None, by_column=True).digest,
+    }
+    assert len(digests) == 3

@@ -55,8 +55,8 @@ def test_the_synthetic_model_is_never_built():
 def test_the_catalog_has_every_part_with_its_keyword_only_arguments():
     known = catalog()
     assert known.optimizers["sgd"] == ("momentum", "nesterov")
-    assert known.models["mlp"] == ("units", "layers")
-    assert known.models["lenet"] == ()
+    assert known.models["mlp"] == ("units", "layers", "initializer")
+    assert known.models["lenet"] == ("initializer",)
     assert {"none", "unit", "standardize"} <= set(known.normalizations)
     assert {"mnist", "fashion_mnist", "digits"} <= set(known.datasets)
 

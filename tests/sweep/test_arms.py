@@ -215,6 +215,14 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "infinite": (("arms.raw={ learning_rate = inf }",), "arms.raw.learning_rate: expected a finite number"),
     "unknown-parameter": (('arms.raw={ normalization = "zca", optimiser = "sgd" }',),
                           'arms.raw.optimiser: unknown parameter "optimiser" (did you mean "optimizer"?)'),
+    "unknown-column-scheme": (('arms.raw={ normalization = { age = "nune", default = "unit" } }',),
+                              'arms.raw.normalization: unknown normalization "nune" (did you mean "none"?)'),
+    "column-without-scheme": (('arms.raw={ normalization = { age = 3 } }',),
+                              'arms.raw.normalization: expected a table such as { age = "standardize", default = "unit" }'),
+    "unknown-step": (('arms.raw={ normalization = "log1p then standardise" }',),
+                     'arms.raw.normalization: unknown normalization "standardise" (did you mean "standardize"?)'),
+    "no-option-of-scheme": (('arms.raw={ normalization = "minmax(3)" }',), "arms.raw.normalization: minmax has no option, got minmax(3.0)"),
+    "empty-option": (('arms.raw={ normalization = "divide()" }',), "arms.raw.normalization: divide needs a value in its brackets"),
     "unknown-value": (('arms.raw={ normalization = "nune" }',),
                       'arms.raw.normalization: unknown normalization "nune" (did you mean "none"?)'),
     "wrong-rate": (('arms.raw={ normalization = "zca", learning_rate = 0 }',),
@@ -277,3 +285,18 @@ def test_what_an_arm_does_is_said_whatever_its_key_is():
     arms = bundles([{"normalization": "none"}, {"normalization": "unit"}], ["raw pixels", "unit"])
     assert [arm.described for arm in arms] == ["raw pixels (none)", "unit"]
     assert [arm.described for arm in relabelled(arms)] == ["raw pixels (none)", "unit"]
+
+
+MIXED = 'arms.mixed={ normalization = { income = "log1p then standardize", age = "unit(99)", default = "none" } }'
+
+
+def test_an_arm_may_have_a_scheme_by_column(parts):
+    sweep = read(LONG, parts, MIXED)
+    text = '{"age": "unit(99)", "default": "none", "income": "log1p then standardize"}'
+    arm = sweep.arms[-1]
+    assert (arm.key, arm.params["normalization"]) == (text, text)
+    assert arm.described == "mixed (age unit(99), default none, income log1p then standardize)"
+    again = from_plain(json.loads(json.dumps(to_plain(sweep))))
+    assert changes(again, sweep) == []
+    assert as_file(again)["arms"]["mixed"] == {"normalization": json.loads(text)}
+    assert read(LONG, parts, f"arms.mixed={{ normalization = '{text}' }}").arms[-1] == arm

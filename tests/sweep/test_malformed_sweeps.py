@@ -49,8 +49,11 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("dataset-number", "data.dataset", "3", "data.dataset", "expected a string or a list"),
     ("dataset-empty", "data.dataset", "[]", "data.dataset", "a non-empty list"),
     ("dataset-typo", "data.dataset", '"minst"', "data.dataset", 'did you mean "mnist"?'),
-    ("dataset-url", "data.dataset", '"http://me:pw@h/x.npz"', "data.dataset", "npz, got an address"),
-    ("dataset-csv", "data.dataset", '"x.csv"', "data.dataset", "a path ending in .npz"),
+    ("dataset-url", "data.dataset", '"http://me:pw@h/x.npz"', "data.dataset", "parquet, got an address"),
+    ("dataset-csv", "data.dataset", '"x.csv"', "data.target_column", "required key is missing: the column of the table"),
+    ("dataset-xls", "data.dataset", '"x.xls"', "data.dataset", "a path ending in .npz, .csv, .parquet"),
+    ("kind", "data.kind", '"audio"', "data.kind", "signal"),
+    ("full-scale", "data.full_scale", "0", "data.full_scale", "must be above 0"),
     ("second-dataset", "data.dataset", '["digits", "minst"]', "data.dataset", 'unknown dataset "minst"'),
     ("split-zero", "data.validation_split", "0", "data.validation_split", "must be above 0"),
     ("split-one", "data.validation_split", "1.0", "data.validation_split", "must be below 1"),
@@ -65,7 +68,7 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("model-no-table", "model", '"lenet"', "model", "expected a table [model]"),
     ("batch-zero", "model.batch_size", "0", "model.batch_size", "must be at least 1"),
     ("batch-real", "model.batch_size", "12.5", "model.batch_size", "expected an integer"),
-    ("option-of-none", "model.options.units", "3", "model.options.units", 'lenet "units"; available: none'),
+    ("option-of-none", "model.options.units", "3", "model.options.units", 'lenet "units"; available: initializer'),
     ("option-list", "model.options.units", "[1]", "model.options.units", "or a table"),
     ("options-number", "model.options", "3", "model.options", "expected a table, got 3"),
     ("search-missing", "search", MISSING, "search", "required key is missing: a table [search]"),
@@ -338,7 +341,7 @@ def test_what_is_not_toml_is_told_with_its_place(sweep_file, parts, toml, text):
 
 def test_what_is_not_text_cannot_be_read(sweep_file, parts):
     sweep_file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SweepError, match="cannot be read"):
+    with pytest.raises(SweepError, match="expected text in UTF-8, got byte 0xff at 0"):
         load_sweep(sweep_file, parts)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from normsweep.console.overview import trial_lines
 from normsweep.errors import SweepError
-from normsweep.parts.catalog import resolve_trial
+from normsweep.parts.catalog import resolve_trial, schedules_of_length
 from normsweep.reporting.rows import trial_rows
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.parameters import PARAMETERS, own_parameters, shown_factor
@@ -37,6 +37,7 @@ search.trials = 9
 "clipped" = { normalization = "none", clip = 1 }
 "zero output" = { normalization = "none", output_weights = 0 }
 "shifted" = { normalization = "unit", input_shift = -0.5 }
+"stops" = { normalization = "unit", stop = { patience = 2 } }
 
 [search.space]
 learning_rate = { low = 1e-4, high = 1e-1, log = true }
@@ -68,6 +69,7 @@ def test_an_arm_fixes_them_and_its_trials_have_them(parts):
         "clipped": {"clip": 1.0},
         "zero output": {"output_weights": 0.0},
         "shifted": {"input_shift": -0.5},
+        "stops": {"patience": 2},
     }
 
 
@@ -82,6 +84,7 @@ def test_what_an_arm_does_is_said_in_words(parts):
         "clipped (none, gradient's norm at most 1)",
         "zero output (none, last layer's initial weights × 0)",
         "shifted (unit, input plus -0.5)",
+        "stops (unit, stops early, patience 2)",
     ]
 
 
@@ -156,9 +159,12 @@ CASES = {
     "no-schedule": (["arms.raw.warmup_epochs=2"],
                     "arms.raw.warmup_epochs: must be an option of the arm's schedules; not an option of constant"),
     "option": (['search.space.schedule=["constant", "warmup"]', "search.space.warmup_steps=5"],
-               'search.space.warmup_steps: must have when = { schedule = ["warmup"] }; not an option of constant'),
+               'search.space.warmup_steps: must have when = { schedule = ["warmup", "cosine", "exponential", "step"] }; not an option of constant'),
     "several-scales": (["search.space.input_scale=[1.0, 2.0]"],
                        '"matched" needs one input_scale of the arm "small steps", got [1.0, 2.0]; fix it in arms."small steps"'),
+    "no-patience": (["arms.raw.stop=5"], "arms.raw.stop: expected a table such as { patience = 5 }, got 5"),
+    "stop-key": (["arms.raw.stop={ patience = 5, delta = 1 }"], "arms.raw.stop.delta: unknown key"),
+    "half": (["arms.raw.patience=2.5"], "arms.raw.patience: must be an integer of at least 1, got 2.5"),
     "typo": (["search.space.input_weigths=1.0"], 'unknown parameter "input_weigths" (did you mean "input_weights"?)'),
 }  # fmt: skip
 
@@ -180,9 +186,30 @@ def test_a_matched_step_needs_an_optimizer_with_a_known_one(parts):
     )
 
 
+COSINE = ("arms.raw.schedule=cosine",)
+FIXED = (*COSINE, "arms.raw.decay_epochs=3")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sampled", "of_length"),
+    [((), False, False), (COSINE, True, True), (FIXED, False, False),
+     ((*COSINE, "search.space.epochs=6"), False, True)],
+    ids=["constant", "cosine", "of-a-length-of-its-own", "one-length"],
+)  # fmt: skip
+def test_lengths_are_sampled_if_a_schedule_depends_on_them(parts, overrides, sampled, of_length):
+    sweep = read(parts, *overrides)
+    assert sweep.samples_epochs == sampled
+    assert bool(schedules_of_length(sweep)) == of_length
+    assert load_sweep(as_file(sweep), parts) == sweep
+    trial = trial_of(sweep, "raw")
+    assert trial.of_length == of_length
+    same = replace(trial, epochs=3).lineage == trial.lineage
+    assert same == (not of_length), "the number of epochs belongs to the lineage"
+
+
 def test_at_most_twelve_arms(parts):
-    more = [f'arms.more{i}={{ normalization = "none", clip = {i + 2} }}' for i in range(3)]
-    assert len(read(parts, *more[:2]).arms) == 12
+    more = [f'arms.more{i}={{ normalization = "none", clip = {i + 2} }}' for i in range(2)]
+    assert len(read(parts, *more[:1]).arms) == 12
     with pytest.raises(SweepError, match="arms: must have at most 12 arms, got 13"):
         read(parts, *more)
 

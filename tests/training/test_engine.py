@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 
 from normsweep.parts import models, optimizers
+from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
 from normsweep.training.keras_engine import KerasEngine
+from normsweep.training.preflight import PreflightRequest
+from normsweep.training.preprocessing import split
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
 from normsweep.training.synthetic_engine import SyntheticEngine
 
@@ -446,3 +449,46 @@ def test_nothing_is_traced_again_from_trial_to_trial(engine, trial):
     # Fresh initial weights need a network for each new seed, which is called once to be built.
     seeds = len({each.seed for each in counting}) - 1
     assert len(CALLS) - built <= 2 * seeds
+
+
+BY_COLUMN = '{"a": "quantile(normal)", "b": "log1p then standardize", "default": "unit"}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "model", "options", "normalization"),
+    [
+        (None, (3,), "linear", {}, BY_COLUMN),
+        ("signal", (9,), "cnn1d", {"filters": 2}, "standardize"),
+        ("sequence", (9, 3), "lstm", {"units": 2, "cell": "gru"}, "sample_standardize"),
+        ("tokens", (9,), "lstm", {"units": 2, "vocabulary": 20}, "none"),
+    ],
+    ids=["table", "signal", "sequence", "tokens"],
+)
+def test_inputs_of_each_kind_are_trained_on_and_the_saved_model_takes_them_raw(
+    tmp_path, trial, kind, shape, model, options, normalization
+):
+    x, y = np.random.default_rng(0).integers(0, 20, (60, *shape)), np.arange(60) % 3
+    data = replace(Dataset.of((x, y, x[:9], y[:9])), columns=("a", "b", "c"))
+    data = data.seen_as(kind, full_scale=20.0, by_column=kind is None)
+    engine, key = KerasEngine(tmp_path), DataKey("own", data.save(tmp_path), 0.2)
+    own = replace(
+        trial, data=key, model=model, model_options=options, normalization=normalization, epochs=1
+    )
+    found = engine.preflight(PreflightRequest((own,), (normalization,), "cpu"))
+    assert found.empty == ()
+    finished = run(engine, own, CheckpointPolicy.last())
+    assert finished.result.status is Status.COMPLETE, finished.result.error
+    assert finished.state is not None
+    deployed, _ = engine.deployable(own, finished.state)
+    validated = engine.inputs_of(own).split
+    inner = engine.compiled(own, engine.inputs_of(own)).model
+    finished.state.restore(inner)
+    held = inner.predict_on_batch(validated.x_val)
+    raw = np.delete(np.arange(60), split_rows(data, 0.2, own.seed))
+    np.testing.assert_allclose(deployed.predict_on_batch(x[raw]), held, atol=1e-5)
+
+
+def split_rows(data: Dataset, share: float, seed: int) -> np.ndarray:
+    """The rows of a dataset that are in the training split."""
+    numbered = replace(data, x_train=np.arange(len(data.x_train)))
+    return split(numbered, share, seed).x_train

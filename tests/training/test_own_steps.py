@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import numpy as np
 import pytest
 
 from normsweep.errors import SweepError
-from normsweep.parts import models
-from normsweep.sweep.trial import DataKey, Epoch, Trial
+from normsweep.parts import models, optimizers, schedules
+from normsweep.sweep.trial import DataKey, Epoch, Status, Trial
 from normsweep.training.compiled_epoch import Batches, OneByOne
 from normsweep.training.diagnosis import diagnose
+from normsweep.training.engine import Finished, Training
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preflight import PreflightRequest
 from normsweep.training.reproducibility import backend
@@ -257,6 +259,107 @@ def test_trials_with_other_factors_share_a_compiled_model(engine, reference):
     np.testing.assert_array_equal(before, steps(engine, reference))
 
 
+WARM = {"warmup_epochs": 0.5}
+COSINE = {"alpha": 0.1, **WARM}
+DECAY = {"decay_rate": 0.5, "decay_epochs": 0.75}
+
+
+def test_schedules_are_those_of_keras():
+    import keras
+
+    kinds = keras.optimizers.schedules
+    cases = {
+        "cosine": (
+            COSINE,
+            kinds.CosineDecay(1 / 18, 54, 0.1, warmup_target=1.0, warmup_steps=18),
+            17,
+        ),
+        "exponential": (DECAY, kinds.ExponentialDecay(1.0, 27, 0.5), 0),
+        "step": (DECAY, kinds.ExponentialDecay(1.0, 27, 0.5, staircase=True), 0),
+    }
+    for name, (options, keras_own, late) in cases.items():
+        made = schedules.factors(name, 36, 2, options)
+        assert len(made) == 128, "72 steps, filled up to a power of two"
+        assert (made[72:] == made[71]).all()
+        theirs = [float(keras_own(step)) for step in range(72)]
+        if late:  # Keras's warm-up begins at the first value, and ends a step later
+            np.testing.assert_allclose(made[:18], np.arange(1, 19) / 18)
+        np.testing.assert_allclose(
+            made[late + bool(late) : 72], theirs[late + bool(late) :], rtol=1e-5
+        )
+        warm = schedules.factors(name, 36, 2, {**options, **WARM})
+        np.testing.assert_allclose(warm[:18], np.arange(1, 19) / 18)
+    fixed = {"decay_epochs": 1.0}
+    short, long = (schedules.factors("cosine", 36, n, fixed) for n in (1, 2))
+    np.testing.assert_array_equal(short[:36], long[:36])
+    assert (long[36:] == 0).all()
+
+
+@schedules.register("test_hidden_length")
+def hidden_length(steps_per_epoch, epochs):
+    return np.linspace(1, 0, steps_per_epoch * epochs)
+
+
+@optimizers.register("test_decaying")
+def decaying(learning_rate):
+    import keras
+
+    return keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(learning_rate, 27, 0.5))
+
+
+def test_an_optimizer_with_a_schedule_of_its_own_trains_by_it(engine, reference):
+    plain = replace(reference, optimizer="sgd", learning_rate=0.01, model="test_dense")
+    own = replace(plain, optimizer="test_decaying")
+    ours = replace(plain, schedule="exponential", schedule_options=DECAY)
+    both = [steps(engine, trial) for trial in (own, ours)]
+    np.testing.assert_allclose(*both, rtol=1e-3)
+    assert not np.allclose(both[0][-1], steps(engine, plain)[-1], rtol=1e-3)
+    faster = replace(own, learning_rate=0.02)
+    assert not np.allclose(both[0][1:], steps(engine, faster)[1:])
+    np.testing.assert_array_equal(both[0], steps(engine, own))
+    assert engine.identity(own) == engine.identity(faster) != engine.identity(plain)
+
+
+def test_a_training_that_stops_early_is_the_same_after_a_kill(engine, reference):
+    trial = replace(
+        reference, optimizer="sgd", learning_rate=0.5, epochs=12, patience=2, model="test_dense",
+        input_scale=1 / 16, schedule="cosine", schedule_options=COSINE, of_length=True,
+    )  # fmt: skip
+    found: list[Epoch | Snapshot] = []
+    ended = run_to_end(engine.train(trial, CheckpointPolicy(-math.inf, every=0.0)), found)
+    result, snapshots = ended.result, [each for each in found if isinstance(each, Snapshot)]
+    best = min(result.curve, key=lambda epoch: epoch.val_loss)
+    assert result.status is Status.COMPLETE
+    assert (result.last, result.score) == (best, best.val_accuracy)
+    assert len(result.curve) == best.epoch + 2 < 12
+    model = engine.compiled(trial, engine.inputs_of(trial)).model
+    ended.state.restore_network(model)
+    x, y = engine.inputs_of(trial).split.x_val, engine.inputs_of(trial).split.y_val
+    assert (model.predict_on_batch(x).argmax(1) == y).mean() == pytest.approx(best.val_accuracy)
+    for snapshot in (snapshots[0], snapshots[-1]):  # before the best epoch, and after the last
+        again = engine.train(trial, CheckpointPolicy(-math.inf), kept(snapshot))
+        resumed = run_to_end(again)
+        assert scores(resumed.result.as_read.curve) == scores(result.as_read.curve)
+        assert resumed.result.reused == snapshot.epoch
+        for one, other in zip(resumed.state.best, ended.state.best, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def kept(snapshot: Snapshot) -> Snapshot:
+    """The snapshot as it is read back, numbers with nine digits."""
+    return replace(snapshot, so_far=snapshot.so_far.as_read)
+
+
+def run_to_end(training: Training, found: list[Epoch | Snapshot] | None = None) -> Finished:
+    try:
+        while True:
+            each = next(training)
+            if found is not None:
+                found.append(each)
+    except StopIteration as end:
+        return end.value
+
+
 def moved(engine: KerasEngine, trial: Trial, batches: int = 1) -> list[np.ndarray]:
     """How a trial's first steps change its weights."""
     inputs = engine.inputs_of(trial)
@@ -370,6 +473,10 @@ MISTAKES = {
                   "ValueError: expected one of warmup_steps and warmup_epochs"),
     "both-lengths": ({"schedule": "warmup", "schedule_options": {"warmup_steps": 2, "warmup_epochs": 1}},
                      "expected one of warmup_steps and warmup_epochs"),
+    "no-rate": ({"schedule": "step"}, "schedule step: cannot be built with no options: TypeError"),
+    "hidden": ({"schedule": "test_hidden_length", "epochs": 4}, "register it with of_length=True"),
+    "two-schedules": ({"optimizer": "test_decaying", "schedule": "warmup", "schedule_options": {"warmup_steps": 2}},
+                      "it has a schedule of its own, so schedule must not be set"),
     "whitened": ({"normalization": "zca", "input_rate": "matched", "reference_normalization": "unit"},
                  'input_rate: "matched" needs normalizations that multiply all inputs by one number; zca does not'),
     "by-pixel": ({"input_rate": "matched", "reference_normalization": "pixel_standardize"},
