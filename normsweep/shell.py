@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -176,7 +177,8 @@ def _open_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
         elif number and isinstance(stream := getattr(sys, name), io.TextIOWrapper):
-            stream.reconfigure(errors="plainly")
+            with contextlib.suppress(OSError):  # a stream that cannot be changed stays as it is
+                stream.reconfigure(errors="plainly")
 
 
 def _listen() -> None:

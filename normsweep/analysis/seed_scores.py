@@ -111,6 +111,8 @@ def _of_seeds(
     runs: Runs, reference: Runs | None, epochs: int, window: int, guess: Guess | None
 ) -> Iterator[SeedScore]:
     trained = set(trained_slots(runs, epochs, guess))
+    if runs.of_length or (reference is not None and reference.of_length):
+        window = 1  # no other epoch is read
     paired = trained.intersection(trained_slots(reference, epochs, guess) if reference else ())
     for slot, result in enumerate(runs.results):
         there = runs.tested(slot) >= epochs

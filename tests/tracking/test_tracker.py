@@ -282,7 +282,7 @@ def test_a_logged_model_takes_raw_pixels_where_normsweep_is_not_installed(
         finished = end.value
     saved = save_model(engine, trial, finished.state)
     saved.write(tmp_path / "model")
-    assert saved.val_accuracy == pytest.approx(finished.result.score, abs=0.004)
+    assert saved.val_score == pytest.approx(finished.result.score, abs=0.004)
     record = TrialRecord(trial, finished.result)
     record = replace(record, run_id=tracker.log(record, DATA))
     model_id = tracker.log_model(tmp_path / "model", record, DATA, name="unit")
