@@ -108,8 +108,8 @@ def digits_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def digits_key(digits_root: Path) -> DataKey:
-    """The key of the digits in `digits_root`."""
-    return DataKey("digits", next(digits_root.iterdir()).name, 0.2)
+    """The key of the digits in `digits_root`, where tests also store other data."""
+    return DataKey("digits", datasets.load("digits").save(digits_root), 0.2)
 
 
 BASE = """
