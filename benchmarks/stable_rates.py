@@ -3,6 +3,9 @@
 The prediction is 2/λ, with the largest eigenvalue λ of the Hessian of an untrained network. The network is then trained
 with 2/λ times powers of two, in batches of 128; found is the largest rate with which the validation accuracy is at the end
 at least half of the best of all rates, so neither diverged nor stuck.
+
+Beside it stands the largest rate with which the first step of gradient descent, on the images of which λ is the
+curvature, does not raise their loss: it needs no training, and holds also where the first steps leave the region.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 from cyclopts import Parameter
 
 from benchmarks.trials import lenet_trial, saved, threads
@@ -51,6 +55,8 @@ class Found:
     loss: float
     guess: float
     predicted: float
+    first_step: float
+    """The largest rate at which the first step on one batch does not raise its loss."""
     largest: float
     best: float
     """Validation accuracy, of all rates."""
@@ -90,9 +96,10 @@ def stable_rates(
 
     os.environ.update(environment("cpu", threads()))
     print(
-        "| data | scheme | first loss / ln(classes) | predicted 2/λ | largest that trained | ratio | best |"
+        "| data | scheme | first loss / ln(classes) | predicted 2/λ | first step / predicted | "
+        "largest that trained | ratio | best |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|")
     rows: list[Found] = []
     with tempfile.TemporaryDirectory() as work:
         for name in dataset:
@@ -106,8 +113,8 @@ def stable_rates(
 
 def _line(name: str, found: Found) -> str:
     cells = (
-        name, found.scheme, f"{found.loss / found.guess:.2f}", f"{found.predicted:.2g}", f"{found.largest:.2g}",
-        f"{found.ratio:.3g}", f"{found.best:.3f}",
+        name, found.scheme, f"{found.loss / found.guess:.2f}", f"{found.predicted:.2g}",
+        f"{found.first_step / found.predicted:.2f}", f"{found.largest:.2g}", f"{found.ratio:.3g}", f"{found.best:.3f}",
     )  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
@@ -136,13 +143,40 @@ def _found(
 def _of_scheme(engine: KerasEngine, trial: Trial, classes: int) -> Found:
     from normsweep.training.diagnosis import diagnose_start
 
-    begun = diagnose_start(engine, replace(trial, learning_rate=1e-9)).initialization
+    trial = replace(trial, learning_rate=1e-9)
+    begun = diagnose_start(engine, trial).initialization
     rates = [begun.stable_rate * 2.0**power for power in POWERS]
     scores = [_score(engine, replace(trial, learning_rate=rate)) for rate in rates]
     largest = _largest(rates, scores)
     return Found(
-        trial.normalization, begun.loss, math.log(classes), begun.stable_rate, largest, max(scores)
-    )
+        trial.normalization, begun.loss, math.log(classes), begun.stable_rate,
+        _first_step(engine, trial, begun.stable_rate), largest, max(scores),
+    )  # fmt: skip
+
+
+def _first_step(engine: KerasEngine, trial: Trial, predicted: float) -> float:
+    """The largest rate, in steps of a tenth, at which one step on the images of the curvature does not raise their loss."""
+    import keras
+
+    from normsweep.training.diagnosis import CURVED
+    from normsweep.training.preprocessing import batch_order
+
+    inputs = engine.inputs_of(trial)
+    compiled = engine.compiled(trial, inputs)
+    order = batch_order(len(inputs.split.y_train), trial.seed, 1)[:CURVED]
+    images, labels = inputs.split.x_train[order], inputs.split.y_train[order]
+    variables = compiled.model.trainable_variables
+    start = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    slope = compiled.curvature.slope(images, labels)
+    rate = predicted / 4
+    while True:
+        higher = rate * 1.1
+        for variable, value, gradient in zip(variables, start, slope.gradients, strict=True):
+            variable.assign(value - higher * gradient)
+        loss = compiled.curvature.slope(images, labels).loss
+        if not loss <= slope.loss:
+            return rate
+        rate = higher
 
 
 def _largest(rates: Sequence[float], scores: Sequence[float]) -> float:
