@@ -1,17 +1,27 @@
 # `make study` runs the quickstart study, `make test` the tests; both create the environment they need.
-# `make docs` builds the documentation.
+# `make server` starts docker-compose.yml's services, `make docs` builds the documentation.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(VENV)/uv/bin/uv
+COMPOSE ?= docker compose
 
 # Where the benchmarks write their results.
 BENCH := build/benchmarks
 
-.PHONY: study test check format docs lock bench soak gpu-check clean
+.PHONY: study server test check format docs lock bench soak containers-check gpu-check clean
 
 study: $(VENV)/study.done
 	$(BIN)/python -m normsweep.study
+
+server: .env
+	$(COMPOSE) up --build --detach
+
+# The secrets are drawn once.
+.env: | .env.example
+	umask 077 && $(PYTHON) -c 'import re, secrets; draw = lambda line: line[0] + secrets.token_hex(32); \
+	  print(re.sub(r"(?m)^(POSTGRES_PASSWORD|RAY_AUTH_TOKEN)=$$", draw, open("$|").read()), end="")' > $@.new
+	mv $@.new $@
 
 # The tests start dozens of interpreters: let them share compiled bytecode.
 test: export PYTHONDONTWRITEBYTECODE =
@@ -44,6 +54,10 @@ bench: $(VENV)/dev.done
 soak: $(VENV)/dev.done $(VENV)/latex.done
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest -n0 tests/reporting/test_article_tables.py
+
+# The compose file for real, for some ten minutes; COMPOSE="…" names Compose's program.
+containers-check: $(VENV)/dev.done $(VENV)/chromium.done
+	$(BIN)/python -m pytest -n0 -rs -m containers tests/compose/test_containers.py
 
 gpu-check: $(VENV)/study.done
 	$(BIN)/python -m benchmarks.gpu_check

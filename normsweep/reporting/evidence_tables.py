@@ -18,7 +18,7 @@ from normsweep.analysis.trials import (
     longest_curve,
     metric_of,
     progress,
-    scored,
+    settled,
 )
 from normsweep.analysis.verdicts import Verdict
 from normsweep.parts.metrics import ACCURACY, Metric
@@ -194,21 +194,21 @@ def speed_table(speeds: Sequence[Speed]) -> pd.DataFrame:
 
 
 def learning_rates_table(searched: Sequence[TrialRecord]) -> pd.DataFrame:
-    """One row a search trial with a score: its learning rate and its score on validation."""
+    """One row a search trial with a score: its learning rate and its score on validation.
+
+    A trial that was pruned or paused has that of its last epoch.
+    """
     score = f"val_{metric_of(searched).name}"
     columns = ["trial", "arm", "optimizer", "learning_rate", score, "epochs", "diverged"]
-    rows = [
-        (
-            trial.number,
-            trial.arm,
-            trial.optimizer,
-            trial.learning_rate,
-            result.score,
-            trial.epochs,
-            result.status is Status.DIVERGED,
-        )
-        for trial, result in scored(searched)
-    ]
+    rows = []
+    for record in sorted(settled(searched), key=lambda record: record.trial.number):
+        trial, result = record.trial, record.result
+        assert result is not None
+        pruned = result.status is Status.PRUNED and len(result.curve) > 0
+        if result.status.scored or pruned:
+            last = (result.curve[-1].value, len(result.curve)) if pruned else (result.score, trial.epochs)
+            settings = trial.number, trial.arm, trial.optimizer, trial.learning_rate
+            rows.append((*settings, *last, result.status is Status.DIVERGED))
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -284,3 +285,18 @@ def test_what_must_last_lies_in_named_volumes() -> None:
     assert lasting["mlruns"] == "/study/mlruns"
     destination = f"--artifacts-destination={lasting['artifacts']}"
     assert destination in SERVICES["mlflow"]["command"]
+
+
+def test_make_writes_the_secrets_once(tmp_path) -> None:
+    for name in ("Makefile", ".env.example"):
+        shutil.copy(ROOT / name, tmp_path)
+    made = ["make", "--silent", ".env"]
+    subprocess.run(made, cwd=tmp_path, check=True)
+    written = tmp_path / ".env"
+    drawn = dict(re.findall(r"(?m)^(\w+)=([0-9a-f]{64})$", written.read_text()))
+    assert set(drawn) == {"POSTGRES_PASSWORD", "RAY_AUTH_TOKEN"}
+    assert len(set(drawn.values())) == 2
+    assert written.stat().st_mode & 0o077 == 0
+    assert "COMPOSE_PROFILES=cpu\n" in written.read_text()
+    subprocess.run(made, cwd=tmp_path, check=True)
+    assert all(secret in written.read_text() for secret in drawn.values())

@@ -45,12 +45,21 @@ def trials(record) -> list[TrialRecord]:
     ]
 
 
-def test_learning_rates_are_those_of_trials_with_a_score(trials):
+def test_learning_rates_are_those_of_trials_with_a_score_or_pruned(trials):
     table = learning_rates_table(trials)
-    assert table["trial"].tolist() == [0, 1, 5, 6]
-    assert table["val_accuracy"].tolist() == [0.6, 0.1, 0.4, 0.9]
-    assert table["diverged"].tolist() == [False, True, False, False]
+    assert table["trial"].tolist() == [0, 1, 4, 5, 6]
+    assert table["val_accuracy"].tolist() == [0.6, 0.1, 0.8, 0.4, 0.9]
+    assert table["diverged"].tolist() == [False, True, False, False, False]
     assert table.iloc[0][["optimizer", "learning_rate", "epochs"]].tolist() == ["sgd", 0.01, 2]
+
+
+def test_a_trial_that_paused_and_went_on_counts_once_for_its_learning_rate(record):
+    paused = record(0, "none", (0.8,), Status.PRUNED, slot=0, epochs=4)
+    other = record(1, "none", (0.7,), Status.PRUNED, slot=1, epochs=4)
+    went_on = record(2, "none", (0.8, 0.9), slot=0, epochs=4)
+    table = learning_rates_table([paused, other, went_on])
+    assert table[["trial", "val_accuracy"]].to_numpy().tolist() == [[1, 0.7], [2, 0.9]]
+    assert table["epochs"].tolist() == [1, 4]
 
 
 def test_progress_has_a_row_a_trial_with_a_score(trials):
