@@ -152,6 +152,7 @@ def test_a_study_survives_what_happens_to_its_containers(stack, record) -> None:
 
     def searched(count: int) -> None:
         wait(lambda: ended(record(), "search") >= count, 1800, f"{count} trials of the search")
+        assert stack.state("study").startswith("running"), "what follows strikes a running study"
 
     searched(3)
     worker = stack.container("worker")
