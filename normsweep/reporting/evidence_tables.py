@@ -206,7 +206,11 @@ def learning_rates_table(searched: Sequence[TrialRecord]) -> pd.DataFrame:
         assert result is not None
         pruned = result.status is Status.PRUNED and len(result.curve) > 0
         if result.status.scored or pruned:
-            last = (result.curve[-1].value, len(result.curve)) if pruned else (result.score, trial.epochs)
+            last = (
+                (result.curve[-1].value, len(result.curve))
+                if pruned
+                else (result.score, trial.epochs)
+            )
             settings = trial.number, trial.arm, trial.optimizer, trial.learning_rate
             rows.append((*settings, *last, result.status is Status.DIVERGED))
     return pd.DataFrame(rows, columns=columns)

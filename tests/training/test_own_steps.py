@@ -138,7 +138,9 @@ def reference(digits_key: DataKey) -> Trial:
     return own_trial(digits_key, input_scale=1 / 256)
 
 
-def test_start_and_matched_step_are_the_training_of_divided_inputs_bit_for_bit(digits_root, digits_key):
+def test_start_and_matched_step_are_the_training_of_divided_inputs_bit_for_bit(
+    digits_root, digits_key
+):
     assert_same_trainings(digits_root, digits_key.digest)
 
 
