@@ -56,7 +56,7 @@ soak: $(VENV)/dev.done $(VENV)/latex.done
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile many
 	$(BIN)/python -m pytest -n0 tests/reporting/test_article_tables.py
 
-# The compose file for real, for some ten minutes; COMPOSE="…" names Compose's program.
+# The compose file in a container engine; COMPOSE="…" names Compose's program.
 containers-check: $(VENV)/dev.done $(VENV)/chromium.done
 	$(BIN)/python -m pytest -n0 -rs -m containers tests/compose/test_containers.py
 

@@ -208,13 +208,14 @@ def learning_rates_table(searched: Sequence[TrialRecord]) -> pd.DataFrame:
     for record in sorted(settled(searched), key=lambda record: record.trial.number):
         trial, result = record.trial, record.result
         assert result is not None
-        pruned = result.status is Status.PRUNED and bool(result.curve)
-        if result.status.scored or pruned:
-            last = (
-                (result.last.value, len(result.curve)) if pruned else (result.score, trial.epochs)
-            )
-            settings = trial.number, trial.arm, trial.optimizer, trial.learning_rate
-            rows.append((*settings, *last, result.status is Status.DIVERGED))
+        if result.status.scored:
+            last = result.score, trial.epochs
+        elif result.status is Status.PRUNED and result.curve:
+            last = result.last.value, len(result.curve)
+        else:
+            continue
+        settings = trial.number, trial.arm, trial.optimizer, trial.learning_rate
+        rows.append((*settings, *last, result.status is Status.DIVERGED))
     return pd.DataFrame(rows, columns=columns)
 
 

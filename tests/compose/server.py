@@ -94,7 +94,7 @@ class Server:
             )
         return self._processes[name]
 
-    def wait(self, name: str, condition: str, timeout: float = 90) -> None:
+    def wait(self, name: str, condition: str, timeout: float = 300) -> None:
         """Until a service is healthy, or has done what it is there for."""
         process, deadline = self._processes[name], time.monotonic() + timeout
         if condition == "service_completed_successfully":

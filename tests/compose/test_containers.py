@@ -43,12 +43,12 @@ class Stack:
 
     command: tuple[str, ...]
 
-    def compose(self, *words: str, check: bool = True) -> str:
+    def compose(self, *words: str) -> str:
         """Run a command of Compose; returns what it prints."""
         done = subprocess.run(
             [*self.command, *words], cwd=ROOT, capture_output=True, text=True, check=False
         )
-        if check and done.returncode:
+        if done.returncode:
             pytest.fail(f"{shlex.join(words)}: {done.stderr[-3000:]}\n{done.stdout[-1000:]}")
         return done.stdout
 
@@ -115,7 +115,6 @@ def stack(tmp_path_factory, given_secrets) -> Iterator[Stack]:
         stack.compose("up", "--build", "--detach", "--scale", "worker=2")
         yield stack
     finally:
-        stack.compose("logs", "--no-color", check=False)
         stack.compose("down", "--volumes")
 
 
@@ -161,8 +160,6 @@ def test_a_study_survives_what_happens_to_its_containers(stack, record) -> None:
     docker("start", worker)
     study = stack.container("study")
     docker("stop", "--time", "60", study)
-    stopped = record()
-    assert stopped is not None
     docker("start", study)
     searched(12)
     stack.compose("restart", "mlflow")

@@ -43,7 +43,7 @@ def studied(server) -> dict[str, Any]:
     """The server after its study; what was seen of it meanwhile."""
     (server.folder / "study" / "sweeps" / "served.toml").write_text(SWEEP)
     process, seen = server.start("study", "sweeps/served.toml"), {"words": "", "pages": set()}
-    deadline = time.monotonic() + 150
+    deadline = time.monotonic() + 900
     while process.poll() is None and time.monotonic() < deadline:
         seen["words"] += "\n".join(_words(process) for process in server.processes())
         seen["pages"].add(dashboard(server, "/api/studies")[0])

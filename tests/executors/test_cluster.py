@@ -36,7 +36,7 @@ def trial(digits_key: DataKey) -> Trial:
 def results(executor: Executor, count: int, asked: bool = False) -> dict[int, Result]:
     """What `count` trials came to; those that ask are told to go on."""
     found: dict[int, Result] = {}
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while len(found) < count:
         assert time.monotonic() < deadline
         for event in executor.poll(1.0):
@@ -50,7 +50,7 @@ def results(executor: Executor, count: int, asked: bool = False) -> dict[int, Re
 def until_epoch(epoch: int, executor: Executor, count: int) -> None:
     """Until `count` trials that ask wait after this epoch for their answer."""
     there: set[int] = set()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while len(there) < count:
         assert time.monotonic() < deadline
         for event in executor.poll(1.0):

@@ -77,7 +77,7 @@ def trial(digits_key: DataKey) -> Trial:
 
 
 def result(executor: Executor) -> Result:
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         for event in executor.poll(1.0):
             if isinstance(event, Finished):

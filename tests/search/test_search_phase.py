@@ -297,8 +297,14 @@ def test_a_study_continues_under_the_rules_that_it_was_created_with(tmp_path, sw
     assert (begun.sweep.rules, begun.sweep.sampler, begun.sweep.samples_epochs) == (1, "tpe", True)
     now = as_begun(begun.sweep, sweep())
     rest = run_all(opened(url, now))
-    found = [[t.number, t.arm, t.slot, dict(t.params)] for t in rest]
-    assert found == json.loads((here / "begun_under_rules_1.json").read_text())
+    asked = json.loads((here / "begun_under_rules_1.json").read_text())
+    assert [[t.number, t.arm, t.slot] for t in rest] == [known[:3] for known in asked]
+    # Processors round differently; a trial drawn by another rule is another one.
+    for trial, (*_, params) in zip(rest, asked, strict=True):
+        assert trial.params.keys() == params.keys()
+        for name, value in params.items():
+            known = pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
+            assert trial.params[name] == known
     assert (
         opened(url, as_begun(begun_study(url, "tested").record(trials=False).sweep, sweep())).left
         == 0
