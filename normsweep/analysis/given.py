@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from normsweep.analysis.confirm_runs import Curve, SeedCurve
-from normsweep.analysis.estimates import interval, moments
+from normsweep.analysis.estimates import Estimate, interval, moments
 from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.parity import Parity, Values
 from normsweep.analysis.rules import LEAST_SEEDS, Comparison, Missing, Rules, Trained
@@ -182,12 +182,22 @@ def _verdict(runs: GivenRuns, arm: ArmRuns, reference: ArmRuns, rules: Rules) ->
     warnings = tuple(_warnings(arm, reference, found))
     found = replace(found, parity=parity, images=runs.examples, warnings=warnings)
     if _without_spread(found):
-        reason = "all runs give the same gap, and without a spread there is no interval: were the seeds used"
+        reason = "all runs give the same gap, and without a spread there is no interval: were the seeds used?"
         missing = Missing.TOO_FEW_SEEDS
         found = replace(
-            found, outcome=Outcome.OPEN, parity=Parity(), missing=missing, reason=reason
+            found,
+            outcome=Outcome.OPEN,
+            parity=Parity(),
+            missing=missing,
+            reason=reason,
+            gap=_unknown(found.gap),
+            on_these_images=_unknown(found.on_these_images),
         )
     return found if runs.epochs else replace(found, horizon=0)
+
+
+def _unknown(estimate: Estimate) -> Estimate:
+    return replace(estimate, low=math.nan, high=math.nan)
 
 
 def _without_spread(verdict: Verdict) -> bool:

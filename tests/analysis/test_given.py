@@ -78,6 +78,7 @@ def test_runs_without_any_spread_give_no_verdict():
     (verdict,) = judgement(ArmRuns("none", a), ArmRuns("unit", b)).verdicts
     assert verdict.outcome is Outcome.OPEN
     assert "spread" in verdict.reason
+    assert np.isnan([verdict.gap.low, verdict.gap.high]).all()
 
 
 def test_few_runs_give_no_verdict():
