@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from normsweep import export, study
@@ -244,10 +245,21 @@ def test_the_lists_name_parts_sweeps_and_studies(capsys, storage):
     ]
 
 
-@pytest.mark.parametrize("source", [(), ("--from", "mnist"), ("--data", "it's mine.npz")], ids=str)
+@pytest.mark.parametrize(
+    "source",
+    [
+        (), ("--from", "mnist"), ("--data", "it's mine.npz"),
+        ("--data", "rows.csv", "--target", "the kind"), ("--data", "rows.parquet", "--target", "price"),
+        ("--data", "rows.csv", "--target", "rooms", "--task", "regression"),
+    ],
+    ids=str,
+)  # fmt: skip
 def test_a_new_sweep_passes_check_and_its_commands_are_printed(capsys, folder, source):
     x, y = np.arange(640, dtype="u1").reshape(40, 4, 4), np.arange(40) % 2
     np.savez("it's mine.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    rows = {"the kind": y, "rooms": 1 + np.arange(40) % 7, "price": 1.5 + np.arange(40)}
+    pd.DataFrame(rows).to_parquet("rows.parquet")
+    pd.DataFrame(rows).to_csv("rows.csv", index=False)
     assert run(main.app, ["new", "fresh", *source]) == 0
     head, *commands = capsys.readouterr().out.splitlines()
     assert head == "wrote fresh.toml; next:"
@@ -266,7 +278,16 @@ def test_a_new_sweep_passes_check_and_its_commands_are_printed(capsys, folder, s
         (["../fresh"], "NAME: must be letters"),
         (["fresh", "--from", "minst"], '--from: unknown sweep "minst" (did you mean "mnist"?)'),
         (["fresh", "--data", "no.npz"], "data no.npz: no such file"),
-        (["fresh", "--data", "no.txt"], "--data: expected an .npz file, got no.txt"),
+        (
+            ["fresh", "--data", "no.txt"],
+            "--data: expected a file that ends in .npz, .csv, .parquet, ",
+        ),
+        (
+            ["fresh", "--data", "no.csv"],
+            "--target: must be set to the column to predict with no.csv",
+        ),
+        (["fresh", "--data", "no.npz", "--target", "y"], "--target: must not be set with no.npz"),
+        (["fresh", "--target", "y"], "--target, --task: allowed with --data only"),
         (["fresh", "--data", "no.npz", "--from", "mnist"], "--from, --data: only one of them"),
     ],
 )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from normsweep.sweep.schema import Confirm, Sweep
 
 __all__ = [
+    "FILES",
     "MOST",
     "SEQUENTIAL",
     "TABLES",
