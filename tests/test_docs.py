@@ -124,7 +124,10 @@ def test_the_generated_reference_has_every_key_once_and_says_what_it_is():
 
 def test_the_page_on_sweep_files_names_no_key_that_is_not_there():
     """`section.key` in a sentence, of any page."""
-    legal = {*keys(Sweep), "model.fit", "model.train_step"}  # the latter two are of Keras
+    of_keras = {
+        f"model.{name}" for name in ("add", "evaluate", "fit", "stop_training", "train_step")
+    }
+    legal = {*keys(Sweep)} | of_keras
     sections = {key.partition(".")[0] for key in keys(Sweep) if "." in key}
     for page in (ROOT / "docs").glob("*.md"):
         named = re.findall(rf"`((?:{'|'.join(sections)})\.[a-z_.]+)", page.read_text())
@@ -166,3 +169,19 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path):
         )
         assert loaded
         assert not [address for address in loaded if re.match(r"(https?:)?//", address)], page
+
+
+def test_every_message_of_the_page_on_troubleshooting_is_one_that_is_printed():
+    """The quoted words of its first columns; words that a library prints are named here."""
+    of_others = {"Invalid Host header"}
+    sources = (ROOT / "normsweep").rglob("*.py")
+    printed = re.sub(r'"\s*(?:f?")', "", "\n".join(path.read_text() for path in sources))
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    quoted = {
+        text
+        for row in re.findall(r"^\| (.+?) \|", page, re.M)
+        for text in re.findall(r"`([^`]+)`", row)
+    }
+    commands = {"diverged", "crashed", *of_others}
+    assert len(quoted) > 25
+    assert {text for text in quoted - commands if text not in printed} == set()

@@ -290,12 +290,15 @@ def task_of(y_train: Array, y_test: Array) -> str | None:
     or strings, are classes.
     """
     both = (y_train, y_test)
-    if all(map(is_one_hot, both)):
+    if all(is_one_hot(y) or _is_column_of_classes(y) for y in both):
         return CLASSIFICATION
     if all(y.dtype.kind == "f" for y in both):
         return None if all(map(_whole, both)) else REGRESSION
-    column = all(y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1) for y in both)
-    return CLASSIFICATION if column and all(y.dtype.kind in "iubU" for y in both) else None
+    return None
+
+
+def _is_column_of_classes(y: Array) -> bool:
+    return y.dtype.kind in "iubU" and (y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1))
 
 
 def is_one_hot(y: Array) -> bool:

@@ -130,10 +130,16 @@ def test_masked_values_are_no_data():
         Dataset.of({**VALID, "x_train": np.ma.masked_array(X, mask=True)})
 
 
-def test_one_hot_labels_are_told_what_to_do():
-    for kind in ("float32", "int64"):
-        with pytest.raises(DataError, match=r"convert one-hot labels with .argmax\(axis=1\)"):
-            Dataset.of((X, np.eye(2, dtype=kind)[Y], X, Y))
+@pytest.mark.parametrize("kind", ["float32", "int64"])
+def test_one_hot_labels_are_classes_also_of_one_part_only(kind):
+    rows = np.eye(2, dtype=kind)[Y]
+    for train, test in ((rows, Y), (Y, rows), (rows, rows)):
+        data = Dataset.of((X, train, X, test))
+        assert data.y_train.tolist() == data.y_test.tolist() == Y.tolist()
+    with pytest.raises(
+        DataError, match=r"columns must be one-hot; for a regression, set data.task"
+    ):
+        Dataset.of((X, rows + 1, X, Y))
 
 
 def saved(compress: bool) -> bytes:

@@ -99,8 +99,8 @@ WRONG = [
         "y_test: expected strings, as in y_train, got integers",
     ),
     (
-        "one-hot-train",
-        {"y_train": np.eye(3, dtype=int)[np.arange(12) % 3]},
+        "two-columns-train",
+        {"y_train": 1 + np.eye(3, dtype=int)[np.arange(12) % 3]},
         "one label per image, got (12, 3); columns must be one-hot; for a regression, set data.task",
     ),
     (

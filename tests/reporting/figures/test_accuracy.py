@@ -141,7 +141,7 @@ def test_missing_intervals_leave_gaps_and_no_error(found):
 def test_where_nothing_was_found_there_is_no_chart(nothing):
     figure = accuracy(nothing, Style())
     assert figure.chart is None
-    assert figure.missing == "There are no curves on test images yet."
+    assert figure.missing == "There are no curves on the test images yet."
 
 
 def test_numbers_are_in_a_spec_once(found):
