@@ -161,7 +161,7 @@ ONE = {}
         (lambda s, n: network(s, n, seed=3), "without a seed of their own"),
         (lambda s, n: network(s, n, units=next(COUNT) + 1), "; expected "),
         (lambda s, n: ONE.setdefault((s, n), network(s, n)), "one network for all calls"),
-        (compiled, "the network is compiled"),
+        (compiled, "it is compiled with the loss mse, which would not be used"),
     ],
     ids=["text", "logits", "sigmoid", "outputs", "inputs", "no-input", "seed", "varies", "one", "compiled"],
 )  # fmt: skip

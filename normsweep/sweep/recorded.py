@@ -115,8 +115,7 @@ def from_plain(keys: Mapping[str, Any]) -> Sweep:
 def _completed(keys: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of a study, also of an older one."""
     older = REPEATS not in keys and keys.get("search.pruner") == HALVING
-    tables = {key.rpartition(".")[0] for key in keys}
-    added = {key: value for key, value in ADDED.items() if key not in tables}
+    added = {key: value for key, value in ADDED.items() if not _below(f"{key}.", keys)}
     return {**added, **keys, **({"search.pruner": ASHA} if older else {})}
 
 
@@ -316,6 +315,8 @@ def _section(kind: type[S], prefix: str, keys: Mapping[str, Any]) -> S:
             values[name] = _space(_below(f"{key}.", keys))
         elif key == OPTIONS:
             values[name] = keys.get(key) or _options(keys)
+        elif key == WEIGHTS:
+            values[name] = keys.get(key) or _below(f"{key}.", keys)
         else:
             values[name] = _frozen(keys.get(key) if field.default is None else keys[key])
         if field.is_required() or values[name] != field.get_default(call_default_factory=True):
@@ -323,7 +324,7 @@ def _section(kind: type[S], prefix: str, keys: Mapping[str, Any]) -> S:
     return kind.model_construct(_fields_set=given, **values)
 
 
-OPTIONS = "model.options"
+OPTIONS, WEIGHTS = "model.options", "data.class_weights"
 
 
 def _options(keys: Mapping[str, Any]) -> dict[str, Any]:

@@ -223,6 +223,7 @@ LEGAL: dict[str, list[str]] = {
     "confirm.baseline": ["empty-table"],
     "confirm.seeds": ["empty-table"],
     "execution": ["empty-table"],
+    "execution.system_metrics": ["true"],
     "model": ["empty-table"],
     "select": ["empty-table"],
 }
