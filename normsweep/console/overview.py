@@ -401,6 +401,12 @@ def _margin(sweep: Sweep) -> str:
 
 
 def _epochs(sweep: Sweep) -> str:
+    """The epochs of the trials, and what an epoch is."""
+    steps = sweep.model.steps_per_epoch
+    return f"{_lengths(sweep)}; an epoch is {counted(steps, 'step')}" if steps else _lengths(sweep)
+
+
+def _lengths(sweep: Sweep) -> str:
     dimension = sweep.search.space["epochs"]
     if isinstance(dimension, Choice):
         text = ", ".join(map(str, dimension.values))

@@ -86,6 +86,7 @@ def resolve_trial(
         optimizer_options=_only(params, of_optimizer),
         learning_rate=float(params["learning_rate"]),
         batch_size=int(params.get("batch_size", model.batch_size)),
+        steps_per_epoch=model.steps_per_epoch,
         epochs=int(params["epochs"]),
         params=dict(params),
         precision=model.precision,

@@ -105,9 +105,11 @@ def _training(found: Evidence) -> str:
     constant = (
         "" if SCHEDULE in sweep.space else "constant "
     )  # which arms have one, the comparison says
+    steps = sweep.model.steps_per_epoch
+    epoch = f" An epoch was {counted(steps, 'step')} of the optimizer." if steps else ""
     return (
         f"The network {sweep.model.name}{f' ({options})' if options else ''} was trained on {_loss(sweep)} with a {constant}"
-        f"learning rate{size}, in {precision}."
+        f"learning rate{size}, in {precision}.{epoch}"
     )
 
 

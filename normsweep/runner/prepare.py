@@ -129,7 +129,7 @@ def prepare(
             "can learn from them; check its divisor and the dtype of the data"
         )
     plan = Plan(without(sweep, findings.same), facts, findings)
-    return _timed(plan, _epoch_seconds(findings, examples[0].batch_size)) if measure else plan
+    return _timed(plan, _epoch_seconds(findings, examples[0])) if measure else plan
 
 
 def _timed(plan: Plan, epoch: float) -> Plan:
@@ -307,7 +307,7 @@ def _examples(sweep: Sweep, data: DataKey, normalization: str) -> tuple[Trial, .
     return tuple(found.values())
 
 
-def _epoch_seconds(findings: Findings, batch_size: int) -> float:
+def _epoch_seconds(findings: Findings, trial: Trial) -> float:
     """Wall seconds of an epoch, if each step takes as long as the measured one and validation a third."""
-    steps = math.ceil(findings.train_images / batch_size) + findings.val_images / batch_size / 3
-    return steps * findings.seconds_per_step
+    steps = trial.steps_per_epoch or math.ceil(findings.train_images / trial.batch_size)
+    return (steps + findings.val_images / trial.batch_size / 3) * findings.seconds_per_step

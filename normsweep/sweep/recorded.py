@@ -58,6 +58,7 @@ ADDED = {
     "data.kind": None,
     "data.full_scale": None,
     "model.precision": "float32",
+    "model.steps_per_epoch": None,
     "select.top": 3,
     "search.repeats": 1,
     "select.seeds": None,

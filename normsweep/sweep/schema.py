@@ -190,6 +190,9 @@ class Model(Section):
     """Keras's dtype policy of the network, or `auto`; preprocessing, weights and loss are always float32."""
     batch_size: Count = 128
     """Images in a batch, unless the search space has a `batch_size`."""
+    steps_per_epoch: Count | None = None
+    """Optimizer steps after which an epoch ends, as of Keras's `fit`; by default it is a pass over the
+    training images."""
     options: Annotated[Mapping[str, Scalar | Mapping[str, float]], known_options] = Field(
         default_factory=dict
     )

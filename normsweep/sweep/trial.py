@@ -148,6 +148,8 @@ class Trial:
     """Factor on the initial kernel of the last layer with weights."""
     clip: float | None = None
     """Largest norm of the gradient of all weights; a longer one is scaled down to it."""
+    steps_per_epoch: int | None = None
+    """Optimizer steps of an epoch; None: a pass over the training images."""
     patience: int | None = None
     """Epochs without a lower validation loss after which it stops, with the weights of the best; None: never."""
     schedule: str = CONSTANT
@@ -230,6 +232,7 @@ DECIDING = tuple(f.name for f in fields(Trial) if f.name not in NOT_DECIDING)
 """Fields of a trial that determine its curve."""
 RARE: Mapping[str, Any] = {
     **{name: parameter.default for name, parameter in PARAMETERS.items()},
+    "steps_per_epoch": None,
     SCHEDULE: CONSTANT,
     "schedule_options": {},
     CALLBACK: NO_CALLBACK,

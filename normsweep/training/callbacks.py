@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from normsweep.parts import callbacks
 from normsweep.sweep.parameters import NO_CALLBACK
 from normsweep.sweep.trial import Epoch, Trial
-from normsweep.training.compiled_epoch import Batches, OneByOne
+from normsweep.training.compiled_epoch import MEASURES, Batches, OneByOne
 
 __all__ = ["BatchByBatch", "build_callback", "called", "has_batch_hooks"]
 
@@ -91,19 +92,26 @@ def _logs(epoch: Epoch) -> dict[str, float]:
 class BatchByBatch(OneByOne):
     """Keras's methods for single batches, with the hooks for batches around them."""
 
-    def __init__(self, model: Any, callback: Any) -> None:
+    def __init__(self, model: Any, callback: Any, measures: tuple[str, ...] = MEASURES) -> None:
         """For a compiled model."""
-        super().__init__(model)
-        self._callback = callback
+        super().__init__(model, measures)
+        self._callback, self._places = callback, count()
+
+    def train_epoch(self, parts: Iterable[Batches]) -> list[Array]:
+        """Train batch by batch; batches are counted through all parts."""
+        self._places = count()
+        return super().train_epoch(parts)
 
     def train(self, batches: Batches) -> Array:
         """Train batch by batch."""
         values: list[list[float]] = []
-        for place, (x, y) in enumerate(self._each(batches)):
+        for x, y in self._each(batches):
+            place = next(self._places)
             self._callback.on_train_batch_begin(place)
             values.append(self._values(self.model.train_on_batch, x, y))
-            loss, accuracy = values[-1]
-            self._callback.on_train_batch_end(place, {"loss": loss, "accuracy": accuracy})
-            if not np.isfinite(loss):
+            self._callback.on_train_batch_end(
+                place, dict(zip(self.measures, values[-1], strict=True))
+            )
+            if not np.isfinite(values[-1][0]):
                 break
         return np.array(values)

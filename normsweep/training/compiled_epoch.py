@@ -10,7 +10,7 @@ import functools
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -130,6 +130,15 @@ class EpochLoop(ABC):
     @abstractmethod
     def train(self, batches: Batches) -> Array:
         """Train on the batches until a loss is not finite; returns the measures of each (steps, measures)."""
+
+    def train_epoch(self, parts: Iterable[Batches]) -> list[Array]:
+        """Train on the parts of an epoch until a loss is not finite; returns the measures of each part."""
+        measures: list[Array] = []
+        for batches in parts:
+            measures.append(self.train(batches))
+            if not np.isfinite(measures[-1][-1, 0]):
+                break
+        return measures
 
     @abstractmethod
     def evaluate(self, batches: Batches) -> Array:

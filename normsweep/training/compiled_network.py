@@ -154,7 +154,7 @@ def own_steps(trial: Trial, inputs: Inputs) -> OwnSteps:
 
 def schedule_factors(trial: Trial, inputs: Inputs) -> np.ndarray[Any, Any]:
     """The factor on the learning rate at each step of a trial, until it stays."""
-    return factors_of(trial, inputs.split.steps(trial.batch_size))
+    return factors_of(trial, inputs.split.steps_of(trial))
 
 
 def factors_of(trial: Trial, steps_per_epoch: int) -> np.ndarray[Any, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,8 +58,8 @@ def train_epochs(
         tests = replace(loop.images(test.x, targets.encoded(test.y)), check=check)
     for epoch in range(first, trial.epochs + 1):
         started = time.perf_counter()
-        order = batch_order(len(data.y_train), trial.seed, epoch)
-        train_loss, train_accuracy = _train(loop, Batches(train, order, batch_size(trial, data)))
+        orders, size = _orders(trial, data, epoch), batch_size(trial, data)
+        train_loss, train_accuracy = _train(loop, [Batches(train, order, size) for order in orders])
         val_loss, val_accuracy, score = (
             _validate(loop, val, Labels(data.y_val, val_targets, targets), by)
             if math.isfinite(train_loss)
@@ -87,17 +87,38 @@ def batch_size(trial: Trial, data: Split) -> int:
     return min(trial.batch_size, len(data.y_train))
 
 
-def _train(loop: EpochLoop, batches: Batches) -> tuple[float, float]:
-    return _means(loop.train(batches), batches)
+def _orders(trial: Trial, data: Split, epoch: int) -> Iterator[Array]:
+    """In which order an epoch takes the images: a pass over all, or its steps of one or more passes."""
+    images, steps = len(data.y_train), data.steps_of(trial)
+    if trial.steps_per_epoch is None:
+        yield batch_order(images, trial.seed, epoch)
+        return
+    size = batch_size(trial, data)
+    of_pass, step, end = data.steps(size), (epoch - 1) * steps, epoch * steps
+    while step < end:
+        number, first = divmod(step, of_pass)
+        last = min(of_pass, first + end - step)
+        yield batch_order(images, trial.seed, number + 1)[first * size : last * size]
+        step += last - first
 
 
-def _means(values: Array, batches: Batches) -> tuple[float, float]:
-    """Means over images of loss and accuracy by batch (steps, measures), which may have ended early.
+def _train(loop: EpochLoop, parts: Sequence[Batches]) -> tuple[float, float]:
+    """Train on the parts of an epoch; returns means over images."""
+    measures = loop.train_epoch(parts)  # fewer if a loss is not finite
+    sizes = [_sizes(part, len(each)) for part, each in zip(parts, measures, strict=False)]
+    return _means(np.concatenate(measures), np.concatenate(sizes))
+
+
+def _sizes(batches: Batches, steps: int) -> Array:
+    """Number of images in each of the first batches."""
+    return np.minimum(batches.size, len(batches.order) - batches.size * np.arange(steps))
+
+
+def _means(values: Array, sizes: Array) -> tuple[float, float]:
+    """Means over images of loss and accuracy by batch (steps, measures).
 
     The accuracy is NaN if it was not measured.
     """
-    starts = batches.size * np.arange(len(values))
-    sizes = np.minimum(batches.size, len(batches.order) - starts)
     # Added up one after another: `sum` would add pairs, which rounds otherwise.
     loss, *more = np.cumsum(sizes[:, None] * values, axis=0)[-1] / sizes.sum()
     return float(loss), float(more[0]) if more else math.nan
@@ -128,7 +149,8 @@ def _validate(
     """Loss, accuracy and, if the metric is not accuracy, the score, in one pass over the validation set."""
     if by is ACCURACY:
         batches = _in_order(images, min(BATCH, len(labels.own)))
-        return *_means(loop.evaluate(batches), batches), None
+        values = loop.evaluate(batches)
+        return *_means(values, _sizes(batches, len(values))), None
     outputs = loop.predict(_in_order(images, BATCH))
     decoded = labels.targets.decoded(outputs)
     if not np.isfinite(decoded).all():

@@ -55,7 +55,7 @@ def inspect(
         gradient=gradient() if same.mean() >= HALF else None,
         batch_accuracy=batch_accuracy,
         momentum=momentum,
-        steps=inputs.split.steps(trial.batch_size) * trial.epochs,
+        steps=inputs.split.steps_of(trial) * trial.epochs,
     )
 
 

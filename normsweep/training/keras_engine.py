@@ -206,7 +206,7 @@ class KerasEngine(Engine):
         callback = build_callback(trial)
         loop: EpochLoop = compiled.loop(batch_size(trial, inputs.split))
         if callback is not None and has_batch_hooks(callback):
-            loop = BatchByBatch(compiled.model, callback)
+            loop = BatchByBatch(compiled.model, callback, loop.measures)
         test = self._test_set(trial, inputs) if trial.confirms else None
         targets, by = targets_of(trial, inputs), metric(trial.metric)
         result = Result(
@@ -272,7 +272,7 @@ class KerasEngine(Engine):
         network = try_networks(request.trials, dataset, trained)
         for example in request.trials:
             try_callback(example)
-            try_optimizer(example, parts.steps(example.batch_size))
+            try_optimizer(example, parts.steps_of(example))
             try_targets(example, dataset, parts)
             if example.input_rate == MATCHED:
                 self.input_ratio(example)

@@ -16,6 +16,7 @@ from normsweep.parts import normalizations
 from normsweep.parts.dataset import PLAIN, Dataset, InputFacts
 from normsweep.parts.normalizations import forward
 from normsweep.sweep.parameters import CLASSIFICATION
+from normsweep.sweep.trial import Trial
 from normsweep.training.reproducibility import config_digest, precision, xla_is_faster
 
 __all__ = [
@@ -216,8 +217,12 @@ class Split:
     y_val: Array
 
     def steps(self, size: int) -> int:
-        """Training steps of an epoch, in batches of `size` images."""
+        """Training steps of a pass over the images, in batches of `size`."""
         return math.ceil(len(self.y_train) / size)
+
+    def steps_of(self, trial: Trial) -> int:
+        """Training steps of an epoch of a trial."""
+        return trial.steps_per_epoch or self.steps(trial.batch_size)
 
 
 def split(data: Dataset, validation_split: float, seed: int) -> Split:
@@ -282,7 +287,7 @@ def _with_every_class(labels: Array, train: Array, val: Array) -> tuple[Array, A
 
 
 def batch_order(n: int, seed: int, epoch: int) -> Array:
-    """A permutation of `n` training images, different for each epoch (counted from 1).
+    """A permutation of `n` training images, different for each pass over them (counted from 1).
 
     Keras's own shuffling repeats the same order in every epoch once the global seed is set.
     """
