@@ -53,6 +53,11 @@ class Findings(Protocol):
         """Of which data the scores are, as the end of a phrase: ` on the test images`."""
         ...
 
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Optimizer steps of an epoch; None if it is a pass over the training images."""
+        ...
+
     def seeds_of(self, curve: Curve) -> Sequence[SeedCurve]:
         """The single runs behind a curve."""
         ...
@@ -111,6 +116,11 @@ class Evidence:
     def data_words(self) -> str:
         """Of which data the scores are."""
         return " on the test images"
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Optimizer steps of an epoch, if the sweep declares them."""
+        return self.record.sweep.model.steps_per_epoch
 
     def seeds_of(self, curve: Curve) -> tuple[SeedCurve, ...]:
         """The confirmation runs behind a curve, in the order of the seeds."""

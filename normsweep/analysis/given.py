@@ -113,6 +113,11 @@ class Judgement:
         """Of which data the scores are is not known."""
         return ""
 
+    @property
+    def steps_per_epoch(self) -> None:
+        """Not known."""
+        return None
+
     def seeds_of(self, curve: Curve) -> tuple[SeedCurve, ...]:
         """The runs behind a curve, those that did not train left out."""
         runs = self.runs.arm(curve.arm)

@@ -54,6 +54,11 @@ class StudyLines:
         """Of which data the scores are."""
         return " on the test images"
 
+    @property
+    def steps_per_epoch(self) -> None:
+        """Not known."""
+        return None
+
     def seeds_of(self, curve: Curve) -> tuple[SeedCurve, ...]:
         """None."""
         return ()

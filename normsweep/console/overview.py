@@ -403,7 +403,8 @@ def _margin(sweep: Sweep) -> str:
 def _epochs(sweep: Sweep) -> str:
     """The epochs of the trials, and what an epoch is."""
     steps = sweep.model.steps_per_epoch
-    return f"{_lengths(sweep)}; an epoch is {counted(steps, 'step')}" if steps else _lengths(sweep)
+    unit = f"; an epoch is {counted(steps, 'step')} of the optimizer" if steps else ""
+    return f"{_lengths(sweep)}{unit}"
 
 
 def _lengths(sweep: Sweep) -> str:

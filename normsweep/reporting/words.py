@@ -18,6 +18,7 @@ __all__ = [
     "Question",
     "after_words",
     "between",
+    "budget_unit",
     "epoch_words",
     "gap_number",
     "headings",
@@ -198,6 +199,11 @@ def sample_numbers(verdict: Verdict) -> str:
     """The same without the noun: `10`, or `10 and 8`."""
     arm, reference = verdict.trained
     return str(verdict.seeds) if verdict.paired else f"{arm.trained} and {reference.trained}"
+
+
+def budget_unit(steps: int | None) -> str:
+    """What budgets are counted in: `epochs`, or `epochs of 50 steps`."""
+    return f"epochs of {counted(steps, 'step')}" if steps else "epochs"
 
 
 def epoch_words(verdict: Verdict) -> str:

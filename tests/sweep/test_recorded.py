@@ -40,6 +40,7 @@ WRITTEN = {
     "model.name": "mlp",
     "model.precision": "float32",
     "model.batch_size": 64,
+    "model.steps_per_epoch": None,
     "model.options.units": 32,
     "model.options.ceiling.0.001": 1.0,
     "model.options.ceiling.a.b.c": 2.5,
@@ -219,6 +220,7 @@ def base(sweep_file, parts):
         ("search.space.epochs.low=2", "  search.space.epochs.low: 1 -> 2"),
         ("confirm.epochs=3", "  confirm.epochs: (not set) -> 3"),
         ("execution.threads=2", "  execution.threads: (not set) -> 2"),
+        ("model.steps_per_epoch=5", "  model.steps_per_epoch: (not set) -> 5"),
         ("model.precision=auto", '  model.precision: "float32" -> "auto"'),
     ],
 )  # fmt: skip

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from normsweep.cli import main
 from normsweep.parts.catalog import read_sweep, resolve_trial
+from normsweep.shell import run
 from normsweep.sweep.recorded import changes
 from normsweep.sweep.trial import DataKey, Trial
 from normsweep.training.keras_engine import KerasEngine
@@ -88,3 +90,10 @@ def test_a_sweep_declares_it_and_its_trials_have_it(digits_key):
     assert trial.steps_per_epoch == 50
     assert trial.changed == {"steps_per_epoch": 50}
     assert "  model.steps_per_epoch: (not set) -> 50" in changes(plain, own)
+
+
+def test_the_plan_says_it(capsys):
+    steps = ["--set", "model.steps_per_epoch=50"]
+    assert run(main.app, ["check", "quickstart", *steps]) == 0
+    epochs = next(line for line in capsys.readouterr().out.splitlines() if "epochs  " in line)
+    assert epochs.endswith("; an epoch is 50 steps of the optimizer")

@@ -31,7 +31,7 @@ from normsweep.reporting.figures.panels import (
 )
 from normsweep.reporting.figures.theme import BAND, INK, PAPER, Arms, Style, Table
 from normsweep.reporting.figures.vega import Chart, Json, channel, equal, expr
-from normsweep.reporting.words import epoch_words, percent
+from normsweep.reporting.words import budget_unit, epoch_words, percent
 from normsweep.text import counted, opening
 
 __all__ = ["accuracy"]
@@ -40,10 +40,6 @@ MANY = 4000
 """Rows of which each can be pointed at; where there are more, only the means."""
 MEANS, SEEDS = "datum.seed == null", "datum.seed != null"
 X = "along == 'epochs' ? datum.epoch : along == 'seconds' ? datum.seconds : datum.total"
-X_TITLE = (
-    "{epochs: 'epochs trained', seconds: 'seconds of training',"
-    " total: 'seconds of tuning and training'}[along]"
-)
 
 
 def accuracy(found: Findings, style: Style) -> Figure:
@@ -119,7 +115,7 @@ class _Drawing:
         marks = [*self.band(of), *self.curves(of), *self.hover(of)]
         ends = end_labels(self.ends(of), self.arms, self.limits, (width, height), room)
         centred = {"fontSize": 11.5, "align": "center"}
-        titles = [written(expr(X_TITLE), width / 2, height + 34, **centred)]
+        titles = [written(expr(self.along_words()), width / 2, height + 34, **centred)]
         if first:
             measured = json.dumps(f"{self.found.metric.label}{self.found.data_words}")
             words = f"measure == 'error' ? 'error{self.found.data_words}' : {measured}"
@@ -127,6 +123,14 @@ class _Drawing:
         x = self.along(of)
         return panel(
             base.encode(x=x, y=y), marks, (width, height), of.title, of.note, [*ends, *titles]
+        )
+
+    def along_words(self) -> str:
+        """An expression for what the axis shows."""
+        epochs = budget_unit(self.found.steps_per_epoch)
+        return (
+            f"{{epochs: '{epochs} trained', seconds: 'seconds of training',"
+            " total: 'seconds of tuning and training'}[along]"
         )
 
     def along(self, of: AccuracyPanel) -> Json:

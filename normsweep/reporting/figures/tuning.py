@@ -31,7 +31,7 @@ from normsweep.reporting.figures.panels import (
 )
 from normsweep.reporting.figures.theme import Arms, Style, Table
 from normsweep.reporting.figures.vega import Chart, Json, channel, equal
-from normsweep.reporting.words import percent
+from normsweep.reporting.words import budget_unit, percent
 from normsweep.text import counted, duration
 
 __all__ = ["budget", "tunability"]
@@ -129,7 +129,8 @@ def budget(found: Evidence, style: Style) -> Figure:
         "among",
         "reached_by",
     )
-    epochs = whole("epochs", int(data["epochs"].max()), "epochs")
+    title = budget_unit(found.steps_per_epoch)
+    epochs = whole("epochs", int(data["epochs"].max()), title)
     chart = grid([_Curves(found, style, data, limits, 1, fields).panel(epochs)], 1)
     return replace(figure, description=_budget_words(data, found), data=data, chart=chart)
 

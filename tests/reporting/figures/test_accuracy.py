@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -147,3 +148,12 @@ def test_where_nothing_was_found_there_is_no_chart(nothing):
 def test_numbers_are_in_a_spec_once(found):
     figure = accuracy(found(), Style())
     assert sum("score" in table for table in tables(figure)) == 1
+
+
+def test_the_axis_says_how_many_steps_an_epoch_has(found):
+    made = found()
+    sweep = made.record.sweep
+    model = sweep.model.model_copy(update={"steps_per_epoch": 50})
+    record = replace(made.record, sweep=sweep.model_copy(update={"model": model}))
+    for steps, unit in ((made, "epochs"), (replace(made, record=record), "epochs of 50 steps")):
+        assert f"'{unit} trained'" in json.dumps(accuracy(steps, Style()).chart)
