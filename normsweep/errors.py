@@ -27,6 +27,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "Interrupted",
+    "LockLost",
     "NormsweepError",
     "StoreError",
     "StudyLocked",
@@ -82,6 +83,10 @@ class StudyLocked(StoreError):
 
 class StudyStopped(NormsweepError):
     """The study cannot continue; all results so far are stored."""
+
+
+class LockLost(StudyStopped):
+    """Another process has taken over the study, which this one must not write to any more."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -140,6 +140,13 @@ class TrialLogger:
             self._background.call(self._close)
         self._collect_done()
 
+    def leave(self) -> None:
+        """Write nothing more: the study is another process's now."""
+        self._abandoned = True
+        self._background.hurry()
+        for write in self._writes:
+            write.cancel()
+
     def log_rest(self, signals: Signals, patience: Patience) -> list[int]:
         """Log what is not yet logged; returns the numbers of the trials that could not be logged.
 

@@ -241,6 +241,8 @@ class Background:
     def _work(self) -> None:
         while not self._over:
             future, job = self._jobs.get()
+            if not future.set_running_or_notify_cancel():
+                continue
             try:
                 future.set_result(job())
             except BaseException as error:

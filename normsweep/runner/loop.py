@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from normsweep.analysis.trials import best_of_arms
 from normsweep.console.display import Display
-from normsweep.errors import Interrupted, NormsweepError, StudyStopped
+from normsweep.errors import Interrupted, LockLost, NormsweepError, StudyStopped
 from normsweep.executors.protocol import Event, Executor
 from normsweep.parts.metrics import metric
 from normsweep.runner.checkpoints import Checkpoints, Curves
@@ -65,6 +65,7 @@ def run_phase(
     Raises:
         Interrupted: the study was interrupted; running trials are stored as interrupted.
         StudyStopped: ten trials in a row failed in the same way.
+        LockLost: another process has taken over the study; nothing more is stored.
     """
     loop = _Loop(phase, context, default)
     try:
@@ -72,6 +73,9 @@ def run_phase(
             context.logger.collect()
             context.signals.check()
             context.lock.check()
+    except LockLost:
+        loop.leave()
+        raise
     except (Interrupted, StudyStopped, OSError):
         with context.signals.closing():
             loop.interrupt()
@@ -161,6 +165,13 @@ class _Loop:
             self._phase.store.repair()
         finally:
             self._logger.abandon()
+
+    def leave(self) -> None:
+        """Stop running trials, and leave study and runs to the process that has taken over."""
+        self._logger.leave()
+        with suppress(OSError):
+            for number in list(self.running):
+                self._executor.cancel(number)
 
     def _reuse(self, trial: Trial, known: Result) -> None:
         """Store a known result as if the trial had been trained."""

@@ -26,7 +26,7 @@ from normsweep.console.summary import (
     print_unconfirmed,
     print_verdict,
 )
-from normsweep.errors import NormsweepError, StudyStopped, TrackingFailed
+from normsweep.errors import LockLost, NormsweepError, StudyStopped, TrackingFailed
 from normsweep.executors.protocol import Executor
 from normsweep.parts.catalog import is_trained
 from normsweep.reporting.commands import Commands
@@ -152,6 +152,9 @@ class Running:
                 missing += late
             if missing:  # MLflow may be reachable again, and no trial waits for a worker any more
                 missing = self._log_all()
+        except LockLost:
+            self.background.hurry()
+            raise
         except BaseException:
             self.background.hurry()
             self._update_note()

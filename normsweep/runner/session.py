@@ -105,6 +105,7 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
         patience, asked = Patience.of_environment(say), sweep.model.precision
         sweep, facts = setup.load(sweep, stored)
         store = open_study(settings.storage, sweep.name, in_precision(sweep, asked))
+        store.fence(lock)
         store.check_data(facts)
         if reuse is not None:
             say(_reusing(reuse, facts))

@@ -46,6 +46,7 @@ __all__ = [
     "APART",
     "DATA",
     "DIAGNOSES",
+    "DRIVER",
     "HEAD",
     "ID",
     "MODELS",
@@ -153,6 +154,8 @@ DATA: Attribute[DataFacts | None] = Attribute(
 SAME = _table("normsweep:same")
 THREADS: Attribute[int | None] = _raw("normsweep:threads", None)
 PRECISION = _raw("normsweep:precision", "")
+DRIVER = _raw("normsweep:driver", "")
+"""What the process that runs the study, or ran it last, calls itself, if its lock may be lost."""
 PLANNED: Attribute[Mapping[str, int]] = _raw("normsweep:plan", {})
 ANALYSES: Attribute[tuple[Analysis, ...]] = Attribute(
     "normsweep:looks",

@@ -10,17 +10,17 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from normsweep.errors import StoreError, StudyLocked, StudyStopped
+from normsweep.errors import LockLost, StoreError, StudyLocked
 from normsweep.text import masked
 from normsweep.urls import check_address, parsed_url, sqlite_file
 
@@ -52,11 +52,23 @@ SETUP = 0x6E6F726D
 class StudyLock:
     """The lock of a study, which only one process has."""
 
+    @property
+    def can_be_lost(self) -> bool:
+        """Whether another process may get it while this one runs: locks of files end with their process."""
+        return False
+
     def check(self) -> None:
         """Check that the lock is still ours; acquire it again if its connection was lost.
 
         Raises:
-            StudyStopped: another process has locked the study meanwhile.
+            LockLost: another process has locked the study meanwhile.
+        """
+
+    def fence(self, engine: Engine, ours: Callable[[], bool]) -> None:
+        """Let no transaction of an engine commit once another process has, or has had, the lock.
+
+        `ours`: whether no other process has run the study since this one began; asked if the connection with
+        the lock was lost. Commits then raise `LockLost`.
         """
 
 
@@ -246,6 +258,9 @@ class _AdvisoryLock(StudyLock):
         # With keep-alives the server notices within half a minute that a client's machine is gone.
         alive = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
         name = {"application_name": f"normsweep {_ourselves()}"[:63]}
+        self._engine: Engine | None = None
+        self._ours: Callable[[], bool] = lambda: True
+        self._released, self._lost = False, ""
         self._backend = 0
         """The server's process id of the connection that has, or had, the lock."""
         self._connection: Connection | None = None
@@ -266,14 +281,53 @@ class _AdvisoryLock(StudyLock):
                 return
         except SQLAlchemyError:
             self._disconnect()
+        with suppress(
+            SQLAlchemyError
+        ):  # unreachable; the storage's connection waits for the server
+            self._take_again()
+
+    @property
+    def can_be_lost(self) -> bool:
+        return self._engine is not None
+
+    def fence(self, engine: Engine, ours: Callable[[], bool]) -> None:
+        self._ours = ours
+        event.listen(engine, "commit", self._before_commit)
+
+    def _before_commit(self, connection: Connection) -> None:
+        """In the transaction itself: what is asked before it could be out of date when it commits."""
+        try:
+            self._require(connection)
+        except LockLost:
+            connection.connection.rollback()  # SQLAlchemy takes the transaction for ended
+            raise
+
+    def _require(self, connection: Connection) -> None:
+        if self._released:
+            return
+        if self._lost:
+            raise LockLost(self._lost)
+        held = {**_halves(self._key), "backend": self._backend}
+        if connection.execute(text(HELD), held).one_or_none() is None:
+            self._disconnect()
+            self._take_again()
+
+    def _take_again(self) -> None:
         try:
             self._take()
-        except StoreError as error:
-            raise StudyStopped(f"{error} (the connection with the lock was lost)") from None
-        except SQLAlchemyError:
-            return  # the server is unreachable; the storage's connection waits for it
+        except StudyLocked as error:
+            self._lost = f"{error} (the connection with the lock was lost)"
+        if self._connection is not None and not self._ours():
+            self._disconnect()
+            self._lost = (
+                f"study {self._study} was run by another process after the connection with the lock was lost; "
+                "run the command again to resume"
+            )
+        if self._lost:
+            raise LockLost(self._lost)
 
     def release(self) -> None:
+        self._released = True
         # After a mere disconnect the server would hold the lock for a moment longer.
         if self._connection is not None:
             with suppress(SQLAlchemyError):
@@ -287,6 +341,7 @@ class _AdvisoryLock(StudyLock):
             self._connection = None
 
     def _take(self) -> None:
+        assert self._engine is not None
         connection = self._engine.connect()
         taken = connection.execute(text(TAKE), {"key": self._key}).one()
         if taken.locked:
@@ -309,6 +364,12 @@ TAKE = "SELECT pg_try_advisory_lock(:key) AS locked, pg_backend_pid() AS backend
 
 
 RELEASE = "SELECT pg_advisory_unlock(:key)"
+
+
+HELD = """
+SELECT pid FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND classid = :high AND objid = :low AND pid = :backend
+"""
 
 
 HOLDER = """

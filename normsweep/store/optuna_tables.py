@@ -26,7 +26,7 @@ from optuna.distributions import (
 )
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
-from sqlalchemy import bindparam, create_engine, text
+from sqlalchemy import Engine, bindparam, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, PendingRollbackError, SQLAlchemyError
 
 __all__ = [
@@ -159,6 +159,11 @@ class StudyTables:
     def key(self) -> int:
         """The id of the study in the database."""
         return self._id
+
+    @property
+    def engine(self) -> Engine:
+        """What makes the connections to the database."""
+        return self._storage.engine
 
     def attrs(self, keys: Iterable[str]) -> dict[str, Any]:
         """The study's attributes with these keys; missing ones are left out."""

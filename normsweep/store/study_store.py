@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +17,7 @@ from normsweep.parts.metrics import metric
 from normsweep.store import encoding
 from normsweep.store.database_errors import DATABASE_ERRORS, described
 from normsweep.store.encoding import Attribute, readable
+from normsweep.store.locks import StudyLock
 from normsweep.store.note import write_note
 from normsweep.store.optuna_tables import StudyTables
 from normsweep.store.phase_studies import PhaseStudies
@@ -145,6 +147,14 @@ class StudyStore:
             self._write(encoding.PRECISION, precision)
             self._write(encoding.SAME, same)
             self._write(encoding.DATA, data)
+
+    def fence(self, lock: StudyLock) -> None:
+        """Write nothing any more once another process has, or has had, the lock of the study."""
+        if not lock.can_be_lost:
+            return
+        ourselves = uuid.uuid4().hex
+        self._write(encoding.DRIVER, ourselves)
+        lock.fence(self._parent.engine, lambda: self._read(encoding.DRIVER) == ourselves)
 
     @_stopping
     def begin_trial(self, trial: Trial, space: Space | None = None) -> Trial:

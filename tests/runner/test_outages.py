@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -188,6 +190,29 @@ def test_connections_that_are_dropped_now_and_then_lose_nothing(
         study.finish()
     else:
         assert status == 0, study.output()
+    study.assert_whole()
+    study.assert_stopped()
+
+
+def test_a_driver_that_slept_while_another_one_took_over_leaves_the_study_to_it(tmp_path, postgres):
+    """Its connections are cut as by a network, so that the server gives the lock to the other one."""
+    study = Survivor(
+        tmp_path, storage=postgres.url("record"), options=("--n-jobs", "1", *SLOW_EPOCHS)
+    )
+    first = study.start()
+    study.wait_for(lambda: study.trials_at_work() > 0 and study.trials("COMPLETE") > 1, first)
+    os.kill(first.pid, signal.SIGSTOP)
+    assert postgres.drop_connections()
+    second = study.start()
+    study.wait_for(
+        lambda: "is locked by" not in study.output() and study.trials("FAIL") > 0, second
+    )
+    before = study.trials("COMPLETE")
+    os.kill(first.pid, signal.SIGCONT)
+    assert first.wait(timeout=60) == 1, study.output()
+    assert "the connection with the lock was lost" in study.output()
+    assert second.wait(timeout=300) == 0, study.output()
+    assert study.trials("COMPLETE") > before
     study.assert_whole()
     study.assert_stopped()
 
