@@ -24,6 +24,11 @@ class Postgres:
         for name in ("record", "mlflow"):
             self._server.psql(f"CREATE DATABASE {name}")
 
+    def created(self, database: str) -> str:
+        """The address of a new database."""
+        self._server.psql(f"CREATE DATABASE {database}")
+        return self.url(database)
+
     def url(self, database: str) -> str:
         uri = self._server.get_uri(database)
         return uri.replace("postgresql://", "postgresql+psycopg://")
