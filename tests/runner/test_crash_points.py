@@ -128,7 +128,7 @@ class Crashing(Survivor):
         """What the study has found, without what differs from run to run: numbers, times, runs."""
         record = read_study(self.storage, "survivor")
         trials = sorted(
-            (r.trial.phase, r.trial.arm, r.trial.slot, r.trial.configuration, r.trial.seed, r.trial.epochs,
+            (r.trial.phase, r.trial.arm, r.trial.slot, r.trial.confirms and r.trial.configuration, r.trial.seed, r.trial.epochs,
              r.trial.learning_rate, [(e.train_loss, e.value, e.tested and e.tested.value) for e in r.result.curve])
             for r in record.trials if r.result and r.result.status is Status.COMPLETE
         )  # fmt: skip
