@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import optuna
 import pytest
 
 from normsweep.analysis.trials import best_by_epochs, settled
 from normsweep.console.overview import overview
+from normsweep.parts.catalog import catalog
+from normsweep.search.search_phase import Search
 from normsweep.store.storage import read_study
+from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.rungs import Rung, epochs_of_halving, rungs
-from normsweep.sweep.trial import Result, Status
-from tests.search.searches import accuracy, opened, run_all, settings, train
+from normsweep.sweep.schema import Sweep
+from normsweep.sweep.trial import Result, Status, Trial
+from tests.search.searches import BASE, accuracy, opened, run_all, settings, train
+from tests.shared import place_stores
 
 HALVING = ("search.pruner=halving", "search.space.epochs=12")
 PARTS = {3: 16 - 8, 6: 8 - 4, 12: 4}
@@ -41,10 +48,27 @@ def test_halving_trains_no_more_epochs_than_full_trials(trials, epochs):
         assert epochs_of_halving(trials, epochs) == trials * epochs
 
 
-def test_a_ladder_with_halving_has_twice_the_points_and_the_best_of_them_go_on(url, sweep):
-    made = sweep(*HALVING)
-    search = opened(url, made)
-    run_all(search)
+@pytest.fixture(scope="module")
+def halving(tmp_path_factory) -> Sweep:
+    path = tmp_path_factory.mktemp("sweep") / "tested.toml"
+    path.write_text(BASE)
+    return load_sweep(path, catalog(), HALVING)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, halving) -> tuple[Path, list[Trial]]:
+    """The database of a search that was run in one go, to be read or copied, and its trials."""
+    file = place_stores(tmp_path_factory.mktemp("whole"), "optuna.db") / "optuna.db"
+    return file, run_all(opened(f"sqlite:///{file}", halving))
+
+
+@pytest.fixture
+def searched(whole, halving) -> Search:
+    return opened(f"sqlite:///{whole[0]}", halving)
+
+
+def test_a_ladder_with_halving_has_twice_the_points_and_the_best_of_them_go_on(searched):
+    search = searched
     records = search.records()
     assert sum(len(r.result.curve) for r in records) > 3 * epochs_of_halving(8, 12)  # made up anew
     for arm in ("none", "unit", "standardize"):
@@ -64,24 +88,20 @@ def test_a_ladder_with_halving_has_twice_the_points_and_the_best_of_them_go_on(u
     assert {r.trial.epochs for r in records} == {12}
 
 
-def test_budgets_that_only_survivors_reached_are_counted(url, sweep):
-    search = opened(url, sweep(*HALVING))
-    run_all(search)
+def test_budgets_that_only_survivors_reached_are_counted(searched):
     arms = ["none", "unit", "standardize"]
-    best = best_by_epochs(search.records(), arms, [3, 4, 6, 7, 12])
+    best = best_by_epochs(searched.records(), arms, [3, 4, 6, 7, 12])
     assert [(b.among, b.of) for b in best if b.arm == "unit"] == [
         (16, 16), (8, 16), (8, 16), (4, 16), (4, 16)
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("sizes", [(1, 5, 20, 13, 40, 100), (48, 100), (47, 1, 25, 100)])
-def test_it_is_resumed_at_any_point(tmp_path, sweep, sizes):
-    made = sweep(*HALVING)
-    whole = run_all(opened(f"sqlite:///{tmp_path}/whole.db", made))
+def test_it_is_resumed_at_any_point(url, halving, whole, sizes):
     parts = []
     for size in sizes:
-        parts += run_all(opened(f"sqlite:///{tmp_path}/parts.db", made), size)
-    assert settings(parts) == settings(whole)
+        parts += run_all(opened(url, halving), size)
+    assert settings(parts) == settings(whole[1])
 
 
 def test_all_that_run_at_once_are_waited_for_before_any_goes_on(url, sweep):
@@ -131,18 +151,17 @@ def test_diverged_and_failed_trials_do_not_go_on_and_the_plan_shrinks(url, sweep
     assert (seen.trials, seen.status) == ("60/60", "searched")
 
 
-def test_optuna_shows_survivors_as_complete_and_all_others_as_pruned(url, sweep):
-    run_all(opened(url, sweep(*HALVING)))
-    study = optuna.load_study(study_name="tested", storage=url)
+def test_optuna_shows_survivors_as_complete_and_all_others_as_pruned(whole):
+    study = optuna.load_study(study_name="tested", storage=f"sqlite:///{whole[0]}")
     states = Counter(trial.state.name for trial in study.trials)
     assert states == {"COMPLETE": 3 * 4, "PRUNED": 3 * 22}
     assert {len(t.intermediate_values) for t in study.get_trials(states=None)} == {3, 6, 12}
     assert study.best_trial.state.name == "COMPLETE"
 
 
-def test_more_trials_and_more_epochs_go_on(url, sweep):
-    run_all(opened(url, sweep(*HALVING)))
-    longer = opened(url, sweep(*HALVING, "search.trials=30"))
+def test_more_trials_and_more_epochs_go_on(whole, sweep, tmp_path):
+    shutil.copy(whole[0], tmp_path / "optuna.db")
+    longer = opened(f"sqlite:///{tmp_path}/optuna.db", sweep(*HALVING, "search.trials=30"))
     run_all(longer)
     for arm in ("none", "unit", "standardize"):
         own = [r for r in settled(longer.records()) if r.trial.arm == arm]
