@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ from normsweep.text import counted, duration, opening, quoted
 from normsweep.urls import STORAGE
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment, Template
 
     from normsweep.reporting.figures.gallery import Picture
 
@@ -332,6 +333,12 @@ def _html(
 
 def page_template(name: str) -> Template:
     """A template of a page, with the filters that all of them have."""
+    return _templates().get_template(name)
+
+
+@functools.cache
+def _templates() -> Environment:
+    """All templates: each is compiled once in a process."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -347,7 +354,7 @@ def page_template(name: str) -> Template:
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters["breakable"] = _breakable
     environment.filters["opening"] = opening
-    return environment.get_template(name)
+    return environment
 
 
 def _breakable(name: str) -> str:
