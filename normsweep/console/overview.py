@@ -380,7 +380,7 @@ def _confirmation(sweep: Sweep) -> str:
     )
     return (
         f"up to {CONFIGURATIONS} configurations of each arm × {seeds.first} fresh seeds{further}, "
-        f"{sweep.confirm_epochs} epochs; margin {_margin(sweep)}"
+        f"{counted(sweep.confirm_epochs, 'epoch')}; margin {_margin(sweep)}"
     )
 
 
@@ -396,7 +396,8 @@ def _margin(sweep: Sweep) -> str:
     by, confirm = metric(sweep.metric), sweep.confirm
     if confirm.share:
         return f"{confirm.margin} of the reference's {by.label}"
-    amount = f"{by.scale * confirm.margin_at(math.nan):g} {by.unit}".rstrip()
+    number = by.scale * confirm.margin_at(math.nan)
+    amount = f"{number:g} {by.unit.removesuffix('s') if number == 1 else by.unit}".rstrip()
     return amount if by is ACCURACY else f"{amount} of {by.label}"
 
 

@@ -38,6 +38,8 @@ def test_a_plan_says_what_will_be_tried(planned):
         "confirm   up to 3 configurations of each arm × 5 fresh seeds, then one by one up to 20 until "
         "both_tuned is decided, 12 epochs; margin 0.2 percentage points",
     ]
+    one = ("confirm.epochs=1", "confirm.margin=0.01", "confirm.baseline.epochs=1")
+    assert planned(*one)[-1].endswith("1 epoch; margin 1 percentage point")
     assert planned("confirm.seeds=10")[-1] == (
         "confirm   up to 3 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points"
     )
