@@ -247,17 +247,10 @@ def _block(text: str) -> Iterator[str]:
 
 
 def examples() -> str:
-    """The files of `examples/`: scripts, notebooks as their cells, the package as its files."""
+    """The files of `examples/`: scripts, notebooks as their cells, the package and the questions as their files."""
     lines = ["# Examples", "", "The files of `examples/` in the repository."]
     for path in sorted(EXAMPLES.glob("*.py")):
-        lines += [
-            "",
-            f"## {path.name} {{ #{_anchor(path.name)} }}",
-            "",
-            "```python",
-            path.read_text().rstrip(),
-            "```",
-        ]
+        lines += _file(path, 2)
     for path in sorted(EXAMPLES.glob("*.ipynb")):
         lines += ["", f"## {path.name} {{ #{_anchor(path.name)} }}", *_cells(path)]
     package = EXAMPLES / "plugin_package"
@@ -271,7 +264,17 @@ def examples() -> str:
                 path.read_text().rstrip(),
                 "```",
             ]
+    lines += ["", "## questions { #questions }"]
+    for path in sorted((EXAMPLES / "questions").iterdir()):
+        if path.suffix in LANGUAGES:
+            lines += _file(path, 3)
     return "\n".join(lines) + "\n"
+
+
+def _file(path: Path, level: int) -> list[str]:
+    """A file under a heading of its name."""
+    heading = f"{'#' * level} {path.name} {{ #{_anchor(path.name)} }}"
+    return ["", heading, "", f"```{LANGUAGES[path.suffix]}", path.read_text().rstrip(), "```"]
 
 
 LANGUAGES = {".py": "python", ".toml": "toml"}

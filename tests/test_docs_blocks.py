@@ -52,6 +52,8 @@ ELSEWHERE = {
     "export": "sets a variable of the shell",
     "cp": "makes the file with a server's secrets",
     "python examples/original_script.py": "8 minutes on MNIST; that it compiles is checked",
+    "python examples/questions/data.py": "may download MNIST; tests/test_questions.py writes its files; that it compiles is checked",
+    "python -m normsweep.study examples/questions": "needs these files; tests/test_questions.py reads each sweep",
     "python -m benchmarks": "minutes, and tests/analysis/test_calibration.py; that the module exists is checked",
     "python -m pytest": "the tests themselves",
     "normsweep ui": "serves until it is stopped; tests/test_pages.py looks at it",
@@ -193,6 +195,7 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "make": make_target,
     "python -m benchmarks": module,
     "python examples/original_script.py": script,
+    "python examples/questions/data.py": script,
     "with a server": planned,
 }
 """What is checked of a command that is not run."""

@@ -74,7 +74,10 @@ def _over_repeats(repeated: Repeated, by: Metric) -> str:
 
 
 def _of_one(verdict: Verdict) -> str:
-    return f"{quoted(verdict.arm)} {predicate(verdict)} ({_evidence(verdict)})"
+    said = f"{quoted(verdict.arm)} {predicate(verdict)}"
+    if verdict.outcome is Outcome.DOES_NOT_TRAIN and not math.isfinite(verdict.gap.low):
+        return said  # how many seeds is said
+    return f"{said} ({_evidence(verdict)})"
 
 
 def _evidence(verdict: Verdict) -> str:

@@ -38,6 +38,8 @@ def test_a_plan_says_what_will_be_tried(planned):
         "confirm   up to 3 configurations of each arm × 5 fresh seeds, then one by one up to 20 until "
         "both_tuned is decided, 12 epochs; margin 0.2 percentage points",
     ]
+    one = ("confirm.epochs=1", "confirm.margin=0.01", "confirm.baseline.epochs=1")
+    assert planned(*one)[-1].endswith("1 epoch; margin 1 percentage point")
     assert planned("confirm.seeds=10")[-1] == (
         "confirm   up to 3 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points"
     )
@@ -97,6 +99,11 @@ def test_a_plan_says_what_was_found(planned):
         pytest.param(
             ["search.longest_every=3", SAMPLED],
             "epochs    1 to 12, sampled; one trial in 3 of each arm trains for 12", id="longest",
+        ),
+        pytest.param(
+            ["search.space.optimizer=sgd", "confirm.baseline={ epochs = 4 }"],
+            "note      warning: the baseline has optimizer adam, while the space fixes sgd; set confirm.baseline.optimizer",
+            id="baseline-apart",
         ),
         pytest.param(
             ["search.longest_every=3"],

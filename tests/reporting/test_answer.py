@@ -108,9 +108,7 @@ def test_an_arm_that_does_not_train(of):
         seeds=2,
         reason="2 of 5 seeds trained",
     )
-    assert sentence(lost) == (
-        "With both tuned, “none” does not train: 2 of 5 seeds trained (2 seeds)."
-    )
+    assert sentence(lost) == "With both tuned, “none” does not train: 2 of 5 seeds trained."
 
 
 def test_several_arms_stay_one_sentence_in_the_order_of_the_outcomes(of):
