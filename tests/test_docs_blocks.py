@@ -267,6 +267,13 @@ def names(monkeypatch) -> Iterator[dict[str, Any]]:
         changes = {k: v for k, v in smaller(sweep).items() if not k.startswith(f"{own}.")}
         return real(sweep, executor="inline", **{"set": changes, **given})
 
+    set_tracking_uri = mlflow.set_tracking_uri
+
+    def set_here(uri: str) -> None:
+        """MLflow keeps its connections by address: a relative one would stay that of an earlier page's folder."""
+        set_tracking_uri(uri.replace("sqlite:///mlruns", f"sqlite:///{Path.cwd()}/mlruns"))
+
+    monkeypatch.setattr(mlflow, "set_tracking_uri", set_here)
     monkeypatch.setattr(normsweep, "run", run_small)
     rng = np.random.default_rng(0)
     y = np.arange(180) % 3
