@@ -55,7 +55,7 @@ class Planted:
     """A confirmation whose bits are known: `levels` by arm and configuration, in every seed.
 
     An image is right where its place among the images is below the level, so that a gap of two
-    configurations is exactly that of their levels, and seeds do not vary.
+    configurations is exactly that of their levels, and seeds do not vary unless there is a `spread`.
     """
 
     trial: Callable[..., Trial]
@@ -68,6 +68,8 @@ class Planted:
     """Learning rates other than 0.001."""
     compare: str = "normalization"
     selected_at: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    spread: float = 0.0
+    """A run is 0 to 4 times as much below its level, which differs between the runs of a seed."""
 
     @property
     def look(self) -> Analysis:
@@ -104,7 +106,7 @@ class Planted:
         number, params = self.number(key, slot), self._params(*key)
         bad = self.diverged.get(key, {}).get(slot)
         curve = tuple(
-            self._epoch(number, epoch, level)
+            self._epoch(number, epoch, level - self.spread * (number**2 % 5))
             for epoch, level in enumerate(self.levels[key], start=1)
             if bad is None or epoch < bad
         )

