@@ -165,7 +165,7 @@ def finish(app: App) -> NoReturn:
 
 
 def _open_streams() -> None:
-    """Give standard streams that are closed a place, and print what their encoding lacks in other characters.
+    """Open standard streams that are closed, and replace characters that their encoding cannot represent.
 
     Without it, the next file that is opened, such as a database, would become standard output.
     """

@@ -170,7 +170,7 @@ def task_of_first(names: Sequence[str], data_dir: Path | None) -> str | None:
 
 
 def _task_in(path: Path) -> str | None:
-    """The task of an `.npz` file, of which only the labels are read; what is wrong with it is told later."""
+    """The task of an `.npz` file, of which only the labels are read; loading it reports its errors."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return task_of(archive["y_train"], archive["y_test"])

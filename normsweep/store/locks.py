@@ -281,9 +281,8 @@ class _AdvisoryLock(StudyLock):
                 return
         except SQLAlchemyError:
             self._disconnect()
-        with suppress(
-            SQLAlchemyError
-        ):  # unreachable; the storage's connection waits for the server
+        # If the server is unreachable, the storage's connection waits for it.
+        with suppress(SQLAlchemyError):
             self._take_again()
 
     @property
