@@ -183,8 +183,9 @@ def _graph_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
     """The engine's loop with a network that takes raw images and normalizes each batch."""
     from normsweep.parts.dataset import Dataset
     from normsweep.training.compiled_network import compile_model
-    from normsweep.training.epochs import train_epochs
+    from normsweep.training.epochs import Alone, train_epochs
     from normsweep.training.preprocessing import split
+    from normsweep.training.targets import targets_of
 
     stored = Dataset.open(engine.data_root, trial.data.digest)
     images = split(stored, trial.data.validation_split, trial.seed)
@@ -193,7 +194,9 @@ def _graph_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
     compiled = compile_model(trial, replace(inputs, preprocessing=preprocessing, split=images))
 
     def measure() -> float:
-        _, second = train_epochs(compiled.loop(trial.batch_size), trial, images)
+        targets = targets_of(trial, inputs)
+        passes = Alone(compiled.loop(trial.batch_size), trial, images, targets)
+        _, second = train_epochs(passes, trial, images, targets)
         return second.seconds
 
     return measure
@@ -203,13 +206,16 @@ def _single_batches(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
     """The engine's epochs with Keras's `train_on_batch` and `test_on_batch`."""
     from normsweep.training.compiled_epoch import OneByOne
     from normsweep.training.compiled_network import compile_model
-    from normsweep.training.epochs import train_epochs
+    from normsweep.training.epochs import Alone, train_epochs
+    from normsweep.training.targets import targets_of
 
     inputs = engine.inputs(trial.data, trial.seed, trial.normalization)
     loop = OneByOne(compile_model(trial, inputs).model)
 
     def measure() -> float:
-        _, second = train_epochs(loop, trial, inputs.split)
+        targets = targets_of(trial, inputs)
+        passes = Alone(loop, trial, inputs.split, targets)
+        _, second = train_epochs(passes, trial, inputs.split, targets)
         return second.seconds
 
     return measure

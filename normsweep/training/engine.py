@@ -23,6 +23,7 @@ from normsweep.training.usage import Meter
 __all__ = [
     "Engine",
     "Finished",
+    "NoRoom",
     "Run",
     "Training",
     "automatic_precision",
@@ -41,26 +42,37 @@ class Finished:
     state: ModelState | None = None
 
 
-Training = Generator[Epoch | Snapshot, bool | None, Finished]
-"""A running training: yields epochs and snapshots, is sent whether to continue, returns the result."""
+Training = Generator[Epoch | Snapshot | None, bool | None, Finished]
+"""A running training: yields epochs and snapshots, is sent whether to continue, returns the result.
+
+It yields None where it waits for `Engine.advance`.
+"""
 
 
 @dataclass(frozen=True)
 class Run:
     """A trial that is set up for training."""
 
-    epochs: Iterator[Epoch]
-    """Trains an epoch per step; epochs of the snapshot it resumes from come first."""
+    epochs: Iterator[Epoch | None]
+    """Trains an epoch per step; epochs of the snapshot it resumes from come first. None: it waits."""
     result: Result
     """The result before the first epoch: chance level, machine and digests, with status interrupted."""
     state: Callable[[], ModelState] | None = None
     """Returns the model's current state; None if there is no model."""
     inspect: Callable[[Epoch], Inspection | None] = lambda last: None
     """Looks into the model after its last epoch, if that is no better than guessing; changes the model."""
+    release: Callable[[], None] = lambda: None
+    """Called at its end."""
+    shared: bool = False
+    """Whether others are trained with it, so that the engine does not measure its epochs."""
 
 
 class OutOfTime(Exception):
     """A trial has taken longer than it may."""
+
+
+class NoRoom(Exception):
+    """The device has not enough memory for so many networks at once."""
 
 
 class Engine(ABC):
@@ -70,6 +82,8 @@ class Engine(ABC):
     """Seconds that a trial may take, checked between the parts of its epochs; None: no limit."""
     meter: Meter | None = None
     """Measures what the process uses in each epoch; None: it is not measured."""
+    stack: int = 1
+    """Trials that are trained together as one program; 1: each by itself."""
     _began = 0.0
 
     def __init__(self, data_root: Path) -> None:
@@ -109,6 +123,10 @@ class Engine(ABC):
     def step_seconds(self, trial: Trial, precisions: Iterable[str]) -> dict[str, float]:
         """Wall time in seconds of a training step in each precision; empty if no model is trained."""
 
+    def advance(self) -> None:
+        """Train an epoch of the trials that wait for one another."""
+        return
+
     @abstractmethod
     def warm(self) -> None:
         """Import the backend, which takes seconds, before the first trial."""
@@ -141,13 +159,14 @@ class Engine(ABC):
 
         Yields:
             Each epoch as it ends, those of `start` first; send False to end the trial as pruned.
-            Also the snapshots that the policy requests.
+            Also the snapshots that the policy requests, and None where it waits for `advance`.
 
         Returns:
             The result, with the final state if the policy requests it.
         """
         policy, by = policy or CheckpointPolicy(), metric(trial.metric)
-        started, self._began = time.time(), time.perf_counter()
+        started, began = time.time(), time.perf_counter()
+        self._began = began
         result, run = Result(trial.number, Status.INTERRUPTED), None
         curve: list[Epoch] = []
         try:
@@ -155,12 +174,14 @@ class Engine(ABC):
             run = replace(run, result=replace(run.result, restores=trial.patience is not None))
             result = run.result
             schedule = CheckpointSchedule(policy, by)
-            if self.meter is not None:
+            if self.meter is not None and not run.shared:
                 run = replace(run, epochs=_measured(run, self.meter))
             status = yield from _epochs(trial, run, curve, schedule, self.check_time)
             result = replace(result, status=status)
         except OutOfTime as error:
             result = replace(result, status=Status.TIMED_OUT, error=str(error))
+        except NoRoom as error:  # it is trained again, with fewer others
+            result = replace(result, error=str(error))
         except Exception as error:
             result = replace(result, status=Status.CRASHED, error=_traceback(error))
         result = replace(
@@ -168,13 +189,22 @@ class Engine(ABC):
             curve=tuple(curve),
             reused=min(result.reused, len(curve)),  # may be pruned within the resumed epochs
             started=started,
-            seconds=time.perf_counter() - self._began,
+            seconds=time.perf_counter() - began,
         )
-        if run is None or result.status is not Status.COMPLETE:
+        if run is None:
             return Finished(result)
-        keep = run.state is not None and policy.keeps(by.sign * result.score)
-        state = run.state() if keep and run.state is not None else None
-        return Finished(replace(result, inspection=run.inspect(result.last)), state)
+        try:
+            return _ended(run, result, policy.keeps(by.sign * result.score))
+        finally:
+            run.release()
+
+
+def _ended(run: Run, result: Result, keep: bool) -> Finished:
+    """A result with the state, if that is to be kept, and what the network looks like."""
+    if result.status is not Status.COMPLETE:
+        return Finished(result)
+    state = run.state() if keep and run.state is not None else None
+    return Finished(replace(result, inspection=run.inspect(result.last)), state)
 
 
 def identity(engine: Engine, trial: Trial) -> Mapping[str, str]:
@@ -214,9 +244,12 @@ def _epochs(
     curve: list[Epoch],
     schedule: CheckpointSchedule,
     check: Callable[[], None],
-) -> Generator[Epoch | Snapshot, bool | None, Status]:
+) -> Generator[Epoch | Snapshot | None, bool | None, Status]:
     """Yield epochs and due snapshots, extending the curve; returns the trial's status."""
     for epoch in run.epochs:
+        if epoch is None:
+            yield None
+            continue
         curve.append(epoch)
         go_on = yield epoch
         if not epoch.finite:
@@ -235,11 +268,11 @@ def _epochs(
     return Status.COMPLETE
 
 
-def _measured(run: Run, meter: Meter) -> Iterator[Epoch]:
+def _measured(run: Run, meter: Meter) -> Iterator[Epoch | None]:
     """The epochs with what the process used in each; those that it resumed from keep theirs."""
     meter.take()
     for epoch in run.epochs:
-        if epoch.epoch > run.result.reused:
+        if epoch and epoch.epoch > run.result.reused:
             epoch = replace(epoch, usage=meter.take())
         yield epoch
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +23,16 @@ from normsweep.training.compiled_epoch import Batches, EpochLoop, Images
 from normsweep.training.preprocessing import Preprocessing, Split, batch_order
 from normsweep.training.targets import Targets
 
-__all__ = ["TestSet", "batch_size", "prepare_test", "train_epochs"]
+__all__ = [
+    "BATCH",
+    "Alone",
+    "Passes",
+    "TestSet",
+    "batch_size",
+    "orders",
+    "prepare_test",
+    "train_epochs",
+]
 
 BATCH = 512
 """Images per batch in evaluation."""
@@ -32,40 +42,114 @@ LOG_LOSS = metric("log_loss")
 Array = np.ndarray[Any, Any]
 
 
+class Passes(ABC):
+    """A trial's passes over its images."""
+
+    @abstractmethod
+    def train(self, epoch: int) -> tuple[Array, Array]:
+        """Train an epoch, counted from 1, until a loss is not finite.
+
+        Returns:
+            The measures of each batch (steps, measures), and the number of its images (steps,).
+        """
+
+    @abstractmethod
+    def validate(self) -> tuple[Array, Array]:
+        """The same for batches of the validation images, without training."""
+
+    @abstractmethod
+    def outputs(self) -> Array:
+        """The network's outputs for the validation images (m, units)."""
+
+    @abstractmethod
+    def test_outputs(self) -> Array:
+        """The network's outputs for the test images (m, units)."""
+
+    @property
+    @abstractmethod
+    def seconds(self) -> float:
+        """Wall time since the training of the epoch began, with the validation but without the test."""
+
+
+class Alone(Passes):
+    """The passes of a network that is trained by itself."""
+
+    def __init__(
+        self,
+        loop: EpochLoop,
+        trial: Trial,
+        data: Split,
+        targets: Targets,
+        test: TestSet | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`check` is called before each part of a long pass, and ends the training if it raises."""
+
+        def images(x: Array, y: Array) -> Images:
+            return replace(loop.images(x, targets.encoded(y)), check=check)
+
+        self._loop, self._trial, self._data = loop, trial, data
+        self._train = images(data.x_train, data.y_train)
+        self._val = images(data.x_val, data.y_val)
+        self._test = images(test.x, test.y) if test else None
+        self._began = time.perf_counter()
+
+    def train(self, epoch: int) -> tuple[Array, Array]:
+        """Train an epoch."""
+        self._began = time.perf_counter()
+        size = batch_size(self._trial, self._data)
+        parts = [
+            Batches(self._train, order, size) for order in orders(self._trial, self._data, epoch)
+        ]
+        measures = self._loop.train_epoch(parts)  # fewer if a loss is not finite
+        sizes = [_sizes(part, len(each)) for part, each in zip(parts, measures, strict=False)]
+        return np.concatenate(measures), np.concatenate(sizes)
+
+    def validate(self) -> tuple[Array, Array]:
+        """Measures and sizes of the validation batches."""
+        batches = _in_order(self._val, min(BATCH, len(self._data.y_val)))
+        values = self._loop.evaluate(batches)
+        return values, _sizes(batches, len(values))
+
+    def outputs(self) -> Array:
+        """Outputs for the validation images."""
+        return self._loop.predict(_in_order(self._val, BATCH))
+
+    def test_outputs(self) -> Array:
+        """Outputs for the test images."""
+        assert self._test is not None
+        return self._loop.predict(_in_order(self._test, BATCH))
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the epoch began."""
+        return time.perf_counter() - self._began
+
+
 def train_epochs(
-    loop: EpochLoop,
+    passes: Passes,
     trial: Trial,
     data: Split,
     targets: Targets,
     test: TestSet | None = None,
     first: int = 1,
-    check: Callable[[], None] = lambda: None,
 ) -> Iterator[Epoch]:
-    """Train a compiled model to give `targets`; training loss and accuracy are means over the epoch's images.
+    """Train a network to give `targets`; training loss and accuracy are means over the epoch's images.
 
     An epoch ends at the first batch whose loss is not finite, without validation. With `test`, each
     epoch is also evaluated on the test images, which changes nothing else. `first` is the first
-    epoch to train, if the model resumes from a snapshot. `check` is called before each part of a long
-    epoch and ends the training if it raises.
+    epoch to train, if the model resumes from a snapshot.
     """
     by = metric(trial.metric)
-    train = loop.images(data.x_train, targets.encoded(data.y_train))
-    val_targets = targets.encoded(data.y_val)
-    val = loop.images(data.x_val, val_targets)
-    train, val = replace(train, check=check), replace(val, check=check)
-    tests = None
-    if test is not None:
-        tests = replace(loop.images(test.x, targets.encoded(test.y)), check=check)
+    labels = Labels(data.y_val, targets.encoded(data.y_val), targets)
     for epoch in range(first, trial.epochs + 1):
-        started = time.perf_counter()
-        orders, size = _orders(trial, data, epoch), batch_size(trial, data)
-        train_loss, train_accuracy = _train(loop, [Batches(train, order, size) for order in orders])
+        train_loss, train_accuracy = _means(*passes.train(epoch))
         val_loss, val_accuracy, score = (
-            _validate(loop, val, Labels(data.y_val, val_targets, targets), by)
+            _validate(passes, labels, by)
             if math.isfinite(train_loss)
             else (math.nan, math.nan, None)
         )
-        seconds = time.perf_counter() - started
+        seconds = passes.seconds
         finite = math.isfinite(train_loss) and math.isfinite(val_loss)
         yield Epoch(
             trial=trial.number,
@@ -75,8 +159,8 @@ def train_epochs(
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=seconds,
-            tested=_tested(loop, tests, test.y, targets, by, trial.keeps_rows(epoch))
-            if tests and test and finite
+            tested=_tested(passes, test.y, targets, by, trial.keeps_rows(epoch))
+            if test and finite
             else None,
             score=score,
         )
@@ -87,7 +171,7 @@ def batch_size(trial: Trial, data: Split) -> int:
     return min(trial.batch_size, len(data.y_train))
 
 
-def _orders(trial: Trial, data: Split, epoch: int) -> Iterator[Array]:
+def orders(trial: Trial, data: Split, epoch: int) -> Iterator[Array]:
     """In which order an epoch takes the images: a pass over all, or its steps of one or more passes."""
     images, steps = len(data.y_train), data.steps_of(trial)
     if trial.steps_per_epoch is None:
@@ -100,13 +184,6 @@ def _orders(trial: Trial, data: Split, epoch: int) -> Iterator[Array]:
         last = min(of_pass, first + end - step)
         yield batch_order(images, trial.seed, number + 1)[first * size : last * size]
         step += last - first
-
-
-def _train(loop: EpochLoop, parts: Sequence[Batches]) -> tuple[float, float]:
-    """Train on the parts of an epoch; returns means over images."""
-    measures = loop.train_epoch(parts)  # fewer if a loss is not finite
-    sizes = [_sizes(part, len(each)) for part, each in zip(parts, measures, strict=False)]
-    return _means(np.concatenate(measures), np.concatenate(sizes))
 
 
 def _sizes(batches: Batches, steps: int) -> Array:
@@ -143,15 +220,11 @@ class Labels:
         return self.targets.value(self.encoded, outputs)
 
 
-def _validate(
-    loop: EpochLoop, images: Images, labels: Labels, by: Metric
-) -> tuple[float, float, float | None]:
+def _validate(passes: Passes, labels: Labels, by: Metric) -> tuple[float, float, float | None]:
     """Loss, accuracy and, if the metric is not accuracy, the score, in one pass over the validation set."""
     if by is ACCURACY:
-        batches = _in_order(images, min(BATCH, len(labels.own)))
-        values = loop.evaluate(batches)
-        return *_means(values, _sizes(batches, len(values))), None
-    outputs = loop.predict(_in_order(images, BATCH))
+        return *_means(*passes.validate()), None
+    outputs = passes.outputs()
     decoded = labels.targets.decoded(outputs)
     if not np.isfinite(decoded).all():
         return math.nan, math.nan, None
@@ -180,13 +253,13 @@ def prepare_test(dataset: Dataset, preprocessing: Preprocessing) -> TestSet:
 
 
 def _tested(
-    loop: EpochLoop, images: Images, labels: Array, targets: Targets, metric: Metric, rows: bool
+    passes: Passes, labels: Array, targets: Targets, metric: Metric, rows: bool
 ) -> Tested | None:
     """Which test images are classified correctly, and the score if the metric is not accuracy.
 
     `rows`: with the influence of each image. None if the outputs of a regression are not finite.
     """
-    probabilities = targets.decoded(loop.predict(_in_order(images, BATCH)))
+    probabilities = targets.decoded(passes.test_outputs())
     if not targets.classes and not np.isfinite(probabilities).all():
         return None
     correct = b""

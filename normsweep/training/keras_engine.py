@@ -8,14 +8,14 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from normsweep.errors import SweepError
 from normsweep.parts import models, optimizers
 from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
-from normsweep.sweep.parameters import MATCHED
+from normsweep.sweep.parameters import MATCHED, NO_CALLBACK
 from normsweep.sweep.trial import DataKey, Epoch, Guessing, Result, Status, Trial
 from normsweep.training.callbacks import (
     BatchByBatch,
@@ -38,7 +38,7 @@ from normsweep.training.compiled_network import (
     schedule_factors,
 )
 from normsweep.training.engine import Engine, Run
-from normsweep.training.epochs import TestSet, batch_size, prepare_test, train_epochs
+from normsweep.training.epochs import Alone, TestSet, batch_size, prepare_test, train_epochs
 from normsweep.training.inspection import inspect
 from normsweep.training.own_steps import FACTORS
 from normsweep.training.precision import FLOAT32, automatic_precision
@@ -65,6 +65,9 @@ from normsweep.training.reproducibility import (
 )
 from normsweep.training.snapshot import Best, ModelState, Snapshot
 from normsweep.training.targets import targets_of
+
+if TYPE_CHECKING:
+    from normsweep.training.stack import Stacks
 
 __all__ = ["KerasEngine", "network_digest"]
 
@@ -150,13 +153,41 @@ class KerasEngine(Engine):
     def _identity(self, trial: Trial, compiled: CompiledModel, inputs: Inputs) -> dict[str, str]:
         """What determines the results besides the trial: the machine, and digests of what its names mean."""
         kept = self._initial(trial, inputs).digest
+        width = ""
+        if self._stacks and not self.unstackable(trial, compiled):
+            width = str(self._stacks.width(trial, compiled, inputs, self.dataset(trial.data)))
         return {
             **machine(),
+            **({"stack": width} if width else {}),
             "model_digest": compiled.digest,
             "normalization_digest": inputs.preprocessing.digest,
             "optimizer_digest": compiled.optimizer_digest,
             **({"initial_digest": kept} if kept else {}),
         }
+
+    @functools.cached_property
+    def _stacks(self) -> Stacks | None:
+        """The stacks in which trials are trained; None if each is trained by itself."""
+        if self.stack == 1:
+            return None
+        from normsweep.training.stack import Stacks
+
+        return Stacks(self.stack, self.meter)
+
+    def unstackable(self, trial: Trial, compiled: CompiledModel) -> str:
+        """Why a trial cannot be trained in a stack; empty if it can."""
+        if trial.callback != NO_CALLBACK:
+            return "it has a callback"
+        if trial.steps_per_epoch is not None:
+            return "its epochs are so many steps"
+        if compiled.loop(trial.batch_size).name != "step":
+            return "its network cannot be traced"
+        return ""
+
+    def advance(self) -> None:
+        """Train an epoch of the trials in stacks."""
+        if self._stacks is not None:
+            self._stacks.advance()
 
     def _settings(self, trial: Trial, inputs: Inputs) -> dict[str, Any]:
         """The values of a trial that are variables of its optimizer."""
@@ -207,6 +238,7 @@ class KerasEngine(Engine):
         loop: EpochLoop = compiled.loop(batch_size(trial, inputs.split))
         if callback is not None and has_batch_hooks(callback):
             loop = BatchByBatch(compiled.model, callback, loop.measures)
+        stacks = None if self.unstackable(trial, compiled) else self._stacks
         test = self._test_set(trial, inputs) if trial.confirms else None
         targets, by = targets_of(trial, inputs), metric(trial.metric)
         result = Result(
@@ -215,7 +247,7 @@ class KerasEngine(Engine):
             chance=by.guessing(inputs.counts or inputs.split.y_train),
             machine=self._identity(trial, compiled, inputs),
             test_digest=test.digest if test else "",
-            loop=loop.name,
+            loop="stack" if stacks else loop.name,
             guessing=targets.guessing(inputs, by, test.y if test else None),
         )
         before: tuple[Epoch, ...] = ()
@@ -226,20 +258,27 @@ class KerasEngine(Engine):
             snapshot.state.restore(compiled.model)
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
-        rest = train_epochs(
-            loop, trial, inputs.split, targets, test, len(before) + 1, self.check_time
-        )
+        place = None
+        if stacks is not None:
+            place = stacks.join(trial, compiled, inputs, self.dataset(trial.data), len(before))
+        passes = place or Alone(loop, trial, inputs.split, targets, test, self.check_time)
+        rest = train_epochs(passes, trial, inputs.split, targets, test, len(before) + 1)
         if callback is not None:
             rest = called(rest, callback, compiled.model, trial)
-        best = Best(compiled.model, snapshot) if trial.patience is not None else None
-        state = functools.partial(ModelState.of, compiled.model, best)
+        state = place.state if place else functools.partial(ModelState.of, compiled.model)
+        if trial.patience is not None:
+            best = Best(state, snapshot)
+            state, rest = best.state, best.watch(rest)
 
         def look(last: Epoch) -> Inspection | None:
-            if best is not None:
+            if place or trial.patience is not None:
                 state().restore_network(compiled.model)
             return self._inspect(trial, inputs, compiled.model, result.guessing, last)
 
-        return Run(chain(before, best.watch(rest) if best else rest), result, state, look)
+        epochs = chain(before, place.epochs(rest) if place else rest)
+        return Run(
+            epochs, result, state, look, place.leave if place else lambda: None, place is not None
+        )
 
     def _inspect(
         self, trial: Trial, inputs: Inputs, model: Any, guessing: Guessing | None, last: Epoch

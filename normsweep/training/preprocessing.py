@@ -23,11 +23,13 @@ __all__ = [
     "Inputs",
     "Preprocessing",
     "Split",
+    "SplitRows",
     "batch_order",
     "fit_preprocessing",
     "prepare",
     "preprocessing_of",
     "split",
+    "split_rows",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -65,6 +67,24 @@ class Preprocessing:
         affine = all(type(layer) is keras.layers.Rescaling for layer in self.layers)
         scales: list[Any] = [layer.scale for layer in self.layers] if affine else [None]
         return math.prod(scales) if all(map(np.isscalar, scales)) else None
+
+    def scheme(self, shape: tuple[int, ...]) -> tuple[Array, Array] | None:
+        """What is subtracted from raw inputs of this shape, and what they are multiplied by then, float32.
+
+        None if the layers do something else.
+        """
+        import keras
+
+        scale, offset = np.ones(shape), np.zeros(shape)
+        for layer in self.layers:
+            if type(layer) is not keras.layers.Rescaling:
+                return None
+            scale = scale * np.asarray(layer.scale)
+            offset = offset * np.asarray(layer.scale) + np.asarray(layer.offset)
+        if scale.shape != shape or not scale.all():
+            return None
+        # Not scale·x + offset, which would lose the digits of inputs whose mean is far above their deviation.
+        return (-offset / scale).astype(np.float32), scale.astype(np.float32)
 
     def attach(self, inputs: Any) -> Any:
         """Apply the preprocessing to a Keras tensor."""
@@ -225,7 +245,15 @@ class Split:
         return trial.steps_per_epoch or self.steps(trial.batch_size)
 
 
-def split(data: Dataset, validation_split: float, seed: int) -> Split:
+@dataclass(frozen=True)
+class SplitRows:
+    """Which images of a dataset's training images are for training and for validation: indices, ascending."""
+
+    train: Array
+    val: Array
+
+
+def split_rows(data: Dataset, validation_split: float, seed: int) -> SplitRows:
     """A split of the training images, drawn with the seed, and stratified by class.
 
     Each class has at least one image on both sides.
@@ -237,8 +265,17 @@ def split(data: Dataset, validation_split: float, seed: int) -> Split:
     train, val = (
         _by_class(data, validation_split, seed) if classes else _drawn(data, validation_split, seed)
     )
-    train.sort()
-    val.sort()
+    return SplitRows(np.sort(train), np.sort(val))
+
+
+def split(data: Dataset, validation_split: float, seed: int) -> Split:
+    """The images and labels of a split.
+
+    Raises:
+        DataError: `validation_split` is too small or too large.
+    """
+    rows = split_rows(data, validation_split, seed)
+    train, val = rows.train, rows.val
     return Split(data.x_train[train], data.y_train[train], data.x_train[val], data.y_train[val])
 
 

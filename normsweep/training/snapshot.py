@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,9 @@ class ModelState:
     """With early stopping: the model's variables after the best epoch so far, otherwise empty."""
 
     @classmethod
-    def of(cls, model: Any, best: Best | None = None) -> ModelState:
+    def of(cls, model: Any) -> ModelState:
         """The state of a compiled Keras model."""
-        optimizer = tuple(np.array(v) for v in model.optimizer.variables)
-        return cls(_arrays(model), optimizer, best.variables if best else ())
+        return cls(_arrays(model.variables), _arrays(model.optimizer.variables))
 
     def restore(self, model: Any) -> None:
         """Restore the state in a compiled model of the same architecture and optimizer."""
@@ -55,22 +54,26 @@ class ModelState:
 class Best:
     """The variables of a model after the epoch that early stopping restores."""
 
-    def __init__(self, model: Any, before: Snapshot | None = None) -> None:
-        """`before`: the snapshot that the training resumes from."""
-        self._model = model
+    def __init__(self, state: Callable[[], ModelState], before: Snapshot | None = None) -> None:
+        """`state`: returns the present one; `before`: the snapshot that the training resumes from."""
+        self._state = state
         self._epoch = before.so_far.last if before else None
-        self.variables: tuple[Array, ...] = before.state.best if before else ()
+        self._variables: tuple[Array, ...] = before.state.best if before else ()
 
     def watch(self, epochs: Iterable[Epoch]) -> Iterator[Epoch]:
         """The epochs, each kept if it is the best so far."""
         for epoch in epochs:
             if self._epoch is None or lower_loss(self._epoch, epoch) is epoch:
-                self._epoch, self.variables = epoch, _arrays(self._model)
+                self._epoch, self._variables = epoch, self._state().model
             yield epoch
 
+    def state(self) -> ModelState:
+        """The present state, with the best variables."""
+        return replace(self._state(), best=self._variables)
 
-def _arrays(model: Any) -> tuple[Array, ...]:
-    return tuple(np.array(variable) for variable in model.variables)
+
+def _arrays(variables: Iterable[Any]) -> tuple[Array, ...]:
+    return tuple(np.array(variable) for variable in variables)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from normsweep.training import compiled_epoch
 from normsweep.training.compiled_epoch import Batches, OneByOne
 from normsweep.training.compiled_network import CompiledModel
 from normsweep.training.engine import Finished
-from normsweep.training.epochs import train_epochs
+from normsweep.training.epochs import Alone, train_epochs
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preprocessing import Inputs, batch_order
 from normsweep.training.snapshot import CheckpointPolicy, ModelState, Snapshot
@@ -177,7 +177,9 @@ def assert_equal_bits(engine: KerasEngine, trial: Trial, kind: str = "epoch") ->
     loop = compiled.loop(trial.batch_size)
     assert loop.name == kind
     before = ModelState.of(compiled.model)
-    curve = figures(train_epochs(loop, trial, inputs.split, targets_of(trial, inputs)))
+    data, targets = inputs.split, targets_of(trial, inputs)
+    passes = Alone(loop, trial, data, targets)
+    curve = figures(train_epochs(passes, trial, data, targets))
     ours = ModelState.of(compiled.model)
     before.restore(compiled.model)
     assert curve == plainly(compiled, inputs, trial)
