@@ -69,6 +69,13 @@ def study(
             "many as fit."
         ),
     ] = None,
+    stack: Annotated[
+        str | None,
+        Parameter(
+            help="Trials that a worker trains together as one program, a power of two, or auto; needs "
+            "KERAS_BACKEND=jax."
+        ),
+    ] = None,
     ray_address: Annotated[
         str | None,
         Parameter(
@@ -133,6 +140,10 @@ def study(
         "--n-trials": ("search.trials", n_trials),
         "--timeout": ("search.timeout", timeout),
         "--seed": ("seed", seed),
+        "--stack": (
+            "execution.stack",
+            stack if stack is None or stack.isdigit() else json.dumps(stack),
+        ),
     }
     options = {key: option for option, (key, value) in given.items() if value is not None}
     overrides = [*set_, *(f"{k}={value}" for k, value in given.values() if value is not None)]

@@ -29,7 +29,6 @@ __all__ = ["Inline"]
 class Inline:
     """One trial at a time, one epoch per poll; a time limit acts between the parts of an epoch."""
 
-    slots = 1
     blocks = True
 
     def __init__(self, options: WorkerOptions) -> None:
@@ -57,6 +56,11 @@ class Inline:
         self._started = 0.0
         self._cancelled: list[Finished] = []
 
+    @property
+    def free(self) -> bool:
+        """Whether no trial is running."""
+        return self._trial is None
+
     def provide(self, digest: str) -> None:
         """Nothing to do: the data folder is local."""
 
@@ -82,7 +86,7 @@ class Inline:
         self._go_on = True
         if isinstance(event, Epoch):
             self._curve.append(event)
-        return [event]
+        return [] if event is None else [event]
 
     def reply(self, trial: int, go_on: bool) -> None:
         """Decide whether the trial continues at the next poll."""

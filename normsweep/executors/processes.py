@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from normsweep.errors import StudyStopped
@@ -19,7 +20,14 @@ from normsweep.executors.protocol import (
     Train,
     WorkerOptions,
 )
-from normsweep.executors.worker_handle import Inbox, Job, Worker, kill_workers, worker_environments
+from normsweep.executors.worker_handle import (
+    Inbox,
+    Job,
+    Worker,
+    is_free,
+    kill_workers,
+    worker_environments,
+)
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.text import without_secrets
 from normsweep.training.engine import Finished
@@ -47,7 +55,7 @@ class Processes:
 
     def __init__(self, options: WorkerOptions, jobs: int = 1) -> None:
         """Start `jobs` workers at once, so that their imports overlap with the driver's."""
-        self.slots, self._options = jobs, options
+        self._options = options
         settings = environment(options.device, options.threads)
         shared = {**without_secrets(os.environ), **settings}
         self._environments = [
@@ -55,7 +63,18 @@ class Processes:
         ]
         self._inbox: Inbox = queue.SimpleQueue()
         self._pending: list[Event] = []
+        self._waiting: deque[Train] = deque()
+        """Trials of stacks for which no worker has room at the moment."""
+        self._apart: set[str] = set()
+        """Lineages of trials that were trained together when their worker was lost: then one by one."""
         self._workers: list[Worker | None] = [self._start(slot) for slot in range(jobs)]
+
+    @property
+    def free(self) -> bool:
+        """Whether another trial can be started."""
+        running = (job.trial for _, job in self._busy())
+        waiting = (message.trial for message in self._waiting)
+        return is_free((*running, *waiting), len(self._workers), self._options.stack)
 
     def provide(self, digest: str) -> None:
         """Nothing to do: workers read the data folder."""
@@ -63,12 +82,36 @@ class Processes:
     def submit(
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
     ) -> None:
-        """Send a trial to an idle worker; a lost one is replaced first."""
-        worker = self._idle_worker()
-        worker.job = Job(
-            trial, time.monotonic() + (LATER_START if worker.responded else FIRST_START)
-        )
-        worker.send(Train(trial, policy, start))
+        """Send a trial to a worker with room for it; a lost one is replaced first."""
+        self._waiting.append(Train(trial, policy, start))
+        self._assign()
+
+    def _assign(self) -> None:
+        """Send waiting trials to the workers, as far as there is room."""
+        for message in list(self._waiting):
+            alone = message.trial.lineage in self._apart
+            worker = self._worker_for(message.trial, alone)
+            if worker is None:
+                continue
+            self._waiting.remove(message)
+            start = LATER_START if worker.responded else FIRST_START
+            worker.jobs.add(Job(message.trial, time.monotonic() + start), alone)
+            worker.send(message)
+
+    def _worker_for(self, trial: Trial, alone: bool) -> Worker | None:
+        """The worker with room that has most trials like this one, or else the fewest; started if necessary."""
+        workers = [w for w in self._live() if w.jobs.room(trial, alone)]
+        return max(workers, key=lambda w: (w.jobs.alike(trial), -len(w.jobs)), default=None)
+
+    def _live(self) -> Iterator[Worker]:
+        """The workers; those that ended without a trial, or were lost, are replaced."""
+        for slot, worker in enumerate(self._workers):
+            if worker is not None and not worker.jobs and worker.ended:
+                self._discard(worker)
+                worker = None
+            if worker is None:
+                worker = self._workers[slot] = self._start(slot)
+            yield worker
 
     def poll(self, timeout: float) -> list[Event]:
         """The workers' events, and the results of trials that exceeded a limit or lost their worker."""
@@ -85,21 +128,28 @@ class Processes:
         """Send the reply to the worker, if trials wait for one."""
         if self._options.awaits_reply:
             for worker, _ in self._running(trial):
-                worker.send(Reply(go_on))
+                worker.send(Reply(trial, go_on))
 
     def cancel(self, trial: int) -> None:
         """Kill the worker that runs the trial."""
-        for worker, job in self._running(trial):
-            self._pending.append(self._end_trial(worker, job, Status.INTERRUPTED, ""))
+        for message in [m for m in self._waiting if m.trial.number == trial]:
+            self._waiting.remove(message)
+            self._pending.append(Finished(Result(trial, Status.INTERRUPTED)))
+        for worker, _ in list(self._running(trial)):
+            self._pending += self._end(worker)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run the function in an idle worker; limits of running trials are still enforced."""
-        worker, deadline = self._idle_worker(), time.monotonic() + CALL_TIMEOUT
+        """Run the function in an idle worker, or between epochs; limits of running trials are still enforced."""
+        worker, deadline = (
+            min(self._live(), key=lambda w: len(w.jobs)),
+            time.monotonic() + CALL_TIMEOUT,
+        )
         worker.send(Call(function, args, kwargs))
         try:
             answer = self._answer(worker, deadline)
         except BaseException:  # a late answer must not reach the next call
-            self._discard(worker)
+            if worker in self._workers:
+                self._pending += self._end(worker)
             raise
         if isinstance(answer, Raised):
             raise answer.error
@@ -110,12 +160,12 @@ class Processes:
         while time.monotonic() < deadline:
             answers: list[Returned | Raised] = []
             for sender, message in self._messages(time.monotonic() + TICK):
-                if sender is not worker:
-                    self._pending += self._event(sender, message)
-                elif message is None and not answers:
+                if sender is worker and message is None and not answers:
                     raise StudyStopped(f"the worker process ended: {worker.exit_report()}")
-                elif isinstance(message, Returned | Raised):
+                if sender is worker and isinstance(message, Returned | Raised):
                     answers.append(message)
+                else:
+                    self._pending += self._event(sender, message)
             if answers:
                 return answers[0]
             self._pending += self._enforce_limits()
@@ -124,29 +174,18 @@ class Processes:
     def close(self) -> None:
         """Kill all workers."""
         kill_workers(worker for worker in self._workers if worker is not None)
-        self._workers = [None] * self.slots
-
-    def _idle_worker(self) -> Worker:
-        """An idle worker, started if necessary."""
-        for slot, worker in enumerate(self._workers):
-            if worker is not None and worker.job is None and worker.ended:
-                self._discard(worker)
-                worker = None
-            if worker is None:
-                worker = self._workers[slot] = self._start(slot)
-            if worker.job is None:
-                return worker
-        raise RuntimeError(f"all {self.slots} workers are busy")
+        self._workers = [None] * len(self._workers)
+        self._waiting.clear()
 
     def _start(self, slot: int) -> Worker:
-        worker = Worker(self._environments[slot], self._inbox)
+        worker = Worker(self._environments[slot], self._inbox, self._options.stack)
         worker.send(self._options)
         return worker
 
     def _busy(self) -> Iterator[tuple[Worker, Job]]:
         for worker in list(self._workers):
-            if worker is not None and worker.job is not None:
-                yield worker, worker.job
+            if worker is not None:
+                yield from ((worker, job) for job in worker.jobs)
 
     def _running(self, trial: int) -> Iterator[tuple[Worker, Job]]:
         return ((w, job) for w, job in self._busy() if job.trial.number == trial)
@@ -164,50 +203,66 @@ class Processes:
         if worker not in self._workers:
             return []
         worker.responded = True
-        if worker.job is None:
-            if message is None:
-                self._discard(worker)
-            return []
         match message:
-            case Begun():
-                worker.job.clock = time.monotonic()
+            case Begun(trial):
+                worker.jobs[trial].clock = time.monotonic()
             case Epoch():
-                worker.job.curve.append(message)
+                worker.jobs[message.trial].curve.append(message)
                 return [message]
             case Snapshot():
                 return [message]
             case Finished():
-                worker.job = None
+                worker.jobs.remove(message.result.trial)
+                self._assign()
                 return [message]
             case None:
-                return [self._end_trial(worker, worker.job, Status.CRASHED, worker.exit_report())]
+                return self._lose(worker, worker.exit_report())
         return []
 
     def _enforce_limits(self) -> list[Event]:
         timeout, memory = self._options.trial_timeout, self._options.trial_memory
-        events: list[Event] = []
-        for worker, job in self._busy():
-            if timeout is not None and time.monotonic() - job.clock > timeout:
+        now, events = time.monotonic(), list[Event]()
+        for worker in {w: None for w, _ in self._busy()}:
+            slow = [job for job in worker.jobs if timeout is not None and now - job.clock > timeout]
+            if slow:
                 why = f"exceeded {timeout:g} s and was killed"
-                events.append(self._end_trial(worker, job, Status.TIMED_OUT, why))
+                ends = {job.trial.number: (Status.TIMED_OUT, why) for job in slow}
+                events += self._end(worker, ends)
             elif memory is not None and worker.memory > memory * GIB:
                 why = (
                     f"used {worker.memory / GIB:.2f} GiB, more than trial_memory = "
                     f"{memory:g}, and was killed"
                 )
-                events.append(self._end_trial(worker, job, Status.CRASHED, why))
+                events += self._lose(worker, why)
         return events
 
-    def _end_trial(self, worker: Worker, job: Job, status: Status, error: str) -> Finished:
-        """Kill the worker; its trial ends with the epochs it reported."""
-        self._discard(worker)
-        seconds = time.time() - job.started
-        curve = tuple(job.curve)
-        return Finished(
-            Result(
-                job.trial.number, status, curve, seconds=seconds, started=job.started, error=error
+    def _lose(self, worker: Worker, why: str) -> list[Event]:
+        """A worker is lost by one of its trials; if it had several, they are to be trained one by one."""
+        if len(worker.jobs) == 1:
+            return self._end(
+                worker, {job.trial.number: (Status.CRASHED, why) for job in worker.jobs}
             )
-        )
+        self._apart.update(job.trial.lineage for job in worker.jobs)
+        why = f"its worker was lost with {len(worker.jobs)} trials: {why}"
+        ends = {job.trial.number: (Status.INTERRUPTED, why) for job in worker.jobs}
+        return self._end(worker, ends)
+
+    def _end(
+        self, worker: Worker, ends: Mapping[int, tuple[Status, str]] | None = None
+    ) -> list[Event]:
+        """Kill a worker; its trials end with the epochs they reported, interrupted if nothing else is said."""
+        jobs = list(worker.jobs)
+        self._discard(worker)
+        events: list[Event] = []
+        for job in jobs:
+            number = job.trial.number
+            status, error = (ends or {}).get(number, (Status.INTERRUPTED, ""))
+            seconds, curve = time.time() - job.started, tuple(job.curve)
+            result = Result(
+                number, status, curve, seconds=seconds, started=job.started, error=error
+            )
+            events.append(Finished(result))
+        return events
 
     def _discard(self, worker: Worker) -> None:
         """Kill a worker and all processes it started."""

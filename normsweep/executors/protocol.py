@@ -39,11 +39,15 @@ Event = Epoch | Snapshot | Finished
 
 
 class Executor(Protocol):
-    """Runs up to `slots` trials at a time and returns what they report."""
+    """Runs trials and returns what they report."""
 
-    slots: int
     blocks: bool
     """Whether `poll` itself trains and may therefore exceed its timeout."""
+
+    @property
+    def free(self) -> bool:
+        """Whether another trial can be started."""
+        ...
 
     def provide(self, digest: str) -> None:
         """Make a dataset of the driver's data folder available to the workers."""
@@ -52,7 +56,7 @@ class Executor(Protocol):
     def submit(
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
     ) -> None:
-        """Start a trial; a slot must be free.
+        """Start a trial; the executor must be `free`.
 
         Args:
             trial: what to train.
@@ -73,7 +77,7 @@ class Executor(Protocol):
         ...
 
     def cancel(self, trial: int) -> None:
-        """Stop a trial; the next poll returns its `Finished` with status interrupted."""
+        """Stop a trial, and those trained together with it: the next poll returns their `Finished`, interrupted."""
         ...
 
     def call(
@@ -100,6 +104,7 @@ def make_engine(options: WorkerOptions) -> Engine:
     kind = KerasEngine if options.trained else SyntheticEngine
     engine = kind(options.data_root)
     engine.meter = Meter() if options.system_metrics else None
+    engine.stack = options.stack
     return engine
 
 
@@ -132,6 +137,8 @@ class WorkerOptions:
     """Whether a trial waits for `reply` after each epoch."""
     system_metrics: bool = False
     """Whether epochs say what the worker used."""
+    stack: int = 1
+    """Trials that are trained together as one program."""
     parts: bytes = b""
     """Custom components, as packed by `pickled_components`."""
 
@@ -151,6 +158,7 @@ class Train:
 class Reply:
     """Whether the trial that reported an epoch continues."""
 
+    trial: int
     go_on: bool
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from normsweep.errors import NormsweepError
 from normsweep.executors.processes import Processes
-from normsweep.executors.protocol import Event, Raised, Returned, WorkerOptions
-from normsweep.executors.worker_handle import Job, gpu_share
+from normsweep.executors.protocol import Event, Raised, Returned, Train, WorkerOptions
+from normsweep.executors.worker_handle import Job, Jobs, gpu_share
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.engine import Finished
@@ -40,7 +40,7 @@ class SupervisorOptions:
 class Supervisor:
     """Enforces the time and memory limits of a worker on its own node, and detects how it ends.
 
-    Its methods are called one at a time. They are those of an executor with one slot, but `call`
+    Its methods are called one at a time. They are those of an executor with one worker, but `call`
     returns an exception instead of raising it.
     """
 
@@ -94,9 +94,11 @@ def _private_folder() -> Path:
 
 
 class SupervisorSlot:
-    """The driver's view of a supervisor: its trial and its pending requests."""
+    """The driver's view of a supervisor: its trials and its pending requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, stack: int) -> None:
+        """`stack`: as of the worker."""
+        self.jobs = Jobs(stack)
         self.clear()
 
     def clear(self) -> None:
@@ -106,26 +108,33 @@ class SupervisorSlot:
         """Whether it has answered a request yet."""
         self.pending_poll: Any = None
         """Ray's reference to its next events, if they were requested."""
-        self.submission: Any = None
-        """Ray's reference to the call that started its trial."""
-        self.job: Job | None = None
-        self.policy: CheckpointPolicy | None = None
-        self.start: Snapshot | None = None
+        self.jobs.clear()
+        self._submitted: dict[int, tuple[Train, Any]] = {}
+        """What was sent for its trials, with Ray's reference to the call."""
 
     @property
     def idle(self) -> bool:
+        """Whether it is up and trains nothing."""
+        return self.ready and not self.jobs
+
+    def room(self, trial: Trial) -> bool:
         """Whether it can accept a trial."""
-        return self.ready and self.job is None
+        return self.ready and self.jobs.room(trial)
 
-    def submit(self, job: Job, policy: CheckpointPolicy | None, start: Snapshot | None) -> None:
+    def submit(self, job: Job, message: Train) -> None:
         """Start a trial."""
-        self.job, self.policy, self.start = job, policy, start
-        self.submission = self.actor.submit.remote(job.trial, policy, start)
+        self.jobs.add(job)
+        reference = self.actor.submit.remote(message.trial, message.policy, message.start)
+        self._submitted[job.trial.number] = message, reference
 
-    def reply(self, go_on: bool) -> None:
-        """Tell its trial, which reported an epoch, whether to continue."""
-        if self.job is not None:
-            self.actor.reply.remote(self.job.trial.number, go_on)
+    def sent(self) -> list[tuple[Job, Train, Any]]:
+        """The trials that it should have, each with what was sent and Ray's reference to the call."""
+        return [(job, *self._submitted[job.trial.number]) for job in self.jobs]
+
+    def reply(self, trial: int, go_on: bool) -> None:
+        """Tell a trial that reported an epoch whether to continue."""
+        if trial in self.jobs:
+            self.actor.reply.remote(trial, go_on)
 
     def request_events(self) -> None:
         """Request events unless a request is pending; a new supervisor answers once it is up."""
@@ -133,8 +142,8 @@ class SupervisorSlot:
             self.pending_poll = self.actor.poll.remote(POLL if self.ready else 0.0)
 
     def record(self, event: Event) -> None:
-        """Keep what its trial reported, in case the supervisor is lost."""
+        """Keep what its trials reported, in case the supervisor is lost."""
         if isinstance(event, Finished):
-            self.job = self.start = None
-        elif self.job is not None and isinstance(event, Epoch):
-            self.job.curve.append(event)
+            self.jobs.remove(event.result.trial)
+        elif isinstance(event, Epoch) and (job := self.jobs.get(event.trial)) is not None:
+            job.curve.append(event)

@@ -12,7 +12,7 @@ from typing import Any
 
 from normsweep.errors import ClusterError, StudyStopped
 from normsweep.executors.processes import CALL_TIMEOUT
-from normsweep.executors.protocol import Event, Raised, WorkerOptions
+from normsweep.executors.protocol import Event, Raised, Train, WorkerOptions
 from normsweep.executors.ray_actor import Supervisor, SupervisorOptions, SupervisorSlot
 from normsweep.executors.ray_connection import (
     TrialResources,
@@ -21,7 +21,7 @@ from normsweep.executors.ray_connection import (
     gpus_per_trial,
     shortage,
 )
-from normsweep.executors.worker_handle import Job
+from normsweep.executors.worker_handle import Job, is_free
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import Result, Status, Trial
 from normsweep.text import reason
@@ -75,7 +75,7 @@ class Cluster:
             message = shortage(self._ray, each)
             self._ray.shutdown()
             raise ClusterError(message)
-        self.slots = jobs or most
+        count = jobs or most
         settings = environment(options.device, options.threads)
         supervised = SupervisorOptions(options, settings, each.gpus or 0.0)
         remote = self._ray.remote(
@@ -83,11 +83,18 @@ class Cluster:
         )(Supervisor)
         self._create_actor: Callable[[], Any] = lambda: remote.remote(supervised)
         self._data: dict[str, Any] = {}
-        self._waiting: deque[tuple[Job, CheckpointPolicy | None, Snapshot | None]] = deque()
+        self._waiting: deque[tuple[Job, Train]] = deque()
         self._pending: list[Event] = []
-        self._supervisors = [SupervisorSlot() for _ in range(self.slots)]
+        self._supervisors = [SupervisorSlot(options.stack) for _ in range(count)]
         for slot in self._supervisors:
             self._start(slot)
+
+    @property
+    def free(self) -> bool:
+        """Whether another trial can be queued."""
+        running = (job.trial for slot in self._supervisors for job in slot.jobs)
+        waiting = (job.trial for job, _ in self._waiting)
+        return is_free((*running, *waiting), len(self._supervisors), self._options.stack)
 
     def provide(self, digest: str) -> None:
         """Send a dataset to the nodes through Ray's object store, once to each."""
@@ -99,8 +106,8 @@ class Cluster:
     def submit(
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
     ) -> None:
-        """Queue a trial for the next idle supervisor."""
-        self._waiting.append((Job(trial, time.monotonic()), policy, start))
+        """Queue a trial for the next supervisor with room for it."""
+        self._waiting.append((Job(trial, time.monotonic()), Train(trial, policy, start)))
 
     def poll(self, timeout: float) -> list[Event]:
         """The supervisors' events, and the results of trials whose supervisor was lost."""
@@ -118,7 +125,7 @@ class Cluster:
         """Send the reply to the supervisor, if trials wait for one."""
         if self._options.awaits_reply:
             for slot in self._running(trial):
-                slot.reply(go_on)
+                slot.reply(trial, go_on)
 
     def cancel(self, trial: int) -> None:
         """Kill the supervisor of the trial, and its worker with it."""
@@ -126,8 +133,7 @@ class Cluster:
             self._waiting.remove(waiting)
             self._pending.append(_ended(waiting[0], Status.INTERRUPTED, ""))
         for slot in self._running(trial):
-            assert slot.job is not None
-            self._pending.append(_ended(slot.job, Status.INTERRUPTED, ""))
+            self._pending += [_ended(job, Status.INTERRUPTED, "") for job in slot.jobs]
             self._discard(slot)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -182,14 +188,17 @@ class Cluster:
         slot.request_events()
 
     def _assign(self) -> None:
-        """Assign queued trials to idle supervisors; lost ones are replaced first."""
+        """Assign queued trials to supervisors with room for them; lost ones are replaced first."""
         for slot in self._supervisors:
-            if not self._waiting:
-                return
-            if slot.actor is None:
+            if self._waiting and slot.actor is None:
                 self._start(slot)
-            elif slot.idle:
-                slot.submit(*self._waiting.popleft())
+        for waiting in list(self._waiting):
+            job, message = waiting
+            slots = [slot for slot in self._supervisors if slot.room(job.trial)]
+            if slots:
+                self._waiting.remove(waiting)
+                best = max(slots, key=lambda s: (s.jobs.alike(job.trial), -len(s.jobs)))
+                best.submit(job, message)
 
     def _collect(self, timeout: float) -> list[Event]:
         """All available events, waiting up to `timeout` seconds for the first."""
@@ -222,26 +231,19 @@ class Cluster:
             raise StudyStopped(
                 f"a worker cannot be started on the cluster: {reason(error, most=600)}"
             )
-        job, policy, start, started = slot.job, slot.policy, slot.start, self._started(slot)
+        sent = [(job, message, self._started(call)) for job, message, call in slot.sent()]
         self._discard(slot)
-        if job is None:
-            return []
-        if not started:
-            self._waiting.appendleft((Job(job.trial, time.monotonic()), policy, start))
-            return []
-        return [
-            _ended(
-                job,
-                Status.CRASHED,
-                f"its node or its Ray worker was lost: {reason(error, most=600)}",
-            )
-        ]
+        for job, message, started in reversed(sent):
+            if not started:
+                self._waiting.appendleft((Job(job.trial, time.monotonic()), message))
+        # A node that is lost is none of its trials' fault; if it had several, they are trained again.
+        status = Status.CRASHED if len(sent) == 1 else Status.INTERRUPTED
+        why = f"its node or its Ray worker was lost: {reason(error, most=600)}"
+        return [_ended(job, status, why) for job, _, started in sent if started]
 
-    def _started(self, slot: SupervisorSlot) -> bool:
-        if slot.submission is None:
-            return False
+    def _started(self, submission: Any) -> bool:
         try:
-            self._ray.get(slot.submission, timeout=0)
+            self._ray.get(submission, timeout=0)
         except self._ray.exceptions.RayError:
             return False
         return True
@@ -253,16 +255,19 @@ class Cluster:
             self._ray.kill(actor)
 
     def _idle(self) -> SupervisorSlot | None:
+        """A supervisor that trains nothing, or one whose worker answers between its epochs."""
         for slot in self._supervisors:
             if slot.actor is None:
                 self._start(slot)
-        return next((slot for slot in self._supervisors if slot.idle), None)
+        ready = [slot for slot in self._supervisors if slot.ready]
+        fewest = min(ready, key=lambda slot: len(slot.jobs), default=None)
+        return fewest if fewest and (fewest.idle or self._options.stack > 1) else None
 
     def _busy(self) -> Iterator[SupervisorSlot]:
-        return (slot for slot in self._supervisors if slot.job is not None)
+        return (slot for slot in self._supervisors if slot.jobs)
 
     def _running(self, trial: int) -> list[SupervisorSlot]:
-        return [s for s in self._busy() if s.job is not None and s.job.trial.number == trial]
+        return [slot for slot in self._busy() if trial in slot.jobs]
 
 
 def _check(deadline: float) -> None:

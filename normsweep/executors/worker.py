@@ -31,7 +31,7 @@ from normsweep.executors.protocol import (
 )
 from normsweep.sweep.trial import Epoch, Result, Status
 from normsweep.text import reason
-from normsweep.training.engine import Engine, Finished
+from normsweep.training.engine import Engine, Finished, Training
 
 __all__ = ["main"]
 
@@ -46,15 +46,74 @@ def main() -> None:
     options: WorkerOptions = inbox.get()
     engine = make_engine(options)
     broken = _unpack(options.parts) or _import_backend(engine)
+    trainings = _Trainings(engine, options.awaits_reply, outbox)
     while True:
-        match inbox.get():
-            case Train() as job:
-                if broken is None:
-                    _train(engine, job, options.awaits_reply, inbox, outbox)
-                else:
+        while trainings.stand or not inbox.empty():
+            match inbox.get():
+                case Train() as job if broken is None:
+                    trainings.start(job)
+                case Train() as job:
                     _reject(job, broken, outbox)
-            case Call() as job:
-                _send(outbox, Raised(broken) if broken else answer(engine, job))
+                case Reply() as reply:
+                    trainings.answer(reply)
+                case Call() as job:
+                    _send(outbox, Raised(broken) if broken else answer(engine, job))
+        trainings.go_on()
+
+
+class _Trainings:
+    """The trials that a worker trains: one, or those of its stacks."""
+
+    def __init__(self, engine: Engine, awaits_reply: bool, outbox: BinaryIO) -> None:
+        self._engine, self._awaits_reply, self._outbox = engine, awaits_reply, outbox
+        self._running: dict[int, Training] = {}
+        self._replies: dict[int, bool | None] = {}
+        """What the trials are sent that can go on."""
+        self._waiting: set[int] = set()
+
+    @property
+    def stand(self) -> bool:
+        """Whether nothing goes on before another message: there is no trial, or one awaits a reply."""
+        return not self._running or len(self._replies) < len(self._running)
+
+    def start(self, job: Train) -> None:
+        """Take a trial in; it is set up when it goes on."""
+        number = job.trial.number
+        _send(self._outbox, Begun(number))
+        self._running[number] = self._engine.train(job.trial, job.policy, job.start)
+        self._replies[number] = None
+
+    def answer(self, reply: Reply) -> None:
+        """What the driver says to a trial's epoch."""
+        self._replies[reply.trial] = reply.go_on
+
+    def go_on(self) -> None:
+        """Train each trial for an epoch; those that wait for one another together, once all others have."""
+        if ready := self._running.keys() - self._waiting:
+            self._waiting.update(number for number in sorted(ready) if self._waits(number))
+        else:
+            self._engine.advance()
+            self._waiting.clear()
+
+    def _waits(self, number: int) -> bool:
+        """Run a trial until its next epoch or its end; returns whether it waits for others."""
+        while True:
+            try:
+                event = self._running[number].send(self._replies[number])
+            except StopIteration as end:
+                del self._running[number], self._replies[number]
+                _send(self._outbox, end.value)
+                return False
+            self._replies[number] = None
+            if event is None:
+                return True
+            _send(self._outbox, event)
+            if isinstance(event, Epoch):
+                if self._awaits_reply:
+                    del self._replies[number]
+                else:
+                    self._replies[number] = True
+                return False
 
 
 def _unpack(parts: bytes) -> UserError | None:
@@ -122,25 +181,6 @@ def _reject(job: Train, broken: UserError, outbox: BinaryIO) -> None:
     number = job.trial.number
     _send(outbox, Begun(number))
     _send(outbox, Finished(Result(number, Status.CRASHED, started=time.time(), error=str(broken))))
-
-
-def _train(
-    engine: Engine, job: Train, awaits_reply: bool, inbox: queue.SimpleQueue[Any], outbox: BinaryIO
-) -> None:
-    _send(outbox, Begun(job.trial.number))
-    training = engine.train(job.trial, job.policy, job.start)
-    go_on: bool | None = None
-    while True:
-        try:
-            event = training.send(go_on)
-        except StopIteration as end:
-            _send(outbox, end.value)
-            return
-        _send(outbox, event)
-        go_on = True
-        if awaits_reply and isinstance(event, Epoch):
-            reply: Reply = inbox.get()
-            go_on = reply.go_on
 
 
 if __name__ == "__main__":

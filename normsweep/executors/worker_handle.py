@@ -12,7 +12,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 import psutil
@@ -25,8 +26,11 @@ from normsweep.training.reproducibility import Device
 __all__ = [
     "Inbox",
     "Job",
+    "Jobs",
     "Worker",
     "gpu_share",
+    "has_gpus",
+    "is_free",
     "kill_workers",
     "visible_gpus",
     "worker_environments",
@@ -40,7 +44,7 @@ USABLE = 0.9
 
 
 class Job:
-    """The trial that a worker trains."""
+    """A trial that a worker trains."""
 
     def __init__(self, trial: Trial, clock: float) -> None:
         self.trial = trial
@@ -50,11 +54,74 @@ class Job:
         """Monotonic time at which its time limit begins: when the worker started it, or should have."""
 
 
+class Jobs:
+    """The trials of a worker: one, or those that it trains together."""
+
+    def __init__(self, stack: int) -> None:
+        """`stack`: how many trials of one structure it may train together."""
+        self._stack, self._jobs = stack, dict[int, Job]()
+        self.alone = False
+        """Whether its trial is to have no others beside it."""
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(list(self._jobs.values()))
+
+    def __contains__(self, trial: int) -> bool:
+        return trial in self._jobs
+
+    def __getitem__(self, trial: int) -> Job:
+        return self._jobs[trial]
+
+    def get(self, trial: int) -> Job | None:
+        """The job of a trial, if it is here."""
+        return self._jobs.get(trial)
+
+    def add(self, job: Job, alone: bool = False) -> None:
+        """Take a job in."""
+        self._jobs[job.trial.number], self.alone = job, alone
+
+    def remove(self, trial: int) -> None:
+        """Forget a job."""
+        self._jobs.pop(trial, None)
+        self.alone = self.alone and bool(self._jobs)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._jobs.clear()
+        self.alone = False
+
+    def alike(self, trial: Trial) -> int:
+        """How many of them may share a program with a trial."""
+        return sum(job.trial.structure == trial.structure for job in self)
+
+    def room(self, trial: Trial, alone: bool = False) -> bool:
+        """Whether there is room for a trial."""
+        if not self._jobs:
+            return True
+        return not alone and not self.alone and self._stack > 1 and self.alike(trial) < self._stack
+
+
+def is_free(trials: Iterable[Trial], workers: int, stack: int) -> bool:
+    """Whether workers with these trials, waiting ones among them, can have another one.
+
+    In stacks there may be twice as many as workers have places: trials of two structures fill them both.
+    """
+    trials = list(trials)
+    if stack == 1:
+        return len(trials) < workers
+    alike = Counter(trial.structure for trial in trials)
+    places = stack * workers
+    return max(alike.values(), default=0) < places and len(trials) < 2 * places
+
+
 class Worker:
     """A process, the thread that reads its messages, and the file with its printed output."""
 
-    def __init__(self, env: dict[str, str], inbox: Inbox) -> None:
-        self.job: Job | None = None
+    def __init__(self, env: dict[str, str], inbox: Inbox, stack: int = 1) -> None:
+        self.jobs = Jobs(stack)
         self.responded = False
         """Whether it has sent a message yet: its imports take a while."""
         self.tree = new_tree()
@@ -170,6 +237,11 @@ def _memory_limit(memory: int, fraction: float) -> dict[str, str]:
     if memory:
         limits["NORMSWEEP_GPU_MEMORY_MIB"] = str(int(memory * USABLE * fraction))
     return limits
+
+
+def has_gpus() -> bool:
+    """Whether this machine has a GPU that workers may use."""
+    return bool(_gpus())
 
 
 def _gpus() -> list[tuple[str, int]]:

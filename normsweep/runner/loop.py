@@ -113,7 +113,7 @@ class _Loop:
 
     def _start_next(self) -> bool:
         """Start a trial or reuse its result; returns whether a slot was free and a trial left."""
-        if len(self.running) >= self._executor.slots:
+        if not self._executor.free:
             return False
         trial = self._phase.ask({running.lineage for running in self.running.values()})
         if trial is None:

@@ -23,7 +23,7 @@ from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.interrupts import Background, Patience, Signals
 from normsweep.search.search_phase import Search
 from normsweep.sweep.study_record import DataFacts, LoggedModel, StudyRecord, TrialRecord
-from normsweep.sweep.trial import Epoch
+from normsweep.sweep.trial import Epoch, Status
 from normsweep.text import counted
 from normsweep.tracking.model_registry import save_model
 from normsweep.tracking.tracker import Tracker
@@ -254,7 +254,7 @@ def trained_again(
     policy = replace(CheckpointPolicy.last(), every=every)
     waiting, running = deque(records), dict[int, TrialRecord]()
     while waiting or running:
-        while waiting and len(running) < executor.slots:
+        while waiting and executor.free:
             record = waiting.popleft()
             running[record.trial.number] = record
             executor.submit(record.trial, policy, checkpoints.start(record.trial))
@@ -268,6 +268,9 @@ def trained_again(
                     checkpoints.save_running(running[event.so_far.trial].trial, event)
                 case Finished():
                     record = running.pop(event.result.trial)
+                    if event.result.status is Status.INTERRUPTED:  # it was lost with others
+                        waiting.append(record)
+                        continue
                     if event.state is not None and checkpoints.enabled:
                         checkpoints.save(record.trial, Snapshot(event.result, event.state))
                         checkpoints.drop_running(record.trial)

@@ -124,6 +124,7 @@ def _options(
         device or ("cpu" if machine.get("device", "").startswith("CPU") else "auto"),
         int(threads) if threads.isdigit() else study.threads or 1,
         trained=is_trained(trial.model),
+        stack=int(machine.get("stack", "1")),
         parts=pickled_components(),
     )
 

@@ -8,18 +8,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from normsweep.errors import SweepError
 from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Executor, WorkerOptions
+from normsweep.executors.worker_handle import has_gpus
 from normsweep.parts.catalog import is_trained, pickled_components
 from normsweep.store.glance import glance
-from normsweep.sweep.schema import Sweep
+from normsweep.sweep.schema import AUTO, Sweep
 from normsweep.sweep.trial import PhaseName
 from normsweep.text import masked
 from normsweep.training.reproducibility import Device
 from normsweep.urls import STORAGE, TRACKING
 
 __all__ = ["ExecutorName", "Settings", "Workers"]
+
+MANY = 64
+"""Width of a stack from which on a GPU is full."""
 
 ExecutorName = Literal["processes", "inline", "ray"]
 
@@ -127,17 +132,43 @@ def _cores() -> int:
 
 def _options(sweep: Sweep, settings: Settings, data_root: Path, threads: int) -> WorkerOptions:
     limits = sweep.execution
+    trained = is_trained(sweep.model.name)
     return WorkerOptions(
         data_root.absolute(),
         settings.device,
         threads,
         limits.trial_timeout,
         limits.trial_memory,
-        trained=is_trained(sweep.model.name),
+        trained=trained,
         awaits_reply=sweep.search.pruner != "none",
         system_metrics=limits.system_metrics,
+        stack=_stack(sweep, settings) if trained else 1,
         parts=b"" if settings.executor == "inline" else pickled_components(),
     )
+
+
+def _stack(sweep: Sweep, settings: Settings) -> int:
+    """Trials that a worker trains together; with `auto` on a GPU as many as there are, at most `MANY`.
+
+    Raises:
+        SweepError: this is not possible.
+    """
+    wanted, name = sweep.execution.stack, os.environ.get("KERAS_BACKEND", "tensorflow")
+    if wanted == AUTO:
+        gpus = settings.device != "cpu" and has_gpus()
+        if name != "jax" or settings.executor == "inline" or not gpus:
+            return 1
+        trials = max(sweep.total_trials, 1)
+        return min(MANY, 2 ** (trials.bit_length() - 1))
+    if wanted > 1 and name != "jax":
+        raise SweepError(
+            f"execution.stack: needs Keras on JAX (KERAS_BACKEND=jax), got {wanted} with {name}; use 1"
+        )
+    if wanted > 1 and settings.executor == "inline":
+        raise SweepError(
+            f"execution.stack: must be 1 with --executor inline, got {wanted}; use --executor processes"
+        )
+    return wanted
 
 
 def _executor(sweep: Sweep, settings: Settings, options: WorkerOptions) -> Executor:

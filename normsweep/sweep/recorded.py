@@ -45,6 +45,7 @@ FREE = (
     "execution.checkpoints",
     "execution.checkpoint_every",
     "execution.retries",
+    "execution.stack",
     "execution.system_metrics",
 )
 ADDED = {
@@ -71,6 +72,7 @@ ADDED = {
     "execution.checkpoints": 2.0,
     "execution.checkpoint_every": 30.0,
     "execution.retries": 1,
+    "execution.stack": 1,
     "execution.system_metrics": False,
 }
 """Keys that older studies lack, with the values that they imply."""

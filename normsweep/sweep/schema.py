@@ -93,6 +93,8 @@ RESELECTED = 8
 """Trials of an arm from which on the best ones are selected again on further seeds."""
 FEW = 16
 """Trials of an arm from which on TPE is better than a ladder."""
+WIDEST = 256
+"""Trials that are trained together at most."""
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=f"^{NAME}$")]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), BeforeValidator(seconds)]
@@ -115,6 +117,19 @@ QUESTIONS: tuple[str, ...] = get_args(Question)
 
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 """A TOML list of strings, or a Python sequence."""
+
+
+def stack_width(value: Any) -> Any:
+    """A width of stacks, unchanged.
+
+    Raises:
+        PydanticCustomError: it is neither a power of two nor "auto".
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if value == AUTO or (whole and 1 <= value <= WIDEST and value.bit_count() == 1):
+        return value
+    text = f'a power of two from 1 to {WIDEST}, or "auto"'
+    raise PydanticCustomError("stack", text)  # type: ignore[arg-type]
 
 
 class Section(BaseModel):
@@ -359,6 +374,8 @@ class Execution(Section):
     """Seconds between checkpoints of a trial, which are written at the end of an epoch."""
     retries: Annotated[int, Field(ge=0)] = 1
     """Number of times that a crashed or timed out trial is tried again, with the same seed."""
+    stack: Annotated[int | Literal["auto"], BeforeValidator(stack_width)] = 1
+    """Trials that a worker trains together as one program, a power of two: only with Keras on JAX."""
     system_metrics: bool = False
     """Whether MLflow gets the processor time and memory of a trial's worker in each epoch."""
 

@@ -201,6 +201,12 @@ class Trial:
             del content["epochs"]
         return _digest(content)
 
+    @property
+    def structure(self) -> str:
+        """What trials that only differ in numbers have in common: such trials may be trained as one program."""
+        content = {k: v for k, v in self._deciding().items() if k not in NUMBERS}
+        return _digest({**content, "optimizer_options": sorted(self.optimizer_options)})
+
     def _deciding(self) -> dict[str, Any]:
         content = _without_defaults({name: getattr(self, name) for name in DECIDING})
         return {**content, "data": {k: v for k, v in vars(self.data).items() if k != "name"}}
@@ -230,6 +236,12 @@ class Trial:
 NOT_DECIDING = ("number", "arm", "slot", "params", "phase", "configuration", "readings")
 DECIDING = tuple(f.name for f in fields(Trial) if f.name not in NOT_DECIDING)
 """Fields of a trial that determine its curve."""
+NUMBERS = (
+    "seed", "normalization", "learning_rate", "epochs",
+    "input_weights", "output_weights", "input_rate", "input_scale", "input_shift",
+    "reference_normalization", "reference_scale",
+)  # fmt: skip
+"""Fields that are numbers to a program, or that become some."""
 RARE: Mapping[str, Any] = {
     **{name: parameter.default for name, parameter in PARAMETERS.items()},
     "steps_per_epoch": None,

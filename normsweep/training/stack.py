@@ -41,6 +41,7 @@ Array = np.ndarray[Any, Any]
 Values = list[Any]
 
 FULL = "RESOURCE_EXHAUSTED"
+NARROWEST = 2
 USABLE = 0.85
 """Fraction of the device's memory that a stack may take."""
 
@@ -193,7 +194,7 @@ class Stack:
         except Exception as error:
             self._state = None  # its buffers were given away
             out = isinstance(error, jax.errors.JaxRuntimeError) and FULL in str(error)
-            self.full = out and self.width > 1
+            self.full = out and self.width > NARROWEST
             cause = NoRoom(f"out of memory in a stack of {self.width}") if self.full else error
             for place in filter(None, self.places):
                 place.failed(cause)
@@ -466,7 +467,7 @@ class Stacks:
         width = most or self._width
         stack = Stack(compiled, material, shape, width, self._meter)
         limit = USABLE * _memory()
-        while most is None and width > 1 and stack.bytes > limit:
+        while most is None and width > NARROWEST and stack.bytes > limit:
             width //= 2
             stack = Stack(compiled, material, shape, width, self._meter)
         return stack

@@ -290,7 +290,7 @@ def test_a_trial_that_does_not_ask_is_sent_no_answer(make, trial, monkeypatch):
 
 def _recorded(method: Callable[..., None], sent: list[object]) -> Callable[..., None]:
     def recording(self: object, message: object, *more: object) -> None:
-        sent.append(message)
+        sent.extend((message, *more))
         method(self, message, *more)
 
     return recording
