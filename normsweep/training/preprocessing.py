@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "Preprocessing",
     "Split",
     "SplitRows",
+    "affine_of",
     "batch_order",
     "fit_preprocessing",
     "prepare",
@@ -62,26 +63,22 @@ class Preprocessing:
     @property
     def slope(self) -> float | None:
         """What all inputs are multiplied by, apart from what is added; None if there is no such number."""
-        import keras
-
-        affine = all(type(layer) is keras.layers.Rescaling for layer in self.layers)
-        scales: list[Any] = [layer.scale for layer in self.layers] if affine else [None]
-        return math.prod(scales) if all(map(np.isscalar, scales)) else None
+        found = affine_of(self.layers)
+        return None if found is None or np.ndim(found[0]) else float(found[0])
 
     def scheme(self, shape: tuple[int, ...]) -> tuple[Array, Array] | None:
         """What is subtracted from raw inputs of this shape, and what they are multiplied by then, float32.
 
         None if the layers do something else.
         """
-        import keras
-
-        scale, offset = np.ones(shape), np.zeros(shape)
-        for layer in self.layers:
-            if type(layer) is not keras.layers.Rescaling:
-                return None
-            scale = scale * np.asarray(layer.scale)
-            offset = offset * np.asarray(layer.scale) + np.asarray(layer.offset)
-        if scale.shape != shape or not scale.all():
+        found = affine_of(self.layers)
+        if (
+            found is None
+            or np.broadcast_shapes(np.shape(found[0]), np.shape(found[1]), shape) != shape
+        ):
+            return None
+        scale, offset = (np.broadcast_to(each, shape) for each in found)
+        if not scale.all():
             return None
         # Not scale·x + offset, which would lose the digits of inputs whose mean is far above their deviation.
         return (-offset / scale).astype(np.float32), scale.astype(np.float32)
@@ -164,6 +161,20 @@ def _rounds_alike(layers: tuple[Any, ...]) -> bool:
     import keras
 
     return all(type(layer) is keras.layers.Rescaling for layer in layers) and not xla_is_faster()
+
+
+def affine_of(layers: Sequence[Any]) -> tuple[Any, Any] | None:
+    """Scale and offset of preprocessing that is an affine function of its inputs; None for others."""
+    import keras
+
+    scale: Any = 1.0
+    offset: Any = 0.0
+    for layer in layers:
+        if type(layer) is not keras.layers.Rescaling:
+            return None
+        factor = np.asarray(layer.scale, np.float64)
+        scale, offset = scale * factor, offset * factor + np.asarray(layer.offset, np.float64)
+    return scale, offset
 
 
 @dataclass(frozen=True)

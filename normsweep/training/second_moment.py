@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,6 @@ __all__ = [
     "Moments",
     "Spectrum",
     "Window",
-    "affine_of",
     "first_layer",
     "leaves",
     "moments",
@@ -120,20 +119,6 @@ def leaves(model: Any) -> Iterator[Any]:
             yield from leaves(layer)
         else:
             yield layer
-
-
-def affine_of(layers: Sequence[Any]) -> tuple[Any, Any] | None:
-    """Scale and offset of preprocessing that is an affine function of its inputs; None for others."""
-    import keras
-
-    scale: Any = 1.0
-    offset: Any = 0.0
-    for layer in layers:
-        if type(layer) is not keras.layers.Rescaling:
-            return None
-        factor = np.asarray(layer.scale, np.float64)
-        scale, offset = scale * factor, offset * factor + np.asarray(layer.offset, np.float64)
-    return scale, offset
 
 
 @dataclass(frozen=True)

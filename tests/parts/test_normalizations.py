@@ -11,8 +11,13 @@ from normsweep.errors import DataError
 from normsweep.parts import normalizations
 from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.sweep.schemes import as_text
-from normsweep.training.preprocessing import Preprocessing, fit_preprocessing, prepare, split
-from normsweep.training.second_moment import affine_of
+from normsweep.training.preprocessing import (
+    Preprocessing,
+    affine_of,
+    fit_preprocessing,
+    prepare,
+    split,
+)
 
 COLORS = ("caffe", "torch")
 NAMES = [part.name for part in normalizations.registry]

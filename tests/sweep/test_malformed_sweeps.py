@@ -128,6 +128,10 @@ CASES: list[tuple[str, str, Any, str, str]] = [
         "trial-timeout", "execution.trial_timeout", "0", "execution.trial_timeout",
         "must be above 0, got 0",
     ),
+    ("stack-odd", "execution.stack", "12", "execution.stack", 'a power of two from 1 to 256, or "auto", got 12'),
+    ("stack-wide", "execution.stack", "512", "execution.stack", 'a power of two from 1 to 256, or "auto"'),
+    ("stack-word", "execution.stack", '"many"', "execution.stack", 'a power of two from 1 to 256, or "auto"'),
+    ("stack-truth", "execution.stack", "true", "execution.stack", 'a power of two from 1 to 256, or "auto"'),
 ]  # fmt: skip
 
 # The same below search.space: id, the parameter, its value, where (below search.space), what.

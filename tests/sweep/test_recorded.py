@@ -85,6 +85,7 @@ WRITTEN = {
     "execution.checkpoints": 2.0,
     "execution.checkpoint_every": 30.0,
     "execution.retries": 1,
+    "execution.stack": 1,
     "execution.system_metrics": False,
 }
 """As a database holds it."""
@@ -126,6 +127,8 @@ def test_a_shipped_sweep_comes_back_from_its_record(path, parts):
         ["search.space.epochs.sample=true", "rules=1"],
         ["search.space.epochs={ choices = [2, 8], sample = true }", "search.sampler=random"],
         ["execution.trial_timeout=90m", "execution.retries=0", "execution.num_gpus=0.5"],
+        ["execution.stack=16"],
+        ["execution.stack=auto"],
         ["data.class_weights={ 1 = 3.0, 'a.b' = 2.0, '.' = 1.5 }"],
     ],
     ids=lambda overrides: " ".join(overrides).partition("=")[0] or "plain",

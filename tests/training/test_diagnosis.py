@@ -17,11 +17,10 @@ from normsweep.sweep.trial import DataKey, Result, Trial
 from normsweep.training.diagnosis import CURVED, IMAGES, diagnose, diagnose_start
 from normsweep.training.engine import Finished
 from normsweep.training.keras_engine import KerasEngine
-from normsweep.training.preprocessing import Inputs, batch_order
+from normsweep.training.preprocessing import Inputs, affine_of, batch_order
 from normsweep.training.second_moment import (
     Spectrum,
     Window,
-    affine_of,
     first_layer,
     moments,
     spectrum,

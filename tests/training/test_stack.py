@@ -1,0 +1,445 @@
+"""Trials that are trained together as one JAX program, in a worker as a study has it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from normsweep.executors.processes import Processes
+from normsweep.executors.protocol import WorkerOptions
+from normsweep.parts import datasets
+from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
+from normsweep.training.engine import Finished
+from normsweep.training.keras_engine import KerasEngine
+from normsweep.training.snapshot import CheckpointPolicy, Snapshot
+
+pytestmark = pytest.mark.system
+
+WIDTH = 4
+OPTIMIZERS: Sequence[tuple[str, dict[str, Any]]] = [
+    ("sgd", {}),
+    ("sgd", {"momentum": 0.9, "nesterov": True}),
+    ("rmsprop", {}),
+    ("adam", {}),
+    ("adamw", {"weight_decay": 0.01}),
+]
+
+
+@pytest.fixture(scope="module")
+def key(digits_root: Path) -> DataKey:
+    """200 of the digits, 160 of them to train on, in five batches."""
+    return DataKey("digits", datasets.load("digits").subset(200, seed=0).save(digits_root), 0.2)
+
+
+@pytest.fixture(scope="module")
+def make_worker(digits_root: Path) -> Iterator[Callable[..., Processes]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERAS_BACKEND", "jax")
+        made: list[Processes] = []
+
+        def make(stack: int, **options: Any) -> Processes:
+            made.append(Processes(WorkerOptions(digits_root, "cpu", 1, stack=stack, **options)))
+            return made[-1]
+
+        yield make
+        for each in made:
+            each.close()
+
+
+@pytest.fixture(scope="module")
+def stacked(make_worker) -> Processes:
+    return make_worker(WIDTH)
+
+
+@pytest.fixture(scope="module")
+def alone(make_worker) -> Processes:
+    return make_worker(1)
+
+
+@pytest.fixture
+def of(key: DataKey) -> Callable[..., Trial]:
+    numbers = itertools.count(100)
+
+    def make(**fields: Any) -> Trial:
+        options = {"units": 8} if fields.get("model", "mlp") == "mlp" else {}
+        known: dict[str, Any] = {
+            "arm": "unit", "slot": 0, "seed": 3, "data": key, "model": "mlp",
+            "model_options": options, "normalization": "unit", "optimizer": "adam",
+            "optimizer_options": {}, "learning_rate": 0.01, "batch_size": 32, "epochs": 3,
+        }  # fmt: skip
+        return Trial(number=next(numbers), **{**known, **fields})
+
+    return make
+
+
+def trained(
+    executor: Processes,
+    trials: Sequence[Trial],
+    policy: CheckpointPolicy | None = None,
+    starts: Sequence[Snapshot | None] = (),
+    snapshots: dict[int, Snapshot] | None = None,
+) -> list[Finished]:
+    """The ends of trials that are submitted together, in their order."""
+    for trial, start in itertools.zip_longest(trials, starts):
+        executor.submit(trial, policy or CheckpointPolicy.last(), start)
+    ends: dict[int, Finished] = {}
+    deadline = time.monotonic() + 300
+    while len(ends) < len(trials):
+        assert time.monotonic() < deadline
+        for event in executor.poll(1.0):
+            if isinstance(event, Finished):
+                ends[event.result.trial] = event
+            elif isinstance(event, Snapshot) and snapshots is not None:
+                snapshots[event.so_far.trial] = event
+    return [ends[trial.number] for trial in trials]
+
+
+def curve(end: Finished) -> list[tuple[float, ...]]:
+    assert end.result.status in (Status.COMPLETE, Status.DIVERGED), end.result.error
+    return [(e.train_loss, e.train_accuracy, e.val_loss, e.val_accuracy) for e in end.result.curve]
+
+
+def assert_same(one: Finished, other: Finished) -> None:
+    """Equal bits of losses, accuracies, weights and the optimizer's variables."""
+    assert curve(one) == curve(other)
+    assert one.state is not None
+    assert other.state is not None
+    pairs = [(one.state.model, other.state.model), (one.state.optimizer, other.state.optimizer)]
+    for mine, theirs in pairs:
+        for a, b in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("model", ["mlp", "lenet"])
+def test_a_trial_is_the_same_beside_others_and_at_another_place(stacked, of, model):
+    trial = of(model=model)
+    first, *_ = trained(
+        stacked,
+        [
+            trial,
+            of(model=model, normalization="none", seed=1),
+            of(model=model, normalization="standardize", learning_rate=0.1),
+        ],
+    )
+    assert first.result.machine["stack"] == str(WIDTH)
+    assert first.result.loop == "stack"
+    others = [of(model=model, seed=seed, learning_rate=1e-4) for seed in (7, 8)]
+    *_, second = trained(stacked, [*others, replace(trial, number=1)])
+    assert_same(first, second)
+    (third,) = trained(stacked, [replace(trial, number=2)])
+    assert_same(first, third)
+
+
+@pytest.mark.parametrize(("optimizer", "options"), OPTIMIZERS, ids=str)
+def test_it_trains_as_it_would_by_itself(stacked, alone, of, optimizer, options):
+    trials = [
+        of(
+            optimizer=optimizer,
+            optimizer_options=options,
+            learning_rate=rate,
+            normalization=scheme,
+            seed=seed,
+        )
+        for rate, scheme, seed in [(0.01, "unit", 3), (0.003, "standardize", 4), (1e-4, "none", 5)]
+    ]
+    for one, other in zip(trained(stacked, trials), trained(alone, trials), strict=True):
+        np.testing.assert_allclose(curve(one)[0], curve(other)[0], rtol=2e-5)
+        np.testing.assert_allclose(curve(one), curve(other), rtol=0.02)
+        assert other.result.machine.keys() == one.result.machine.keys() - {"stack"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"normalization": "l2"},
+        {"normalization": "batch_norm"},
+        {"normalization": "pixel_standardize"},
+        {"normalization": "unit", "input_scale": 0.5, "input_shift": 0.25},
+        {"loss_options": {"label_smoothing": 0.1}},
+        {"metric": "log_loss"},
+        {"clip": 0.1},
+        {"schedule": "cosine", "of_length": True},
+        {"input_rate": 0.5, "input_weights": 2.0},
+        {"patience": 1, "epochs": 6, "learning_rate": 0.3},
+        {"phase": CONFIRM, "slot": 0},
+        {"phase": CONFIRM, "slot": 0, "metric": "log_loss", "seed": 11},
+        {"batch_size": 50},
+    ],
+    ids=str,
+)
+def test_every_kind_of_trial_trains_as_it_would_by_itself(stacked, alone, of, fields):
+    trial = of(**fields)
+    one, _ = trained(stacked, [trial, of(**{**fields, "seed": 9})])
+    (other,) = trained(alone, [trial])
+    assert one.result.loop == "stack"
+    np.testing.assert_allclose(curve(one)[0], curve(other)[0], rtol=1e-4)
+    assert len(curve(one)) == len(curve(other))
+    for mine, theirs in zip(one.result.curve, other.result.curve, strict=True):
+        assert (mine.score is None) == (theirs.score is None)
+        assert (mine.tested is None) == (theirs.tested is None)
+        if mine.tested is not None and theirs.tested is not None:
+            assert mine.tested.images == theirs.tested.images
+            assert mine.tested.value == pytest.approx(theirs.tested.value, abs=0.02)
+    assert one.result.guessing == other.result.guessing
+    assert one.state is not None
+    assert other.state is not None
+    kept = (end.best or end.model for end in (one.state, other.state))
+    for a, b in zip(*kept, strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+def test_one_that_diverges_costs_its_neighbours_nothing(stacked, of):
+    trial = of()
+    (calm,) = trained(stacked, [trial])
+    same, wild, *_ = trained(
+        stacked,
+        [replace(trial, number=1), of(normalization="none", learning_rate=1e38), of(seed=1)],
+    )
+    assert wild.result.status is Status.DIVERGED
+    assert len(wild.result.curve) == 1
+    assert_same(calm, same)
+
+
+def test_its_place_is_free_at_the_next_epoch(make_worker, of):
+    executor = make_worker(2, awaits_reply=True)
+    trials = [of(epochs=4), of(epochs=4, seed=1), of(epochs=2, seed=2)]
+    for trial in trials:
+        executor.submit(trial, CheckpointPolicy.last())
+    assert not executor.free
+    course: list[tuple[int, int]] = []
+    ends: dict[int, Finished] = {}
+    while len(ends) < 3:
+        for event in executor.poll(1.0):
+            if isinstance(event, Epoch):
+                course.append((trials[0].number - event.trial, event.epoch))
+                executor.reply(
+                    event.trial, not (event.trial == trials[0].number and event.epoch == 2)
+                )
+            elif isinstance(event, Finished):
+                ends[event.result.trial] = event
+    assert ends[trials[0].number].result.status is Status.PRUNED
+    assert len(ends[trials[0].number].result.curve) == 2
+    assert course.index((-2, 1)) < course.index((-1, 4)), "it began before its neighbour ended"
+    (again,) = trained(make_worker(2), [replace(trials[2], number=0)])
+    assert_same(ends[trials[2].number], again)
+
+
+def test_it_resumes_bit_by_bit_at_the_same_width_only(make_worker, stacked, of):
+    trial = of(epochs=4)
+    snapshots: dict[int, Snapshot] = {}
+    policy = CheckpointPolicy(final=float("-inf"), every=1e-9)
+    whole, _ = trained(stacked, [trial, of(epochs=4, seed=1)], policy, (), snapshots)
+    start = snapshots[trial.number]
+    assert 1 <= start.epoch < 4
+    resumed, _ = trained(stacked, [replace(trial, number=1), of(seed=2)], None, [start])
+    assert resumed.result.reused == start.epoch
+    assert_same(whole, resumed)
+    (wider,) = trained(make_worker(2), [replace(trial, number=2)], None, [start])
+    assert wider.result.reused == 0, "another width has bits of its own"
+
+
+def test_what_cannot_be_stacked_is_trained_by_itself_beside_the_others(stacked, alone, of):
+    steps = of(steps_per_epoch=3)
+    one, other, stacked_one = trained(stacked, [steps, replace(steps, number=1), of()])
+    (known,) = trained(alone, [replace(steps, number=2)])
+    assert "stack" not in one.result.machine
+    assert stacked_one.result.machine["stack"] == str(WIDTH)
+    assert_same(one, known)
+    assert_same(other, known)
+
+
+def test_a_lost_worker_is_the_fault_of_nobody_until_they_are_tried_one_by_one(make_worker, of):
+    executor = make_worker(WIDTH, awaits_reply=True)
+    trials = [of(), of(seed=1), of(seed=2)]
+    for trial in trials:
+        executor.submit(trial)
+    while not any(isinstance(event, Epoch) for event in executor.poll(1.0)):
+        pass
+    os.kill(executor.call(_pid), signal.SIGKILL)
+    ends = _ends(executor, 3)
+    assert {end.status for end in ends} == {Status.INTERRUPTED}
+    assert all("its worker was lost with 3 trials: killed by SIGKILL" in end.error for end in ends)
+    for trial in trials[:2]:
+        executor.submit(trial)
+    together: list[set[int]] = []
+    done: list[Result] = []
+    while len(done) < 2:
+        for event in executor.poll(1.0):
+            together.append({job.trial.number for _, job in executor._busy()})
+            if isinstance(event, Epoch):
+                executor.reply(event.trial, True)
+            elif isinstance(event, Finished):
+                done.append(event.result)
+    assert {end.status for end in done} == {Status.COMPLETE}
+    assert all(len(numbers) <= 1 for numbers in together)
+
+
+def test_a_stack_takes_no_more_memory_than_there_is(make_worker, of):
+    executor = make_worker(WIDTH)
+    executor.call(_with_memory, 1.0)
+    one, two = trained(executor, [of(), of(seed=1)])
+    assert {one.result.machine["stack"], two.result.machine["stack"]} == {"2"}
+    (known,) = trained(make_worker(2), [of()])
+    assert_same(one, known)
+
+
+def test_out_of_memory_halves_the_stack_and_goes_on(make_worker, of):
+    executor = make_worker(WIDTH)
+    executor.call(_out_of_memory_once)
+    trials = [of(), of(seed=1), of(seed=2)]
+    for end in trained(executor, trials):
+        assert end.result.status is Status.INTERRUPTED
+        assert end.result.error == f"out of memory in a stack of {WIDTH}"
+    ends = trained(executor, [replace(trial, number=n) for n, trial in enumerate(trials)])
+    assert {end.result.machine["stack"] for end in ends} == {"2"}
+    (known, _) = trained(make_worker(2), [of(), of(seed=4)])
+    assert_same(ends[0], known)
+
+
+def test_an_accident_in_a_stack_is_told_by_its_trials(make_worker, of):
+    executor = make_worker(WIDTH)
+    executor.call(_accident_once)
+    for end in trained(executor, [of(), of(seed=1)]):
+        assert end.result.status is Status.CRASHED
+        assert "an accident in a stack" in end.result.error
+    (after,) = trained(executor, [of()])
+    assert after.result.status is Status.COMPLETE
+
+
+def test_the_program_has_one_batched_product_a_layer_and_pass(stacked, of):
+    trained(stacked, [of(model="lenet", epochs=1)])
+    text = stacked.call(_program, "lenet")
+    operations = re.findall(r"= (\S+) ([a-z-]+)\(", text)
+    names = [name for _, name in operations]
+    assert "convolution" not in names
+    products = [shape for shape, name in operations if name == "dot"]
+    # Two convolutions and two dense layers, forward and both gradients, but none of the images.
+    assert len(products) == 11
+    assert all(shape.startswith(f"f32[{WIDTH},") for shape in products)
+    assert not [shape for shape, name in operations if name == "copy" and shape.startswith("u8[")]
+    assert re.search(r"u8\[\d+,\d+,\d+,\d+,\d+\]", text), "the images are bytes on the device"
+
+
+CONVOLUTIONS: Sequence[tuple[Any, ...]] = [
+    ((4, 9, 8, 3), (3, 3, 3, 5), (1, 1), "SAME", (1, 1), (1, 1), ("NHWC", "HWIO", "NHWC")),
+    ((4, 9, 8, 6), (3, 2, 6, 2), (2, 1), "VALID", (1, 1), (2, 1), ("NHWC", "HWIO", "NHWC")),
+    ((4, 9, 8, 6), (3, 2, 6, 2), (2, 3), [(2, 1), (0, 3)], (2, 1), (1, 2), ("NHWC", "HWIO", "NHWC")),
+    ((4, 9, 8, 2), (3, 2, 2, 6), (2, 3), [(-1, 1), (0, 3)], (2, 1), (1, 2), ("NHWC", "HWIO", "NHWC")),
+    ((4, 3, 9, 8), (5, 3, 3, 2), (2, 2), "SAME", (1, 1), (1, 1), ("NCHW", "OIHW", "NCHW")),
+    ((4, 9, 3), (4, 3, 5), (2,), "SAME", (1,), (1,), ("NWC", "WIO", "NWC")),
+    ((2, 5, 6, 7, 3), (2, 3, 2, 3, 4), (1, 2, 1), "SAME", (1,) * 3, (1,) * 3, ("NDHWC", "DHWIO", "NDHWC")),
+    ((2, 5, 5, 3), (5, 5, 3, 4), (1, 1), "VALID", (1, 1), (1, 1), ("NHWC", "HWIO", "NHWC")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", CONVOLUTIONS, ids=str)
+def test_convolutions_as_products_are_those_of_jax_with_their_gradients(how):
+    import jax
+    import jax.numpy as jnp
+
+    from normsweep.training.patches import convolutions_as_products
+
+    shape, kernel, strides, padding, of_inputs, of_kernels, numbers = how
+    draw = np.random.default_rng(0)
+    x, w = (jnp.asarray(draw.normal(size=(3, *s)), jnp.float32) for s in (shape, kernel))
+
+    def convolved(x: Any, w: Any) -> Any:
+        return jax.lax.conv_general_dilated(
+            x, w, strides, padding, of_inputs, of_kernels, dimension_numbers=numbers
+        )
+
+    def total(x: Any, w: Any) -> Any:
+        return jnp.sin(convolved(x, w)).sum()
+
+    gradients = jax.grad(total, argnums=(0, 1))
+    with convolutions_as_products():
+        text = jax.jit(jax.vmap(gradients)).lower(x, w).as_text()
+        got = jax.vmap(convolved)(x, w), *jax.vmap(gradients)(x, w)
+    assert "convolution" not in text
+    want = zip(
+        *[(convolved(a, b), *gradients(a, b)) for a, b in zip(x, w, strict=True)], strict=True
+    )
+    for one, others in zip(got, want, strict=True):
+        np.testing.assert_allclose(one, jnp.stack(others), rtol=2e-4, atol=2e-4)
+
+
+def test_grouped_convolutions_stay_those_of_jax():
+    import jax
+    import jax.numpy as jnp
+
+    from normsweep.training.patches import convolutions_as_products
+
+    draw = np.random.default_rng(0)
+    x = jnp.asarray(draw.normal(size=(3, 2, 6, 6, 4)), jnp.float32)
+    w = jnp.asarray(draw.normal(size=(3, 3, 3, 1, 4)), jnp.float32)
+
+    def depthwise(x: Any, w: Any) -> Any:
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(
+            x, w, (1, 1), "SAME", dimension_numbers=numbers, feature_group_count=4
+        )
+
+    with convolutions_as_products():
+        got = jax.vmap(depthwise)(x, w)
+    want = jnp.stack([depthwise(a, b) for a, b in zip(x, w, strict=True)])
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def _ends(executor: Processes, count: int) -> list[Result]:
+    ends: list[Result] = []
+    while len(ends) < count:
+        ends += [e.result for e in executor.poll(1.0) if isinstance(e, Finished)]
+    return ends
+
+
+def _pid(engine: KerasEngine) -> int:
+    return os.getpid()
+
+
+def _with_memory(engine: KerasEngine, size: float) -> None:
+    """The device has so many bytes."""
+    from normsweep.training import stack
+
+    stack._memory = lambda: size
+
+
+def _out_of_memory_once(engine: KerasEngine) -> None:
+    """The device refuses the next epoch, as one with a GPU would: a CPU's memory is not limited."""
+    import jax
+
+    _fails_once(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating bytes."))
+
+
+def _accident_once(engine: KerasEngine) -> None:
+    _fails_once(ValueError("an accident in a stack"))
+
+
+def _fails_once(error: Exception) -> None:
+    from normsweep.training.stack import Stack
+
+    advance = Stack._advance
+
+    def failing(self: Stack, live: Any) -> None:
+        Stack._advance = advance
+        raise error
+
+    Stack._advance = failing
+
+
+def _program(engine: KerasEngine, model: str) -> str:
+    """The training's compiled program of the stack with this network."""
+    assert engine._stacks is not None
+    for key, stacks in engine._stacks._stacks.items():
+        if model in str(key):
+            return stacks[0].program.as_text()
+    raise AssertionError("there is no such stack")
