@@ -8,8 +8,9 @@ COMPOSE ?= docker compose
 
 # Where the benchmarks write their results.
 BENCH := build/benchmarks
+WHEELS := build/gpu-wheels
 
-.PHONY: study server test check format docs lock bench soak containers-check gpu-check clean
+.PHONY: study server test check format docs lock bench soak containers-check gpu-check gpu-wheels gpu-carried clean
 
 study: $(VENV)/study.done
 	$(BIN)/python -m normsweep.study
@@ -60,8 +61,22 @@ soak: $(VENV)/dev.done $(VENV)/latex.done
 containers-check: $(VENV)/dev.done $(VENV)/chromium.done
 	$(BIN)/python -m pytest -n0 -rs -m containers tests/compose/test_containers.py
 
-gpu-check: $(VENV)/study.done
-	$(BIN)/python -m benchmarks.gpu_check
+gpu-check: $(VENV)/dev.done
+	KERAS_BACKEND=$${KERAS_BACKEND:-jax} $(BIN)/python -m benchmarks.gpu_check
+
+# The same on a machine that has JAX with CUDA but no network: `gpu-wheels` collects here what else the check imports, in
+# a folder that travels with the tree, and `gpu-carried` runs it there.
+gpu-wheels: $(VENV)/dev.done
+	rm -rf $(WHEELS) && mkdir -p $(WHEELS)
+	$(BIN)/python -m benchmarks.gpu_check --wheels > $(WHEELS)/requirements.txt
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(WHEELS) -r $(WHEELS)/requirements.txt
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(WHEELS) .
+	du -sh $(WHEELS)
+
+gpu-carried:
+	$(PYTHON) -m venv --system-site-packages build/gpu
+	build/gpu/bin/python -m pip install --quiet --no-index --no-deps $(WHEELS)/*.whl
+	KERAS_BACKEND=jax build/gpu/bin/python -m benchmarks.gpu_check $(CHECK)
 
 # Packages are installed by hash. uv takes a tenth of pip's time; if its index is unreachable, pip
 # (which reads the user's own pip settings) installs the same files.

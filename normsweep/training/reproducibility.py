@@ -35,6 +35,7 @@ __all__ = [
 
 Device = Literal["auto", "cpu", "gpu"]
 
+PRODUCTS = "JAX_DEFAULT_MATMUL_PRECISION"
 SEEDING = threading.RLock()
 """Lock of the process's global random states: studies in other threads wait."""
 
@@ -47,6 +48,7 @@ def environment(device: Device, threads: int) -> dict[str, str]:
     """
     variables = {
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",  # the numbering of nvidia-smi, used to assign GPUs to workers
+        PRODUCTS: os.environ.get(PRODUCTS, "float32"),
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "NPROC": str(threads),  # threads of XLA's pool on a CPU, for JAX
         "OMP_NUM_THREADS": str(threads),
@@ -102,9 +104,19 @@ def machine() -> Mapping[str, str]:
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
         "backend": name,
         f"{name}_version": version(name),
+        **_products(name),
         "keras_version": version("keras"),
         **package_versions(),
     }
+
+
+def _products(name: str) -> dict[str, str]:
+    """In which precision a GPU multiplies with JAX, which takes TF32 for float32 if nothing is said."""
+    return (
+        {"products": os.environ[PRODUCTS]}
+        if name == "jax" and gpus() and PRODUCTS in os.environ
+        else {}
+    )
 
 
 def package_versions() -> dict[str, str]:
