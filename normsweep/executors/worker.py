@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import psutil
@@ -46,10 +47,10 @@ def main() -> None:
     options: WorkerOptions = inbox.get()
     engine = make_engine(options)
     broken = _unpack(options.parts) or _import_backend(engine)
-    trainings = _Trainings(engine, options.awaits_reply, outbox)
+    trainings = _Trainings(engine, options.awaits_reply, inbox, outbox)
     while True:
-        while trainings.stand or not inbox.empty():
-            match inbox.get():
+        for message in trainings.messages():
+            match message:
                 case Train() as job if broken is None:
                     trainings.start(job)
                 case Train() as job:
@@ -62,19 +63,30 @@ def main() -> None:
 
 
 class _Trainings:
-    """The trials that a worker trains: one, or those of its stacks."""
+    """The trials that a worker trains: those of its stacks together, others one after another."""
 
-    def __init__(self, engine: Engine, awaits_reply: bool, outbox: BinaryIO) -> None:
-        self._engine, self._awaits_reply, self._outbox = engine, awaits_reply, outbox
+    def __init__(
+        self, engine: Engine, awaits_reply: bool, inbox: queue.SimpleQueue[Any], outbox: BinaryIO
+    ) -> None:
+        self._engine, self._awaits_reply = engine, awaits_reply
+        self._inbox, self._outbox = inbox, outbox
         self._running: dict[int, Training] = {}
         self._replies: dict[int, bool | None] = {}
         """What the trials are sent that can go on."""
         self._waiting: set[int] = set()
+        """Those that wait for the others of their stack."""
+        self._stacked: set[int] = set()
+        self._put_off: list[Any] = []
+        """Messages that came while a trial was trained by itself."""
 
-    @property
-    def stand(self) -> bool:
-        """Whether nothing goes on before another message: there is no trial, or one awaits a reply."""
-        return not self._running or len(self._replies) < len(self._running)
+    def messages(self) -> Iterator[Any]:
+        """What is to be done before the trials go on; waits if none of them can."""
+        while self._put_off:
+            yield self._put_off.pop(0)
+        while (
+            not self._running or len(self._replies) < len(self._running) or not self._inbox.empty()
+        ):
+            yield self._inbox.get()
 
     def start(self, job: Train) -> None:
         """Take a trial in; it is set up when it goes on."""
@@ -88,32 +100,46 @@ class _Trainings:
         self._replies[reply.trial] = reply.go_on
 
     def go_on(self) -> None:
-        """Train each trial for an epoch; those that wait for one another together, once all others have."""
-        if ready := self._running.keys() - self._waiting:
-            self._waiting.update(number for number in sorted(ready) if self._waits(number))
+        """Train each trial until it waits for others; if all do, those of the stacks for an epoch."""
+        if ready := self._replies.keys() - self._waiting:
+            for number in sorted(ready):
+                self._train(number)
         else:
             self._engine.advance()
             self._waiting.clear()
 
-    def _waits(self, number: int) -> bool:
-        """Run a trial until its next epoch or its end; returns whether it waits for others."""
+    def _train(self, number: int) -> None:
+        """Run a trial until it waits for others, for a reply, or has ended.
+
+        The model of a trial by itself is also that of others, which do not begin before its end.
+        """
         while True:
             try:
                 event = self._running[number].send(self._replies[number])
             except StopIteration as end:
                 del self._running[number], self._replies[number]
+                self._stacked.discard(number)
                 _send(self._outbox, end.value)
-                return False
+                return
             self._replies[number] = None
             if event is None:
-                return True
+                self._stacked.add(number)
+                self._waiting.add(number)
+                return
             _send(self._outbox, event)
-            if isinstance(event, Epoch):
-                if self._awaits_reply:
+            if self._awaits_reply and isinstance(event, Epoch):
+                if number in self._stacked:
                     del self._replies[number]
-                else:
-                    self._replies[number] = True
-                return False
+                    return
+                self._wait_for_reply(number)
+
+    def _wait_for_reply(self, number: int) -> None:
+        while self._replies[number] is None:
+            message = self._inbox.get()
+            if isinstance(message, Reply) and message.trial == number:
+                self.answer(message)
+            else:
+                self._put_off.append(message)
 
 
 def _unpack(parts: bytes) -> UserError | None:

@@ -396,7 +396,7 @@ class Result:
     """Number of reused epochs; their `seconds` were measured in that trial."""
     loop: str = ""
     """How its batches were run, which changes no result: "epoch" (one program an epoch), "step" (one
-    program a step) or "batch" (Keras's `train_on_batch`); empty if unknown."""
+    program a step), "batch" (Keras's `train_on_batch`) or "stack" (with others); empty if unknown."""
     restores: bool = False
     """Whether the trial may stop early: its weights are those after the epoch of lowest validation loss."""
     guessing: Guessing | None = None

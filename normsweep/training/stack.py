@@ -41,6 +41,8 @@ Array = np.ndarray[Any, Any]
 Values = list[Any]
 
 FULL = "RESOURCE_EXHAUSTED"
+KEPT = 8
+"""Kinds of stacks that are kept when they are empty: their programs are compiled."""
 NARROWEST = 2
 USABLE = 0.85
 """Fraction of the device's memory that a stack may take."""
@@ -48,18 +50,15 @@ USABLE = 0.85
 
 @dataclass(frozen=True)
 class Material:
-    """What networks are trained on, on the device: images as stored, or normalized."""
+    """What networks are trained on, on the device."""
 
     x: Any
-    """(n, …), of training and validation."""
+    """Images of training and validation (n, …), as stored or normalized."""
     y: Any
-    """Labels (n,), or targets (n, units)."""
-    x_test: Any = None
-
-    @classmethod
-    def of(cls, x: Array, y: Array, x_test: Array | None = None) -> Material:
-        """Moved to the device."""
-        return cls(*(None if each is None else jax.device_put(each) for each in (x, y, x_test)))
+    """Their labels (n,), or targets (n, units)."""
+    x_test: Any
+    key: Hashable
+    """What it was made of."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class Stack:
         model = compiled.model
         self._model, self.shape, self.width = model, shape, width
         self._measures, self._meter = compiled.targets.measures, meter
-        self._material = material
+        self.material = material
         labels = Rows(compiled.targets.shape, compiled.targets.dtype)
         create_metrics(model, compiled.images, labels)  # a compiled step cannot
         model.reset_metrics()
@@ -105,7 +104,7 @@ class Stack:
         self._order = [own[id(variable)] for variable in model.variables]
         """Where the model's variables are among these parts."""
         self.places: list[Place | None] = [None] * width
-        self.full = False
+        self.too_wide = False
         """Whether the device had not enough memory for it."""
         self._state: tuple[Values, ...] | None = None
         inputs = compiled.images.shape if shape.scaled else ()
@@ -119,7 +118,12 @@ class Stack:
     def free(self) -> int | None:
         """The first free place; None if there is none."""
         free = (i for i, place in enumerate(self.places) if place is None)
-        return None if self.full else next(free, None)
+        return None if self.too_wide else next(free, None)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no network is in it."""
+        return not any(self.places)
 
     @property
     def bytes(self) -> int:
@@ -194,8 +198,8 @@ class Stack:
         except Exception as error:
             self._state = None  # its buffers were given away
             out = isinstance(error, jax.errors.JaxRuntimeError) and FULL in str(error)
-            self.full = out and self.width > NARROWEST
-            cause = NoRoom(f"out of memory in a stack of {self.width}") if self.full else error
+            self.too_wide = out and self.width > NARROWEST
+            cause = NoRoom(f"out of memory in a stack of {self.width}") if self.too_wide else error
             for place in filter(None, self.places):
                 place.failed(cause)
 
@@ -210,10 +214,10 @@ class Stack:
 
     def test(self) -> None:
         """The outputs of all networks for the test images."""
-        order = np.arange(len(self._material.x_test), dtype=np.int32)
+        order = np.arange(len(self.material.x_test), dtype=np.int32)
         every = np.broadcast_to(order, (self.width, len(order)))
         center, scale, _, y, metrics = self._constants()
-        constants = center, scale, self._material.x_test, y, metrics
+        constants = center, scale, self.material.x_test, y, metrics
         with self._failing():
             self._state, outputs = self._test(self._state, constants, every)
             for place in filter(None, self.places):
@@ -226,7 +230,7 @@ class Stack:
         return ModelState(tuple(network[part][i] for part, i in self._order), tuple(network[2]))
 
     def _constants(self) -> tuple[Any, ...]:
-        return self._center, self._scale, self._material.x, self._material.y, self._metrics
+        return self._center, self._scale, self.material.x, self.material.y, self._metrics
 
     def _each(self, rows: Callable[[Place], Array]) -> Array:
         """Indices of images by place (width, m) int32; places without a network take those of another."""
@@ -403,19 +407,19 @@ class Stacks:
         self._width, self._meter = width, meter
         self._stacks: dict[Hashable, list[Stack]] = {}
         self._most: dict[Hashable, int] = {}
-        """The width of stacks that were too large otherwise."""
-        self._materials: dict[Hashable, Material] = {}
+        """The width for which there is room."""
+        self._arrays: dict[Hashable, Any] = {}
+        """What is on the device."""
 
     def width(self, trial: Trial, compiled: CompiledModel, inputs: Inputs, data: Dataset) -> int:
         """The width of a trial's stack."""
-        rows = split_rows(data, trial.data.validation_split, trial.seed)
-        return self._of(trial, compiled, inputs, data, rows).width
+        return self._of(trial, compiled, inputs, data, _rows(trial, data)).width
 
     def join(
         self, trial: Trial, compiled: CompiledModel, inputs: Inputs, data: Dataset, epoch: int
     ) -> Place:
         """A place for a trial, in the state of the compiled model after so many epochs."""
-        rows = split_rows(data, trial.data.validation_split, trial.seed)
+        rows = _rows(trial, data)
         stack = self._of(trial, compiled, inputs, data, rows)
         scheme = _scheme(inputs) or (np.float32(0), np.float32(1))
         return stack.join(trial, rows, ModelState.of(compiled.model), scheme, epoch)
@@ -425,7 +429,7 @@ class Stacks:
         for key, stacks in self._stacks.items():
             for stack in stacks:
                 stack.advance()
-                if stack.full:
+                if stack.too_wide:
                     self._most[key] = stack.width // 2
 
     def _of(
@@ -437,28 +441,54 @@ class Stacks:
         rows: SplitRows,
     ) -> Stack:
         """A stack with a free place for a trial."""
-        targets, scheme = targets_of(trial, inputs), _scheme(inputs)
-        stored = scheme is not None or not inputs.preprocessing.fixed
-        of_inputs = "" if stored else inputs.preprocessing.digest
-        labels = targets.encoded(data.y_train)
-        of_labels = "" if targets.scaling is None else arrays_digest([labels])
-        material = trial.data.digest, of_inputs, *loss_key(trial), of_labels
         sizes = min(trial.batch_size, len(rows.train)), len(rows.train), len(rows.val)
-        shape = Shape(*sizes, metric(trial.metric) is not ACCURACY, scheme is not None)
-        key = compile_key(trial, inputs), material, shape
-        stacks = self._stacks.setdefault(key, [])
+        scaled = _scheme(inputs) is not None
+        shape = Shape(*sizes, metric(trial.metric) is not ACCURACY, scaled)
+        self._forget_unused()
+        material = self._material(trial, inputs, data)
+        key = compile_key(trial, inputs), material.key, shape
+        stacks = self._stacks.get(key, [])
         for stack in stacks:
             if stack.free is not None:
                 return stack
-        if material not in self._materials:
-            x, x_test = data.x_train, data.x_test
-            if not stored:
-                x, x_test = map(inputs.preprocessing.apply, (x, x_test))
-            self._materials[material] = Material.of(x, labels, x_test)
-        made = self._made(compiled, self._materials[material], shape, self._most.get(key))
+        made = self._made(compiled, material, shape, self._most.get(key))
         self._most[key] = made.width
-        stacks.append(made)
+        self._stacks[key] = [*(stack for stack in stacks if not stack.too_wide), made]
         return made
+
+    def _material(self, trial: Trial, inputs: Inputs, data: Dataset) -> Material:
+        """What a trial is trained on, moved to the device once."""
+        targets, preprocessing = targets_of(trial, inputs), inputs.preprocessing
+        stored = _scheme(inputs) is not None or not preprocessing.fixed
+        of_inputs = trial.data.digest, "" if stored else preprocessing.digest
+        scaled = targets.scaling is not None
+        labels = targets.encoded(data.y_train)
+        of_labels = of_inputs[0], *loss_key(trial), arrays_digest([labels]) if scaled else ""
+
+        def kept(key: Hashable, images: Array) -> Any:
+            if key not in self._arrays:
+                images = images if stored else preprocessing.apply(images)
+                self._arrays[key] = jax.device_put(images)
+            return self._arrays[key]
+
+        if ("y", *of_labels) not in self._arrays:
+            self._arrays["y", *of_labels] = jax.device_put(labels)
+        return Material(
+            kept(("x", *of_inputs), data.x_train),
+            self._arrays["y", *of_labels],
+            kept(("x_test", *of_inputs), data.x_test),
+            (*of_inputs, *of_labels),
+        )
+
+    def _forget_unused(self) -> None:
+        """Give up empty stacks, and the arrays of none, if there are many."""
+        if len(self._stacks) < KEPT:
+            return
+        used = {k: s for k, s in self._stacks.items() if not all(each.empty for each in s)}
+        self._stacks = used
+        made_of = [vars(e.material).values() for stacks in used.values() for e in stacks]
+        needed = {id(array) for arrays in made_of for array in arrays}
+        self._arrays = {key: each for key, each in self._arrays.items() if id(each) in needed}
 
     def _made(
         self, compiled: CompiledModel, material: Material, shape: Shape, most: int | None
@@ -471,6 +501,10 @@ class Stacks:
             width //= 2
             stack = Stack(compiled, material, shape, width, self._meter)
         return stack
+
+
+def _rows(trial: Trial, data: Dataset) -> SplitRows:
+    return split_rows(data, trial.data.validation_split, trial.seed)
 
 
 def _scheme(inputs: Inputs) -> tuple[Array, Array] | None:
