@@ -51,10 +51,10 @@ def main() -> None:
     while True:
         for message in trainings.messages():
             match message:
-                case Train() as job if broken is None:
-                    trainings.start(job)
-                case Train() as job:
+                case Train() as job if broken:
                     _reject(job, broken, outbox)
+                case Train() as job:
+                    trainings.start(job)
                 case Reply() as reply:
                     trainings.answer(reply)
                 case Call() as job:

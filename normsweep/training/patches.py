@@ -7,7 +7,9 @@ network and for the gradients of both.
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -101,7 +103,7 @@ def _convolved(
             yield [i * s for i, s in zip(each, step, strict=True)]
 
     spatial, last = tuple(range(1, len(sizes) + 1)), len(sizes) + 2
-    if _count(places) < _count(sizes):
+    if math.prod(places) < math.prod(sizes):
         # The gradient of a kernel: its outputs are few, and its windows are whole images.
         whole = padded(x).swapaxes(1, -1)  # (stack, features, …, rows)
         parts = [shifted(whole, at, sizes, rhs_dilation) for at in offsets(places, window_strides)]
@@ -116,7 +118,8 @@ def _convolved(
         z = product(x, w, ((last,), (1,)))
         z = padded(z.reshape(*x.shape[:-1], -1, outputs))
         steps = enumerate(offsets(sizes, rhs_dilation))
-        y = sum(shifted(z[..., i, :], at, places, window_strides) for i, at in steps)
+        parts = [shifted(z[..., i, :], at, places, window_strides) for i, at in steps]
+        y = functools.reduce(jnp.add, parts)
     else:
         whole = padded(x)
         parts = [shifted(whole, at, places, window_strides) for at in offsets(sizes, rhs_dilation)]
@@ -134,10 +137,3 @@ def _after_first(axes: Sequence[int]) -> list[int]:
 
 def _padded_size(size: int, low: int, high: int, between: int) -> int:
     return size + low + high + max(size - 1, 0) * between
-
-
-def _count(sizes: Sequence[int]) -> int:
-    count = 1
-    for size in sizes:
-        count *= size
-    return count

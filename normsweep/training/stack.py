@@ -421,7 +421,7 @@ class Stacks:
         """A place for a trial, in the state of the compiled model after so many epochs."""
         rows = _rows(trial, data)
         stack = self._of(trial, compiled, inputs, data, rows)
-        scheme = _scheme(inputs) or (np.float32(0), np.float32(1))
+        scheme = _scheme(inputs) or (np.zeros(()), np.ones(()))
         return stack.join(trial, rows, ModelState.of(compiled.model), scheme, epoch)
 
     def advance(self) -> None:
