@@ -24,6 +24,7 @@ from normsweep.parts.arrays import (
     four_arrays,
     four_expected,
     label_problems,
+    readable,
     targets,
     task_of,
 )
@@ -112,8 +113,9 @@ class Dataset:
             DataError: one line for each error.
         """
         if not isinstance(data, Dataset):
-            found = cls.checked(name, source, four_arrays(data), task)
-            return replace(found, columns=column_names(data))
+            parts = readable(data)
+            found = cls.checked(name, source, four_arrays(parts), task)
+            return replace(found, columns=column_names(parts["x_train"]))
         if task == AUTOENCODER:
             return replace(
                 data, y_train=targets(data.x_train), y_test=targets(data.x_test), labels=()
