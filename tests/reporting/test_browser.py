@@ -7,6 +7,7 @@ import itertools
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.outcomes import outcome
 from normsweep.palette import COLOURS
 from normsweep.reporting.figures.gallery import CHARTS
@@ -338,6 +340,32 @@ def test_another_margin_is_read_afterwards(opened, file, found):
     expect(page.locator("#margin-value")).to_have_text("0.52 percentage points")
     page.get_by_role("button", name="As declared").click()
     expect(page.locator("#reading")).to_have_text(declared)
+
+
+def test_a_margin_that_is_a_share_moves_in_percent(opened, found, tmp_path):
+    """Read off the relative gaps, and drawn in the metric's unit."""
+    made = found(ARMS, confirm__margin="2 %")
+    told = tuple(
+        replace(
+            v, share=0.02, margin=0.02 * v.reference_value, relative=Estimate(gap, gap - 0.01, gap + 0.01, 5)
+        )
+        for v, gap in zip(made.verdicts, itertools.cycle((-0.05, -0.025, 0.001)), strict=False)
+    )  # fmt: skip
+    page = opened(write_report(replace(made, verdicts=told), tmp_path), DESK)
+    reading = page.locator("#reading")
+    expect(reading).to_contain_text("The declared margin, 2 % of the reference")
+    slider = page.get_by_role("slider", name="Margin")
+    slider.fill("31")
+    expect(page.locator("#margin-value")).to_have_text("6.2 % of the reference")
+    expect(reading).to_contain_text("a margin of 6.2 % of the reference in place of the declared 2")
+    notes = page.locator(".afterwards").all_inner_texts()
+    read = [outcome(*v.relative.bounds, 0.062).value for v in told if v.relative]
+    assert [note.rpartition(": ")[2] for note in notes] == read
+    assert len(set(read)) > 1
+    drawn(page, "forest")
+    band = page.evaluate("views.get('forest').view.signal('margin')")
+    first = next(v for v in told if v.primary)
+    assert band == pytest.approx(0.062 * first.reference_value)
 
 
 def test_the_page_reads_outcomes_as_python_does(opened, file):
