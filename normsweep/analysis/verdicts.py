@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from normsweep.analysis.estimates import (
@@ -50,6 +50,7 @@ __all__ = [
     "further",
     "judge",
     "primary_verdicts",
+    "repeated_questions",
     "upward",
     "verdict_of",
     "without_repeats",
@@ -484,16 +485,22 @@ def verdict_of(
 
 
 def without_repeats(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts without redundant questions, which arise if the baseline has the most epochs.
-
-    Of two equal questions the one with the most epochs is kept, or the primary one.
-    """
-    repeated = set()
-    for short, long in (("tuned_rate", "tuned_rate_longest"), ("both_tuned_short", "both_tuned")):
-        ends = {v.question: v for v in verdicts if v.question in (short, long)}
-        if len({v.horizon for v in ends.values()}) == 1 and len(ends) == 2:
-            repeated.add(long if ends[short].primary else short)
+    """The verdicts without redundant questions, see `repeated_questions`."""
+    repeated = repeated_questions((v.question, v.horizon, v.primary) for v in verdicts)
     return [v for v in verdicts if v.question not in repeated]
+
+
+def repeated_questions(asked: Iterable[tuple[str, int, bool]]) -> set[str]:
+    """The questions that repeat another one, as they do if the baseline has the most epochs.
+
+    `asked`: questions with their horizon, and whether they are the primary one. Of two equal questions the one
+    with the most epochs is kept, or the primary one.
+    """
+    known, repeated = {question: (horizon, main) for question, horizon, main in asked}, set[str]()
+    for short, long in (("tuned_rate", "tuned_rate_longest"), ("both_tuned_short", "both_tuned")):
+        if short in known and long in known and known[short][0] == known[long][0]:
+            repeated.add(long if known[short][1] else short)
+    return repeated
 
 
 def primary_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:

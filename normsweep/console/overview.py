@@ -16,7 +16,8 @@ from normsweep.parts.losses import DEFAULT
 from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.rows import Rows, epoch_rows
-from normsweep.search.plan import CONFIGURATIONS, Plan, halving_trials
+from normsweep.search.plan import Plan, halving_trials
+from normsweep.search.selection import most_configurations
 from normsweep.sweep.arms import ARM
 from normsweep.sweep.parameters import LOSS, RAW, REGRESSION, TARGET
 from normsweep.sweep.schema import AUTO, Sweep
@@ -395,7 +396,7 @@ def _confirmation(sweep: Sweep) -> str:
         else f", then one by one up to {seeds.most} until {sweep.confirm.primary} is decided"
     )
     return (
-        f"up to {CONFIGURATIONS} configurations of each arm × {seeds.first} fresh seeds{further}, "
+        f"up to {counted(most_configurations(sweep), 'configuration')} of each arm × {seeds.first} fresh seeds{further}, "
         f"{counted(sweep.confirm_epochs, 'epoch')}; margin {_margin(sweep)}"
     )
 

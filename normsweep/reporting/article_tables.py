@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.stuck import Kind
+from normsweep.analysis.verdicts import repeated_questions
 from normsweep.parts.metrics import CLASSIFICATION, Metric, metric
 from normsweep.reporting.ending_words import NAMES
 from normsweep.reporting.latex import ArticleTable
@@ -35,9 +36,12 @@ class Column:
 def article_table(name: str, frame: pd.DataFrame, record: StudyRecord) -> ArticleTable:
     """A table of `reporting.tables` for an article; `name` is its name there.
 
-    Columns without any text are left out.
+    Columns without any text are left out, and a question that repeats another one.
     """
     by = metric(record.sweep.metric)
+    if name == "verdict":
+        asked = zip(frame["question"], frame["horizon"], frame["primary"], strict=True)
+        frame = frame[~frame["question"].isin(repeated_questions(asked))]
     rows = [
         {key: None if pd.isna(value) else value for key, value in row.items()}
         for row in frame.astype(object).to_dict(orient="records")

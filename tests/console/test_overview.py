@@ -131,6 +131,21 @@ def test_a_plan_says_what_was_found(planned):
             "1.5 percentage points", id="confirmation",
         ),
         pytest.param(
+            ["confirm.seeds=10", "confirm.baseline.epochs=12"],
+            "confirm   up to 2 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points",
+            id="one-budget",
+        ),
+        pytest.param(
+            ["confirm.seeds=10", "search.trials=2"],
+            "confirm   up to 1 configuration of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points",
+            id="nothing-tuned",
+        ),
+        pytest.param(
+            ["confirm.seeds=10", 'search.space.schedule="cosine"'],
+            "confirm   up to 4 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points",
+            id="lengths",
+        ),
+        pytest.param(
             ["compare=optimizer", "reference=adam"],
             "arms      2 by optimizer: sgd, adam; reference adam", id="other-arms",
         ),

@@ -15,6 +15,7 @@ from normsweep.reporting.article_tables import COLUMNS, article_table
 from normsweep.reporting.latex import escaped, latex_table
 from normsweep.reporting.methods import paragraph
 from normsweep.reporting.tables import study_table
+from tests.analysis.conftest import LONG
 
 AWKWARD = "a_b & c | <b>x</b> 50% $1 #2 {3} ~^\\"
 NAMES = [
@@ -59,6 +60,12 @@ def test_heads_have_units_and_cells_are_rounded(confirmed_record):
     assert [row[4] for row in exchange.rows[:3]] == ["6.0", "> 6", "> 6"]
     assert "equivalence margin 0.2 percentage points" in made["verdict"].caption
     assert "Gap\n(pp)" in made["verdict"].heads
+
+
+def test_a_question_that_repeats_another_has_one_row(confirmed_record):
+    made = tables(confirmed_record(confirm__baseline__epochs=LONG))["verdict"]
+    questions = ["more epochs", "equal epochs", "arm tuned", "both tuned"]
+    assert [row[0] for row in made.rows] == questions
 
 
 def test_what_all_trials_lack_has_no_column(confirmed_record):

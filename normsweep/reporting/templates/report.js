@@ -196,7 +196,7 @@ function readMargin() {
   const slider = byId("margin");
   if (!slider) return;
   const { declared, drawn, scale, unit, steps } = page.margin;
-  const words = (value) => `${Number((scale * value).toFixed(6))} ${unit}`.trim();
+  const words = (value) => `${Number((scale * value).toPrecision(6))} ${unit}`.trim();
   const move = () => {
     const margin = (slider.value / steps) * declared, other = margin !== declared;
     const read = page.verdicts.map((verdict) => (
