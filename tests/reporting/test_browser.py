@@ -19,6 +19,8 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.outcomes import outcome
 from normsweep.palette import COLOURS
+from normsweep.parts.input_checks import Finding
+from normsweep.reporting.checkup import Checkup, SchemeStart
 from normsweep.reporting.figures.gallery import CHARTS
 from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.page import write_report
@@ -157,6 +159,27 @@ def test_nothing_makes_the_page_scroll_sideways(opened, found, awkward, tmp_path
         page = opened(file, size)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@sizes
+def test_the_page_of_a_diagnosis_shows_findings_and_figures(
+    opened, found, trial_of_search, size, tmp_path
+):
+    record = replace(found(ARMS).record, trials=(), analyses=())
+    starts = [
+        SchemeStart(arm, trial_of_search(0, arm).trial, record.diagnoses[arm]) for arm in ARMS
+    ]
+    findings = (Finding("dead-units", "90% of the ReLUs are zero for every row"),)
+    made = Checkup("8 rows", findings, tuple(starts), 10, record)
+    page = opened(made.report(tmp_path), size)
+    assert page.get_by_text("Inputs: 8 rows.").is_visible()
+    assert page.get_by_text("90% of the ReLUs are zero for every row").is_visible()
+    shown = [each for each in page.locator("figure svg").all() if each.is_visible()]
+    assert len(shown) == 3
+    assert page.evaluate(OUTSIDE) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    weakest = page.evaluate(CONTRAST)
+    assert weakest[0][0] >= 4.5, weakest
 
 
 @sizes
