@@ -132,24 +132,23 @@ def _relative(rules: Rules, pairs: Pairs, horizon: int, window: int, gap: Estima
     reference: a bound is the share with which that interval begins, or ends, at 0.
     Reference: Fieller, Journal of the Royal Statistical Society B 16(2), 1954.
     """
-    size = abs(pairs.means(horizon, window)[1])
-    bounds = [math.nan, math.nan]
-    if size and all(map(math.isfinite, gap.bounds)):
-        read = _of_analyses(pairs, rules)
-        for side in (0, 1):
-            bounds[side] = -_root(lambda s, i=side: read(horizon, window, s).bounds[i], size)
-    return Estimate(gap.value / size if size else math.nan, *bounds, gap.n)
+    size, read = abs(pairs.means(horizon, window)[1]), _of_analyses(pairs, rules)
+    if not size or not all(map(math.isfinite, gap.bounds)):
+        return Estimate(math.nan, math.nan, math.nan, gap.n)
+    low = -_root(lambda share: read(horizon, window, share).low, size)
+    high = -_root(lambda share: read(horizon, window, share).high, size)
+    return Estimate(gap.value / size, low, high, gap.n)
 
 
 def _root(bound: Callable[[float], float], size: float) -> float:
     """The share at which a bound, which rises with the share, is 0; NaN if there is none."""
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
 
     start, step = -bound(0.0) / size, 0.01
     for _ in range(20):
         low, high = start - step, start + step
         if bound(low) < 0 < bound(high):
-            return float(brentq(bound, low, high))
+            return float(root_scalar(bound, bracket=(low, high)).root)
         step *= 2
     return math.nan
 

@@ -167,6 +167,13 @@ class Dataset:
         return REGRESSION if self.y_train.dtype.kind == "f" else CLASSIFICATION
 
     @property
+    def sample(self) -> str:
+        """What one of the inputs is called: image, row or sequence."""
+        if len(self.input_shape) == 1:
+            return "sequence" if self.facts.tokens else "row"
+        return "image" if len(self.input_shape) == 3 else "sequence"
+
+    @property
     def outputs(self) -> int:
         """Number of targets of a regression; 0 in a classification."""
         return self.y_train.shape[1] if self.task == REGRESSION else 0

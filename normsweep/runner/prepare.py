@@ -283,6 +283,7 @@ def _facts(dataset: Dataset, digest: str) -> DataFacts:
         test_class_counts=tuple(dataset.test_counts.tolist()),
         task=dataset.task,
         outputs=dataset.outputs,
+        sample=dataset.sample,
     )
 
 

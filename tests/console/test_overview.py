@@ -45,6 +45,15 @@ def test_a_plan_says_what_will_be_tried(planned):
     )
 
 
+def test_a_plan_of_a_table_counts_rows(planned):
+    facts = DataFacts("wine", "a file", "0123456789abcdef", 120, 58, 3, sample="row")
+    lines = planned(data=facts, findings=Findings({}, {"device": "", "threads": ""}, 9, 96, 24, empty=("x",)))  # fmt: skip
+    assert (
+        "data      wine (a file): 96 rows to train on, 24 to validate, digest 0123456789ab" in lines
+    )
+    assert any("all training rows are the same after x" in line for line in lines)
+
+
 @pytest.mark.parametrize(("saved", "proposed"), [(None, False), (599.0, False), (7200.0, True)])
 def test_a_plan_proposes_halving_where_it_saves_time(planned, saved, proposed):
     machine = {"device": "cpu", "threads": "2"}

@@ -262,6 +262,8 @@ def test_inputs_are_what_the_sweep_says(tmp_path, kind, shape, seen):
     again = Dataset.open(tmp_path, data.save(tmp_path))
     assert (again.input_shape, again.sample_shape) == (seen, shape)
     assert again.facts.tokens is (kind == "tokens")
+    called = {(4,): "row", (4, 1): "sequence", (4, 5): "sequence"}
+    assert again.sample == ("sequence" if kind == "tokens" else called.get(seen, "image"))
     assert np.array_equal(again.x_train.ravel(), np.arange(12 * np.prod(shape)))
 
 

@@ -68,6 +68,16 @@ def test_a_question_that_repeats_another_has_one_row(confirmed_record):
     assert [row[0] for row in made.rows] == questions
 
 
+def test_rows_of_a_table_are_called_rows(confirmed_record):
+    record = confirmed_record()
+    assert record.data is not None
+    of_rows = replace(record, data=replace(record.data, sample="row"))
+    caption = tables(of_rows)["verdict"].caption
+    assert "for new seeds and new rows" in caption
+    assert "10,000 test rows" in caption
+    assert "10,000 test rows were kept apart" in paragraph(evidence(of_rows))
+
+
 def test_what_all_trials_lack_has_no_column(confirmed_record):
     made = tables(confirmed_record())
     assert "Ended" in made["trials"].heads  # some diverged in the search
