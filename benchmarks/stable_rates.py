@@ -159,12 +159,10 @@ def _first_step(engine: KerasEngine, trial: Trial, predicted: float) -> float:
     import keras
 
     from normsweep.training.diagnosis import CURVED
-    from normsweep.training.preprocessing import batch_order
 
     inputs = engine.inputs_of(trial)
     compiled = engine.compiled(trial, inputs)
-    order = batch_order(len(inputs.split.y_train), trial.seed, 1)[:CURVED]
-    images, labels = inputs.split.x_train[order], inputs.split.y_train[order]
+    images, labels = inputs.split.first(CURVED, trial.seed)
     variables = compiled.model.trainable_variables
     start = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
     slope = compiled.curvature.slope(images, labels)

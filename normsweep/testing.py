@@ -11,6 +11,7 @@ what is expected. A check takes seconds on a CPU.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,8 +20,8 @@ from typing import Any, Literal
 import numpy as np
 
 from normsweep.errors import DataError
-from normsweep.parts import datasets
-from normsweep.parts.losses import Head
+from normsweep.parts import datasets, losses
+from normsweep.parts.losses import BOTH, Head, Loss
 from normsweep.parts.metrics import CLASSIFICATION
 from normsweep.parts.registry import Part
 from normsweep.text import reason
@@ -29,9 +30,11 @@ from normsweep.training.own_steps import has_schedule
 from normsweep.training.preflight import network_problem
 from normsweep.training.preprocessing import Preprocessing, preprocessing_of
 from normsweep.training.reproducibility import precision, seeded
+from normsweep.training.targets import Scaling, Targets
 
 __all__ = [
     "check_dataset",
+    "check_loss",
     "check_metric",
     "check_model",
     "check_normalization",
@@ -44,6 +47,7 @@ Function = Callable[..., Any]
 SHAPES = ((48, 6, 5, 1), (48, 6, 5, 3))
 SAMPLE = (8, 8, 1)
 STEPS = 4
+ROWS = 48
 
 
 def check_normalization(
@@ -231,6 +235,35 @@ def check_metric(
     )
 
 
+def check_loss(
+    function: Function,
+    *,
+    tasks: Sequence[str] = BOTH,
+    activation: Mapping[str, str] | None = None,
+    range: tuple[float, float] = (-math.inf, math.inf),
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Check that a loss gives each row a finite value, is smaller for better outputs, and can be trained.
+
+    A row's value must not depend on the other rows, and the loss of a batch is the mean of its rows.
+
+    Args:
+        function: `make(*, …)`, which returns a Keras loss, or a function of targets and outputs (batch, units)
+            that returns (batch,).
+        tasks: as registered.
+        activation: as registered.
+        range: as registered.
+        options: keyword arguments to try it with.
+
+    Raises:
+        AssertionError: a check failed.
+    """
+    details = Loss(tuple(tasks), activation or {}, range)
+    with losses.registry.temporarily("checked", function, details):
+        for task in tasks:
+            _check_loss(task, details, options or {})
+
+
 def _answers(classes: int, rng: np.random.Generator) -> tuple[Array, dict[str, Array]]:
     """Labels, and probabilities by how good they are."""
     labels = np.arange(40 * classes) % classes
@@ -410,6 +443,94 @@ def _trained(
     for images, labels in zip(x, y, strict=True):
         network.train_on_batch(images, labels)
     return before, [np.array(variable) for variable in network.variables]
+
+
+def _check_loss(task: str, details: Loss, options: Mapping[str, Any]) -> None:
+    """Check the loss that is registered as `checked`."""
+    rng = np.random.default_rng(0)
+    binary = details.activation.get(task) == losses.SIGMOID
+    classes = 0 if task != CLASSIFICATION else 2 if binary else 3
+    head = losses.head("checked", classes, outputs=0 if classes else 2)
+    scaling = None if classes else Scaling(np.zeros(2), np.ones(2))
+    targets = Targets(head, "checked", tuple(options.items()), classes, scaling=scaling)
+    try:
+        made = losses.registry["checked"].function(**options)
+    except Exception as error:
+        raise AssertionError(f"it cannot be built: {reason(error, kind=True)}") from None
+    _require(callable(made), f"it returns {made!r}", "a Keras loss or a function")
+
+    y = targets.encoded(np.arange(ROWS) % classes if classes else _numbers(details.range, rng))
+    sure = rng.uniform(0.7, 0.95, (ROWS, 1)).astype(np.float32)
+    best = sure * y + (1 - sure) / max(head.units, 2) if classes else y
+    worst = np.roll(best, 1, axis=0)
+    rows = _rows(made, y, worst)
+    _require(
+        rows.shape == (ROWS,), f"{ROWS} rows give {rows.shape}", f"a value for each row, ({ROWS},)"
+    )
+    _require(
+        bool(np.isfinite(np.concatenate([rows, _rows(made, y, np.roll(y, 1, axis=0))])).all()),
+        "it is not finite for outputs that are wrong, such as a probability of 0",
+        "finite values",
+    )
+    good = _rows(made, y, best).mean()
+    _require(
+        bool(good < rows.mean()),
+        f"better outputs give {good:g}, worse ones {rows.mean():g}",
+        "a smaller loss for better outputs",
+    )
+    _require(
+        _close(_rows(made, y[:5], worst[:5]), rows[:5]),
+        "the value of a row depends on the rest of the batch",
+        "a value of its own for each row",
+    )
+    mean = targets.value(y, worst)
+    _require(
+        _close(np.array(mean), np.array(rows.mean())),
+        f"the loss of a batch is {mean:g}, the mean of its rows is {rows.mean():g}",
+        "the mean of the rows",
+    )
+    _check_falls(targets, rng.normal(size=(ROWS, 6)).astype(np.float32), y)
+
+
+def _numbers(range: tuple[float, float], rng: np.random.Generator) -> Array:
+    """Targets (ROWS, 2) within a range."""
+    low, high = range
+    if math.isfinite(low) and math.isfinite(high):
+        return rng.uniform(low, high, (ROWS, 2))
+    made = rng.exponential(1, (ROWS, 2))
+    return low + made if math.isfinite(low) else high - made if math.isfinite(high) else 3 + made
+
+
+def _rows(made: Any, y: Array, outputs: Array) -> Array:
+    """The loss of each row."""
+    import keras
+
+    given = (keras.ops.convert_to_tensor(each) for each in (y, outputs))
+    return np.asarray(keras.ops.convert_to_numpy(getattr(made, "call", made)(*given)))
+
+
+def _check_falls(targets: Targets, x: Array, y: Array) -> None:
+    """Train one layer on a batch."""
+    import keras
+
+    with seeded(0):
+        network: Any = keras.Sequential(
+            [keras.Input(x.shape[1:]),
+             keras.layers.Dense(targets.head.units, activation=targets.head.activation)]
+        )  # fmt: skip
+    network.compile(keras.optimizers.Adam(0.01), targets.function, jit_compile=False)
+    before = targets.value(y, network(x))
+    try:
+        for _ in range(20):
+            network.train_on_batch(x, y)
+    except Exception as error:  # by Keras and its backend, for what has no gradient
+        raise AssertionError(f"it cannot be trained: {reason(error, kind=True)}") from None
+    after = targets.value(y, network(x))
+    _require(
+        after < before,
+        f"from {before:g} it goes to {after:g} in 20 steps of training a layer",
+        "a loss whose gradient makes it smaller",
+    )
 
 
 def _value(function: Function, labels: Array, probabilities: Array) -> float:

@@ -50,6 +50,10 @@ COLOUR = re.compile("\x1b\\[[0-9;]*m")
 STARS = "***"
 
 
+LEAST_PLAIN = 1e-4
+"""A number that is smaller is written with its power of ten."""
+
+
 # From the first colon to the last @, because a password may contain / ? # : and, unescaped, an @ too.
 # A password with spaces ends at the next @, if what follows the colon is not a port.
 PASSWORD = re.compile(r"://([^:/\s]*):(?!@[^@\s]*(?:\s|$))(?:\S*@|(?!\d+(?:\W|$))[^@\n]*@)")
@@ -169,9 +173,12 @@ def counted(number: int, noun: str) -> str:
 
 
 def significant(number: float, digits: int) -> str:
-    """A number with so many significant digits, all before the point kept: `0.0123`, `1.5`, `52,341`."""
+    """A number with so many significant digits, all before the point kept: `0.0123`, `52,341`, `1.23e-7`."""
     if not number or not math.isfinite(number):
         return "0" if number == 0 else "unknown"
+    if abs(number) < LEAST_PLAIN:
+        digit, power = f"{number:.{digits - 1}e}".replace("-", "−", int(number < 0)).split("e")
+        return f"{digit.rstrip('0').rstrip('.')}e{int(power)}"
     decimals = max(digits - 1 - math.floor(math.log10(abs(number))), 0)
     text = f"{number:,.{decimals}f}".replace("-", "−")
     return text.rstrip("0").rstrip(".") if decimals else text

@@ -236,6 +236,7 @@ def test_the_lists_name_parts_sweeps_and_studies(capsys, storage):
     shown = capsys.readouterr().out
     assert "normalizations\n  none                Raw pixels.\n" in shown
     assert "(options: momentum, nesterov)" in shown
+    assert "\nlosses\n" in shown
     assert run(main.app, ["list", "sweeps"]) == 0
     assert "quickstart" in capsys.readouterr().out
     assert run(main.app, ["list", "studies", "--storage", storage]) == 0
@@ -243,6 +244,17 @@ def test_the_lists_name_parts_sweeps_and_studies(capsys, storage):
     assert [line[1:6] for line in listed if "new" in line] == [
         [name, "│", "new", "│", "0/12"] for name in ("first", "second")
     ]
+
+
+def test_the_task_of_a_file_in_the_folder_of_data_is_checked_too(capsys, folder):
+    (folder / "elsewhere").mkdir()
+    x, y = np.arange(80.0).reshape(20, 4), np.arange(20) / 7
+    np.savez(folder / "elsewhere" / "prices.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    asked = ["check", "quickstart", "--set", 'data.dataset="prices.npz"', 'metric="rmse"']
+    assert run(main.app, asked) == 0
+    assert "regression" not in capsys.readouterr().out
+    assert run(main.app, [*asked, "--data-dir", "elsewhere"]) == 0
+    assert "regression" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from normsweep import testing
-from normsweep.parts import datasets, metrics, models, normalizations, optimizers
+from normsweep.parts import datasets, losses, metrics, models, normalizations, optimizers
 from normsweep.parts.registry import Registry
 
 
@@ -79,6 +79,87 @@ def test_our_data_passes():
 def test_our_metrics_pass(name):
     own = metrics.metric(name)
     testing.check_metric(own.function, direction=own.direction, task=own.tasks[0])
+
+
+@pytest.mark.parametrize("name", ours(losses.registry))
+def test_our_losses_pass(name):
+    about = losses.loss(name)
+    testing.check_loss(
+        losses.registry[name].function,
+        tasks=about.tasks,
+        activation=about.activation,
+        range=about.range,
+    )
+
+
+def test_a_loss_of_ones_own_passes_with_its_options():
+    def make(*, level=0.5):
+        def pinball(y_true, y_pred):
+            error = y_true - y_pred
+            return keras.ops.mean(keras.ops.maximum(level * error, (level - 1) * error), axis=-1)
+
+        return pinball
+
+    testing.check_loss(make, tasks=("regression",), options={"level": 0.9})
+    with pytest.raises(AssertionError, match="cannot be built: TypeError"):
+        testing.check_loss(make, tasks=("regression",), options={"levle": 0.9})
+
+
+def squares(y_true, y_pred):
+    return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+
+def unclipped(y_true, y_pred):
+    return -keras.ops.sum(y_true * keras.ops.log(y_pred), axis=-1)
+
+
+def steps(y_true, y_pred):
+    return keras.ops.mean(keras.ops.round(keras.ops.abs(y_true - y_pred) * 8), axis=-1)
+
+
+@keras.ops.custom_gradient
+def upwards(y_true, y_pred):
+    """Squares with a gradient of the wrong sign."""
+
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        slope = upstream[:, None] * (y_true - y_pred)
+        return keras.ops.zeros_like(slope), slope
+
+    return squares(y_true, y_pred), gradient
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (lambda: "mse", "it returns 'mse'; expected a Keras loss or a function"),
+        (lambda: lambda y, p: keras.ops.mean(squares(y, p)), r"48 rows give \(\)"),
+        (lambda: lambda y, p: keras.ops.square(y - p), r"48 rows give \(48, 3\)"),
+        (lambda: unclipped, "it is not finite for outputs that are wrong"),
+        (lambda: lambda y, p: -squares(y, p), "a smaller loss for better outputs"),
+        (
+            lambda: lambda y, p: squares(y, p) + keras.ops.mean(squares(y, p)),
+            "depends on the rest of the batch",
+        ),
+        (lambda: keras.losses.MeanSquaredError(reduction="sum"), "expected the mean of the rows"),
+        (lambda: steps, "it cannot be trained: ValueError: No gradients"),
+        (lambda: upwards, "a loss whose gradient makes it smaller"),
+    ],
+    ids=[
+        "text",
+        "scalar",
+        "no-mean",
+        "infinite",
+        "direction",
+        "batch",
+        "sum",
+        "no-gradient",
+        "upwards",
+    ],
+)
+def test_a_loss_that_is_broken_fails(broken, said):
+    with pytest.raises(AssertionError, match=said), np.errstate(divide="ignore", invalid="ignore"):
+        testing.check_loss(broken, tasks=("classification",))
 
 
 def log_loss(labels: np.ndarray, p: np.ndarray) -> float:

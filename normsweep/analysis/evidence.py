@@ -115,7 +115,12 @@ class Evidence:
     @property
     def data_words(self) -> str:
         """Of which data the scores are."""
-        return " on the test images"
+        return f" on the test {self.sample}s"
+
+    @property
+    def sample(self) -> str:
+        """What one of the inputs is called: image, row or sequence."""
+        return self.record.data.sample if self.record.data else "image"
 
     @property
     def steps_per_epoch(self) -> int | None:

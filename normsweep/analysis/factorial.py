@@ -184,6 +184,18 @@ class Control:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What was estimated: the gap, one of its parts, or a control."""
+
+    effect: str
+    """`gap`, `start`, `step`, `joint` or `control`."""
+    arm: str
+    other: str | None
+    """The arm that `arm` is compared with; None of the joint part, the rest of the gap."""
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
 class Factorial:
     """The gap of a raw input by its parts, for one configuration after a number of epochs.
 
@@ -209,6 +221,18 @@ class Factorial:
     def level(self) -> float:
         """The confidence level of each interval."""
         return 1 - 2 * self.tail
+
+    @property
+    def compared(self) -> tuple[Compared, ...]:
+        """All estimates, as arm − other arm."""
+        cells, effects = self.cells, self.effects
+        return (
+            Compared("gap", cells.raw, cells.reference, effects.gap),
+            Compared("start", cells.raw, cells.start, effects.start),
+            Compared("step", cells.raw, cells.step, effects.step),
+            Compared("joint", cells.raw, None, effects.joint),
+            *(Compared("control", each.arm, each.like, each.gap) for each in self.controls),
+        )
 
     @property
     def behind(self) -> bool:

@@ -112,7 +112,7 @@ class Pairs:
         else:
             reference = epochs * at(self.reference, self.fixed_at)
         if share:
-            reference = (1 - math.copysign(share, float(reference.mean()))) * reference
+            reference = (1 - share * math.copysign(1, float(reference.mean()))) * reference
         return arm, reference, epochs
 
     def window(self, epoch: int, window: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from normsweep.analysis.estimates import (
@@ -50,6 +50,7 @@ __all__ = [
     "further",
     "judge",
     "primary_verdicts",
+    "repeated_questions",
     "upward",
     "verdict_of",
     "without_repeats",
@@ -120,7 +121,36 @@ def _read(
         analysis=max(len(rules.analyses(pairs.seeds)), 1),
         lack=lack,
         margin_needed=smallest_margin(decides[0], rules.tail, decides[1]),
+        relative=_relative(rules, pairs, horizon, window, gap.plain) if rules.share else None,
     )
+
+
+def _relative(rules: Rules, pairs: Pairs, horizon: int, window: int, gap: Estimate) -> Estimate:
+    """The gap as a share of the size of the reference; its bounds are the shares that would just decide.
+
+    With a share as the margin, the interval that decides is that of the gap plus this share of the
+    reference: a bound is the share with which that interval begins, or ends, at 0.
+    Reference: Fieller, Journal of the Royal Statistical Society B 16(2), 1954.
+    """
+    size, read = abs(pairs.means(horizon, window)[1]), _of_analyses(pairs, rules)
+    if not size or not all(map(math.isfinite, gap.bounds)):
+        return Estimate(math.nan, math.nan, math.nan, gap.n)
+    low = -_root(lambda share: read(horizon, window, share).low, size)
+    high = -_root(lambda share: read(horizon, window, share).high, size)
+    return Estimate(gap.value / size, low, high, gap.n)
+
+
+def _root(bound: Callable[[float], float], size: float) -> float:
+    """The share at which a bound, which rises with the share, is 0; NaN if there is none."""
+    from scipy.optimize import root_scalar
+
+    start, step = -bound(0.0) / size, 0.01
+    for _ in range(20):
+        low, high = start - step, start + step
+        if bound(low) < 0 < bound(high):
+            return float(root_scalar(bound, bracket=(low, high)).root)
+        step *= 2
+    return math.nan
 
 
 def _deciding(
@@ -143,14 +173,7 @@ def _epochs(pairs: Pairs, horizon: int) -> list[int]:
 
 def _reader(pairs: Pairs, rules: Rules, window: int) -> Read:
     """Reads the intersections of the intervals of all analyses, at an epoch."""
-    analyses = rules.analyses(pairs.seeds) or ((pairs.seeds, rules.tail),)
-
-    def of_all(epoch: int, window: int, share: float) -> Estimate:
-        each = pairs.gaps(epoch, window, [n for n, _ in analyses], rules.image, share)
-        tails = (tail for _, tail in analyses)
-        return intersection(
-            [interval(m, tail, image) for (m, image), tail in zip(each, tails, strict=True)]
-        )
+    of_all = _of_analyses(pairs, rules)
 
     @functools.cache
     def found(epoch: int, window: int) -> Gap:
@@ -160,6 +183,20 @@ def _reader(pairs: Pairs, rules: Rules, window: int) -> Read:
         return Gap(plain, of_all(epoch, window, rules.share))
 
     return lambda epoch, smoothed: found(epoch, pairs.window(epoch, window if smoothed else 1))
+
+
+def _of_analyses(pairs: Pairs, rules: Rules) -> Callable[[int, int, float], Estimate]:
+    """Reads the intersection at an epoch, of a window, with a share of the reference added."""
+    analyses = rules.analyses(pairs.seeds) or ((pairs.seeds, rules.tail),)
+
+    def of_all(epoch: int, window: int, share: float) -> Estimate:
+        each = pairs.gaps(epoch, window, [n for n, _ in analyses], rules.image, share)
+        tails = (tail for _, tail in analyses)
+        return intersection(
+            [interval(m, tail, image) for (m, image), tail in zip(each, tails, strict=True)]
+        )
+
+    return of_all
 
 
 def intersection(intervals: Sequence[Estimate]) -> Estimate:
@@ -266,6 +303,7 @@ class Reading:
     lack: Lack
     margin_needed: float
     rules: int = 3
+    relative: Estimate | None = None
 
 
 @dataclass(frozen=True)
@@ -285,7 +323,8 @@ class Verdict:
     the gap over repeats of the whole tuning, which the outcome does not depend on. `warnings`
     qualify the verdict. `rules` are those of its study. With a `share`, the margin was declared as that
     share of the reference, and `margin` is what it amounts to. `paired`: whether its seeds are; otherwise
-    `seeds` is the smaller number of the two. Of runs that were made elsewhere, `horizon` is 0 if only final
+    `seeds` is the smaller number of the two. `relative` is the gap as a share of the reference, with the
+    interval that any margin of that kind is read off; None if the margin is no share. Of runs that were made elsewhere, `horizon` is 0 if only final
     scores are known, and `images` is 0 if only means over them are.
     """
 
@@ -323,6 +362,7 @@ class Verdict:
     warnings: tuple[str, ...] = ()
     rules: int = 3
     share: float = 0.0
+    relative: Estimate | None = None
     paired: bool = True
 
     @property
@@ -438,21 +478,28 @@ def verdict_of(
         most=rules.most,
         rules=read.rules,
         share=rules.share,
+        relative=read.relative.times(sign) if read.relative else None,
         paired=not isinstance(pairs, Unpaired),
     )
 
 
 def without_repeats(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts without redundant questions, which arise if the baseline has the most epochs.
-
-    Of two equal questions the one with the most epochs is kept, or the primary one.
-    """
-    repeated = set()
-    for short, long in (("tuned_rate", "tuned_rate_longest"), ("both_tuned_short", "both_tuned")):
-        ends = {v.question: v for v in verdicts if v.question in (short, long)}
-        if len({v.horizon for v in ends.values()}) == 1 and len(ends) == 2:
-            repeated.add(long if ends[short].primary else short)
+    """The verdicts without redundant questions, see `repeated_questions`."""
+    repeated = repeated_questions((v.question, v.horizon, v.primary) for v in verdicts)
     return [v for v in verdicts if v.question not in repeated]
+
+
+def repeated_questions(asked: Iterable[tuple[str, int, bool]]) -> set[str]:
+    """The questions that repeat another one, as they do if the baseline has the most epochs.
+
+    `asked`: questions with their horizon, and whether they are the primary one. Of two equal questions the one
+    with the most epochs is kept, or the primary one.
+    """
+    known, repeated = {question: (horizon, main) for question, horizon, main in asked}, set[str]()
+    for short, long in (("tuned_rate", "tuned_rate_longest"), ("both_tuned_short", "both_tuned")):
+        if short in known and long in known and known[short][0] == known[long][0]:
+            repeated.add(long if known[short][1] else short)
+    return repeated
 
 
 def primary_verdicts(verdicts: Sequence[Verdict]) -> list[Verdict]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -20,6 +18,7 @@ from normsweep.export import export
 from normsweep.report import report
 from normsweep.shell import (
     USAGE_ERROR,
+    DataDir,
     OutputFormat,
     Overrides,
     Storage,
@@ -82,6 +81,7 @@ def check(
     sweep: SweepFile,
     /,
     *,
+    data_dir: DataDir = None,
     set_: Overrides = (),
     format: OutputFormat = "text",
 ) -> int:
@@ -91,9 +91,8 @@ def check(
 
     try:
         loaded = read_sweep(sweep, set_)
-        folder = Path(data_dir) if (data_dir := os.environ.get("NORMSWEEP_DATA")) else None
         declared = loaded.data.task and loaded.task
-        if task := declared or task_of_first(loaded.data.candidates, folder):
+        if task := declared or task_of_first(loaded.data.candidates, data_dir):
             loaded = for_task(loaded, task)
     except SweepError as error:
         if format == "json":
@@ -204,8 +203,11 @@ def _parts(sweep: str | None) -> list[dict[str, Any]]:
 
 
 def _part_lines(parts: list[dict[str, Any]]) -> Iterator[str]:
+    from normsweep.parts.catalog import REGISTRIES
+
+    plurals = {registry.kind: registry.plural for registry in REGISTRIES}
     for kind, group in groupby(parts, lambda part: part["kind"]):
-        yield f"{kind}s"
+        yield plurals[kind]
         for part in group:
             takes = f" (options: {', '.join(part['options'])})" if part["options"] else ""
             origin = f" [{part['module']}]" if part["module"] else ""

@@ -16,7 +16,8 @@ from normsweep.parts.losses import DEFAULT
 from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.rows import Rows, epoch_rows
-from normsweep.search.plan import CONFIGURATIONS, Plan, halving_trials
+from normsweep.search.plan import Plan, halving_trials
+from normsweep.search.selection import most_configurations
 from normsweep.sweep.arms import ARM
 from normsweep.sweep.parameters import LOSS, RAW, REGRESSION, TARGET
 from normsweep.sweep.schema import AUTO, Sweep
@@ -271,7 +272,7 @@ def _data(plan: Plan) -> str:
         return " or ".join(plan.sweep.data.candidates)
     data, found = plan.data, plan.findings
     return (
-        f"{data.name} ({data.source}): {found.train_images} images to train on, "
+        f"{data.name} ({data.source}): {found.train_images} {data.sample}s to train on, "
         f"{found.val_images} to validate, digest {data.digest[:12]}"
     )
 
@@ -302,9 +303,10 @@ def _notes(plan: Plan) -> Iterator[str]:
     for name, kept in plan.findings.same.items() if plan.findings else ():
         if name not in used:
             yield f"{name} is equivalent to {kept} on this data: run once, as {kept}"
+    sample = plan.data.sample if plan.data else "image"
     for name in plan.findings.empty if plan.findings else ():
         yield (
-            f"warning: all training images are the same after {name}, so that no network can learn from them; "
+            f"warning: all training {sample}s are the same after {name}, so that no network can learn from them; "
             "check its divisor and the dtype of the data"
         )
     if sweep.search.longest_every and not sweep.samples_epochs:
@@ -395,7 +397,7 @@ def _confirmation(sweep: Sweep) -> str:
         else f", then one by one up to {seeds.most} until {sweep.confirm.primary} is decided"
     )
     return (
-        f"up to {CONFIGURATIONS} configurations of each arm × {seeds.first} fresh seeds{further}, "
+        f"up to {counted(most_configurations(sweep), 'configuration')} of each arm × {seeds.first} fresh seeds{further}, "
         f"{counted(sweep.confirm_epochs, 'epoch')}; margin {_margin(sweep)}"
     )
 

@@ -147,10 +147,10 @@ def print_verdict(found: Evidence, left: int) -> None:
 
 def _details(found: Evidence) -> Iterator[str]:
     """What the verdicts rest on; gaps by epoch and seeds are those of the primary question."""
-    first = found.verdicts[0]
+    first, sample = found.verdicts[0], found.sample
     yield (
         f"gap: arm − {found.reference} in {unit_of_gaps(found.metric)}, with its interval for new "
-        f"seeds and new images; {first.images} test images, margin "
+        f"seeds and new {sample}s; {first.images} test {sample}s, margin "
         f"{margin_words(first.margin, first.share, found.metric)}, analysis {first.analysis}; {first.method}"
     )
     for verdict in primary_verdicts(found.verdicts):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -55,42 +56,46 @@ def four_arrays(data: Any) -> Arrays:
     Raises:
         DataError: the data has none of the accepted forms, or cannot be converted.
     """
+    with _expected_of(data):
+        parts = _parts(data)
+        parts |= _aligned(parts["x_train"], parts["x_test"])
+        return {key: _array(key, value) for key, value in parts.items()}
+
+
+def readable(data: Any) -> dict[str, Any]:
+    """The four parts of data that `Dataset.of` accepts, as they are; iterables of pairs are read once, here.
+
+    Raises:
+        DataError: the data has none of the accepted forms, or cannot be read.
+    """
+    with _expected_of(data):
+        return _parts(data)
+
+
+@contextmanager
+def _expected_of(data: Any) -> Iterator[None]:
+    """Say what is expected of data that a frame or an iterable of other code fails to give."""
     try:
-        return _converted(data)
+        yield
     except DataError:
         raise
-    except Exception as error:  # what a frame or an iterable of other code raises
+    except Exception as error:
         why = reason(error, kind=True)
         raise DataError(f"data: {_described(data)} cannot be read ({why}); {EXPECTED}") from error
 
 
-def _converted(data: Any) -> Arrays:
+def _parts(data: Any) -> dict[str, Any]:
+    """The four parts by name."""
     if isinstance(data, Mapping):
-        parts = {key: data[key] for key in ARRAYS if key in data}
-        if len(parts) < len(ARRAYS):
+        if not all(key in data for key in ARRAYS):
             raise DataError(f"data: {four_expected(data)}")
-    elif not isinstance(data, Sequence) or isinstance(data, TEXTS) or len(data) not in (2, 4):
+        return {key: data[key] for key in ARRAYS}
+    if not isinstance(data, Sequence) or isinstance(data, TEXTS) or len(data) not in (2, 4):
         raise DataError(f"data: {EXPECTED}; got {_described(data)}")
-    elif len(data) == 4:
-        parts = dict(zip(ARRAYS, data, strict=True))
-    else:
-        (x_train, y_train), (x_test, y_test) = map(_pair, ("train", "test"), data)
-        parts = {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
-    parts |= _aligned(parts.get("x_train"), parts.get("x_test"))
-    return {key: _array(key, value) for key, value in parts.items()}
-
-
-def readable(data: Any) -> dict[str, Any]:
-    """The data that `Dataset.of` accepts in a form that can be read again: iterables are read once, here.
-
-    Raises:
-        DataError: the data has none of the accepted forms, or cannot be converted.
-    """
-    if isinstance(data, Mapping):
-        return {key: data[key] for key in ARRAYS if key in data}
-    if isinstance(data, Sequence) and not isinstance(data, str) and len(data) == len(ARRAYS):
+    if len(data) == 4:
         return dict(zip(ARRAYS, data, strict=True))
-    return four_arrays(data)
+    (x_train, y_train), (x_test, y_test) = map(_pair, ("train", "test"), data)
+    return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
 def four_expected(names: Iterable[Any]) -> str:
@@ -235,17 +240,8 @@ def column_problem(frame: Any) -> str:
     )
 
 
-def column_names(data: Any) -> tuple[str, ...]:
-    """The names of the columns of the training inputs in data in memory; empty if they have none."""
-    if isinstance(data, Mapping):
-        return _columns(data.get("x_train"))
-    first = data[0] if isinstance(data, Sequence) and len(data) else None
-    if isinstance(first, tuple | list) and len(first) == 2:
-        return _columns(first[0])
-    return _columns(first)
-
-
-def _columns(inputs: Any) -> tuple[str, ...]:
+def column_names(inputs: Any) -> tuple[str, ...]:
+    """The names of the columns of inputs; empty if they have none."""
     return tuple(map(str, inputs.columns)) if _is_frame(inputs) else ()
 
 

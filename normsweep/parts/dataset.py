@@ -24,6 +24,7 @@ from normsweep.parts.arrays import (
     four_arrays,
     four_expected,
     label_problems,
+    readable,
     targets,
     task_of,
 )
@@ -112,8 +113,9 @@ class Dataset:
             DataError: one line for each error.
         """
         if not isinstance(data, Dataset):
-            found = cls.checked(name, source, four_arrays(data), task)
-            return replace(found, columns=column_names(data))
+            parts = readable(data)
+            found = cls.checked(name, source, four_arrays(parts), task)
+            return replace(found, columns=column_names(parts["x_train"]))
         if task == AUTOENCODER:
             return replace(
                 data, y_train=targets(data.x_train), y_test=targets(data.x_test), labels=()
@@ -163,6 +165,13 @@ class Dataset:
     def task(self) -> str:
         """`classification` or `regression`."""
         return REGRESSION if self.y_train.dtype.kind == "f" else CLASSIFICATION
+
+    @property
+    def sample(self) -> str:
+        """What one of the inputs is called: image, row or sequence."""
+        if len(self.input_shape) == 1:
+            return "sequence" if self.facts.tokens else "row"
+        return "image" if len(self.input_shape) == 3 else "sequence"
 
     @property
     def outputs(self) -> int:

@@ -96,11 +96,12 @@ class Registry:
         return decorate
 
     @contextmanager
-    def temporarily(self, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    def temporarily(
+        self, name: str, function: Callable[..., Any], details: Any = None
+    ) -> Iterator[None]:
         """Context manager that registers a function as `name` in this thread only."""
-        before = self._temporary.set(
-            {**self._temporary.get(), name: Part(name, function, temporary=True)}
-        )
+        part = Part(name, function, details, temporary=True)
+        before = self._temporary.set({**self._temporary.get(), name: part})
         try:
             yield
         finally:

@@ -104,11 +104,10 @@ def cosine(
     Reference: Loshchilov & Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, ICLR 2017;
     as `keras.optimizers.schedules.CosineDecay`.
     """
-    total = epochs * steps_per_epoch
-    rise = _rise(steps_per_epoch, warmup_epochs, warmup_steps)[:total]
+    rise, rest = _rise(steps_per_epoch, epochs, warmup_epochs, warmup_steps)
     _above_zero("decay_epochs", decay_epochs)
-    length = max(total - len(rise), 1) if decay_epochs is None else decay_epochs * steps_per_epoch
-    done = np.minimum(np.arange(total - len(rise)) / length, 1)
+    length = max(rest, 1) if decay_epochs is None else decay_epochs * steps_per_epoch
+    done = np.minimum(np.arange(rest) / length, 1)
     return np.append(rise, alpha + (1 - alpha) * 0.5 * (1 + np.cos(np.pi * done)))
 
 
@@ -123,9 +122,8 @@ def exponential(
     warmup_steps: int = 0,
 ) -> Factors:
     """Falls evenly, times `decay_rate` in every `decay_epochs`; as Keras's `ExponentialDecay`."""
-    total = epochs * steps_per_epoch
-    rise = _rise(steps_per_epoch, warmup_epochs, warmup_steps)[:total]
-    return np.append(rise, decay_rate ** _decays(total - len(rise), steps_per_epoch, decay_epochs))
+    rise, rest = _rise(steps_per_epoch, epochs, warmup_epochs, warmup_steps)
+    return np.append(rise, decay_rate ** _decays(rest, steps_per_epoch, decay_epochs))
 
 
 @register("step")
@@ -139,17 +137,19 @@ def step(
     warmup_steps: int = 0,
 ) -> Factors:
     """Falls at once, times `decay_rate` after every `decay_epochs`; as `ExponentialDecay(staircase=True)`."""
-    total = epochs * steps_per_epoch
-    rise = _rise(steps_per_epoch, warmup_epochs, warmup_steps)[:total]
-    decays = np.floor(_decays(total - len(rise), steps_per_epoch, decay_epochs))
+    rise, rest = _rise(steps_per_epoch, epochs, warmup_epochs, warmup_steps)
+    decays = np.floor(_decays(rest, steps_per_epoch, decay_epochs))
     return np.append(rise, decay_rate**decays)
 
 
-def _rise(steps_per_epoch: int, warmup_epochs: float, warmup_steps: int) -> Factors:
-    """The warm-up before another schedule, which begins after it; empty if there is none."""
-    if not warmup_epochs and not warmup_steps:
-        return np.zeros(0)
-    return warmup(steps_per_epoch, warmup_epochs=warmup_epochs, warmup_steps=warmup_steps)
+def _rise(
+    steps_per_epoch: int, epochs: int, warmup_epochs: float, warmup_steps: int
+) -> tuple[Factors, int]:
+    """The warm-up before another schedule, empty if there is none, and the steps that are left for that."""
+    rise, total = np.zeros(0), epochs * steps_per_epoch
+    if warmup_epochs or warmup_steps:
+        rise = warmup(steps_per_epoch, warmup_epochs=warmup_epochs, warmup_steps=warmup_steps)
+    return rise[:total], max(total - len(rise), 0)
 
 
 def _decays(steps: int, steps_per_epoch: int, decay_epochs: float) -> Factors:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from normsweep.analysis.stuck import Kind
+from normsweep.analysis.verdicts import repeated_questions
 from normsweep.parts.metrics import CLASSIFICATION, Metric, metric
 from normsweep.reporting.ending_words import NAMES
 from normsweep.reporting.latex import ArticleTable
@@ -35,13 +36,16 @@ class Column:
 def article_table(name: str, frame: pd.DataFrame, record: StudyRecord) -> ArticleTable:
     """A table of `reporting.tables` for an article; `name` is its name there.
 
-    Columns without any text are left out.
+    Columns without any text are left out, and a question that repeats another one.
     """
     by = metric(record.sweep.metric)
     rows = [
         {key: None if pd.isna(value) else value for key, value in row.items()}
         for row in frame.astype(object).to_dict(orient="records")
     ]
+    if name == "verdict":
+        repeated = repeated_questions((r["question"], r["horizon"], r["primary"]) for r in rows)
+        rows = [row for row in rows if row["question"] not in repeated]
     columns = [(column.head, [column.text(row) for row in rows]) for column in COLUMNS[name](by)]
     shown = [(head, cells) for head, cells in columns if any(cells) or not rows]
     return ArticleTable(
@@ -309,10 +313,11 @@ def _of_study(record: StudyRecord) -> str:
 
 def _compared(record: StudyRecord, by: Metric) -> str:
     confirm = record.sweep.confirm
-    images = f"{record.data.test_images:,} test images" if record.data else "the test images"
+    sample = record.data.sample if record.data else "image"
+    images = f"{record.data.test_images:,} test {sample}s" if record.data else "the test images"
     return (
         f"Verdicts of {_of_study(record)}: gaps in {unit_of_gaps(by)} to the reference {record.sweep.reference}, with intervals "
-        f"for new seeds and new images; equivalence margin {_margin(record, by)}, "
+        f"for new seeds and new {sample}s; equivalence margin {_margin(record, by)}, "
         f"confidence {100 * confirm.confidence:g} %, {images}. Last: the gap of the last epoch alone."
     )
 

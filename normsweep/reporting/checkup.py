@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from normsweep.parts.input_checks import Finding
-from normsweep.sweep.study_record import Diagnosis, Stage
+from normsweep.sweep.study_record import Diagnosis, Stage, StudyRecord
 from normsweep.sweep.trial import Trial
 from normsweep.text import quoted
 
@@ -69,11 +70,18 @@ class Checkup:
     schemes: tuple[SchemeStart, ...]
     """The one that was asked for first; empty if no network could be built."""
     classes: int = 0
+    record: StudyRecord | None = None
+    """The starts as a study without trials, for figures; None if no network could be built."""
 
     @property
     def problems(self) -> tuple[Finding, ...]:
         """Findings because of which a training is likely to fail or to mislead."""
         return tuple(finding for finding in self.findings if finding.alarming)
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The start of each scheme in a line."""
+        return tuple(_start_words(scheme, self.classes) for scheme in self.schemes)
 
     @property
     def advice(self) -> str:
@@ -82,7 +90,7 @@ class Checkup:
             s for s in self.schemes if not list(network_findings(s, self.classes, rate=False))
         ]
         if not usable:
-            return "Fix what is listed above first." if self.problems else ""
+            return "Fix these problems first." if self.problems else ""
         best = min(usable, key=lambda s: s.begun.condition if s.begun.condition > 0 else math.inf)
         rates = []
         if best.begun.plain_rate > 0:
@@ -101,10 +109,19 @@ class Checkup:
             yield f"{'!' if finding.alarming else '-'} {finding.text}."
         if not self.problems:
             yield "Nothing alarming was found."
-        for scheme in self.schemes:
-            yield _start_words(scheme, self.classes)
+        yield from self.starts
         if self.advice:
             yield self.advice
+
+    def report(self, folder: str | Path) -> Path:
+        """Write a page with figures and tables into a folder; returns the page's path.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        from normsweep.reporting.checkup_page import write_checkup
+
+        return write_checkup(self, Path(folder))
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

@@ -87,9 +87,9 @@ def _data(found: Evidence) -> str:
     subset = " (a subset)" if found.record.sweep.data.train_size is not None else ""
     return (
         f"The data were {data.name} ({data.source}; {_predicted(data)}; SHA-256 of the arrays {data.digest[:12]}). "
-        f"For each seed, the {counted(data.train_images, 'training image')}{subset} were split anew{how} into "
+        f"For each seed, the {counted(data.train_images, f'training {data.sample}')}{subset} were split anew{how} into "
         f"{data.train_images - chosen:,} for training and {chosen:,} for validation; "
-        f"{counted(data.test_images, 'test image')} were kept apart."
+        f"{counted(data.test_images, f'test {data.sample}')} were kept apart."
     )
 
 
@@ -180,7 +180,7 @@ def _confirmation(found: Evidence) -> str:
     return (
         f"The selected configurations and the baseline ({baseline.optimizer}, learning rate {baseline.learning_rate:g}, "
         f"{counted(baseline.epochs, 'epoch')}) of every arm were then trained with {counted(analysis.seeds, 'fresh seed')}, which "
-        f"all arms share (split, initial weights, order of batches), and evaluated on the test images after every epoch{_analysed(found)}."
+        f"all arms share (split, initial weights, order of batches), and evaluated{found.data_words} after every epoch{_analysed(found)}."
     )
 
 

@@ -150,5 +150,5 @@ def _trials(record: StudyRecord) -> str:
     return f"""## Trials
 
 {render(counts, "markdown").decode()}
-Data: {as_markdown(f"{data.name} ({data.source})")}, {data.train_images} training images. Reference arm:
+Data: {as_markdown(f"{data.name} ({data.source})")}, {data.train_images} training {data.sample}s. Reference arm:
 {as_markdown(str(record.sweep.reference))}. All tables: `{Commands(record).export("best")}`"""

@@ -74,7 +74,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Json]:
     """The intervals that the outcomes are read off, higher is better, by the row of the page."""
     places: dict[str, int] = defaultdict(int)
     for verdict in without_repeats(verdicts):
-        gap = verdict.gap.times(verdict.metric.sign)
+        gap = (verdict.relative or verdict.gap).times(verdict.metric.sign)
         yield {
             "row": row_id(verdict.question, places[verdict.question]),
             "arm": verdict.arm,
@@ -92,15 +92,21 @@ def _finite(value: float) -> float | None:
 
 
 def _margin(found: Evidence) -> Json:
-    """The declared margin and how far its slider goes: beyond the last bound of the main question."""
-    by, declared = found.metric, found.margin
-    bounds = [abs(b) for v in found.primary for b in (v.gap.low, v.gap.high) if math.isfinite(b)]
+    """The declared margin and how far its slider goes: beyond the last bound of the main question.
+
+    `drawn` is the margin in figures, in the metric's unit, for 1 of the slider's.
+    """
+    by, share = found.metric, found.record.sweep.confirm.share
+    declared = share or found.margin
+    gaps = [verdict.relative or verdict.gap for verdict in found.primary]
+    bounds = [abs(bound) for gap in gaps for bound in gap.bounds if math.isfinite(bound)]
     reach = 1.1 * max(bounds, default=0.0)
     most = math.ceil(reach / declared) if declared > 0 else 0
     return {
         "declared": _finite(declared),
-        "scale": by.scale,
-        "unit": by.unit or by.label,
+        "drawn": _finite(found.margin / share) if share else 1,
+        "scale": 100 if share else by.scale,
+        "unit": "% of the reference" if share else by.unit or by.label,
         "steps": STEPS,
         "most": min(max(most, 3), FARTHEST),
     }

@@ -87,20 +87,14 @@ def mechanism_table(found: Sequence[Factorial]) -> pd.DataFrame:
 
 
 def _effects(factorial: Factorial) -> Iterator[tuple[object, ...]]:
-    cells, effects = factorial.cells, factorial.effects
+    cells = factorial.cells
     counts = {arm: cell.trained for arm, cell in zip(cells.arms, factorial.trained, strict=True)}
-    compared = (
-        ("gap", cells.raw, cells.reference, effects.gap),
-        ("start", cells.raw, cells.start, effects.start),
-        ("step", cells.raw, cells.step, effects.step),
-        ("joint", cells.raw, None, effects.joint),
-        *(("control", control.arm, control.like, control.gap) for control in factorial.controls),
-    )
-    for effect, arm, other, estimate in compared:
+    for each in factorial.compared:
+        estimate = each.estimate
         yield (
-            *(arm, other, cells.reference, factorial.configuration, factorial.epochs, effect),
-            *(estimate.value, estimate.low, estimate.high, effect in factorial.most),
-            *(counts.get(arm), counts.get(other or "")),
+            *(each.arm, each.other, cells.reference, factorial.configuration, factorial.epochs),
+            *(each.effect, estimate.value, estimate.low, estimate.high),
+            *(each.effect in factorial.most, counts.get(each.arm), counts.get(each.other or "")),
             *(estimate.n, factorial.images, factorial.window, factorial.level, cells.scale),
         )
 

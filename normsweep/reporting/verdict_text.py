@@ -246,9 +246,10 @@ def verdict_cells(verdicts: Sequence[Verdict]) -> pd.DataFrame:
 
     Gaps, intervals and the margin are in the metric's unit: for the accuracy and all other shares in
     percentage points. `interval` holds for new seeds and new images, `on_these_images` for new seeds
-    alone; what too few seeds leave unknown is empty. The primary question has a star.
+    alone; what too few seeds leave unknown is empty. The primary question has a star, and a question that
+    repeats another one has no row.
     """
-    return Rows.of(CELLS, map(_cells, verdicts)).frame().astype(object)
+    return Rows.of(CELLS, map(_cells, without_repeats(verdicts))).frame().astype(object)
 
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:

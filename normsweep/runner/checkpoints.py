@@ -59,15 +59,19 @@ class Curves:
         if record.result is not None and not record.result.origin_study:
             _add(self._new, record)
 
-    def result(self, trial: Trial) -> Result | None:
-        """The result of a trial from an earlier curve, or None if it has to be trained."""
-        new = _reused(trial, self._new.get(trial.lineage))
+    def result(self, trial: Trial, until: int | None = None) -> Result | None:
+        """The result of a trial from an earlier curve, or None if it has to be trained.
+
+        `until`: the epoch at which it pauses; by default its last one.
+        """
+        until = until or trial.epochs
+        new = _reused(trial, until, self._new.get(trial.lineage))
         if new is not None:
             return new
-        old = _reused(trial, self._old.get(trial.lineage))
+        old = _reused(trial, until, self._old.get(trial.lineage))
         if old is not None and self._trusted(trial, old):
             return old
-        other = _reused(trial, self._others[trial.confirms].get(trial.lineage))
+        other = _reused(trial, until, self._others[trial.confirms].get(trial.lineage))
         if other is None or not self._same_components(trial, other):
             return None
         return replace(other, origin_study=self._study)
@@ -92,13 +96,13 @@ class Curves:
         return self._known[key]
 
 
-def _reused(trial: Trial, record: TrialRecord | None) -> Result | None:
-    """The result of a trial from a record of its lineage, or None if that is not complete."""
+def _reused(trial: Trial, until: int, record: TrialRecord | None) -> Result | None:
+    """The result of a trial up to an epoch from a record of its lineage, or None if that did not get there."""
     if record is None or record.result is None:
         return None
-    curve = tuple(epoch for epoch in record.result.curve if epoch.epoch <= trial.epochs)
+    curve = tuple(epoch for epoch in record.result.curve if epoch.epoch <= until)
     diverged = not curve[-1].finite
-    if len(curve) < trial.epochs and not diverged and not record.stopped:
+    if len(curve) < until and not diverged and not record.stopped:
         return None
     tested = record.result.test_digest and (diverged or all(e.tested for e in curve))
     if trial.confirms and not (tested and all(map(_has_rows, _read_ones(trial, curve)))):

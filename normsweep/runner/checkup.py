@@ -19,7 +19,7 @@ from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import decided, identified, load_data
 from normsweep.runner.workers import Settings, Workers
 from normsweep.sweep.schema import Sweep
-from normsweep.sweep.study_record import DataFacts
+from normsweep.sweep.study_record import DataFacts, StudyRecord
 from normsweep.sweep.trial import DataKey
 from normsweep.training.diagnosis import diagnose_start
 
@@ -117,8 +117,20 @@ def checked(
     except NormsweepError as error:
         findings.append(Finding("network", str(error).splitlines()[-1][:300]))
     return Checkup(
-        described(arrays, *about), sorted_findings(findings), tuple(found), facts.classes
+        described(arrays, *about),
+        sorted_findings(findings),
+        tuple(found),
+        facts.classes,
+        _as_study(sweep, facts, found) if found else None,
     )
+
+
+def _as_study(sweep: Sweep, facts: DataFacts, found: Sequence[SchemeStart]) -> StudyRecord:
+    """The starts as the record of a study that has no trial."""
+    diagnoses = {start.trial.arm: start.diagnosis for start in found}
+    arms = tuple(arm for arm in sweep.arms if arm.key in diagnoses)
+    known = sweep.model_copy(update={"arms": arms})
+    return StudyRecord(sweep.name, "", known, facts, diagnoses=diagnoses).labelled()
 
 
 def starts(

@@ -122,7 +122,7 @@ class _Loop:
         self._display.started(trial)
         self._logger.started(trial)
         started = time.time()
-        if (known := self._curves.result(trial)) is not None:
+        if (known := self._curves.result(trial, self._phase.until(trial))) is not None:
             self._reuse(trial, replace(known, started=started, seconds=time.time() - started))
             return True
         # A trial that timed out must not complete by resuming at each retry.

@@ -18,8 +18,9 @@ from normsweep.parts.input_checks import narrow_range
 from normsweep.parts.metrics import metric
 from normsweep.parts.tables import Table
 from normsweep.runner.interrupts import Signals
-from normsweep.search.plan import CONFIGURATIONS, Plan, halving_trials, mean_epochs, without
+from normsweep.search.plan import Plan, halving_trials, mean_epochs, without
 from normsweep.search.samplers import asha_share
+from normsweep.search.selection import most_configurations
 from normsweep.sweep import schemes
 from normsweep.sweep.parameters import INPUT_RATE, MATCHED, REGRESSION
 from normsweep.sweep.rungs import LEAST_EPOCHS, epochs_of_halving
@@ -169,7 +170,7 @@ def _reselected(sweep: Sweep) -> tuple[int, int]:
 def _confirmed(sweep: Sweep) -> tuple[int, int]:
     """Fewest and most epochs of the confirmation; each further seed trains one configuration of each arm."""
     seeds, each = sweep.confirm.seeds, len(sweep.arms) * sweep.confirm_epochs
-    fewest = CONFIGURATIONS * seeds.first
+    fewest = most_configurations(sweep) * seeds.first
     return fewest * each, (fewest + seeds.most - seeds.first) * each
 
 
@@ -282,6 +283,7 @@ def _facts(dataset: Dataset, digest: str) -> DataFacts:
         test_class_counts=tuple(dataset.test_counts.tolist()),
         task=dataset.task,
         outputs=dataset.outputs,
+        sample=dataset.sample,
     )
 
 

@@ -48,6 +48,10 @@ class Phase(ABC):
     def budgets(self, trial: Trial) -> frozenset[int]:
         """Smaller numbers of epochs of planned trials of the same lineage."""
 
+    def until(self, trial: Trial) -> int:
+        """The epoch after which a running trial pauses or ends."""
+        return trial.epochs
+
     @abstractmethod
     def _reopen(self, trial: Trial) -> None:
         """Plan the same trial again."""

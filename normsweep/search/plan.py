@@ -17,10 +17,7 @@ from normsweep.sweep.study_record import DataFacts
 if TYPE_CHECKING:
     from normsweep.training.preflight import Findings
 
-__all__ = ["CONFIGURATIONS", "Plan", "halving_trials", "mean_epochs", "without"]
-
-CONFIGURATIONS = 3
-"""Configurations of each arm in the confirmation: the baseline, and tuned for two numbers of epochs."""
+__all__ = ["Plan", "halving_trials", "mean_epochs", "without"]
 
 
 def without(sweep: Sweep, same: Mapping[str, str]) -> Sweep:

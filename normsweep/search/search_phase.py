@@ -84,12 +84,16 @@ class Search(Phase):
     def budgets(self, trial: Trial) -> frozenset[int]:
         """Smaller numbers of epochs: those in a grid, or the one at which the trial pauses."""
         if self._halvings:
-            until = self._until[trial.number]
+            until = self.until(trial)
             return frozenset({until} if until < trial.epochs else ())
         if not self.extendable or not self.sweep.samples_epochs or trial.of_length:
             return frozenset()
         points = self.sweep.search.space["epochs"].grid() or ()
         return frozenset(int(n) for n in points if int(n) < trial.epochs)
+
+    def until(self, trial: Trial) -> int:
+        """The epoch after which a running trial pauses or ends."""
+        return self._until.get(trial.number, trial.epochs)
 
     def report(self, epoch: Epoch) -> bool:
         """Store the score of an epoch; returns whether the trial continues, or pauses or is pruned."""

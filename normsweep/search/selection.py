@@ -15,6 +15,7 @@ from normsweep.parts.catalog import depends_on_length
 from normsweep.parts.metrics import metric
 from normsweep.sweep.arms import Arm
 from normsweep.sweep.schema import Sweep
+from normsweep.sweep.space import Scalar
 from normsweep.sweep.study_record import (
     BASELINE,
     BASELINE_SHORT,
@@ -25,7 +26,14 @@ from normsweep.sweep.study_record import (
 )
 from normsweep.sweep.trial import Result, Status
 
-__all__ = ["Budget", "budgets", "candidates", "chosen_configurations", "of_arm"]
+__all__ = [
+    "Budget",
+    "budgets",
+    "candidates",
+    "chosen_configurations",
+    "most_configurations",
+    "of_arm",
+]
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,22 @@ def budgets(sweep: Sweep) -> tuple[Budget, ...]:
     """The epochs of the baseline, and the largest number."""
     longest = min(sweep.confirm_epochs, sweep.longest)
     return Budget(TUNED_SHORT, sweep.baseline_epochs), Budget(TUNED_LONG, longest)
+
+
+def most_configurations(sweep: Sweep) -> int:
+    """Configurations of an arm in the confirmation, at most: its baseline, and one tuned for each budget.
+
+    The baseline counts twice if its shorter training is one of its own, and the tuned ones are trials of the search.
+    """
+    baselines = (sweep.baseline(arm, sweep.confirm_epochs) for arm in sweep.arms)
+    of_baseline = 1 + any(_has_short(sweep, baseline) for baseline in baselines)
+    others = sweep.points_per_arm - (sweep.rules > 1)  # the first trial is the baseline
+    return of_baseline + min(len({budget.epochs for budget in budgets(sweep)}), others)
+
+
+def _has_short(sweep: Sweep, baseline: Mapping[str, Scalar]) -> bool:
+    """Whether a baseline's shorter training is not a part of its longer one."""
+    return sweep.baseline_epochs < sweep.confirm_epochs and depends_on_length(baseline)
 
 
 def of_arm(records: Iterable[TrialRecord], arm: Arm) -> list[TrialRecord]:
@@ -70,7 +94,7 @@ def _of_arm(
 ) -> Iterator[Configuration]:
     baseline = sweep.baseline(arm, sweep.confirm_epochs)
     yield Configuration(arm.key, BASELINE, baseline)
-    if sweep.baseline_epochs < sweep.confirm_epochs and depends_on_length(baseline):
+    if _has_short(sweep, baseline):
         short = sweep.baseline(arm, sweep.baseline_epochs)
         yield Configuration(arm.key, BASELINE_SHORT, short)
     for budget in budgets(sweep):

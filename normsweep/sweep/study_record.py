@@ -162,6 +162,8 @@ class DataFacts:
     """`classification` or `regression`."""
     outputs: int = 0
     """Number of targets of a regression."""
+    sample: str = "image"
+    """What one of them is called: image, row or sequence; `image` in older studies."""
 
     def to_plain(self) -> dict[str, Any]:
         """Encode as JSON values; `from_plain` decodes it."""
@@ -186,6 +188,7 @@ class DataFacts:
             test_class_counts=tuple(map(int, content.get("test_class_counts", ()))),
             task=str(content.get("task", CLASSIFICATION)),
             outputs=int(content.get("outputs", 0)),
+            sample=str(content.get("sample", "image")),
         )
 
 

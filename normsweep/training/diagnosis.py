@@ -131,9 +131,8 @@ class _Course:
 
     def first_images(self, count: int) -> tuple[Array, Array]:
         """The images that are trained first."""
-        split = self.inputs.split
-        order = batch_order(len(split.y_train), self.seed, 1)[:count]
-        return split.x_train[order], self.targets.encoded(split.y_train[order])
+        images, labels = self.inputs.split.first(count, self.seed)
+        return images, self.targets.encoded(labels)
 
     def moment(self, entering: Array | None) -> Spectrum:
         """Second moment of the first layer's inputs, computed again only if they have changed."""

@@ -251,6 +251,11 @@ class Split:
         """Training steps of a pass over the images, in batches of `size`."""
         return math.ceil(len(self.y_train) / size)
 
+    def first(self, count: int, seed: int) -> tuple[Array, Array]:
+        """The images that are trained first, and their labels or targets."""
+        order = batch_order(len(self.y_train), seed, 1)[:count]
+        return self.x_train[order], self.y_train[order]
+
     def steps_of(self, trial: Trial) -> int:
         """Training steps of an epoch of a trial."""
         return trial.steps_per_epoch or self.steps(trial.batch_size)

@@ -15,7 +15,7 @@ from normsweep.analysis.estimates import (
     seeds_only,
     smallest_margin,
 )
-from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.outcomes import Outcome, outcome
 from normsweep.analysis.parity import Pairs
 from normsweep.analysis.rules import Comparison, Missing, Rules, Trained
 from normsweep.analysis.sequential import levels
@@ -452,6 +452,25 @@ def test_a_margin_may_be_a_share_of_the_reference(factor, outcome):
     again = judge(asked, large, rmses(1000 * factor, 1), rmses(1000.0, 2))
     assert (again.outcome, again.parity) == (verdict.outcome, verdict.parity)
     assert again.margin_needed == pytest.approx(1000 * verdict.margin_needed, rel=1e-3)
+
+
+@pytest.mark.parametrize("most", [None, 12], ids=["one-analysis", "sequential"])
+@pytest.mark.parametrize("factor", [0.9, 1.0, 1.02, 1.2, 7.0])
+def test_any_other_share_is_read_off_the_relative_gap(factor, most):
+    shared = Rules(
+        math.nan, 0.05, 1, chance=90.0, metric=metric("rmse"), image=None, share=0.05, most=most
+    )
+    asked = Comparison("both_tuned", "none", "unit", 4)
+    values = rmses(factor, 1, 8), rmses(1.0, 2, 8)
+    relative = judge(asked, shared, *values).relative
+    assert relative.value == pytest.approx(factor - 1, abs=0.1)
+    up = relative.times(-1)
+    seen = set()
+    for share in (0.001, 0.01, 0.03, 0.1, 0.19, 0.21, 0.3, 0.9, 5.9, 6.1):
+        expected = judge(asked, replace(shared, share=share), *values).outcome
+        assert outcome(up.low, up.high, share) is expected
+        seen.add(expected)
+    assert len(seen) > 1 or factor <= 1
 
 
 def test_the_noise_of_the_reference_counts_in_a_share():

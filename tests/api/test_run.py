@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from rich.console import Console
@@ -221,6 +222,27 @@ def test_a_study_runs_in_a_thread_that_gets_no_signals():
     thread.start()
     thread.join()
     assert len(done[0].trials()) == 4
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_frames_in_pairs_have_a_scheme_by_column(table):
+    x, y, x_test, y_test = table
+    train, test = (pd.DataFrame(each, columns=["age", "income"]) for each in (x, x_test))
+    sweep = {
+        "name": "columns",
+        "reference": "by column",
+        "arms": {
+            "raw": {"normalization": "none"},
+            "by column": {"normalization": {"age": "standardize", "income": "asinh"}},
+        },
+        "model": {"name": "linear"},
+        "search": {"trials": 2, "space": {
+            "learning_rate": 0.01, "optimizer": "adam", "epochs": 1,
+        }},
+    }  # fmt: skip
+    options = {"phase": "search", "executor": "inline", "quiet": True}
+    study = normsweep.run(sweep, data=((train, y), (test, y_test)), **options)
+    assert set(study.trials()["status"]) == {"complete"}
 
 
 def test_addresses_come_from_the_environment(tmp_path, monkeypatch):

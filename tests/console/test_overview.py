@@ -45,6 +45,15 @@ def test_a_plan_says_what_will_be_tried(planned):
     )
 
 
+def test_a_plan_of_a_table_counts_rows(planned):
+    facts = DataFacts("wine", "a file", "0123456789abcdef", 120, 58, 3, sample="row")
+    lines = planned(data=facts, findings=Findings({}, {"device": "", "threads": ""}, 9, 96, 24, empty=("x",)))  # fmt: skip
+    assert (
+        "data      wine (a file): 96 rows to train on, 24 to validate, digest 0123456789ab" in lines
+    )
+    assert any("all training rows are the same after x" in line for line in lines)
+
+
 @pytest.mark.parametrize(("saved", "proposed"), [(None, False), (599.0, False), (7200.0, True)])
 def test_a_plan_proposes_halving_where_it_saves_time(planned, saved, proposed):
     machine = {"device": "cpu", "threads": "2"}
@@ -129,6 +138,21 @@ def test_a_plan_says_what_was_found(planned):
             ["confirm.seeds=4", "confirm.epochs=30", "confirm.margin=0.015"],
             "confirm   up to 3 configurations of each arm × 4 fresh seeds, 30 epochs; margin "
             "1.5 percentage points", id="confirmation",
+        ),
+        pytest.param(
+            ["confirm.seeds=10", "confirm.baseline.epochs=12"],
+            "confirm   up to 2 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points",
+            id="one-budget",
+        ),
+        pytest.param(
+            ["confirm.seeds=10", "search.trials=2"],
+            "confirm   up to 1 configuration of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points",
+            id="nothing-tuned",
+        ),
+        pytest.param(
+            ["confirm.seeds=10", 'search.space.schedule="cosine"'],
+            "confirm   up to 4 configurations of each arm × 10 fresh seeds, 12 epochs; margin 0.2 percentage points",
+            id="lengths",
         ),
         pytest.param(
             ["compare=optimizer", "reference=adam"],

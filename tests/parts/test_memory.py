@@ -54,6 +54,19 @@ def test_every_form_of_a_table_is_the_same_data():
     assert Dataset.of(made[0]) is made[0]
 
 
+def test_names_of_columns_are_kept_in_every_form():
+    x, y, x_test, y_test = frame(table()), LABELS, frame(table(6)), LABELS[:6]
+    forms = [
+        (x, y, x_test, y_test),
+        ((x, y), (x_test, pd.Series(y_test))),
+        [[x, y.tolist()], [x_test, y_test]],
+        dict(zip(arrays.ARRAYS, (x, y, x_test, y_test), strict=True)),
+    ]
+    for form in forms:
+        assert Dataset.of(form).columns == ("f0", "f1", "f2", "f3")
+        assert Dataset.of(arrays.readable(form)).columns == ("f0", "f1", "f2", "f3")
+
+
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "float16", "float32", "float64"])
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 3)], ids=["grey", "colour"])
 def test_iterables_of_images_are_stacked_in_their_own_type(kind, shape):
@@ -249,6 +262,8 @@ def test_inputs_are_what_the_sweep_says(tmp_path, kind, shape, seen):
     again = Dataset.open(tmp_path, data.save(tmp_path))
     assert (again.input_shape, again.sample_shape) == (seen, shape)
     assert again.facts.tokens is (kind == "tokens")
+    called = {(4,): "row", (4, 1): "sequence", (4, 5): "sequence"}
+    assert again.sample == ("sequence" if kind == "tokens" else called.get(seen, "image"))
     assert np.array_equal(again.x_train.ravel(), np.arange(12 * np.prod(shape)))
 
 

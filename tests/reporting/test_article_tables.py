@@ -15,6 +15,7 @@ from normsweep.reporting.article_tables import COLUMNS, article_table
 from normsweep.reporting.latex import escaped, latex_table
 from normsweep.reporting.methods import paragraph
 from normsweep.reporting.tables import study_table
+from tests.analysis.conftest import LONG
 
 AWKWARD = "a_b & c | <b>x</b> 50% $1 #2 {3} ~^\\"
 NAMES = [
@@ -59,6 +60,22 @@ def test_heads_have_units_and_cells_are_rounded(confirmed_record):
     assert [row[4] for row in exchange.rows[:3]] == ["6.0", "> 6", "> 6"]
     assert "equivalence margin 0.2 percentage points" in made["verdict"].caption
     assert "Gap\n(pp)" in made["verdict"].heads
+
+
+def test_a_question_that_repeats_another_has_one_row(confirmed_record):
+    made = tables(confirmed_record(confirm__baseline__epochs=LONG))["verdict"]
+    questions = ["more epochs", "equal epochs", "arm tuned", "both tuned"]
+    assert [row[0] for row in made.rows] == questions
+
+
+def test_rows_of_a_table_are_called_rows(confirmed_record):
+    record = confirmed_record()
+    assert record.data is not None
+    of_rows = replace(record, data=replace(record.data, sample="row"))
+    caption = tables(of_rows)["verdict"].caption
+    assert "for new seeds and new rows" in caption
+    assert "10,000 test rows" in caption
+    assert "10,000 test rows were kept apart" in paragraph(evidence(of_rows))
 
 
 def test_what_all_trials_lack_has_no_column(confirmed_record):

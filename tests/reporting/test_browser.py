@@ -7,6 +7,7 @@ import itertools
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.outcomes import outcome
 from normsweep.palette import COLOURS
+from normsweep.parts.input_checks import Finding
+from normsweep.reporting.checkup import Checkup, SchemeStart
 from normsweep.reporting.figures.gallery import CHARTS
 from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.page import write_report
@@ -155,6 +159,27 @@ def test_nothing_makes_the_page_scroll_sideways(opened, found, awkward, tmp_path
         page = opened(file, size)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@sizes
+def test_the_page_of_a_diagnosis_shows_findings_and_figures(
+    opened, found, trial_of_search, size, tmp_path
+):
+    record = replace(found(ARMS).record, trials=(), analyses=())
+    starts = [
+        SchemeStart(arm, trial_of_search(0, arm).trial, record.diagnoses[arm]) for arm in ARMS
+    ]
+    findings = (Finding("dead-units", "90% of the ReLUs are zero for every row"),)
+    made = Checkup("8 rows", findings, tuple(starts), 10, record)
+    page = opened(made.report(tmp_path), size)
+    assert page.get_by_text("Inputs: 8 rows.").is_visible()
+    assert page.get_by_text("90% of the ReLUs are zero for every row").is_visible()
+    shown = [each for each in page.locator("figure svg").all() if each.is_visible()]
+    assert len(shown) == 3
+    assert page.evaluate(OUTSIDE) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    weakest = page.evaluate(CONTRAST)
+    assert weakest[0][0] >= 4.5, weakest
 
 
 @sizes
@@ -338,6 +363,32 @@ def test_another_margin_is_read_afterwards(opened, file, found):
     expect(page.locator("#margin-value")).to_have_text("0.52 percentage points")
     page.get_by_role("button", name="As declared").click()
     expect(page.locator("#reading")).to_have_text(declared)
+
+
+def test_a_margin_that_is_a_share_moves_in_percent(opened, found, tmp_path):
+    """Read off the relative gaps, and drawn in the metric's unit."""
+    made = found(ARMS, confirm__margin="2 %")
+    told = tuple(
+        replace(
+            v, share=0.02, margin=0.02 * v.reference_value, relative=Estimate(gap, gap - 0.01, gap + 0.01, 5)
+        )
+        for v, gap in zip(made.verdicts, itertools.cycle((-0.05, -0.025, 0.001)), strict=False)
+    )  # fmt: skip
+    page = opened(write_report(replace(made, verdicts=told), tmp_path), DESK)
+    reading = page.locator("#reading")
+    expect(reading).to_contain_text("The declared margin, 2 % of the reference")
+    slider = page.get_by_role("slider", name="Margin")
+    slider.fill("31")
+    expect(page.locator("#margin-value")).to_have_text("6.2 % of the reference")
+    expect(reading).to_contain_text("a margin of 6.2 % of the reference in place of the declared 2")
+    notes = page.locator(".afterwards").all_inner_texts()
+    read = [outcome(*v.relative.bounds, 0.062).value for v in told if v.relative]
+    assert [note.rpartition(": ")[2] for note in notes] == read
+    assert len(set(read)) > 1
+    drawn(page, "forest")
+    band = page.evaluate("views.get('forest').view.signal('margin')")
+    first = next(v for v in told if v.primary)
+    assert band == pytest.approx(0.062 * first.reference_value)
 
 
 def test_the_page_reads_outcomes_as_python_does(opened, file):

@@ -42,6 +42,8 @@ def test_a_question_that_repeats_another_is_told_once(rows):
     first = [replace(row, primary=row.question == "both_tuned_short") for row in same]
     assert "both_tuned_short" in {row.question for row in without_repeats(first)}
     assert without_repeats(rows) == rows
+    assert len(verdict_cells(same)) == 4 * len({row.arm for row in rows})
+    assert len(verdict_cells(rows)) == len(rows)
 
 
 def test_what_a_verdict_says(rows):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from html import unescape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import normsweep
@@ -255,3 +258,28 @@ def test_the_command_diagnoses_the_arms_of_a_sweep(monkeypatch, tmp_path, capsys
     assert [line.partition(":")[0] for line in said[2:-1]] == ["unit", "none", "standardize"]
     assert said[-1].startswith("Try “")
     assert not list(tmp_path.iterdir()), "nothing is stored"
+
+
+def test_the_command_writes_a_page_of_what_it_found(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = ("data.train_size=200", "model={ name = 'mlp', options = { units = 8 } }")
+    assert run(main.app, ["diagnose", "quickstart", "-o", "out", "--set", *small]) == 0
+    *said, page = capsys.readouterr().out.splitlines()
+    assert page == str(Path("out") / "index.html")
+    text = unescape(Path(page).read_text(encoding="utf-8"))
+    assert said[0] in text
+    assert said[-1] in text
+    assert all(line in text for line in said[2:-1])
+    assert "By the curvature of the loss at the start" in text
+    inputs = pd.read_csv("out/tables/inputs.csv")
+    assert set(inputs["arm"]) == {"none", "unit", "standardize"}
+    pictures = {path.name for path in Path("out/figures").glob("*.png")}
+    assert pictures == {"inputs.png", "gradients.png", "stable_rates.png"}
+
+
+def test_a_page_of_what_cannot_be_trained_on_has_the_findings(tmp_path):
+    page = check_arrays(short()).report(tmp_path)
+    text = unescape(page.read_text(encoding="utf-8"))
+    assert "Fix these problems first." in text
+    assert "y_train" in text
+    assert "How training begins" not in text

@@ -72,6 +72,20 @@ def test_the_best_continue_from_their_checkpoints(place):
     assert all(r.origin is not None for r in results if r.reused)
 
 
+def test_another_study_reuses_trials_as_far_as_they_got(place):
+    said = place.run("name=second", phase="search", reuse="grid")
+    assert "trials that study grid has finished are reused" in said
+    second = [r for r in read_study(place.storage, "second").trials if r.trial.phase == "search"]
+    results = [r.result for r in second if r.result is not None]
+    assert Counter((r.status, len(r.curve), r.reused) for r in results) == {
+        (Status.COMPLETE, 4, 4): 2 + 2,
+        (Status.PRUNED, 1, 1): 2 * 7,
+        (Status.PRUNED, 2, 2): 2 * 3,
+    }
+    assert {r.origin_study for r in results} == {"grid"}
+    assert curves(second) == curves(place.records())
+
+
 def test_without_checkpoints_the_same_curves_are_trained_anew(place, tmp_path):
     other = Place(tmp_path / "without", SWEEP)
     other.run("execution.checkpoints=0", phase="search")

@@ -22,7 +22,16 @@ from normsweep.sweep.study_record import (
 from normsweep.sweep.trial import CONFIRM
 
 DATA = DataFacts(
-    "digits", "scikit-learn", "d" * 64, 1437, 360, 3, ("a", "b", "c"), (500, 500, 437), (120,) * 3
+    "digits",
+    "scikit-learn",
+    "d" * 64,
+    1437,
+    360,
+    3,
+    ("a", "b", "c"),
+    (500, 500, 437),
+    (120,) * 3,
+    sample="row",
 )
 STAGE = Stage(33.0, math.inf, 41.5, 0.25, (("conv2d_1", 1 / 3), ("dense_1", math.inf)))
 
@@ -96,7 +105,7 @@ def test_data_of_older_records_has_no_counts():
     kept = ("name", "source", "digest", "train_images", "test_images", "classes")
     older = {key: value for key, value in DATA.to_plain().items() if key in kept}
     assert DataFacts.from_plain(older) == replace(
-        DATA, labels=(), class_counts=(), test_class_counts=()
+        DATA, labels=(), class_counts=(), test_class_counts=(), sample="image"
     )
     for key in kept:
         with pytest.raises(KeyError, match=key):

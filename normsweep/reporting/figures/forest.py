@@ -39,11 +39,12 @@ GLYPHS = {
 
 def forest(found: Findings, style: Style) -> Figure:
     """A row per verdict: gap, interval (thick), the interval for these images alone (thin), outcome."""
+    thin = any(row.images for row in found.verdicts)
     figure = Figure(
         name="forest",
         title="All gaps together",
         caption=f"{opening(found.metric.label)} minus that of {found.reference}. Thick: the interval that "
-        "decides; thin: on exactly these test images. Yellow: the equivalence margin. Circle: level or ahead; "
+        f"decides{'; thin: on exactly these test images' if thin else ''}. Yellow: the equivalence margin. Circle: level or ahead; "
         "square: clearly behind; hollow: open; an arrow points at a gap beyond the axis.",
         missing="There are no verdicts yet.",
     )

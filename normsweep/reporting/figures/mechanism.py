@@ -28,6 +28,12 @@ LEFT = 106.0
 """Pixels to the left of the axes for what a row is."""
 NUMBERS = 165.0
 """Pixels to the right of the axes for a value with its interval."""
+NAMES = {
+    "gap": "the gap",
+    "start": "start alone",
+    "step": "steps alone",
+    "joint": "only both",
+}
 
 
 def mechanism(found: Evidence, style: Style) -> Figure:
@@ -69,14 +75,15 @@ def _data(found: Evidence) -> Table:
 
 def _effects(factorial: Factorial) -> Iterator[tuple[str, str, str, Estimate]]:
     """Each effect: its name, the arm whose look it has, what was compared, the estimate."""
-    cells, effects = factorial.cells, factorial.effects
-    yield "the gap", cells.raw, f"{cells.raw} − {cells.reference}", effects.gap
-    yield "start alone", cells.start, f"{cells.raw} − {cells.start}", effects.start
-    yield "steps alone", cells.step, f"{cells.raw} − {cells.step}", effects.step
-    yield "only both", cells.both or cells.reference, "the rest of the gap", effects.joint
-    for number, control in enumerate(factorial.controls, start=1):
-        name = "control" if len(factorial.controls) == 1 else f"control {number}"
-        yield name, control.arm, f"{control.arm} − {control.like}", control.gap
+    cells, controls = factorial.cells, 0
+    looks = {"start": cells.start, "step": cells.step, "joint": cells.both or cells.reference}
+    for each in factorial.compared:
+        name = NAMES.get(each.effect, each.effect)
+        if each.effect == "control" and len(factorial.controls) > 1:
+            controls += 1
+            name = f"{name} {controls}"
+        words = f"{each.arm} − {each.other}" if each.other else "the rest of the gap"
+        yield name, looks.get(each.effect, each.arm), words, each.estimate
 
 
 def _chart(found: Evidence, style: Style, data: Table) -> Json:

@@ -28,20 +28,23 @@ __all__ = ["stability"]
 ROW = 36
 """Height of an arm's row in pixels."""
 PREDICTED = "predicted"
+TRIED = (
+    " Marks are trials of the search: filled if they came within a tenth of their arm’s best, hollow if not, a cross "
+    "if they diverged. Of sgd with momentum the rate that plain gradient descent would have to have is drawn."
+)
 
 
 def stability(found: Evidence, style: Style) -> Figure:
     """A panel for each optimizer, a row for each arm: ticks are predictions, marks are trials."""
+    data = stable_rates_table(stable_rates(found.record))
+    tried = bool((data["kind"] != PREDICTED).any())
     figure = Figure(
         name="stable_rates",
-        title="Learning rates: predicted to be stable, and tried",
+        title=f"Learning rates: predicted to be stable{', and tried' if tried else ''}",
         caption="A bar is the largest learning rate that is stable by the curvature of the loss: black at the "
-        "start, grey later in the training. Marks are trials of the search: filled if they came within a tenth of "
-        "their arm’s best, hollow if not, a cross if they diverged. Of sgd with momentum the rate that plain "
-        "gradient descent would have to have is drawn.",
+        f"start, grey later in the training.{TRIED if tried else ''}",
         missing="The curvature of the loss was not measured.",
     )
-    data = stable_rates_table(stable_rates(found.record))
     if data.empty:
         return figure
     return replace(

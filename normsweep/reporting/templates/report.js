@@ -2,7 +2,7 @@
 // The static figures of the page give way to views of Vega's, which these controls set. Whatever fails
 // leaves the static figures where they are.
 const page = JSON.parse(document.getElementById("page-data").textContent);
-const state = { hidden: [], measure: "score", along: "epochs", margin: page.margin.declared, outcomes: null };
+const state = { hidden: [], measure: "score", along: "epochs", margin: page.margin.declared * page.margin.drawn, outcomes: null };
 const views = new Map();
 const phone = matchMedia("screen and (max-width: 44rem)");
 // A frame without an origin, such as that of MLflow's artifacts, may neither save files nor open pages.
@@ -195,13 +195,13 @@ function outcomeOf(low, high, margin) {
 function readMargin() {
   const slider = byId("margin");
   if (!slider) return;
-  const { declared, scale, unit, steps } = page.margin;
-  const words = (value) => `${Number((scale * value).toFixed(6))} ${unit}`.trim();
+  const { declared, drawn, scale, unit, steps } = page.margin;
+  const words = (value) => `${Number((scale * value).toPrecision(6))} ${unit}`.trim();
   const move = () => {
     const margin = (slider.value / steps) * declared, other = margin !== declared;
     const read = page.verdicts.map((verdict) => (
       verdict.barred ? verdict : outcomeOf(verdict.low, verdict.high, margin)));
-    Object.assign(state, { margin, outcomes: other ? read.map((each) => each.outcome) : null });
+    Object.assign(state, { margin: margin * drawn, outcomes: other ? read.map((each) => each.outcome) : null });
     slider.setAttribute("aria-valuetext", words(margin));
     byId("margin-value").textContent = words(margin);
     page.verdicts.forEach((verdict, i) => {

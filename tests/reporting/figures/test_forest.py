@@ -33,6 +33,13 @@ def test_it_draws_gaps_and_both_intervals(found):
     assert "none −0.05 (−0.20 to +0.10), level from epoch 6" in figure.description
 
 
+def test_the_caption_says_thin_only_where_images_are_known(found):
+    made = found()
+    assert "thin: on exactly these test images" in forest(made, Style()).caption
+    of_runs = replace(made, verdicts=tuple(replace(v, images=0) for v in made.verdicts))
+    assert "thin" not in forest(of_runs, Style()).caption
+
+
 def test_it_keeps_the_order_of_the_questions_and_marks_the_main_one(found):
     assert list(dict.fromkeys(forest(found(), Style()).data["question"])) == [
         "Up to 8 epochs, against “unit” after 4 epochs",
