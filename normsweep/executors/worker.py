@@ -31,6 +31,7 @@ from normsweep.executors.protocol import (
 )
 from normsweep.sweep.trial import Epoch, Result, Status
 from normsweep.text import reason
+from normsweep.training.backend_import import lean_import
 from normsweep.training.engine import Engine, Finished
 
 __all__ = ["main"]
@@ -73,7 +74,8 @@ def _unpack(parts: bytes) -> UserError | None:
 def _import_backend(engine: Engine) -> UserError | None:
     """Import the backend; the error if that fails."""
     try:
-        engine.warm()
+        with lean_import():
+            engine.warm()
     except Exception as error:
         backend = os.environ.get("KERAS_BACKEND")
         return UserError(
