@@ -46,7 +46,7 @@ def main() -> None:
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
     options: WorkerOptions = inbox.get()
     engine = make_engine(options)
-    broken = _unpack(options.parts) or _import_backend(engine)
+    broken = _import_backend(engine) or _unpack(options.parts)
     while True:
         match inbox.get():
             case Train() as job:
