@@ -71,6 +71,13 @@ def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def parts_of_the_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A module's tests see no parts of other tests, as if they were run alone."""
+    with shared.only_parts_of(request.module):
+        yield
+
+
 LONG = ("runner", "training", "api")
 """Folders of tests that run whole studies and compile networks."""
 

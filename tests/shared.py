@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from filelock import FileLock
 
@@ -14,7 +16,7 @@ from normsweep.parts.catalog import REGISTRIES
 from normsweep.store.storage import open_storage
 from normsweep.tracking.client import ready_store
 
-__all__ = ["place_stores", "plugins_forgotten", "root", "shared", "use"]
+__all__ = ["only_parts_of", "place_stores", "plugins_forgotten", "root", "shared", "use"]
 
 STORES = ("optuna.db", "mlflow.db")
 _root: Path | None = None
@@ -75,3 +77,35 @@ def plugins_forgotten(folder: Path) -> Iterator[None]:
         for name in set(sys.modules) - modules:
             if str(folder) in str(getattr(sys.modules[name], "__file__", "")):
                 del sys.modules[name]
+
+
+@contextmanager
+def only_parts_of(module: ModuleType) -> Iterator[None]:
+    """Of the parts that tests register, only those of this module and of modules that it imports from.
+
+    Whatever is registered goes to every worker process of a study, and what is registered in tests
+    imports TensorFlow there.
+    """
+    known, removed = _imported_from(module), []
+    for registry in REGISTRIES:
+        for name, part in list(registry._parts.items()):
+            if part.module.startswith("tests.") and part.module not in known:
+                removed.append((registry, name, registry._parts.pop(name)))
+    try:
+        yield
+    finally:
+        for registry, name, part in removed:
+            registry._parts.setdefault(name, part)
+
+
+def _imported_from(module: ModuleType) -> set[str]:
+    """The modules of tests that a module imports from, at any depth, and its own name."""
+    found, waiting = set[str](), [module.__name__]
+    while waiting:
+        name = waiting.pop()
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None and name not in found:
+            found.add(name)
+            text = Path(file).read_text(encoding="utf-8")
+            waiting += re.findall(r"^from (tests[\w.]*) import", text, re.M)
+    return found

@@ -32,6 +32,7 @@ from normsweep.executors.protocol import (
 )
 from normsweep.sweep.trial import Epoch, Result, Status
 from normsweep.text import reason
+from normsweep.training.backend_import import lean_import
 from normsweep.training.engine import Engine, Finished, Training
 
 __all__ = ["main"]
@@ -46,7 +47,7 @@ def main() -> None:
     threading.Thread(target=_read, args=(sys.stdin.buffer, inbox), daemon=True).start()
     options: WorkerOptions = inbox.get()
     engine = make_engine(options)
-    broken = _unpack(options.parts) or _import_backend(engine)
+    broken = _import_backend(engine) or _unpack(options.parts)
     trainings = _Trainings(engine, options.awaits_reply, inbox, outbox)
     while True:
         for message in trainings.messages():
@@ -158,7 +159,8 @@ def _unpack(parts: bytes) -> UserError | None:
 def _import_backend(engine: Engine) -> UserError | None:
     """Import the backend; the error if that fails."""
     try:
-        engine.warm()
+        with lean_import():
+            engine.warm()
     except Exception as error:
         backend = os.environ.get("KERAS_BACKEND")
         return UserError(

@@ -104,6 +104,14 @@ def _pid(engine: Engine) -> int:
     return os.getpid()
 
 
+def _plots(engine: Engine) -> tuple[bool, bool]:
+    """Whether matplotlib was imported, and whether it can be."""
+    before = "matplotlib" in sys.modules
+    import matplotlib
+
+    return before, bool(matplotlib.__version__)
+
+
 def _fails(engine: Engine) -> None:
     raise ValueError("an accident in a worker")
 
@@ -350,6 +358,8 @@ def test_real_training_gives_the_same_bits_in_a_worker_and_here(digits_root, tri
         result = until_finished(executor)
         assert result.status is Status.COMPLETE, result.error
         curves.append([(e.train_loss, e.val_loss, e.val_accuracy) for e in result.curve])
+        if isinstance(executor, Processes):
+            assert executor.call(_plots) == (False, True), "only what training needs is imported"
         executor.close()
     assert curves[0] == curves[1]
 

@@ -94,7 +94,8 @@ class Ended:
 
     def tell(self, *arguments: str, tracking: str = "") -> tuple[int, str]:
         said = io.StringIO()
-        given = ["ended.toml", "--tracking-uri", tracking or self.tracking, *arguments]
+        where = () if "--executor" in arguments else ("--executor", "inline")
+        given = ["ended.toml", "--tracking-uri", tracking or self.tracking, *where, *arguments]
         with contextlib.chdir(self.folder), redirect_stdout(said), redirect_stderr(said):
             return run(app, given), said.getvalue()
 
@@ -195,7 +196,7 @@ def test_a_changed_sweep_is_refused_and_another_device_or_executor_is_looked_at(
     said = ended.run("--seed", "5", status=2)
     assert "seed: 0 -> 5" in said
     assert ended.looks("--device", "cpu")
-    assert ended.looks("--executor", "inline")
+    assert ended.looks("--executor", "processes")
 
 
 def test_changed_data_is_refused_and_missing_data_too(ended):
@@ -247,7 +248,7 @@ def test_more_trials_and_more_seeds_are_run(ended):
 
 def test_it_answers_with_the_same_words_and_imports_neither_tensorflow_nor_mlflow(ended):
     ended.page.unlink()
-    tracking = (*STUDY, "--tracking-uri", ended.tracking)
+    tracking = (*STUDY, "--tracking-uri", ended.tracking, "--executor", "inline")
     said, imported = command(ended.folder, *tracking)
     assert "mlflow" in imported
     again, imported = command(ended.folder, *tracking)

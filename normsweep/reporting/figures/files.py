@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -18,6 +19,9 @@ __all__ = ["inline", "on_page", "save", "svg_text"]
 PNG_WIDTH = 1400.0
 """Pixels of a PNG from left to right."""
 TRIES = 30
+KEPT = 64
+"""Figures that a process keeps as drawn, at about 200 KB each: a study that goes on has most of them again, and
+`Study.report` those of the run."""
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 UNUSED = (
@@ -35,6 +39,7 @@ def save(text: str, folder: Path, name: str) -> None:
     (folder / f"{name}.pdf").write_bytes(_pdf(text))
 
 
+@functools.lru_cache(KEPT)
 def _png(text: str) -> bytes:
     paper = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
     white = re.sub(r"(<svg\b[^>]*>)", rf"\1{paper}", text, count=1)
@@ -42,6 +47,7 @@ def _png(text: str) -> bytes:
     return vl_convert.svg_to_png(white, scale=PNG_WIDTH / width)
 
 
+@functools.lru_cache(KEPT)
 def _pdf(text: str) -> bytes:
     """With a pixel as a 96th of an inch.
 
@@ -68,7 +74,12 @@ def _pdf(text: str) -> bytes:
 
 def svg_text(spec: Json) -> str:
     """The figure as a standalone SVG: text as text, the same bytes every time."""
-    root = ElementTree.fromstring(vl_convert.vegalite_to_svg(_seen(spec), vl_version=VERSION))
+    return _drawn(json.dumps(_seen(spec)))
+
+
+@functools.lru_cache(KEPT)
+def _drawn(spec: str) -> str:
+    root = ElementTree.fromstring(vl_convert.vegalite_to_svg(json.loads(spec), vl_version=VERSION))
     _tidy(root)
     ElementTree.register_namespace("", SVG)
     return ElementTree.tostring(root, encoding="unicode") + "\n"

@@ -9,8 +9,15 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from normsweep.reporting.figures import files
 from normsweep.reporting.figures.figure import Figure
 from normsweep.reporting.figures.files import svg_text
+
+
+def draw_anew() -> None:
+    """Forget what this process has drawn."""
+    for drawn in (files._drawn, files._png, files._pdf):
+        drawn.cache_clear()
 
 
 def parts(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:

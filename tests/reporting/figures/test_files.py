@@ -3,9 +3,11 @@
 import re
 from xml.etree import ElementTree
 
+from normsweep.reporting.figures import files
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.files import inline, on_page, save, svg_text
 from normsweep.reporting.figures.theme import INK, Style
+from tests.reporting.figures.reading import draw_anew
 
 
 def spec(found, *arms, **keys):
@@ -14,9 +16,19 @@ def spec(found, *arms, **keys):
 
 def test_the_same_figure_gives_the_same_bytes(found, tmp_path):
     for folder in ("one", "two"):
+        draw_anew()
         save(svg_text(spec(found)), tmp_path / folder, "accuracy")
     for name in ("accuracy.png", "accuracy.svg", "accuracy.pdf"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_figure_that_was_drawn_is_not_drawn_again(found):
+    first = svg_text(spec(found))
+    before = files._drawn.cache_info()
+    assert svg_text(spec(found)) == first
+    svg_text(spec(found, "none", "unit", "center"))
+    after = files._drawn.cache_info()
+    assert (after.hits - before.hits, after.misses - before.misses) == (1, 1)
 
 
 def test_png_is_white_and_svg_is_transparent(found, tmp_path):
