@@ -74,9 +74,8 @@ gpu-wheels: $(VENV)/dev.done
 	du -sh $(WHEELS)
 
 gpu-carried:
-	$(PYTHON) -m venv --system-site-packages build/gpu
-	build/gpu/bin/python -m pip install --quiet --no-index --no-deps $(WHEELS)/*.whl
-	KERAS_BACKEND=jax build/gpu/bin/python -m benchmarks.gpu_check $(CHECK)
+	$(PYTHON) -m pip install --quiet --no-index --no-deps --upgrade --target build/gpu $(WHEELS)/*.whl
+	KERAS_BACKEND=jax PYTHONPATH=$(CURDIR)/build/gpu $(PYTHON) -m benchmarks.gpu_check $(CHECK)
 
 # Packages are installed by hash. uv takes a tenth of pip's time; if its index is unreachable, pip
 # (which reads the user's own pip settings) installs the same files.

@@ -399,3 +399,42 @@ def test_inline_says_that_it_cannot_limit_memory(digits_root):
         match=r"--executor: inline cannot limit memory, got execution.trial_memory = 4; use",
     ):
         Inline(WorkerOptions(digits_root, "cpu", 1, trial_memory=4.0))
+
+
+def test_a_worker_has_the_trials_of_a_stack(make, trial):
+    executor = make(stack=2)
+    if isinstance(executor, Inline):
+        pytest.skip("trains one trial at a time")
+    one, two = slow(trial, 0.05, epochs=3), replace(slow(trial, 0.05, epochs=3), number=6, seed=4)
+    other = replace(one, number=7, optimizer="sgd")
+    executor.submit(one)
+    assert executor.free
+    executor.submit(other)
+    assert executor.free, "it is of another structure"
+    executor.submit(two)
+    assert not executor.free
+    seen: list[Event] = []
+    while len([event for event in seen if isinstance(event, Finished)]) < 3:
+        seen += executor.poll(1.0)
+    epochs = [(event.trial, event.epoch) for event in seen if isinstance(event, Epoch)]
+    for number in (5, 6, 7):
+        assert [epoch for each, epoch in epochs if each == number] == [1, 2, 3]
+    assert executor.free
+
+
+def test_what_is_stopped_with_others_is_stopped_for_all(make, trial):
+    executor = make(stack=4)
+    if isinstance(executor, Inline):
+        pytest.skip("trains one trial at a time")
+    trials = [replace(slow(trial), number=number) for number in (1, 2, 3)]
+    for each in trials:
+        executor.submit(each)
+    until_first_epoch(executor)
+    executor.cancel(1)
+    ends: list[Result] = []
+    while len(ends) < 3:
+        ends += [event.result for event in executor.poll(1.0) if isinstance(event, Finished)]
+    assert {end.status for end in ends} == {Status.INTERRUPTED}
+    assert sorted(end.trial for end in ends) == [1, 2, 3]
+    executor.submit(replace(trial, number=4))
+    assert until_finished(executor).status is Status.COMPLETE
