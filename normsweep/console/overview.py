@@ -21,7 +21,7 @@ from normsweep.search.selection import most_configurations
 from normsweep.sweep.arms import ARM
 from normsweep.sweep.parameters import LOSS, RAW, REGRESSION, TARGET
 from normsweep.sweep.schema import AUTO, Sweep
-from normsweep.sweep.space import Choice, Scalar
+from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import RARE, SEARCH, Status
 from normsweep.text import counted, duration, milliseconds
@@ -311,8 +311,6 @@ def _notes(plan: Plan) -> Iterator[str]:
         )
     if sweep.search.longest_every and not sweep.samples_epochs:
         yield "search.longest_every has no effect: every trial trains for the largest number of epochs"
-    for name, fixed, own in _apart_from_space(sweep):
-        yield f"warning: the baseline has {name} {own}, while the space fixes {fixed}; set confirm.baseline.{name}"
     model = sweep.model.name
     known = model in models.registry and "initial" not in sweep.space
     if known and isinstance(models.registry[model].function, models.Copies):
@@ -329,20 +327,6 @@ def _notes(plan: Plan) -> Iterator[str]:
         yield (
             "robust takes the median and quartiles of the non-zero pixels, of all rows of a table"
         )
-
-
-def _apart_from_space(sweep: Sweep) -> Iterator[tuple[str, Scalar, Scalar]]:
-    """What the space fixes and the baseline does not declare: its name, the fixed value, the baseline's default."""
-    baseline = sweep.confirm.baseline
-    space = sweep.search.space
-    for name in ("optimizer", "learning_rate"):
-        if name not in space or name in baseline.model_fields_set:
-            continue
-        dimension, own = space[name], getattr(baseline, name)
-        if isinstance(dimension, Choice) and len(dimension.values) == 1:
-            (fixed,) = dimension.values
-            if fixed != own:
-                yield name, fixed, own
 
 
 def _measured(plan: Plan) -> Iterator[str]:

@@ -44,7 +44,8 @@ def article_table(name: str, frame: pd.DataFrame, record: StudyRecord) -> Articl
         for row in frame.astype(object).to_dict(orient="records")
     ]
     if name == "verdict":
-        repeated = repeated_questions((r["question"], r["horizon"], r["primary"]) for r in rows)
+        asked = ((str(r["question"]), int(r["horizon"] or 0), bool(r["primary"])) for r in rows)
+        repeated = repeated_questions(asked)
         rows = [row for row in rows if row["question"] not in repeated]
     columns = [(column.head, [column.text(row) for row in rows]) for column in COLUMNS[name](by)]
     shown = [(head, cells) for head, cells in columns if any(cells) or not rows]

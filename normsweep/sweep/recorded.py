@@ -14,7 +14,15 @@ from typing import Any, TypeVar
 from normsweep.sweep import schemes
 from normsweep.sweep.arms import ARM, NORMALIZATION, Arm, arms_by, bundles, fixed_by_all
 from normsweep.sweep.problems import shown
-from normsweep.sweep.schema import SEQUENTIAL, Search, Section, Seeds, Sweep, inner_section
+from normsweep.sweep.schema import (
+    SEQUENTIAL,
+    Search,
+    Section,
+    Seeds,
+    Sweep,
+    inner_section,
+    with_undeclared,
+)
 from normsweep.sweep.space import Choice, Condition, Dimension, Range, Space
 
 __all__ = ["GROWING", "as_begun", "as_file", "changes", "from_plain", "grown", "to_plain"]
@@ -112,7 +120,15 @@ def from_plain(keys: Mapping[str, Any]) -> Sweep:
     else:
         whole[f"search.space.{whole['compare']}"]  # without it there are no arms
         arms = arms_by(whole["compare"], sweep.search.space, labels)
-    return sweep.model_copy(update={"arms": arms})
+    sweep = sweep.model_copy(update={"arms": arms})
+    # That of an older study is declared where it is not what the space fixes.
+    baseline = sweep.confirm.baseline
+    other = {name for name, fixed in sweep.undeclared().items() if getattr(baseline, name) != fixed}
+    baseline.model_fields_set.update(other)
+    if other:
+        sweep.confirm.model_fields_set.add("baseline")
+        sweep.model_fields_set.add("confirm")
+    return sweep
 
 
 def _completed(keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,7 +200,7 @@ def _may_add_seeds(was: Mapping[str, Any], is_: Mapping[str, Any], analysed: boo
 def as_begun(before: Sweep, now: Sweep) -> Sweep:
     """The sweep with which its study is resumed: with no fewer seeds, and the rules it was created with.
 
-    Seeds that are not declared are those of the study, and its halving is `asha` if it was created before
+    Seeds and a baseline that are not declared are those of the study, and its halving is `asha` if it was created before
     trials could pause. Rules that are declared are kept. Under the first
     rules epochs were sampled, the default sampler was TPE, and `longest_every` applied.
     """
@@ -193,13 +209,19 @@ def as_begun(before: Sweep, now: Sweep) -> Sweep:
         seeds = before.confirm.seeds
     if seeds != now.confirm.seeds:
         now = now.model_copy(update={"confirm": now.confirm.model_copy(update={"seeds": seeds})})
-    now = _of_task(before, now)
+    now = _of_task(before, _of_baseline(before, now))
     if (before.search.pruner, now.search.pruner) == (ASHA, HALVING):
         now = now.model_copy(update={"search": now.search.model_copy(update={"pruner": ASHA})})
     if "rules" in now.model_fields_set or before.rules == now.rules:
         return now
     search = _searched_as_begun(before, now) if before.rules == 1 else now.search
     return now.model_copy(update={"rules": before.rules, "search": search})
+
+
+def _of_baseline(before: Sweep, now: Sweep) -> Sweep:
+    """The sweep with the baseline of its study, where that is not declared: it was not always that of the space."""
+    own = {name: getattr(before.confirm.baseline, name) for name in now.undeclared()}
+    return now.model_copy(update={"confirm": with_undeclared(now.confirm, own)}) if own else now
 
 
 def _of_task(before: Sweep, now: Sweep) -> Sweep:

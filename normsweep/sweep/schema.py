@@ -55,6 +55,7 @@ __all__ = [
     "inner_section",
     "is_name",
     "seconds",
+    "with_undeclared",
 ]
 
 DURATION = "a number of seconds, or a duration such as 45s, 90m, 1h30m or 2d"
@@ -380,6 +381,16 @@ class Execution(Section):
     """Whether MLflow gets the processor time and memory of a trial's worker in each epoch."""
 
 
+def with_undeclared(confirm: Confirm, values: Mapping[str, Scalar]) -> Confirm:
+    """The section with these values in its baseline, where they count as not declared."""
+    baseline = confirm.baseline.model_copy(update=dict(values))
+    baseline.model_fields_set.difference_update(values)
+    changed = confirm.model_copy(update={"baseline": baseline})
+    if "baseline" not in confirm.model_fields_set:
+        changed.model_fields_set.discard("baseline")
+    return changed
+
+
 class Sweep(Section):
     """A sweep: the question and how to answer it."""
 
@@ -423,6 +434,24 @@ class Sweep(Section):
             confirm.model_fields_set.discard("seeds")  # they are not declared
             object.__setattr__(self, "confirm", confirm)
         return self
+
+    @model_validator(mode="after")
+    def _baseline_of_space(self) -> Sweep:
+        """What the space fixes and the baseline does not declare is in the baseline, too."""
+        if fixed := self.undeclared():
+            object.__setattr__(self, "confirm", with_undeclared(self.confirm, fixed))
+        return self
+
+    def undeclared(self) -> dict[str, Scalar]:
+        """The optimizer and the learning rate that the space fixes and the baseline does not declare."""
+        declared, space = self.confirm.baseline.model_fields_set, self.search.space
+        found = (space[name] for name in ("optimizer", "learning_rate") if name in space)
+        return {
+            dimension.name: dimension.values[0]
+            for dimension in found
+            if isinstance(dimension, Choice) and dimension.count == 1 and not dimension.when
+            if dimension.name not in declared
+        }
 
     def arm(self, key: str) -> Arm:
         """The arm with this key."""

@@ -110,11 +110,6 @@ def test_a_plan_says_what_was_found(planned):
             "epochs    1 to 12, sampled; one trial in 3 of each arm trains for 12", id="longest",
         ),
         pytest.param(
-            ["search.space.optimizer=sgd", "confirm.baseline={ epochs = 4 }"],
-            "note      warning: the baseline has optimizer adam, while the space fixes sgd; set confirm.baseline.optimizer",
-            id="baseline-apart",
-        ),
-        pytest.param(
             ["search.longest_every=3"],
             "note      search.longest_every has no effect: every trial trains for the largest number of epochs",
             id="longest-without-effect",

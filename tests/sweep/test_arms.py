@@ -241,7 +241,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "not-of-all": (('arms.raw={ optimizer = "sgd" }',),
                    'search.space.normalization: required key is missing: a value, a list or a range, which the arm "raw" does not fix'),
     "baseline": (('arms={ a = { normalization = "none", momentum = 0.1 }, b = { normalization = "none", momentum = 0.2 } }',
-                  "reference=a", "search.space.optimizer=sgd"),
+                  "reference=a", "search.space.optimizer=sgd", "confirm.baseline.optimizer=adam"),
                  "confirm.baseline.optimizer: must be an optimizer with the compared option momentum"),
     "control": (('arms."a\\u0007b"={ normalization = "zca" }',), "without control characters"),
     "open-quote": (('arms."raw={ normalization = "zca" }',), "expected KEY=VALUE with a dotted key"),

@@ -319,6 +319,49 @@ def test_a_study_goes_on_with_its_seeds_if_no_more_are_declared(base):
     assert seeds("confirm.seeds.most=30", "confirm.seeds.most=12") == (5, 30)
 
 
+FIXED = ("search.space.optimizer=sgd", "search.space.learning_rate=0.01")
+
+
+def test_a_baseline_that_is_not_declared_is_what_the_space_fixes(base, sweep_file, parts):
+    undeclared = "confirm.baseline={ epochs = 4 }"
+    made = base(*FIXED, undeclared)
+    assert made.baseline(made.arms[0], 4)["optimizer"] == "sgd"
+    keys = to_plain(made)
+    assert (keys["confirm.baseline.optimizer"], keys["confirm.baseline.learning_rate"]) == ("sgd", 0.01)  # fmt: skip
+    assert from_plain(keys) == made
+    assert as_begun(from_plain(keys), made) == made
+    declared = base(*FIXED, "confirm.baseline={ optimizer = 'adam', learning_rate = 0.5 }")
+    assert declared.confirm.baseline.optimizer == "adam"
+    assert declared.baseline(declared.arms[0], 4)["learning_rate"] == 0.5
+
+
+def test_a_study_with_another_baseline_goes_on_with_that(base):
+    """As studies began in which an undeclared baseline was Adam's, whatever the space fixed."""
+    now = base(*FIXED, "confirm.baseline={ epochs = 4 }")
+    keys = to_plain(now) | {
+        "confirm.baseline.optimizer": "adam",
+        "confirm.baseline.learning_rate": 0.001,
+    }
+    begun = from_plain(keys)
+    assert changes(keys, now) == [
+        "  confirm.baseline.learning_rate: 0.001 -> 0.01",
+        '  confirm.baseline.optimizer: "adam" -> "sgd"',
+    ]
+    resumed = as_begun(begun, now)
+    assert changes(keys, resumed) == []
+    assert to_plain(resumed) == keys
+    for arm in resumed.arms:
+        assert resumed.baseline(arm, 4) == begun.baseline(arm, 4)
+        assert resumed.baseline(arm, 4)["optimizer"] == "adam"
+    assert as_file(begun)["confirm"]["baseline"] | {"epochs": 4} == {
+        "optimizer": "adam", "learning_rate": 0.001, "epochs": 4
+    }  # fmt: skip
+    other = base(*FIXED, "confirm.baseline={ epochs = 4, optimizer = 'sgd' }")
+    assert changes(keys, as_begun(begun, other)) == [
+        '  confirm.baseline.optimizer: "adam" -> "sgd"'
+    ]
+
+
 def test_the_larger_number_of_seeds_is_stored(base):
     few, many = base("confirm.seeds=7"), base("confirm.seeds.most=30")
     assert grown(to_plain(many), few) == to_plain(many)

@@ -99,11 +99,11 @@ def test_a_baseline_has_to_take_what_is_compared(sweep):
         "reference=0.0",
     )  # fmt: skip
     with pytest.raises(SweepError) as caught:
-        sweep(*compared)
+        sweep(*compared, "confirm.baseline.optimizer=adam")
     (line,) = caught.value.lines
     assert (
         "confirm.baseline.optimizer: must be an optimizer with the compared option momentum" in line
     )
     assert 'got "adam"' in line
-    arms = sweep(*compared, "confirm.baseline.optimizer=sgd").arms
+    arms = sweep(*compared).arms
     assert [arm.params for arm in arms] == [{"momentum": 0.0}, {"momentum": 0.9}]
