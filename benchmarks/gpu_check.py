@@ -147,7 +147,8 @@ class Check:
         """Train trials as a study would; their results in the order of their numbers."""
         from normsweep.training.engine import Finished
 
-        waiting, results = list(trials), dict[int, Result]()
+        waiting = list(trials)
+        results: dict[int, Result] = {}
         while len(results) < len(trials):
             while waiting and executor.free:
                 executor.submit(waiting.pop(0))
