@@ -32,6 +32,8 @@ epochs = { low = 1, high = 2 }
 seeds = 2
 margin = 0.05
 baseline = { optimizer = "sgd", epochs = 1 }
+[execution]
+stack = 2
 """
 NO_TENSORFLOW = """
 import sys
@@ -69,6 +71,8 @@ def test_a_whole_study_runs_on_jax_where_tensorflow_cannot_be_imported(tmp_path:
     results = [record.result for record in study.trials]
     assert {result.status for result in results if result} == {Status.COMPLETE}
     assert {result.machine["backend"] for result in results if result} == {"jax"}
+    assert {result.machine["stack"] for result in results if result} == {"2"}
+    assert {result.loop for result in results if result} == {"stack"}
     assert "model of" not in done.stdout, "the best models were saved"
     for diagnosis in study.diagnoses.values():
         assert diagnosis.initialization.sharpness > 0
