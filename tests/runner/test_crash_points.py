@@ -16,7 +16,7 @@ import pytest
 
 from normsweep.analysis.evidence import evidence
 from normsweep.reporting.evidence_tables import verdict_table
-from normsweep.store.storage import read_study
+from normsweep.store.storage import load_study, read_study
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Status
 from tests import forkserver
 from tests.reliability import KILL
@@ -176,10 +176,22 @@ def put_through(
 
 
 def test_every_kind_of_write_is_counted(undisturbed):
-    kinds = Counter("file" if "/" in what else what for what in undisturbed.writes())
-    assert set(kinds) == {"optuna", "mlflow", "file"}
+    stores = ("optuna", "mlflow")
+    kinds = Counter(what if what in stores else "file" for what in undisturbed.writes())
+    assert set(kinds) == {*stores, "file"}
     assert min(kinds.values()) > 10, kinds
     undisturbed.finish()
+
+
+def test_what_was_not_logged_of_a_phase_that_has_ended_is_logged_by_the_next_command(undisturbed):
+    """As where the driver was killed between the last result of a phase and its run in MLflow."""
+    store = load_study(undisturbed.storage, "survivor")
+    last = {record.trial.phase: record.trial.number for record in store.trials()}
+    assert set(last) == {SEARCH, SELECT, CONFIRM}
+    for number in last.values():
+        store.note_run(number, "", "")
+    undisturbed.finish()
+    undisturbed.assert_whole()
 
 
 @pytest.mark.parametrize("how", ["kill", "fail"])
