@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reliability import KILL, faults_tables, placed, read_run
+from tests.reliability import KILL, PAGE, collected, faults_tables, kinds_table, placed, read_run
 
 CONFTEST = "from tests.conftest import faults, pytest_runtest_makereport\n"
 TESTS = f"""
@@ -31,8 +31,7 @@ def test_c(faults):
 @given(strategies.integers())
 def test_d(number):
     assert number == number
-"""
-FAILING = """
+
 def test_e(faults):
     faults("disk full", 1)
     assert False
@@ -51,7 +50,7 @@ def written(folder: Path, tests: str) -> Path:
     return file
 
 
-def test_what_passed_is_counted_by_moment_store_and_kind(tmp_path):
+def test_what_passed_is_counted_by_moment_store_and_kind_and_what_failed_is_named(tmp_path):
     ran = read_run([written(tmp_path, TESTS)])
     assert ran.tests == 4
     (inputs,) = ran.properties
@@ -64,13 +63,15 @@ def test_what_passed_is_counted_by_moment_store_and_kind(tmp_path):
         "| disk full | 2 | nothing | `test_a` |",
         "| worker killed | 10 | its trial | `test_b` |",
         "the driver was killed 11 times, and there were 12 other faults. Lost by the kills: nothing.",
+        "Failed, and not counted: `test_e`.",
     ):
         assert row in text, text
 
 
-def test_a_run_with_a_failure_makes_no_table(tmp_path):
-    with pytest.raises(SystemExit, match="test_e has failed"):
-        read_run([written(tmp_path, TESTS + FAILING)])
+def test_the_page_has_the_number_of_tests_of_each_kind():
+    begin, end = "<!-- kinds -->\n", "\n<!-- end of kinds -->"
+    stated = PAGE.read_text().partition(begin)[2].partition(end)[0]
+    assert stated == kinds_table(collected()), "run: python -m tests.reliability kinds"
 
 
 def test_a_table_takes_the_place_between_its_markers():

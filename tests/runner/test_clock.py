@@ -66,7 +66,11 @@ def clock(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("way", "steps"),
-    [("back", (-60, -3600, -YEAR)), ("forward", (60, 3600, YEAR)), ("forward and back", (YEAR, -YEAR, 0))],
+    [
+        ("back", (-60, -3600, -YEAR)),
+        ("forward", (60, 3600, YEAR)),
+        ("forward and back", (YEAR, -YEAR, 0)),
+    ],
     ids=["back", "forward", "forward and back"],
 )
 def test_a_clock_that_is_set_while_a_study_runs_costs_nothing(tmp_path, clock, faults, way, steps):
@@ -88,7 +92,9 @@ def test_a_clock_that_is_set_while_a_study_runs_costs_nothing(tmp_path, clock, f
     study.assert_whole()
     study.assert_stopped()
     results = [r.result for r in study.records() if r.result]
-    assert all(result.seconds >= 0 and all(e.seconds >= 0 for e in result.curve) for result in results)
+    assert all(
+        result.seconds >= 0 and all(e.seconds >= 0 for e in result.curve) for result in results
+    )
     started = [result.started for result in results]
     assert max(started) - min(started) > YEAR / 2
     faults(f"clock set {way}", len(steps))

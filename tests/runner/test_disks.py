@@ -91,7 +91,9 @@ def assert_resumes(study: Survivor) -> None:
     study.assert_stopped()
 
 
-@pytest.mark.parametrize("trials", [*(pytest.param(n, marks=pytest.mark.slow) for n in MOMENTS), 25])
+@pytest.mark.parametrize(
+    "trials", [*(pytest.param(n, marks=pytest.mark.slow) for n in MOMENTS), 25]
+)
 def test_a_disk_that_fills_up_stops_the_study_with_a_word(disk, trials, faults):
     study = Survivor(disk, options=("--n-jobs", "2"))
     process = study.start()

@@ -250,9 +250,7 @@ def test_a_driver_that_slept_while_another_one_took_over_leaves_the_study_to_it(
 @pytest.mark.parametrize(
     "modes", [("fast",), pytest.param(("fast", "immediate") * 4, marks=pytest.mark.slow)]
 )
-def test_a_database_server_that_is_restarted_loses_nothing(
-    tmp_path, postgres, modes, faults
-):
+def test_a_database_server_that_is_restarted_loses_nothing(tmp_path, postgres, modes, faults):
     options = ("--n-jobs", "2", *(SLOW_EPOCHS if len(modes) > 1 else ()))
     study = Survivor(tmp_path, storage=postgres.url("record"), options=options)
     process = study.start()

@@ -104,9 +104,7 @@ def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, time
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["mlflow.db.making", "optuna.db"])
-def test_a_command_killed_while_it_makes_tables_leaves_nothing_in_the_way(
-    tmp_path, what, faults
-):
+def test_a_command_killed_while_it_makes_tables_leaves_nothing_in_the_way(tmp_path, what, faults):
     waits = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
     for number, wait in enumerate(waits):
         folder = tmp_path / str(number)

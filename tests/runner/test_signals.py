@@ -83,7 +83,9 @@ def test_a_confirmation_and_a_report_that_are_stopped_are_made_up_for(
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0, 4.0])
 @pytest.mark.slow
-def test_a_start_that_is_stopped_leaves_nothing_in_the_way(tmp_path, seconds, record_property, faults):
+def test_a_start_that_is_stopped_leaves_nothing_in_the_way(
+    tmp_path, seconds, record_property, faults
+):
     study = Survivor(tmp_path, cold=True, options=("--n-jobs", "2"))
     process = study.start()
     time.sleep(seconds)
