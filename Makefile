@@ -58,7 +58,7 @@ soak: $(VENV)/dev.done $(VENV)/latex.done
 	$(BIN)/python -m pytest -m "slow or faults" --junitxml $(SOAK)/slow.xml
 	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile many --junitxml $(SOAK)/hypothesis.xml
 	$(BIN)/python -m pytest -n0 tests/reporting/test_article_tables.py
-	$(BIN)/python -m tests.reliability faults "make soak" $(SOAK)/slow.xml $(SOAK)/hypothesis.xml
+	$(BIN)/python -m tests.reliability faults '`make soak`' $(SOAK)/slow.xml $(SOAK)/hypothesis.xml
 
 # The compose file in a container engine; COMPOSE="…" names Compose's program.
 containers-check: $(VENV)/dev.done $(VENV)/chromium.done

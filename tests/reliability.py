@@ -1,6 +1,6 @@
 """The tables of docs/reliability.md that are counted: the faults of a run of the tests, and the tests of each kind.
 
-python -m tests.reliability faults "make soak" build/soak/*.xml
+python -m tests.reliability faults 'WHAT WAS RUN' build/soak/*.xml
 python -m tests.reliability kinds
 """
 
@@ -193,7 +193,7 @@ def read_run(files: Iterable[Path]) -> Ran:
         (suite,) = Xml.parse(file).getroot().iter("testsuite")
         days.add(datetime.fromisoformat(suite.attrib["timestamp"]).strftime("%Y-%m-%d"))
         seconds += float(suite.attrib["time"])
-        cases.update({(c.attrib["classname"], c.attrib["name"]): c for c in suite.iter("testcase")})
+        cases.update({(c.attrib["classname"], c.attrib["name"]): c for c in suite.iterfind("testcase[@name]")})
     outcomes = {name: {child.tag for child in case} for (_, name), case in cases.items()}
     failed = [name for name, tags in outcomes.items() if tags & {"failure", "error"}]
     passed = [
@@ -211,7 +211,7 @@ def read_run(files: Iterable[Path]) -> Ran:
     return Ran(faults, inputs, tuple(failed), len(passed), seconds, max(days))
 
 
-def faults_tables(ran: Ran, command: str) -> str:
+def faults_tables(ran: Ran, what: str) -> str:
     """Kills by moment and store, the other faults by kind, and what was run."""
     kills, others = Counter[tuple[str, str]](), Counter[str]()
     lost: dict[str, set[str]] = {}
@@ -236,11 +236,11 @@ def faults_tables(ran: Ran, command: str) -> str:
             _joined(lost[event]),
             "<br>".join(f"`{t}`" for t in sorted(tests[event])),
         ]
-        for event, times in others.items()
+        for event, times in sorted(others.items())
     ]
     minutes = round(ran.seconds / 60)
     said = (
-        f"From `{command}` on {ran.day}: {ran.tests} tests in {minutes} min on {os.cpu_count()} cores; the driver "
+        f"From {what} on {ran.day}: {ran.tests} tests in {minutes} min on {os.cpu_count()} cores; the driver "
         f"was killed {kills.total()} times, and there were {others.total()} other faults. "
         f"Lost by the kills: {_joined(lost.get(KILL, set()))}."
     )
@@ -327,8 +327,8 @@ def placed(page: str, name: str, text: str) -> str:
 def main(name: str, *given: str) -> None:
     """Write a table into the page."""
     if name == "faults":
-        command, *files = given
-        text = faults_tables(read_run(map(Path, files)), command)
+        what, *files = given
+        text = faults_tables(read_run(map(Path, files)), what)
     else:
         text = kinds_table(collected())
     PAGE.write_text(placed(PAGE.read_text(), name, text))

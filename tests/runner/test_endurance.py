@@ -37,14 +37,17 @@ def advance(study: Survivor, phase: str, process: subprocess.Popen[bytes]) -> No
 
 
 def trials(study: Survivor) -> Trials:
-    """What was trained, and what came of it."""
+    """What was trained, and what came of it; how long an epoch takes is another option of the model."""
     done = [(r.trial, r.result) for r in study.records() if r.result]
     return Counter(
         (
             t.phase,
-            t.fingerprint,
+            t.arm,
             t.slot,
             t.configuration,
+            t.seed,
+            t.optimizer,
+            t.learning_rate,
             tuple(e.val_accuracy for e in result.curve),
         )
         for t, result in done
