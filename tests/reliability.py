@@ -193,7 +193,12 @@ def read_run(files: Iterable[Path]) -> Ran:
         (suite,) = Xml.parse(file).getroot().iter("testsuite")
         days.add(datetime.fromisoformat(suite.attrib["timestamp"]).strftime("%Y-%m-%d"))
         seconds += float(suite.attrib["time"])
-        cases.update({(c.attrib["classname"], c.attrib["name"]): c for c in suite.iterfind("testcase[@name]")})
+        cases.update(
+            {
+                (c.attrib["classname"], c.attrib["name"]): c
+                for c in suite.iterfind("testcase[@name]")
+            }
+        )
     outcomes = {name: {child.tag for child in case} for (_, name), case in cases.items()}
     failed = [name for name, tags in outcomes.items() if tags & {"failure", "error"}]
     passed = [
