@@ -51,11 +51,15 @@ bench: $(VENV)/dev.done
 	  $(BIN)/python -m benchmarks.$$name -o $(BENCH) || exit; done
 	$(BIN)/python -m benchmarks.summary $(BENCH) -o $(BENCH)/performance.svg
 
+# Long tests. What they put studies through is counted, and written into docs/reliability.md.
 # The tables for articles are compiled wherever LaTeX is installed; here it is installed.
+SOAK := build/soak
+
 soak: $(VENV)/dev.done $(VENV)/latex.done
-	$(BIN)/python -m pytest -m slow
-	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile many
+	$(BIN)/python -m pytest -m "slow or faults" --junitxml $(SOAK)/slow.xml
+	$(BIN)/python -m pytest -m hypothesis --hypothesis-profile many --junitxml $(SOAK)/hypothesis.xml
 	$(BIN)/python -m pytest -n0 tests/reporting/test_article_tables.py
+	$(BIN)/python -m tests.reliability faults '`make soak`' $(SOAK)/slow.xml $(SOAK)/hypothesis.xml
 
 # The compose file in a container engine; COMPOSE="…" names Compose's program.
 containers-check: $(VENV)/dev.done $(VENV)/chromium.done

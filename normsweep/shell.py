@@ -101,6 +101,16 @@ def command(name: str, help_text: str) -> App:
     )
 
 
+VARIABLES = (
+    "OPTUNA_STORAGE",
+    "MLFLOW_TRACKING_URI",
+    "NORMSWEEP_MLFLOW_PAGE",
+    "NORMSWEEP_DATA",
+    "RAY_ADDRESS",
+)
+"""Variables that options are read from."""
+
+
 def run(app: App, arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors of the user are lines on standard error, never a traceback.
 
@@ -108,6 +118,9 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
         0 done; 1 ended early; 2 an error of the user; 130 and 143 interrupted.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for variable in VARIABLES:
+        if os.environ.get(variable) == "":  # is not set, as it is for MLflow and Ray
+            del os.environ[variable]
     try:
         return int(app(given, exit_on_error=False, print_error=False) or 0)
     except CycloptsError as error:

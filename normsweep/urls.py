@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from normsweep.errors import StoreError
 from normsweep.text import masked
@@ -132,4 +133,9 @@ def absolute_url(url: str) -> str:
     file = sqlite_file(parsed)
     if parsed is None or file is None or file.is_absolute() or "file:" in str(file):
         return url
-    return parsed.set(database=str(file.absolute())).render_as_string(hide_password=False)
+    path = str(file.absolute())
+    if "?" not in url + path and url.startswith("sqlite:///") and unquote(path) == path:
+        # MLflow makes the folder in its own reading of the URL, which knows no escapes: of one that
+        # needs none, such as ü or an apostrophe, there must be none.
+        return f"sqlite:///{path}"
+    return parsed.set(database=path).render_as_string(hide_password=False)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from normsweep.sweep.study_record import TrialRecord
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.reproducibility import environment
 from tests import forkserver, shared
+from tests.reliability import Fault
 
 MEMORY = Path("/dev/shm")
 ROOM = 4 * 2**30
@@ -78,15 +80,42 @@ def parts_of_the_module(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--points", type=int, help="Number of crash points to try, evenly spread; all by default."
+    )
+
+
+@pytest.fixture
+def faults(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Counts for docs/reliability.md what a study was put through, as `Fault` has it."""
+    return lambda *what, **more: record_property("fault", str(Fault(*what, **more)))
+
+
+@pytest.hookimpl(tryfirst=True, wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    """The number of inputs that a property of Hypothesis's was tried on, for docs/reliability.md."""
+    statistics = getattr(item, "hypothesis_statistics", "")
+    if statistics and call.when == "call":
+        tried = sum(map(int, re.findall(r"(\d+) passing, ", statistics)))
+        item.user_properties.append(("inputs", tried))
+    return (yield)
+
+
 LONG = ("runner", "training", "api")
 """Folders of tests that run whole studies and compile networks."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The system's tests first, then those of `LONG`, each with files of few tests first.
 
-    They run whole studies and wait for servers, and at the end would hold up idle workers.
+    They run whole studies and wait for servers, and at the end would hold up idle workers. What
+    counts faults is marked so, and run by `make soak`.
     """
+    for item in items:
+        if "faults" in getattr(item, "fixturenames", ()):
+            item.add_marker("faults")
     tests = Counter(item.path for item in items)
     items.sort(
         key=lambda item: (

@@ -75,7 +75,7 @@ def overview(record: StudyRecord, running: bool, now: float) -> Overview:
         "running" if running else _status(record, done, plan),
         " + ".join(f"{done[phase]}/{total}" for phase, total in plan.items()),
         f"{_shown(best, best.result.score)} {best.trial.arm}" if best and best.result else "",
-        f"{_ago(now - min(started))} ago" if started else "",
+        f"{_ago(max(now - min(started), 0.0))} ago" if started else "",
     )
 
 

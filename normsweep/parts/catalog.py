@@ -203,8 +203,16 @@ def catalog() -> Catalog:
         models=models.registry.options(),
         datasets=datasets.registry.options(),
         metrics=metrics.registry.options(),
+        switches=_switches(),
         ranges={part.name: metrics.metric(part.name).range for part in metrics.registry},
     )
+
+
+def _switches() -> frozenset[str]:
+    """The options that are true or false in every component that has them."""
+    parts = [part for registry in REGISTRIES for part in registry]
+    others = {name for part in parts for name in part.options if name not in part.switches}
+    return frozenset(name for part in parts for name in part.switches) - others
 
 
 def read_sweep(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 __all__ = ["NameTaken", "Part", "Registry"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+NAME = r"\w[\w .:/-]{0,99}"
+"""What MLflow takes as the name of a metric or parameter: a run could never be logged with another one."""
 
 
 class NameTaken(ValueError):
@@ -45,6 +48,12 @@ class Part:
         """The names of the function's keyword-only arguments."""
         parameters = inspect.signature(self.function).parameters.values()
         return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """The options that are true or false, as their defaults are."""
+        parameters = inspect.signature(self.function).parameters
+        return tuple(name for name in self.options if isinstance(parameters[name].default, bool))
 
     @property
     def module(self) -> str:
@@ -84,7 +93,13 @@ class Registry:
 
         Raises:
             NameTaken: another function has this name.
+            ValueError: the name has characters that MLflow would refuse, or `@`, or is too long.
         """
+        if not re.fullmatch(NAME, name):
+            raise ValueError(
+                f"{self.kind} {name[:60]!r}: must be letters, digits, spaces and any of _ - . / :, "
+                "beginning with a letter, a digit or _, 100 characters at most; choose another name"
+            )
 
         def decorate(function: F) -> F:
             known = self._known.get(name)

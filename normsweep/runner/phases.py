@@ -150,7 +150,9 @@ class Running:
                 if wanted == "all" and confirmation and confirmation.over:
                     late += self._repeat(deadline)
                 missing += late
-            if missing:  # MLflow may be reachable again, and no trial waits for a worker any more
+            # MLflow may be reachable again, and no trial waits for a worker any more; a phase that an
+            # earlier command ended, and did not log to its end, was not run.
+            if missing or self._unlogged:
                 missing = self._log_all()
         except LockLost:
             self.background.hurry()
@@ -252,6 +254,12 @@ class Running:
         say(f"selection round: {counted(selection.left, 'trial')} on {seeds}")
         missing = self._phase(selection, deadline)
         return missing, not selection.left
+
+    @property
+    def _unlogged(self) -> bool:
+        """Whether a trial that has ended, of whatever phase, is not yet logged to MLflow."""
+        ended = (r for r in self.search.store.trials() if r.result is not None)
+        return any(not r.logged_in(self.tracker.store_id) for r in ended)
 
     def _log_all(self) -> list[str]:
         """Log the trials of all phases, and the search's models; returns what is not yet logged."""

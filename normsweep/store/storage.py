@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 import warnings
@@ -263,15 +264,21 @@ def begun_study(storage_url: str, name: str) -> StudyStore | None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """A context in which Optuna logs only errors, and does not warn of experimental features."""
-    before = optuna.logging.get_verbosity()
+    """A context in which Optuna logs only errors, and does not warn of experimental features.
+
+    SQLAlchemy logs the traceback of a connection that is cut while it commits; the error is also raised.
+    """
+    before, pool = optuna.logging.get_verbosity(), logging.getLogger("sqlalchemy.pool")
+    pool_before = pool.level
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pool.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             yield
     finally:
         optuna.logging.set_verbosity(before)
+        pool.setLevel(pool_before)
 
 
 def _names(storage: optuna.storages.RDBStorage) -> list[str]:

@@ -16,6 +16,7 @@ from normsweep.sweep.parameter_checks import matched, of_arm, of_space
 from normsweep.sweep.parameters import AUTOENCODER, REGRESSION
 from normsweep.sweep.problems import (
     Problem,
+    expected,
     must_be,
     one_of,
     refusal,
@@ -70,6 +71,8 @@ class Catalog:
     metrics: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """The smallest and the largest value of each metric."""
+    switches: frozenset[str] = frozenset()
+    """Options that are true or false."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,11 @@ def known_options(given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str
             for name in given
             if name not in options
         ]
+        wrong += [
+            Problem(f"model.options.{name}", expected("true or false", value))
+            for name, value in given.items()
+            if name in reading.catalog.switches and not isinstance(value, bool)
+        ]
         if wrong:
             raise refusal(*wrong)
     return given
@@ -159,6 +167,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
         arms = [arm for arm in arms if isinstance(table, Mapping) and arm.label in table]
     yield from _needed(declared, table, arms)
     yield from of_space(space, declared, arms, model, catalog)
+    yield from _switches(space, arms, catalog)
     if table is None:
         yield from _arms(sweep, space, declared)
     else:
@@ -221,6 +230,17 @@ def _arms(sweep: Sweep, space: Space, declared: Mapping[str, Any]) -> Iterator[P
         )
     if reference is not None and str(reference) not in map(str, arms):
         yield Problem("reference", one_of(reference, arms))
+
+
+def _switches(space: Space, arms: Sequence[Arm], catalog: Catalog) -> Iterator[Problem]:
+    """An option that is true or false has no other values: Python takes every text for true."""
+    given = [("search.space", d.name, d.values) for d in space if isinstance(d, Choice)]
+    for arm in arms:
+        given += [(f"arms.{arm.label}", name, (value,)) for name, value in arm.params.items()]
+    for table, name, values in given:
+        wrong = [value for value in values if not isinstance(value, bool)]
+        if name in catalog.switches and wrong:
+            yield Problem(f"{table}.{name}", expected("true or false", wrong[0]))
 
 
 def _grid(space: Space) -> Iterator[Problem]:

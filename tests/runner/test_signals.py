@@ -8,13 +8,14 @@ import time
 
 import pytest
 
-from tests.runner.survival import EXECUTORS, Survivor
+from tests.runner.survival import EXECUTORS, UNSAVED, Survivor
 
 SIGNALS = {
     "Ctrl-C": (signal.SIGINT,),
     "Ctrl-C twice": (signal.SIGINT, signal.SIGINT),
     "SIGTERM": (signal.SIGTERM,),
 }
+NAMES = {numbers: name for name, numbers in SIGNALS.items()}
 SOON = 10.0
 """Seconds: `docker stop` kills after so many."""
 
@@ -40,7 +41,7 @@ def assert_resumable(study: Survivor, status: int | None, numbers: tuple[int, ..
     "pair",
     [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in EVERY],
 )
-def test_a_search_that_is_stopped_goes_on(tmp_path, pair, record_property):
+def test_a_search_that_is_stopped_goes_on(tmp_path, pair, record_property, faults):
     options, numbers = EVERY[pair]
     study = Survivor(tmp_path, options=options)
     process = study.start()
@@ -52,10 +53,13 @@ def test_a_search_that_is_stopped_goes_on(tmp_path, pair, record_property):
     assert study.trials("COMPLETE") < 20
     study.finish()
     study.assert_whole()
+    faults(f"{NAMES[numbers]} during the search", 1, UNSAVED)
 
 
 @pytest.mark.slow
-def test_a_confirmation_and_a_report_that_are_stopped_are_made_up_for(tmp_path, record_property):
+def test_a_confirmation_and_a_report_that_are_stopped_are_made_up_for(
+    tmp_path, record_property, faults
+):
     study = Survivor(tmp_path, options=("--n-jobs", "2"))
     process = study.start()
     study.wait_for_trials(25, process)
@@ -73,11 +77,15 @@ def test_a_confirmation_and_a_report_that_are_stopped_are_made_up_for(tmp_path, 
         assert_resumable(study, process.returncode, (number,))
     study.finish()
     study.assert_whole()
+    faults("Ctrl-C during the confirmation", 1, UNSAVED)
+    faults("Ctrl-C or SIGTERM during the report", 2)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 2.0, 4.0])
 @pytest.mark.slow
-def test_a_start_that_is_stopped_leaves_nothing_in_the_way(tmp_path, seconds, record_property):
+def test_a_start_that_is_stopped_leaves_nothing_in_the_way(
+    tmp_path, seconds, record_property, faults
+):
     study = Survivor(tmp_path, cold=True, options=("--n-jobs", "2"))
     process = study.start()
     time.sleep(seconds)
@@ -88,10 +96,11 @@ def test_a_start_that_is_stopped_leaves_nothing_in_the_way(tmp_path, seconds, re
     assert_resumable(study, process.returncode, (number,))
     study.finish()
     study.assert_whole()
+    faults("Ctrl-C or SIGTERM during the start", 1)
 
 
 @pytest.mark.slow
-def test_a_service_that_stops_all_processes_at_once_costs_no_trial_its_retry(tmp_path):
+def test_a_service_that_stops_all_processes_at_once_costs_no_trial_its_retry(tmp_path, faults):
     study = Survivor(tmp_path, options=("--n-jobs", "2", "--set", "execution.retries=0"))
     process = study.start()
     study.wait_for_trials(2, process)
@@ -101,3 +110,4 @@ def test_a_service_that_stops_all_processes_at_once_costs_no_trial_its_retry(tmp
     assert_resumable(study, process.returncode, (signal.SIGTERM,))
     study.finish()
     study.assert_whole()
+    faults("SIGTERM to the driver and its workers at once", 1, UNSAVED)

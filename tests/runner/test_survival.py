@@ -13,10 +13,18 @@ import numpy as np
 import optuna
 import pytest
 
-from normsweep.sweep.trial import Status
-from tests.runner.survival import EXECUTORS, Survivor
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Status
+from tests.reliability import KILL
+from tests.runner.survival import EXECUTORS, PHASE_WORDS, PHASES, RETRIED, Survivor, names_of
 
 KILLS = 50
+ENDS = {
+    "kill": "worker killed by a signal",
+    "segfault": "worker ending by a segmentation fault",
+    "exit": "worker that exits",
+    "hang": "worker that hangs beyond the trial's time limit",
+    "grow": "worker beyond the memory limit",
+}
 
 
 def test_a_driver_killed_now_and_then_loses_nothing(tmp_path):
@@ -28,30 +36,60 @@ def test_a_driver_killed_now_and_then_loses_nothing(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
-def test_a_driver_killed_at_fifty_moments_loses_nothing(tmp_path, store, request, record_property):
+@pytest.mark.parametrize("store", ["SQLite", "PostgreSQL"])
+def test_a_driver_killed_at_fifty_moments_loses_nothing(tmp_path, store, request, faults):
     """From the first import on: set-up, survey, ask, train, record, tell, look, report."""
     rng = np.random.default_rng(7)
-    killed: Counter[str] = Counter()
-    studies = 0
+    killed, studies = Counter[str](), 0
     while killed.total() < KILLS:
         folder = tmp_path / f"study_{studies}"
         folder.mkdir()
-        storage = "" if store == "sqlite" else request.getfixturevalue("postgresql_url")
+        storage = "" if store == "SQLite" else request.getfixturevalue("postgresql_url")
         study = Survivor(folder, storage=storage, cold=True, options=("--n-jobs", str(1 + studies % 3)))  # fmt: skip
         study.kill_at_random(min(KILLS - killed.total(), 10), rng)
         killed, studies = killed + study.killed, studies + 1
         study.finish()
         study.assert_whole()
-        if store == "postgresql":
-            optuna.delete_study(study_name="survivor", storage=storage)
+        if store == "PostgreSQL":
+            delete(study)
     for moment, kills in killed.items():
-        record_property(moment, kills)
-    record_property("studies", studies)
+        faults(KILL, kills, moment=moment, store=store)
 
 
 @pytest.mark.slow
-def test_workers_killed_now_and_then_cost_their_own_trials_only(tmp_path, record_property):
+@pytest.mark.parametrize("store", ["SQLite", "PostgreSQL", "Ray"])
+def test_a_driver_killed_in_each_phase_loses_nothing(tmp_path, store, request, faults):
+    """`Ray`: its workers are on a cluster that it starts, with SQLite."""
+    phases = (SEARCH, SELECT, CONFIRM)
+    study = Survivor(
+        tmp_path, sweep=PHASES, phases=phases, trials_per_arm=9,
+        storage=request.getfixturevalue("postgresql_url") if store == "PostgreSQL" else "",
+        options=EXECUTORS["ray" if store == "Ray" else "three processes"],
+    )  # fmt: skip
+    times = 3
+    for phase in phases:
+        for _ in range(times):
+            before, process = study.completed(phase), study.start()
+            study.wait_for(lambda p=phase, n=before: study.completed(p) > n, process)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+    study.finish()
+    study.assert_whole()
+    study.assert_stopped()
+    for phase in phases:
+        faults(KILL, times, moment=PHASE_WORDS[phase], store=store)
+    if store == "PostgreSQL":
+        delete(study)
+
+
+def delete(study: Survivor) -> None:
+    """Take a study away from a server that others use too."""
+    for name in names_of(study.phases):
+        optuna.delete_study(study_name=name, storage=study.storage)
+
+
+@pytest.mark.slow
+def test_workers_killed_now_and_then_cost_their_own_trials_only(tmp_path, faults):
     study = Survivor(tmp_path, options=("--n-jobs", "3", "--set", "execution.retries=20"))
     process = study.start()
     stop = threading.Event()
@@ -72,9 +110,27 @@ def test_workers_killed_now_and_then_cost_their_own_trials_only(tmp_path, record
     finally:
         stop.set()
         thread.join()
-    record_property("killed", len(killed))
     assert len(killed) >= 3
     study.assert_whole()
+    faults("worker killed by a signal", len(killed), RETRIED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", [signal.SIGSTOP, signal.SIGTSTP], ids=lambda number: number.name)
+def test_a_worker_that_is_stopped_and_continued_goes_on_with_its_trial(tmp_path, faults, job):
+    options = ("--n-jobs", "2", "--set", "model.options.seconds=0.3", "execution.retries=0")
+    study = Survivor(tmp_path, options=options)
+    process = study.start()
+    for stopped in range(1, 6):
+        study.wait_for_trials(2 * stopped, process)
+        worker = study.workers()[0]
+        os.kill(worker, job)
+        time.sleep(1.5)
+        os.kill(worker, signal.SIGCONT)
+    assert process.wait(timeout=300) == 0, study.output()
+    study.assert_whole()
+    study.assert_stopped()
+    faults("worker stopped and continued", stopped)
 
 
 MISBEHAVING = """
@@ -109,7 +165,7 @@ if "normsweep.executors.worker" in sys.orig_argv:
 
 
 @pytest.mark.slow
-def test_workers_that_end_in_every_way_cost_their_own_trials_only(tmp_path, record_property):
+def test_workers_that_end_in_every_way_cost_their_own_trials_only(tmp_path, faults):
     hooks, log, go = tmp_path / "hooks", tmp_path / "misdeeds.txt", tmp_path / "go"
     hooks.mkdir()
     log.touch()
@@ -135,11 +191,11 @@ def test_workers_that_end_in_every_way_cost_their_own_trials_only(tmp_path, reco
     misdeeds = Counter(log.read_text().split())
     assert set(misdeeds) == {"kill", "segfault", "exit", "hang", "grow"}
     for how, times in misdeeds.items():
-        record_property(how, times)
+        faults(ENDS[how], times, RETRIED)
 
 
 @pytest.mark.parametrize("how", ["three processes", pytest.param("ray", marks=pytest.mark.slow)])
-def test_no_process_is_left_when_the_driver_is_killed(tmp_path, how, record_property):
+def test_no_process_is_left_when_the_driver_is_killed(tmp_path, how, record_property, faults):
     study = Survivor(tmp_path, options=EXECUTORS[how])
     process = study.start()
     study.wait_for_trials(1, process)

@@ -26,6 +26,7 @@ from normsweep.store.storage import (
 from normsweep.store.study_store import StudyStore
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Epoch, Result, Status, Trial
+from tests.reliability import KILL
 from tests.search.searches import DATA, KEY, opened, run_all
 
 PARAMS = {"normalization": "unit", "optimizer": "adam", "learning_rate": 0.5, "epochs": 9}
@@ -161,7 +162,9 @@ die()
 
 
 @pytest.mark.parametrize("moment", ["before the attribute", "before the first trial", "after it"])
-def test_a_process_killed_while_it_makes_the_study_of_a_phase_loses_nothing(any_url, sweep, moment):
+def test_a_process_killed_while_it_makes_the_study_of_a_phase_loses_nothing(
+    any_url, sweep, moment, faults
+):
     search = opened(any_url, sweep())
     run_all(search, 2)
     planned = later(sweep(), CONFIRM).to_json()
@@ -178,6 +181,8 @@ def test_a_process_killed_while_it_makes_the_study_of_a_phase_loses_nothing(any_
     numbers = [r.trial.number for r in read_study(any_url, "tested").trials]
     assert numbers == list(range(left + 1))
     assert len(run_all(again)) == again.total - 2
+    store = "SQLite" if any_url.startswith("sqlite") else "PostgreSQL"
+    faults(KILL, 1, moment="confirmation", store=store)
 
 
 def test_a_study_of_somebody_elses_with_the_name_of_a_phase_is_left_alone(url, sweep):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import warnings
@@ -10,6 +11,7 @@ from dataclasses import replace
 import optuna
 import pytest
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from normsweep.errors import StoreError, SweepError
 from normsweep.store.storage import (
@@ -24,6 +26,7 @@ from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.study_record import Analysis, Configuration
 from tests.search.searches import DATA, opened, run_all
 from tests.shared import place_stores
+from tests.store.test_locks import disconnect_all
 
 
 @pytest.mark.parametrize(
@@ -182,6 +185,22 @@ def test_what_is_made_quiet_is_as_it_was_afterwards():
             warnings.warn("new", optuna.exceptions.ExperimentalWarning, stacklevel=1)
         assert caught == []
     assert (optuna.logging.get_verbosity(), list(warnings.filters)) == before
+
+
+@pytest.mark.system
+def test_a_connection_that_is_cut_while_it_commits_is_an_error_and_no_traceback(
+    postgresql_url, caplog
+):
+    with quiet():
+        engine = create_engine(postgresql_url)
+        with engine.connect() as connection:
+            connection.execute(text("CREATE TEMPORARY TABLE cut (a int)"))
+            disconnect_all(postgresql_url)
+            with pytest.raises(SQLAlchemyError):
+                connection.commit()
+        engine.dispose()
+    assert caplog.records == []
+    assert logging.getLogger("sqlalchemy.pool").level == logging.NOTSET
 
 
 def test_a_study_is_read_without_alembic_unless_the_tables_are_of_another_optuna(url, sweep):

@@ -157,7 +157,7 @@ def test_no_write_fails_in_another_way_than_as_an_outage(url, tmp_path: Path):
 
 
 def test_a_search_is_recorded_whole_all_the_same(
-    url, tmp_path, sweep_file, parts, digits_root, digits_key
+    url, tmp_path, sweep_file, parts, digits_root, digits_key, faults
 ):
     sweep = load_sweep(
         sweep_file, parts, ["search.trials=2", "model.name=synthetic", "execution.retries=0"]
@@ -187,3 +187,4 @@ def test_a_search_is_recorded_whole_all_the_same(
     assert left == [r.trial.number for r in records if not r.run_id]
     if left:
         assert "MLflow" in console.file.getvalue()  # type: ignore[attr-defined]
+    faults("MLflow's server answering nonsense", 1)
