@@ -66,6 +66,11 @@ def alone(make_worker) -> Processes:
     return make_worker(1)
 
 
+@pytest.fixture(scope="module")
+def pair(make_worker) -> Processes:
+    return make_worker(2)
+
+
 @pytest.fixture
 def of(key: DataKey) -> Callable[..., Trial]:
     numbers = itertools.count(100)
@@ -212,7 +217,7 @@ def test_one_that_diverges_costs_its_neighbours_nothing(stacked, of):
     assert_same(calm, same)
 
 
-def test_its_place_is_free_at_the_next_epoch(make_worker, of):
+def test_its_place_is_free_at_the_next_epoch(make_worker, pair, of):
     executor = make_worker(2, awaits_reply=True)
     trials = [of(epochs=100), of(epochs=100, seed=1), of(epochs=2, seed=2)]
     for trial in trials:
@@ -232,11 +237,11 @@ def test_its_place_is_free_at_the_next_epoch(make_worker, of):
     assert ends[trials[0].number].result.status is Status.PRUNED
     assert len(ends[trials[0].number].result.curve) == 2
     assert course.index((-2, 1)) < course.index((-1, 100)), "it began before its neighbour ended"
-    (again,) = trained(make_worker(2), [replace(trials[2], number=0)])
+    (again,) = trained(pair, [replace(trials[2], number=0)])
     assert_same(ends[trials[2].number], again)
 
 
-def test_it_resumes_bit_by_bit_at_the_same_width_only(make_worker, stacked, of):
+def test_it_resumes_bit_by_bit_at_the_same_width_only(stacked, pair, of):
     trial = of(epochs=4)
     snapshots: dict[int, Snapshot] = {}
     policy = CheckpointPolicy(final=float("-inf"), every=1e-9)
@@ -246,7 +251,7 @@ def test_it_resumes_bit_by_bit_at_the_same_width_only(make_worker, stacked, of):
     resumed, _ = trained(stacked, [replace(trial, number=1), of(seed=2)], None, [start])
     assert resumed.result.reused == start.epoch
     assert_same(whole, resumed)
-    (wider,) = trained(make_worker(2), [replace(trial, number=2)], None, [start])
+    (wider,) = trained(pair, [replace(trial, number=2)], None, [start])
     assert wider.result.reused == 0, "another width has bits of its own"
 
 
@@ -292,16 +297,16 @@ def test_a_lost_worker_is_the_fault_of_nobody_until_they_are_tried_one_by_one(ma
     assert all(len(numbers) <= 1 for numbers in together)
 
 
-def test_a_stack_takes_no_more_memory_than_there_is(make_worker, of):
+def test_a_stack_takes_no_more_memory_than_there_is(make_worker, pair, of):
     executor = make_worker(WIDTH)
     executor.call(_with_memory, 1.0)
     one, two = trained(executor, [of(), of(seed=1)])
     assert {one.result.machine["stack"], two.result.machine["stack"]} == {"2"}
-    (known,) = trained(make_worker(2), [of()])
+    (known,) = trained(pair, [of()])
     assert_same(one, known)
 
 
-def test_out_of_memory_halves_the_stack_and_goes_on(make_worker, of):
+def test_out_of_memory_halves_the_stack_and_goes_on(make_worker, pair, of):
     executor = make_worker(WIDTH)
     executor.call(_out_of_memory_once)
     trials = [of(), of(seed=1), of(seed=2)]
@@ -310,7 +315,7 @@ def test_out_of_memory_halves_the_stack_and_goes_on(make_worker, of):
         assert end.result.error == f"out of memory in a stack of {WIDTH}"
     ends = trained(executor, [replace(trial, number=n) for n, trial in enumerate(trials)])
     assert {end.result.machine["stack"] for end in ends} == {"2"}
-    (known, _) = trained(make_worker(2), [of(), of(seed=4)])
+    (known, _) = trained(pair, [of(), of(seed=4)])
     assert_same(ends[0], known)
 
 
