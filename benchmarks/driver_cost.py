@@ -68,10 +68,11 @@ app = command(
 class Simulated:
     """An executor of 64 workers that train in no time; it records when it is polled."""
 
-    slots, blocks = WORKERS, False
+    blocks = False
 
     def __init__(self) -> None:
         self._events: list[Event] = []
+        self._running = 0
         self._given = 0
         self.rounds = [(time.perf_counter(), 0)]
         """Time of each poll, and the number of trials submitted until then."""
@@ -88,10 +89,17 @@ class Simulated:
         )
         self._events += [*curve, Finished(result)]
         self._given += 1
+        self._running += 1
+
+    @property
+    def free(self) -> bool:
+        """Whether a worker has no trial."""
+        return self._running < WORKERS
 
     def poll(self, timeout: float) -> list[Event]:
         self.rounds.append((time.perf_counter(), self._given))
         events, self._events = self._events, []
+        self._running = 0
         return events
 
     def provide(self, digest: str) -> None: ...

@@ -88,11 +88,11 @@ def _measured(
 
 
 def _seconds(executor: Processes, trial: Trial, count: int) -> float:
-    """Wall time of `count` trials, with all slots in use."""
+    """Wall time of `count` trials, with all workers in use."""
     left = [replace(trial, number=n, seed=n) for n in range(count)]
     running, began = 0, time.perf_counter()
     while left or running:
-        while left and running < executor.slots:
+        while left and executor.free:
             executor.submit(left.pop())
             running += 1
         for event in executor.poll(1.0):

@@ -44,20 +44,27 @@ SAID = "\x1b]0;title\x07\x1b[31mcannot open postgresql://me:S3cret@host/db\x1b[0
 
 
 class Crashing:
-    """An executor whose trials crash with a text."""
+    """An executor of one trial at a time, which crashes with a text."""
 
-    slots, blocks = 1, False
+    blocks = False
 
     def __init__(self, text: str) -> None:
         self._text, self._events = text, list[Event]()
+        self.free = True
 
     def submit(
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
     ) -> None:
-        self._events.append(Finished(Result(trial.number, Status.CRASHED, error=self._text)))
+        self._tell(Finished(Result(trial.number, Status.CRASHED, error=self._text)))
+
+    def _tell(self, *events: Event) -> None:
+        """What the next poll returns of a trial that begins now."""
+        self.free = False
+        self._events += events
 
     def poll(self, timeout: float) -> list[Event]:
         events, self._events = self._events, []
+        self.free = self.free or any(isinstance(event, Finished) for event in events)
         return events
 
     def reply(self, trial: int, go_on: bool) -> None: ...
@@ -79,7 +86,7 @@ class Losing(Crashing):
         self.trained.append(trial.number)
         told = [Epoch(trial.number, e + 1, 1.0, 0.5, 1.0, 0.5, 1.0) for e in range(trial.epochs)]
         lost = Result(trial.number, Status.CRASHED, curve=tuple(told), error="killed")
-        self._events += [*told, Finished(lost)]
+        self._tell(*told, Finished(lost))
 
 
 class Hanging(Crashing):
@@ -93,7 +100,7 @@ class Hanging(Crashing):
         )
         machine = {"device": "none"}
         ended = Result(trial.number, Status.COMPLETE, curve=curve, chance=0.1, machine=machine)
-        self._events += [*curve, Finished(ended)]
+        self._tell(*curve, Finished(ended))
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         time.sleep(20)
@@ -165,7 +172,7 @@ class Gone(Crashing):
     def submit(
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
     ) -> None:
-        self._events.append(Epoch(trial.number, 1, 1.0, 0.5, 1.0, 0.5, 1.0))
+        self._tell(Epoch(trial.number, 1, 1.0, 0.5, 1.0, 0.5, 1.0))
 
     def poll(self, timeout: float) -> list[Event]:
         if self._events or not self._ready():
