@@ -11,6 +11,7 @@ import io
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -116,9 +117,8 @@ def screen(
     if quiet:
         handlers.append(_Screen(make_console()))
         handlers[-1].addFilter(lambda record: getattr(record, "answer", False))
-    before = LOG.level, LOG.propagate
-    LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
-    LOG.propagate = False  # a program's own handlers would print everything twice
+    level = logging.DEBUG if verbose else logging.INFO
+    _SCREENS.open(level)
     for handler in handlers:
         LOG.addHandler(handler)
     try:
@@ -127,11 +127,37 @@ def screen(
         LOG.error(f"ended by {type(error).__name__}: {error}", extra=OFF_SCREEN)
         raise
     finally:
-        LOG.setLevel(before[0])
-        LOG.propagate = before[1]
         for handler in handlers:
             LOG.removeHandler(handler)
             handler.close()
+        _SCREENS.close(level)
+
+
+class _Screens:
+    """The logger's settings while there are screens: threads may open and close theirs in any order."""
+
+    def __init__(self) -> None:
+        self._lock, self._levels = threading.Lock(), list[int]()
+        self._before = LOG.level, LOG.propagate
+
+    def open(self, level: int) -> None:
+        """Pass on messages from this level on, to the screens alone."""
+        with self._lock:
+            if not self._levels:
+                self._before = LOG.level, LOG.propagate
+            self._levels.append(level)
+            LOG.setLevel(min(self._levels))
+            LOG.propagate = False  # a program's own handlers would print everything twice
+
+    def close(self, level: int) -> None:
+        """Restore the logger after the last one."""
+        with self._lock:
+            self._levels.remove(level)
+            LOG.setLevel(min(self._levels, default=self._before[0]))
+            LOG.propagate = not self._levels and self._before[1]
+
+
+_SCREENS = _Screens()
 
 
 class _Screen(logging.Handler):

@@ -148,6 +148,18 @@ def test_a_program_that_logs_by_itself_is_told_nothing_twice(caplog):
     assert caplog.messages == []
 
 
+def test_screens_may_be_closed_in_any_order():
+    before = LOG.level, LOG.propagate
+    first, second = screen(terminal()), screen(terminal(), verbose=True)
+    first.__enter__()
+    second.__enter__()
+    assert LOG.level == logging.DEBUG
+    first.__exit__(None, None, None)
+    assert (LOG.level, LOG.propagate) == (logging.DEBUG, False)
+    second.__exit__(None, None, None)
+    assert (LOG.level, LOG.propagate) == before
+
+
 def test_a_log_file_is_a_new_file_or_an_earlier_log_and_nothing_else(tmp_path):
     (tmp_path / "s.toml").write_text("name = 1\n")
     with (
