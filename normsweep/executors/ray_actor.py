@@ -145,5 +145,6 @@ class SupervisorSlot:
         """Keep what its trials reported, in case the supervisor is lost."""
         if isinstance(event, Finished):
             self.jobs.remove(event.result.trial)
+            self._submitted.pop(event.result.trial, None)
         elif isinstance(event, Epoch) and (job := self.jobs.get(event.trial)) is not None:
             job.curve.append(event)
