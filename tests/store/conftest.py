@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from normsweep.parts.catalog import catalog
 from normsweep.sweep.loading import load_sweep
@@ -30,12 +29,4 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def any_url(request: pytest.FixtureRequest, url: str) -> str:
     """A storage without any study."""
-    if request.param == "sqlite":
-        return url
-    storage = request.getfixturevalue("postgresql_url")
-    engine = create_engine(storage, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS phases WITH (FORCE)"))
-        connection.execute(text("CREATE DATABASE phases"))
-    engine.dispose()
-    return storage.replace("/normsweep?", "/phases?")
+    return url if request.param == "sqlite" else request.getfixturevalue("postgresql_url")

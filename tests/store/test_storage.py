@@ -140,25 +140,14 @@ def test_a_study_made_again_under_its_name_has_an_id_of_its_own(url, sweep):
     assert opened(url, sweep()).store.record(trials=False).id != first
 
 
-@pytest.fixture
-def fresh(postgresql_url):
-    """A database in which nothing is yet."""
-    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("DROP DATABASE IF EXISTS fresh"))
-        connection.execute(text("CREATE DATABASE fresh"))
-    engine.dispose()
-    return postgresql_url.replace("/normsweep?", "/fresh?")
-
-
 @pytest.mark.system
-def test_a_server_with_nothing_in_it_is_told_and_taken(fresh, sweep_file, parts):
+def test_a_server_with_nothing_in_it_is_told_and_taken(postgresql_url, sweep_file, parts):
     with pytest.raises(
         StoreError, match="--storage: no database at .*; pass the storage of an existing"
     ):
-        load_study(fresh, "base")
-    assert begun_study(fresh, "base") is None
-    study = open_study(fresh, "base", load_sweep(sweep_file, parts))
+        load_study(postgresql_url, "base")
+    assert begun_study(postgresql_url, "base") is None
+    study = open_study(postgresql_url, "base", load_sweep(sweep_file, parts))
     assert study.name == "base"
 
 
