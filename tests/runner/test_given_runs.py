@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -260,6 +261,29 @@ def test_trials_of_any_optuna_study_are_read_with_its_direction(tmp_path: Path):
     assert curves.verdicts[0].horizon == 2
     with pytest.raises(StoreError, match='unknown study "mined"'):
         judge_trials(url, "mined", Asked(), "unit", 0.002)
+
+
+RECORD = Path(__file__).parents[2] / "docs/studies/mnist.db.gz"
+
+
+@pytest.mark.parametrize(
+    ("question", "configuration"), [("equal_epochs", "baseline"), ("both_tuned", "tuned_long")]
+)
+def test_of_the_study_of_mnist_it_gives_the_interval_over_seeds_of_the_study(
+    tmp_path: Path, question: str, configuration: str
+):
+    """What it cannot have is the part of the interval that is due to other test images."""
+    (tmp_path / "optuna.db").write_bytes(gzip.decompress(RECORD.read_bytes()))
+    answer = normsweep.load("mnist", storage=f"sqlite:///{tmp_path}/optuna.db").answer
+    given = normsweep.judge(
+        answer.seeds, reference="÷255", margin=0.002, score="mean_test_accuracy",
+        where={"configuration": configuration, "epochs": 12},
+    )  # fmt: skip
+    columns = ["gap", "seeds_low", "seeds_high"]
+    theirs = answer.table.query("question == @question").set_index("arm")[columns]
+    ours = given.table.set_index("arm")[["gap", "low", "high"]].set_axis(columns, axis=1)
+    assert len(theirs) == 2
+    pd.testing.assert_frame_equal(ours, theirs, check_like=True, rtol=1e-9)
 
 
 def test_a_page_has_figures_and_tables_and_says_first_what_is_unknown(tmp_path: Path):
