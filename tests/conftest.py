@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -286,6 +287,20 @@ def new_database(postgresql_server: URL) -> Iterator[Callable[[], str]]:
 def postgresql_url(new_database: Callable[[], str]) -> str:
     """An empty database on a real PostgreSQL."""
     return new_database()
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """An interrupt is raised in this process, whoever started it, and whatever it does.
+
+    Shells start what they put in the background without Ctrl-C, and Python drops what is raised within a
+    callback of its garbage collector, of which Hypothesis has one.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.disable()
+    yield
+    gc.enable()
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -268,6 +268,7 @@ def test_a_call_that_hangs_ends_with_an_error_and_its_worker(make, monkeypatch):
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_call_whose_answer_nobody_gets_later(make):
     executor = make()
     if isinstance(executor, Inline):

@@ -209,6 +209,7 @@ def test_a_trial_whose_cluster_goes_before_mlflow_has_its_run_is_logged_later(
     assert run.info.status == "KILLED"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_first_interrupt_is_taken_while_a_call_waits(tracker, tmp_path, sweep_file, parts):
     one = [
         "search.space.learning_rate=0.001",
@@ -263,6 +264,7 @@ def test_what_mlflow_lacks_is_made_up_for_while_the_study_goes_on(search, tracke
     assert len(runs) == 2
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_what_waits_for_mlflow_is_not_begun_when_the_study_is_stopped(search, tracker, writing):
     untold(search)
     threads = set(threading.enumerate())
