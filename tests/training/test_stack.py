@@ -42,9 +42,14 @@ def key(digits_root: Path) -> DataKey:
 
 
 @pytest.fixture(scope="module")
-def make_worker(digits_root: Path) -> Iterator[Callable[..., Processes]]:
+def make_worker(
+    digits_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Processes]]:
+    """Makes workers, which compile each program once between them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KERAS_BACKEND", "jax")
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
         made: list[Processes] = []
 
         def make(stack: int, **options: Any) -> Processes:
@@ -157,7 +162,7 @@ def test_it_trains_as_it_would_by_itself(stacked, alone, of, optimizer, options)
             normalization=scheme,
             seed=seed,
         )
-        for rate, scheme, seed in [(0.01, "unit", 3), (0.003, "standardize", 4), (1e-4, "none", 5)]
+        for rate, scheme, seed in [(0.01, "unit", 3), (1e-4, "none", 5)]
     ]
     for one, other in zip(trained(stacked, trials), trained(alone, trials), strict=True):
         np.testing.assert_allclose(curve(one)[0], curve(other)[0], rtol=2e-5)
@@ -171,19 +176,17 @@ def test_it_trains_as_it_would_by_itself(stacked, alone, of, optimizer, options)
         {"normalization": "l2"},
         {"normalization": "batch_norm"},
         {"normalization": "pixel_standardize"},
-        {"normalization": "unit", "input_scale": 0.5, "input_shift": 0.25},
-        {"loss_options": {"label_smoothing": 0.1}},
-        {"metric": "log_loss"},
-        {"clip": 0.1},
-        {"schedule": "cosine", "of_length": True},
-        {"input_rate": 0.5, "input_weights": 2.0},
+        {
+            "normalization": "unit", "input_scale": 0.5, "input_shift": 0.25, "clip": 0.1,
+            "loss_options": {"label_smoothing": 0.1}, "schedule": "cosine", "of_length": True,
+        },
+        {"input_rate": 0.5, "input_weights": 2.0, "metric": "log_loss", "batch_size": 50},
         {"patience": 1, "epochs": 6, "learning_rate": 0.3},
         {"phase": CONFIRM, "slot": 0},
         {"phase": CONFIRM, "slot": 0, "metric": "log_loss", "seed": 11},
-        {"batch_size": 50},
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_every_kind_of_trial_trains_as_it_would_by_itself(stacked, alone, of, fields):
     trial = of(**fields)
     one, _ = trained(stacked, [trial, of(**{**fields, "seed": 9})])
@@ -219,7 +222,7 @@ def test_one_that_diverges_costs_its_neighbours_nothing(stacked, of):
 
 def test_its_place_is_free_at_the_next_epoch(make_worker, pair, of):
     executor = make_worker(2, awaits_reply=True)
-    trials = [of(epochs=100), of(epochs=100, seed=1), of(epochs=2, seed=2)]
+    trials = [of(epochs=20), of(epochs=20, seed=1), of(epochs=2, seed=2)]
     for trial in trials:
         executor.submit(trial, CheckpointPolicy.last())
     assert not executor.free
@@ -236,7 +239,7 @@ def test_its_place_is_free_at_the_next_epoch(make_worker, pair, of):
                 ends[event.result.trial] = event
     assert ends[trials[0].number].result.status is Status.PRUNED
     assert len(ends[trials[0].number].result.curve) == 2
-    assert course.index((-2, 1)) < course.index((-1, 100)), "it began before its neighbour ended"
+    assert course.index((-2, 1)) < course.index((-1, 20)), "it began before its neighbour ended"
     (again,) = trained(pair, [replace(trials[2], number=0)])
     assert_same(ends[trials[2].number], again)
 
