@@ -91,7 +91,7 @@ def step_seconds(
 ) -> Found:
     """Steps of the engine and of plain `fit` on MNIST, in each precision, measured in turn.
 
-    The engine's trials are those of a confirmation, evaluated on the test images after each epoch.
+    The engine's trials are those of a confirmation, evaluated on the test data after each epoch.
     """
     data = _mnist(images, validation, test)
     return _in_turn(data, BATCHES["mnist"], measured, repeats, confirming=True)

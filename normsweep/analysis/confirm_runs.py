@@ -209,7 +209,7 @@ class Confirmed:
 
 @dataclass(frozen=True)
 class Curve:
-    """The metric on the test images after each epoch, for one configuration of an arm."""
+    """The metric on the test data after each epoch, for one configuration of an arm."""
 
     arm: str
     configuration: str

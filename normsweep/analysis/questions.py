@@ -223,14 +223,14 @@ def _pruned(arm: str, records: Sequence[TrialRecord]) -> bool:
 def _of_metric(by: Metric, test_counts: Sequence[int]) -> Iterator[str]:
     if by is not ACCURACY and by.influence is None:
         yield (
-            f"intervals are for new seeds on the same test images: the influence of an image on {by.label} "
+            f"intervals are for new seeds on the same test data: the influence of an example on {by.label} "
             "is unknown"
         )
     few = [f"{images} of class {k}" for k, images in enumerate(test_counts) if images < FEW]
     if by.every_class and few:
         more = f" and {len(few) - 3} more classes" if len(few) > 3 else ""
         yield (
-            f"few test images ({', '.join(few[:3])}{more}): {by.label} weights all classes equally, so "
+            f"few test examples ({', '.join(few[:3])}{more}): {by.label} weights all classes equally, so "
             "its intervals are imprecise"
         )
 
@@ -303,7 +303,7 @@ def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
             declared, can = f"{100 * verdict.share:g} %", f"{100 * needed:.2g} %"
         yield (
             f"the margin of {declared} is too small for "
-            f"{verdict.images:,} test images, which can confirm {can} or more"
+            f"{verdict.images:,} test examples, which can confirm {can} or more"
         )
     # The best possible value of a regression is not known: part of the targets is noise.
     if (

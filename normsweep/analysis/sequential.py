@@ -26,14 +26,14 @@ COARSE, FINE, POINTS = 100, 400, 32
 """Nodes of the statistic after each seed, and points of the integral over the next: exact to 0.05 %."""
 
 UNLIKELY, LIKELY = 0.05, 0.5
-"""Conditional power below which an arm is given up, and above which more test images are needed."""
+"""Conditional power below which an arm is given up, and above which more test data is needed."""
 
 
 class Hope(StrEnum):
     """Whether further seeds can decide, at the effect and the noise seen so far."""
 
     SEEDS = "more seeds"
-    IMAGES = "more test images"
+    IMAGES = "more test data"
     NONE = "nothing"
 
 

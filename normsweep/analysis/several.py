@@ -52,7 +52,7 @@ class StudyLines:
     @property
     def data_words(self) -> str:
         """Of which data the scores are."""
-        return " on the test images"
+        return " on the test data"
 
     @property
     def steps_per_epoch(self) -> None:

@@ -273,14 +273,14 @@ def _hope(rules: Rules, low: Moments, high: Moments, margin: float) -> Lack:
         return further(str(seeds_until_decided(low, high, margin, at, most)))
     reason = f"not decidable within {most} seeds"
     if expected is Hope.IMAGES:
-        return Lack(Missing.MORE_IMAGES, f"{reason}; more test images would decide", IMAGES)
+        return Lack(Missing.MORE_IMAGES, f"{reason}; more test data would decide", IMAGES)
     return Lack(Missing.UNDECIDABLE, reason)
 
 
 def further(seeds: str) -> Lack:
     """How many further seeds would decide, as `more_seeds` found."""
     if seeds == IMAGES:
-        reason = "more test images would decide, not more seeds"
+        reason = "more test data would decide, not more seeds"
         return Lack(Missing.MORE_IMAGES, reason, seeds)
     if seeds.isdigit():
         return Lack(Missing.MORE_SEEDS, f"about {seeds} more seeds would decide", seeds)
@@ -421,7 +421,7 @@ class Verdict:
         test = "Student's t" if self.paired else "Welch's t, unpaired,"
         if self.metric is not ACCURACY and self.metric.influence is None:
             return f"{test} over seeds only, one-sided level {self.tail:.3g}"
-        of_variance = "two-way analysis of variance over seeds and test images"
+        of_variance = "two-way analysis of variance over seeds and test examples"
         if self.earlier:
             return (
                 f"{of_variance}, Student's t with Satterthwaite's degrees of freedom, one-sided level "
@@ -429,7 +429,7 @@ class Verdict:
             )
         shared = f" of all analyses up to {self.most} seeds" if self.most else ""
         return (
-            f"{of_variance} with one more image, {test} for seeds and normal for images, one-sided "
+            f"{of_variance} with one more example, {test} for seeds and normal for examples, one-sided "
             f"level {self.tail:.3g}{shared}"
         )
 

@@ -315,7 +315,7 @@ def _of_study(record: StudyRecord) -> str:
 def _compared(record: StudyRecord, by: Metric) -> str:
     confirm = record.sweep.confirm
     sample = record.data.sample if record.data else "image"
-    images = f"{record.data.test_images:,} test {sample}s" if record.data else "the test images"
+    images = f"{record.data.test_images:,} test {sample}s" if record.data else "the test data"
     return (
         f"Verdicts of {_of_study(record)}: gaps in {unit_of_gaps(by)} to the reference {record.sweep.reference}, with intervals "
         f"for new seeds and new {sample}s; equivalence margin {_margin(record, by)}, "
@@ -338,7 +338,7 @@ CAPTIONS: Mapping[str, Callable[[StudyRecord, Metric], str]] = {
         "and the number of trials that it was chosen among."
     ),
     "trials": lambda record, by: (
-        f"Trials of {_of_study(record)}: {by.label} after the last epoch; search and selection read no test image. All "
+        f"Trials of {_of_study(record)}: {by.label} after the last epoch; search and selection read no test data. All "
         "trials are complete where nothing else is said."
     ),
     "epochs": lambda record, by: f"Losses and {by.label} of {_of_study(record)} after each epoch.",
@@ -348,11 +348,11 @@ CAPTIONS: Mapping[str, Callable[[StudyRecord, Metric], str]] = {
     ),
     "verdict": _compared,
     "summary": lambda record, by: (
-        f"{opening(by.label)} on the test images in {_of_study(record)}, mean ± standard deviation over the "
+        f"{opening(by.label)} on the test data in {_of_study(record)}, mean ± standard deviation over the "
         "seeds that trained."
     ),
     "seeds": lambda record, by: (
-        f"{opening(by.label)} on the test images of each seed of {_of_study(record)}."
+        f"{opening(by.label)} on the test data of each seed of {_of_study(record)}."
     ),
     "endings": lambda record, by: (
         f"How trainings ended in {_of_study(record)}; stuck: no better than guessing; at most: 95 % upper bound of the share "

@@ -80,7 +80,7 @@ def _opened(kind: Kind, stuck: Sequence[Ending]) -> str:
 
 def _no_information(stuck: Sequence[Ending]) -> str:
     return (
-        "all images are the same after this normalization, so that there is nothing to learn from; check its "
+        "all inputs are the same after this normalization, so that there is nothing to learn from; check its "
         "divisor and the dtype of the data."
     )
 
@@ -88,7 +88,7 @@ def _no_information(stuck: Sequence[Ending]) -> str:
 def _dead(stuck: Sequence[Ending]) -> str:
     least = min(e.record.trial.learning_rate for e in stuck)
     return (
-        "one output for all images, and no gradient: a step was so large that the units are zero for every image. "
+        "one output for all inputs, and no gradient: a step was so large that the units are zero for every input. "
         f"Seen at learning rates from {least:.2g} on; try smaller ones, or warm-up."
     )
 

@@ -146,7 +146,7 @@ def _loss(diagnoses: Mapping[str, Diagnosis], classes: int, reference: str) -> s
 def _saturated(stage: Stage) -> str:
     if not stage.saturated >= 0.1:
         return ""
-    return f" (for {stage.saturated:.0%} of the images a softmax output is at least 0.99)"
+    return f" (for {stage.saturated:.0%} of the inputs a softmax output is at least 0.99)"
 
 
 def _gradients(start: Mapping[str, Stage], reference: str) -> str:

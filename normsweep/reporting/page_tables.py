@@ -103,7 +103,7 @@ def summary_of(found: Evidence) -> PageTable | None:
     heads = (_settings(name, epochs) for name, epochs in columns)
     rows = tuple((arm, *(cells.get((arm, *column), "–") for column in columns)) for arm in arms)
     caption = (
-        f"{opening(found.metric.label)} on the test images after so many epochs: mean ± standard deviation over "
+        f"{opening(found.metric.label)} on the test data after so many epochs: mean ± standard deviation over "
         f"{counted(found.analysis.seeds, 'seed')}, or over those that trained"
     )
     return PageTable(caption, ("Arm", *heads), rows, ("short", *("number",) * len(columns)), arms)

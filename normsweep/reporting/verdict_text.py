@@ -180,7 +180,7 @@ def _evidence(verdict: Verdict) -> tuple[str, ...]:
         )
     samples = [sample_words(verdict)]
     if verdict.images:
-        samples.append(counted(verdict.images, "image"))
+        samples.append(counted(verdict.images, "test example"))
     margin = margin_words(verdict.margin, verdict.share, verdict.metric)
     lines = (samples, (f"margin {margin}", f"analysis {verdict.analysis}"))
     kept = (", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines)
@@ -204,7 +204,7 @@ def _next_step(verdict: Verdict, seeds: int) -> str:
             return ""
         case Missing.MORE_IMAGES:
             return (
-                "More test images would decide, not more seeds: use a larger test set, "
+                "More test data would decide, not more seeds: use a larger test set, "
                 "or declare a wider margin for the next study."
             )
         case Missing.UNDECIDABLE:
@@ -290,7 +290,7 @@ def _line(verdict: Verdict) -> tuple[str, ...]:
     if verdict.outcome is Outcome.CLEARLY_BEHIND and not verdict.parity.level_until:
         answer = verdict.outcome.value
     if verdict.missing is Missing.MORE_IMAGES:
-        answer = f"{verdict.outcome}: more test images"
+        answer = f"{verdict.outcome}: more test data"
     elif verdict.missing is Missing.MORE_SEEDS:
         answer = f"{verdict.outcome}: {verdict.more_seeds} more seeds"
     gap = gap_number(verdict.gap.value, by=verdict.metric)

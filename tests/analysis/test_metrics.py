@@ -152,7 +152,7 @@ def test_without_influences_the_interval_is_that_of_the_seeds_and_says_so(plante
     first = found.verdicts[0]
     assert first.gap == first.on_these_images
     assert first.method.startswith("Student's t over seeds only")
-    assert "on the same test images" in found.warnings[0]
+    assert "on the same test data" in found.warnings[0]
 
 
 def test_few_test_images_of_a_class_are_said_where_every_class_counts_alike(
@@ -162,7 +162,9 @@ def test_few_test_images_of_a_class_are_said_where_every_class_counts_alike(
     made = sweep('metric="balanced_accuracy"')
     counts = [500, 495, 5]
     found = evidence(recorded(made, records, [look], 3, counts))
-    assert found.warnings[0].startswith("few test images (5 of class 2): balanced accuracy weights")
+    assert found.warnings[0].startswith(
+        "few test examples (5 of class 2): balanced accuracy weights"
+    )
     usual = evidence(recorded(sweep(), classes=3, test_counts=counts))
     assert not usual.warnings
 

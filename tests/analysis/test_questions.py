@@ -106,7 +106,7 @@ def test_an_undecided_row_says_what_it_needs(judged):
     row = rows(judged()).loc["both_tuned", "none"]
     assert row["more_seeds"] == "images"
     assert row["verdict"] == (
-        "behind; open whether by more than the margin: more test images would decide, not more seeds"
+        "behind; open whether by more than the margin: more test data would decide, not more seeds"
     )
 
 

@@ -117,7 +117,7 @@ def test_what_would_decide_is_said_in_words():
     few_images = np.tile(rng.permutation([-1] * 12 + [1] * 10 + [0] * 178), (6, 1))
     images = undecided(few_images)
     assert (images.missing, images.further_seeds) == (Missing.MORE_IMAGES, None)
-    assert outcome_text(images) == "open: more test images would decide, not more seeds"
+    assert outcome_text(images) == "open: more test data would decide, not more seeds"
     losses = np.array([0, 10, 20, 35, 45])[:, None]
     varied_seeds = -(np.arange(1000) < losses).astype(int)
     varied_seeds = rng.permuted(varied_seeds, axis=1)

@@ -42,8 +42,8 @@ def test_nothing_is_said_of_an_arm_that_trains():
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (Kind.DEAD, ["Dead (1): one output for all images, and no gradient", "from 0.01 on; try smaller ones"]),
-        (Kind.NO_INFORMATION, ["No information in the input (1): all images are the same", "check its divisor"]),
+        (Kind.DEAD, ["Dead (1): one output for all inputs, and no gradient", "from 0.01 on; try smaller ones"]),
+        (Kind.NO_INFORMATION, ["No information in the input (1): all inputs are the same", "check its divisor"]),
         (Kind.TOO_SLOW, ["Too slow (1): the loss is still falling", "up to 0.01; try larger ones, or more epochs"]),
         (Kind.RUNNING_STATISTICS, ["Running statistics not there yet (1)", "up to 93 %", "momentum of 0.99",
                                    "about 459 steps, and had 10", "lower the momentum"]),

@@ -131,7 +131,7 @@ def test_the_first_step_is_told_where_it_differs(explained):
 
 def test_sure_outputs_are_told_with_the_loss(explained):
     said = explained(unit=stage(), none=stage(loss=41.5, saturated=0.93))["loss"]
-    assert "(for 93% of the images a softmax output is at least 0.99)" in said
+    assert "(for 93% of the inputs a softmax output is at least 0.99)" in said
 
 
 def test_a_loss_far_above_a_guess(explained):

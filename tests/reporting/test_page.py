@@ -111,9 +111,9 @@ def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
     assert "✓ level from epoch 6 on (catches up); perhaps from epoch 5" in text
     assert "✕ clearly behind does not catch up within 8 epochs" in text
     assert "−0.62 percentage points 95 % interval −0.77 to −0.47" in text
-    assert "On exactly these test images" in text
+    assert "On exactly this test data" in text
     assert "−0.69 to −0.55" in text
-    assert "5 seeds, 10,000 images margin 0.2 percentage points, analysis 1" in text
+    assert "5 seeds, 10,000 test examples margin 0.2 percentage points, analysis 1" in text
     assert written.count("the main question</span>") == 1
     assert "Warnings. its best rate lies at the edge" in text
 

@@ -187,4 +187,4 @@ def test_a_table_with_named_labels_and_uneven_classes_gets_its_answer(tmp_path):
     scores = dict(zip(best["arm"], best["val_f1_macro"], strict=True))
     assert scores["standardize"] > scores["none"]
     (caution,) = evidence(ran.record).warnings
-    assert caution.startswith("few test images (5 of class 2): macro F1")
+    assert caution.startswith("few test examples (5 of class 2): macro F1")

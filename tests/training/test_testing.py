@@ -1,4 +1,4 @@
-"""Testing on the test images after each epoch of a confirmation's trial, and of no other."""
+"""Testing on the test data after each epoch of a confirmation's trial, and of no other."""
 
 from __future__ import annotations
 

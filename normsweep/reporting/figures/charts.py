@@ -37,7 +37,7 @@ class Figures:
     width: float = WIDE
 
     def accuracy(self) -> alt.TopLevelMixin:
-        """The metric on the test images after each epoch."""
+        """The metric on the test data after each epoch."""
         return self._chart("accuracy")
 
     def mechanism(self) -> alt.TopLevelMixin:

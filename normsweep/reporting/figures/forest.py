@@ -44,7 +44,7 @@ def forest(found: Findings, style: Style) -> Figure:
         name="forest",
         title="All gaps together",
         caption=f"{opening(found.metric.label)} minus that of {found.reference}. Thick: the interval that "
-        f"decides{'; thin: on exactly these test images' if thin else ''}. Yellow: the equivalence margin. Circle: level or ahead; "
+        f"decides{'; thin: on exactly this test data' if thin else ''}. Yellow: the equivalence margin. Circle: level or ahead; "
         "square: clearly behind; hollow: open; an arrow points at a gap beyond the axis.",
         missing="There are no verdicts yet.",
     )
@@ -60,7 +60,7 @@ def forest_of_studies(found: StudyLines, style: Style) -> Figure:
         name=f"gaps_{found.metric.name}",
         title=f"The gaps in {found.metric.label}, study by study",
         caption=f"{opening(found.metric.label)} of the arm minus that of the reference, on each study’s main question. Thick: the "
-        "interval that decides; thin: on exactly these test images. Yellow: the study’s own equivalence margin. Circle: level or "
+        "interval that decides; thin: on exactly this test data. Yellow: the study’s own equivalence margin. Circle: level or "
         "ahead; square: clearly behind; hollow: open; an arrow points at a gap beyond the axis.",
         missing="There are no verdicts yet.",
     )

@@ -44,7 +44,7 @@ def learning_rate(found: Evidence, style: Style) -> Figure:
         name="learning_rate",
         title=f"{opening(measured)} against learning rate",
         caption=f"Each mark is a trial of the search: its learning rate and its {measured} on validation "
-        "images after its last epoch. Larger marks had more epochs. A cross is a trial whose loss was "
+        "data after its last epoch. Larger marks had more epochs. A cross is a trial whose loss was "
         f"no longer a number; a triangle is below the axis.{turned}",
         missing="The search has no trials yet.",
     )

@@ -35,7 +35,7 @@ def test_it_draws_gaps_and_both_intervals(found):
 
 def test_the_caption_says_thin_only_where_images_are_known(found):
     made = found()
-    assert "thin: on exactly these test images" in forest(made, Style()).caption
+    assert "thin: on exactly this test data" in forest(made, Style()).caption
     of_runs = replace(made, verdicts=tuple(replace(v, images=0) for v in made.verdicts))
     assert "thin" not in forest(of_runs, Style()).caption
 
