@@ -52,7 +52,7 @@ def report(
         Parameter(help="Width of the files in figures/, such as 89mm or 3.5in; 9.2in by default."),
     ] = None,
 ) -> int:
-    """Write the report of a study to a folder, or a page of the main questions of several studies.
+    """Write the report of a study to a folder, or a page of the primary questions of several studies.
 
     The verdict is that of the latest interim analysis; writing the report is not another analysis.
     """

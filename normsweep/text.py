@@ -168,8 +168,9 @@ def as_markdown(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 epoch`, `8 epochs`, `10,000 images`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+    """`1 epoch`, `8 epochs`, `10,000 images`, `3 classes`."""
+    plural = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{plural}"
 
 
 def significant(number: float, digits: int) -> str:

@@ -1,4 +1,4 @@
-"""Several studies beside one another: their main questions, and why they must not be pooled."""
+"""Several studies beside one another: their primary questions, and why they must not be pooled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["StudyLines", "by_metric", "unlike"]
 
 @dataclass(frozen=True)
 class StudyLines:
-    """The verdicts on the main questions of studies with the same metric, a line for each study and arm."""
+    """The verdicts on the primary questions of studies with the same metric, a line for each study and arm."""
 
     metric: Metric
     studies: tuple[str, ...]

@@ -46,7 +46,7 @@ def connect(address: str | None, cpus: int) -> Any:
         import ray.exceptions
     except ImportError:
         raise ClusterError(
-            "--executor: ray is not installed; run pip install normsweep[ray], or use --executor "
+            "--executor: ray is not installed; run pip install 'normsweep[ray]', or use --executor "
             "processes or inline"
         ) from None
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

@@ -165,7 +165,7 @@ def _import_backend(engine: Engine) -> UserError | None:
         backend = os.environ.get("KERAS_BACKEND")
         return UserError(
             f"KERAS_BACKEND: {backend} cannot be imported ({reason(error, kind=True)}); use "
-            "tensorflow, or jax after pip install normsweep[jax]"
+            "tensorflow, or jax after pip install 'normsweep[jax]'"
         )
     return None
 

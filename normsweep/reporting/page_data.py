@@ -92,7 +92,7 @@ def _finite(value: float) -> float | None:
 
 
 def _margin(found: Evidence) -> Json:
-    """The declared margin and how far its slider goes: beyond the last bound of the main question.
+    """The declared margin and how far its slider goes: beyond the last bound of the primary question.
 
     `drawn` is the margin in figures, in the metric's unit, for 1 of the slider's.
     """

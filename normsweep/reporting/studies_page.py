@@ -1,4 +1,4 @@
-"""Several studies on one page: the gaps of their main questions, and what must not be pooled."""
+"""Several studies on one page: the gaps of their primary questions, and what must not be pooled."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ def write_studies(
 
 
 def _rows(lines: Sequence[StudyLines]) -> PageTable:
-    """Study, arm, outcome, gap and interval of every main question."""
+    """Study, arm, outcome, gap and interval of every primary question."""
     heads = ("Study", "Arm", "Outcome", "Gap", "Interval", "Margin", "Rests on")
     every = [pair for of in lines for pair in zip(of.studies, of.verdicts, strict=True)]
     rows = tuple((study, *_cells(verdict)) for study, verdict in every)
     kinds = ("short", "short", "long", "number", "number", "short", "short")
-    caption = "The main question of each study; gaps in the unit of the margin"
+    caption = "The primary question of each study; gaps in the unit of the margin"
     return PageTable(caption, heads, rows, kinds, tuple(v.arm for _, v in every))
 
 

@@ -38,7 +38,7 @@ def check_installed() -> None:
     """
     if find_spec("optuna_dashboard") is None:
         raise UserError(
-            "--optuna: optuna-dashboard is not installed; run pip install normsweep[dashboard]"
+            "--optuna: optuna-dashboard is not installed; run pip install 'normsweep[dashboard]'"
         )
 
 

@@ -175,7 +175,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
             yield from of_arm(arm, arm.space(space), model, catalog)
     sampler = getattr(search, "sampler", "")
     if sampler == "gp" and find_spec("torch") is None:
-        yield Problem("search.sampler", '"gp" needs PyTorch: pip install "normsweep[gp]"')
+        yield Problem("search.sampler", "\"gp\" needs PyTorch: pip install 'normsweep[gp]'")
     if sampler == "grid":
         yield from _grid(space)
         if getattr(search, "longest_every", None) is not None:

@@ -88,9 +88,10 @@ def require(device: Device) -> None:
         DeviceError: `gpu` is requested and the backend sees none.
     """
     if device == "gpu" and not gpus():
+        needed = "jax[cuda12]" if backend() == "jax" else "normsweep[cuda]"
         raise DeviceError(
             f"--device: no GPU is visible to {backend()}; use --device cpu, or check that nvidia-smi "
-            "lists one and run pip install normsweep[cuda]"
+            f"lists one and run pip install '{needed}'"
         )
 
 

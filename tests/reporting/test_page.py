@@ -114,7 +114,7 @@ def test_a_verdict_is_a_row_with_all_that_it_rests_on(written):
     assert "On exactly this test data" in text
     assert "−0.69 to −0.55" in text
     assert "5 seeds, 10,000 test examples margin 0.2 percentage points, analysis 1" in text
-    assert written.count("the main question</span>") == 1
+    assert written.count("the primary question</span>") == 1
     assert "Warnings. its best rate lies at the edge" in text
 
 

@@ -55,11 +55,11 @@ def forest(found: Findings, style: Style) -> Figure:
 
 
 def forest_of_studies(found: StudyLines, style: Style) -> Figure:
-    """A row per study and arm, on the studies' main question: as `forest`, with the margin of each study."""
+    """A row per study and arm, on the studies' primary question: as `forest`, with the margin of each study."""
     figure = Figure(
         name=f"gaps_{found.metric.name}",
         title=f"The gaps in {found.metric.label}, study by study",
-        caption=f"{opening(found.metric.label)} of the arm minus that of the reference, on each study’s main question. Thick: the "
+        caption=f"{opening(found.metric.label)} of the arm minus that of the reference, on each study’s primary question. Thick: the "
         "interval that decides; thin: on exactly this test data. Yellow: the study’s own equivalence margin. Circle: level or "
         "ahead; square: clearly behind; hollow: open; an arrow points at a gap beyond the axis.",
         missing="There are no verdicts yet.",
@@ -106,7 +106,7 @@ def _data(rows: Sequence[Verdict], lines: Sequence[str]) -> Table:
 
 def _title(row: Verdict) -> str:
     words = question_of(row.question).heading(row.reference, row.horizon, row.baseline_epochs)
-    return f"{words} (main question)" if row.primary else words
+    return f"{words} (primary question)" if row.primary else words
 
 
 def _interval(row: Verdict) -> str:

@@ -212,7 +212,7 @@ function readMargin() {
     const said = page.verdicts.map((verdict, i) => (verdict.primary ? `${verdict.arm}: ${read[i].outcome}` : "")).filter(Boolean);
     byId("reading").classList.toggle("other", other);
     byId("reading").textContent = other
-      ? `Read afterwards, with a margin of ${words(margin)} in place of the declared ${words(declared)}, the main question would read: ${said.join("; ")}.`
+      ? `Read afterwards, with a margin of ${words(margin)} in place of the declared ${words(declared)}, the primary question would read: ${said.join("; ")}.`
       : `The declared margin, ${words(declared)}: the answers are those of the study.`;
     follow();
   };

@@ -29,7 +29,7 @@ def test_it_draws_gaps_and_both_intervals(found):
     seen = texts(figure)
     assert "−0.05 (−0.20 to +0.10)" in seen
     assert "level from epoch 6" in seen
-    assert "Both tuned for 8 epochs (main question)" in seen
+    assert "Both tuned for 8 epochs (primary question)" in seen
     assert "none −0.05 (−0.20 to +0.10), level from epoch 6" in figure.description
 
 
@@ -47,7 +47,7 @@ def test_it_keeps_the_order_of_the_questions_and_marks_the_main_one(found):
         "Tuned for 4 epochs, against untuned “unit”",
         "Tuned for 8 epochs, against untuned “unit”",
         "Both tuned for 4 epochs",
-        "Both tuned for 8 epochs (main question)",
+        "Both tuned for 8 epochs (primary question)",
     ]
 
 
