@@ -196,7 +196,7 @@ def _graph_epochs(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
     def measure() -> float:
         targets = targets_of(trial, inputs)
         passes = Alone(compiled.loop(trial.batch_size), trial, images, targets)
-        _, second = train_epochs(passes, trial, images, targets)
+        _, second = train_epochs(passes, trial, targets, images.y_val)
         return second.seconds
 
     return measure
@@ -215,7 +215,7 @@ def _single_batches(engine: KerasEngine, trial: Trial) -> Callable[[], float]:
     def measure() -> float:
         targets = targets_of(trial, inputs)
         passes = Alone(loop, trial, inputs.split, targets)
-        _, second = train_epochs(passes, trial, inputs.split, targets)
+        _, second = train_epochs(passes, trial, targets, inputs.split.y_val)
         return second.seconds
 
     return measure

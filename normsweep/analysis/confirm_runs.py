@@ -384,7 +384,7 @@ def _speed(
         configuration=name,
         epochs=epochs,
         seconds=epochs * _epoch_seconds(runs) if epochs else math.nan,
-        tuning_seconds=sum((result.seconds for result in tuning), 0.0),
+        tuning_seconds=sum((result.worker_seconds for result in tuning), 0.0),
         tuning_epochs=sum(len(result.curve) - result.reused for result in tuning),
     )
 

@@ -232,7 +232,7 @@ def _summary(
         median=float(np.median(scores)) if scores else math.nan,
         best_learning_rate=best.trial.learning_rate if best else math.nan,
         best_epochs=best.trial.epochs if best else None,
-        seconds=sum(result.seconds for result in attempts),
+        seconds=sum(result.worker_seconds for result in attempts),
     )
 
 
@@ -268,7 +268,7 @@ def _by_slot(record: TrialRecord) -> tuple[int, int]:
 def _spent(records: Sequence[TrialRecord]) -> Floats:
     """Seconds of all attempts up to each trial with a score."""
     ended = [r.result for r in records if r.result is not None]
-    total = np.cumsum([result.seconds for result in ended])
+    total = np.cumsum([result.worker_seconds for result in ended])
     return total[[result.status.scored for result in ended]]
 
 

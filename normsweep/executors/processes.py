@@ -46,6 +46,8 @@ CALL_TIMEOUT = 3600.0
 """Seconds that a call may take; the longest ones train an epoch or wait for data."""
 
 GIB = 2**30
+LOST_TOGETHER = "its worker was lost with"
+"""How the error begins of trials that were trained together when their worker was lost."""
 
 
 class Processes:
@@ -83,8 +85,14 @@ class Processes:
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
     ) -> None:
         """Send a trial to a worker with room for it; a lost one is replaced first."""
-        self._waiting.append(Train(trial, policy, start))
-        self._assign()
+        message = Train(trial, policy, start)
+        self._waiting.append(message)
+        try:
+            self._assign()
+        except BaseException:  # whoever is told so must not get the trial's events later
+            if message in self._waiting:
+                self._waiting.remove(message)
+            raise
 
     def _assign(self) -> None:
         """Send waiting trials to the workers, as far as there is room."""
@@ -94,8 +102,10 @@ class Processes:
             if worker is None:
                 continue
             self._waiting.remove(message)
-            start = LATER_START if worker.responded else FIRST_START
-            worker.jobs.add(Job(message.trial, time.monotonic() + start), alone)
+            if not worker.jobs:
+                start = LATER_START if worker.responded else FIRST_START
+                worker.due = time.monotonic() + start
+            worker.jobs.add(Job(message.trial), alone)
             worker.send(message)
 
     def _worker_for(self, trial: Trial, alone: bool) -> Worker | None:
@@ -118,6 +128,7 @@ class Processes:
         events, self._pending = self._pending, []
         deadline = time.monotonic() + (0 if events else timeout)
         while True:
+            self._assign()
             for worker, message in self._messages(deadline):
                 events += self._event(worker, message)
             events += self._enforce_limits()
@@ -139,7 +150,11 @@ class Processes:
             self._pending += self._end(worker)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run the function in an idle worker, or between epochs; limits of running trials are still enforced."""
+        """Run the function in an idle worker, or between the epochs of a stack; limits of trials are still enforced.
+
+        Raises:
+            StudyStopped: every worker is busy, or the call failed, timed out or lost its worker.
+        """
         worker, deadline = (
             min(self._live(), key=lambda w: len(w.jobs)),
             time.monotonic() + CALL_TIMEOUT,
@@ -161,7 +176,8 @@ class Processes:
             answers: list[Returned | Raised] = []
             for sender, message in self._messages(time.monotonic() + TICK):
                 if sender is worker and message is None and not answers:
-                    raise StudyStopped(f"the worker process ended: {worker.exit_report()}")
+                    ended = StudyStopped(f"the worker process ended: {worker.exit_report()}")
+                    answers.append(Raised(ended))
                 if sender is worker and isinstance(message, Returned | Raised):
                     answers.append(message)
                 else:
@@ -205,7 +221,7 @@ class Processes:
         worker.responded = True
         match message:
             case Begun(trial):
-                worker.jobs[trial].clock = time.monotonic()
+                worker.jobs[trial].began = time.monotonic()
             case Epoch():
                 worker.jobs[message.trial].curve.append(message)
                 return [message]
@@ -213,7 +229,7 @@ class Processes:
                 return [message]
             case Finished():
                 worker.jobs.remove(message.result.trial)
-                self._assign()
+                worker.due = time.monotonic() + LATER_START
                 return [message]
             case None:
                 return self._lose(worker, worker.exit_report())
@@ -223,7 +239,8 @@ class Processes:
         timeout, memory = self._options.trial_timeout, self._options.trial_memory
         now, events = time.monotonic(), list[Event]()
         for worker in {w: None for w, _ in self._busy()}:
-            slow = [job for job in worker.jobs if timeout is not None and now - job.clock > timeout]
+            clocks = worker.clocks
+            slow = [job for job in clocks if timeout is not None and now - clocks[job] > timeout]
             if slow:
                 why = f"exceeded {timeout:g} s and was killed"
                 ends = {job.trial.number: (Status.TIMED_OUT, why) for job in slow}
@@ -243,7 +260,7 @@ class Processes:
                 worker, {job.trial.number: (Status.CRASHED, why) for job in worker.jobs}
             )
         self._apart.update(job.trial.lineage for job in worker.jobs)
-        why = f"its worker was lost with {len(worker.jobs)} trials: {why}"
+        why = f"{LOST_TOGETHER} {len(worker.jobs)} trials: {why}"
         ends = {job.trial.number: (Status.INTERRUPTED, why) for job in worker.jobs}
         return self._end(worker, ends)
 

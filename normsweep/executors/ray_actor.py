@@ -117,13 +117,13 @@ class SupervisorSlot:
         """Whether it is up and trains nothing."""
         return self.ready and not self.jobs
 
-    def room(self, trial: Trial) -> bool:
-        """Whether it can accept a trial."""
-        return self.ready and self.jobs.room(trial)
+    def room(self, trial: Trial, alone: bool = False) -> bool:
+        """Whether it can accept a trial, which may have to be alone."""
+        return self.ready and self.jobs.room(trial, alone)
 
-    def submit(self, job: Job, message: Train) -> None:
-        """Start a trial."""
-        self.jobs.add(job)
+    def submit(self, job: Job, message: Train, alone: bool = False) -> None:
+        """Start a trial, which may have to be alone."""
+        self.jobs.add(job, alone)
         reference = self.actor.submit.remote(message.trial, message.policy, message.start)
         self._submitted[job.trial.number] = message, reference
 

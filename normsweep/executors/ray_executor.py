@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from normsweep.errors import ClusterError, StudyStopped
-from normsweep.executors.processes import CALL_TIMEOUT
+from normsweep.executors.processes import CALL_TIMEOUT, LOST_TOGETHER
 from normsweep.executors.protocol import Event, Raised, Train, WorkerOptions
 from normsweep.executors.ray_actor import Supervisor, SupervisorOptions, SupervisorSlot
 from normsweep.executors.ray_connection import (
@@ -85,6 +85,8 @@ class Cluster:
         self._data: dict[str, Any] = {}
         self._waiting: deque[tuple[Job, Train]] = deque()
         self._pending: list[Event] = []
+        self._apart: set[str] = set()
+        """Lineages of trials that were trained together when their supervisor or its worker was lost: then one by one."""
         self._supervisors = [SupervisorSlot(options.stack) for _ in range(count)]
         for slot in self._supervisors:
             self._start(slot)
@@ -107,7 +109,7 @@ class Cluster:
         self, trial: Trial, policy: CheckpointPolicy | None = None, start: Snapshot | None = None
     ) -> None:
         """Queue a trial for the next supervisor with room for it."""
-        self._waiting.append((Job(trial, time.monotonic()), Train(trial, policy, start)))
+        self._waiting.append((Job(trial), Train(trial, policy, start)))
 
     def poll(self, timeout: float) -> list[Event]:
         """The supervisors' events, and the results of trials whose supervisor was lost."""
@@ -194,11 +196,12 @@ class Cluster:
                 self._start(slot)
         for waiting in list(self._waiting):
             job, message = waiting
-            slots = [slot for slot in self._supervisors if slot.room(job.trial)]
+            alone = job.trial.lineage in self._apart
+            slots = [slot for slot in self._supervisors if slot.room(job.trial, alone)]
             if slots:
                 self._waiting.remove(waiting)
                 best = max(slots, key=lambda s: (s.jobs.alike(job.trial), -len(s.jobs)))
-                best.submit(job, message)
+                best.submit(job, message, alone)
 
     def _collect(self, timeout: float) -> list[Event]:
         """All available events, waiting up to `timeout` seconds for the first."""
@@ -222,6 +225,8 @@ class Cluster:
             return self._lose(slot, error)
         slot.pending_poll, slot.ready = None, True
         for event in events:
+            if isinstance(event, Finished) and event.result.error.startswith(LOST_TOGETHER):
+                self._apart.update(job.trial.lineage for job in slot.jobs)
             slot.record(event)
         return events
 
@@ -235,8 +240,10 @@ class Cluster:
         self._discard(slot)
         for job, message, started in reversed(sent):
             if not started:
-                self._waiting.appendleft((Job(job.trial, time.monotonic()), message))
-        # A node that is lost is none of its trials' fault; if it had several, they are trained again.
+                self._waiting.appendleft((Job(job.trial), message))
+        # If it had several trials, it is not known which one's fault it was: they are trained one by one.
+        if len(sent) > 1:
+            self._apart.update(job.trial.lineage for job, _, _ in sent)
         status = Status.CRASHED if len(sent) == 1 else Status.INTERRUPTED
         why = f"its node or its Ray worker was lost: {reason(error, most=600)}"
         return [_ended(job, status, why) for job, _, started in sent if started]

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import psutil
 
-from normsweep.errors import UserError
+from normsweep.errors import StudyStopped, UserError
 from normsweep.executors.protocol import (
     Begun,
     Call,
@@ -76,6 +76,8 @@ class _Trainings:
         """What the trials are sent that can go on."""
         self._waiting: set[int] = set()
         """Those that wait for the others of their stack."""
+        self._new: set[int] = set()
+        """Those that have not begun."""
         self._stacked: set[int] = set()
         self._put_off: list[Any] = []
         """Messages that came while a trial was trained by itself."""
@@ -92,9 +94,9 @@ class _Trainings:
     def start(self, job: Train) -> None:
         """Take a trial in; it is set up when it goes on."""
         number = job.trial.number
-        _send(self._outbox, Begun(number))
         self._running[number] = self._engine.train(job.trial, job.policy, job.start)
         self._replies[number] = None
+        self._new.add(number)
 
     def answer(self, reply: Reply) -> None:
         """What the driver says to a trial's epoch."""
@@ -114,6 +116,9 @@ class _Trainings:
 
         The model of a trial by itself is also that of others, which do not begin before its end.
         """
+        if number in self._new:
+            self._new.remove(number)
+            _send(self._outbox, Begun(number))
         while True:
             try:
                 event = self._running[number].send(self._replies[number])
@@ -136,11 +141,14 @@ class _Trainings:
 
     def _wait_for_reply(self, number: int) -> None:
         while self._replies[number] is None:
-            message = self._inbox.get()
-            if isinstance(message, Reply) and message.trial == number:
-                self.answer(message)
-            else:
-                self._put_off.append(message)
+            match self._inbox.get():
+                case Reply() as reply if reply.trial == number:
+                    self.answer(reply)
+                case Call():  # the driver waits for it, and would not reply meanwhile
+                    busy = StudyStopped("a worker is busy with a trial by itself")
+                    _send(self._outbox, Raised(busy))
+                case message:
+                    self._put_off.append(message)
 
 
 def _unpack(parts: bytes) -> UserError | None:

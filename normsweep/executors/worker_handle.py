@@ -43,15 +43,19 @@ USABLE = 0.9
 """Fraction of a GPU's memory for all of its workers; the driver library needs the rest."""
 
 
+ENDING = 10.0
+"""Seconds that a process whose messages have ended may take to end itself."""
+
+
 class Job:
     """A trial that a worker trains."""
 
-    def __init__(self, trial: Trial, clock: float) -> None:
+    def __init__(self, trial: Trial) -> None:
         self.trial = trial
         self.curve: list[Epoch] = []
         self.started = time.time()
-        self.clock = clock
-        """Monotonic time at which its time limit begins: when the worker started it, or should have."""
+        self.began: float | None = None
+        """Monotonic time at which the worker began it; None: it has not yet."""
 
 
 class Jobs:
@@ -101,20 +105,24 @@ class Jobs:
         """Whether there is room for a trial."""
         if not self._jobs:
             return True
-        return not alone and not self.alone and self._stack > 1 and self.alike(trial) < self._stack
+        alone = alone or self.alone or any(t.by_itself for t in (trial, *(j.trial for j in self)))
+        return not alone and self._stack > 1 and self.alike(trial) < self._stack
 
 
 def is_free(trials: Iterable[Trial], workers: int, stack: int) -> bool:
     """Whether workers with these trials, waiting ones among them, can have another one.
 
-    In stacks there may be twice as many as workers have places: trials of two structures fill them both.
+    In stacks there may be twice as many as workers have slots: trials of two structures fill them both. A
+    trial that is trained by itself takes a whole worker.
     """
     trials = list(trials)
     if stack == 1:
         return len(trials) < workers
-    alike = Counter(trial.structure for trial in trials)
-    places = stack * workers
-    return max(alike.values(), default=0) < places and len(trials) < 2 * places
+    alike = Counter[str]()
+    for trial in trials:
+        alike[trial.structure] += stack if trial.by_itself else 1
+    slots = stack * workers
+    return max(alike.values(), default=0) < slots and alike.total() < 2 * slots
 
 
 class Worker:
@@ -124,6 +132,8 @@ class Worker:
         self.jobs = Jobs(stack)
         self.responded = False
         """Whether it has sent a message yet: its imports take a while."""
+        self.due = 0.0
+        """Monotonic time at which it should have begun one of its trials, at the latest."""
         self.tree = new_tree()
         self._printed: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the worker lives)
         # Its own session, so that Ctrl-C in the terminal only reaches the driver.
@@ -149,6 +159,12 @@ class Worker:
             return psutil.Process(self.pid).memory_info().rss
         except psutil.Error:
             return 0
+
+    @property
+    def clocks(self) -> dict[Job, float]:
+        """Monotonic time at which the time limit of a trial began: when it did, or the first one should have."""
+        begun = {job: job.began for job in self.jobs if job.began is not None}
+        return begun or dict.fromkeys(self.jobs, self.due)
 
     @property
     def ended(self) -> bool:
@@ -177,7 +193,7 @@ class Worker:
     def exit_report(self) -> str:
         """How the process ended, and the last lines of its output."""
         try:
-            code = self._process.wait(timeout=2)
+            code = self._process.wait(timeout=ENDING)
         except subprocess.TimeoutExpired:  # alive, but its messages cannot be read
             self.kill()
             code = self._process.wait()

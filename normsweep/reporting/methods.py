@@ -237,7 +237,7 @@ def _software(found: Evidence) -> str:
         if f"{key}_version" in machine
     ]
     ours = f"normsweep {machine.get('normsweep_version', '')}".strip()
-    seconds = sum(r.result.seconds for r in found.record.trials if r.result is not None)
+    seconds = sum(r.result.worker_seconds for r in found.record.trials if r.result is not None)
     on = f" on {machine['device']}" if machine.get("device") else ""
     used = f" ({', '.join(versions)})" if versions else ""
     return f"All trials were run with {ours}{used}{on} and took {duration(seconds)} of compute."

@@ -233,7 +233,7 @@ def _facts(found: Evidence, storage: str) -> Facts:
     record, sweep = found.record, found.record.sweep
     assert record.data is not None
     machine, commands = machine_of(found), Commands(record, storage)
-    seconds = sum(r.result.seconds for r in record.trials if r.result is not None)
+    seconds = sum(r.result.worker_seconds for r in record.trials if r.result is not None)
     asked = sweep.question or f"Does every {sweep.compare} do as well as the reference?"
     return Facts(
         question=asked,

@@ -155,10 +155,9 @@ def _stack(sweep: Sweep, settings: Settings) -> int:
     """
     wanted, name = sweep.execution.stack, os.environ.get("KERAS_BACKEND", "tensorflow")
     if wanted == AUTO:
-        gpus = settings.device != "cpu" and has_gpus()
-        if name != "jax" or settings.executor == "inline" or not gpus:
+        if name != "jax" or settings.executor == "inline" or not _has_gpus(sweep, settings):
             return 1
-        trials = max(sweep.total_trials, 1)
+        trials = max(sweep.total_trials // (settings.n_jobs or 1), 1)
         return min(MANY, 2 ** (trials.bit_length() - 1))
     if wanted > 1 and name != "jax":
         raise SweepError(
@@ -169,6 +168,15 @@ def _stack(sweep: Sweep, settings: Settings) -> int:
             f"execution.stack: must be 1 with --executor inline, got {wanted}; use --executor processes"
         )
     return wanted
+
+
+def _has_gpus(sweep: Sweep, settings: Settings) -> bool:
+    """Whether trials run on GPUs; those of a cluster are asked for."""
+    if settings.device == "cpu":
+        return False
+    if settings.executor == "ray":
+        return settings.device == "gpu" or bool(sweep.execution.num_gpus)
+    return has_gpus()
 
 
 def _executor(sweep: Sweep, settings: Settings, options: WorkerOptions) -> Executor:

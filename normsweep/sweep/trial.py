@@ -207,6 +207,11 @@ class Trial:
         content = {k: v for k, v in self._deciding().items() if k not in NUMBERS}
         return _digest({**content, "optimizer_options": sorted(self.optimizer_options)})
 
+    @property
+    def by_itself(self) -> bool:
+        """Whether it cannot be trained as one program with others, whatever its network is."""
+        return self.callback != NO_CALLBACK or self.steps_per_epoch is not None
+
     def _deciding(self) -> dict[str, Any]:
         content = _without_defaults({name: getattr(self, name) for name in DECIDING})
         return {**content, "data": {k: v for k, v in vars(self.data).items() if k != "name"}}
@@ -412,6 +417,13 @@ class Result:
         if self.status is Status.COMPLETE and self.curve:
             return self.last.value
         return math.nan
+
+    @property
+    def worker_seconds(self) -> float:
+        """Time of a worker that it took: in a stack, its share of the epochs."""
+        if "stack" not in self.machine:
+            return self.seconds
+        return sum(epoch.seconds for epoch in self.curve[self.reused :])
 
     @property
     def last(self) -> Epoch:

@@ -63,8 +63,8 @@ class Run:
     """Looks into the model after its last epoch, if that is no better than guessing; changes the model."""
     release: Callable[[], None] = lambda: None
     """Called at its end."""
-    shared: bool = False
-    """Whether others are trained with it, so that the engine does not measure its epochs."""
+    stack: int = 1
+    """How many are trained together: all wait while its state is read, and the engine does not measure its epochs."""
 
 
 class OutOfTime(Exception):
@@ -173,8 +173,8 @@ class Engine(ABC):
             run = self.start(trial, start)
             run = replace(run, result=replace(run.result, restores=trial.patience is not None))
             result = run.result
-            schedule = CheckpointSchedule(policy, by)
-            if self.meter is not None and not run.shared:
+            schedule = CheckpointSchedule(policy, by, run.stack)
+            if self.meter is not None and run.stack == 1:
                 run = replace(run, epochs=_measured(run, self.meter))
             status = yield from _epochs(trial, run, curve, schedule, self.check_time)
             result = replace(result, status=status)

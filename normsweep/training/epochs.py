@@ -129,19 +129,20 @@ class Alone(Passes):
 def train_epochs(
     passes: Passes,
     trial: Trial,
-    data: Split,
     targets: Targets,
-    test: TestSet | None = None,
+    y_val: Array,
+    y_test: Array | None = None,
     first: int = 1,
 ) -> Iterator[Epoch]:
     """Train a network to give `targets`; training loss and accuracy are means over the epoch's images.
 
-    An epoch ends at the first batch whose loss is not finite, without validation. With `test`, each
-    epoch is also evaluated on the test images, which changes nothing else. `first` is the first
-    epoch to train, if the model resumes from a snapshot.
+    An epoch ends at the first batch whose loss is not finite, without validation. `y_val` and `y_test` are
+    the labels or targets of the validation and test images. With `y_test`, each epoch is also evaluated on
+    the test images, which changes nothing else. `first` is the first epoch to train, if the model resumes
+    from a snapshot.
     """
     by = metric(trial.metric)
-    labels = Labels(data.y_val, targets.encoded(data.y_val), targets)
+    labels = Labels(y_val, targets.encoded(y_val), targets)
     for epoch in range(first, trial.epochs + 1):
         train_loss, train_accuracy = _means(*passes.train(epoch))
         val_loss, val_accuracy, score = (
@@ -159,8 +160,8 @@ def train_epochs(
             val_loss=val_loss,
             val_accuracy=val_accuracy,
             seconds=seconds,
-            tested=_tested(passes, test.y, targets, by, trial.keeps_rows(epoch))
-            if test and finite
+            tested=_tested(passes, y_test, targets, by, trial.keeps_rows(epoch))
+            if y_test is not None and finite
             else None,
             score=score,
         )

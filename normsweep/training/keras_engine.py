@@ -15,7 +15,7 @@ from normsweep.parts import models, optimizers
 from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
-from normsweep.sweep.parameters import MATCHED, NO_CALLBACK
+from normsweep.sweep.parameters import MATCHED
 from normsweep.sweep.trial import DataKey, Epoch, Guessing, Result, Status, Trial
 from normsweep.training.callbacks import (
     BatchByBatch,
@@ -154,7 +154,7 @@ class KerasEngine(Engine):
         """What determines the results besides the trial: the machine, and digests of what its names mean."""
         kept = self._initial(trial, inputs).digest
         width = ""
-        if self._stacks and not self.unstackable(trial, compiled):
+        if self._stacks and self.stackable(trial, compiled):
             width = str(self._stacks.width(trial, compiled, inputs, self.dataset(trial.data)))
         return {
             **machine(),
@@ -174,15 +174,9 @@ class KerasEngine(Engine):
 
         return Stacks(self.stack, self.meter)
 
-    def unstackable(self, trial: Trial, compiled: CompiledModel) -> str:
-        """Why a trial cannot be trained in a stack; empty if it can."""
-        if trial.callback != NO_CALLBACK:
-            return "it has a callback"
-        if trial.steps_per_epoch is not None:
-            return "its epochs are so many steps"
-        if compiled.loop(trial.batch_size).name != "step":
-            return "its network cannot be traced"
-        return ""
+    def stackable(self, trial: Trial, compiled: CompiledModel) -> bool:
+        """Whether a trial can be trained in a stack: JAX has to trace its network."""
+        return not trial.by_itself and compiled.loop(trial.batch_size).name == "step"
 
     def advance(self) -> None:
         """Train an epoch of the trials in stacks."""
@@ -238,7 +232,7 @@ class KerasEngine(Engine):
         loop: EpochLoop = compiled.loop(batch_size(trial, inputs.split))
         if callback is not None and has_batch_hooks(callback):
             loop = BatchByBatch(compiled.model, callback, loop.measures)
-        stacks = None if self.unstackable(trial, compiled) else self._stacks
+        stacks = self._stacks if self.stackable(trial, compiled) else None
         test = self._test_set(trial, inputs) if trial.confirms else None
         targets, by = targets_of(trial, inputs), metric(trial.metric)
         result = Result(
@@ -262,7 +256,8 @@ class KerasEngine(Engine):
         if stacks is not None:
             place = stacks.join(trial, compiled, inputs, self.dataset(trial.data), len(before))
         passes = place or Alone(loop, trial, inputs.split, targets, test, self.check_time)
-        rest = train_epochs(passes, trial, inputs.split, targets, test, len(before) + 1)
+        labels = inputs.split.y_val, test.y if test else None  # a stack's trials hold no images
+        rest = train_epochs(passes, trial, targets, *labels, len(before) + 1)
         if callback is not None:
             rest = called(rest, callback, compiled.model, trial)
         state = place.state if place else functools.partial(ModelState.of, compiled.model)
@@ -273,17 +268,18 @@ class KerasEngine(Engine):
         def look(last: Epoch) -> Inspection | None:
             if place or trial.patience is not None:
                 state().restore_network(compiled.model)
-            return self._inspect(trial, inputs, compiled.model, result.guessing, last)
+            return self._inspect(trial, compiled.model, result.guessing, last)
 
         epochs = chain(before, place.epochs(rest) if place else rest)
-        return Run(
-            epochs, result, state, look, place.leave if place else lambda: None, place is not None
-        )
+        if place is None:
+            return Run(epochs, result, state, look)
+        return Run(epochs, result, state, look, place.leave, place.width)
 
     def _inspect(
-        self, trial: Trial, inputs: Inputs, model: Any, guessing: Guessing | None, last: Epoch
+        self, trial: Trial, model: Any, guessing: Guessing | None, last: Epoch
     ) -> Inspection | None:
         """Why a network is no better than guessing, if that can be measured."""
+        inputs = self.inputs_of(trial)
         if not _guesses(trial, inputs, guessing, last):
             return None
         try:

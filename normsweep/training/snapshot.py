@@ -21,7 +21,10 @@ Array = np.ndarray[Any, Any]
 
 
 INTERVAL_FACTOR = 50
-"""Minimum time between timed snapshots, relative to the time of one: they cost at most 2 %."""
+"""Minimum time between timed snapshots, relative to the time of one: they cost at most 2 %.
+
+All trials of a stack wait for each one's snapshot, so that it is this many times their number there.
+"""
 
 
 @dataclass(frozen=True)
@@ -148,8 +151,9 @@ class CheckpointPolicy:
 class CheckpointSchedule:
     """Decides during a training when a snapshot is due."""
 
-    def __init__(self, policy: CheckpointPolicy, metric: Metric) -> None:
-        self._policy, self._sign = policy, metric.sign
+    def __init__(self, policy: CheckpointPolicy, metric: Metric, stack: int = 1) -> None:
+        """`stack`: how many trials wait while a snapshot is taken."""
+        self._policy, self._sign, self._factor = policy, metric.sign, INTERVAL_FACTOR * stack
         self._best = -math.inf if policy.final is None else policy.final
         self._started = time.monotonic()
         self._due = float("inf") if policy.every is None else self._started + policy.every
@@ -167,4 +171,4 @@ class CheckpointSchedule:
         """Schedule the next timed snapshot: the longer this one took, the later."""
         if self._policy.every is not None:
             now = time.monotonic()
-            self._due = now + max(self._policy.every, INTERVAL_FACTOR * (now - self._started))
+            self._due = now + max(self._policy.every, self._factor * (now - self._started))

@@ -126,6 +126,11 @@ class Stack:
         return not any(self.places)
 
     @property
+    def held(self) -> int:
+        """Memory that its state takes on the device between epochs, in bytes."""
+        return sum(value.nbytes for part in self._state or () for value in part)
+
+    @property
     def bytes(self) -> int:
         """Memory that an epoch of training takes on the device, as its compiled program says."""
         used = self.program.memory_analysis()
@@ -166,17 +171,29 @@ class Stack:
             zip(self._order, state.model, strict=True), key=lambda e: e[0]
         ):
             parts[part].append(value)
-        if self._state is None:
-            self._state = tuple([_repeated(v, self.width) for v in part] for part in parts)
-        else:
-            self._state = tuple(
-                [stacked.at[index].set(value) for stacked, value in zip(old, new, strict=True)]
-                for old, new in zip(self._state, parts, strict=True)
-            )
+        try:
+            self._state = self._with(index, parts)
+        except Exception as error:
+            raise self._cause(error) from None
         self._center[index], self._scale[index] = scheme
         place = Place(self, index, trial, rows, epoch)
         self.places[index] = place
         return place
+
+    def _with(self, index: int, parts: tuple[Values, ...]) -> tuple[Values, ...]:
+        """The state with that of a network at a place."""
+        if self._state is None:
+            return tuple([_repeated(v, self.width) for v in part] for part in parts)
+        return tuple(
+            [stacked.at[index].set(value) for stacked, value in zip(old, new, strict=True)]
+            for old, new in zip(self._state, parts, strict=True)
+        )
+
+    def leave(self, index: int) -> None:
+        """Free a place; an empty stack needs no memory."""
+        self.places[index] = None
+        if self.empty:
+            self._state = None
 
     def advance(self) -> None:
         """Train all networks for an epoch and validate them; what fails is raised in each network's pass."""
@@ -197,11 +214,17 @@ class Stack:
             yield
         except Exception as error:
             self._state = None  # its buffers were given away
-            out = isinstance(error, jax.errors.JaxRuntimeError) and FULL in str(error)
-            self.too_wide = out and self.width > NARROWEST
-            cause = NoRoom(f"out of memory in a stack of {self.width}") if self.too_wide else error
+            cause = self._cause(error)
             for place in filter(None, self.places):
                 place.failed(cause)
+
+    def _cause(self, error: Exception) -> Exception:
+        """`NoRoom` if the device had not enough memory and the stack can be narrower, else the error."""
+        out = isinstance(error, jax.errors.JaxRuntimeError) and FULL in str(error)
+        if not out or self.width <= NARROWEST:
+            return error
+        self.too_wide = True
+        return NoRoom(f"out of memory in a stack of {self.width}")
 
     def _advance(self, live: Sequence[Place]) -> None:
         began = time.perf_counter()
@@ -210,7 +233,7 @@ class Stack:
         self._state, val = self._validate(self._state, constants, self._each(lambda p: p.rows.val))
         seconds = time.perf_counter() - began
         for place in live:
-            place.trained(train[:, place.index], val[:, place.index], seconds)
+            place.trained(train[:, place.index], val[:, place.index], seconds / len(live))
 
     def test(self) -> None:
         """The outputs of all networks for the test images."""
@@ -332,6 +355,11 @@ class Place(Passes):
         return self._values is None and self._error is None and self._epoch < self._trial.epochs
 
     @property
+    def width(self) -> int:
+        """The width of its stack."""
+        return self._stack.width
+
+    @property
     def order(self) -> Array:
         """The images of the next epoch in their order."""
         epoch = self._epoch + 1
@@ -363,8 +391,8 @@ class Place(Passes):
             yield epoch if self.usage is None else replace(epoch, usage=self.usage)
 
     def leave(self) -> None:
-        """Free the place."""
-        self._stack.places[self.index] = None
+        """Free the place; an empty stack needs no memory."""
+        self._stack.leave(self.index)
 
     def train(self, epoch: int) -> tuple[Array, Array]:
         """What its training found in an epoch."""
@@ -395,7 +423,7 @@ class Place(Passes):
 
     @property
     def seconds(self) -> float:
-        """Wall time of the epoch of the whole stack."""
+        """Its share of the stack's epoch."""
         return self._seconds
 
 
@@ -426,11 +454,9 @@ class Stacks:
 
     def advance(self) -> None:
         """Train all networks for an epoch."""
-        for key, stacks in self._stacks.items():
+        for stacks in self._stacks.values():
             for stack in stacks:
                 stack.advance()
-                if stack.too_wide:
-                    self._most[key] = stack.width // 2
 
     def _of(
         self,
@@ -444,14 +470,16 @@ class Stacks:
         sizes = min(trial.batch_size, len(rows.train)), len(rows.train), len(rows.val)
         scaled = _scheme(inputs) is not None
         shape = Shape(*sizes, metric(trial.metric) is not ACCURACY, scaled)
-        self._forget_unused()
         material = self._material(trial, inputs, data)
         key = compile_key(trial, inputs), material.key, shape
         stacks = self._stacks.get(key, [])
         for stack in stacks:
             if stack.free is not None:
                 return stack
-        made = self._made(compiled, material, shape, self._most.get(key))
+        self._forget_unused()
+        known = [*([self._most[key]] if key in self._most else [])]
+        narrower = [stack.width // 2 for stack in stacks if stack.too_wide]
+        made = self._made(compiled, material, shape, min([*known, *narrower], default=None))
         self._most[key] = made.width
         self._stacks[key] = [*(stack for stack in stacks if not stack.too_wide), made]
         return made
@@ -496,7 +524,7 @@ class Stacks:
         """A stack as wide as there is room for: the first one of its kind is measured."""
         width = most or self._width
         stack = Stack(compiled, material, shape, width, self._meter)
-        limit = USABLE * _memory()
+        limit = USABLE * _memory() - sum(s.held for kind in self._stacks.values() for s in kind)
         while most is None and width > NARROWEST and stack.bytes > limit:
             width //= 2
             stack = Stack(compiled, material, shape, width, self._meter)

@@ -282,6 +282,94 @@ def test_an_interrupt_ends_a_call_whose_answer_nobody_gets_later(make):
     assert executor.call(_pid) > 0
 
 
+def all_finished(executor: Executor, count: int) -> dict[int, Result]:
+    """The results of so many trials, each of which is told to go on."""
+    ends: dict[int, Result] = {}
+    deadline = time.monotonic() + 60
+    while len(ends) < count:
+        assert time.monotonic() < deadline, ends
+        for event in executor.poll(1.0):
+            if isinstance(event, Finished):
+                ends[event.result.trial] = event.result
+            elif isinstance(event, Epoch):
+                executor.reply(event.trial, True)
+    return ends
+
+
+def submit(executor: Executor, trial: Trial, *numbers: int) -> None:
+    for number in numbers:
+        executor.submit(replace(trial, number=number, seed=number))
+
+
+@pytest.fixture
+def together(make) -> Executor:
+    """A worker may have four trials at once."""
+    executor = make(stack=4, awaits_reply=True)
+    if isinstance(executor, Inline):
+        pytest.skip("it has one trial at a time")
+    return executor
+
+
+def test_a_trial_that_breaks_its_worker_again_holds_up_none_that_waits(digits_root, trial):
+    """They are tried one by one, and no other trial is submitted that would set them going."""
+    executor = Processes(WorkerOptions(digits_root, "cpu", 2, trained=False, stack=4))
+    try:
+        for count in (3, 1):  # lost with all of them, and then with the one that is tried first
+            submit(executor, slow(trial, 0.1, epochs=10), 1, 2, 3)
+            until_first_epoch(executor)
+            worker = executor._workers[0]
+            assert worker is not None
+            os.kill(worker.pid, signal.SIGKILL)
+            ends = all_finished(executor, 3)
+            statuses = [end.status for end in ends.values()]
+            if count == 3:
+                assert statuses == [Status.INTERRUPTED] * 3
+        assert sorted(statuses) == [Status.COMPLETE, Status.COMPLETE, Status.CRASHED]
+    finally:
+        executor.close()
+
+
+def test_a_call_does_not_wait_for_a_trial_that_waits_for_the_driver(together, trial):
+    submit(together, slow(trial, 0.05, epochs=3), 1)
+    until_first_epoch(together)
+    began = time.monotonic()
+    with pytest.raises(StudyStopped, match="busy"):
+        together.call(_pid)
+    assert time.monotonic() - began < 30
+    together.reply(1, True)
+    assert all_finished(together, 1)[1].status is Status.COMPLETE
+    assert together.call(_pid) > 0
+
+
+def test_the_time_limit_of_a_trial_begins_when_it_does(make, trial):
+    executor = make(stack=4, trial_timeout=3.0)
+    if isinstance(executor, Inline):
+        pytest.skip("it has one trial at a time")
+    submit(executor, slow(trial, 0.4, epochs=3), 1, 2, 3, 4)
+    ends = all_finished(executor, 4)
+    assert {end.status for end in ends.values()} == {Status.COMPLETE}
+
+
+def test_a_trial_for_which_no_process_can_be_started_is_not_trained_later(
+    processes, trial, monkeypatch
+):
+    processes.call(_pid)
+    processes._discard(processes._workers[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(Processes, "_start", _cannot_start)
+        with pytest.raises(OSError, match="no process"):
+            processes.submit(replace(trial, number=1))
+    assert processes.free
+    processes.submit(replace(trial, number=2))
+    events: list[Event] = []
+    assert until_finished(processes, events).trial == 2
+    assert {event.trial for event in events if isinstance(event, Epoch)} == {2}
+
+
+def _cannot_start(executor: Processes, slot: int) -> Worker:
+    raise OSError("no process can be started")
+
+
 def test_a_trial_that_does_not_ask_is_sent_no_answer(make, trial, monkeypatch):
     sent: list[object] = []
     monkeypatch.setattr(Worker, "send", _recorded(Worker.send, sent))

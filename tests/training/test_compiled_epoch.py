@@ -179,7 +179,7 @@ def assert_equal_bits(engine: KerasEngine, trial: Trial, kind: str = "epoch") ->
     before = ModelState.of(compiled.model)
     data, targets = inputs.split, targets_of(trial, inputs)
     passes = Alone(loop, trial, data, targets)
-    curve = figures(train_epochs(passes, trial, data, targets))
+    curve = figures(train_epochs(passes, trial, targets, data.y_val))
     ours = ModelState.of(compiled.model)
     before.restore(compiled.model)
     assert curve == plainly(compiled, inputs, trial)

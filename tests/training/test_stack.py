@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -309,16 +310,20 @@ def test_a_stack_takes_no_more_memory_than_there_is(make_worker, pair, of):
     assert_same(one, known)
 
 
-def test_out_of_memory_halves_the_stack_and_goes_on(make_worker, pair, of):
+@pytest.mark.parametrize("where", ["_advance", "test", "_with"])
+def test_out_of_memory_halves_the_stack_and_goes_on(make_worker, pair, of, where):
+    """In the training, in the test pass of a confirmation, and where a trial joins the others."""
     executor = make_worker(WIDTH)
-    executor.call(_out_of_memory_once)
-    trials = [of(), of(seed=1), of(seed=2)]
-    for end in trained(executor, trials):
-        assert end.result.status is Status.INTERRUPTED
+    executor.call(_out_of_memory_once, where)
+    trials = [of(phase=CONFIRM, seed=seed) for seed in (3, 1, 2)]
+    ends = trained(executor, trials)
+    full = [end for end in ends if end.result.status is Status.INTERRUPTED]
+    assert len(full) == (1 if where == "_with" else 3)
+    for end in full:
         assert end.result.error == f"out of memory in a stack of {WIDTH}"
     ends = trained(executor, [replace(trial, number=n) for n, trial in enumerate(trials)])
     assert {end.result.machine["stack"] for end in ends} == {"2"}
-    (known, _) = trained(pair, [of(), of(seed=4)])
+    (known, _) = trained(pair, [replace(trials[0], number=9), of(phase=CONFIRM, seed=4)])
     assert_same(ends[0], known)
 
 
@@ -429,27 +434,29 @@ def _with_memory(engine: KerasEngine, size: float) -> None:
     stack._memory = lambda: size
 
 
-def _out_of_memory_once(engine: KerasEngine) -> None:
-    """The device refuses the next epoch, as one with a GPU would: a CPU's memory is not limited."""
+def _out_of_memory_once(engine: KerasEngine, where: str) -> None:
+    """The device refuses it the next time, as one with a GPU would: a CPU's memory is not limited."""
     import jax
 
-    _fails_once(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating bytes."))
+    error = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating bytes.")
+    _fails_once(error, where)
 
 
 def _accident_once(engine: KerasEngine) -> None:
-    _fails_once(ValueError("an accident in a stack"))
+    _fails_once(ValueError("an accident in a stack"), "_advance")
 
 
-def _fails_once(error: Exception) -> None:
+def _fails_once(error: Exception, where: str) -> None:
     from normsweep.training.stack import Stack
 
-    advance = Stack._advance
+    method = getattr(Stack, where)
 
-    def failing(self: Stack, live: Any) -> None:
-        Stack._advance = advance
-        raise error
+    def failing(self: Stack, *args: Any) -> Any:
+        setattr(Stack, where, method)
+        with self._failing() if where == "test" else contextlib.nullcontext():
+            raise error
 
-    Stack._advance = failing
+    setattr(Stack, where, failing)
 
 
 def _program(engine: KerasEngine, model: str) -> str:
