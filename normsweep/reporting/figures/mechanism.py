@@ -94,7 +94,7 @@ def _chart(found: Evidence, style: Style, data: Table) -> Json:
         down="-margin", up="margin", none="0", numbers="datum.number + ' (' + datum.interval + ')'"
     )
     spec = {
-        **rows.encode(x=_across(found, data), y=_down(data, style)),
+        **rows.encode(x=_across(found), y=_down(data, style)),
         "layer": marks,
         "width": axis,
         "height": {"step": 2 * ROW + 4 if style.narrow else ROW},
@@ -104,23 +104,20 @@ def _chart(found: Evidence, style: Style, data: Table) -> Json:
         "columns": 1,
         "spacing": 12,
         "spec": spec,
+        # With a baseline that hardly trains, its effects are many times those of tuned arms.
+        "resolve": {"scale": {"x": "independent"}},
         "params": [HIDDEN, {"name": "margin", "value": found.margin}],
     }
 
 
-def _across(found: Evidence, data: Table) -> Json:
+def _across(found: Evidence) -> Json:
     by = found.metric
-    bounds = [*data["low"].dropna(), *data["high"].dropna(), *data["value"].dropna()]
-    margin = found.margin
-    low, high = min([*bounds, -margin]), max([*bounds, margin])
-    room = 0.06 * (high - low)
     measured = f"{by.unit} of {by.label}" if by.unit else by.label
     axis = {
         "title": f"{measured}, arm − other{'' if by.sign > 0 else '; lower is better'}", "tickCount": 8,
         "labelExpr": f"datum.value == 0 ? '0' : format({by.scale} * datum.value, '+~g')",
     }  # fmt: skip
-    scale = {"domain": [low - room, high + room], "nice": False, "zero": False}
-    return channel("value:Q", scale=scale, axis=axis)
+    return channel("value:Q", scale={"nice": False, "zero": False, "padding": 14}, axis=axis)
 
 
 def _down(data: Table, style: Style) -> Json:
