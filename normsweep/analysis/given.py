@@ -196,6 +196,8 @@ def _verdict(runs: GivenRuns, arm: ArmRuns, reference: ArmRuns, rules: Rules) ->
             missing=missing,
             reason=reason,
             gap=_unknown(found.gap),
+            plain=_unknown(found.plain),
+            last_epoch=_unknown(found.last_epoch),
             on_these_images=_unknown(found.on_these_images),
         )
     return found if runs.epochs else replace(found, horizon=0)

@@ -139,19 +139,16 @@ def _chosen(found: Confirmed, verdict: Verdict) -> tuple[Chosen, ...]:
 
 def _found_of(found: Confirmed, verdict: Verdict, tuned: tuple[str, str]) -> Chosen:
     arm, chosen = tuned[0], found.runs[tuned].configuration
-    value, baseline = (_mean(found, arm, name, verdict.horizon) for name in (tuned[1], BASELINE))
-    worse = _is_worse(found, verdict, tuned)
-    return Chosen(arm, chosen.among, chosen.of, value, baseline, worse)
-
-
-def _is_worse(found: Confirmed, verdict: Verdict, tuned: tuple[str, str]) -> bool:
-    """Whether a tuned configuration is worse than the arm's baseline: by its interval, or by the margin."""
-    paired = found.pairs(tuned, (tuned[0], BASELINE), verdict.horizon)
+    paired = found.pairs(tuned, (arm, BASELINE), verdict.horizon)
     if not len(paired.arm):
-        return False
+        return Chosen(arm, chosen.among, chosen.of)
     sign = verdict.metric.sign
-    m = Pairs(sign * at_last(paired.arm), sign * at_last(paired.reference)).gap(1)
-    return interval(m, verdict.tail).high < 0 or m.mean < -verdict.margin
+    pairs = Pairs(sign * at_last(paired.arm), sign * at_last(paired.reference))
+    value, baseline = (sign * each for each in pairs.means(1, 1))
+    gap = pairs.gap(1)
+    # By its interval, or by the margin.
+    worse = interval(gap, verdict.tail).high < 0 or gap.mean < -verdict.margin
+    return Chosen(arm, chosen.among, chosen.of, value, baseline, worse)
 
 
 def at_last(values: Values) -> Values:
@@ -281,7 +278,7 @@ def _kinds(record: StudyRecord, runs: Runs | None) -> str:
     whys = Counter(
         kind(result, level)
         for result in runs.results
-        if result is not None and result.curve and guess.no_better(result.last)
+        if result is not None and result.curve and guess.of_run(result).no_better(result.last)
     )
     known = [f"{count} {why}" for why, count in whys.most_common() if why is not Kind.UNKNOWN]
     return f" ({', '.join(known)})" if known else ""
@@ -321,17 +318,6 @@ def _of_tuning(verdict: Verdict) -> Iterator[str]:
                 f"{chosen.arm} is worse after tuning than with the baseline ({shown(chosen.value)} vs. "
                 f"{shown(chosen.baseline)} after epoch {verdict.horizon}): more search trials may help"
             )
-
-
-def _mean(found: Confirmed, arm: str, name: str, epoch: int) -> float:
-    """Mean of the metric on the test images at an epoch, over the seeds that reached it; NaN if none did."""
-    if (arm, name) not in found.runs:
-        return math.nan
-    runs = found.of((arm, name), epoch)
-    ended = ((slot, r) for slot, r in enumerate(runs.results) if r is not None)
-    tested = [r.course(epoch)[-1].tested for slot, r in ended if runs.tested(slot) >= epoch]
-    values = [t.value for t in tested if t is not None]
-    return sum(values) / len(values) if values else math.nan
 
 
 def _sides(verdict: Verdict) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -103,7 +103,8 @@ def _read(
     found, epochs = Outcome.OPEN, Parity()
     if not lack.reason:
         found = outcome_of(gap.plain.bounds, gap.moved.bounds)
-        lack = _needed(found, rules, *decides)
+        lost = max(each.lost for each in trained)
+        lack = _needed(found, rules, *decides, lost)
         if found is not Outcome.CONTRADICTORY:
             known = [horizon] if comparison.horizon_only else _epochs(pairs, horizon)
             epochs = parity(read, known)
@@ -253,7 +254,9 @@ def at_chance(comparison: Comparison, rules: Rules, level: Estimate) -> Lack:
     return Lack(Missing.REFERENCE_AT_CHANCE, reason)
 
 
-def _needed(found: Outcome, rules: Rules, m: Moments, image: float, margin: float) -> Lack:
+def _needed(
+    found: Outcome, rules: Rules, m: Moments, image: float, margin: float, lost: int
+) -> Lack:
     """What would decide an open question."""
     if found is Outcome.CONTRADICTORY:
         return Lack(Missing.NOTHING, "the intervals of its analyses exclude one another")
@@ -261,17 +264,17 @@ def _needed(found: Outcome, rules: Rules, m: Moments, image: float, margin: floa
         return Lack()
     low, high = (m.with_image(-image), m.with_image(image)) if image else (m, m)
     if rules.most is not None:
-        return _hope(rules, low, high, margin)
+        return _hope(rules, low, high, margin, lost)
     return further(more_seeds(low if m.mean > -margin else high, margin, rules.tail))
 
 
-def _hope(rules: Rules, low: Moments, high: Moments, margin: float) -> Lack:
-    """What further seeds can do if there is an analysis after each."""
-    at, most = rules.levels, rules.most or 0
+def _hope(rules: Rules, low: Moments, high: Moments, margin: float, lost: int) -> Lack:
+    """What further seeds can do if there is an analysis after each; `lost` ones can no longer be pairs."""
+    at, most = rules.levels, (rules.most or 0) - lost
     expected = hope(low, high, margin, at[-1], most)
     if expected is Hope.SEEDS:
         return further(str(seeds_until_decided(low, high, margin, at, most)))
-    reason = f"not decidable within {most} seeds"
+    reason = f"not decidable within {rules.most} seeds"
     if expected is Hope.IMAGES:
         return Lack(Missing.MORE_IMAGES, f"{reason}; more test data would decide", IMAGES)
     return Lack(Missing.UNDECIDABLE, reason)
@@ -485,19 +488,28 @@ def verdict_of(
 
 def without_repeats(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The verdicts without redundant questions, see `repeated_questions`."""
-    repeated = repeated_questions((v.question, v.horizon, v.primary) for v in verdicts)
+    asked = ((v.question, v.horizon, v.primary) for v in verdicts)
+    repeated = repeated_questions(asked, verdicts[0].baseline_epochs if verdicts else None)
     return [v for v in verdicts if v.question not in repeated]
 
 
-def repeated_questions(asked: Iterable[tuple[str, int, bool]]) -> set[str]:
+def repeated_questions(
+    asked: Iterable[tuple[str, int, bool]], baseline_epochs: int | None = None
+) -> set[str]:
     """The questions that repeat another one, as they do if the baseline has the most epochs.
 
     `asked`: questions with their horizon, and whether they are the primary one. Of two equal questions the one
-    with the most epochs is kept, or the primary one.
+    with the most epochs, or with equal ones, is kept, or the primary one.
     """
     known, repeated = {question: (horizon, main) for question, horizon, main in asked}, set[str]()
-    for short, long in (("tuned_rate", "tuned_rate_longest"), ("both_tuned_short", "both_tuned")):
+    for short, long in (
+        ("tuned_rate", "tuned_rate_longest"),
+        ("both_tuned_short", "both_tuned"),
+        ("more_epochs", "equal_epochs"),
+    ):
         if short in known and long in known and known[short][0] == known[long][0]:
+            if short == "more_epochs" and known[short][0] != baseline_epochs:
+                continue
             repeated.add(long if known[short][1] else short)
     return repeated
 

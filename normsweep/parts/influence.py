@@ -130,7 +130,9 @@ def unexplained(targets: Array, predictions: Array) -> Array:
     """MSE / variance of the targets of each output, (outputs,); without a variance 1, or 0 without errors."""
     losses = np.square(_errors(targets, predictions)).mean(axis=0)
     variance = _rows(targets).var(axis=0)
-    known = variance > 0
+    known = (
+        np.ptp(_rows(targets), axis=0) > 0
+    )  # the variance of equal values may be a rounding error
     return np.where(known, losses / np.where(known, variance, 1), losses > 0)
 
 
@@ -147,7 +149,7 @@ def r2(targets: Array, predictions: Array) -> Array:
     y = _rows(targets)
     squares, losses = np.square(y - y.mean(axis=0)), np.square(_errors(targets, predictions))
     variance = squares.mean(axis=0)
-    known = variance > 0
+    known = np.ptp(y, axis=0) > 0
     ratio = losses.mean(axis=0) / np.where(known, variance, 1)
     return np.where(known, (ratio * squares - losses) / np.where(known, variance, 1), 0).mean(
         axis=1

@@ -45,7 +45,7 @@ def article_table(name: str, frame: pd.DataFrame, record: StudyRecord) -> Articl
     ]
     if name == "verdict":
         asked = ((str(r["question"]), int(r["horizon"] or 0), bool(r["primary"])) for r in rows)
-        repeated = repeated_questions(asked)
+        repeated = repeated_questions(asked, record.sweep.confirm.baseline.epochs)
         rows = [row for row in rows if row["question"] not in repeated]
     columns = [(column.head, [column.text(row) for row in rows]) for column in COLUMNS[name](by)]
     shown = [(head, cells) for head, cells in columns if any(cells) or not rows]

@@ -22,7 +22,7 @@ __all__ = ["ShortAnswer", "in_short"]
 Names = Mapping[str, str]
 """What each arm is called: its label and what it does, in quotation marks."""
 ASKED = {
-    2: ("more_epochs",),
+    2: ("more_epochs", "equal_epochs"),
     3: ("tuned_rate_longest", "tuned_rate"),
     4: ("both_tuned", "both_tuned_short"),
 }
@@ -30,7 +30,7 @@ ASKED = {
 NAMED = 3
 """Arms of one outcome up to which each one's interval is given."""
 ANSWERS = {Side.YES: "Yes", Side.NO: "No", Side.OPEN: "Open"}
-SPEED, NEITHER = "Only speed", "Neither"
+SPEED, NEITHER, NOT_ACCURACY = "Only speed", "Neither", "Not accuracy; speed is open"
 PREDICATES = {
     Outcome.DOES_NOT_TRAIN: ("does not train", "do not train"),
     Outcome.CONTRADICTORY: ("has a contradictory outcome", "have contradictory outcomes"),
@@ -92,11 +92,14 @@ def _yes_or_no(verdicts: Sequence[Verdict]) -> str:
 
 def _accuracy_or_speed(verdicts: Sequence[Verdict], exchanges: Sequence[Exchange]) -> str:
     """What the arms lack: accuracy after the longest training, or only speed on the way to it."""
-    slow = {e.arm for e in exchanges if e.configuration == TUNED_LONG and e.worth.low > e.after}
 
     def missing(verdict: Verdict) -> str:
         if side(verdict.outcome) is Side.YES:
-            return SPEED if verdict.arm in slow else NEITHER
+            tuned = [e for e in exchanges if (e.arm, e.configuration) == (verdict.arm, TUNED_LONG)]
+            if any(e.worth.low > e.after for e in tuned):
+                return SPEED
+            as_fast = tuned and all(e.worth.high <= e.after + 1 for e in tuned)
+            return NEITHER if as_fast else NOT_ACCURACY
         return (
             opening(verdict.metric.label)
             if side(verdict.outcome) is Side.NO

@@ -130,6 +130,10 @@ def _cause(factorial: Factorial) -> str:
     most, effects = factorial.most, factorial.effects
     if Part.START in most and Part.STEP in most:
         return f" because {_larger(factorial, PARTS)}, and undoing either is enough for most of the gap"
+    if Part.JOINT in most and len(most) > 1:  # the other half works against it
+        half = Part.START if Part.START in most else Part.STEP
+        other = "steps" if half is Part.START else "start"
+        return f", mostly because {_larger(factorial, (half,))}; undoing its {other} alone makes the gap larger"
     if Part.JOINT in most:
         return f", mostly because {_larger(factorial, PARTS)}: most of the gap goes only if both are undone"
     if most:
@@ -198,9 +202,10 @@ def _trained(factorial: Factorial, named: Names) -> str:
             if there
         ]
     )
+    at_guessing = ", those that diverged at the level of guessing" if diverged else ""
     return (
         f"Of {counted(factorial.seeds, 'seed')} each, {listed(counts)} trained; the others were {lost}, and count with the score "
-        f"that they have. Where all seeds ended alike, up to {math.ceil(100 * bound)} % of all seeds might not."
+        f"that they have{at_guessing}. Where all seeds ended alike, up to {math.ceil(100 * bound)} % of all seeds might not."
     )
 
 

@@ -61,7 +61,7 @@ LOWER = (
     "loss", "error", "err", "rmse", "mse", "mae", "mape", "nll", "perplexity", "ppl", "brier", "wer", "cer",
     "fid", "deviance", "entropy", "regret", "logloss",
 )  # fmt: skip
-"""Words in the name of a score of which lower is better."""
+"""Words in the name of a score of which lower is better, unless it is negative, as scikit-learn's scorers are."""
 FINAL, BARE, VALIDATION = ("test", "final"), ("",), ("val", "valid", "validation", "eval", "dev")
 """What a score's name begins with, the most certain one first."""
 SETTINGS = (
@@ -382,7 +382,7 @@ class _Reading:
             }
             if short := len(runs) - len(kept):
                 self.notes.append(
-                    f"{counted(short, 'run')} of {arm} ended before epoch {len(epochs)}: left out"
+                    f"{counted(short, 'run')} of {arm} ended before epoch {epochs[-1]:g}: left out"
                 )
             scores = np.array(list(kept.values()), np.float64).reshape(len(kept), len(epochs))
             made.append(ArmRuns(arm, scores, tuple(kept) if self.seed else ()))
@@ -454,7 +454,16 @@ class _Reading:
         for (arm, _), scores in by_run.items():
             ends.setdefault(arm, []).append(max(scores))
         last = min(sorted(of_arm)[(len(of_arm) - 1) // 2] for of_arm in ends.values())
-        every = sorted({e for scores in by_run.values() for e in scores if e <= last})
+        reaching = [
+            {e for e in scores if e <= last} for scores in by_run.values() if max(scores) >= last
+        ]
+        every, known = sorted(set.intersection(*reaching)), len(set.union(*reaching))
+        if not every:
+            raise DataError(f"{self.epoch}: there is no epoch for which every run has a row")
+        if len(every) < known:
+            self.notes.append(
+                f"{counted(known - len(every), 'epoch')} for which not every run has a row: left out"
+            )
         if every != [float(e) for e in range(1, len(every) + 1)]:
             self.notes.append(
                 f"{self.epoch} from {every[0]:g} to {every[-1]:g}: {len(every)} values, counted from 1 as epochs"
@@ -584,7 +593,7 @@ def _metric(
         words = words[1:]
     name = "_".join(words)
     if lower is None:
-        lower = any(word in LOWER for word in words)
+        lower = any(word in LOWER for word in words) and not {"neg", "negative"} & {*words}
     values = np.concatenate([arm.scores[list(arm.trained)].ravel() for arm in arms])
     within = bool(len(values)) and float(values.min()) >= 0 and float(values.max()) <= 1
     known = METRICS.get(name, name)

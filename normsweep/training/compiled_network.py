@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ from normsweep.training.reproducibility import (
     seeded,
     xla_is_faster,
 )
+from normsweep.training.snapshot import ModelState
 from normsweep.training.targets import Targets, loss_key, targets_of
 
 __all__ = [
@@ -124,9 +125,25 @@ class CompiledModel:
             variable.assign(value)
         if not has_schedule(self.model.optimizer):  # compiled for this learning rate
             self.model.optimizer.learning_rate = learning_rate
-        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
         for name, value in settings.items():
-            getattr(optimizer, f"{name}_setting").assign(value)
+            self._setting(name).assign(value)
+
+    def resume(self, state: ModelState, settings: Iterable[str]) -> None:
+        """Continue from a snapshot's state, but with the trial's own settings.
+
+        A schedule's factors are those of its epochs, of which the snapshot's trial may have had fewer.
+        """
+        own = {id(self._setting(name)) for name in settings}
+        for variable, value in zip(self.model.variables, state.model, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.model.optimizer.variables, state.optimizer, strict=True):
+            if id(variable) not in own:
+                variable.assign(value)
+
+    def _setting(self, name: str) -> Any:
+        """The variable of an option of the optimizer."""
+        optimizer = getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+        return getattr(optimizer, f"{name}_setting")
 
 
 def compile_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:

@@ -10,7 +10,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from normsweep.errors import SweepError
+import numpy as np
+
+from normsweep.errors import DataError, SweepError
 from normsweep.parts import models, optimizers
 from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.parts.metrics import at_guessing, metric
@@ -58,6 +60,7 @@ from normsweep.training.preprocessing import Inputs, fit_preprocessing, prepare,
 from normsweep.training.reproducibility import (
     Device,
     arrays_digest,
+    backend,
     config_digest,
     limit_gpu_memory,
     machine,
@@ -249,7 +252,7 @@ class KerasEngine(Engine):
         if not resumes or callback is not None:  # its state is not saved
             snapshot = None
         if snapshot is not None:
-            snapshot.state.restore(compiled.model)
+            compiled.resume(snapshot.state, self._settings(trial, inputs))
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
         place = None
@@ -298,6 +301,7 @@ class KerasEngine(Engine):
         dataset = self.dataset(trial.data)
         parts = split(dataset, trial.data.validation_split, trial.seed)
         require(request.device)
+        _check_bits(dataset)
         fitted = {
             name: fit_preprocessing(name, parts.x_train, facts=dataset.facts)
             for name in request.normalizations
@@ -391,6 +395,20 @@ def can_resume(trial: Trial, before: Result, now: Result) -> bool:
         return False
     tested = all(epoch.tested for epoch in before.curve)
     return not trial.confirms or (tested and before.test_digest == now.test_digest)
+
+
+def _check_bits(data: Dataset) -> None:
+    """Check that the backend can hold the inputs: JAX has no integers of 64 bits.
+
+    Raises:
+        DataError: it would cut them.
+    """
+    wide = data.x_train.dtype.kind in "iu" and data.x_train.dtype.itemsize == 8
+    if backend() == "jax" and wide and np.abs(data.x_train).max() > np.iinfo(np.int32).max:
+        raise DataError(
+            f"x_train: JAX has no integers of 64 bits, and values are up to {data.x_train.max():.6g}; "
+            "convert them, x.astype('float32')"
+        )
 
 
 class Cache(Generic[K, V]):

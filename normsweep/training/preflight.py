@@ -28,7 +28,7 @@ from normsweep.training.end_kernels import first_kernel, last_kernel, require_sc
 from normsweep.training.own_steps import OwnSteps, with_own_steps
 from normsweep.training.preprocessing import Inputs, Preprocessing, Split
 from normsweep.training.reproducibility import Device
-from normsweep.training.targets import targets_of
+from normsweep.training.targets import check_targets, targets_of
 
 __all__ = [
     "Findings",
@@ -117,10 +117,11 @@ def equivalents(fitted: Mapping[str, Preprocessing], images: Array) -> dict[str,
         if not preprocessing.fixed:
             continue
         outputs = preprocessing.apply(probe)
-        tolerance = 1e-5 * float(np.abs(outputs).max() or 1.0)
-        twins = (
-            k for k, other in kept.items() if np.allclose(outputs, other, rtol=0, atol=tolerance)
-        )
+        # Columns of a table, or features of sequences, may be of very different sizes.
+        columns = int(images.ndim < 4)
+        largest = np.abs(outputs).max(axis=tuple(range(outputs.ndim - columns)))
+        tolerance = 1e-5 * np.where(largest > 0, largest, 1.0)
+        twins = (k for k, other in kept.items() if (np.abs(outputs - other) <= tolerance).all())
         if (twin := next(twins, None)) is not None:
             same[name] = twin
         else:
@@ -142,9 +143,9 @@ def _all_same(preprocessing: Preprocessing, images: Array) -> bool:
     """Compares a few images first: as a rule they differ."""
     few = np.linspace(0, len(images) - 1, COMPARED).astype(int)
     first = preprocessing.apply(images[:1]).astype(np.float64)
-    tolerance = 2 * float(np.finfo(np.float32).eps * np.abs(first).max())
+    tolerance = 2 * np.finfo(np.float32).eps * np.abs(first)
     parts = (images[few], *(images[i : i + PART] for i in range(0, len(images), PART)))
-    return all(np.abs(preprocessing.apply(part) - first).max() <= tolerance for part in parts)
+    return all((np.abs(preprocessing.apply(p) - first) <= tolerance).all() for p in parts)
 
 
 def try_callback(trial: Trial) -> None:
@@ -199,6 +200,7 @@ def try_targets(trial: Trial, dataset: Dataset, parts: Split) -> None:
     counts = tuple(dataset.counts.tolist())
     inputs = Inputs("", Preprocessing((), True), parts, counts, names=dataset.labels)
     targets = targets_of(trial, inputs)
+    check_targets(trial, dataset.y_train)
     try:
         targets.function  # noqa: B018
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from normsweep.sweep.problems import unknown
 from normsweep.sweep.trial import Guessing, Trial
 from normsweep.training.preprocessing import Inputs
 
-__all__ = ["Scaling", "Targets", "fit_scaling", "loss_key", "targets_of"]
+__all__ = ["Scaling", "Targets", "check_targets", "fit_scaling", "loss_key", "targets_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -64,17 +65,14 @@ def fit_scaling(name: str, train: Array) -> Scaling:
         DataError: log1p of targets of at most −1.
     """
     zeros, ones = np.zeros(train.shape[1]), np.ones(train.shape[1])
+    varies = np.ptp(train, axis=0) > 0  # the deviation of equal values may be a rounding error
     if name == "standardize":
-        return Scaling(train.mean(axis=0), _not_zero(train.std(axis=0)))
+        return Scaling(train.mean(axis=0), np.where(varies, train.std(axis=0), 1.0))
     if name == "minmax":
-        return Scaling(train.min(axis=0), _not_zero(np.ptp(train, axis=0)))
+        return Scaling(train.min(axis=0), np.where(varies, np.ptp(train, axis=0), 1.0))
     if name == "log1p" and train.min() <= -1:
         raise DataError(f"target: log1p needs targets above -1, got {train.min():.6g}")
     return Scaling(zeros, ones, logarithmic=name == "log1p")
-
-
-def _not_zero(scale: Array) -> Array:
-    return np.where(scale > 0, scale, 1.0)
 
 
 @dataclass(frozen=True)
@@ -250,6 +248,17 @@ def _weights(trial: Trial, inputs: Inputs) -> tuple[float, ...]:
     return tuple(float(trial.class_weights.get(name, 1.0)) for name in names)
 
 
+def check_targets(trial: Trial, targets: Array) -> None:
+    """Check all targets of a regression (n, outputs), whatever the split.
+
+    Raises:
+        DataError: the targets do not allow their scaling.
+        SweepError: the loss does not allow the targets.
+    """
+    if targets.dtype.kind == "f" and trial.target in (RAW, "log1p"):  # others are fitted to a split
+        _check_range(trial, fit_scaling(trial.target, targets).scaled(targets))
+
+
 def _check_range(trial: Trial, scaled: Array) -> None:
     low, high = losses.loss(trial.loss).range
     if scaled.min() < low or scaled.max() > high:
@@ -261,8 +270,10 @@ def _check_range(trial: Trial, scaled: Array) -> None:
 
 
 def loss_options(trial: Trial) -> tuple[tuple[str, Any], ...]:
-    """The options of a trial's loss, without those that change nothing."""
-    return tuple(sorted((k, v) for k, v in trial.loss_options.items() if v != 0))
+    """The options of a trial's loss, without those that are what they are without being given."""
+    known = inspect.signature(losses.registry[trial.loss].function).parameters
+    given = trial.loss_options.items()
+    return tuple(sorted((k, v) for k, v in given if k not in known or known[k].default != v))
 
 
 def loss_key(trial: Trial) -> tuple[object, ...]:
