@@ -93,6 +93,14 @@ def test_the_last_line_says_what_epochs_are_worth(found):
     )
     answer = told(replace(found(), exchanges=rates))["Accuracy, or only speed?"]
     assert answer.startswith("Only speed: with both tuned")
+    of_speed = {
+        "Not accuracy; speed is open: with both tuned": [(), (rate(3, Worth(6.0, 2.9, inf)),)],
+        "Neither: with both tuned": [(rate(3, Worth(3.1, 2.2, 4.0)),)],
+    }
+    for beginning, cases in of_speed.items():
+        for exchanges in cases:
+            said = told(replace(found(), exchanges=exchanges))["Accuracy, or only speed?"]
+            assert said.startswith(beginning)
     assert answer.endswith(
         " 3, 6 and 9 epochs of “unit” are worth 5.2 (4.4 to 8.4), more than 9.6 and 11 (9.2 to more than 12) of “none”."
     )

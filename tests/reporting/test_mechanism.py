@@ -59,6 +59,11 @@ def told(found, factorial):
             " because its first layer starts larger and takes larger steps, and undoing either is enough for most of the gap.",
         ),
         (
+            (-0.006, 0.004, -0.008),
+            (START, JOINT),
+            ", mostly because its first layer starts larger; undoing its steps alone makes the gap larger.",
+        ),
+        (
             (-0.005, -0.005, 0),
             (),
             ", in part because its first layer starts larger and takes larger steps; how much of the gap that is, is open.",

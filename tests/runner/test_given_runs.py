@@ -122,6 +122,24 @@ def test_an_epoch_of_each_run_gives_curves_that_end_at_a_common_one():
     )
 
 
+def test_arms_that_were_logged_at_other_epochs_are_compared_at_those_in_common():
+    rows = [
+        {**row, "epoch": epoch, "test_accuracy": row["test_accuracy"] - 0.1 / epoch}
+        for row in ROWS
+        for epoch in range(1, 13)
+        if row["scheme"] == "unit" or epoch % 3 == 0
+    ]
+    found = judge_table(rows, Asked(), "unit", 0.002)
+    (verdict,) = found.verdicts
+    assert (verdict.horizon, verdict.seeds) == (4, 5)
+    assert verdict.gap.value == pytest.approx(np.mean(SCORES["none"]) - np.mean(SCORES["unit"]))
+    assert "8 epochs for which not every run has a row: left out" in found.runs.notes
+    apart = [{**row, "epoch": 1 + (row["scheme"] == "unit")} for row in ROWS]
+    twice = apart + [{**row, "epoch": row["epoch"] + 2} for row in apart]
+    with pytest.raises(DataError, match="no epoch for which every run has a row"):
+        judge_table(twice, Asked(), "unit", 0.002)
+
+
 @pytest.mark.parametrize(
     ("column", "lower", "name"),
     [
@@ -129,14 +147,15 @@ def test_an_epoch_of_each_run_gives_curves_that_end_at_a_common_one():
         ("rmse", True, "rmse"),
         ("test_acc", False, "accuracy"),
         ("reward", False, "reward"),
+        ("test_neg_log_loss", False, "neg_log_loss"),
     ],
 )
 def test_the_better_direction_is_guessed_by_name_and_said(column: str, lower: bool, name: str):
     rows = [{"arm": r["scheme"], "seed": r["seed"], column: r["test_accuracy"]} for r in ROWS]
-    found = judge_table(rows, Asked(), "unit", 0.002)
+    found = judge_table(rows, Asked(score=column), "unit", 0.002)
     assert (found.metric.sign < 0, found.metric.name) == (lower, name)
     assert f"{'lower' if lower else 'higher'} {column} is better (by its name)" in found.runs.notes
-    assert judge_table(rows, Asked(lower=not lower), "unit", 0.002).metric.sign == (
+    assert judge_table(rows, Asked(score=column, lower=not lower), "unit", 0.002).metric.sign == (
         1 if lower else -1
     )
 

@@ -338,6 +338,18 @@ def test_a_trial_that_goes_on_from_a_state_has_the_curve_of_one_that_was_never_s
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_a_trial_with_a_schedule_goes_on_by_its_own(engine, trial, epochs):
+    """Its factors are kept for a power of two of steps: that of the longer trial, or of fewer."""
+    falls = {"schedule": "exponential", "schedule_options": {"decay_rate": 0.5}, "batch_size": 300}
+    short = run(engine, replace(trial, **falls, epochs=epochs), CheckpointPolicy.last())
+    assert short.state is not None
+    longer = replace(trial, **falls, number=8, epochs=5)
+    went_on = run(engine, longer, None, Snapshot(short.result, short.state)).result
+    assert went_on.reused == epochs
+    assert curve(went_on) == curve(run(engine, longer).result)
+
+
 @pytest.mark.parametrize("other", ["threads", "model_digest", "device"])
 def test_a_state_from_another_machine_is_not_gone_on_from(engine, trial, other):
     short = run(engine, replace(trial, epochs=2), CheckpointPolicy.last())

@@ -11,7 +11,7 @@ from normsweep.parts import normalizations
 from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import DataKey, Trial
 from normsweep.training.keras_engine import KerasEngine
-from normsweep.training.preflight import PreflightRequest, without_information
+from normsweep.training.preflight import PreflightRequest, equivalents, without_information
 from normsweep.training.preprocessing import batch_order, fit_preprocessing, split
 from normsweep.training.synthetic_engine import SyntheticEngine
 
@@ -56,6 +56,19 @@ def test_one_image_that_differs_is_information(digits_root, digits_key):
     assert without_information(fitted, images) == ("none",)
     images[4321, 2, 2] = 1
     assert without_information(fitted, images) == ()
+
+
+def test_columns_are_compared_by_their_own_size():
+    """Beside a column of millions, what happens to the others is no rounding."""
+    rng = np.random.default_rng(0)
+    table = np.c_[rng.normal(1e6, 1e5, 500), rng.normal(size=(500, 2))].astype(np.float32)
+    asinh = '{"1": "asinh", "default": "none"}'
+    fitted = {name: fit_preprocessing(name, table) for name in ("none", asinh, "divide(1)")}
+    assert equivalents(fitted, table) == {"divide(1)": "none"}
+    shifted = table.copy()
+    shifted[:, 0] = 1e7
+    assert without_information({"none": fit_preprocessing("none", shifted)}, shifted) == ()
+    assert without_information({"none": fitted["none"]}, np.ones_like(table)) == ("none",)
 
 
 def test_a_step_is_measured_where_asked(digits_root, digits_key):

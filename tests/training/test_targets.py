@@ -23,7 +23,7 @@ from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preflight import network_problem
 from normsweep.training.preprocessing import split
 from normsweep.training.snapshot import CheckpointPolicy
-from normsweep.training.targets import fit_scaling, targets_of
+from normsweep.training.targets import fit_scaling, loss_options, targets_of
 
 OUTPUTS = np.array([[-0.5, 0.25], [1.5, -2.0], [0.0, 3.0]], np.float32)
 
@@ -212,3 +212,17 @@ def test_two_classes_with_one_sigmoid_output_train_as_two_softmax_outputs(
     model, _ = engine.deployable(trial, finished.state)
     assert model.output_shape == (None, 1)
     assert np.mean((np.asarray(model(data.x_test))[:, 0] > 0.5) == data.y_test) == last.tested.accuracy  # fmt: skip
+
+
+def test_targets_that_are_all_equal_are_not_scaled():
+    """The deviation of equal values that are no binary fractions is a rounding error."""
+    targets = np.c_[np.full(37, 0.1), np.arange(37.0)]
+    for name in ("standardize", "minmax"):
+        assert fit_scaling(name, targets).scale[0] == 1
+    assert metric("r2").of(targets, targets + np.array([0.01, 0])) == pytest.approx(0.5)
+
+
+def test_an_option_of_a_loss_that_is_zero_counts_unless_that_is_its_default(trial) -> None:
+    given = {"focal_gamma": 0.0, "label_smoothing": 0.0}
+    focal = trial(loss="categorical_focal_crossentropy", loss_options=given)
+    assert loss_options(focal) == (("focal_gamma", 0.0),)
