@@ -24,6 +24,7 @@ from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.text import counted
 from normsweep.tracking.client import ready_store
+from normsweep.tracking.settings import mlflow_settings
 from normsweep.tracking.tracker import TrackedStudy, Tracker, relocate_study
 
 __all__ = ["TrialLogger", "relocate_studies", "sync_studies", "sync_study"]
@@ -328,7 +329,12 @@ def sync_study(
         Interrupted: SIGINT or SIGTERM; what was logged is marked.
     """
     store, patience = load_study(storage, name), Patience.of_environment(say)
-    with Signals() as signals, lock_study(storage, name), Background() as background:
+    with (
+        Signals() as signals,
+        lock_study(storage, name),
+        mlflow_settings(),  # once for all threads: see `run_study`
+        Background() as background,
+    ):
         record = store.record(trials=False)
         if record.data is None:
             say(f"{name}: no trials yet")

@@ -101,6 +101,7 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
         from normsweep.runner.dashboard import DashboardNotes
         from normsweep.runner.interrupts import Background, Patience
         from normsweep.runner.phases import Running
+        from normsweep.tracking.settings import mlflow_settings
 
         patience, asked = Patience.of_environment(say), sweep.model.precision
         sweep, facts = setup.load(sweep, stored)
@@ -114,6 +115,8 @@ def run_study(sweep: Sweep, settings: Settings, workers: Workers, console: Conso
             warn(warning)
         signals.check()
         tracker = _tracker(settings, store.record(trials=False))
+        # Once for all threads: another one may read the environment while it is changed, and crash.
+        stack.enter_context(mlflow_settings())
         waiting.stop()
         known = facts.class_counts  # in a regression each trial says what guessing reaches
         chance = metric(sweep.metric).guessing(known) if known else math.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -96,3 +97,21 @@ def test_after_a_failed_upload_no_other_is_tried_and_the_next_command_makes_up_f
     assert report_run()[1].info.status == "FAILED"
     normsweep.run(SWEEP, executor="inline")
     assert report_run()[1].info.status == "FINISHED"
+
+
+def test_no_other_thread_changes_the_environment_while_a_study_runs(place, monkeypatch):
+    """What reads it without Python's lock, as TensorFlow does, would crash now and then."""
+    changed: list[tuple[str, str]] = []
+
+    def recorded(function):
+        def change(name, *value):
+            changed.append((threading.current_thread().name, os.fsdecode(name)))
+            function(name, *value)
+
+        return change
+
+    for function in ("putenv", "unsetenv"):
+        monkeypatch.setattr(os, function, recorded(getattr(os, function)))
+    normsweep.run(SWEEP, executor="inline")
+    assert changed
+    assert {thread for thread, _ in changed} == {threading.main_thread().name}, changed
