@@ -89,7 +89,7 @@ class Processes:
         self._waiting.append(message)
         try:
             self._assign()
-        except BaseException:  # whoever is told so must not get the trial's events later
+        except BaseException:  # the caller reports the trial as failed, so it must not run later
             if message in self._waiting:
                 self._waiting.remove(message)
             raise
