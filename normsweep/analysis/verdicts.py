@@ -502,14 +502,11 @@ def repeated_questions(
     with the most epochs, or with equal ones, is kept, or the primary one.
     """
     known, repeated = {question: (horizon, main) for question, horizon, main in asked}, set[str]()
-    for short, long in (
-        ("tuned_rate", "tuned_rate_longest"),
-        ("both_tuned_short", "both_tuned"),
-        ("more_epochs", "equal_epochs"),
-    ):
+    pairs = [("tuned_rate", "tuned_rate_longest"), ("both_tuned_short", "both_tuned")]
+    if "more_epochs" in known and known["more_epochs"][0] == baseline_epochs:
+        pairs.append(("more_epochs", "equal_epochs"))
+    for short, long in pairs:
         if short in known and long in known and known[short][0] == known[long][0]:
-            if short == "more_epochs" and known[short][0] != baseline_epochs:
-                continue
             repeated.add(long if known[short][1] else short)
     return repeated
 

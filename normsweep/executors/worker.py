@@ -145,7 +145,7 @@ class _Trainings:
                 case Reply() as reply if reply.trial == number:
                     self.answer(reply)
                 case Call():  # the driver waits for it, and would not reply meanwhile
-                    busy = StudyStopped("a worker is busy with a trial by itself")
+                    busy = StudyStopped("the worker is busy with a trial")
                     _send(self._outbox, Raised(busy))
                 case message:
                     self._put_off.append(message)

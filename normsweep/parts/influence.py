@@ -130,9 +130,8 @@ def unexplained(targets: Array, predictions: Array) -> Array:
     """MSE / variance of the targets of each output, (outputs,); without a variance 1, or 0 without errors."""
     losses = np.square(_errors(targets, predictions)).mean(axis=0)
     variance = _rows(targets).var(axis=0)
-    known = (
-        np.ptp(_rows(targets), axis=0) > 0
-    )  # the variance of equal values may be a rounding error
+    # The variance of equal values may be a rounding error.
+    known = np.ptp(_rows(targets), axis=0) > 0
     return np.where(known, losses / np.where(known, variance, 1), losses > 0)
 
 

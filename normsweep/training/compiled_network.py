@@ -133,12 +133,7 @@ class CompiledModel:
 
         A schedule's factors are those of its epochs, of which the snapshot's trial may have had fewer.
         """
-        own = {id(self._setting(name)) for name in settings}
-        for variable, value in zip(self.model.variables, state.model, strict=True):
-            variable.assign(value)
-        for variable, value in zip(self.model.optimizer.variables, state.optimizer, strict=True):
-            if id(variable) not in own:
-                variable.assign(value)
+        state.restore(self.model, kept=map(self._setting, settings))
 
     def _setting(self, name: str) -> Any:
         """The variable of an option of the optimizer."""

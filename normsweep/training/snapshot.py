@@ -41,12 +41,17 @@ class ModelState:
         """The state of a compiled Keras model."""
         return cls(_arrays(model.variables), _arrays(model.optimizer.variables))
 
-    def restore(self, model: Any) -> None:
-        """Restore the state in a compiled model of the same architecture and optimizer."""
+    def restore(self, model: Any, kept: Iterable[Any] = ()) -> None:
+        """Restore the state in a compiled model of the same architecture and optimizer.
+
+        `kept`: variables of the optimizer that stay as they are.
+        """
+        own = {id(variable) for variable in kept}
         for variable, value in zip(model.variables, self.model, strict=True):
             variable.assign(value)
         for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
-            variable.assign(value)
+            if id(variable) not in own:
+                variable.assign(value)
 
     def restore_network(self, model: Any) -> None:
         """Restore only what the training returns, in a model that need not be compiled."""

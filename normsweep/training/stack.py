@@ -477,9 +477,10 @@ class Stacks:
             if stack.free is not None:
                 return stack
         self._forget_unused()
-        known = [*([self._most[key]] if key in self._most else [])]
-        narrower = [stack.width // 2 for stack in stacks if stack.too_wide]
-        made = self._made(compiled, material, shape, min([*known, *narrower], default=None))
+        most = self._most.get(key)
+        if most is not None:
+            most = min([most, *(stack.width // 2 for stack in stacks if stack.too_wide)])
+        made = self._made(compiled, material, shape, most)
         self._most[key] = made.width
         self._stacks[key] = [*(stack for stack in stacks if not stack.too_wide), made]
         return made
