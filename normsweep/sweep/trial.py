@@ -205,7 +205,9 @@ class Trial:
     def structure(self) -> str:
         """What trials that only differ in numbers have in common: such trials may be trained as one program."""
         content = {k: v for k, v in self._deciding().items() if k not in NUMBERS}
-        return _digest({**content, "optimizer_options": sorted(self.optimizer_options)})
+        options = self.optimizer_options.items()
+        kinds = {k: v if isinstance(v, bool | str) else "number" for k, v in options}
+        return _digest({**content, "optimizer_options": kinds})
 
     @property
     def by_itself(self) -> bool:

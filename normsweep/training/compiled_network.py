@@ -183,18 +183,15 @@ def factors_of(trial: Trial, steps_per_epoch: int) -> np.ndarray[Any, Any]:
 def network_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
     """What trials must have in common to share a network, and with the seed its initial weights.
 
-    This includes trainable preprocessing and the data it was fitted to: the seed's training split.
+    This includes trainable preprocessing as it was fitted to the seed's training split.
     """
-    split = (trial.data, trial.seed) if not inputs.preprocessing.fixed else ()
     return (
         trial.model,
         json.dumps(dict(trial.model_options), sort_keys=True),
         inputs.shape,
         _head(trial, inputs),
         trial.precision,
-        "" if inputs.preprocessing.fixed else inputs.normalization,
-        () if inputs.preprocessing.fixed else (trial.input_scale, trial.input_shift),
-        *split,
+        "" if inputs.preprocessing.fixed else inputs.preprocessing.digest,
     )
 
 

@@ -18,7 +18,7 @@ from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.parameters import MATCHED
-from normsweep.sweep.trial import DataKey, Epoch, Guessing, Result, Status, Trial
+from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Guessing, Result, Status, Trial
 from normsweep.training.callbacks import (
     BatchByBatch,
     build_callback,
@@ -97,6 +97,7 @@ class KerasEngine(Engine):
         self._weights: Cache[tuple[object, ...], Initial] = Cache(CACHED_MODELS)
         self._tests: Cache[ArmKey, TestSet] = Cache(CACHED_TESTS)
         self._ratios: Cache[tuple[object, ...], float] = Cache(CACHED_RATIOS)
+        self._alike: Cache[tuple[object, ...], bool] = Cache(CACHED_RATIOS)
 
     def warm(self) -> None:
         """Import the backend, which takes seconds, before the first trial."""
@@ -157,7 +158,7 @@ class KerasEngine(Engine):
         """What determines the results besides the trial: the machine, and digests of what its names mean."""
         kept = self._initial(trial, inputs).digest
         width = ""
-        if self._stacks and self.stackable(trial, compiled):
+        if self._stacks and self.stackable(trial, compiled, inputs):
             width = str(self._stacks.width(trial, compiled, inputs, self.dataset(trial.data)))
         return {
             **machine(),
@@ -177,9 +178,28 @@ class KerasEngine(Engine):
 
         return Stacks(self.stack, self.meter)
 
-    def stackable(self, trial: Trial, compiled: CompiledModel) -> bool:
-        """Whether a trial can be trained in a stack: JAX has to trace its network."""
-        return not trial.by_itself and compiled.loop(trial.batch_size).name == "step"
+    def stackable(self, trial: Trial, compiled: CompiledModel, inputs: Inputs) -> bool:
+        """Whether a trial can be trained in a stack: JAX has to trace its network.
+
+        After the search, where seeds differ, others also need to have the same images on the device.
+        """
+        if trial.by_itself or compiled.loop(trial.batch_size).name != "step":
+            return False
+        return trial.phase == SEARCH or self._shared_by_seeds(trial, inputs)
+
+    def _shared_by_seeds(self, trial: Trial, inputs: Inputs) -> bool:
+        """Whether trials of other seeds can be trained on the same images: scaled by a scheme, or of no split."""
+
+        def make() -> bool:
+            if inputs.scheme is not None:
+                return True
+            dataset = self.dataset(trial.data)
+            other = split(dataset, trial.data.validation_split, trial.seed + 1).x_train
+            scheme = trial.normalization, other, trial.input_scale, trial.input_shift
+            return fit_preprocessing(*scheme, dataset.facts).digest == inputs.preprocessing.digest
+
+        data, _, *scheme = _arm_key(trial)
+        return self._alike.get((data, *scheme), make)
 
     def advance(self) -> None:
         """Train an epoch of the trials in stacks."""
@@ -235,7 +255,7 @@ class KerasEngine(Engine):
         loop: EpochLoop = compiled.loop(batch_size(trial, inputs.split))
         if callback is not None and has_batch_hooks(callback):
             loop = BatchByBatch(compiled.model, callback, loop.measures)
-        stacks = self._stacks if self.stackable(trial, compiled) else None
+        stacks = self._stacks if self.stackable(trial, compiled, inputs) else None
         test = self._test_set(trial, inputs) if trial.confirms else None
         targets, by = targets_of(trial, inputs), metric(trial.metric)
         result = Result(

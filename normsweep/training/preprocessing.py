@@ -211,6 +211,11 @@ class Inputs:
         return self.split.x_train.dtype.name
 
     @property
+    def scheme(self) -> tuple[Array, Array] | None:
+        """What is subtracted from the raw inputs, and what they are multiplied by then; None for other preprocessing."""
+        return self.preprocessing.scheme(self.shape) if self.preprocessing.fixed else None
+
+    @property
     def nbytes(self) -> int:
         """Size of the images in bytes."""
         return self.split.x_train.nbytes + self.split.x_val.nbytes

@@ -30,9 +30,8 @@ from normsweep.training.engine import NoRoom
 from normsweep.training.epochs import BATCH, Passes
 from normsweep.training.patches import convolutions_as_products
 from normsweep.training.preprocessing import Inputs, SplitRows, batch_order, split_rows
-from normsweep.training.reproducibility import arrays_digest
 from normsweep.training.snapshot import ModelState
-from normsweep.training.targets import loss_key, targets_of
+from normsweep.training.targets import fitted_to_split, loss_key, targets_of
 from normsweep.training.usage import Meter
 
 __all__ = ["Material", "Place", "Shape", "Stack", "Stacks"]
@@ -55,7 +54,7 @@ class Material:
     x: Any
     """Images of training and validation (n, …), as stored or normalized."""
     y: Any
-    """Their labels (n,), or targets (n, units)."""
+    """Their labels (n,), or targets (n, units); not on the device if each network has its own."""
     x_test: Any
     key: Hashable
     """What it was made of."""
@@ -73,6 +72,8 @@ class Shape:
     """Whether the validation needs the networks' outputs, or else their measures."""
     scaled: bool
     """Whether images are as stored and scaled by the scheme of each network, or else as the networks take them."""
+    own_targets: bool
+    """Whether the targets of each network are scaled by its own split."""
 
 
 class Stack:
@@ -109,6 +110,7 @@ class Stack:
         self._state: tuple[Values, ...] | None = None
         inputs = compiled.images.shape if shape.scaled else ()
         self._center, self._scale = (np.zeros((width, *inputs), np.float32) for _ in range(2))
+        self._y = _repeated(material.y, width) if shape.own_targets else material.y
         self._train = _Pass(self._mapped(self._train_step), shape.batch)
         step = self._predict_step if shape.outputs else self._test_step
         self._validate = _Pass(self._mapped(step), min(BATCH, shape.val), shape.outputs)
@@ -153,6 +155,7 @@ class Stack:
         rows: SplitRows,
         state: ModelState,
         scheme: tuple[Array, Array],
+        y: Array,
         epoch: int,
     ) -> Place:
         """Take a free place, in a state after so many epochs.
@@ -162,6 +165,7 @@ class Stack:
             rows: which images are for training and validation.
             state: the variables of the network and its optimizer.
             scheme: what is subtracted from each input, and what it is multiplied by then.
+            y: its labels or targets.
             epoch: the number of epochs that it is trained.
         """
         index = self.free
@@ -173,6 +177,8 @@ class Stack:
             parts[part].append(value)
         try:
             self._state = self._with(index, parts)
+            if self.shape.own_targets:
+                self._y = self._y.at[index].set(y)
         except Exception as error:
             raise self._cause(error) from None
         self._center[index], self._scale[index] = scheme
@@ -253,7 +259,7 @@ class Stack:
         return ModelState(tuple(network[part][i] for part, i in self._order), tuple(network[2]))
 
     def _constants(self) -> tuple[Any, ...]:
-        return self._center, self._scale, self.material.x, self.material.y, self._metrics
+        return self._center, self._scale, self.material.x, self._y, self._metrics
 
     def _each(self, rows: Callable[[Place], Array]) -> Array:
         """Indices of images by place (width, m) int32; places without a network take those of another."""
@@ -271,7 +277,8 @@ class Stack:
                 images = (images.astype(jnp.float32) - center) * scale
             return step(state, metrics, images, y, batch)
 
-        return jax.vmap(one, in_axes=(0, (0, 0, None, None, None), 0))
+        of_targets = 0 if self.shape.own_targets else None
+        return jax.vmap(one, in_axes=(0, (0, 0, None, of_targets, None), 0))
 
     def _train_step(self, state: Any, metrics: Values, x: Any, y: Any, batch: Any) -> Any:
         logs, (*state, _) = self._model.train_step((*state, metrics), (x, y[batch], None))
@@ -441,16 +448,17 @@ class Stacks:
 
     def width(self, trial: Trial, compiled: CompiledModel, inputs: Inputs, data: Dataset) -> int:
         """The width of a trial's stack."""
-        return self._of(trial, compiled, inputs, data, _rows(trial, data)).width
+        material = self._material(trial, inputs, data)
+        return self._of(trial, compiled, inputs, _rows(trial, data), material).width
 
     def join(
         self, trial: Trial, compiled: CompiledModel, inputs: Inputs, data: Dataset, epoch: int
     ) -> Place:
         """A place for a trial, in the state of the compiled model after so many epochs."""
-        rows = _rows(trial, data)
-        stack = self._of(trial, compiled, inputs, data, rows)
-        scheme = _scheme(inputs) or (np.zeros(()), np.ones(()))
-        return stack.join(trial, rows, ModelState.of(compiled.model), scheme, epoch)
+        rows, material = _rows(trial, data), self._material(trial, inputs, data)
+        stack = self._of(trial, compiled, inputs, rows, material)
+        scheme = inputs.scheme or (np.zeros(()), np.ones(()))
+        return stack.join(trial, rows, ModelState.of(compiled.model), scheme, material.y, epoch)
 
     def advance(self) -> None:
         """Train all networks for an epoch."""
@@ -463,14 +471,13 @@ class Stacks:
         trial: Trial,
         compiled: CompiledModel,
         inputs: Inputs,
-        data: Dataset,
         rows: SplitRows,
+        material: Material,
     ) -> Stack:
         """A stack with a free place for a trial."""
         sizes = min(trial.batch_size, len(rows.train)), len(rows.train), len(rows.val)
-        scaled = _scheme(inputs) is not None
-        shape = Shape(*sizes, metric(trial.metric) is not ACCURACY, scaled)
-        material = self._material(trial, inputs, data)
+        scaled, outputs = inputs.scheme is not None, metric(trial.metric) is not ACCURACY
+        shape = Shape(*sizes, outputs, scaled, fitted_to_split(trial))
         key = compile_key(trial, inputs), material.key, shape
         stacks = self._stacks.get(key, [])
         for stack in stacks:
@@ -487,25 +494,24 @@ class Stacks:
 
     def _material(self, trial: Trial, inputs: Inputs, data: Dataset) -> Material:
         """What a trial is trained on, moved to the device once."""
-        targets, preprocessing = targets_of(trial, inputs), inputs.preprocessing
-        stored = _scheme(inputs) is not None or not preprocessing.fixed
+        preprocessing = inputs.preprocessing
+        stored = inputs.scheme is not None or not preprocessing.fixed
         of_inputs = trial.data.digest, "" if stored else preprocessing.digest
-        scaled = targets.scaling is not None
-        labels = targets.encoded(data.y_train)
-        of_labels = of_inputs[0], *loss_key(trial), arrays_digest([labels]) if scaled else ""
+        of_labels = trial.data.digest, *loss_key(trial), trial.target
+        y = targets_of(trial, inputs).encoded(data.y_train)
 
-        def kept(key: Hashable, images: Array) -> Any:
+        def kept(key: Hashable, array: Callable[[], Array]) -> Any:
             if key not in self._arrays:
-                images = images if stored else preprocessing.apply(images)
-                self._arrays[key] = jax.device_put(images)
+                self._arrays[key] = jax.device_put(array())
             return self._arrays[key]
 
-        if ("y", *of_labels) not in self._arrays:
-            self._arrays["y", *of_labels] = jax.device_put(labels)
+        def images(x: Array) -> Array:
+            return x if stored else preprocessing.apply(x)
+
         return Material(
-            kept(("x", *of_inputs), data.x_train),
-            self._arrays["y", *of_labels],
-            kept(("x_test", *of_inputs), data.x_test),
+            kept(("x", *of_inputs), lambda: images(data.x_train)),
+            y if fitted_to_split(trial) else kept(("y", *of_labels), lambda: y),
+            kept(("x_test", *of_inputs), lambda: images(data.x_test)),
             (*of_inputs, *of_labels),
         )
 
@@ -534,11 +540,6 @@ class Stacks:
 
 def _rows(trial: Trial, data: Dataset) -> SplitRows:
     return split_rows(data, trial.data.validation_split, trial.seed)
-
-
-def _scheme(inputs: Inputs) -> tuple[Array, Array] | None:
-    """The scheme of each network's images as stored; None if they are normalized beforehand, or not at all."""
-    return inputs.preprocessing.scheme(inputs.shape) if inputs.preprocessing.fixed else None
 
 
 def _memory() -> float:

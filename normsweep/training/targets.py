@@ -20,7 +20,15 @@ from normsweep.sweep.problems import unknown
 from normsweep.sweep.trial import Guessing, Trial
 from normsweep.training.preprocessing import Inputs
 
-__all__ = ["Scaling", "Targets", "check_targets", "fit_scaling", "loss_key", "targets_of"]
+__all__ = [
+    "Scaling",
+    "Targets",
+    "check_targets",
+    "fit_scaling",
+    "fitted_to_split",
+    "loss_key",
+    "targets_of",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -255,8 +263,13 @@ def check_targets(trial: Trial, targets: Array) -> None:
         DataError: the targets do not allow their scaling.
         SweepError: the loss does not allow the targets.
     """
-    if targets.dtype.kind == "f" and trial.target in (RAW, "log1p"):  # others are fitted to a split
+    if targets.dtype.kind == "f" and not fitted_to_split(trial):
         _check_range(trial, fit_scaling(trial.target, targets).scaled(targets))
+
+
+def fitted_to_split(trial: Trial) -> bool:
+    """Whether the scaling of the targets depends on the training split."""
+    return trial.target not in (RAW, "log1p")
 
 
 def _check_range(trial: Trial, scaled: Array) -> None:

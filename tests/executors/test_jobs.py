@@ -26,6 +26,15 @@ def test_a_stack_has_room_for_so_many_alike_and_a_worker_for_a_second_kind(of):
     assert jobs.room(of(optimizer="sgd", seed=3))
 
 
+def test_optimizers_whose_options_are_other_numbers_are_alike_and_with_other_switches_not(of):
+    trials = [
+        of(optimizer="sgd", optimizer_options={"momentum": momentum, "nesterov": nesterov})
+        for momentum, nesterov in [(0.9, True), (0.5, True), (0.9, False)]
+    ]
+    first, number, switch = (trial.structure for trial in trials)
+    assert first == number != switch
+
+
 @pytest.mark.parametrize("fields", [{"callback": "own"}, {"steps_per_epoch": 3}], ids=str)
 def test_a_trial_by_itself_has_a_worker_of_its_own(of, fields):
     jobs = Jobs(4)

@@ -19,6 +19,7 @@ import pytest
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import datasets
+from normsweep.parts.dataset import Dataset
 from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
 from normsweep.training.engine import Finished
 from normsweep.training.keras_engine import KerasEngine
@@ -124,7 +125,7 @@ def curve(end: Finished) -> list[tuple[float, ...]]:
 
 def assert_same(one: Finished, other: Finished) -> None:
     """Equal bits of losses, accuracies, weights and the optimizer's variables."""
-    assert curve(one) == curve(other)
+    np.testing.assert_array_equal(curve(one), curve(other))  # of a regression, NaN is an accuracy
     assert one.state is not None
     assert other.state is not None
     pairs = [(one.state.model, other.state.model), (one.state.optimizer, other.state.optimizer)]
@@ -207,6 +208,56 @@ def test_every_kind_of_trial_trains_as_it_would_by_itself(stacked, alone, of, fi
     kept = (end.best or end.model for end in (one.state, other.state))
     for a, b in zip(*kept, strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+@pytest.fixture(scope="module")
+def numbers(digits_root: Path) -> DataKey:
+    """A table of 200 rows with a target, 160 of them to train on."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(5, 2, size=(250, 6)).astype(np.float32)
+    y = 1000 + x @ draw.normal(size=(6, 2)) + draw.normal(size=(250, 2))
+    data = Dataset.of((x[:200], y[:200], x[200:], y[200:]), name="numbers", task="regression")
+    return DataKey("numbers", data.save(digits_root), 0.2)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"normalization": "batch_norm"},
+        {"normalization": "l2"},
+        {"target": "standardize"},
+        {"target": "minmax"},
+        {"target": "raw"},
+    ],
+    ids=str,
+)
+def test_seeds_of_a_confirmation_share_a_stack(stacked, alone, of, numbers, fields):
+    if "target" in fields:
+        fields = {**fields, "data": numbers, "loss": "mse", "metric": "mae"}
+    trials = [of(**{"phase": CONFIRM, "seed": seed, **fields}) for seed in (21, 22, 23)]
+    stacked.call(_forget_stacks)
+    together = trained(stacked, trials)
+    assert stacked.call(_number_of_stacks) == 1
+    for one, other in zip(together, trained(alone, trials), strict=True):
+        assert one.result.loop == "stack"
+        np.testing.assert_allclose(curve(one)[0], curve(other)[0], rtol=1e-4)
+        mine, theirs = one.result.curve[-1].tested, other.result.curve[-1].tested
+        assert mine.value == pytest.approx(theirs.value, rel=0.02, abs=0.02)
+    first, _ = trained(stacked, [replace(trials[0], number=1), of(**fields, phase=CONFIRM, seed=5)])
+    assert_same(first, together[0])
+
+
+def test_seeds_of_a_confirmation_whose_images_are_their_own_are_trained_one_by_one(
+    stacked, alone, of
+):
+    """A stack of the search's trials has one seed, and so the same images."""
+    fields = {"normalization": "zca", "epochs": 2}
+    search = trained(stacked, [of(**fields), of(**fields, learning_rate=0.1)])
+    assert {end.result.loop for end in search} == {"stack"}
+    trials = [of(**fields, phase=CONFIRM, seed=seed) for seed in (21, 22)]
+    for one, other in zip(trained(stacked, trials), trained(alone, trials), strict=True):
+        assert "stack" not in one.result.machine
+        assert_same(one, other)
 
 
 def test_one_that_diverges_costs_its_neighbours_nothing(stacked, of):
@@ -421,6 +472,16 @@ def _ends(executor: Processes, count: int) -> list[Result]:
     while len(ends) < count:
         ends += [e.result for e in executor.poll(1.0) if isinstance(e, Finished)]
     return ends
+
+
+def _forget_stacks(engine: KerasEngine) -> None:
+    assert engine._stacks is not None
+    engine._stacks._stacks.clear()
+
+
+def _number_of_stacks(engine: KerasEngine) -> int:
+    assert engine._stacks is not None
+    return sum(map(len, engine._stacks._stacks.values()))
 
 
 def _pid(engine: KerasEngine) -> int:
