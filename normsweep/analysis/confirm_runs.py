@@ -358,7 +358,8 @@ def speeds(
 ) -> tuple[Speed, ...]:
     """Epochs and seconds until the level of the reference's baseline at its last epoch is reached.
 
-    A point estimate without a test, from the curves `drawn`. `searched` are the trials of the search.
+    A point estimate without a test, from the curves `drawn`. `searched` are the trials of the search and of the
+    selection round.
     None if a curve holds no shorter training.
     """
     if found.of_length:

@@ -176,6 +176,7 @@ def evidence(record: StudyRecord) -> Evidence:
         ValueError: the confirmation runs were evaluated on different images.
     """
     sweep, arms, searched = record.sweep, record.arms, record.searched
+    tuned_with = (*searched, *record.reselected)
     earlier = sweep.rules <= earlier_rules.LAST
     stuck, window = (None, earlier_rules.window_of) if earlier else (record.data, window_of)
     found = confirmed(latest(record), record.trials, stuck)
@@ -186,7 +187,7 @@ def evidence(record: StudyRecord) -> Evidence:
         record=record,
         verdicts=judged,
         curves=drawn,
-        speeds=speeds(found, drawn, searched, str(sweep.reference), baseline_epochs),
+        speeds=speeds(found, drawn, tuned_with, str(sweep.reference), baseline_epochs),
         arms=arm_summaries(searched, arms),
         tuning=tuning_curves(searched, arms, sweep.search.sampler, sweep.seed),
         warnings=general_warnings(record),

@@ -12,6 +12,7 @@ import numpy as np
 from normsweep.analysis import earlier_rules
 from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs, Values
 from normsweep.analysis.estimates import interval
+from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.parity import Pairs
 from normsweep.analysis.repeats import Repeated, confirmed_repeats, repeated_gaps
 from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules, compared
@@ -30,6 +31,7 @@ from normsweep.sweep.study_record import (
     TrialRecord,
 )
 from normsweep.sweep.trial import Status
+from normsweep.text import quoted
 
 __all__ = ["general_warnings", "primary", "verdicts"]
 
@@ -292,14 +294,14 @@ def _seeds(count: int, arm: str, ended: str) -> str:
 
 def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     by = verdict.metric
-    if verdict.margin_needed > verdict.margin:
-        declared, can = by.amount(verdict.margin), f"{by.scale * verdict.margin_needed:.3g}"
+    if verdict.margin_needed > verdict.margin and verdict.outcome is not Outcome.DOES_NOT_TRAIN:
+        declared, can = by.amount(verdict.margin), by.amount(verdict.margin_needed)
         if verdict.share:
             level = abs(verdict.reference_value)
             needed = verdict.margin_needed / level if level else math.inf
             declared, can = f"{100 * verdict.share:g} %", f"{100 * needed:.2g} %"
         yield (
-            f"the margin of {declared} is too small for "
+            f"the margin of {declared} is too small for {quoted(verdict.arm)} with "
             f"{verdict.images:,} test examples, which can confirm {can} or more"
         )
     # The best possible value of a regression is not known: part of the targets is noise.

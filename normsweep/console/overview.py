@@ -124,8 +124,8 @@ def print_trial(record: TrialRecord, commands: Commands) -> None:
     """Print everything stored about a trial; `commands` are those of its study."""
     say(f"trial {record.trial.number} of {commands.record.name}")
     for name, value in trial_lines(record):
-        indented = value.strip().replace("\n", f"\n{'':30}")
-        say(f"  {name:28}{indented}")
+        indented = value.strip().replace("\n", f"\n{'':32}")
+        say(f"  {name:30}{indented}")
     curve = epoch_rows([record]).without("trial", "arm")
     if len(curve):
         print_table(curve, "curve")

@@ -12,7 +12,14 @@ from normsweep.analysis.verdicts import Verdict, primary_verdicts
 from normsweep.parts.metrics import Metric
 from normsweep.reporting.outcome_words import predicate
 from normsweep.reporting.verdict_text import level_words
-from normsweep.reporting.words import after_words, between, points, question_of, sample_words
+from normsweep.reporting.words import (
+    after_words,
+    between,
+    interval_words,
+    points,
+    question_of,
+    sample_words,
+)
 from normsweep.text import counted, listed, opening, quoted
 
 __all__ = ["answer_sentence", "repeats_sentence", "study_answer"]
@@ -75,7 +82,7 @@ def _over_repeats(repeated: Repeated, by: Metric) -> str:
 
 def _of_one(verdict: Verdict) -> str:
     said = f"{quoted(verdict.arm)} {predicate(verdict)}"
-    if verdict.outcome is Outcome.DOES_NOT_TRAIN and not math.isfinite(verdict.gap.low):
+    if verdict.outcome is Outcome.DOES_NOT_TRAIN and not interval_words(verdict):
         return said  # how many seeds is said
     return f"{said} ({_evidence(verdict)})"
 
@@ -83,11 +90,12 @@ def _of_one(verdict: Verdict) -> str:
 def _evidence(verdict: Verdict) -> str:
     """The interval and its seeds; the gap unless the outcome has its size."""
     by, gap, seeds = verdict.metric, verdict.gap, sample_words(verdict)
-    if not math.isfinite(gap.low):
+    interval = interval_words(verdict)
+    if not interval:
         return seeds
     level = f"{level_words(verdict)} interval"
     if verdict.outcome in (Outcome.LEVEL, Outcome.CATCHES_UP, Outcome.CONTRADICTORY):
-        level = f"gap {points(gap.value, by=by)}, {level} {between(gap.low, gap.high, by)}"
+        level = f"gap {points(gap.value, by=by)}, {level} {interval}"
     return f"{level}, {seeds}"
 
 

@@ -10,12 +10,22 @@ from typing import Any
 
 import pandas as pd
 
+from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.stuck import Kind
 from normsweep.analysis.verdicts import repeated_questions
 from normsweep.parts.metrics import CLASSIFICATION, Metric, metric
 from normsweep.reporting.ending_words import NAMES
 from normsweep.reporting.latex import ArticleTable
-from normsweep.reporting.words import gap_number, margin_words, question_of, unit_of_gaps
+from normsweep.reporting.words import (
+    between,
+    gap_number,
+    margin_words,
+    possible,
+    question_of,
+    rounded_down,
+    rounded_up,
+    unit_of_gaps,
+)
 from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import opening
 
@@ -200,15 +210,25 @@ def _verdict(by: Metric) -> list[Column]:
         Column("Arm", _named("arm")),
         Column("Outcome", _outcome),
         Column(f"Gap{unit}", _gap("gap", by)),
-        Column(f"Interval{unit}", _both(_gap("low", by), "to", _gap("high", by))),
+        Column(f"Interval{unit}", _interval(by)),
         Column(f"Last{unit}", _gap("gap_last_epoch", by)),
         Column("Seeds", _number("seeds", "d")),
     ]
 
 
+def _interval(by: Metric) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        low, high = row["low"], row["high"]
+        if low is None or high is None or not possible(low, high, by):
+            return ""
+        return between(low, high, by, row["margin"]).replace(",", "")
+
+    return text
+
+
 def _outcome(row: Row) -> str:
-    at = f" from epoch {row['epoch']}" if (row.get("epoch") or 1) > 1 else ""
-    return f"{row['outcome']}{at}"
+    late = (row.get("epoch") or 1) > 1 and row["outcome"] != Outcome.AHEAD
+    return f"{row['outcome']} by epoch {row['epoch']}" if late else str(row["outcome"])
 
 
 def _summary(by: Metric) -> list[Column]:
@@ -277,10 +297,14 @@ def _exchange(by: Metric) -> list[Column]:
         Column("Reference\nepochs", _number("reference_epochs", "d")),
         Column(_head("Reference", by), _score(by.name, by)),
         Column("Arm\nepochs", lambda row: _number("epochs", ".1f")(row) or f"> {row['longest']}"),
-        Column("At\nleast", lambda row: _number("low", ".1f")(row) or "–"),
-        Column("At\nmost", lambda row: _number("high", ".1f")(row) or "–"),
+        Column("At\nleast", lambda row: _outwards(row["low"], rounded_down)),
+        Column("At\nmost", lambda row: _outwards(row["high"], rounded_up)),
         Column("Seeds", _number("seeds", "d")),
     ]
+
+
+def _outwards(bound: float | None, rounded: Callable[[float], float]) -> str:
+    return "–" if bound is None or not math.isfinite(bound) else f"{rounded(bound):.1f}"
 
 
 def _mechanism(by: Metric) -> list[Column]:

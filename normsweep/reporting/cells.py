@@ -24,8 +24,12 @@ DIGITS = {
     "val_loss": ".4f",
     "train_loss": ".4f",
     "seconds": ".1f",
+    "lowest": ".5g",
+    "highest": ".5g",
+    "accuracy": ".5g",
+    "reference_accuracy": ".5g",
 }
-SCORES = ("val_", "best_val_", "median_val_")
+SCORES = ("val_", "best_val_", "median_val_", "test_", "mean_test_")
 """What columns of a metric begin with: four digits, as the accuracy has."""
 IDENTIFIERS = ("data_digest", "fingerprint", "run_id")
 

@@ -222,13 +222,13 @@ def _range(trials: Sequence[tuple[Trial, Result]], by: Metric) -> str:
         for (trial, result), diverged in zip(trials, lost, strict=True)
         if not diverged and by.sign * result.score >= by.sign * best - 0.1 * abs(best)
     ]
-    tail = f"{sum(lost)} of {counted(len(trials), 'trial')} diverged"
+    tail = f"{sum(lost)} diverged"
     if not worked:
-        return f"{arm} trained with none of its learning rates ({tail})."
-    rates = counted(len(worked), "learning rate")
+        return f"{arm} trained in 0 of {counted(len(trials), 'trial')} ({tail})."
+    rates = "a learning rate of" if min(worked) == max(worked) else "learning rates"
     return (
-        f"{arm} came within a tenth of its best {by.label} ({best:.3f}) with {rates}, "
-        f"{_from_to(min(worked), max(worked))} ({tail})."
+        f"{arm} came within a tenth of its best {by.label} ({best:.3f}) in {len(worked)} of "
+        f"{counted(len(trials), 'trial')}, with {rates} {_from_to(min(worked), max(worked))} ({tail})."
     )
 
 

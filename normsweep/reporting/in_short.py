@@ -142,9 +142,11 @@ def _interval(verdicts: Sequence[Verdict]) -> str:
     lows, highs = [v.gap.low for v in verdicts], [v.gap.high for v in verdicts]
     if not all(map(math.isfinite, (*lows, *highs))) or first.outcome is Outcome.CONTRADICTORY:
         return ""
-    epoch = first.epoch if len(verdicts) == 1 else None
-    since = f", from epoch {epoch}" if 1 < (epoch or 1) < first.horizon else ""
-    return f" ({between(min(lows), max(highs), first.metric)}{since})"
+    epoch = first.epoch if len(verdicts) == 1 and first.outcome is not Outcome.AHEAD else None
+    reached = "from" if first.parity.behind else "by"
+    since = f", {reached} epoch {epoch}" if 1 < (epoch or 1) < first.horizon else ""
+    gaps = between(min(lows), max(highs), first.metric, first.margin)
+    return f" ({gaps}{since})"
 
 
 def _slowest(exchanges: Sequence[Exchange]) -> list[Exchange]:

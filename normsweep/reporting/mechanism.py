@@ -236,4 +236,6 @@ def _interval(factorial: Factorial) -> str:
     gap = factorial.effects.gap
     if not all(map(math.isfinite, (gap.low, gap.high))):
         return "interval unknown"
-    return between(gap.low, gap.high, factorial.metric)
+    level = f"{round(100 * factorial.level, 3):g} % interval"
+    counted_all = "" if factorial.all_trained else ", all seeds counted"
+    return f"{level} {between(gap.low, gap.high, factorial.metric)}{counted_all}"

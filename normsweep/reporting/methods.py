@@ -174,12 +174,15 @@ def _selection(found: Evidence) -> str:
 
 
 def _confirmation(found: Evidence) -> str:
-    analysis, baseline = found.analysis, found.record.sweep.confirm.baseline
+    baseline = found.record.sweep.confirm.baseline
     if not found.record.analyses:
         return ""
+    counts = [len(each.runs) for each in found.analysis.configurations]
+    least, most = min(counts), max(counts)
+    seeds = counted(most, "fresh seed") if least == most else f"{least} to {most} fresh seeds"
     return (
         f"The selected configurations and the baseline ({baseline.optimizer}, learning rate {baseline.learning_rate:g}, "
-        f"{counted(baseline.epochs, 'epoch')}) of every arm were then trained with {counted(analysis.seeds, 'fresh seed')}, which "
+        f"{counted(baseline.epochs, 'epoch')}) of every arm were then trained with {seeds}, which "
         f"all arms share (split, initial weights, order of batches), and evaluated{found.data_words} after every epoch{_analysed(found)}."
     )
 

@@ -134,15 +134,20 @@ def _by(verdict: Verdict) -> str:
     by = verdict.metric
     if by.unit:
         return f"by {_sizes(verdict)}"
-    low, high = sorted((abs(verdict.gap.low), abs(verdict.gap.high)))
     side = "higher" if verdict.gap.value > 0 else "lower"
-    return f"with {gap_number(low, False, by)} to {gap_number(high, False, by)} {side} {by.label}"
+    return f"with {_from_to(verdict)} {side} {by.label}"
 
 
 def _sizes(verdict: Verdict) -> str:
     """How large the difference is: `0.3 to 0.9 percentage points`."""
-    low, high = sorted((abs(verdict.gap.low), abs(verdict.gap.high)))
-    return f"{_size(verdict, low).split()[0]} to {_size(verdict, high)}"
+    by = verdict.metric
+    return f"{_from_to(verdict)} {by.unit or by.label}"
+
+
+def _from_to(verdict: Verdict) -> str:
+    """The same without the unit."""
+    sizes = sorted((abs(verdict.gap.low), abs(verdict.gap.high)))
+    return " to ".join(gap_number(s, False, verdict.metric, verdict.margin) for s in sizes)
 
 
 def window_words(verdict: Verdict) -> str:

@@ -58,6 +58,7 @@ from normsweep.reporting.tables import arms_table, best_table, trials_table
 from normsweep.reporting.verdict_text import verdict_tables
 from normsweep.reporting.words import PARTS, headings, margin_words
 from normsweep.sweep.study_record import DataFacts, StudyRecord
+from normsweep.sweep.trial import CONFIRM
 from normsweep.text import counted, duration, opening, quoted
 from normsweep.urls import STORAGE
 
@@ -276,9 +277,13 @@ def _unfinished(found: Evidence) -> list[str]:
     new = [r for r in ended if r.trial.number not in analysed]
     if not new:
         return []
+    runs, are = counted(len(new), "run"), "is" if len(new) == 1 else "are"
+    if len(ended) >= found.record.planned.get(CONFIRM, 0):
+        return [
+            f"{runs} of the confirmation ended after its question was decided, and {are} not in this verdict"
+        ]
     return [
-        f"the confirmation is not finished: {len(new)} of its runs are not in this verdict; run the "
-        "command again to finish it"
+        f"the confirmation is not finished: {runs} {are} not in this verdict; run the command again to finish it"
     ]
 
 
@@ -305,13 +310,7 @@ def _html(
         facts=facts,
         headings=headings(found.metric),
         verdicts={
-            part: verdict_tables(
-                found.verdicts,
-                part,
-                found.analysis.seeds,
-                facts.confirm_command,
-                facts.study_command,
-            )
+            part: verdict_tables(found.verdicts, part, facts.confirm_command, facts.study_command)
             for part in PARTS
         },
         pictures=pictures,

@@ -104,7 +104,7 @@ def summary_of(found: Evidence) -> PageTable | None:
     rows = tuple((arm, *(cells.get((arm, *column), "–") for column in columns)) for arm in arms)
     caption = (
         f"{opening(found.metric.label)} on the test data after so many epochs: mean ± standard deviation over "
-        f"{counted(found.analysis.seeds, 'seed')}, or over those that trained"
+        f"{counted(found.analysis.seeds, 'seed')} where nothing else is said, of those that trained"
     )
     return PageTable(caption, ("Arm", *heads), rows, ("short", *("number",) * len(columns)), arms)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from normsweep.reporting.outcome_words import outcome_text
 from normsweep.reporting.page import page_template, write_tables
 from normsweep.reporting.page_tables import PageTable
 from normsweep.reporting.verdict_text import verdict_cells
-from normsweep.reporting.words import between, gap_number, points, sample_words
+from normsweep.reporting.words import gap_number, interval_words, points, sample_words
 from normsweep.urls import STORAGE
 
 __all__ = ["studies_cells", "studies_table", "write_studies"]
@@ -115,12 +114,11 @@ def _rows(lines: Sequence[StudyLines]) -> PageTable:
 
 def _cells(verdict: Verdict) -> tuple[str, ...]:
     by, gap = verdict.metric, verdict.gap
-    known = math.isfinite(gap.low) and math.isfinite(gap.high)
     return (
         f"{verdict.arm} − {verdict.reference}",
         outcome_text(verdict),
         gap_number(gap.value, by=by),
-        between(gap.low, gap.high, by) if known else "not known",
+        interval_words(verdict) or "not known",
         points(verdict.margin, sign=False, by=by),
         sample_words(verdict),
     )

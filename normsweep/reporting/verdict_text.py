@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.outcomes import Outcome, Side, side
 from normsweep.analysis.rules import Missing
 from normsweep.analysis.verdicts import Verdict, without_repeats
-from normsweep.parts.metrics import ACCURACY, Metric
+from normsweep.parts.metrics import ACCURACY
 from normsweep.reporting.outcome_words import (
     chosen_words,
     outcome_text,
@@ -22,8 +21,8 @@ from normsweep.reporting.outcome_words import (
 )
 from normsweep.reporting.rows import Rows
 from normsweep.reporting.words import (
-    between,
     gap_number,
+    interval_words,
     margin_words,
     percent,
     points,
@@ -52,7 +51,7 @@ NO_BREAK = "\u00a0"
 GLYPHS = {Side.YES: "✓", Side.NO: "✕", Side.OPEN: "?"}
 CELLS = [
     "question", "arm", "verdict", "gap", "interval", "on_these_images", "seeds", "images", "margin",
-    "look",
+    "analysis",
 ]  # fmt: skip
 
 
@@ -102,9 +101,9 @@ def level_words(verdict: Verdict) -> str:
 
 
 def verdict_tables(
-    verdicts: Sequence[Verdict], part: int, seeds: int = 0, command: str = "", study: str = ""
+    verdicts: Sequence[Verdict], part: int, command: str = "", study: str = ""
 ) -> list[VerdictTable]:
-    """The questions of a part of the report; the study has `seeds`.
+    """The questions of a part of the report.
 
     `command` confirms with more of them, `study` runs the study, which adds some by itself.
     """
@@ -115,12 +114,11 @@ def verdict_tables(
         first = found[0]
         title = question_of(key).heading(first.reference, first.horizon, first.baseline_epochs)
         printed = tuple(
-            _printed(v, row_id(key, place), seeds or v.seeds, command, study)
-            for place, v in enumerate(found)
+            _printed(v, row_id(key, place), command, study) for place, v in enumerate(found)
         )
         warnings = tuple(dict.fromkeys(text for v in found for text in v.warnings))
         label = first.metric.label
-        last = VerdictTable.last if first.horizon else ""
+        last = f", last {'epoch' if first.window == 1 else 'epochs'}" if first.horizon else ""
         images = first.images > 0
         tables.append(
             VerdictTable(key, title, first.primary, label, printed, warnings, last, images)
@@ -133,7 +131,7 @@ def row_id(question: str, place: int) -> str:
     return f"{question}-{place + 1}"
 
 
-def _printed(verdict: Verdict, row: str, seeds: int, command: str, study: str) -> PrintedVerdict:
+def _printed(verdict: Verdict, row: str, command: str, study: str) -> PrintedVerdict:
     kind = side(verdict.outcome)
     by, gap = verdict.metric, verdict.gap.value
     return PrintedVerdict(
@@ -145,20 +143,14 @@ def _printed(verdict: Verdict, row: str, seeds: int, command: str, study: str) -
         when=_when(verdict),
         gap=points(gap, by=by) if math.isfinite(gap) else "not known",
         level=f"{level_words(verdict)} interval",
-        interval=_interval(verdict.gap, by) or "not known",
-        these_images=_interval(verdict.on_these_images, by) or "not known",
+        interval=interval_words(verdict) or "not known",
+        these_images=interval_words(verdict, verdict.on_these_images) or "not known",
         value=percent(verdict.value, by=by),
         reference_value=percent(verdict.reference_value, by=by),
         evidence=_evidence(verdict),
-        next_step=_next_step(verdict, seeds),
-        command=_command(verdict, seeds, command, study),
+        next_step=_next_step(verdict),
+        command=_command(verdict, command, study),
     )
-
-
-def _interval(estimate: Estimate, by: Metric) -> str:
-    """From where to where; empty where nobody knows."""
-    known = math.isfinite(estimate.low) and math.isfinite(estimate.high)
-    return between(estimate.low, estimate.high, by) if known else ""
 
 
 def _when(verdict: Verdict) -> str:
@@ -196,9 +188,9 @@ def _own_epoch(verdict: Verdict) -> Iterator[str]:
         yield f"{window}; epoch {verdict.horizon} alone {alone}"
 
 
-def _next_step(verdict: Verdict, seeds: int) -> str:
-    """What to do about an open question; `seeds` are those of the study, failed ones included."""
-    more = verdict.further_seeds
+def _next_step(verdict: Verdict) -> str:
+    """What to do about an open question."""
+    more, seeds = verdict.further_seeds, _confirmed_seeds(verdict)
     match verdict.missing:
         case Missing.NOTHING:
             return ""
@@ -230,8 +222,14 @@ def _next_step(verdict: Verdict, seeds: int) -> str:
             return f"This is open because {verdict.reason}."
 
 
-def _command(verdict: Verdict, seeds: int, command: str, study: str) -> str:
+def _confirmed_seeds(verdict: Verdict) -> int:
+    """The seeds of both sides, those that did not train included."""
+    return min(each.seeds for each in verdict.trained) or verdict.seeds
+
+
+def _command(verdict: Verdict, command: str, study: str) -> str:
     """The command that adds the seeds that this verdict needs; empty if seeds do not help."""
+    seeds = _confirmed_seeds(verdict)
     needed = verdict.further_seeds is not None or verdict.missing is Missing.TOO_FEW_SEEDS
     if needed and verdict.most is not None and seeds < verdict.most:
         return study
@@ -259,8 +257,8 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         f"{verdict.arm} − {verdict.reference}",
         outcome_text(verdict),
         gap_number(gap, by=by) if math.isfinite(gap) else "",
-        _interval(verdict.gap, by),
-        _interval(verdict.on_these_images, by),
+        interval_words(verdict),
+        interval_words(verdict, verdict.on_these_images),
         f"{verdict.seeds}",
         f"{verdict.images or ''}",
         gap_number(verdict.margin, sign=False, by=by),
@@ -294,8 +292,8 @@ def _line(verdict: Verdict) -> tuple[str, ...]:
     elif verdict.missing is Missing.MORE_SEEDS:
         answer = f"{verdict.outcome}: {verdict.more_seeds} more seeds"
     gap = gap_number(verdict.gap.value, by=verdict.metric)
-    interval = _interval(verdict.gap, verdict.metric)
-    interval = f" ({interval})" if interval else ""
+    found = interval_words(verdict)
+    interval = f" ({found})" if found else ""
     return verdict.arm, _starred(verdict), answer, f"{gap}{interval}", sample_numbers(verdict)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.exchange import Worth
 from normsweep.analysis.given import GIVEN
 from normsweep.analysis.outcomes import Outcome
@@ -22,10 +23,14 @@ __all__ = [
     "epoch_words",
     "gap_number",
     "headings",
+    "interval_words",
     "margin_words",
     "percent",
     "points",
+    "possible",
     "question_of",
+    "rounded_down",
+    "rounded_up",
     "sample_numbers",
     "sample_words",
     "settings_words",
@@ -35,6 +40,10 @@ __all__ = [
 
 EXACT = 1e-6
 """What a number may miss of a rounded one and still be that one."""
+NONE = 1e-9
+"""A difference that is none, in the unit of a gap."""
+MOST_MORE = 4
+"""Digits that a bound next to the margin has at most, beyond those of others, plus 1."""
 PARTS = {
     1: "Why?",
     2: "More epochs?",
@@ -158,9 +167,25 @@ def margin_words(margin: float, share: float, by: Metric = ACCURACY) -> str:
     return f"{100 * share:g} % of the reference" if share else points(margin, sign=False, by=by)
 
 
-def between(low: float, high: float, by: Metric = ACCURACY) -> str:
-    """An interval of differences: `−0.81 to −0.43`; the unit is left to the sentence."""
-    return f"{gap_number(low, by=by)} to {gap_number(high, by=by)}"
+def between(low: float, high: float, by: Metric = ACCURACY, margin: float = 0.0) -> str:
+    """An interval of differences: `−0.81 to −0.43`; the unit is left to the sentence.
+
+    A bound that would be rounded onto 0 or the margin has more digits.
+    """
+    return " to ".join(gap_number(bound, by=by, margin=margin) for bound in (low, high))
+
+
+def possible(low: float, high: float, by: Metric) -> bool:
+    """Whether an interval of differences is known, and within what the metric allows: two seeds say less."""
+    known = math.isfinite(low) and math.isfinite(high)
+    return known and not (by.percent and max(abs(low), abs(high)) > 1)
+
+
+def interval_words(verdict: Verdict, estimate: Estimate | None = None) -> str:
+    """From where to where its gap is, or another estimate of it; empty where nobody knows."""
+    low, high = (estimate or verdict.gap).bounds
+    by = verdict.metric
+    return between(low, high, by, verdict.margin) if possible(low, high, by) else ""
 
 
 def percent(value: float, decimals: int = 2, by: Metric = ACCURACY) -> str:
@@ -224,7 +249,9 @@ def epoch_words(verdict: Verdict) -> str:
         return f"{word} where it trains"
     if verdict.outcome is Outcome.AHEAD or not verdict.horizon:
         return word
-    return f"{word} from the start" if verdict.epoch == 1 else f"{word} from epoch {verdict.epoch}"
+    if verdict.epoch == 1:
+        return f"{word} from the start"
+    return f"{word} {'from' if verdict.parity.behind else 'by'} epoch {verdict.epoch}"
 
 
 def settings_words(configuration: str, baseline_epochs: int | None, longest: int | None) -> str:
@@ -239,27 +266,56 @@ def settings_words(configuration: str, baseline_epochs: int | None, longest: int
     return names.get(configuration, configuration.replace("_", " "))
 
 
-def gap_number(value: float, sign: bool = True, by: Metric = ACCURACY) -> str:
-    """`points` without its unit; of a regression with three significant digits."""
+def gap_number(
+    value: float, sign: bool = True, by: Metric = ACCURACY, margin: float | None = None
+) -> str:
+    """`points` without its unit; of a regression with three significant digits.
+
+    With a margin, as many digits more as tell it from the margin and from 0.
+    """
     if not math.isfinite(value):
         return "unknown"
     if REGRESSION in by.tasks:
         amount = significant(abs(value), 3)
         return amount if not sign or not value else f"{'+' if value > 0 else '−'}{amount}"
     decimals = 2 if by.percent else 4
+    if margin is not None:
+        decimals += _digits_more(by.scale * value, (0.0, by.scale * margin), decimals)
     rounded = round(by.scale * value, decimals) + 0.0
     if sign:
         return f"{rounded:+.{decimals}f}".replace("-", "−") if rounded else f"{0:.{decimals}f}"
     return f"{abs(rounded):.{decimals}f}".rstrip("0").rstrip(".")
 
 
+def _digits_more(value: float, others: tuple[float, ...], decimals: int) -> int:
+    """How many digits more tell a value from others that it is not."""
+
+    def told(digits: int) -> bool:
+        rounded = round(abs(value), digits)
+        return all(
+            rounded != round(each, digits) or abs(abs(value) - each) < NONE for each in others
+        )
+
+    return next((more for more in range(MOST_MORE) if told(decimals + more)), 0)
+
+
+def rounded_down(epochs: float) -> float:
+    """With one digit, at most as many."""
+    return math.floor(10 * epochs + EXACT) / 10
+
+
+def rounded_up(epochs: float) -> float:
+    """With one digit, at least as many."""
+    return math.ceil(10 * epochs - EXACT) / 10
+
+
 def worth_words(worth: Worth, longest: int) -> str:
     """A number of epochs with its interval: `5.2 (4.4 to 8.3)`; what lies beyond the curves is not told."""
-    low, high = math.floor(10 * worth.low + EXACT) / 10, worth.high
+    low, high = rounded_down(worth.low), worth.high
     if not worth.known:
         return "not known"
     if not math.isinf(high):
-        high = math.ceil(10 * high - EXACT) / 10
+        high = rounded_up(high)
     if low == 0:
         return f"at most {_epochs(high)}"
     if math.isinf(worth.value):

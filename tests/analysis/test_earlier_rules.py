@@ -31,7 +31,7 @@ def test_its_verdicts_are_as_they_were(found):
     now = verdict_table(found.verdicts)
     assert set(now["word"]) == {"catches up", "does not catch up", "not enough evidence"}
     assert (now["outcome"] == now["word"]).all()
-    for column in before:
+    for column in before.columns.drop("warnings"):
         ours, theirs = now[column].tolist(), before[column].tolist()
         for mine, its in zip(ours, theirs, strict=True):
             if isinstance(its, float):

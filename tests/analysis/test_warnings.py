@@ -159,7 +159,7 @@ def test_a_margin_that_the_images_cannot_confirm_is_said(said):
     for lines in warned.values():
         (line,) = lines
         assert line.startswith(
-            "the margin of 0.1 percentage points is too small for 1,000 test examples, which"
+            "the margin of 0.1 percentage points is too small for “none” with 1,000 test examples, which"
         )
 
 

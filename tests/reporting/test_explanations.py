@@ -191,11 +191,9 @@ def test_learning_rates_that_came_near_the_arms_best(explained, trial_of_search)
         ("none", 1e-1, 0.1, True), ("unit", 1e-2, 0.8, False), ("unit", 1e-1, 0.1, True),
     )  # fmt: skip
     assert explained(known)["learning_rates"] == (
-        "“none” came within a tenth of its best accuracy (0.980) with 2 learning rates, from 0.0001 "
-        "to 0.001 (1 of 4 trials diverged). “unit” came within a tenth of its best accuracy (0.800) "
-        "with 1 learning rate, 0.01 (1 of 2 trials diverged)."
+        "“none” came within a tenth of its best accuracy (0.980) in 2 of 4 trials, with learning rates "
+        "from 0.0001 to 0.001 (1 diverged). “unit” came within a tenth of its best accuracy (0.800) "
+        "in 1 of 2 trials, with a learning rate of 0.01 (1 diverged)."
     )
     lost = trials(("none", 1.0, 0.1, True))
-    assert explained(lost)["learning_rates"] == (
-        "“none” trained with none of its learning rates (1 of 1 trial diverged)."
-    )
+    assert explained(lost)["learning_rates"] == ("“none” trained in 0 of 1 trial (1 diverged).")

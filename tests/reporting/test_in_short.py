@@ -72,7 +72,7 @@ def test_an_interval_that_is_not_known_is_left_out(found):
 @pytest.mark.parametrize(
     ("outcome", "words"),
     [
-        (Outcome.AHEAD, "“none” (−0.20 to +0.10, from epoch 6) is ahead."),
+        (Outcome.AHEAD, "“none” (−0.20 to +0.10) is ahead."),
         (Outcome.DOES_NOT_TRAIN, "“none” (3 of 8 seeds trained) does not train."),
         (Outcome.CONTRADICTORY, "“none” has a contradictory outcome."),
         (Outcome.CATCHES_UP, "“none” (−0.20 to +0.10, from epoch 6) catches up."),
@@ -132,7 +132,7 @@ def test_a_number_of_epochs_has_its_bounds(worth, words):
 
 def test_the_first_line_is_the_experiment_if_there_is_one(found):
     assert told(found())["Why?"] == (
-        "“none” is 1.2 percentage points behind “unit” (−1.40 to −1.00) after 4 epochs with the baseline settings, mostly "
+        "“none” is 1.2 percentage points behind “unit” (95 % interval −1.40 to −1.00) after 4 epochs with the baseline settings, mostly "
         "because its first layer takes larger steps."
     )
 

@@ -82,9 +82,15 @@ def told(found, factorial):
 )
 def test_the_cause_in_both_directions(told, parts, most, cause):
     behind, _ = told(effects=effects(*parts, *most))
-    assert behind == f"“raw” is 1 percentage point behind “÷255” (−1.20 to −0.80) {WHEN}{cause}"
+    assert (
+        behind
+        == f"“raw” is 1 percentage point behind “÷255” (95 % interval −1.20 to −0.80) {WHEN}{cause}"
+    )
     ahead, _ = told(effects=effects(*(-part for part in parts), *most))
-    assert ahead == f"“raw” is 1 percentage point ahead of “÷255” (+0.80 to +1.20) {WHEN}{cause}"
+    assert (
+        ahead
+        == f"“raw” is 1 percentage point ahead of “÷255” (95 % interval +0.80 to +1.20) {WHEN}{cause}"
+    )
 
 
 def test_what_no_interval_shows_is_not_attributed(told):
@@ -97,7 +103,7 @@ def test_what_no_interval_shows_is_not_attributed(told):
 def test_without_a_gap_there_is_nothing_to_attribute(told):
     said, details = told(effects=effects(0.01, -0.01, 0))
     assert said == (
-        f"“raw” is neither shown to be behind “÷255” {WHEN} nor ahead (−0.20 to +0.20), so there is nothing to attribute."
+        f"“raw” is neither shown to be behind “÷255” {WHEN} nor ahead (95 % interval −0.20 to +0.20), so there is nothing to attribute."
     )
     assert "Of the gap" not in details
 
@@ -198,7 +204,7 @@ def test_few_seeds_attribute_nothing(told):
 def test_another_metric_has_its_direction_and_its_unit(told):
     by = metric("log_loss")
     said, _ = told(metric=by, effects=effects(0, 0.01, 0, STEP))
-    assert said.startswith("“raw” is 0.01 nats behind “÷255” (+0.0080 to +0.0120)")
+    assert said.startswith("“raw” is 0.01 nats behind “÷255” (95 % interval +0.0080 to +0.0120)")
 
 
 def test_the_first_one_that_concludes_is_the_main_reason(found, factorial):

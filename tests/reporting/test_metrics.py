@@ -155,7 +155,8 @@ def test_up_is_better_and_ticks_say_what_it_is(found, one):
     assert of_unit["score"].tolist() == [e.value for e in CURVES[1].epochs]
     seen = texts(figure)
     assert "log loss on the test images" in seen
-    assert {"0.10", "0.20"} <= set(seen)
+    assert {"0.1", "0.2"} <= set(seen)
+    assert "band: unit at the same epoch ± 0.03 nats" in seen
 
 
 def test_the_forest_has_what_is_better_to_the_right(found, one):

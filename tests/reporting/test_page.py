@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from normsweep.analysis.endings import Endings
+from normsweep.analysis.evidence import evidence
 from normsweep.analysis.outcomes import EARLIER, Outcome, as_data
 from normsweep.reporting.answer import study_answer
 from normsweep.reporting.evidence_tables import configurations_table, speed_table
-from normsweep.reporting.page import write_report
+from normsweep.reporting.page import _unfinished, write_report
 from normsweep.reporting.page_data import page_data
 from normsweep.reporting.page_tables import configurations_of, speed_of
 from normsweep.sweep.schema import Seeds
+from normsweep.sweep.trial import CONFIRM
 from tests.reporting.figures.reading import draw_anew
 
 ARMS = ("none", "unit", "standardize", "zca")
@@ -336,3 +338,20 @@ def test_a_study_under_earlier_rules_is_read_by_its_own_table(found):
     assert page_data(made, {})["outcomes"] == as_data()
     earlier = tuple(replace(v, rules=2) for v in made.verdicts)
     assert page_data(replace(made, verdicts=earlier), {})["outcomes"] == as_data(EARLIER)
+
+
+@pytest.mark.parametrize(
+    ("planned", "said"),
+    [
+        (99, "the confirmation is not finished: 1 run is not in this verdict; run the command again to finish it"),
+        (0, "1 run of the confirmation ended after its question was decided, and is not in this verdict"),
+    ],
+)  # fmt: skip
+def test_a_run_that_no_analysis_has_is_told(confirmed_record, planned, said):
+    record = confirmed_record()
+    *before, last = record.analyses
+    *others, shorter = last.configurations
+    one_less = replace(shorter, runs=shorter.runs[:-1])
+    changed = replace(last, configurations=(*others, one_less))
+    record = replace(record, analyses=(*before, changed), planned={CONFIRM: planned})
+    assert _unfinished(evidence(record)) == [said]

@@ -10,6 +10,7 @@ from normsweep.analysis.rules import Missing, Trained
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.formats import FORMATS, render
 from normsweep.reporting.verdict_text import CELLS, verdict_cells, verdict_tables
+from normsweep.reporting.words import between
 
 COMMAND = "python -m normsweep.study mnist --set confirm.seeds=99"
 
@@ -138,3 +139,35 @@ def test_without_verdicts_the_columns_are_there(kind):
     assert list(cells) == CELLS
     assert cells.empty
     assert render(cells, kind)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.0088, -0.002017, "−0.88 to −0.202"),
+        (-0.002, 0.0021, "−0.20 to +0.21"),
+        (-0.00003, 0.002001, "−0.003 to +0.2001"),
+        (0.0, 0.01, "0.00 to +1.00"),
+    ],
+)
+def test_a_bound_beside_the_margin_or_zero_is_not_rounded_onto_it(low, high, said):
+    assert between(low, high, margin=0.002) == said
+
+
+def test_an_interval_wider_than_the_metric_is_not_told(rows):
+    two = replace(rows[1], gap=Estimate(-0.4, -14.7, 13.8, 2))
+    assert printed(two).interval == "not known"
+    assert verdict_cells([two])["interval"].tolist() == [""]
+
+
+def test_seeds_are_added_to_those_of_the_question(rows):
+    five = replace(
+        rows[2],
+        missing=Missing.MORE_SEEDS,
+        more_seeds="5",
+        trained=(Trained(5), Trained(8)),
+        seeds=5,
+    )
+    said = printed(five)
+    assert said.next_step == "About 5 more seeds would decide: raise their number from 5 to 10."
+    assert said.command.endswith("confirm.seeds=10")

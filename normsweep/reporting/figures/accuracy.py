@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -46,22 +47,28 @@ def accuracy(found: Findings, style: Style) -> Figure:
     """The metric against epochs, a panel for the baseline settings and one for the tuned ones."""
     measured = found.metric.label
     turned = "" if found.metric.sign > 0 else " Lower is better, and drawn higher up."
+    panels = accuracy_panels(found)
     figure = Figure(
         name="accuracy",
         title=f"{opening(measured)} after each epoch",
         caption=f"Mean {measured}{found.data_words} after single epochs, each with its own interval. The "
         f"yellow band is the equivalence margin around {found.reference}; a ring marks the epoch from "
-        "which an arm stays in it or above, in means of three epochs. "
+        f"which an arm stays in it or above{_means_of(panels)}. "
         f"Triangles at the lower edge are values below the axis.{turned}",
         missing=f"There are no curves{found.data_words} yet.",
     )
-    panels = accuracy_panels(found)
     if not panels:
         return figure
     data = with_links(accuracy_data(panels, found), style)
     words = " ".join(_described(panel, found) for panel in panels)
     chart = _Drawing(found, style, panels, data).chart()
     return replace(figure, data=data, chart=chart, description=words)
+
+
+def _means_of(panels: Sequence[AccuracyPanel]) -> str:
+    """Over how many epochs the mean is that decides; empty for single ones."""
+    window = max((v.window for panel in panels for v in panel.answers.values()), default=1)
+    return f", in means of {window} epochs" if window > 1 else ""
 
 
 def _described(panel: AccuracyPanel, found: Findings) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from normsweep.analysis.confirm_runs import Curve, SeedCurve
 from normsweep.analysis.evidence import Findings
 from normsweep.analysis.given import GIVEN
-from normsweep.analysis.verdicts import Verdict
+from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.figures.limits import Limits, accuracy_limits, cut
 from normsweep.reporting.figures.theme import Arms
 from normsweep.reporting.words import points
@@ -22,12 +22,12 @@ from normsweep.text import counted
 __all__ = ["AccuracyPanel", "accuracy_data", "accuracy_panels", "panel_limits"]
 
 PANELS = {
-    "baseline": ("The baseline settings", "more_epochs"),
-    "tuned_long": ("Each with its own settings tuned", "both_tuned"),
-    "tuned_short": ("Each tuned for the baseline's epochs", "both_tuned_short"),
-    GIVEN: ("The given runs", GIVEN),
+    "baseline": ("The baseline settings", ("more_epochs", "equal_epochs")),
+    "tuned_long": ("Each with its own settings tuned", ("both_tuned",)),
+    "tuned_short": ("Each tuned for the baseline's epochs", ("both_tuned_short",)),
+    GIVEN: ("The given runs", (GIVEN,)),
 }
-"""Configurations, with a title and the question whose parity is marked."""
+"""Configurations, with a title and the question whose parity is marked: the first one that has a row."""
 USUAL_MARGIN = 0.002
 
 
@@ -69,12 +69,19 @@ def accuracy_panels(found: Findings) -> list[AccuracyPanel]:
 
 
 def _panel(found: Findings, name: str) -> AccuracyPanel:
-    title, question = PANELS[name]
-    answers = {v.arm: v for v in found.verdicts if v.question == question}
+    title, questions = PANELS[name]
+    curves = {c.arm: c for c in found.curves if c.configuration == name}
+    told = without_repeats(found.verdicts)
+    asked = next((q for q in questions if any(v.question == q for v in told)), "")
+    answers = {v.arm: v for v in told if v.question == asked}
     first = next(iter(answers.values()), None)
-    level = first.reference_value if first and question == "more_epochs" else None
+    of_reference = curves.get(found.reference)
+    level = None
     margin = first.margin if first else USUAL_MARGIN
     stop = first.baseline_epochs if first else None
+    if stop and asked == "more_epochs":
+        known_epochs = of_reference.epochs[stop - 1 : stop] if of_reference else ()
+        level = known_epochs[0].value if known_epochs else math.nan
     after = counted(stop, "epoch") if stop else "the baseline's epochs"
     when = "at the same epoch" if level is None else f"after {after}"
     known = first is not None and (level is None or math.isfinite(level))
@@ -83,7 +90,7 @@ def _panel(found: Findings, name: str) -> AccuracyPanel:
         configuration=name,
         title=title,
         note=f"band: {found.reference} {when} {around}" if known else "",
-        curves={c.arm: c for c in found.curves if c.configuration == name},
+        curves=curves,
         answers=answers,
         level=level,
         stop=stop,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +18,7 @@ from normsweep.reporting.figures.limits import Limits
 from normsweep.reporting.figures.panels import HIDDEN, rows_of, tooltips
 from normsweep.reporting.figures.theme import BAND, INK, PAPER, Arms, Style, Table
 from normsweep.reporting.figures.vega import Chart, Json, channel, expr
-from normsweep.reporting.words import between, epoch_words, gap_number, question_of
+from normsweep.reporting.words import epoch_words, gap_number, interval_words, question_of
 from normsweep.text import opening
 
 __all__ = ["ROW", "forest", "forest_of_studies", "reach"]
@@ -98,7 +97,7 @@ def _data(rows: Sequence[Verdict], lines: Sequence[str]) -> Table:
             "high_on_these_images": row.on_these_images.high, "margin": row.margin,
             "outcome": str(row.outcome), "seeds": row.seeds,
             "number": gap_number(row.gap.value, by=row.metric),
-            "interval": _interval(row), "when": epoch_words(row),
+            "interval": interval_words(row), "when": epoch_words(row),
         }
         for number, (row, line) in enumerate(zip(rows, lines, strict=True))
     ])  # fmt: skip
@@ -107,10 +106,6 @@ def _data(rows: Sequence[Verdict], lines: Sequence[str]) -> Table:
 def _title(row: Verdict) -> str:
     words = question_of(row.question).heading(row.reference, row.horizon, row.baseline_epochs)
     return f"{words} (primary question)" if row.primary else words
-
-
-def _interval(row: Verdict) -> str:
-    return between(row.gap.low, row.gap.high, row.metric) if math.isfinite(row.gap.low) else ""
 
 
 def reach(rows: Sequence[Verdict]) -> Limits:

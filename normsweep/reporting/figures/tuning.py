@@ -111,7 +111,7 @@ def budget(found: Evidence, style: Style) -> Figure:
         name="budget",
         title="The best for each number of epochs",
         caption=f"The best validation {found.metric.label} of each arm after so many epochs, among its "
-        f"trials that got so far: {_survivors(found)}. A triangle is below the axis. The best of "
+        f"trials that got so far{_survivors(found)}. A triangle is below the axis. The best of "
         "several trials is too good as an estimate.",
         missing="No trial has a score yet.",
     )
@@ -138,11 +138,11 @@ def budget(found: Evidence, style: Style) -> Figure:
 def _survivors(found: Evidence) -> str:
     """Which trials got to the later epochs."""
     if not found.record.sweep.rungs:
-        return "fewer got to the later ones"
+        return ": fewer got to the later ones" if found.record.sweep.samples_epochs else ""
     parts = [
         f"{rung.going_on} of an arm after epoch {rung.epoch}" for rung in found.record.sweep.rungs
     ]
-    return f"halving let only the best go on, {' and '.join(parts)}, and marks are pale where only they got"
+    return f": halving let only the best go on, {' and '.join(parts)}, and marks are pale where only they got"
 
 
 def _budgets(found: Evidence) -> Table:

@@ -84,20 +84,27 @@ def test_the_band_is_the_margin_around_the_reference_and_follows_the_parameter(f
     for panel in (first, second):
         bands = [p for p in parts(panel) if dict(p.get("mark", {})).get("color") == "#f0c800"]
         middles += [t["calculate"] for t in bands[0]["transform"] if t.get("as") == "worse"]
-    level = found().verdicts[0].reference_value
+    made = found()
+    stop = made.record.sweep.confirm.baseline.epochs
+    (level,) = (
+        c.epochs[stop - 1].value
+        for c in made.curves
+        if (c.arm, c.configuration) == ("unit", "baseline")
+    )
     assert middles == [f"{level} - 1 * margin", "datum.score - 1 * margin"]
 
 
 def test_where_the_references_value_is_not_known_there_is_no_band(found):
     made = found()
-    unknown = tuple(replace(v, reference_value=math.nan) for v in made.verdicts)
-    first, second = panels(accuracy(replace(made, verdicts=unknown), Style()))
+    key = "unit", "baseline"
+    unknown = tuple(c for c in made.curves if (c.arm, c.configuration) != key)
+    first, second = panels(accuracy(replace(made, curves=unknown), Style()))
     bands = [
         [p for p in parts(panel) if dict(p.get("mark", {})).get("color") == "#f0c800"]
         for panel in (first, second)
     ]
     assert [len(each) for each in bands] == [0, 1]
-    said = texts(accuracy(replace(made, verdicts=unknown), Style()))
+    said = texts(accuracy(replace(made, curves=unknown), Style()))
     assert not any(text.startswith("band: unit after") for text in said)
 
 
