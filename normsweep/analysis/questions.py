@@ -337,7 +337,8 @@ def _at_edge(record: StudyRecord, configuration: Configuration) -> bool:
         return len(values) > 2 and rate in (min(values), max(values))
     if rates.high <= rates.low:
         return False
-    tried = _tried_rates(record, configuration) if record.sweep.sampler == "ladder" else set()
+    ladder = record.run_sweep.sampler == "ladder"
+    tried = _tried_rates(record, configuration) if ladder else set()
     last = len(tried) > 2 and rate in (min(tried), max(tried))
     return last or not EDGE <= rates.to_unit(rate) <= 1 - EDGE
 

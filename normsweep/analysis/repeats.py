@@ -18,12 +18,15 @@ from normsweep.analysis.confirm_runs import Confirmed, confirmed
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.parity import Pairs
 from normsweep.analysis.rules import compared
-from normsweep.analysis.trials import settled
+from normsweep.analysis.trials import place, settled
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import Analysis, Configuration, StudyRecord, TrialRecord
-from normsweep.sweep.trial import CONFIRM, phase_of
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Status, phase_of
 
 __all__ = ["Repeated", "confirmed_repeats", "ended_repeats", "repeated_gaps"]
+
+
+PHASES = (SEARCH, SELECT, CONFIRM)
 
 
 @dataclass(frozen=True)
@@ -100,20 +103,40 @@ def _analyses(record: StudyRecord) -> Iterator[Analysis]:
     first, own = record.sweep.confirm.seeds.first, record.analyses[-1].configurations
     yield Analysis(first, tuple(replace(c, runs=c.runs[:first]) for c in own))
     for repeat in range(2, record.sweep.search.repeats + 1):
-        phase = phase_of(CONFIRM, repeat)
-        ended = settled(r for r in record.trials if r.trial.phase == phase)
-        if len(ended) < record.planned.get(phase, math.inf):
+        if not all(_has_ended(record, phase_of(phase, repeat)) for phase in PHASES):
             return
-        yield Analysis(first, tuple(_configurations(ended, first)))
+        ended = settled(r for r in record.trials if r.trial.phase == phase_of(CONFIRM, repeat))
+        found = tuple(_configurations(ended, first))
+        if any(_mixed(each, ended) for each in found):
+            return
+        yield Analysis(first, found)
+
+
+def _has_ended(record: StudyRecord, phase: str) -> bool:
+    """Whether all planned trials of a phase have ended; the plan grows if a study is extended."""
+    ended = (r for r in record.trials if r.result and r.result.status is not Status.INTERRUPTED)
+    places = {place(r) for r in ended if r.trial.phase == phase}
+    without_one = phase.startswith(SELECT) and phase not in record.planned
+    return without_one or len(places) >= record.planned.get(phase, math.inf)
+
+
+def _mixed(configuration: Configuration, records: Sequence[TrialRecord]) -> bool:
+    """Whether some of its runs have the settings that an extended search has found, and others earlier ones."""
+    own = [r.trial.params for r in records if r.trial.number in configuration.runs]
+    return any(params != configuration.params for params in own)
 
 
 def _configurations(records: Sequence[TrialRecord], seeds: int) -> Iterator[Configuration]:
-    """What was confirmed, with its runs; equal configurations of an arm were trained once."""
+    """What was confirmed, with its runs, None for a failed one; equal configurations of an arm were trained once."""
     runs: dict[tuple[str, str], dict[int, TrialRecord]] = defaultdict(dict)
     for record in records:
         for name in record.trial.configuration.split(", "):
             runs[record.trial.arm, name][record.trial.slot] = record
     for (arm, name), by_slot in runs.items():
-        numbers = (by_slot[slot].trial.number if slot in by_slot else None for slot in range(seeds))
+        numbers = {
+            slot: record.trial.number
+            for slot, record in by_slot.items()
+            if record.result is not None and record.result.status.scored
+        }
         params = next(iter(by_slot.values())).trial.params
-        yield Configuration(arm, name, params, runs=tuple(numbers))
+        yield Configuration(arm, name, params, runs=tuple(map(numbers.get, range(seeds))))

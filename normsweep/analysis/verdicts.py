@@ -226,17 +226,22 @@ def check_epochs(comparison: Comparison, pairs: Pairs) -> None:
 def _barrier(
     comparison: Comparison, rules: Rules, pairs: Pairs, trained: tuple[Trained, Trained]
 ) -> Lack:
-    """Why the interval is not read; without a reason if it is. Nothing is missing if an arm does not train."""
+    """Why the interval is not read; without a reason if it is. Nothing is missing if an arm does not train.
+
+    While seeds are added, the first analysis is that of the declared number of pairs: one with fewer would
+    have no part of the level. Where no seed can come, it is the only one.
+    """
     arm, reference = trained
-    if pairs.seeds < LEAST_SEEDS:
-        final = rules.most is None or arm.seeds >= rules.most or not arm.trained
+    final = rules.most is None or arm.seeds >= rules.most or not arm.trained
+    needed = LEAST_SEEDS if final else max(LEAST_SEEDS, rules.first)
+    if pairs.seeds < needed:
         if arm.trained < LEAST_SEEDS <= arm.seeds and final:
             return Lack(Missing.NOTHING, f"{arm.trained} of {arm.seeds} seeds trained")
         names = ((comparison.arm, arm.lost), (comparison.reference, reference.lost))
         lost = ", ".join(f"{name} {count}" for name, count in names if count)
         lost = f" (seeds that did not train: {lost})" if lost else ""
         can = f"{pairs.seeds} can be compared{lost}"
-        return Lack(Missing.TOO_FEW_SEEDS, f"at least {LEAST_SEEDS} seeds are needed, {can}")
+        return Lack(Missing.TOO_FEW_SEEDS, f"at least {needed} seeds are needed, {can}")
     of_reference = at(pairs.reference, pairs.reference_epoch(comparison.horizon))
     return at_chance(comparison, rules, interval(moments(of_reference), rules.tail))
 

@@ -17,7 +17,7 @@ from normsweep.parts.metrics import ACCURACY, metric
 from normsweep.reporting.commands import Commands
 from normsweep.reporting.rows import Rows, epoch_rows
 from normsweep.search.plan import Plan, halving_trials
-from normsweep.search.selection import most_configurations
+from normsweep.search.selection import budgets, most_configurations
 from normsweep.sweep.arms import ARM
 from normsweep.sweep.parameters import LOSS, RAW, REGRESSION, TARGET
 from normsweep.sweep.schema import AUTO, Sweep
@@ -367,8 +367,10 @@ def _from_to(seconds: tuple[float, float]) -> str:
 
 
 def _selection(sweep: Sweep) -> str:
+    several = len({budget.epochs for budget in budgets(sweep)}) > 1
+    each = "for each of two numbers of epochs, and its " if several else "and its "
     return (
-        f"the {sweep.select.top} best trials of each arm for each of two numbers of epochs, and its "
+        f"the {sweep.select.top} best trials of each arm {each}"
         f"baseline, × {counted(len(sweep.selection_seeds), 'further seed')}"
     )
 

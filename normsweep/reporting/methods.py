@@ -121,7 +121,7 @@ def _loss(sweep: Sweep) -> str:
 
 
 def _search(found: Evidence) -> str:
-    sweep, space = found.record.sweep, found.record.sweep.search.space
+    sweep, space = found.record.run_sweep, found.record.sweep.search.space
     fixed = ("epochs", *fixed_by_all(sweep.arms))
     searched = [_dimension(d) for d in space if d.name not in fixed and _varies(d)]
     over = f" over {listed(searched)}" if searched else ""

@@ -371,6 +371,10 @@ class _Reading:
         """The runs of each arm, in the order of the table."""
         rows = list(self.ended())
         by_run = self.by_run(rows)
+        if not by_run:
+            raise DataError(
+                f"RUNS: no run has ended; {'; '.join(self.notes) or 'there are no rows'}"
+            )
         epochs = self.epochs(by_run)
         made = []
         for arm in dict.fromkeys(arm for arm, _ in by_run):
@@ -406,13 +410,19 @@ class _Reading:
         if self.epoch and run is None:
             raise DataError("--seed: required with epochs, to tell the runs of an arm apart")
         found: dict[tuple[str, str], dict[float, float]] = {}
+        without: Counter[str] = Counter()
         for row in rows:
             key = _label(self.table[self.arm][row]), self.label(run, row) if run else str(row)
             epoch = _number(self.table[self.epoch][row], self.epoch, row) if self.epoch else 0.0
+            if not math.isfinite(epoch):
+                without[key[0]] += 1
+                continue
             scores = found.setdefault(key, {})
             if epoch in scores:
                 self.refuse_twice(key, row, run or "", rows)
             scores[epoch] = self.value(row)
+        for arm, count in without.items():
+            self.notes.append(f"{counted(count, 'row')} of {arm} left out: without {self.epoch}")
         if self.guessed.get("epoch") and all(len(scores) == 1 for scores in found.values()):
             del self.guessed["epoch"]  # a row a run: its number of epochs, not a curve
             self.epoch = None

@@ -280,7 +280,7 @@ class Running:
         ):
             logger.log_earlier()
             display.begin(phase.records(), phase.outlook, self._labels)
-            if isinstance(phase, Confirmation):
+            if isinstance(phase, Confirmation) and time.monotonic() < deadline:
                 diagnose_arms(phase, self.data, self.executor, display, self.signals)
             context = PhaseContext(
                 self.executor,

@@ -20,7 +20,7 @@ from normsweep.parts.tables import Table
 from normsweep.runner.interrupts import Signals
 from normsweep.search.plan import Plan, halving_trials, mean_epochs, without
 from normsweep.search.samplers import asha_share
-from normsweep.search.selection import most_configurations
+from normsweep.search.selection import budgets, most_configurations
 from normsweep.sweep import schemes
 from normsweep.sweep.parameters import INPUT_RATE, MATCHED, REGRESSION
 from normsweep.sweep.rungs import LEAST_EPOCHS, epochs_of_halving
@@ -162,8 +162,9 @@ def _halved(sweep: Sweep) -> float:
 
 def _reselected(sweep: Sweep) -> tuple[int, int]:
     """Fewest and most epochs of the selection round."""
-    each = len(sweep.selection_seeds) * len(sweep.arms) * sweep.longest
-    fewest, most = sweep.select.top, 2 * sweep.select.top + 1
+    epochs = {min(budget.epochs, sweep.longest) for budget in budgets(sweep)}
+    each = len(sweep.selection_seeds) * len(sweep.arms) * max(epochs)
+    fewest, most = sweep.select.top, len(epochs) * sweep.select.top + 1
     return min(fewest, sweep.points_per_arm) * each, min(most, sweep.points_per_arm) * each
 
 

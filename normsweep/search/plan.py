@@ -82,8 +82,11 @@ def mean_epochs(sweep: Sweep) -> float:
         even = (dimension.high - dimension.low) / math.log(dimension.high / dimension.low)
     else:
         even = (dimension.low + dimension.high) / 2
-    every = sweep.search.longest_every
-    return even if every is None else even + (sweep.longest - even) / every
+    if every := sweep.search.longest_every:
+        even += (sweep.longest - even) / every
+    if sweep.rules == 1:
+        return even
+    return even + (sweep.longest - even) / sweep.trials_per_arm  # the first one is the baseline
 
 
 def _mean_epochs_of_grid(sweep: Sweep, budgets: int) -> float:

@@ -371,6 +371,12 @@ class StudyRecord:
         return tuple(arm.key for arm in self.sweep.arms if arm.key not in self.equal)
 
     @property
+    def run_sweep(self) -> Sweep:
+        """The sweep of the arms that are run, which share all trials."""
+        kept = tuple(arm for arm in self.sweep.arms if arm.key not in self.equal)
+        return self.sweep.model_copy(update={"arms": kept})
+
+    @property
     def keys(self) -> dict[str, str]:
         """The arms that are run, as they are named here, each with its key in storage and MLflow."""
         own = bundles([arm.params for arm in self.sweep.arms])

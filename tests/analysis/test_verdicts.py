@@ -497,3 +497,25 @@ def test_a_share_of_the_accuracy_is_a_margin_in_percent_of_it():
     level, behind = (judged([a] * EPOCHS, 0.9, shared) for a in (0.9, 0.8))
     assert (level.outcome, behind.outcome) == (Outcome.LEVEL, Outcome.CLEARLY_BEHIND)
     assert level.margin == pytest.approx(0.018, abs=1e-3)
+
+
+def test_before_the_first_declared_analysis_nothing_is_read():
+    """A seed did not train: with one pair less than declared there is no analysis until a seed is added."""
+    rng = np.random.default_rng(0)
+    reference = rng.random((20, 4, 400)) < 0.95
+    arm = rng.random((20, 4, 400)) < 0.80
+    rules = replace(RULES, first=8, most=20)
+
+    def of(pairs: int, seeds: int) -> Verdict:
+        counts = Trained(pairs, stuck=seeds - pairs), Trained(seeds)
+        return judge(
+            Comparison("q", "none", "unit", 4), rules, arm[:pairs], reference[:pairs], counts
+        )
+
+    early = of(7, 8)
+    assert early.missing is Missing.TOO_FEW_SEEDS
+    assert early.reason.startswith("at least 8 seeds are needed, 7 can be compared")
+    assert of(8, 9).outcome is Outcome.CLEARLY_BEHIND
+    last = of(7, 20)  # the only analysis that there will be
+    assert last.outcome is Outcome.CLEARLY_BEHIND
+    assert last.analysis == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,29 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, content: str, message: str):
         read_table(tmp_path / "runs.csv")
     with pytest.raises(DataError, match="cannot read"):
         read_table(tmp_path / "other.csv")
+
+
+def test_runs_of_which_none_has_ended_are_refused_with_what_they_are():
+    rows = [{**row, "status": "failed"} for row in ROWS]
+    with pytest.raises(DataError, match="no run has ended; 5 rows of none left out: failed"):
+        judge_table(rows, Asked(), "unit", 0.002)
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+def test_rows_without_an_epoch_are_left_out_and_told(at: int):
+    """As of an evaluation before or after the training."""
+    rows: list[dict[str, Any]] = [
+        {**row, "epoch": epoch, "test_accuracy": row["test_accuracy"] - 0.1 / epoch}
+        for row in ROWS
+        for epoch in (1, 2, 3)
+    ]
+    known = judge_table(rows, Asked(), "unit", 0.002)
+    for arm in SCORES:
+        first = next(n for n, row in enumerate(rows) if row["scheme"] == arm)
+        rows.insert(first + at, {**rows[first], "epoch": math.nan, "test_accuracy": 0.5})
+    found = judge_table(rows, Asked(), "unit", 0.002)
+    assert found.verdicts == known.verdicts
+    assert "1 row of none left out: without epoch" in found.runs.notes
 
 
 def test_settings_that_differ_within_an_arm_are_named_first():

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -17,7 +19,8 @@ from normsweep.analysis.trials import settled
 from normsweep.reporting.answer import repeats_sentence, study_answer
 from normsweep.reporting.evidence_tables import verdict_table
 from normsweep.reporting.methods import methods
-from normsweep.sweep.study_record import StudyRecord
+from normsweep.sweep.study_record import StudyRecord, TrialRecord
+from normsweep.sweep.trial import Result, Status
 from tests import forkserver
 from tests.runner.test_confirmation import interrupt, wait_for_trials
 from tests.runner.test_sequential import Place
@@ -131,6 +134,44 @@ def test_the_first_tunings_value_is_that_of_its_first_seeds(place):
     (verdict,) = evidence(place.read()).primary
     assert verdict.seeds == 5
     assert verdict.repeated.gaps[0] == pytest.approx(verdict.gap.value)
+
+
+def changed_in(
+    record: StudyRecord, phase: str, change: Callable[[TrialRecord], TrialRecord]
+) -> StudyRecord:
+    """The record with one of the runs of a phase changed."""
+    at = next(
+        n for n, r in enumerate(record.trials) if r.trial.phase == phase and r.trial.slot == 2
+    )
+    trials = list(record.trials)
+    trials[at] = change(trials[at])
+    return replace(record, trials=tuple(trials))
+
+
+def test_a_run_of_a_repeat_that_was_lost_is_missing_among_its_seeds(place):
+    """As one whose worker was killed: it has neither a machine nor test images."""
+    record = place.read()
+    (before,) = evidence(record).primary
+
+    def lost(r: TrialRecord) -> TrialRecord:
+        return replace(r, result=Result(r.trial.number, Status.CRASHED, error="killed by SIGKILL"))
+
+    (verdict,) = evidence(changed_in(record, "confirm-2", lost)).primary
+    assert verdict.repeated.ended == 3
+    assert verdict.repeated.gaps[1] != before.repeated.gaps[1]
+    assert verdict.repeated.gaps[2] == before.repeated.gaps[2]
+
+
+def test_a_repeat_of_an_extended_study_has_ended_when_all_of_its_phases_have(place):
+    record = place.read()
+    longer = {**record.planned, "search-2": record.planned["search-2"] + 6}
+    assert ended_repeats(replace(record, planned=longer)) == 1
+
+    def other_settings(r: TrialRecord) -> TrialRecord:
+        params = {**r.trial.params, "learning_rate": 0.5}
+        return replace(r, trial=replace(r.trial, params=params))
+
+    assert ended_repeats(changed_in(record, "confirm-3", other_settings)) == 2
 
 
 def test_a_finished_study_is_finished_and_fewer_repeats_change_nothing(place):

@@ -137,11 +137,10 @@ def budget(found: Evidence, style: Style) -> Figure:
 
 def _survivors(found: Evidence) -> str:
     """Which trials got to the later epochs."""
-    if not found.record.sweep.rungs:
+    rungs = found.record.run_sweep.rungs
+    if not rungs:
         return ": fewer got to the later ones" if found.record.sweep.samples_epochs else ""
-    parts = [
-        f"{rung.going_on} of an arm after epoch {rung.epoch}" for rung in found.record.sweep.rungs
-    ]
+    parts = [f"{rung.going_on} of an arm after epoch {rung.epoch}" for rung in rungs]
     return f": halving let only the best go on, {' and '.join(parts)}, and marks are pale where only they got"
 
 
@@ -198,7 +197,7 @@ class _Curves:
     @property
     def pale(self) -> Json:
         """Marks where only survivors of halving got are pale."""
-        if "reached_by" not in self.data or not self.found.record.sweep.rungs:
+        if "reached_by" not in self.data or not self.found.record.run_sweep.rungs:
             return {}
         survivors = {"test": equal("reached_by", "survivors"), "value": 0.4}
         return {"opacity": {"condition": survivors, "value": 1}}
