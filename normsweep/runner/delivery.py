@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -20,7 +20,7 @@ from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
 from normsweep.store.storage import load_study
 from normsweep.store.study_store import StudyStore
-from normsweep.sweep.study_record import DataFacts, TrialRecord
+from normsweep.sweep.study_record import LOST, DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.text import counted
 from normsweep.tracking.client import ready_store
@@ -345,17 +345,36 @@ def sync_study(
         with TrialLogger(store, tracker, record.data, say, background) as logger:
             with signals.waiting():
                 lost = _unmark_lost(store, tracker, background)
+                models = _unmark_lost_models(store, tracker, background)
             if lost:
                 say(f"{name}: MLflow has lost the runs of {counted(lost, 'trial')}")
+            if models:
+                say(
+                    f"{name}: MLflow has lost the models of {', '.join(map(record.sweep.label, models))}"
+                )
             missing = logger.not_yet_logged()
             left = logger.log_rest(signals, patience)
         say(
             f"{name}: logged {len(missing) - len(left)} of {len(missing)} trials that were not yet logged"
         )
-        if missing and store.published is not None:
+        if (missing or models) and store.published is not None:
             say(f"{name}: report and models are logged by running the study's command again:")
             say(f"  {Commands(record, storage, tracking_uri).study()}")
-        return not left
+        return not (left or models)
+
+
+def _unmark_lost_models(store: StudyStore, tracker: Tracker, background: Background) -> list[str]:
+    """Unmark the models that were logged to this MLflow store, which has them no more; returns their arms."""
+    known = store.record(trials=False).models
+    logged = {arm: model for arm, model in known.items() if model.logged_in(tracker.store_id)}
+    there = {
+        arm: background.call(lambda model=model: tracker.has_model(model.model_id))
+        for arm, model in logged.items()
+    }
+    lost = [arm for arm, found in there.items() if not found]
+    for arm in lost:
+        store.note_model(arm, replace(logged[arm], store=LOST, registered=False))
+    return lost
 
 
 def _unmark_lost(store: StudyStore, tracker: Tracker, background: Background) -> int:

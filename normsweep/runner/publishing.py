@@ -22,7 +22,13 @@ from normsweep.reporting.note import Pages, experiment_note
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.interrupts import Background, Patience, Signals
 from normsweep.search.search_phase import Search
-from normsweep.sweep.study_record import DataFacts, LoggedModel, StudyRecord, TrialRecord
+from normsweep.sweep.study_record import (
+    LOST,
+    DataFacts,
+    LoggedModel,
+    StudyRecord,
+    TrialRecord,
+)
 from normsweep.sweep.trial import Epoch, Status
 from normsweep.text import counted
 from normsweep.tracking.model_registry import save_model
@@ -165,6 +171,9 @@ class BestModels:
             except TrackingFailed as error:
                 self._note(arm, f"not yet registered: {error}")
                 missing.append(arm)
+                if self._is_lost(model):
+                    gone = replace(model, store=LOST, registered=False)
+                    self.search.store.note_model(arm, gone)
                 continue
             if model.registered != ours:
                 self.search.store.note_model(arm, replace(model, registered=ours))
@@ -175,6 +184,13 @@ class BestModels:
                 )
                 break
         return missing
+
+    def _is_lost(self, model: LoggedModel) -> bool:
+        """Whether MLflow answers that it does not have a model."""
+        try:
+            return not self.background.call(lambda: self.tracker.has_model(model.model_id))
+        except TrackingFailed:
+            return False
 
     def _due(self, record: TrialRecord) -> bool:
         """Whether the model of an arm's best trial is still to be logged, and can be."""

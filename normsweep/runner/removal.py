@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from normsweep.store.locks import forget_lock
 from normsweep.store.storage import (
     delete_orphaned,
     delete_study,
+    known_ids,
     orphaned_studies,
-    read_studies,
     read_study,
+    study_names,
 )
-from normsweep.sweep.study_record import StudyRecord
 from normsweep.text import counted, reason
 from normsweep.tracking.client import opened
 from normsweep.tracking.removal import (
@@ -150,15 +150,14 @@ def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], No
     client = _client(tracking_uri)
     # MLflow first: a study that starts meanwhile is in its database before it has a run.
     found = [] if client is None else [*logged_studies(client), *registered_studies(client)]
-    studies = list(read_studies(storage))
-    logged = _ours(found, known_storage_id(storage), studies, say)
-    states = {checkpoint_folder(root, record.name, record.id) for record in studies}
-    digests = {record.data.digest for record in studies if record.data is not None}
+    ids, digests = known_ids(storage)
+    logged = _ours(found, known_storage_id(storage), ids, study_names(storage), say)
+    states = {checkpoint_folder(root, "", key).name for key in ids}
     paths = [
         *(
             p
             for p in _inside(root / "checkpoints", "*/*")
-            if STATES.fullmatch(p.name) and p not in states
+            if STATES.fullmatch(p.name) and p.name not in states
         ),
         *(p for p in _inside(root / "data") if _digest(p.name) and p.name not in digests),
         *_inside(root / "data", ".writing-*"),
@@ -178,12 +177,16 @@ def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], No
 def _ours(
     found: Iterable[LoggedStudy],
     storage_id: str,
-    studies: Iterable[StudyRecord],
+    ids: Collection[str],
+    names: Collection[str],
     say: Callable[[str], None],
 ) -> list[LoggedStudy]:
-    """What MLflow has of deleted studies of this storage."""
-    known = {(study.name, key) for study in studies for key in (study.id, "")}
-    gone = [logged for logged in found if (logged.study, logged.study_id) not in known]
+    """What MLflow has of deleted studies of this storage; a study that was renamed in Optuna keeps its id."""
+    gone = [
+        logged
+        for logged in found
+        if (logged.study_id not in ids if logged.study_id else logged.study not in names)
+    ]
     unknown = sorted({logged.study for logged in gone if not logged.storage_id})
     if unknown:
         say(

@@ -166,7 +166,8 @@ def _new_lock(path: Path) -> FileLock:
 
 
 def _lock_file(file: Path, study: str = "") -> Path:
-    """The lock file of a study; if empty, that of the database."""
+    """The lock file of a study; if empty, that of the database. One, by whatever links the file is reached."""
+    file = file.resolve()
     return file.parent / FOLDER / ".".join(filter(None, (file.name, study, "lock")))
 
 
@@ -176,7 +177,7 @@ def _owner_file(lock: Path) -> Path:
 
 
 def _make_lock_folder(file: Path) -> None:
-    (file.parent / FOLDER).mkdir(parents=True, exist_ok=True)
+    _lock_file(file).parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

@@ -221,12 +221,15 @@ class StudyTables:
         distributions: Mapping[str, BaseDistribution],
         attrs: Callable[[int], Mapping[str, Any]],
         beside: Iterable[StudyTables] = (),
+        least: int = 0,
     ) -> tuple[int, int]:
         """Store a trial as running, with the attributes `attrs(number)`; returns its number and its id.
 
-        `beside`: studies whose trials are counted with those of this one, in one row of numbers.
+        `beside`: studies whose trials are counted with those of this one, in one row of numbers, which
+        begins at `least` where there are fewer.
         """
         own, others = self._lengths(beside)
+        others = max(others, least - own)
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
             params=dict(params),

@@ -49,9 +49,21 @@ class PhaseStudies:
         return self._later[phase]
 
     def _stored(self) -> Iterator[tuple[str, StudyTables]]:
-        names = {phase: name for name, phase in names_with(self._storage, self._key).items()}
+        found = names_with(self._storage, self._key).items()
+        if self._has_copies:
+            found = [(name, phase) for name, phase in found if name == self._named(phase)]
+        names = {phase: name for name, phase in found}
         for phase in sorted(names, key=_place):
             yield phase, StudyTables(self._storage, names[phase])
+
+    @property
+    def _has_copies(self) -> bool:
+        """Whether other studies have its id: `optuna.copy_study` copies attributes. Each has the phases of its name."""
+        ids = names_with(self._storage, ID.key)
+        return any(key == self._id for name, key in ids.items() if name != self.search.name)
+
+    def _named(self, phase: str) -> str:
+        return f"{self.search.name}/{phase}"
 
     @property
     def _key(self) -> str:
@@ -59,7 +71,7 @@ class PhaseStudies:
 
     def _made(self, phase: str) -> StudyTables:
         """A study for a phase. A process that is killed before the attribute is written leaves it empty."""
-        name = f"{self.search.name}/{phase}"
+        name = self._named(phase)
         opened = map(self._open, (name, f"{name} {self._id[:8]}"))  # nobody else has the id
         tables = next(tables for tables in opened if tables is not None)
         tables.set_attr_of_study(self._key, phase)

@@ -6,7 +6,7 @@ import logging
 import time
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,9 @@ from sqlalchemy import create_engine, event, inspect
 
 from normsweep.errors import StoreError, SweepError
 from normsweep.parts.metrics import metric
+from normsweep.process_wide import Shared, log_levels
 from normsweep.store.database_errors import DATABASE_ERRORS, database_errors, described
-from normsweep.store.encoding import APART, ID, QUESTION, SWEEP
+from normsweep.store.encoding import APART, DATA, ID, QUESTION, SWEEP
 from normsweep.store.locks import lock_database, make_folder
 from normsweep.store.optuna_tables import PATIENCE, Patient, Reader, StudyTables, names_with
 from normsweep.store.phase_studies import PhaseStudies, delete_phases, orphaned_phases
@@ -32,6 +33,7 @@ __all__ = [
     "begun_study",
     "delete_orphaned",
     "delete_study",
+    "known_ids",
     "load_study",
     "open_storage",
     "open_study",
@@ -154,9 +156,11 @@ def _opened(
         load_if_exists=True,
     )
     tables = StudyTables(storage, name)
+    like_ours = [d.name.lower() for d in made.directions] == [metric(sweep.metric).direction]
+    begun = {ID.key, APART.key, QUESTION.key}  # by a command that was killed here
     if tables.attrs([SWEEP.key]):
         _refuse_changes(PhaseStudies(storage, name), sweep)
-    elif len(tables):
+    elif len(tables) or not like_ours or made.user_attrs.keys() - begun:
         raise StoreError(
             f"--study-name: study {shown(name)} in {masked(storage_url)} was not created by normsweep; "
             "use another name"
@@ -238,6 +242,19 @@ def delete_study(storage_url: str, name: str) -> None:
         delete_phases(storage, name)
 
 
+def known_ids(storage_url: str) -> tuple[set[str], set[str]]:
+    """The ids and the digests of the data of all of normsweep's studies, whatever they were renamed to.
+
+    Raises:
+        StoreError: the database cannot be opened.
+    """
+    storage = open_storage(storage_url, create=False, read_only=True)
+    with database_errors(storage_url):
+        ids = set(names_with(storage, ID.key).values())
+        data = map(DATA.load, names_with(storage, DATA.key).values())
+        return ids, {each.digest for each in data if each is not None}
+
+
 def orphaned_studies(storage_url: str) -> list[str]:
     """Optuna studies of phases that are left of a study which was deleted with Optuna's own tools."""
     storage = open_storage(storage_url, create=False, read_only=True)
@@ -262,23 +279,23 @@ def begun_study(storage_url: str, name: str) -> StudyStore | None:
         return None
 
 
+def _quieter() -> Callable[[], None]:
+    optuna.logging.get_verbosity()  # sets its level the first time
+    return log_levels({"optuna": logging.ERROR, "sqlalchemy.pool": logging.CRITICAL})
+
+
+_levels = Shared(_quieter)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """A context in which Optuna logs only errors, and does not warn of experimental features.
 
     SQLAlchemy logs the traceback of a connection that is cut while it commits; the error is also raised.
     """
-    before, pool = optuna.logging.get_verbosity(), logging.getLogger("sqlalchemy.pool")
-    pool_before = pool.level
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    pool.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)
-        pool.setLevel(pool_before)
+    with _levels(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
 
 
 def _names(storage: optuna.storages.RDBStorage) -> list[str]:

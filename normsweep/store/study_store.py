@@ -108,7 +108,25 @@ class StudyStore:
         """
         with readable(self.name):
             head = encoding.study_head(self.name, self._parent.attrs(encoding.HEAD))
+        head = replace(head, analyses=self._with_runs(head.analyses))
         return replace(head, trials=self.trials()) if trials else head
+
+    def _with_runs(self, analyses: tuple[Analysis, ...]) -> tuple[Analysis, ...]:
+        """The analyses whose runs there are: the Optuna study of a phase can be deleted with Optuna's tools."""
+        numbers = {r.trial.number for r in self.trials()} if analyses else set[int]()
+        return tuple(
+            analysis
+            for analysis in analyses
+            if numbers.issuperset(
+                n for c in analysis.configurations for n in c.runs if n is not None
+            )
+        )
+
+    @functools.cached_property
+    def _unused(self) -> int:
+        """The first number that no trial has, nor a run in MLflow of a trial that was deleted with Optuna's tools."""
+        marks = map(int, self._parent.attrs_after(encoding.RUN))
+        return max((*marks, *(r.trial.number for r in self.trials())), default=-1) + 1
 
     @_stopping
     def trials(self) -> tuple[TrialRecord, ...]:
@@ -170,7 +188,9 @@ class StudyStore:
             distributions,
             lambda number: encoding.trial_attributes(replace(trial, number=number), shown),
             beside=self._studies,
+            least=self._unused,
         )
+        self._unused = number + 1
         self._running[number] = key
         return replace(trial, number=number)
 
@@ -255,7 +275,7 @@ class StudyStore:
 
     def note_analysis(self, analysis: Analysis) -> tuple[Analysis, ...]:
         """Store an analysis unless nothing is new in it; returns all analyses."""
-        before = self._read(encoding.ANALYSES)
+        before = self._with_runs(self._read(encoding.ANALYSES))
         if before and (analysis.seen == before[-1].seen or analysis.seeds < before[-1].seeds):
             return before
         self._write(encoding.ANALYSES, (*before, analysis))

@@ -18,6 +18,7 @@ __all__ = [
     "BASELINE",
     "BASELINES",
     "BASELINE_SHORT",
+    "LOST",
     "TUNED_LONG",
     "TUNED_SHORT",
     "Analysis",
@@ -277,6 +278,10 @@ class Diagnosis:
         return math.log(classes) if math.isnan(self.guess) and classes else self.guess
 
 
+LOST = "lost"
+"""In place of an MLflow store: it has lost what was logged to it."""
+
+
 @dataclass(frozen=True)
 class LoggedModel:
     """A model in MLflow."""
@@ -288,7 +293,7 @@ class LoggedModel:
     registered: bool = False
     """Whether it has its alias in MLflow's registry."""
     store: str = ""
-    """The MLflow store that has it, as `Tracker.store_id`; empty in older studies."""
+    """The MLflow store that has it, as `Tracker.store_id`, `LOST` if none does; empty in older studies."""
 
     def logged_in(self, store: str) -> bool:
         """Whether an MLflow store has the model; in older studies any one."""

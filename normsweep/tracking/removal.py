@@ -24,6 +24,7 @@ from normsweep.text import masked
 from normsweep.tracking.client import asked, failure
 from normsweep.tracking.model_registry import ID, OWNER, STORAGE, registered_as_ours
 from normsweep.tracking.settings import mlflow_settings
+from normsweep.tracking.views import forget_views
 
 __all__ = ["LoggedStudy", "logged_studies", "logged_study", "registered_studies", "remove"]
 
@@ -169,6 +170,8 @@ def _remove(client: MlflowClient, logged: LoggedStudy) -> bool:
     for run in logged.runs:
         _delete_artifacts(run.info.artifact_uri or "", client)
         client.delete_run(run.info.run_id)
+    for experiment in set(logged.experiments).difference(logged.whole):
+        forget_views(client, experiment)
     for experiment in logged.whole:
         client.rename_experiment(experiment, f"{logged.study} (deleted {time.time_ns()})")
         client.delete_experiment(experiment)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+
+from normsweep.process_wide import Shared, log_levels
 
 __all__ = ["mlflow_settings"]
 
@@ -28,44 +28,18 @@ LEVELS = {
 }
 
 
-_lock = threading.Lock()
-_inside = 0
-_levels: dict[str, int] = {}
-_added: list[str] = []
+def _change() -> Callable[[], None]:
+    added = [name for name in ENVIRONMENT if name not in os.environ]
+    os.environ.update({name: ENVIRONMENT[name] for name in added})
+    restore_levels = log_levels(LEVELS)
+
+    def restore() -> None:
+        for name in added:
+            os.environ.pop(name, None)
+        restore_levels()
+
+    return restore
 
 
-@contextmanager
-def mlflow_settings() -> Iterator[None]:
-    """A context with our settings of MLflow; afterwards those of the process are restored.
-
-    Environment and log levels are shared by all threads: the first one to enter sets them, the last one
-    to exit restores them.
-    """
-    global _inside
-    with _lock:
-        if not _inside:
-            _set()
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if not _inside:
-                _restore()
-
-
-def _set() -> None:
-    _added[:] = [name for name in ENVIRONMENT if name not in os.environ]
-    os.environ.update({name: ENVIRONMENT[name] for name in _added})
-    for name, level in LEVELS.items():
-        logger = logging.getLogger(name)
-        _levels[name] = logger.level
-        logger.setLevel(level)
-
-
-def _restore() -> None:
-    for name in _added:
-        os.environ.pop(name, None)
-    for name, level in _levels.items():
-        logging.getLogger(name).setLevel(level)
+mlflow_settings = Shared(_change)
+"""A context with our settings of MLflow; afterwards those of the process are restored."""

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,8 +39,18 @@ from normsweep.tracking.model_registry import ID, STORAGE, register
 from normsweep.tracking.relocation import has_moved, relocate
 from normsweep.tracking.runs import _source_tags
 from normsweep.tracking.settings import mlflow_settings
+from normsweep.tracking.views import (
+    LABELS,
+    NOTE,
+    TRIALS_VIEW,
+    is_our_note,
+    note_digest,
+    page,
+    run_address,
+    run_page,
+    views,
+)
 from normsweep.tracking.views import TAG as VIEW
-from normsweep.tracking.views import TRIALS_VIEW, page, run_address, run_page, views
 from normsweep.urls import absolute_url
 
 __all__ = ["TrackedStudy", "Tracker", "relocate_study"]
@@ -58,10 +69,6 @@ ENDS = {
     Status.TIMED_OUT: "FAILED",
     Status.INTERRUPTED: "KILLED",
 }
-
-
-LABELS = "normsweep.labels"
-"""Tag of the experiment: the labels that its runs have, by arm; a JSON object."""
 
 
 CONTENT = "normsweep.content"
@@ -92,8 +99,10 @@ class TrackedStudy:
     """Labels of the arms whose key is another text."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of every run, in addition to those of its trial."""
-    sweep_file: Path | None = None
-    """Logged as an artifact of every run."""
+    sweep_name: str = ""
+    """Name of the sweep file, which is logged as an artifact of every run; empty if there is none."""
+    sweep_text: bytes = b""
+    """Its content when the command began: it may be moved or edited meanwhile."""
 
     @classmethod
     def of(
@@ -115,7 +124,8 @@ class TrackedStudy:
             colours,
             labels,
             tags,
-            sweep_file,
+            sweep_file.name if sweep_file else "",
+            sweep_file.read_bytes() if sweep_file else b"",
         )
 
     @property
@@ -328,7 +338,13 @@ class Tracker:
 
     @outage
     def note(self, text: str) -> None:
-        """Set the note of the experiment, in Markdown."""
+        """Set the note of the experiment, in Markdown, unless a user has written or edited it."""
+        tags = self._client.get_experiment(self.experiment_id).tags
+        now = tags.get(runs.DESCRIPTION, "")
+        if now == text or not (now in ("", self._study.description) or is_our_note(tags)):
+            return
+        # Both, as a command that is killed in between leaves either text.
+        self._tag_experiment(NOTE, f"{note_digest(now)} {note_digest(text)}")
         self._tag_experiment(runs.DESCRIPTION, text)
 
     @outage
@@ -444,16 +460,32 @@ class Tracker:
             params={p.key: p.value for p in runs.params(trial)},
             model_type="keras",
         )
-        client.log_model_artifacts(model.model_id, str(folder))
-        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-        output = LoggedModelOutput(
-            model.model_id, step=len(record.result.curve) if record.result else 0
-        )
-        client.log_outputs(record.run_id, [output])
-        names = [m.key for m in runs.final_metrics(record)]
-        known = [m for key in names for m in client.get_metric_history(record.run_id, key)]
-        client.log_batch(record.run_id, metrics=runs.model_metrics(known, model.model_id, data))
-        return _given(model.model_id)
+        model_id = _given(model.model_id)
+        try:
+            client.log_model_artifacts(model_id, str(folder))
+            client.finalize_logged_model(model_id, LoggedModelStatus.READY)
+            step = len(record.result.curve) if record.result else 0
+            client.log_outputs(record.run_id, [LoggedModelOutput(model_id, step=step)])
+            names = [m.key for m in runs.final_metrics(record)]
+            known = [m for key in names for m in client.get_metric_history(record.run_id, key)]
+            client.log_batch(record.run_id, metrics=runs.model_metrics(known, model_id, data))
+        except Exception:
+            with contextlib.suppress(Exception):  # the next attempt makes another one
+                client.finalize_logged_model(model_id, LoggedModelStatus.FAILED)
+                client.delete_logged_model(model_id)
+            raise
+        return model_id
+
+    @outage
+    def has_model(self, model_id: str) -> bool:
+        """Whether the store has a logged model."""
+        try:
+            self._client.get_logged_model(model_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return True
 
     @property
     def page(self) -> str:
@@ -498,14 +530,16 @@ class Tracker:
             raise
 
     def _log_sweep_file(self, run: Run) -> None:
-        file = self._study.sweep_file
-        if file is None:
+        if not self._study.sweep_name:
             return
-        if remote(self.uri):
-            self._client.log_artifact(run.info.run_id, str(file))
-        else:  # the client would read the whole run from the database to find its folder
-            assert run.info.artifact_uri is not None
-            get_artifact_repository(run.info.artifact_uri).log_artifact(str(file))
+        with tempfile.TemporaryDirectory() as work:
+            file = Path(work) / self._study.sweep_name
+            file.write_bytes(self._study.sweep_text)
+            if remote(self.uri):
+                self._client.log_artifact(run.info.run_id, str(file))
+            else:  # the client would read the whole run from the database to find its folder
+                assert run.info.artifact_uri is not None
+                get_artifact_repository(run.info.artifact_uri).log_artifact(str(file))
 
     def _metrics(self, epochs: Sequence[Epoch]) -> list[Metric]:
         return [m for epoch in epochs for m in runs.epoch_metrics(epoch, self._study.metric)]

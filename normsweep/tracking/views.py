@@ -7,26 +7,33 @@ and fails if it no longer works.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mlflow import MlflowClient
 from mlflow.entities import Experiment
 
 from normsweep.errors import StoreError
 from normsweep.sweep.trial import SEARCH
 from normsweep.text import masked
 from normsweep.tracking.client import asked, opened, remote
-from normsweep.tracking.runs import ARM, BEST, CONFIGURATION, LOG_RATE, MEAN, PHASE
+from normsweep.tracking.runs import ARM, BEST, CONFIGURATION, DESCRIPTION, LOG_RATE, MEAN, PHASE
 from normsweep.tracking.settings import mlflow_settings
 
 __all__ = [
     "BEST_VIEW",
     "CONFIRM_VIEW",
+    "LABELS",
+    "NOTE",
     "TAG",
     "TRIALS_VIEW",
     "find_page",
     "find_runs",
+    "forget_views",
+    "is_our_note",
+    "note_digest",
     "page",
     "run_address",
     "run_page",
@@ -42,10 +49,40 @@ TRIALS_VIEW, BEST_VIEW, CONFIRM_VIEW = "trials", "best", "confirmed"
 
 None averages in the browser: trials of different length and rate have no common mean, and MLflow
 colours what it has grouped itself."""
+_OURS = tuple(f"{TAG}{key}" for key in (TRIALS_VIEW, BEST_VIEW, CONFIRM_VIEW))
 
 
+NOTE = "normsweep.note"
+"""Tag of the experiment: SHA-256 of the note that was written there last, and of the one before."""
+LABELS = "normsweep.labels"
+"""Tag of the experiment: the labels that its runs have, by arm; a JSON object."""
 EVERYONES = "Default"
 """The default experiment of every store."""
+
+
+def note_digest(note: str) -> str:
+    """SHA-256 of a note, hexadecimal."""
+    return hashlib.sha256(note.encode()).hexdigest()
+
+
+def is_our_note(tags: Mapping[str, str]) -> bool:
+    """Whether the note of an experiment with these tags is one of normsweep's, and not edited since.
+
+    Earlier versions kept no digest: theirs has the link to a view.
+    """
+    note = tags.get(DESCRIPTION, "")
+    if NOTE not in tags:
+        return f"viewStateShareKey={TRIALS_VIEW}" in note
+    return note_digest(note) in tags[NOTE].split()
+
+
+def forget_views(client: MlflowClient, experiment: str) -> None:
+    """Delete what normsweep wrote to an experiment itself, which others use too."""
+    tags = client.get_experiment(experiment).tags
+    note = [DESCRIPTION] if is_our_note(tags) else []
+    for key in (*note, *_OURS, LABELS, NOTE):
+        if key in tags:
+            client.delete_experiment_tag(experiment, key)
 
 
 def views(

@@ -121,6 +121,22 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
     assert precious.read_text() == "data"
 
 
+def test_a_file_has_one_lock_by_whatever_link_it_is_reached(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "optuna.db").touch()
+    (tmp_path / "b" / "optuna.db").symlink_to("../a/optuna.db")
+    (tmp_path / "c").symlink_to("a")
+    first, *others = (f"sqlite:///{tmp_path}/{folder}/optuna.db" for folder in "abc")
+    for other in others:
+        with (
+            lock_study(first, "tested"),
+            pytest.raises(StoreError, match="tested"),
+            lock_study(other, "tested"),
+        ):
+            pass
+
+
 def test_a_lock_is_written_by_its_owners_only(tmp_path):
     before = os.umask(0)
     try:

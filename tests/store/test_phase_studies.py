@@ -17,6 +17,7 @@ from normsweep.search.phase import shown_space
 from normsweep.store.storage import (
     delete_orphaned,
     delete_study,
+    known_ids,
     load_study,
     open_study,
     orphaned_studies,
@@ -234,6 +235,42 @@ def test_what_optunas_tools_left_of_a_deleted_study_is_orphaned_and_no_part_of_a
     delete_orphaned(any_url, ["tested/confirm", "tested"])
     assert orphaned_studies(any_url) == []
     assert len(read_study(any_url, "tested").trials) == 1
+
+
+def test_a_copy_has_phases_of_its_own_and_goes_without_those_of_the_original(any_url, sweep):
+    """`optuna.copy_study` copies the id too."""
+    search = opened(any_url, sweep())
+    run_all(search, 2)
+    run_later(search.store, sweep(), CONFIRM)
+    optuna.copy_study(
+        from_study_name="tested", from_storage=any_url, to_storage=any_url, to_study_name="backup"
+    )
+    copy = load_study(any_url, "backup")
+    assert {r.trial.phase for r in copy.trials()} == {SEARCH}
+    run_later(copy, sweep(), CONFIRM, 0.5)
+    assert names(any_url) == ["backup", "backup/confirm", "tested", "tested/confirm"]
+    assert [r.result.score for r in read_study(any_url, "tested").confirmed] == [0.99]
+    assert [r.result.score for r in read_study(any_url, "backup").confirmed] == [0.5]
+    delete_study(any_url, "backup")
+    assert names(any_url) == ["tested", "tested/confirm"]
+    assert len(read_study(any_url, "tested").confirmed) == 1
+
+
+@pytest.mark.parametrize("name", ["renamed", "not a name of ours"])
+def test_a_renamed_study_is_known_by_its_id(url, sweep, name):
+    """Optuna's dashboard renames by a copy, and deletes the original."""
+    search = opened(url, sweep())
+    run_all(search, 2)
+    run_later(search.store, sweep(), CONFIRM)
+    key = search.store.record(trials=False).id
+    optuna.copy_study(
+        from_study_name="tested", from_storage=url, to_storage=url, to_study_name=name
+    )
+    optuna.delete_study(study_name="tested", storage=url)
+    assert known_ids(url) == ({key}, {DATA.digest})
+    if name == "renamed":
+        assert len(read_study(url, "renamed").confirmed) == 1
+    assert orphaned_studies(url) == []
 
 
 def test_a_study_with_all_phases_in_one_goes_on_so(tmp_path, sweep):

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import warnings
+from contextlib import ExitStack
 from dataclasses import replace
 
 import optuna
@@ -55,8 +56,10 @@ def test_more_trials_seeds_and_time_are_no_change(url, sweep):
     assert opened(url, sweep()).store.record(trials=False).sweep.search.trials == 30
 
 
-def test_after_an_analysis_more_seeds_need_a_new_study(url, sweep):
+def test_after_an_analysis_more_seeds_need_a_new_study(url, sweep, trial):
     store = opened(url, sweep("confirm.seeds=5")).store
+    for _ in range(5):
+        store.begin_trial(trial())
     runs = [Configuration(arm, "baseline", {}, runs=(0, 1, 2, 3, 4)) for arm in ("none", "unit")]
     store.note_analysis(Analysis(4, tuple(replace(c, runs=c.runs[:4]) for c in runs)))
     opened(url, sweep("confirm.seeds=6"))  # four seeds allow no verdict
@@ -87,6 +90,23 @@ def test_other_data_is_refused(url, sweep):
         SweepError, match="created with different data: digits .*digest d1.* -> mnist"
     ):
         open_study(url, "tested", sweep()).check_data(replace(DATA, digest="d2", name="mnist"))
+
+
+@pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]], ids=str)
+def test_an_empty_study_of_somebody_elses_with_another_direction_is_left_alone(
+    url, sweep, directions
+):
+    optuna.create_study(storage=url, study_name="tested", directions=directions)
+    with pytest.raises(StoreError, match="was not created by normsweep"):
+        open_study(url, "tested", sweep())
+
+
+def test_an_empty_study_with_attributes_of_somebody_elses_is_left_alone(url, sweep):
+    optuna.create_study(storage=url, study_name="tested", direction="maximize").set_user_attr(
+        "a", 1
+    )
+    with pytest.raises(StoreError, match="was not created by normsweep"):
+        open_study(url, "tested", sweep())
 
 
 def test_a_study_of_somebody_elses_is_left_alone(url, sweep):
@@ -164,6 +184,17 @@ def test_an_import_changes_neither_optunas_verbosity_nor_the_warnings(tmp_path):
         text=True,
     )
     assert said.returncode == 0, said.stderr
+
+
+def test_what_two_threads_made_quiet_is_as_it_was_after_the_last_one():
+    before = optuna.logging.get_verbosity()
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(quiet())
+    second.enter_context(quiet())
+    first.close()
+    assert optuna.logging.get_verbosity() == logging.ERROR
+    second.close()
+    assert optuna.logging.get_verbosity() == before
 
 
 def test_what_is_made_quiet_is_as_it_was_afterwards():

@@ -50,7 +50,9 @@ def planned(sweep) -> Trial:
     return resolve_trial(sweep(), KEY, "unit", PARAMS, number=-1, slot=0)
 
 
-def test_all_that_is_noted_is_in_the_record(store, url, sweep):
+def test_all_that_is_noted_is_in_the_record(store, planned, url, sweep):
+    for _ in range(8):
+        store.begin_trial(planned)
     store.note_plan(SEARCH, 24)
     store.note_plan(CONFIRM, 6)
     store.note_model("unit", MODEL)
@@ -104,16 +106,37 @@ def test_what_ended_is_read_once(store, planned, monkeypatch):
         store.tell(trial, Result(number, Status.COMPLETE, CURVE))
     store.begin_trial(planned)
     assert store.trials() == store.trials()
-    assert read == [0, 2]
+    assert read == [0, 0, 2]  # before the first one is numbered
 
 
-def test_an_analysis_counts_where_there_is_anything_new_in_it(store):
+def test_an_analysis_counts_where_there_is_anything_new_in_it(store, planned):
+    for _ in range(7):
+        store.begin_trial(planned)
     first = analysis(2, 0, 1)
     assert store.note_analysis(first) == store.note_analysis(first) == (first,)
     assert store.note_analysis(analysis(1, 0)) == (first,)  # of fewer seeds
     again, more = analysis(2, 0, 5), analysis(3, 0, 5, 6)
     assert store.note_analysis(again) == (first, again)
     assert store.note_analysis(more) == (first, again, more)
+
+
+def test_a_phase_that_was_deleted_with_optunas_tools_is_as_one_that_has_not_begun(
+    store, planned, url
+):
+    """Its analyses go with it; the runs that MLflow has of its trials keep their numbers."""
+    for phase in (SEARCH, CONFIRM, CONFIRM):
+        trial = store.begin_trial(replace(planned, phase=phase))
+        store.tell(trial, Result(trial.number, Status.COMPLETE, CURVE))
+        store.note_run(trial.number, f"run{trial.number}", "s")
+    assert store.note_analysis(analysis(2, 1, 2)) == (analysis(2, 1, 2),)
+    optuna.delete_study(study_name="tested/confirm", storage=url)
+    again = load_study(url, "tested")
+    assert again.record().analyses == again.record(trials=False).analyses == ()
+    assert [record.run_id for record in again.trials()] == ["run0"]
+    new = [again.begin_trial(replace(planned, phase=CONFIRM)).number for _ in range(2)]
+    assert new == [3, 4]
+    assert [record.run_id for record in again.trials()] == ["run0", "", ""]
+    assert again.note_analysis(analysis(1, 3)) == (analysis(1, 3),)
 
 
 def test_what_was_killed_between_two_writes_is_closed_as_it_had_ended(store, planned, url):

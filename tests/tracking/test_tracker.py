@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -15,6 +16,7 @@ from normsweep.errors import StoreError, TrackingFailed
 from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import DataKey, Epoch, Result, Status, Trial
 from normsweep.tracking.model_registry import save_model
+from normsweep.tracking.removal import logged_study, remove
 from normsweep.tracking.tracker import TrackedStudy, Tracker
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.snapshot import CheckpointPolicy
@@ -50,7 +52,9 @@ def tracker(uri, tmp_path, request) -> Tracker:
     sweep.write_text("name = 'tested'")
     name = request.node.name.replace("[", "-").rstrip("]")
     tags = {"normsweep.sweep_file": "tested.toml"}
-    study = TrackedStudy(name, name, "s" * 32, tags=tags, sweep_file=sweep)
+    study = TrackedStudy(
+        name, name, "s" * 32, tags=tags, sweep_name=sweep.name, sweep_text=sweep.read_bytes()
+    )
     return Tracker(uri, study, tmp_path / "artifacts")
 
 
@@ -264,6 +268,61 @@ def test_the_note_is_the_experiments_description(tracker):
     experiment = MlflowClient(tracker.uri).get_experiment(tracker.experiment_id)
     assert experiment.tags["mlflow.note.content"] == "# the answer"
     assert f"#/experiments/{tracker.experiment_id}/runs" in tracker.page
+
+
+def test_what_a_user_wrote_there_is_kept(tracker):
+    client, key = MlflowClient(tracker.uri), "mlflow.note.content"
+    tracker.note("# first")
+    tracker.note("# second")
+    assert client.get_experiment(tracker.experiment_id).tags[key] == "# second"
+    client.set_experiment_tag(tracker.experiment_id, key, "mine")
+    tracker.note("# third")
+    assert client.get_experiment(tracker.experiment_id).tags[key] == "mine"
+
+
+def test_an_experiment_of_ones_own_keeps_its_description_and_is_left_as_it_was(uri, tmp_path):
+    client = MlflowClient(uri)
+    mine = client.create_experiment("shared", tags={"mlflow.note.content": "mine", "a": "b"})
+    client.create_run(mine)
+    tracker = Tracker(uri, TrackedStudy("shared", "i" * 32, "s" * 32), tmp_path)
+    tracker.prepare_views(["learning_rate"])
+    tracker.note("# the answer")
+    tags = client.get_experiment(mine).tags
+    assert tags["mlflow.note.content"] == "mine"
+    assert "mlflow.sharedViewState.trials" in tags
+    client.create_run(mine, tags={**tracker._tags, "normsweep.study": "shared"})
+    remove(client, logged_study(client, "shared", "i" * 32))
+    left = client.get_experiment(mine)
+    assert left.lifecycle_stage == "active"
+    ours = ("normsweep", "mlflow.sharedView")
+    assert [key for key in left.tags if key.startswith(ours)] == []
+    assert (left.tags["mlflow.note.content"], left.tags["a"]) == ("mine", "b")
+
+
+def test_a_model_whose_logging_failed_leaves_nothing(tracker, record, tmp_path):
+    run_id = live(tracker, record)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "MLmodel").write_text("flavors: {}\n")
+    logged = replace(record, run_id=run_id)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MlflowClient, "log_model_artifacts", lambda *_: 1 / 0)
+        for _ in range(2):
+            with pytest.raises(TrackingFailed):
+                tracker.log_model(tmp_path / "model", logged, DATA, "unit")
+    client = MlflowClient(tracker.uri)
+    assert not client.search_logged_models([tracker.experiment_id])
+    model_id = tracker.log_model(tmp_path / "model", logged, DATA, "unit")
+    assert tracker.has_model(model_id)
+    client.delete_logged_model(model_id)
+    assert not tracker.has_model(model_id)
+
+
+def test_the_sweep_is_logged_as_it_was_when_the_command_began(tracker, record, tmp_path):
+    (tmp_path / "tested.toml").unlink()
+    run_id = live(tracker, record)
+    client = MlflowClient(tracker.uri)
+    (file,) = (f.path for f in client.list_artifacts(run_id) if f.path.endswith(".toml"))
+    assert Path(client.download_artifacts(run_id, file)).read_text() == "name = 'tested'"
 
 
 @pytest.mark.parametrize("uri", ["server"], indirect=True)
