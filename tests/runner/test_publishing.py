@@ -17,6 +17,7 @@ from normsweep.executors.inline import Inline
 from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import Event, WorkerOptions
 from normsweep.runner.checkpoints import Checkpoints
+from normsweep.runner.delivery import sync_study
 from normsweep.runner.interrupts import Signals
 from normsweep.runner.publishing import trained_again
 from normsweep.shell import run
@@ -115,3 +116,24 @@ def test_the_confirmation_does_not_wait_for_it(tmp_path, monkeypatch):
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     for alias in ("none", "unit"):
         assert client.get_model_version_by_alias("published", alias)
+
+
+def test_models_that_mlflow_has_lost_are_logged_again(tmp_path, monkeypatch):
+    """As after its database was restored from an older backup: by `sync`, then the study's command."""
+    monkeypatch.chdir(tmp_path)
+    shared.place_stores(tmp_path / "mlruns")
+    Path("published.toml").write_text(SWEEP)
+    assert run(app, ["published.toml", "--executor", "inline", "--quiet"]) == 0
+    client = MlflowClient("sqlite:///mlruns/mlflow.db")
+    client.delete_registered_model("published")
+    experiment = client.get_experiment_by_name("published").experiment_id
+    for model in client.search_logged_models([experiment]):
+        client.delete_logged_model(model.model_id)
+    said: list[str] = []
+    stores = "published", "sqlite:///mlruns/optuna.db", "sqlite:///mlruns/mlflow.db"
+    assert not sync_study(*stores, said.append)
+    assert "published: MLflow has lost the models of none, unit" in said
+    assert run(app, ["published.toml", "--executor", "inline", "--quiet"]) == 0
+    assert len(client.search_logged_models([experiment])) == 2
+    assert set(client.get_registered_model("published").aliases) == {"none", "unit"}
+    assert sync_study(*stores, said.append)
