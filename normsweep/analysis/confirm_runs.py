@@ -216,6 +216,10 @@ class Curve:
     epochs: tuple[Estimate, ...]
     """Mean and two-way interval of each epoch."""
 
+    def after(self, epoch: int) -> float:
+        """The mean after an epoch, counted from 1; NaN beyond the curve."""
+        return self.epochs[epoch - 1].value if epoch <= len(self.epochs) else math.nan
+
 
 @dataclass(frozen=True)
 class SeedCurve:

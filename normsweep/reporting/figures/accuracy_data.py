@@ -75,13 +75,12 @@ def _panel(found: Findings, name: str) -> AccuracyPanel:
     asked = next((q for q in questions if any(v.question == q for v in told)), "")
     answers = {v.arm: v for v in told if v.question == asked}
     first = next(iter(answers.values()), None)
-    of_reference = curves.get(found.reference)
-    level = None
     margin = first.margin if first else USUAL_MARGIN
     stop = first.baseline_epochs if first else None
+    level = None
     if stop and asked == "more_epochs":
-        known_epochs = of_reference.epochs[stop - 1 : stop] if of_reference else ()
-        level = known_epochs[0].value if known_epochs else math.nan
+        reference = curves.get(found.reference, Curve(found.reference, name, ()))
+        level = reference.after(stop)
     after = counted(stop, "epoch") if stop else "the baseline's epochs"
     when = "at the same epoch" if level is None else f"after {after}"
     known = first is not None and (level is None or math.isfinite(level))
