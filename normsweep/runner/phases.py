@@ -185,15 +185,18 @@ class Running:
                 say(f"report: {publish_report(found, folder, self.storage)}")
                 return ["the report"]
             upload = self._upload(found, folder)
-            address = self.tracker.run_address
-            say(f"report: {publish_report(found, folder, self.storage, address, upload.add)}")
-            # A failed upload does not go on: the next one logs everything again.
-            again = (self._upload(found, folder) for _ in itertools.count())
-            uploads = itertools.chain([upload], again)
             try:
+                address = self.tracker.run_address
+                say(f"report: {publish_report(found, folder, self.storage, address, upload.add)}")
+                # A failed upload does not go on: the next one logs everything again.
+                again = (self._upload(found, folder) for _ in itertools.count())
+                uploads = itertools.chain([upload], again)
                 self.patience.call(lambda: next(uploads).end())
             except TrackingFailed as error:
                 return [f"the report ({error})"]
+            except BaseException:
+                upload.give_up()
+                raise
         return []
 
     def _upload(self, found: Evidence, folder: Path) -> ReportUpload:

@@ -67,6 +67,7 @@ class ReportUpload:
         self._run = self._after(means, tracker.begin_report)
         self._queued: Future[Any] = self._run
         self._files = set[Path]()
+        self._given_up = False
 
     def add(self, path: Path) -> None:
         """Queue a file of the report, which changes no more."""
@@ -80,6 +81,11 @@ class ReportUpload:
             TrackingFailed: this or what was queued could not be logged.
         """
         self._background.call(self._end)
+
+    def give_up(self) -> None:
+        """End the report's run, which the next command goes on with, without waiting for that."""
+        self._given_up = True
+        self._background.put(self._kill)
 
     def _after(self, before: Future[Any], job: Callable[[], R]) -> Future[R]:
         """Queue a job that fails at once if the one before has failed: MLflow may take long to."""
@@ -96,7 +102,13 @@ class ReportUpload:
         found = self._found
         self._tracker.log_means(found.curves, found.record.keys, found.analysis.seeds)
 
+    def _kill(self) -> None:
+        with contextlib.suppress(TrackingFailed):
+            self._tracker.end_report(self._run.result(), {}, "KILLED")
+
     def _log(self, paths: Sequence[Path]) -> None:
+        if self._given_up:
+            return
         self._tracker.report_files(self._run.result(), self._folder, paths)
 
     def _end(self) -> None:

@@ -37,14 +37,17 @@ def advance(study: Survivor, phase: str, process: subprocess.Popen[bytes]) -> No
 
 
 def trials(study: Survivor) -> Trials:
-    """What was trained, and what came of it; how long an epoch takes is another option of the model."""
+    """What was trained, and what came of it; how long an epoch takes is another option of the model.
+
+    Configurations of the selection round are named by the numbers of trials, which interrupted ones have too.
+    """
     done = [(r.trial, r.result) for r in study.records() if r.result]
     return Counter(
         (
             t.phase,
             t.arm,
             t.slot,
-            t.configuration,
+            "" if t.phase == SELECT else t.configuration,
             t.seed,
             t.optimizer,
             t.learning_rate,
