@@ -139,7 +139,7 @@ def test_a_study_and_a_trial_are_shown_in_full_with_the_command_that_trains_it_a
     shown = says(0, "show", "daily", "3")
     for text in (record.trial.fingerprint, record.trial.data.digest, record.run_id):
         assert text in shown
-    assert f"learning_rate               {record.trial.learning_rate}" in shown
+    assert f"learning_rate                 {record.trial.learning_rate}" in shown
     assert f"normsweep rerun daily 3 --storage {stores(place)[1]}" in shown
     assert "TRIAL: no trial 999 in study daily; available: 0 to " in says(2, "show", "daily", "999")
 

@@ -148,7 +148,7 @@ def test_a_new_study_takes_the_trials_of_another_one(copied):
     assert confirmed
     assert all(e.tested for r in confirmed for e in result_of(r).curve)
     assert {tags["normsweep.reused_study"] for tags in copied.runs("second").values()} == {"first"}
-    assert "reused_study                first" in copied.command("show", "second", "0")
+    assert "reused_study                  first" in copied.command("show", "second", "0")
     table = copied.command("export", "trials", "--study-name", "second")
     header, row = table.splitlines()[:2]
     column = header.split(",").index("reused_study")

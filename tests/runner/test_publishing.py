@@ -124,16 +124,16 @@ def test_models_that_mlflow_has_lost_are_logged_again(tmp_path, monkeypatch):
     shared.place_stores(tmp_path / "mlruns")
     Path("published.toml").write_text(SWEEP)
     assert run(app, ["published.toml", "--executor", "inline", "--quiet"]) == 0
-    client = MlflowClient("sqlite:///mlruns/mlflow.db")
+    stores = [f"sqlite:///{tmp_path}/mlruns/{name}.db" for name in ("optuna", "mlflow")]
+    client = MlflowClient(stores[1])
     client.delete_registered_model("published")
     experiment = client.get_experiment_by_name("published").experiment_id
     for model in client.search_logged_models([experiment]):
         client.delete_logged_model(model.model_id)
     said: list[str] = []
-    stores = "published", "sqlite:///mlruns/optuna.db", "sqlite:///mlruns/mlflow.db"
-    assert not sync_study(*stores, said.append)
+    assert not sync_study("published", *stores, said.append)
     assert "published: MLflow has lost the models of none, unit" in said
     assert run(app, ["published.toml", "--executor", "inline", "--quiet"]) == 0
     assert len(client.search_logged_models([experiment])) == 2
     assert set(client.get_registered_model("published").aliases) == {"none", "unit"}
-    assert sync_study(*stores, said.append)
+    assert sync_study("published", *stores, said.append)
