@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import optuna
+import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from sqlalchemy import create_engine, text
@@ -71,6 +72,15 @@ MARK = "NORMSWEEP_SURVIVOR"
 """In the environment of a study's processes, so that none of them is overlooked, and no other hit.
 
 A driver that was forked shows the environment of whom it was forked from, and is known by its number."""
+
+
+def command_of(pid: int) -> str:
+    """A process with its parent and its command, for a message."""
+    try:
+        process = psutil.Process(pid)
+        return f"{pid} of {process.ppid()}: {' '.join(process.cmdline())[:150]}"
+    except psutil.Error:
+        return f"{pid}: gone"
 
 
 @dataclass
@@ -264,7 +274,7 @@ class Survivor:
         """Wait until no process of the study is alive."""
         deadline = time.monotonic() + seconds
         while orphans := self.processes():
-            assert time.monotonic() < deadline, orphans
+            assert time.monotonic() < deadline, [command_of(pid) for pid in orphans]
             time.sleep(0.1)
 
     def assert_stopped(self) -> None:
