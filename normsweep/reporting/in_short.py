@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.explanations import why
 from normsweep.reporting.mechanism import main_reason
 from normsweep.reporting.verdict_text import level_words
-from normsweep.reporting.words import between, headings, question_of, worth_words
+from normsweep.reporting.words import between, headings, possible, question_of, worth_words
 from normsweep.sweep.study_record import TUNED_LONG
 from normsweep.text import counted, listed, opening, quoted
 
@@ -140,7 +139,9 @@ def _interval(verdicts: Sequence[Verdict]) -> str:
     if first.outcome is Outcome.DOES_NOT_TRAIN:
         return f" ({first.reason})" if len(verdicts) == 1 else ""
     lows, highs = [v.gap.low for v in verdicts], [v.gap.high for v in verdicts]
-    if not all(map(math.isfinite, (*lows, *highs))) or first.outcome is Outcome.CONTRADICTORY:
+    if first.outcome is Outcome.CONTRADICTORY:
+        return ""
+    if not all(map(possible, lows, highs, [first.metric] * len(lows))):
         return ""
     epoch = first.epoch if len(verdicts) == 1 and first.outcome is not Outcome.AHEAD else None
     reached = "from" if first.parity.behind else "by"
