@@ -18,10 +18,10 @@ from normsweep.analysis.confirm_runs import Confirmed, confirmed
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.parity import Pairs
 from normsweep.analysis.rules import compared
-from normsweep.analysis.trials import place, settled
+from normsweep.analysis.trials import ended_trials, settled
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import Analysis, Configuration, StudyRecord, TrialRecord
-from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, Status, phase_of
+from normsweep.sweep.trial import CONFIRM, SEARCH, SELECT, kind_of, phase_of
 
 __all__ = ["Repeated", "confirmed_repeats", "ended_repeats", "repeated_gaps"]
 
@@ -114,14 +114,13 @@ def _analyses(record: StudyRecord) -> Iterator[Analysis]:
 
 def _has_ended(record: StudyRecord, phase: str) -> bool:
     """Whether all planned trials of a phase have ended; the plan grows if a study is extended."""
-    ended = (r for r in record.trials if r.result and r.result.status is not Status.INTERRUPTED)
-    places = {place(r) for r in ended if r.trial.phase == phase}
-    without_one = phase.startswith(SELECT) and phase not in record.planned
-    return without_one or len(places) >= record.planned.get(phase, math.inf)
+    if phase not in record.planned:
+        return kind_of(phase) == SELECT  # a study may have no selection round
+    return ended_trials(record.trials, phase) >= record.planned[phase]
 
 
 def _mixed(configuration: Configuration, records: Sequence[TrialRecord]) -> bool:
-    """Whether some of its runs have the settings that an extended search has found, and others earlier ones."""
+    """Whether its runs have different parameters: those of a search that was extended, and earlier ones."""
     own = [r.trial.params for r in records if r.trial.number in configuration.runs]
     return any(params != configuration.params for params in own)
 

@@ -23,6 +23,7 @@ __all__ = [
     "best_by_epochs",
     "best_of_arms",
     "best_so_far",
+    "ended_trials",
     "expected_best",
     "expected_best_band",
     "longest_curve",
@@ -202,6 +203,12 @@ def place(record: TrialRecord) -> tuple[str, str, int, str, int]:
     """What an ended trial fills of its phase's plan: a retry the same, each part of a trial that pauses another."""
     paused = record.result is not None and record.result.status is Status.PRUNED
     return *record.planned, len(record.result.curve) if paused and record.result else 0
+
+
+def ended_trials(records: Iterable[TrialRecord], phase: str) -> int:
+    """Number of planned trials of a phase that have ended; interrupted ones have not."""
+    ended = (r for r in records if r.result and r.result.status is not Status.INTERRUPTED)
+    return len({place(r) for r in ended if r.trial.phase == phase})
 
 
 def arm_summaries(records: Sequence[TrialRecord], arms: Sequence[str]) -> tuple[ArmSummary, ...]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from normsweep.analysis.trials import best_of_arms, place
+from normsweep.analysis.trials import best_of_arms, ended_trials
 from normsweep.console.screen import print_table, say
 from normsweep.parts import metrics, models
 from normsweep.parts.catalog import is_trained, schedules_of_length
@@ -23,7 +23,7 @@ from normsweep.sweep.parameters import LOSS, RAW, REGRESSION, TARGET
 from normsweep.sweep.schema import AUTO, Sweep
 from normsweep.sweep.space import Choice
 from normsweep.sweep.study_record import StudyRecord, TrialRecord
-from normsweep.sweep.trial import RARE, SEARCH, Status
+from normsweep.sweep.trial import RARE, SEARCH
 from normsweep.text import counted, duration, milliseconds
 from normsweep.training.precision import BFLOAT16, FLOAT32, processor_computes_bfloat16
 
@@ -67,7 +67,7 @@ def overview(record: StudyRecord, running: bool, now: float) -> Overview:
         now: Unix time.
     """
     plan = {SEARCH: _planned(record), **record.planned}
-    done = {phase: _done(record.trials, phase) for phase in plan}
+    done = {phase: ended_trials(record.trials, phase) for phase in plan}
     started = [r.result.started for r in record.trials if r.result is not None and r.result.started]
     best = _best(record.searched)
     return Overview(
@@ -90,11 +90,6 @@ def _best(records: Sequence[TrialRecord]) -> TrialRecord | None:
     known = [(r, r.result) for r in best_of_arms(records).values() if r.result is not None]
     by = metrics.metric(records[0].trial.metric) if known else metrics.ACCURACY
     return max(known, key=lambda pair: by.sign * pair[1].score, default=(None, None))[0]
-
-
-def _done(records: Sequence[TrialRecord], phase: str) -> int:
-    ended = (r for r in records if r.result and r.result.status is not Status.INTERRUPTED)
-    return len({place(r) for r in ended if r.trial.phase == phase})
 
 
 def _planned(record: StudyRecord) -> int:
@@ -368,11 +363,8 @@ def _from_to(seconds: tuple[float, float]) -> str:
 
 def _selection(sweep: Sweep) -> str:
     several = len({budget.epochs for budget in budgets(sweep)}) > 1
-    each = "for each of two numbers of epochs, and its " if several else "and its "
-    return (
-        f"the {sweep.select.top} best trials of each arm {each}"
-        f"baseline, × {counted(len(sweep.selection_seeds), 'further seed')}"
-    )
+    each = " for each of two numbers of epochs," if several else ""
+    return f"the {sweep.select.top} best trials of each arm{each} and its baseline, × {counted(len(sweep.selection_seeds), 'further seed')}"
 
 
 def _confirmation(sweep: Sweep) -> str:

@@ -237,5 +237,5 @@ def _interval(factorial: Factorial) -> str:
     if not all(map(math.isfinite, (gap.low, gap.high))):
         return "interval unknown"
     level = f"{round(100 * factorial.level, 3):g} % interval"
-    counted_all = "" if factorial.all_trained else ", all seeds counted"
-    return f"{level} {between(gap.low, gap.high, factorial.metric)}{counted_all}"
+    seeds = "" if factorial.all_trained else ", all seeds counted"
+    return f"{level} {between(gap.low, gap.high, factorial.metric)}{seeds}"

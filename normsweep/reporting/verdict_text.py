@@ -89,7 +89,7 @@ class VerdictTable:
     rows: tuple[PrintedVerdict, ...]
     warnings: tuple[str, ...]
     """What qualifies any of the rows, each once."""
-    last: str = ", last epochs"
+    last: str
     """Of which epochs gap and values are, as the end of a heading."""
     images: bool = True
     """Whether there are intervals for new images, beside those for these ones alone."""

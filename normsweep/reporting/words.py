@@ -42,8 +42,8 @@ EXACT = 1e-6
 """What a number may miss of a rounded one and still be that one."""
 NONE = 1e-9
 """A difference that is none, in the unit of a gap."""
-MOST_MORE = 4
-"""Digits that a bound next to the margin has at most, beyond those of others, plus 1."""
+MORE_DIGITS = 3
+"""Digits that are added at most to a value close to the margin or to 0."""
 PARTS = {
     1: "Why?",
     2: "More epochs?",
@@ -170,19 +170,19 @@ def margin_words(margin: float, share: float, by: Metric = ACCURACY) -> str:
 def between(low: float, high: float, by: Metric = ACCURACY, margin: float = 0.0) -> str:
     """An interval of differences: `−0.81 to −0.43`; the unit is left to the sentence.
 
-    A bound that would be rounded onto 0 or the margin has more digits.
+    A bound that would be rounded to 0 or to the margin is shown with more digits.
     """
     return " to ".join(gap_number(bound, by=by, margin=margin) for bound in (low, high))
 
 
 def possible(low: float, high: float, by: Metric) -> bool:
-    """Whether an interval of differences is known, and within what the metric allows: two seeds say less."""
+    """Whether an interval of differences is finite and within the range of the metric."""
     known = math.isfinite(low) and math.isfinite(high)
     return known and not (by.percent and max(abs(low), abs(high)) > 1)
 
 
 def interval_words(verdict: Verdict, estimate: Estimate | None = None) -> str:
-    """From where to where its gap is, or another estimate of it; empty where nobody knows."""
+    """The interval of its gap, or of another estimate; empty if it is unknown or beyond the metric's range."""
     low, high = (estimate or verdict.gap).bounds
     by = verdict.metric
     return between(low, high, by, verdict.margin) if possible(low, high, by) else ""
@@ -271,7 +271,7 @@ def gap_number(
 ) -> str:
     """`points` without its unit; of a regression with three significant digits.
 
-    With a margin, as many digits more as tell it from the margin and from 0.
+    With a margin, digits are added to a value that would be rounded to the margin or to 0.
     """
     if not math.isfinite(value):
         return "unknown"
@@ -288,7 +288,7 @@ def gap_number(
 
 
 def _digits_more(value: float, others: tuple[float, ...], decimals: int) -> int:
-    """How many digits more tell a value from others that it is not."""
+    """How many more digits are needed for a value not to be rounded to another one."""
 
     def told(digits: int) -> bool:
         rounded = round(abs(value), digits)
@@ -296,16 +296,16 @@ def _digits_more(value: float, others: tuple[float, ...], decimals: int) -> int:
             rounded != round(each, digits) or abs(abs(value) - each) < NONE for each in others
         )
 
-    return next((more for more in range(MOST_MORE) if told(decimals + more)), 0)
+    return next((more for more in range(MORE_DIGITS + 1) if told(decimals + more)), 0)
 
 
 def rounded_down(epochs: float) -> float:
-    """With one digit, at most as many."""
+    """Rounded down to one digit."""
     return math.floor(10 * epochs + EXACT) / 10
 
 
 def rounded_up(epochs: float) -> float:
-    """With one digit, at least as many."""
+    """Rounded up to one digit."""
     return math.ceil(10 * epochs - EXACT) / 10
 
 

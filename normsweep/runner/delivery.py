@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -20,7 +20,7 @@ from normsweep.store.identity import storage_id
 from normsweep.store.locks import lock_study
 from normsweep.store.storage import load_study
 from normsweep.store.study_store import StudyStore
-from normsweep.sweep.study_record import LOST, DataFacts, TrialRecord
+from normsweep.sweep.study_record import DataFacts, TrialRecord
 from normsweep.sweep.trial import Epoch, Trial
 from normsweep.text import counted
 from normsweep.tracking.client import ready_store
@@ -364,7 +364,7 @@ def sync_study(
 
 
 def _unmark_lost_models(store: StudyStore, tracker: Tracker, background: Background) -> list[str]:
-    """Unmark the models that were logged to this MLflow store, which has them no more; returns their arms."""
+    """Mark the models that this MLflow store no longer has as lost; returns their arms."""
     known = store.record(trials=False).models
     logged = {arm: model for arm, model in known.items() if model.logged_in(tracker.store_id)}
     there = {
@@ -373,7 +373,7 @@ def _unmark_lost_models(store: StudyStore, tracker: Tracker, background: Backgro
     }
     lost = [arm for arm, found in there.items() if not found]
     for arm in lost:
-        store.note_model(arm, replace(logged[arm], store=LOST, registered=False))
+        store.note_model(arm, logged[arm].lost)
     return lost
 
 

@@ -22,13 +22,7 @@ from normsweep.reporting.note import Pages, experiment_note
 from normsweep.runner.checkpoints import Checkpoints
 from normsweep.runner.interrupts import Background, Patience, Signals
 from normsweep.search.search_phase import Search
-from normsweep.sweep.study_record import (
-    LOST,
-    DataFacts,
-    LoggedModel,
-    StudyRecord,
-    TrialRecord,
-)
+from normsweep.sweep.study_record import DataFacts, LoggedModel, StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Status
 from normsweep.text import counted
 from normsweep.tracking.model_registry import save_model
@@ -172,8 +166,7 @@ class BestModels:
                 self._note(arm, f"not yet registered: {error}")
                 missing.append(arm)
                 if self._is_lost(model):
-                    gone = replace(model, store=LOST, registered=False)
-                    self.search.store.note_model(arm, gone)
+                    self.search.store.note_model(arm, model.lost)
                 continue
             if model.registered != ours:
                 self.search.store.note_model(arm, replace(model, registered=ours))
@@ -186,7 +179,7 @@ class BestModels:
         return missing
 
     def _is_lost(self, model: LoggedModel) -> bool:
-        """Whether MLflow answers that it does not have a model."""
+        """Whether MLflow answers that the model does not exist."""
         try:
             return not self.background.call(lambda: self.tracker.has_model(model.model_id))
         except TrackingFailed:

@@ -83,7 +83,7 @@ class ReportUpload:
         self._background.call(self._end)
 
     def give_up(self) -> None:
-        """End the report's run, which the next command goes on with, without waiting for that."""
+        """Mark the report's MLflow run as killed, in the background; the next command reuses the run."""
         self._given_up = True
         self._background.put(self._kill)
 

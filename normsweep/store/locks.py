@@ -166,7 +166,7 @@ def _new_lock(path: Path) -> FileLock:
 
 
 def _lock_file(file: Path, study: str = "") -> Path:
-    """The lock file of a study; if empty, that of the database. One, by whatever links the file is reached."""
+    """The lock file of a study; if empty, that of the database. Symbolic links are resolved."""
     file = file.resolve()
     return file.parent / FOLDER / ".".join(filter(None, (file.name, study, "lock")))
 

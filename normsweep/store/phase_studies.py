@@ -50,20 +50,23 @@ class PhaseStudies:
 
     def _stored(self) -> Iterator[tuple[str, StudyTables]]:
         found = names_with(self._storage, self._key).items()
-        if self._has_copies:
-            found = [(name, phase) for name, phase in found if name == self._named(phase)]
+        own = [(name, phase) for name, phase in found if name in self._names(phase)]
+        if len(own) < len(found) and self._has_copies:
+            found = own
         names = {phase: name for name, phase in found}
         for phase in sorted(names, key=_place):
             yield phase, StudyTables(self._storage, names[phase])
 
     @property
     def _has_copies(self) -> bool:
-        """Whether other studies have its id: `optuna.copy_study` copies attributes. Each has the phases of its name."""
+        """Whether other studies have its id, as copies of `optuna.copy_study` do; each has the phases named after it."""
         ids = names_with(self._storage, ID.key)
         return any(key == self._id for name, key in ids.items() if name != self.search.name)
 
-    def _named(self, phase: str) -> str:
-        return f"{self.search.name}/{phase}"
+    def _names(self, phase: str) -> tuple[str, str]:
+        """Of a phase's study; the second one if the first is somebody else's: nobody else has the id."""
+        name = f"{self.search.name}/{phase}"
+        return name, f"{name} {self._id[:8]}"
 
     @property
     def _key(self) -> str:
@@ -71,8 +74,7 @@ class PhaseStudies:
 
     def _made(self, phase: str) -> StudyTables:
         """A study for a phase. A process that is killed before the attribute is written leaves it empty."""
-        name = self._named(phase)
-        opened = map(self._open, (name, f"{name} {self._id[:8]}"))  # nobody else has the id
+        opened = map(self._open, self._names(phase))
         tables = next(tables for tables in opened if tables is not None)
         tables.set_attr_of_study(self._key, phase)
         return tables

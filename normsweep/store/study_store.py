@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Concatenate, ParamSpec, TypeVar
@@ -108,23 +108,14 @@ class StudyStore:
         """
         with readable(self.name):
             head = encoding.study_head(self.name, self._parent.attrs(encoding.HEAD))
-        head = replace(head, analyses=self._with_runs(head.analyses))
-        return replace(head, trials=self.trials()) if trials else head
-
-    def _with_runs(self, analyses: tuple[Analysis, ...]) -> tuple[Analysis, ...]:
-        """The analyses whose runs there are: the Optuna study of a phase can be deleted with Optuna's tools."""
-        numbers = {r.trial.number for r in self.trials()} if analyses else set[int]()
-        return tuple(
-            analysis
-            for analysis in analyses
-            if numbers.issuperset(
-                n for c in analysis.configurations for n in c.runs if n is not None
-            )
+        known = self.trials() if trials or head.analyses else ()
+        return replace(
+            head, analyses=_with_runs(head.analyses, known), trials=known if trials else ()
         )
 
     @functools.cached_property
     def _unused(self) -> int:
-        """The first number that no trial has, nor a run in MLflow of a trial that was deleted with Optuna's tools."""
+        """The first unused trial number. Trials that were deleted with Optuna's tools count if MLflow has their runs."""
         marks = map(int, self._parent.attrs_after(encoding.RUN))
         return max((*marks, *(r.trial.number for r in self.trials())), default=-1) + 1
 
@@ -275,7 +266,7 @@ class StudyStore:
 
     def note_analysis(self, analysis: Analysis) -> tuple[Analysis, ...]:
         """Store an analysis unless nothing is new in it; returns all analyses."""
-        before = self._with_runs(self._read(encoding.ANALYSES))
+        before = self.record(trials=False).analyses
         if before and (analysis.seen == before[-1].seen or analysis.seeds < before[-1].seeds):
             return before
         self._write(encoding.ANALYSES, (*before, analysis))
@@ -306,6 +297,18 @@ class StudyStore:
     @_stopping
     def _write(self, attribute: Attribute[T], value: T) -> None:
         self._parent.set_attr_of_study(attribute.key, attribute.dump(value))
+
+
+def _with_runs(
+    analyses: tuple[Analysis, ...], trials: Iterable[TrialRecord]
+) -> tuple[Analysis, ...]:
+    """The analyses whose runs exist: the Optuna study of a phase can be deleted with Optuna's tools."""
+    numbers = {record.trial.number for record in trials}
+    return tuple(
+        analysis
+        for analysis in analyses
+        if numbers.issuperset(n for c in analysis.configurations for n in c.runs if n is not None)
+    )
 
 
 def _marked(record: TrialRecord, run_id: str, store: str) -> TrialRecord:

@@ -18,7 +18,6 @@ __all__ = [
     "BASELINE",
     "BASELINES",
     "BASELINE_SHORT",
-    "LOST",
     "TUNED_LONG",
     "TUNED_SHORT",
     "Analysis",
@@ -278,10 +277,6 @@ class Diagnosis:
         return math.log(classes) if math.isnan(self.guess) and classes else self.guess
 
 
-LOST = "lost"
-"""In place of an MLflow store: it has lost what was logged to it."""
-
-
 @dataclass(frozen=True)
 class LoggedModel:
     """A model in MLflow."""
@@ -293,7 +288,12 @@ class LoggedModel:
     registered: bool = False
     """Whether it has its alias in MLflow's registry."""
     store: str = ""
-    """The MLflow store that has it, as `Tracker.store_id`, `LOST` if none does; empty in older studies."""
+    """The MLflow store that has it, as `Tracker.store_id`, or "lost"; empty in older studies."""
+
+    @property
+    def lost(self) -> LoggedModel:
+        """The same if MLflow no longer has it: it has to be logged again."""
+        return replace(self, store="lost", registered=False)
 
     def logged_in(self, store: str) -> bool:
         """Whether an MLflow store has the model; in older studies any one."""

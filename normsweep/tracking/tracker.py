@@ -343,7 +343,7 @@ class Tracker:
         now = tags.get(runs.DESCRIPTION, "")
         if now == text or not (now in ("", self._study.description) or is_our_note(tags)):
             return
-        # Both, as a command that is killed in between leaves either text.
+        # The digests of both texts: the command may be killed between the two writes.
         self._tag_experiment(NOTE, f"{note_digest(now)} {note_digest(text)}")
         self._tag_experiment(runs.DESCRIPTION, text)
 

@@ -77,7 +77,7 @@ def is_our_note(tags: Mapping[str, str]) -> bool:
 
 
 def forget_views(client: MlflowClient, experiment: str) -> None:
-    """Delete what normsweep wrote to an experiment itself, which others use too."""
+    """Delete the tags that normsweep set on an experiment that also has other runs."""
     tags = client.get_experiment(experiment).tags
     note = [DESCRIPTION] if is_our_note(tags) else []
     for key in (*note, *_OURS, LABELS, NOTE):

@@ -498,7 +498,9 @@ class Stacks:
         stored = inputs.scheme is not None or not preprocessing.fixed
         of_inputs = trial.data.digest, "" if stored else preprocessing.digest
         of_labels = trial.data.digest, *loss_key(trial), trial.target
-        y = targets_of(trial, inputs).encoded(data.y_train)
+
+        def y() -> Array:
+            return targets_of(trial, inputs).encoded(data.y_train)
 
         def kept(key: Hashable, array: Callable[[], Array]) -> Any:
             if key not in self._arrays:
@@ -510,7 +512,7 @@ class Stacks:
 
         return Material(
             kept(("x", *of_inputs), lambda: images(data.x_train)),
-            y if fitted_to_split(trial) else kept(("y", *of_labels), lambda: y),
+            y() if fitted_to_split(trial) else kept(("y", *of_labels), y),
             kept(("x_test", *of_inputs), lambda: images(data.x_test)),
             (*of_inputs, *of_labels),
         )
