@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -204,13 +205,17 @@ def test_a_study_that_crashed_at_a_write_is_the_undisturbed_one(undisturbed, tmp
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["kill", "fail"])
 @pytest.mark.parametrize(("store", "every"), [("SQLite", 1), ("PostgreSQL", 3)])
-def test_it_is_at_every_write(undisturbed, tmp_path, postgres, request, faults, how, store, every):
+def test_it_is_at_every_write(
+    undisturbed, tmp_path, postgres, request, faults, subtests, how, store, every
+):
     points = spread(len(undisturbed.writes()) // every, request.config.getoption("points"))
     crashed = Counter[str]()
     for at in (1 + point * every for point in points):
-        storage = postgres.created(f"crash_{at}") if store == "PostgreSQL" else ""
-        struck = put_through(undisturbed, tmp_path / f"at_{at}", at, how, storage)
-        crashed[struck.crashed] += 1
+        with subtests.test(at=at):
+            storage = postgres.created(f"crash_{at}") if store == "PostgreSQL" else ""
+            struck = put_through(undisturbed, tmp_path / f"at_{at}", at, how, storage)
+            crashed[struck.crashed] += 1
+            shutil.rmtree(struck.folder)  # hundreds would fill a disk in memory
     for moment, times in crashed.items():
         if how == "kill":
             faults(KILL, times, moment=moment, store=store)
