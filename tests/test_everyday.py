@@ -353,13 +353,26 @@ def test_leftovers_are_named_and_cleared_and_nothing_else(says, place):
     client.set_terminated(run_id)
     kept = client.create_run("0").info.run_id  # no study's
     old = time.time() - 7200
+    owners = {"gone": our_storage(client)[STORAGE], "theirs": "f" * 32, "older": ""}
+    states = {}
+    for name, owner in owners.items():
+        folder = root / "checkpoints" / name / ("c" * 12)
+        states[name] = folder / "search" / f"{'0' * 32}-000001.npz"
+        folder.mkdir(parents=True)
+        if owner:
+            (folder / "storage").write_text(owner)
     leftovers = [
-        root / "checkpoints" / "gone" / ("c" * 12) / "search" / f"{'0' * 32}-000001.npz",
+        states["gone"],
         root / "data" / ("a" * 64) / "x_train.npy",
         root / "data" / ".writing-x" / "x_train.npy",
         root / "mlflow.db.making",
     ]
-    others = [root / "data" / "mine" / "x.npy", root / "reports" / "gone" / "index.html"]
+    others = [
+        states["theirs"],
+        states["older"],
+        root / "data" / "mine" / "x.npy",
+        root / "reports" / "gone" / "index.html",
+    ]
     young = root / "data" / ("b" * 64) / "x_train.npy"
     for path in (*leftovers, *others, young):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -368,7 +381,11 @@ def test_leftovers_are_named_and_cleared_and_nothing_else(says, place):
         if path.is_relative_to(root) and path != root:
             os.utime(path, (old, old))
     told = says(0, "gc", "--dry-run")
-    assert told.startswith("would be deleted:\n")
+    assert (
+        f"kept: {states['older'].parent.parent.relative_to(place)}: of no study in this storage"
+        in told
+    )
+    assert "would be deleted:\n" in told
     assert "in MLflow, of gone: 1 run, " in told
     assert all(path.exists() for path in leftovers)
     assert "--yes: required" in says(2, "gc")
@@ -378,7 +395,7 @@ def test_leftovers_are_named_and_cleared_and_nothing_else(says, place):
     assert client.get_run(kept).info.status == "RUNNING"
     assert client.get_experiment_by_name("gone") is None
     assert run_id not in {r.info.run_id for r in client.search_runs(["0"])}
-    assert says(0, "gc") == "nothing to clean up\n"
+    assert says(0, "gc").endswith("nothing to clean up\n")
     assert "│ done " in says(0, "list", "studies")
 
 

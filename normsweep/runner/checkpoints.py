@@ -14,7 +14,7 @@ from normsweep.sweep.study_record import StudyRecord, TrialRecord
 from normsweep.sweep.trial import Epoch, Result, Status, Trial
 from normsweep.training.snapshot import ModelState, Snapshot
 
-__all__ = ["Checkpoints", "Curves", "checkpoint_folder"]
+__all__ = ["Checkpoints", "Curves", "checkpoint_folder", "checkpoint_storage"]
 
 FILE_NAME = re.compile(r"[0-9a-f]{32}-(\d{6}|running)\.npz")
 """A lineage's state after an epoch, or the last snapshot of its running trial."""
@@ -150,15 +150,31 @@ def checkpoint_folder(root: Path, study: str, study_id: str) -> Path:
     return root / "checkpoints" / study / study_id[:12]
 
 
+STORAGE_FILE = "storage"
+"""The file with the identity of the study's storage, in the folder of its checkpoints."""
+
+
+def checkpoint_storage(folder: Path) -> str:
+    """The identity of the storage whose study has these checkpoints; empty if it is unknown."""
+    try:
+        return (folder / STORAGE_FILE).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
 class Checkpoints:
     """One `.npz` file per lineage and epoch, and the last snapshot of running trials.
 
     The oldest files are deleted if all together exceed the limit.
     """
 
-    def __init__(self, folder: Path, limit: float, every: float = 30.0) -> None:
-        """A folder of at most `limit` GiB, with a snapshot of running trials every `every` seconds."""
+    def __init__(self, folder: Path, limit: float, every: float = 30.0, storage: str = "") -> None:
+        """A folder of at most `limit` GiB, with a snapshot of running trials every `every` seconds.
+
+        `storage`: the identity of the study's storage, which is written into the study's folder.
+        """
         self._folder, self._limit, self.every = folder, limit * GIB, every
+        self._storage = storage
 
     @property
     def enabled(self) -> bool:
@@ -219,6 +235,8 @@ class Checkpoints:
     def _write(self, path: Path, snapshot: Snapshot) -> None:
         try:
             snapshot.save(path)
+            if self._storage and not (owner := self._folder.parent / STORAGE_FILE).exists():
+                owner.write_text(self._storage, encoding="utf-8")
             self._trim()
         except OSError as error:
             raise StudyStopped(

@@ -305,8 +305,8 @@ class Running:
         """The checkpoints of a phase, of this study or of another one."""
         head = study or self.search.store.record(trials=False)
         folder = checkpoint_folder(self.root, head.name, head.id) / phase.phase
-        limits = self.search.sweep.execution
-        return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every)
+        limits, storage = self.search.sweep.execution, self.tracker.study.storage_id
+        return Checkpoints(folder, limits.checkpoints, limits.checkpoint_every, storage)
 
     def _logger(self, display: Display, phase: str | None = None) -> TrialLogger:
         store = self.search.store

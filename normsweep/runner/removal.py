@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from normsweep.errors import StoreError, StudyStopped, TrackingFailed, UserError
-from normsweep.runner.checkpoints import checkpoint_folder
+from normsweep.runner.checkpoints import checkpoint_folder, checkpoint_storage
 from normsweep.runner.interrupts import Patience
 from normsweep.store.identity import known_storage_id
 from normsweep.store.locks import forget_lock
@@ -141,8 +141,8 @@ def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], No
     """What belongs to no study of this storage: runs, models, checkpoints, workers' data, partial files,
     Optuna's studies of later phases.
 
-    In MLflow only what was logged from this storage, and is not running; `say` reports what is kept
-    because its storage is unknown.
+    In MLflow only what was logged from this storage, and is not running, and only checkpoints of this
+    storage's studies; `say` reports what is kept because its storage is unknown.
 
     Raises:
         StoreError: a store cannot be opened.
@@ -151,14 +151,10 @@ def orphans(storage: str, tracking_uri: str, root: Path, say: Callable[[str], No
     # MLflow first: a study that starts meanwhile is in its database before it has a run.
     found = [] if client is None else [*logged_studies(client), *registered_studies(client)]
     ids, digests = known_ids(storage)
-    logged = _ours(found, known_storage_id(storage), ids, study_names(storage), say)
-    states = {checkpoint_folder(root, "", key).name for key in ids}
+    storage_id = known_storage_id(storage)
+    logged = _ours(found, storage_id, ids, study_names(storage), say)
     paths = [
-        *(
-            p
-            for p in _inside(root / "checkpoints", "*/*")
-            if STATES.fullmatch(p.name) and p.name not in states
-        ),
+        *_our_checkpoints(root, storage_id, ids, say),
         *(p for p in _inside(root / "data") if _digest(p.name) and p.name not in digests),
         *_inside(root / "data", ".writing-*"),
         *(root / "checkpoints").glob("*/*/*/*.writing"),
@@ -198,6 +194,25 @@ def _ours(
         for logged in gone
         if storage_id and logged.storage_id == storage_id and not logged.running
     ]
+
+
+def _our_checkpoints(
+    root: Path, storage_id: str, ids: Collection[str], say: Callable[[str], None]
+) -> list[Path]:
+    """The checkpoints of deleted studies of this storage."""
+    known = {checkpoint_folder(root, "", key).name for key in ids}
+    gone = [
+        folder
+        for folder in _inside(root / "checkpoints", "*/*")
+        if STATES.fullmatch(folder.name) and folder.name not in known
+    ]
+    unknown = [folder for folder in gone if not checkpoint_storage(folder)]
+    for folder in unknown:
+        say(
+            f"kept: {folder}: of no study in this storage, and written by an older version, which did "
+            "not note the storage; if no other storage has its study, delete the folder"
+        )
+    return [folder for folder in gone if storage_id and checkpoint_storage(folder) == storage_id]
 
 
 def _client(uri: str) -> Any:

@@ -198,7 +198,7 @@ class Tracker:
         """
         self.address = (mlflow_page or (uri if remote(uri) else "")).rstrip("/")
         """Address of MLflow in a browser; empty if there is no server."""
-        self.uri, self._study = uri, study
+        self.uri, self.study = uri, study
         self._tags = {**_source_tags(), **study.tags, **study.own_tags}
         with _opening(uri):
             self._client = MlflowClient(tracking_uri=absolute_url(uri))
@@ -322,8 +322,8 @@ class Tracker:
         )
         tags = {
             **self._tags,
-            **self._study.arm_tags(key),
-            "normsweep.study": self._study.name,
+            **self.study.arm_tags(key),
+            "normsweep.study": self.study.name,
             runs.ARM: key,
             runs.PHASE: runs.MEAN,
             runs.CONFIGURATION: curve.configuration,
@@ -333,7 +333,7 @@ class Tracker:
         run_id = _given(
             self._client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
         )
-        self._log_metrics(run_id, runs.mean_metrics(curve, self._study.metric))
+        self._log_metrics(run_id, runs.mean_metrics(curve, self.study.metric))
         self._client.set_terminated(run_id, "FINISHED")
 
     @outage
@@ -341,7 +341,7 @@ class Tracker:
         """Set the note of the experiment, in Markdown, unless a user has written or edited it."""
         tags = self._client.get_experiment(self.experiment_id).tags
         now = tags.get(runs.DESCRIPTION, "")
-        if now == text or not (now in ("", self._study.description) or is_our_note(tags)):
+        if now == text or not (now in ("", self.study.description) or is_our_note(tags)):
             return
         # The digests of both texts: the command may be killed between the two writes.
         self._tag_experiment(NOTE, f"{note_digest(now)} {note_digest(text)}")
@@ -353,24 +353,24 @@ class Tracker:
 
         `maximize`: whether higher is better.
         """
-        arm = runs.LABEL if self._study.labels else runs.ARM
+        arm = runs.LABEL if self.study.labels else runs.ARM
         oldest = self._search(self._of_phase(SEARCH), order_by=["attributes.start_time"], limit=1)
         # Runs of earlier versions have no logarithm: a chart of it would lack them.
         logged = not oldest or runs.LOG_RATE in oldest[0].data.params
         rate = runs.LOG_RATE if logged else "learning_rate"
-        for key, text in views(params, self._study.metric, maximize, arm, rate).items():
+        for key, text in views(params, self.study.metric, maximize, arm, rate).items():
             self._tag_experiment(f"{VIEW}{key}", text)
 
     @outage
     def relabel(self) -> None:
         """Give the runs that were logged under other labels of the arms the present ones, if there are any."""
-        client, labels = self._client, json.dumps(dict(self._study.labels), sort_keys=True)
+        client, labels = self._client, json.dumps(dict(self.study.labels), sort_keys=True)
         before = client.get_experiment(self.experiment_id).tags.get(LABELS, "{}")
         if before == labels:
             return
         for run in self._every_run():
             arm, run_id = run.data.tags.get(runs.ARM, ""), run.info.run_id
-            was, label = run.data.tags.get(runs.LABEL, arm), self._study.labels.get(arm, arm)
+            was, label = run.data.tags.get(runs.LABEL, arm), self.study.labels.get(arm, arm)
             if was != label:
                 client.update_run(run_id, name=runs.relabelled(run.info.run_name or "", was, label))
                 client.set_tag(run_id, runs.LABEL, label)
@@ -387,19 +387,19 @@ class Tracker:
         """
         return register(
             self._client,
-            self._study.name,
-            self._study.own_tags,
+            self.study.name,
+            self.study.own_tags,
             arm,
             alias,
             model_id,
             run_id,
-            self._study.labels.get(arm, arm),
+            self.study.labels.get(arm, arm),
         )
 
     @outage
     def begin_report(self) -> str:
         """The id of the study's one run for its report, created if there is none."""
-        found, study = self._search(self._of_phase("report")), self._study.name
+        found, study = self._search(self._of_phase("report")), self.study.name
         about = f"This run has the report of the study {as_markdown(study)}: its page, figures and tables."
         tags = {
             **self._tags,
@@ -449,9 +449,9 @@ class Tracker:
         It has the run's final metrics, by dataset.
         """
         client, trial = self._client, record.trial
-        label = self._study.labels.get(trial.arm)
+        label = self.study.labels.get(trial.arm)
         labelled = {} if label is None else {runs.LABEL: label}
-        tags = {"normsweep.study": self._study.name, runs.ARM: trial.arm, **labelled}
+        tags = {"normsweep.study": self.study.name, runs.ARM: trial.arm, **labelled}
         model = client.create_logged_model(
             self.experiment_id,
             name=name,
@@ -511,13 +511,13 @@ class Tracker:
 
         `start`: milliseconds of Unix time at which the trial started; None: now.
         """
-        label = self._study.labels.get(trial.arm, trial.arm)
-        own = runs.trial_tags(trial, self._study.name, label)
+        label = self.study.labels.get(trial.arm, trial.arm)
+        own = runs.trial_tags(trial, self.study.name, label)
         run = self._client.create_run(
             self.experiment_id,
             start_time=start,
             run_name=runs.run_name(trial, label),
-            tags={**self._tags, **own, **self._study.arm_tags(trial.arm)},
+            tags={**self._tags, **own, **self.study.arm_tags(trial.arm)},
         )
         run_id = _given(run.info.run_id)
         try:
@@ -530,11 +530,11 @@ class Tracker:
             raise
 
     def _log_sweep_file(self, run: Run) -> None:
-        if not self._study.sweep_name:
+        if not self.study.sweep_name:
             return
         with tempfile.TemporaryDirectory() as work:
-            file = Path(work) / self._study.sweep_name
-            file.write_bytes(self._study.sweep_text)
+            file = Path(work) / self.study.sweep_name
+            file.write_bytes(self.study.sweep_text)
             if remote(self.uri):
                 self._client.log_artifact(run.info.run_id, str(file))
             else:  # the client would read the whole run from the database to find its folder
@@ -542,7 +542,7 @@ class Tracker:
                 get_artifact_repository(run.info.artifact_uri).log_artifact(str(file))
 
     def _metrics(self, epochs: Sequence[Epoch]) -> list[Metric]:
-        return [m for epoch in epochs for m in runs.epoch_metrics(epoch, self._study.metric)]
+        return [m for epoch in epochs for m in runs.epoch_metrics(epoch, self.study.metric)]
 
     def _log_metrics(
         self,
@@ -562,7 +562,7 @@ class Tracker:
         if found is None:
             location = None if remote(self.uri) else artifacts.absolute().as_uri()
             try:
-                tags = {runs.DESCRIPTION: self._study.description}
+                tags = {runs.DESCRIPTION: self.study.description}
                 made = self._client.create_experiment(name, location, tags)
                 return self._client.get_experiment(made)
             except MlflowException:  # another command was faster
@@ -584,7 +584,7 @@ class Tracker:
 
     def _every_run(self, which: int = ViewType.ACTIVE_ONLY) -> Iterator[Run]:
         """The study's runs of trials; `which`: without or with deleted ones."""
-        own, token = f"tags.`normsweep.study_id` = '{self._study.id}'", None
+        own, token = f"tags.`normsweep.study_id` = '{self.study.id}'", None
         while token != "":
             found = self._client.search_runs([self.experiment_id], own, which, page_token=token)
             yield from (run for run in found if runs.ARM in run.data.tags)
@@ -592,7 +592,7 @@ class Tracker:
 
     def _search(self, query: str, limit: int = 1000, **asked: Any) -> list[Run]:
         """The study's runs that a query finds, at most `limit` of them."""
-        own = f"tags.`{ID}` = '{self._study.id}'"
+        own = f"tags.`{ID}` = '{self.study.id}'"
         query = f"{own} and {query}"
         return self._client.search_runs([self.experiment_id], query, max_results=limit, **asked)
 

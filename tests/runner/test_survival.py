@@ -17,6 +17,8 @@ from tests.reliability import KILL
 from tests.runner.survival import EXECUTORS, PHASE_WORDS, PHASES, RETRIED, Survivor
 
 KILLS = 50
+RAY_AGENTS = 180
+"""Seconds for the agents of a Ray cluster whose driver was killed: they wait a minute for its GCS to come back."""
 ENDS = {
     "kill": "worker killed by a signal",
     "segfault": "worker ending by a segmentation fault",
@@ -72,6 +74,8 @@ def test_a_driver_killed_in_each_phase_loses_nothing(tmp_path, store, request, f
             process.wait()
     study.finish()
     study.assert_whole()
+    if store == "Ray":
+        study.wait_for_end(RAY_AGENTS)
     study.assert_stopped()
     for phase in phases:
         faults(KILL, times, moment=PHASE_WORDS[phase], store=store)

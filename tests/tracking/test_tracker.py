@@ -123,7 +123,7 @@ def test_a_run_shows_every_epoch_and_what_decided_it(tracker, record, write):
     assert [d.tags[0].value for d in parts.values()] == ["training", "validation"]
     assert run.data.params["log10_learning_rate"] == "-0.60206"
     assert tags["mlflow.note.content"] == (
-        f"Trial 7 of the study {tracker._study.name} belongs to its search: it trains mlp on digits for 3 "
+        f"Trial 7 of the study {tracker.study.name} belongs to its search: it trains mlp on digits for 3 "
         "epochs with the arm “unit”, by sgd at a learning rate of 0.25, in batches of 64 and with seed 3."
     )
     assert [f.path for f in client.list_artifacts(run_id)] == ["tested.toml"]
@@ -369,7 +369,7 @@ def test_an_arms_alias_leads_to_its_model_and_the_study_has_its_views(tracker, r
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "MLmodel").write_text("flavors: {}\n")
     model_id = tracker.log_model(tmp_path / "model", replace(record, run_id=run_id), DATA, "unit")
-    client, study = MlflowClient(tracking_uri=tracker.uri), tracker._study.name
+    client, study = MlflowClient(tracking_uri=tracker.uri), tracker.study.name
     logged = client.get_logged_model(model_id)
     measured = {(m.dataset_name, m.key): m.value for m in logged.metrics}
     assert measured["digits validation", "final/val_accuracy"] == pytest.approx(0.6)
