@@ -229,9 +229,8 @@ class Running:
         search.note_plan()
         missing: list[str] = []
         if search.left:
-            said = f"repeat {repeat} of {self._repeats} of the whole tuning"
-            say(f"{said}: {counted(search.left, 'trial')}")
-            missing = self._phase(search, deadline)
+            what = f"repeat {repeat} of {self._repeats} of the whole tuning"
+            missing = self._phase(search, deadline, f"{what}: {counted(search.left, 'trial')}")
         late, selected = ([], False) if search.left else self._select(search, deadline, repeat)
         missing += late
         if not selected:
@@ -240,8 +239,8 @@ class Running:
         found = RepeatConfirmation(store, sweep, self.data, repeat, search.records(), again)
         found.note_plan()
         if found.left:
-            say(f"its confirmation: {counted(found.left, 'trial')}")
-            missing += self._phase(found, deadline)
+            what = f"its confirmation: {counted(found.left, 'trial')}"
+            missing += self._phase(found, deadline, what)
         return missing, not found.left
 
     def _select(self, search: Search, deadline: float, repeat: int = 1) -> tuple[list[str], bool]:
@@ -254,8 +253,8 @@ class Running:
         if not selection.left:
             return [], True
         seeds = counted(len(sweep.selection_seeds), "further seed")
-        say(f"selection round: {counted(selection.left, 'trial')} on {seeds}")
-        missing = self._phase(selection, deadline)
+        what = f"selection round: {counted(selection.left, 'trial')} on {seeds}"
+        missing = self._phase(selection, deadline, what)
         return missing, not selection.left
 
     @property
@@ -275,8 +274,13 @@ class Running:
         """The arms' labels by key."""
         return {arm.key: arm.label for arm in self.search.sweep.arms}
 
-    def _phase(self, phase: Phase, deadline: float) -> list[str]:
-        """Run a phase until a monotonic time; returns what is not yet logged to MLflow."""
+    def _phase(self, phase: Phase, deadline: float, announcement: str = "") -> list[str]:
+        """Run a phase until a monotonic time; returns what is not yet logged to MLflow.
+
+        The announcement is printed if there is time for trials.
+        """
+        if announcement and time.monotonic() < deadline:
+            say(announcement)
         with (
             make_display(self.console) as display,
             self._logger(display, phase.phase) as logger,

@@ -68,6 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     said = made.study(*ALONE)
     assert "the whole tuning" not in said.lower()
     made.answer = study_answer(evidence(made.read()))  # type: ignore[attr-defined]
+    assert "of the whole tuning: 6 trials" not in made.study("--timeout", "1e-9")
     said = made.study()
     assert "repeat 2 of 3 of the whole tuning: 6 trials" in said
     assert "The whole tuning, done 3 times: “standardize” −" in said
