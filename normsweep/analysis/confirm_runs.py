@@ -157,6 +157,8 @@ class Paired:
     arm: Values
     reference: Values
     trained: tuple[Trained, Trained]
+    alone: Values
+    """Those of the reference for all seeds with which it trained."""
 
 
 @dataclass(frozen=True)
@@ -197,14 +199,18 @@ class Confirmed:
         none = np.zeros((0, self.epochs, self.images), np.uint8)
         until = of_reference or horizon
         if arm not in self.runs or reference not in self.runs:
-            return Paired(none, none, (Trained(0), Trained(0)))
+            return Paired(none, none, (Trained(0), Trained(0)), none)
         a, b = self.of(arm, horizon), self.of(reference, until)
         of_a, counted_a = a.trained(horizon, self.guess)
         of_b, counted_b = b.trained(until, self.guess)
+        own = [slot for slot, trained in of_b.items() if trained]
         slots = [slot for slot, trained in of_a.items() if trained and of_b.get(slot)]
+        alone = b.values(own, until) if own else none
+        counts = counted_a, counted_b
         if not slots:
-            return Paired(none, none, (counted_a, counted_b))
-        return Paired(a.values(slots, horizon), b.values(slots, until), (counted_a, counted_b))
+            return Paired(none, none, counts, alone)
+        of_pairs = alone if slots == own else b.values(slots, until)
+        return Paired(a.values(slots, horizon), of_pairs, counts, alone)
 
 
 @dataclass(frozen=True)

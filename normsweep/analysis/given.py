@@ -182,7 +182,8 @@ def _verdict(runs: GivenRuns, arm: ArmRuns, reference: ArmRuns, rules: Rules) ->
         a, b = arm.trained, reference.trained
     comparison = Comparison(GIVEN, arm.arm, reference.arm, max(runs.epochs, 1), primary=True)
     trained = arm.count, reference.count
-    found = judge(comparison, rules, arm.values(a), reference.values(b), trained, paired)
+    alone = reference.values(reference.trained)
+    found = judge(comparison, rules, arm.values(a), reference.values(b), trained, paired, alone)
     parity = found.parity if runs.epochs else Parity()
     warnings = tuple(_warnings(arm, reference, found))
     found = replace(found, parity=parity, images=runs.examples, warnings=warnings)

@@ -111,7 +111,8 @@ def _judged(
     paired = found.pairs((arm, of_arm), (reference, of_reference), comparison.horizon, until)
     values = paired.arm, paired.reference, paired.trained
     if not earlier:
-        return judge(comparison, _sequential(sweep, comparison, rules), *values)
+        rules = _sequential(sweep, comparison, rules)
+        return judge(comparison, rules, *values, alone=paired.alone)
     # An analysis with too few seeds for a verdict does not count as an interim analysis.
     decided = sum(analysis.seeds >= LEAST_SEEDS for analysis in record.analyses)
     return earlier_rules.judge(comparison, rules, *values, max(decided, 1))

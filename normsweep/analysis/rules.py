@@ -161,6 +161,11 @@ class Trained:
         return self.diverged + self.stuck
 
     @property
+    def words(self) -> str:
+        """`3 of 5 seeds trained`."""
+        return f"{self.trained} of {self.seeds} seeds trained"
+
+    @property
     def lost_at_most(self) -> float:
         """The 95 % upper bound of the share of all seeds that do not train.
 

@@ -41,6 +41,7 @@ from normsweep.analysis.rules import (
 )
 from normsweep.analysis.sequential import Hope, hope, seeds_until_decided
 from normsweep.parts.metrics import ACCURACY, Metric
+from normsweep.text import quoted
 
 __all__ = [
     "Reading",
@@ -64,6 +65,7 @@ def judge(
     reference: Values,
     trained: tuple[Trained, Trained] | None = None,
     paired: bool = True,
+    alone: Values | None = None,
 ) -> Verdict:
     """Compare an arm with its reference.
 
@@ -72,12 +74,13 @@ def judge(
     order of the seeds, have the images in the same order, and only the seeds with which both trained.
     `trained` counts the seeds of arm and reference, also those that did not train; by default, all
     trained. If lower is better, values are negated first. If they are not `paired`, their numbers may differ,
-    and the interval is Welch's.
+    and the interval is Welch's. `alone` are the values of the reference for all seeds with which it trained,
+    by default those of `reference`.
 
     The outcome is read off the intersection of the intervals of all analyses, so further seeds only
     sharpen it. There is no verdict with fewer than 5 pairs, nor if the reference is not clearly better
     than chance: the lower bound of its mean must be above chance + 2·margin, so that an arm at chance is
-    always below the margin and cannot pass.
+    always below the margin and cannot pass. An arm that does not train is compared with a reference that does.
 
     Raises ValueError if seeds or images differ, or a compared epoch does not exist.
     """
@@ -85,11 +88,18 @@ def judge(
     pairs = kind(upward(arm, rules), upward(reference, rules), comparison.fixed_at)
     check_epochs(comparison, pairs)
     counts = trained or (Trained(len(arm)), Trained(len(reference)))
-    return verdict_of(comparison, rules, pairs, counts, _read(comparison, rules, pairs, counts))
+    own = pairs.reference if alone is None else upward(alone, rules)
+    return verdict_of(
+        comparison, rules, pairs, counts, _read(comparison, rules, pairs, counts, own)
+    )
 
 
 def _read(
-    comparison: Comparison, rules: Rules, pairs: Pairs, trained: tuple[Trained, Trained]
+    comparison: Comparison,
+    rules: Rules,
+    pairs: Pairs,
+    trained: tuple[Trained, Trained],
+    alone: Values,
 ) -> Reading:
     horizon = comparison.horizon
     longest = 1 if comparison.horizon_only else window_of(horizon)
@@ -98,7 +108,7 @@ def _read(
     ((last, largest),) = pairs.gaps(horizon, 1, [pairs.seeds], rules.image)
     decides = _deciding(rules, pairs, horizon, window) or (m, image, rules.margin)
     read = _reader(pairs, rules, longest)
-    lack = _barrier(comparison, rules, pairs, trained)
+    lack = _barrier(comparison, rules, pairs, trained, alone)
     gap, plain = read(horizon, True), interval(m, rules.tail, image)
     found, epochs = Outcome.OPEN, Parity()
     if not lack.reason:
@@ -224,7 +234,11 @@ def check_epochs(comparison: Comparison, pairs: Pairs) -> None:
 
 
 def _barrier(
-    comparison: Comparison, rules: Rules, pairs: Pairs, trained: tuple[Trained, Trained]
+    comparison: Comparison,
+    rules: Rules,
+    pairs: Pairs,
+    trained: tuple[Trained, Trained],
+    alone: Values,
 ) -> Lack:
     """Why the interval is not read; without a reason if it is. Nothing is missing if an arm does not train.
 
@@ -232,18 +246,28 @@ def _barrier(
     have no part of the level. Where no seed can come, it is the only one.
     """
     arm, reference = trained
+    epoch = pairs.reference_epoch(comparison.horizon)
     final = rules.most is None or arm.seeds >= rules.most or not arm.trained
     needed = LEAST_SEEDS if final else max(LEAST_SEEDS, rules.first)
     if pairs.seeds < needed:
-        if arm.trained < LEAST_SEEDS <= arm.seeds and final:
-            return Lack(Missing.NOTHING, f"{arm.trained} of {arm.seeds} seeds trained")
+        if arm.trained < LEAST_SEEDS <= min(arm.seeds, reference.seeds) and final:
+            lack = _untrained(comparison, rules, reference, at(alone, epoch))
+            return lack if lack.reason else Lack(Missing.NOTHING, arm.words)
         names = ((comparison.arm, arm.lost), (comparison.reference, reference.lost))
-        lost = ", ".join(f"{name} {count}" for name, count in names if count)
+        lost = ", ".join(f"{count} of {quoted(name)}" for name, count in names if count)
         lost = f" (seeds that did not train: {lost})" if lost else ""
         can = f"{pairs.seeds} can be compared{lost}"
         return Lack(Missing.TOO_FEW_SEEDS, f"at least {needed} seeds are needed, {can}")
-    of_reference = at(pairs.reference, pairs.reference_epoch(comparison.horizon))
-    return at_chance(comparison, rules, interval(moments(of_reference), rules.tail))
+    level = interval(moments(at(pairs.reference, epoch)), rules.tail)
+    return at_chance(comparison, rules, level)
+
+
+def _untrained(comparison: Comparison, rules: Rules, reference: Trained, values: Values) -> Lack:
+    """That the reference of an arm that does not train does not train either, or is at chance."""
+    if reference.trained < LEAST_SEEDS:
+        reason = f"the reference {comparison.reference} does not train either: {reference.words}"
+        return Lack(Missing.REFERENCE_AT_CHANCE, reason)
+    return at_chance(comparison, rules, interval(moments(values), rules.tail))
 
 
 def at_chance(comparison: Comparison, rules: Rules, level: Estimate) -> Lack:
@@ -392,6 +416,12 @@ class Verdict:
     def catches_up(self) -> bool:
         """Whether the arm is at most the margin behind."""
         return side(self.outcome) is Side.YES
+
+    @property
+    def barred(self) -> bool:
+        """Whether the outcome is not read off the interval: too few pairs, or a reference at chance."""
+        barriers = (Missing.TOO_FEW_SEEDS, Missing.REFERENCE_AT_CHANCE)
+        return self.outcome is Outcome.DOES_NOT_TRAIN or self.missing in barriers
 
     @property
     def falls_short(self) -> bool:

@@ -68,12 +68,12 @@ def _answer(found: Evidence, part: int, named: Names) -> str:
     first = verdicts[0]
     given = question_of(first.question).clause.format(reference=named[first.reference])
     groups = "; ".join(_groups(verdicts, named))
-    unit = f"In {first.metric.unit or first.metric.label}, with"
+    unit = f" In {first.metric.unit or first.metric.label}, with {level_words(first)} intervals."
     rates = _slowest(found.exchanges) if part == 4 else ()
     opened = _accuracy_or_speed(verdicts, found.exchanges) if part == 4 else _yes_or_no(verdicts)
     return (
-        f"{opened}: {given}, after {counted(first.horizon, 'epoch')}, {groups}. {unit} "
-        f"{level_words(first)} intervals."
+        f"{opened}: {given}, after {counted(first.horizon, 'epoch')}, {groups}."
+        f"{unit if any(map(_has_interval, verdicts)) else ''}"
         f"{_worth(rates, named)}"
     )
 
@@ -136,18 +136,21 @@ def _predicates(outcome: Outcome) -> tuple[str, str]:
 def _interval(verdicts: Sequence[Verdict]) -> str:
     """From where to where the gaps are, of one arm also from which epoch on it is level; empty if not known."""
     first = verdicts[0]
-    if first.outcome is Outcome.DOES_NOT_TRAIN:
-        return f" ({first.reason})" if len(verdicts) == 1 else ""
+    if not all(map(_has_interval, verdicts)):
+        return f" ({first.reason})" if first.barred and len(verdicts) == 1 else ""
     lows, highs = [v.gap.low for v in verdicts], [v.gap.high for v in verdicts]
-    if first.outcome is Outcome.CONTRADICTORY:
-        return ""
-    if not all(map(possible, lows, highs, [first.metric] * len(lows))):
-        return ""
     epoch = first.epoch if len(verdicts) == 1 and first.outcome is not Outcome.AHEAD else None
     reached = "from" if first.parity.behind else "by"
     since = f", {reached} epoch {epoch}" if 1 < (epoch or 1) < first.horizon else ""
     gaps = between(min(lows), max(highs), first.metric, first.margin)
     return f" ({gaps}{since})"
+
+
+def _has_interval(verdict: Verdict) -> bool:
+    """Whether the text has the interval of a verdict."""
+    if verdict.outcome in (Outcome.DOES_NOT_TRAIN, Outcome.CONTRADICTORY):
+        return False
+    return possible(verdict.gap.low, verdict.gap.high, verdict.metric)
 
 
 def _slowest(exchanges: Sequence[Exchange]) -> list[Exchange]:

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from normsweep.analysis import outcomes
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.outcomes import Outcome
-from normsweep.analysis.rules import Missing
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.verdict_text import row_id
 
@@ -33,8 +31,6 @@ PATHS = {
     "diamond": "M0,-1.1L1.1,0L0,1.1L-1.1,0Z",
 }
 """Shapes that Vega has names for."""
-BARRED = (Missing.TOO_FEW_SEEDS, Missing.REFERENCE_AT_CHANCE)
-"""What keeps an interval from being read, whatever the margin is."""
 
 
 def page_data(found: Evidence, pictures: Mapping[str, Picture]) -> Json:
@@ -82,7 +78,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[Json]:
             "outcome": verdict.outcome.value,
             "low": _finite(gap.low),
             "high": _finite(gap.high),
-            "barred": verdict.missing in BARRED or verdict.outcome is Outcome.DOES_NOT_TRAIN,
+            "barred": verdict.barred,
         }
         places[verdict.question] += 1
 

@@ -173,7 +173,7 @@ def test_divergences_are_counted_and_left_out(judged):
 def test_under_five_pairs_there_is_no_verdict_and_those_that_did_not_train_are_named(judged):
     found = rows(judged(seeds=5, diverged={("unit", BASELINE): {1: 2}}))
     assert found.loc["more_epochs", "none"]["verdict"] == (
-        "open: at least 5 seeds are needed, 4 can be compared (seeds that did not train: unit 1)"
+        "open: at least 5 seeds are needed, 4 can be compared (seeds that did not train: 1 of “unit”)"
     )
     assert found.loc["both_tuned", "none"]["seeds"] == 5
 

@@ -40,17 +40,23 @@ def bits(curve, seeds=8, images=1000, rng=0) -> np.ndarray:
     return np.random.default_rng(rng).random((seeds, len(curve), images)) < chance
 
 
-def judged(curve, reference=0.9, rules=RULES, lost=None, fixed_at=None, **options):
-    """`lost`: the seeds of arm and reference that did not train, `(diverged, stuck)` of each."""
+def judged(curve, reference=0.9, rules=RULES, lost=None, fixed_at=None, alone=None, **options):
+    """`lost`: the seeds of arm and reference that did not train, `(diverged, stuck)` of each.
+
+    `alone`: how many seeds of the reference trained, if not those of the pairs.
+    """
     held = [reference] * len(curve) if isinstance(reference, float) else reference
     arm = bits(curve, **options)
-    trained = lost and tuple(Trained(len(arm), *counts) for counts in lost)
+    counts = len(arm), len(arm) if alone is None else alone
+    trained = lost and tuple(Trained(n, *of) for n, of in zip(counts, lost, strict=True))
+    own = None if alone is None else bits(held, **{**options, "rng": 1, "seeds": alone})
     return judge(
         Comparison("both_tuned", "none", "unit", len(curve), fixed_at),
         rules,
         arm,
         bits(held, **{**options, "rng": 1}),
         trained,
+        alone=own,
     )
 
 
@@ -317,14 +323,32 @@ def test_the_bound_of_seeds_that_do_not_train_is_that_of_clopper_and_pearson():
 
 
 def test_an_arm_whose_own_seeds_do_not_train_has_an_outcome():
-    verdict = judged([0.9] * 3, seeds=3, lost=((1, 2), (0, 0)))
+    verdict = judged([0.9] * 3, seeds=3, lost=((1, 2), (0, 0)), alone=6)
     assert verdict.outcome is Outcome.DOES_NOT_TRAIN
     assert (verdict.falls_short, verdict.missing) == (True, Missing.NOTHING)
     assert outcome_text(verdict) == "does not train (3 of 6 seeds trained)"
-    more = judged([0.9] * 3, seeds=3, lost=((1, 2), (0, 0)), rules=SEQUENCE)
+    more = judged([0.9] * 3, seeds=3, lost=((1, 2), (0, 0)), alone=6, rules=SEQUENCE)
     assert (more.outcome, more.missing) == (Outcome.OPEN, Missing.TOO_FEW_SEEDS)
-    last = judged([0.9] * 3, seeds=3, lost=((1, 16), (0, 0)), rules=SEQUENCE)
+    last = judged([0.9] * 3, seeds=3, lost=((1, 16), (0, 0)), alone=20, rules=SEQUENCE)
     assert outcome_text(last) == "does not train (3 of 20 seeds trained)"
+
+
+@pytest.mark.parametrize(
+    ("reference", "alone", "stuck", "why"),
+    [
+        (0.1, 0, 5, "the reference unit does not train either: 0 of 5 seeds trained"),
+        (0.9, 4, 2, "the reference unit does not train either: 4 of 6 seeds trained"),
+        (0.12, 5, 0, "the reference unit is not clearly better than chance (accuracy 0.1"),
+    ],
+)
+def test_an_arm_that_does_not_train_is_not_worse_than_a_reference_that_learns_nothing(
+    reference, alone, stuck, why
+):
+    lost = ((0, 6), (0, stuck))
+    verdict = judged([0.1] * 3, reference, seeds=0, lost=lost, alone=alone)
+    assert (verdict.outcome, verdict.missing) == (Outcome.OPEN, Missing.REFERENCE_AT_CHANCE)
+    assert verdict.reason.startswith(why)
+    assert not verdict.falls_short
 
 
 def test_a_reference_whose_seeds_do_not_train_is_no_outcome_of_the_arm():
@@ -346,7 +370,9 @@ def test_under_five_seeds_there_is_no_verdict_however_clear(seeds):
 
 def test_where_seeds_are_lacking_those_that_did_not_train_are_named():
     verdict = judged([0.9] * 3, seeds=3, lost=((1, 0), (0, 1)))
-    assert verdict.reason.endswith("3 can be compared (seeds that did not train: none 1, unit 1)")
+    assert verdict.reason.endswith(
+        "3 can be compared (seeds that did not train: 1 of “none”, 1 of “unit”)"
+    )
 
 
 def test_a_reference_near_chance_gives_no_verdict():

@@ -9,6 +9,7 @@ from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import evidence
 from normsweep.analysis.exchange import Exchange, Worth
 from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.rules import Missing
 from normsweep.reporting.in_short import in_short
 from normsweep.reporting.words import PARTS, worth_words
 from normsweep.sweep.study_record import BASELINE, TUNED_LONG
@@ -66,7 +67,11 @@ def test_an_interval_that_is_not_known_is_left_out(found):
     made = found()
     unknown = Estimate(*[math.nan] * 3, 0)
     said = told(replace(made, verdicts=tuple(replace(v, gap=unknown) for v in made.verdicts)))
-    assert "after 8 epochs, “none” is level. In" in said["More epochs?"]
+    assert said["More epochs?"].endswith("after 8 epochs, “none” is level.")
+    barred = {"outcome": Outcome.OPEN, "missing": Missing.REFERENCE_AT_CHANCE}
+    verdicts = (replace(v, gap=unknown, reason="the reference …", **barred) for v in made.verdicts)
+    said = told(replace(made, verdicts=tuple(verdicts)))
+    assert said["More epochs?"].endswith("after 8 epochs, “none” (the reference …) is open.")
 
 
 @pytest.mark.parametrize(
