@@ -235,7 +235,7 @@ def _warnings(arm: ArmRuns, reference: ArmRuns, verdict: Verdict) -> Iterator[st
     if verdict.paired and alone:
         seeds = listed([*alone[:3], *([f"{len(alone) - 3} more"] if len(alone) > 3 else [])])
         yield f"not in the gap of {arm.arm}: seeds that only one of the two arms has ({seeds})"
-    if verdict.images and verdict.margin_needed > verdict.margin:
+    if verdict.images and verdict.margin_too_small:
         yield (
             f"the margin of {by.amount(verdict.margin)} is too small for {counted(verdict.images, 'example')}, "
             f"which can confirm {by.scale * verdict.margin_needed:.3g} or more"

@@ -12,7 +12,6 @@ import numpy as np
 from normsweep.analysis import earlier_rules
 from normsweep.analysis.confirm_runs import Confirmed, Guess, Runs, Values
 from normsweep.analysis.estimates import interval
-from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.parity import Pairs
 from normsweep.analysis.repeats import Repeated, confirmed_repeats, repeated_gaps
 from normsweep.analysis.rules import LEAST_SEEDS, Chosen, Comparison, Rules, compared
@@ -295,7 +294,7 @@ def _seeds(count: int, arm: str, ended: str) -> str:
 
 def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     by = verdict.metric
-    if verdict.margin_needed > verdict.margin and verdict.outcome is not Outcome.DOES_NOT_TRAIN:
+    if verdict.margin_too_small:
         declared, can = by.amount(verdict.margin), by.amount(verdict.margin_needed)
         if verdict.share:
             level = abs(verdict.reference_value)

@@ -424,6 +424,12 @@ class Verdict:
         return self.outcome is Outcome.DOES_NOT_TRAIN or self.missing in barriers
 
     @property
+    def margin_too_small(self) -> bool:
+        """Whether the outcome is open, and no number of seeds could confirm the margin on these images."""
+        undecided = side(self.outcome) is Side.OPEN and not self.barred
+        return undecided and self.margin_needed > self.margin
+
+    @property
     def falls_short(self) -> bool:
         """Whether the arm is more than the margin behind, or does not train."""
         return side(self.outcome) is Side.NO
