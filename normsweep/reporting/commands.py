@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from normsweep.parts import metrics
+from normsweep.parts import metrics, models
 from normsweep.parts.catalog import catalog
 from normsweep.sweep.loading import load_sweep, shipped_sweeps
 from normsweep.sweep.recorded import GROWING, to_plain
@@ -43,10 +43,11 @@ class Commands:
     """The sweep file, and the --set options of the command that runs the study, as far as they are known."""
 
     def study(self, *more: str) -> str:
-        """What runs the study: a shipped sweep's command, or one in which the user's own has its place."""
-        name = self.record.name
-        sweep = (name,) if self._shipped else (*self.source, "--study-name", name)
-        return self._line("python -m normsweep.study", *sweep, stores=self._stores, more=more)
+        """What runs the study: a shipped sweep's command, or one in which the user's own has its place.
+
+        If data or model were given in Python, what is to be changed in that call.
+        """
+        return self._run(more)
 
     def reproduce(self) -> tuple[str, ...]:
         """What runs the study, writes its report and its verdicts, if it has any.
@@ -59,22 +60,13 @@ class Commands:
 
     def renew(self) -> str:
         """What opens another study by today's rules, which reuses the finished trials of this one."""
-        name = self.record.name
-        sweep = (name,) if self._shipped else self.source
-        words = (*sweep, "--study-name", f"{name}-2", "--reuse", name)
-        return self._line("python -m normsweep.study", *words, stores=self._stores)
+        return self._run(renewed=True)
 
     def confirm(self, seeds: int | None = None) -> str:
         """What gives the study's verdict, or one from more seeds: after an analysis, in a new study."""
         if seeds is None:
             return self.study("--phase", "confirm")
-        more = ("--set", f"confirm.seeds={seeds}")
-        if not self.record.analysed:
-            return self.study(*more)
-        name = self.record.name
-        sweep = (name,) if self._shipped else self.source
-        words = (*sweep, "--study-name", f"{name}-2", "--reuse", name)
-        return self._line("python -m normsweep.study", *words, stores=self._stores, more=more)
+        return self._run(("--set", f"confirm.seeds={seeds}"), renewed=self.record.analysed)
 
     def export(self, table: str, *more: str) -> str:
         """What writes one of the study's tables."""
@@ -130,10 +122,39 @@ class Commands:
         shipped, own = to_plain(load_sweep(name, catalog())), to_plain(self.record.sweep)
         return all(shipped[key] == own.get(key) for key in shipped if key not in RAISED)
 
+    @property
+    def _in_memory(self) -> bool:
+        """Whether the study's data or model were given in Python."""
+        sweep = self.record.sweep
+        return models.OWN in (sweep.data.dataset, sweep.model.name.partition("@")[0])
+
+    def _run(self, more: Sequence[str] = (), renewed: bool = False) -> str:
+        """What runs the study, or another one that reuses its trials."""
+        name = self.record.name
+        named = (
+            ("--study-name", f"{name}-2", "--reuse", name) if renewed else ("--study-name", name)
+        )
+        if self._in_memory:
+            return _call((*named, *more))
+        words = (*self.source, *named)
+        if self._shipped:
+            words = (name, *named) if renewed else (name,)
+        return self._line("python -m normsweep.study", *words, stores=self._stores, more=more)
+
     def _line(self, command: str, *words: str, stores: str = "", more: Iterable[str] = ()) -> str:
         """The command with its words quoted where a shell needs it; `stores` is quoted already."""
         rest = f" {shlex.join(more)}" if more else ""
         return f"{command} {shlex.join(words)}{stores}{rest}"
+
+
+def _call(options: Sequence[str]) -> str:
+    """The options of a command as arguments of `normsweep.run`, beside those of the call before."""
+    arguments = ["..."]
+    for option, value in zip(options[::2], options[1::2], strict=True):
+        name = option.removeprefix("--").replace("-", "_")
+        key, _, given = value.partition("=")
+        arguments.append(f"{name}={{{key!r}: {given}}}" if name == "set" else f"{name}={value!r}")
+    return f"normsweep.run({', '.join(arguments)})"
 
 
 def _plugins(record: StudyRecord) -> str:

@@ -157,7 +157,7 @@ def test_seeds_that_failed_are_said(said):
 def test_a_margin_that_the_images_cannot_confirm_is_said_where_it_leaves_the_question_open(said):
     line = (
         "the margin of 0.1 percentage points is too small for “none” with 1,000 test examples, which can confirm "
-        "0.296 or more"
+        "0.296 percentage points or more"
     )
     assert said("confirm.margin=0.001") == only(
         line, "more_epochs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from cyclopts import App
@@ -52,6 +53,17 @@ def taken(command: str) -> dict[str, object]:
     )
     assert not ignored
     return dict(bound.arguments)
+
+
+def test_of_a_study_in_memory_the_call_is_printed_with_what_changes():
+    own = record(model=record().sweep.model.model_copy(update={"name": "own@0123456789ab"}))
+    commands = Commands(own, *STORES)
+    assert commands.study() == "normsweep.run(..., study_name='mine')"
+    assert commands.confirm() == "normsweep.run(..., study_name='mine', phase='confirm')"
+    more = Commands(replace(own, analysed=True)).confirm(15)
+    assert (
+        more == "normsweep.run(..., study_name='mine-2', reuse='mine', set={'confirm.seeds': 15})"
+    )
 
 
 @pytest.mark.parametrize("printed", PRINTED)
