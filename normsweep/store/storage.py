@@ -330,8 +330,8 @@ def _refuse_changes(studies: PhaseStudies, sweep: Sweep) -> None:
         raise SweepError([*_more_seeds_refused(before.name), *changed])
     raise SweepError(
         [
-            f"study {shown(before.name)} was created with a different sweep; pass --study-name to "
-            "start a new study, or restore:",
+            f"study {shown(before.name)} was created with a different sweep; pass another name "
+            "(--study-name, in Python study_name=) to start a new study, or restore:",
             *changed,
         ]
     )

@@ -140,7 +140,7 @@ class StudyStore:
             raise SweepError(
                 f"study {shown(self.name)} was created with different data: {before.name} ({before.source}, "
                 f"digest {before.digest[:12]}) -> {data.name} ({data.source}, digest {data.digest[:12]}); "
-                "use the same data, or pass --study-name to start a new study"
+                "use the same data, or pass another name (--study-name, in Python study_name=) to start a new study"
             )
 
     def begin_study(

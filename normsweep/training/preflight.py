@@ -349,7 +349,7 @@ def network_problem(
     if ignored := _ignored(given or {}, loss):
         return (
             f"it is compiled with {ignored}, which would not be used: the loss is {loss}, and the "
-            "optimizer and the metric are those of the sweep; return it without compile()"
+            "optimizer and the metric are those of the sweep; name yours there, or return it without compile()"
         )
     return _output_problem(network, shape, head)
 

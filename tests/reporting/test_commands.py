@@ -14,7 +14,7 @@ from normsweep.cli import main
 from normsweep.parts import metrics
 from normsweep.parts.catalog import read_sweep
 from normsweep.reporting.commands import Commands
-from normsweep.sweep.study_record import Analysis, StudyRecord
+from normsweep.sweep.study_record import BASELINE, Analysis, Configuration, StudyRecord
 from normsweep.urls import STORAGE
 
 STORES = ("postgresql://me@host/db?a=1&b=it's", "sqlite:///my runs/mlflow.db")
@@ -60,7 +60,8 @@ def test_of_a_study_in_memory_the_call_is_printed_with_what_changes():
     commands = Commands(own, *STORES)
     assert commands.study() == "normsweep.run(..., study_name='mine')"
     assert commands.confirm() == "normsweep.run(..., study_name='mine', phase='confirm')"
-    more = Commands(replace(own, analysed=True)).confirm(15)
+    runs = [Configuration(arm, BASELINE, {}, runs=tuple(range(5))) for arm in ("none", "unit")]
+    more = Commands(replace(own, analyses=(Analysis(5, tuple(runs)),))).confirm(15)
     assert (
         more == "normsweep.run(..., study_name='mine-2', reuse='mine', set={'confirm.seeds': 15})"
     )

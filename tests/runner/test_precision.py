@@ -212,7 +212,7 @@ def test_with_an_own_network_the_refusal_names_the_precision_too(place):
     with pytest.raises(SweepError) as refused:
         place.run("auto", model=build)
     assert list(refused.value.lines) == [
-        'study "halved" was created with a different sweep; pass --study-name to start a new study, or restore:',
+        'study "halved" was created with a different sweep; pass another name (--study-name, in Python study_name=) to start a new study, or restore:',
         '  model.precision: "float32" -> "auto"',
     ]
 

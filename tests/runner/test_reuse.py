@@ -178,7 +178,7 @@ def test_fewer_epochs_are_refused(grid):
     with pytest.raises(SweepError) as refused:
         place.run("search.space.epochs.choices=[1,2]")
     assert "search.space.epochs.values: [1, 2, 4, 6" in str(refused.value)
-    assert "pass --study-name to start a new study, or restore:" in str(refused.value)
+    assert "to start a new study, or restore:" in str(refused.value)
 
 
 LONG = """
