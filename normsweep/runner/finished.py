@@ -108,7 +108,7 @@ class Origin:
     def answer(self, record: StudyRecord, mark: Publication, phase: PhaseName) -> bool:
         """Print the results of a published study; returns whether a trial has a score."""
         total, record = record.planned[SEARCH], record.labelled()
-        say(f"study {record.name} is done: {total} of {total} trials")
+        say(f"the search of {record.name} is done: {total} of {total} trials")
         print_tables(record)
         print_reuse(record)
         print_verdict(evidence(record), left=0)

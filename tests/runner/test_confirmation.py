@@ -180,7 +180,7 @@ def test_the_verdict_is_written_in_every_format(place, kind):
 
 def test_the_same_command_again_trains_nothing_and_adds_no_look(place):
     before = place.read()
-    assert "study confirmed is done: 4 of 4 trials" in place.study()
+    assert "the search of confirmed is done: 4 of 4 trials" in place.study()
     assert place.read() == before
 
 

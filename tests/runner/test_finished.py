@@ -253,7 +253,7 @@ def test_it_answers_with_the_same_words_and_imports_neither_tensorflow_nor_mlflo
     assert "mlflow" in imported
     again, imported = command(ended.folder, *tracking)
     assert again == said
-    assert "study ended is done: 4 of 4 trials" in again
+    assert "the search of ended is done: 4 of 4 trials" in again
     assert not imported & {"tensorflow", "keras", "jax", "mlflow", "sklearn", "ray", "altair"}
 
 

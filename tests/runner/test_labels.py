@@ -118,7 +118,7 @@ def test_a_relabelled_study_goes_on_and_nothing_is_trained_again(place, tmp_path
         after = read_study("sqlite:///mlruns/optuna.db", "labelled")
         assert (after.trials, after.arms) == (before.trials, before.arms)
         assert [arm.label for arm in after.sweep.arms] == ["as they are", *LABELS[1:]]
-        assert "study labelled is done: 6 of 6 trials" in said
+        assert "the search of labelled is done: 6 of 6 trials" in said
         assert "as they are" in said
         assert "raw pixels" not in said
         assert "raw pixels" not in Path("mlruns/reports/labelled/index.html").read_text()

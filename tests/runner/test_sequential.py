@@ -108,7 +108,7 @@ def test_only_what_is_open_gets_more_seeds(place):
 
 def test_it_is_finished_where_it_stopped_by_itself(place):
     before = place.read()
-    assert "study sequential is done: 3 of 3 trials" in place.study()
+    assert "the search of sequential is done: 3 of 3 trials" in place.study()
     assert "not finished" not in place.study("--set", "confirm.seeds=5")  # fewer change nothing
     assert place.read() == before
 

@@ -131,7 +131,7 @@ def test_a_study_runs_says_when_it_is_done_and_goes_on_with_more_trials(bare):
     assert all(f"/runs/{r.run_id}?" in note for r in best_of_arms(place.records()).values())
 
     before = [(r.trial.number, r.run_id) for r in place.records()]
-    assert "study tested is done: 12 of 12 trials" in place.run()
+    assert "the search of tested is done: 12 of 12 trials" in place.run()
     assert [(r.trial.number, r.run_id) for r in place.records()] == before
 
     place.run("--n-trials", "15")
