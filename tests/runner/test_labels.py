@@ -127,4 +127,4 @@ def test_a_relabelled_study_goes_on_and_nothing_is_trained_again(place, tmp_path
         assert experiment is not None
         assert "raw pixels" not in experiment.tags["mlflow.note.content"]
         assert json.loads(experiment.tags["normsweep.labels"])["none"] == "as they are"
-        assert "study labelled is done" in say(app, "labelled.toml")  # from its mark
+        assert "the search of labelled is done" in say(app, "labelled.toml")  # from its mark
