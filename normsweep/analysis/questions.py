@@ -287,7 +287,7 @@ def _kinds(record: StudyRecord, runs: Runs | None) -> str:
 
 
 def _seeds(count: int, arm: str, ended: str) -> str:
-    return f"{count} {'seed' if count == 1 else 'seeds'} of {arm} {ended} and " + (
+    return f"{count} {'seed' if count == 1 else 'seeds'} of {quoted(arm)} {ended} and " + (
         "is" if count == 1 else "are"
     )
 

@@ -48,6 +48,7 @@ __all__ = [
 ]
 
 NO_BREAK = "\u00a0"
+BESIDE_A_NUMBER = re.compile(r"(?<=\d) |(?<!,) (?=\d)")
 GLYPHS = {Side.YES: "✓", Side.NO: "✕", Side.OPEN: "?"}
 CELLS = [
     "question", "arm", "verdict", "gap", "interval", "on_these_images", "seeds", "images", "margin",
@@ -175,7 +176,7 @@ def _evidence(verdict: Verdict) -> tuple[str, ...]:
         samples.append(counted(verdict.images, "test example"))
     margin = margin_words(verdict.margin, verdict.share, verdict.metric)
     lines = (samples, (f"margin {margin}", f"analysis {verdict.analysis}"))
-    kept = (", ".join(part.replace(" ", NO_BREAK) for part in line) for line in lines)
+    kept = (BESIDE_A_NUMBER.sub(NO_BREAK, ", ".join(line)) for line in lines)
     chosen = chosen_words(verdict.chosen)
     tuned = [f"tuned: chosen {chosen}"] if chosen else []
     return *kept, *_own_epoch(verdict), *trained, *tuned

@@ -135,7 +135,9 @@ class Running:
         search, missing, confirmation = self.search, list[str](), None
         search.note_plan()
         if not search.left:
-            say(f"the search of {search.sweep.name} is done: {search.total} of {search.total} trials")
+            say(
+                f"the search of {search.sweep.name} is done: {search.total} of {search.total} trials"
+            )
         self.background.put(prepare_pages(search, self.tracker))
         self.notes.begin()
         try:

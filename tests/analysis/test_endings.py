@@ -151,5 +151,6 @@ def test_the_warning_of_a_verdict_says_why_its_seeds_are_stuck(planted, sweep, r
     found = evidence(recorded(sweep("confirm.epochs=2"), trials, [made.look]))
     told = found.verdicts[0].warnings
     assert (
-        "5 seeds of none did not get beyond guessing (5 dead) and are excluded from the gap" in told
+        "5 seeds of “none” did not get beyond guessing (5 dead) and are excluded from the gap"
+        in told
     )

@@ -141,17 +141,17 @@ def test_tuning_for_a_baseline_longer_than_the_confirmation_is_held_to_its_end(s
 
 def test_seeds_that_diverged_are_said_where_they_are_left_out(said):
     diverged = {("none", TUNED_LONG): {0: 5, 1: 2}, ("unit", TUNED_SHORT): {3: 4}}
-    line = "2 seeds of none diverged and are excluded from the gap"
+    line = "2 seeds of “none” diverged and are excluded from the gap"
     assert said(seeds=8, diverged=diverged) == only(line, "tuned_rate_longest", "both_tuned")
     (one,) = said(seeds=8, diverged={("unit", TUNED_LONG): {0: 6}})["both_tuned"]
-    assert one == "1 seed of unit diverged and is excluded from the gap"
+    assert one == "1 seed of “unit” diverged and is excluded from the gap"
 
 
 def test_seeds_that_failed_are_said(said):
-    line = "2 seeds of unit failed and are excluded"
+    line = "2 seeds of “unit” failed and are excluded"
     assert said(seeds=8, failed={("unit", TUNED_SHORT): [1, 2]}) == only(line, "both_tuned_short")
     (one,) = said(seeds=8, failed={("unit", TUNED_SHORT): [1]})["both_tuned_short"]
-    assert one == "1 seed of unit failed and is excluded"
+    assert one == "1 seed of “unit” failed and is excluded"
 
 
 def test_a_margin_that_the_images_cannot_confirm_is_said_where_it_leaves_the_question_open(said):

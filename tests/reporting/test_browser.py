@@ -153,12 +153,21 @@ def test_a_person_sees_question_answer_picture_and_the_four_parts(opened, file, 
     assert page.get_by_role("img", name="Accuracy after each epoch").count() == 1
 
 
+LONG_INTERVALS = """
+document.querySelectorAll('.verdicts .whole').forEach((one) => { one.textContent = '−163,070.5 to +1,189,327.5'; }),
+[...document.querySelectorAll('.verdicts td')].filter((cell) => cell.scrollWidth > cell.clientWidth)
+    .map((cell) => cell.textContent)
+"""
+"""With intervals as of a regression's large targets, the cells that their text leaves."""
+
+
 def test_nothing_makes_the_page_scroll_sideways(opened, found, awkward, tmp_path):
     file = write_report(found((awkward * 2, "none", "unit")), tmp_path)
     for size in (DESK, PHONE):
         page = opened(file, size)
         page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate(LONG_INTERVALS) == []
 
 
 @sizes
