@@ -290,17 +290,19 @@ def confirmed(
 def curves(found: Confirmed, confidence: float) -> tuple[Curve, ...]:
     """The curve of each configuration of which any seed reached the last epoch.
 
-    Seeds that diverged or failed earlier are excluded from all epochs. A run that ended by itself stays as
-    it is; the baseline at its own number of epochs is left out.
+    It is that of the seeds that trained, as in the verdicts, or if none did, of all that reached the last
+    epoch. A run that ended by itself stays as it is; the baseline at its own number of epochs is left out.
     """
     shown = (runs for (_, name), runs in found.runs.items() if name != BASELINE_SHORT)
-    made = (_curve(runs, found.epochs, (1 - confidence) / 2) for runs in shown)
+    made = (_curve(runs, found, (1 - confidence) / 2) for runs in shown)
     return tuple(curve for curve in made if curve.epochs)
 
 
-def _curve(runs: Runs, epochs: int, tail: float) -> Curve:
-    arm, name = runs.configuration.arm, runs.configuration.name
-    slots = [slot for slot in range(len(runs.results)) if runs.tested(slot) >= epochs]
+def _curve(runs: Runs, found: Confirmed, tail: float) -> Curve:
+    arm, name, epochs = runs.configuration.arm, runs.configuration.name, found.epochs
+    trained, _ = runs.trained(epochs, found.guess)
+    reached = [slot for slot in trained if runs.tested(slot) >= epochs]
+    slots = [slot for slot in reached if trained[slot]] or reached
     if not slots:
         return Curve(arm, name, ())
     values = runs.values(slots, epochs)

@@ -218,6 +218,22 @@ def test_a_curve_is_the_mean_test_accuracy_of_every_epoch(planted):
         assert [e.n for e in found[key].epochs] == [5] * 6
 
 
+@pytest.mark.parametrize(("lost", "counted"), [((2,), 4), (range(5), 5)], ids=["one", "all"])
+def test_a_curve_is_that_of_the_seeds_that_trained_if_any_did(planted, lost, counted):
+    """As in the verdict beside it."""
+    made = planted()
+    changed = {r.trial.number: r for r in made.records}
+    for slot in lost:
+        number = made.number(RAW, slot)
+        records = stuck(made, RAW, slot, [ENTROPY] * 6, [0.6] * 6)
+        changed[number] = next(r for r in records if r.trial.number == number)
+    found = confirmed(made.look, list(changed.values()), DATA)
+    curve = next(c for c in curves(found, 0.95) if (c.arm, c.configuration) == RAW)
+    levels = made.levels[RAW] if counted == 4 else [0.6] * 6
+    assert [e.value for e in curve.epochs] == pytest.approx(list(levels))
+    assert [e.n for e in curve.epochs] == [counted] * 6
+
+
 def test_a_curves_interval_is_the_two_way_one_at_the_confidence(planted):
     study = planted()
     right = np.tile(np.arange(1000) < 500, (5, 1))

@@ -51,7 +51,8 @@ def accuracy(found: Findings, style: Style) -> Figure:
     figure = Figure(
         name="accuracy",
         title=f"{opening(measured)} after each epoch",
-        caption=f"Mean {measured}{found.data_words} after single epochs, each with its own interval. The "
+        caption=f"Mean {measured}{found.data_words} after single epochs over the seeds that trained (if none did, "
+        "over all), each with its own interval. The "
         f"yellow band is the equivalence margin around {found.reference}; a ring marks the epoch from "
         f"which an arm stays in it or above{_means_of(panels)}. "
         f"Triangles at the lower edge are values below the axis.{turned}",
