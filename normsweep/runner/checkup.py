@@ -18,12 +18,16 @@ from normsweep.reporting.checkup import Checkup, SchemeStart, network_findings, 
 from normsweep.runner.interrupts import Signals
 from normsweep.runner.prepare import decided, identified, load_data
 from normsweep.runner.workers import Settings, Workers
+from normsweep.sweep.parameters import RAW
 from normsweep.sweep.schema import Sweep
 from normsweep.sweep.study_record import DataFacts, StudyRecord
 from normsweep.sweep.trial import DataKey
 from normsweep.training.diagnosis import diagnose_start
 
 __all__ = ["check_arrays", "check_setup", "checked", "read_arrays", "starts", "sweep_of"]
+
+SCALED = ("target-scale", "skewed-target")
+"""Findings about targets that are of no matter where they are scaled."""
 
 
 def read_arrays(data: Any) -> Arrays:
@@ -113,6 +117,8 @@ def checked(
     try:
         sweep = identified(decided(sweep, None, executor, signals), facts, executor, signals)
         found = starts(sweep, facts, executor, signals)
+        if all(start.trial.target != RAW for start in found):  # every arm scales its targets
+            findings = [each for each in findings if each.name not in SCALED]
         findings += network_findings(found[0], facts.classes)
     except NormsweepError as error:
         findings.append(Finding("network", str(error).splitlines()[-1][:300]))

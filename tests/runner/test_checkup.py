@@ -260,6 +260,19 @@ def test_the_command_diagnoses_the_arms_of_a_sweep(monkeypatch, tmp_path, capsys
     assert not list(tmp_path.iterdir()), "nothing is stored"
 
 
+def test_targets_that_the_sweep_scales_are_not_to_be_scaled(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    rooms = rng.normal(size=60)
+    prices = 1e5 * rooms + rng.normal(size=60)
+    pd.DataFrame({"rooms": rooms, "price": prices}).to_csv("houses.csv", index=False)
+    new = ["new", "houses", "--data", "houses.csv", "--target", "price", "--task", "regression"]
+    assert run(main.app, new) == 0
+    capsys.readouterr()
+    assert run(main.app, ["diagnose", "houses.toml"]) == 0
+    assert "try target" not in capsys.readouterr().out
+
+
 def test_the_command_writes_a_page_of_what_it_found(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     small = ("data.train_size=200", "model={ name = 'mlp', options = { units = 8 } }")
