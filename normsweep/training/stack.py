@@ -489,7 +489,8 @@ class Stacks:
             most = min([most, *(stack.width // 2 for stack in stacks if stack.too_wide)])
         made = self._made(compiled, material, shape, most)
         self._most[key] = made.width
-        self._stacks[key] = [*(stack for stack in stacks if not stack.too_wide), made]
+        # Those that are in one that is too wide were there before, and go on.
+        self._stacks[key] = [*(s for s in stacks if not (s.too_wide and s.empty)), made]
         return made
 
     def _material(self, trial: Trial, inputs: Inputs, data: Dataset) -> Material:
