@@ -27,7 +27,7 @@ from normsweep.sweep.trial import Epoch, Trial, Usage
 from normsweep.training.compiled_epoch import Rows, create_metrics, until_infinite
 from normsweep.training.compiled_network import CompiledModel, compile_key
 from normsweep.training.engine import NoRoom
-from normsweep.training.epochs import BATCH, Passes
+from normsweep.training.epochs import BATCH, Passes, penalty
 from normsweep.training.patches import convolutions_as_products
 from normsweep.training.preprocessing import Inputs, SplitRows, batch_order, split_rows
 from normsweep.training.snapshot import ModelState
@@ -258,6 +258,12 @@ class Stack:
         network = jax.device_get([[v[index] for v in part] for part in self._state])
         return ModelState(tuple(network[part][i] for part, i in self._order), tuple(network[2]))
 
+    def penalty(self, index: int) -> float:
+        """What the regularizers of a network's weights add to its loss."""
+        assert self._state is not None
+        weights = self._state[0]
+        return penalty(self._model, lambda i, _: weights[i][index])
+
     def _constants(self) -> tuple[Any, ...]:
         return self._center, self._scale, self.material.x, self._y, self._metrics
 
@@ -418,6 +424,10 @@ class Place(Passes):
     def outputs(self) -> Array:
         """Outputs for the validation images."""
         return self._validation
+
+    def penalty(self) -> float:
+        """What the regularizers of its weights add to its loss."""
+        return self._stack.penalty(self.index)
 
     def test_outputs(self) -> Array:
         """Outputs for the test images."""

@@ -260,6 +260,18 @@ def test_seeds_of_a_confirmation_whose_images_are_their_own_are_trained_one_by_o
         assert_same(one, other)
 
 
+def test_the_validation_loss_has_the_regularization_of_the_weights_whatever_the_metric(
+    stacked, alone, of
+):
+    trials = [of(model="test_regularized", metric=by, epochs=1) for by in ("accuracy", "log_loss")]
+    losses = []
+    for executor in (stacked, alone):
+        executor.call(_register_regularized)
+        losses += [end.result.curve[-1].val_loss for end in trained(executor, trials)]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
+    assert losses[0] > 2 * np.log(10), "more than the loss of a guess"
+
+
 def test_one_that_diverges_costs_its_neighbours_nothing(stacked, of):
     trial = of()
     (calm,) = trained(stacked, [trial])
@@ -369,9 +381,7 @@ def test_a_stack_takes_no_more_memory_than_there_is(make_worker, pair, of):
         ("_with", 1, [str(WIDTH), None, "2"]),
     ],
 )
-def test_out_of_memory_halves_the_stack_and_goes_on(
-    make_worker, pair, of, where, before, widths
-):
+def test_out_of_memory_halves_the_stack_and_goes_on(make_worker, pair, of, where, before, widths):
     """In the training, in the test pass of a confirmation, and where a trial joins another one.
 
     `before`: the number of times that there is room; `widths`: the stacks of those that are trained nevertheless.
@@ -516,6 +526,18 @@ def _out_of_memory_once(engine: KerasEngine, where: str, before: int) -> None:
 
     error = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating bytes.")
     _fails_once(error, where, before)
+
+
+def _register_regularized(engine: KerasEngine) -> None:
+    import keras
+
+    from normsweep.parts import models
+
+    @models.register("test_regularized")
+    def regularized(input_shape: tuple[int, ...], classes: int) -> Any:
+        layer = {"activation": "softmax", "kernel_regularizer": keras.regularizers.L2(1.0)}
+        layers = [keras.layers.Flatten(), keras.layers.Dense(classes, **layer)]
+        return keras.Sequential([keras.Input(input_shape), *layers])
 
 
 def _accident_once(engine: KerasEngine) -> None:
