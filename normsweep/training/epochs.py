@@ -256,7 +256,7 @@ def penalty(
 
     found = enumerate(model.trainable_variables)
     losses = [v.regularizer(value(i, v)) for i, v in found if v.regularizer is not None]
-    return sum(float(convert_to_numpy(loss)) for loss in losses)
+    return sum(float(np.asarray(convert_to_numpy(loss))) for loss in losses)
 
 
 @dataclass(frozen=True)

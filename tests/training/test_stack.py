@@ -470,6 +470,34 @@ def test_convolutions_as_products_are_those_of_jax_with_their_gradients(how):
         np.testing.assert_allclose(one, jnp.stack(others), rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize(("features", "outputs"), [(24, 8), (8, 24)])
+def test_convolutions_as_products_are_as_exact_in_bfloat16_as_those_of_jax(features, outputs):
+    import jax
+    import jax.numpy as jnp
+
+    from normsweep.training.patches import convolutions_as_products
+
+    draw = np.random.default_rng(0)
+    shapes = (2, 2, 8, 8, features), (2, 5, 5, features, outputs)
+    x, w = (jnp.asarray(draw.normal(size=shape), jnp.bfloat16) for shape in shapes)
+
+    def convolved(x: Any, w: Any) -> Any:
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=numbers)
+
+    def error(found: Any) -> float:
+        return float(np.linalg.norm(found.astype(jnp.float32) - exact) / np.linalg.norm(exact))
+
+    exact, alone = (
+        jnp.stack([convolved(a.astype(kind), b.astype(kind)) for a, b in zip(x, w, strict=True)])
+        for kind in (jnp.float32, jnp.bfloat16)
+    )
+    with convolutions_as_products():
+        stacked = jax.vmap(convolved)(x, w)
+    assert stacked.dtype == jnp.bfloat16
+    assert error(stacked) < 1.05 * error(alone)
+
+
 def test_grouped_convolutions_stay_those_of_jax():
     import jax
     import jax.numpy as jnp
