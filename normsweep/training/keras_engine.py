@@ -18,7 +18,7 @@ from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.parameters import MATCHED
-from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Guessing, Result, Status, Trial
+from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Guessing, Result, Status, Trial, kind_of
 from normsweep.training.callbacks import (
     BatchByBatch,
     build_callback,
@@ -185,7 +185,7 @@ class KerasEngine(Engine):
         """
         if trial.by_itself or compiled.loop(trial.batch_size).name != "step":
             return False
-        return trial.phase == SEARCH or self._shared_by_seeds(trial, inputs)
+        return kind_of(trial.phase) == SEARCH or self._shared_by_seeds(trial, inputs)
 
     def _shared_by_seeds(self, trial: Trial, inputs: Inputs) -> bool:
         """Whether trials of other seeds can be trained on the same images: scaled by a scheme, or of no split."""
@@ -306,7 +306,7 @@ class KerasEngine(Engine):
         if not _guesses(trial, inputs, guessing, last):
             return None
         try:
-            return inspect(trial, inputs, model, self.compiled)
+            return inspect(trial, inputs, model, self.compiled, last.epoch)
         except Exception:  # the trial is complete, whatever a custom network does not allow
             return None
 

@@ -20,7 +20,7 @@ from normsweep.executors.processes import Processes
 from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import datasets
 from normsweep.parts.dataset import Dataset
-from normsweep.sweep.trial import CONFIRM, DataKey, Epoch, Result, Status, Trial
+from normsweep.sweep.trial import CONFIRM, SEARCH, DataKey, Epoch, Result, Status, Trial, phase_of
 from normsweep.training.engine import Finished
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.snapshot import CheckpointPolicy, Snapshot
@@ -250,9 +250,10 @@ def test_seeds_of_a_confirmation_share_a_stack(stacked, alone, of, numbers, fiel
 def test_seeds_of_a_confirmation_whose_images_are_their_own_are_trained_one_by_one(
     stacked, alone, of
 ):
-    """A stack of the search's trials has one seed, and so the same images."""
+    """A stack of the search's trials has one seed, and so the same images; so has one of its repeats."""
     fields = {"normalization": "zca", "epochs": 2}
-    search = trained(stacked, [of(**fields), of(**fields, learning_rate=0.1)])
+    repeat = of(**fields, learning_rate=0.1, phase=phase_of(SEARCH, 2))
+    search = trained(stacked, [of(**fields), repeat])
     assert {end.result.loop for end in search} == {"stack"}
     trials = [of(**fields, phase=CONFIRM, seed=seed) for seed in (21, 22)]
     for one, other in zip(trained(stacked, trials), trained(alone, trials), strict=True):
