@@ -275,11 +275,11 @@ class KerasEngine(Engine):
             compiled.resume(snapshot.state, self._settings(trial, inputs))
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
+        labels = inputs.split.y_val, test.y if test else None  # a stack's trials hold no images
         place = None
         if stacks is not None:
             place = stacks.join(trial, compiled, inputs, self.dataset(trial.data), len(before))
         passes = place or Alone(loop, trial, inputs.split, targets, test, self.check_time)
-        labels = inputs.split.y_val, test.y if test else None  # a stack's trials hold no images
         rest = train_epochs(passes, trial, targets, *labels, len(before) + 1)
         if callback is not None:
             rest = called(rest, callback, compiled.model, trial)

@@ -309,6 +309,10 @@ def test_its_place_is_free_at_the_next_epoch(make_worker, pair, of):
     assert_same(ends[trials[2].number], again)
 
 
+def test_its_place_is_free_if_it_is_closed(stacked, of):
+    assert stacked.call(_closed, of())
+
+
 def test_it_resumes_bit_by_bit_at_the_same_width_only(stacked, pair, of):
     trial = of(epochs=4)
     snapshots: dict[int, Snapshot] = {}
@@ -536,6 +540,15 @@ def _forget_stacks(engine: KerasEngine) -> None:
 def _number_of_stacks(engine: KerasEngine) -> int:
     assert engine._stacks is not None
     return sum(map(len, engine._stacks._stacks.values()))
+
+
+def _closed(engine: KerasEngine, trial: Trial) -> bool:
+    """Whether a trial that waits in a stack, and is closed there, leaves all stacks empty."""
+    training = engine.train(trial)
+    assert next(training) is None
+    training.close()
+    assert engine._stacks is not None
+    return all(stack.empty for stacks in engine._stacks._stacks.values() for stack in stacks)
 
 
 def _pid(engine: KerasEngine) -> int:
