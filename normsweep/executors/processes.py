@@ -150,10 +150,12 @@ class Processes:
             self._pending += self._end(worker)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run the function in an idle worker, or between the epochs of a stack; limits of trials are still enforced.
+        """Run the function in an idle worker, or else in the one with fewest trials; limits of trials are still enforced.
+
+        A busy worker runs it between the epochs of a stack, or when its trial by itself has ended.
 
         Raises:
-            StudyStopped: every worker is busy, or the call failed, timed out or lost its worker.
+            StudyStopped: the worker's trial waits for a reply, or the call failed, timed out or lost its worker.
         """
         worker, deadline = (
             min(self._live(), key=lambda w: len(w.jobs)),

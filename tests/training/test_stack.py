@@ -378,6 +378,15 @@ def test_a_stack_takes_no_more_memory_than_there_is(make_worker, pair, of):
     assert_same(one, known)
 
 
+def test_the_memory_of_a_stack_is_that_of_its_largest_pass_and_its_images_are_there_once(
+    stacked, of
+):
+    """The validation takes up to 512 images at a time."""
+    used, training, once = stacked.call(_made_alone, of(batch_size=1))
+    assert used > training
+    assert once
+
+
 @pytest.mark.parametrize(
     ("where", "before", "widths"),
     [
@@ -549,6 +558,20 @@ def _closed(engine: KerasEngine, trial: Trial) -> bool:
     training.close()
     assert engine._stacks is not None
     return all(stack.empty for stacks in engine._stacks._stacks.values() for stack in stacks)
+
+
+def _made_alone(engine: KerasEngine, trial: Trial) -> tuple[int, int, bool]:
+    """Of a stack whose worker gives up all that is not used: its bytes, those of its training, whether it has its images."""
+    from normsweep.training import stack
+
+    inputs, stacks = engine.inputs_of(trial), stack.Stacks(2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stack, "KEPT", 0)
+        stacks.width(trial, engine.compiled(trial, inputs), inputs, engine.dataset(trial.data))
+    ((made,),) = stacks._stacks.values()
+    used, kept = made.program.memory_analysis(), {id(each) for each in stacks._arrays.values()}
+    once = {id(made.material.x), id(made.material.y), id(made.material.x_test)} == kept
+    return made.bytes, used.argument_size_in_bytes + used.temp_size_in_bytes, once
 
 
 def _pid(engine: KerasEngine) -> int:
