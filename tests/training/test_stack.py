@@ -331,9 +331,8 @@ def test_what_cannot_be_stacked_is_trained_by_itself_beside_the_others(
     make_worker, stacked, alone, of
 ):
     steps, other = of(steps_per_epoch=3), of()
-    one, two, three = trained(
-        make_worker(WIDTH, awaits_reply=True), [steps, replace(steps, number=1), other]
-    )
+    executor = make_worker(WIDTH, awaits_reply=True)
+    one, two, three = trained(executor, [steps, replace(steps, number=1), other])
     (known,) = trained(alone, [replace(steps, number=2)])
     assert "stack" not in one.result.machine
     assert three.result.machine["stack"] == str(WIDTH)
@@ -341,6 +340,18 @@ def test_what_cannot_be_stacked_is_trained_by_itself_beside_the_others(
     assert_same(two, known)
     (also_known,) = trained(stacked, [replace(other, number=3)])
     assert_same(three, also_known)
+    for seed in (21, 22, 23):
+        executor.submit(of(normalization="zca", epochs=1, phase=CONFIRM, seed=seed))
+    ends: list[Finished] = []
+    while len(ends) < 3:
+        for event in executor.poll(1.0):
+            if isinstance(event, Epoch):
+                held = [job.trial.number for _, job in executor._busy()]
+                assert held == [event.trial], "the others may be trained by other workers"
+                executor.reply(event.trial, True)
+            elif isinstance(event, Finished):
+                ends.append(event)
+    assert {end.result.status for end in ends} == {Status.COMPLETE}
 
 
 def test_a_lost_worker_is_the_fault_of_nobody_until_they_are_tried_one_by_one(make_worker, of):
