@@ -12,6 +12,7 @@ from typing import Any
 from normsweep.errors import StudyStopped
 from normsweep.executors.protocol import (
     Begun,
+    ByItself,
     Call,
     Event,
     Raised,
@@ -19,6 +20,7 @@ from normsweep.executors.protocol import (
     Returned,
     Train,
     WorkerOptions,
+    stack_kind,
 )
 from normsweep.executors.worker_handle import (
     Inbox,
@@ -69,6 +71,8 @@ class Processes:
         """Trials of stacks for which no worker has room at the moment."""
         self._apart: set[str] = set()
         """Lineages of trials that were trained together when their worker was lost: then one by one."""
+        self._by_itself: set[tuple[object, ...]] = set()
+        """Kinds of trials that cannot be trained in stacks, as a worker found out."""
         self._workers: list[Worker | None] = [self._start(slot) for slot in range(jobs)]
 
     @property
@@ -97,15 +101,16 @@ class Processes:
     def _assign(self) -> None:
         """Send waiting trials to the workers, as far as there is room."""
         for message in list(self._waiting):
-            alone = message.trial.lineage in self._apart
-            worker = self._worker_for(message.trial, alone)
+            trial = message.trial
+            alone = trial.lineage in self._apart or stack_kind(trial) in self._by_itself
+            worker = self._worker_for(trial, alone)
             if worker is None:
                 continue
             self._waiting.remove(message)
             if not worker.jobs:
                 start = LATER_START if worker.responded else FIRST_START
                 worker.due = time.monotonic() + start
-            worker.jobs.add(Job(message.trial), alone)
+            worker.jobs.add(Job(trial, message), alone)
             worker.send(message)
 
     def _worker_for(self, trial: Trial, alone: bool) -> Worker | None:
@@ -150,10 +155,12 @@ class Processes:
             self._pending += self._end(worker)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run the function in an idle worker, or between the epochs of a stack; limits of trials are still enforced.
+        """Run the function in an idle worker, or else in the one with fewest trials; limits of trials are still enforced.
+
+        A busy worker runs it between the epochs of a stack, or when its trial by itself has ended.
 
         Raises:
-            StudyStopped: every worker is busy, or the call failed, timed out or lost its worker.
+            StudyStopped: the worker's trial waits for a reply, or the call failed, timed out or lost its worker.
         """
         worker, deadline = (
             min(self._live(), key=lambda w: len(w.jobs)),
@@ -222,6 +229,12 @@ class Processes:
         match message:
             case Begun(trial):
                 worker.jobs[trial].began = time.monotonic()
+            case ByItself(trial, back):
+                self._by_itself.add(stack_kind(worker.jobs[trial].trial))
+                self._waiting.extendleft(worker.jobs[each].message for each in reversed(back))
+                for each in back:
+                    worker.jobs.remove(each)
+                worker.jobs.alone = len(worker.jobs) == 1
             case Epoch():
                 worker.jobs[message.trial].curve.append(message)
                 return [message]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from normsweep.errors import StudyStopped, UserError
-from normsweep.sweep.trial import Epoch, Trial
+from normsweep.sweep.trial import SEARCH, Epoch, Trial, kind_of
 from normsweep.training.engine import Engine, Finished
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.reproducibility import Device
@@ -19,6 +19,7 @@ from normsweep.training.usage import Meter
 
 __all__ = [
     "Begun",
+    "ByItself",
     "Call",
     "Event",
     "Executor",
@@ -29,6 +30,7 @@ __all__ = [
     "WorkerOptions",
     "answer",
     "make_engine",
+    "stack_kind",
 ]
 
 P = ParamSpec("P")
@@ -176,6 +178,20 @@ class Begun:
     """The worker has started a trial: its time limit begins now."""
 
     trial: int
+
+
+@dataclass(frozen=True)
+class ByItself:
+    """A trial is not trained in a stack, and so is none of its kind."""
+
+    trial: int
+    back: tuple[int, ...]
+    """Those of its kind that the worker has not begun: others may train them."""
+
+
+def stack_kind(trial: Trial) -> tuple[object, ...]:
+    """What trials have in common of which all, or none, can be trained in stacks."""
+    return trial.structure, trial.normalization, kind_of(trial.phase) == SEARCH
 
 
 @dataclass(frozen=True)

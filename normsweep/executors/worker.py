@@ -22,6 +22,7 @@ import psutil
 from normsweep.errors import StudyStopped, UserError
 from normsweep.executors.protocol import (
     Begun,
+    ByItself,
     Call,
     Raised,
     Reply,
@@ -29,6 +30,7 @@ from normsweep.executors.protocol import (
     WorkerOptions,
     answer,
     make_engine,
+    stack_kind,
 )
 from normsweep.sweep.trial import Epoch, Result, Status
 from normsweep.text import reason
@@ -48,7 +50,7 @@ def main() -> None:
     options: WorkerOptions = inbox.get()
     engine = make_engine(options)
     broken = _import_backend(engine) or _unpack(options.parts)
-    trainings = _Trainings(engine, options.awaits_reply, inbox, outbox)
+    trainings = _Trainings(engine, options, inbox, outbox)
     while True:
         for message in trainings.messages():
             match message:
@@ -67,16 +69,20 @@ class _Trainings:
     """The trials that a worker trains: those of its stacks together, others one after another."""
 
     def __init__(
-        self, engine: Engine, awaits_reply: bool, inbox: queue.SimpleQueue[Any], outbox: BinaryIO
+        self,
+        engine: Engine,
+        options: WorkerOptions,
+        inbox: queue.SimpleQueue[Any],
+        outbox: BinaryIO,
     ) -> None:
-        self._engine, self._awaits_reply = engine, awaits_reply
+        self._engine, self._options = engine, options
         self._inbox, self._outbox = inbox, outbox
         self._running: dict[int, Training] = {}
         self._replies: dict[int, bool | None] = {}
         """What the trials are sent that can go on."""
         self._waiting: set[int] = set()
         """Those that wait for the others of their stack."""
-        self._new: set[int] = set()
+        self._new: dict[int, Train] = {}
         """Those that have not begun."""
         self._stacked: set[int] = set()
         self._put_off: list[Any] = []
@@ -96,17 +102,22 @@ class _Trainings:
         number = job.trial.number
         self._running[number] = self._engine.train(job.trial, job.policy, job.start)
         self._replies[number] = None
-        self._new.add(number)
+        self._new[number] = job
 
     def answer(self, reply: Reply) -> None:
         """What the driver says to a trial's epoch."""
         self._replies[reply.trial] = reply.go_on
 
     def go_on(self) -> None:
-        """Train each trial until it waits for others; if all do, those of the stacks for an epoch."""
+        """Train each trial until it waits for others; if all do, those of the stacks for an epoch.
+
+        Messages come first where one has ended: the next one may be trained by itself, which takes long.
+        """
         if ready := self._replies.keys() - self._waiting:
             for number in sorted(ready):
                 self._train(number)
+                if number not in self._running:
+                    break
         else:
             self._engine.advance()
             self._waiting.clear()
@@ -116,8 +127,8 @@ class _Trainings:
 
         The model of a trial by itself is also that of others, which do not begin before its end.
         """
-        if number in self._new:
-            self._new.remove(number)
+        job = self._new.pop(number, None)
+        if job is not None:
             _send(self._outbox, Begun(number))
         while True:
             try:
@@ -132,12 +143,31 @@ class _Trainings:
                 self._stacked.add(number)
                 self._waiting.add(number)
                 return
+            if job is not None and isinstance(event, Epoch):
+                self._hand_back(job)
+                job = None
             _send(self._outbox, event)
-            if self._awaits_reply and isinstance(event, Epoch):
+            if self._options.awaits_reply and isinstance(event, Epoch):
                 if number in self._stacked:
                     del self._replies[number]
                     return
                 self._wait_for_reply(number)
+
+    def _hand_back(self, job: Train) -> None:
+        """If a trial is the first of its kind that is not trained in a stack, give those back that have not begun."""
+        number, kind = job.trial.number, stack_kind(job.trial)
+        in_stacks = self._options.trained and self._options.stack > 1
+        if not in_stacks or number in self._stacked or job.start is not None:
+            return  # a trial that resumes reports epochs before it joins a stack
+        back = [n for n, each in self._new.items() if stack_kind(each.trial) == kind]
+        for each in back:
+            del self._new[each], self._running[each], self._replies[each]
+        for message in [self._inbox.get() for _ in range(self._inbox.qsize())]:
+            if isinstance(message, Train) and stack_kind(message.trial) == kind:
+                back.append(message.trial.number)
+            else:
+                self._inbox.put(message)
+        _send(self._outbox, ByItself(number, tuple(back)))
 
     def _wait_for_reply(self, number: int) -> None:
         while self._replies[number] is None:

@@ -50,8 +50,9 @@ ENDING = 10.0
 class Job:
     """A trial that a worker trains."""
 
-    def __init__(self, trial: Trial) -> None:
-        self.trial = trial
+    def __init__(self, trial: Trial, message: Any = None) -> None:
+        """`message`: what was sent to the worker, if it may hand that back."""
+        self.trial, self.message = trial, message
         self.curve: list[Epoch] = []
         self.started = time.time()
         self.began: float | None = None

@@ -16,7 +16,7 @@ import numpy as np
 
 from normsweep.parts import losses, models, optimizers, schedules
 from normsweep.parts.losses import Head
-from normsweep.sweep.parameters import BUILT, DRAWN, MATCHED
+from normsweep.sweep.parameters import BUILT, CONSTANT, DRAWN, MATCHED
 from normsweep.sweep.trial import Trial
 from normsweep.training.compiled_epoch import EpochLoop, OneByOne, Rows, epoch_loop
 from normsweep.training.curvature import Curvature
@@ -25,7 +25,6 @@ from normsweep.training.own_steps import (
     RATE,
     RATIO,
     OwnSteps,
-    has_schedule,
     schedule_setting,
     with_own_steps,
 )
@@ -69,13 +68,15 @@ class CompiledModel:
     digest: str
     """SHA-256 of the model's configuration, hexadecimal."""
     optimizer_digest: str
-    """SHA-256 of the optimizer's configuration, without the options that `reset` sets."""
+    """SHA-256 of the optimizer's configuration at a learning rate of 1, without the options that `reset` sets."""
     images: Rows
     """What it takes."""
     network: Any
     """The part of the model behind its preprocessing; the model itself if that is applied beforehand."""
     targets: Targets
     """What it is trained to give; the scaling is that of the trial for which it was compiled."""
+    sets_rate: bool
+    """Whether `reset` sets the learning rate."""
 
     @functools.cached_property
     def first(self) -> int:
@@ -123,7 +124,7 @@ class CompiledModel:
             self.model.optimizer.variables, self.initial_optimizer, strict=True
         ):
             variable.assign(value)
-        if not has_schedule(self.model.optimizer):  # compiled for this learning rate
+        if self.sets_rate:  # or else it is compiled for this learning rate
             self.model.optimizer.learning_rate = learning_rate
         for name, value in settings.items():
             self._setting(name).assign(value)
@@ -146,8 +147,7 @@ def compile_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
     settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
     options = {k: v for k, v in trial.optimizer_options.items() if k not in settings}
     optimizer = trial.optimizer, json.dumps(options, sort_keys=True), tuple(settings)
-    custom = optimizers.registry[trial.optimizer].custom
-    rate = trial.learning_rate if custom and has_schedule(build_optimizer(trial)) else None
+    rate = None if sets_rate(trial) else trial.learning_rate
     return *network_key(trial, inputs), *optimizer, rate, own_steps(trial, inputs), *loss_key(trial)
 
 
@@ -157,11 +157,23 @@ def build_optimizer(trial: Trial, learning_rate: float | None = None) -> Any:
     return optimizers.registry[trial.optimizer].function(rate, **trial.optimizer_options)
 
 
+def sets_rate(trial: Trial) -> bool:
+    """Whether the learning rate of a trial's optimizer can be set once that is built.
+
+    A custom one may make more of it: a schedule, another learning rate, other options.
+    """
+    if not optimizers.registry[trial.optimizer].custom:
+        return True
+    own, other = (_optimizer_config(trial, rate) for rate in (trial.learning_rate, 1.0))
+    return "learning_rate" not in own and config_digest(own) == config_digest(other)
+
+
 def own_steps(trial: Trial, inputs: Inputs) -> OwnSteps:
     """What is special about a trial's steps."""
     kind = RATIO if trial.input_rate == MATCHED else RATE if trial.input_rate != 1 else ""
-    factors = schedule_factors(trial, inputs)
-    return OwnSteps(kind, len(factors) if (factors != 1).any() else 0, trial.clip)
+    # Also if all factors are 1: a longer trial that resumes from this one may have others.
+    factors = 0 if trial.schedule == CONSTANT else len(schedule_factors(trial, inputs))
+    return OwnSteps(kind, factors, trial.clip)
 
 
 def schedule_factors(trial: Trial, inputs: Inputs) -> np.ndarray[Any, Any]:
@@ -198,12 +210,10 @@ def network_key(trial: Trial, inputs: Inputs) -> tuple[object, ...]:
 def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
     """Build and compile the network of a trial, including its preprocessing if that is trainable."""
     model = assemble(trial, inputs)
-    optimizer = build_optimizer(trial)
-    digest = _optimizer_digest(trial, optimizer)
     network = model if inputs.preprocessing.fixed else model.layers[-1]
     steps = own_steps(trial, inputs)
     kernel = _index(first_kernel(network), model.trainable_variables) if steps.kind else None
-    optimizer = with_own_steps(optimizer, steps, kernel)
+    optimizer = with_own_steps(build_optimizer(trial), steps, kernel)
     targets = targets_of(trial, inputs)
     # By default Keras would choose XLA, which is about twice as slow as plain graphs on a CPU.
     model.compile(
@@ -219,10 +229,11 @@ def compile_model(trial: Trial, inputs: Inputs) -> CompiledModel:
         model,
         initial,
         model_digest(model),
-        digest,
+        config_digest(_optimizer_config(trial, 1.0)),
         Rows(inputs.shape, inputs.dtype),
         network,
         targets,
+        sets_rate(trial),
     )
 
 
@@ -305,10 +316,14 @@ def assemble(trial: Trial, inputs: Inputs) -> Any:
         return keras.Model(raw, network(preprocessing.attach(raw)))
 
 
-def _optimizer_digest(trial: Trial, optimizer: Any) -> str:
-    settings = optimizers.settings(trial.optimizer, trial.optimizer_options)
-    excluded = {"learning_rate", *settings}
-    if has_schedule(optimizer):  # which is part of it, whatever the trial's learning rate
-        optimizer, excluded = build_optimizer(trial, 1.0), {*settings}
-    kept = {k: v for k, v in optimizer.get_config().items() if k not in excluded}
-    return config_digest({"class": type(optimizer).__name__, **kept})
+def _optimizer_config(trial: Trial, rate: float) -> dict[str, Any]:
+    """The configuration of an optimizer with a learning rate, without that one and the options that `reset` sets."""
+    optimizer = build_optimizer(trial, rate)
+    excluded = {*optimizers.settings(trial.optimizer, trial.optimizer_options)}
+    config = optimizer.get_config()
+    if config.get("learning_rate") == np.float32(rate):
+        excluded.add("learning_rate")
+    return {
+        "class": type(optimizer).__name__,
+        **{k: v for k, v in config.items() if k not in excluded},
+    }

@@ -6,6 +6,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class Run:
     inspect: Callable[[Epoch], Inspection | None] = lambda last: None
     """Looks into the model after its last epoch, if that is no better than guessing; changes the model."""
     release: Callable[[], None] = lambda: None
-    """Called at its end."""
+    """Called at its end, also if the training is closed before that."""
     stack: int = 1
     """How many are trained together: all wait while its state is read, and the engine does not measure its epochs."""
 
@@ -169,34 +170,33 @@ class Engine(ABC):
         self._began = began
         result, run = Result(trial.number, Status.INTERRUPTED), None
         curve: list[Epoch] = []
-        try:
-            run = self.start(trial, start)
-            run = replace(run, result=replace(run.result, restores=trial.patience is not None))
-            result = run.result
-            schedule = CheckpointSchedule(policy, by, run.stack)
-            if self.meter is not None and run.stack == 1:
-                run = replace(run, epochs=_measured(run, self.meter))
-            status = yield from _epochs(trial, run, curve, schedule, self.check_time)
-            result = replace(result, status=status)
-        except OutOfTime as error:
-            result = replace(result, status=Status.TIMED_OUT, error=str(error))
-        except NoRoom as error:  # it is trained again, with fewer others
-            result = replace(result, error=str(error))
-        except Exception as error:
-            result = replace(result, status=Status.CRASHED, error=_traceback(error))
-        result = replace(
-            result,
-            curve=tuple(curve),
-            reused=min(result.reused, len(curve)),  # may be pruned within the resumed epochs
-            started=started,
-            seconds=time.perf_counter() - began,
-        )
-        if run is None:
-            return Finished(result)
-        try:
+        with ExitStack() as at_end:
+            try:
+                run = self.start(trial, start)
+                at_end.callback(run.release)
+                run = replace(run, result=replace(run.result, restores=trial.patience is not None))
+                result = run.result
+                schedule = CheckpointSchedule(policy, by, run.stack)
+                if self.meter is not None and run.stack == 1:
+                    run = replace(run, epochs=_measured(run, self.meter))
+                status = yield from _epochs(trial, run, curve, schedule, self.check_time)
+                result = replace(result, status=status)
+            except OutOfTime as error:
+                result = replace(result, status=Status.TIMED_OUT, error=str(error))
+            except NoRoom as error:  # it is trained again, with fewer others
+                result = replace(result, error=str(error))
+            except Exception as error:
+                result = replace(result, status=Status.CRASHED, error=_traceback(error))
+            result = replace(
+                result,
+                curve=tuple(curve),
+                reused=min(result.reused, len(curve)),  # may be pruned within the resumed epochs
+                started=started,
+                seconds=time.perf_counter() - began,
+            )
+            if run is None:
+                return Finished(result)
             return _ended(run, result, policy.keeps(by.sign * result.score))
-        finally:
-            run.release()
 
 
 def _ended(run: Run, result: Result, keep: bool) -> Finished:

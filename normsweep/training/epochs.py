@@ -30,6 +30,7 @@ __all__ = [
     "TestSet",
     "batch_size",
     "orders",
+    "penalty",
     "prepare_test",
     "train_epochs",
 ]
@@ -60,6 +61,10 @@ class Passes(ABC):
     @abstractmethod
     def outputs(self) -> Array:
         """The network's outputs for the validation images (m, units)."""
+
+    @abstractmethod
+    def penalty(self) -> float:
+        """What the regularizers of the network's weights add to its loss."""
 
     @abstractmethod
     def test_outputs(self) -> Array:
@@ -114,6 +119,10 @@ class Alone(Passes):
     def outputs(self) -> Array:
         """Outputs for the validation images."""
         return self._loop.predict(_in_order(self._val, BATCH))
+
+    def penalty(self) -> float:
+        """What the regularizers of the network's weights add to its loss."""
+        return penalty(self._loop.model)
 
     def test_outputs(self) -> Array:
         """Outputs for the test images."""
@@ -230,7 +239,24 @@ def _validate(passes: Passes, labels: Labels, by: Metric) -> tuple[float, float,
     if not np.isfinite(decoded).all():
         return math.nan, math.nan, None
     accuracy = ACCURACY.of(labels.own, decoded) if labels.targets.classes else math.nan
-    return labels.loss(outputs), accuracy, by.of(labels.own, decoded)
+    loss = labels.loss(outputs) + passes.penalty()  # as Keras, which measures it with the accuracy
+    return loss, accuracy, by.of(labels.own, decoded)
+
+
+def penalty(
+    model: Any, value: Callable[[int, Any], Any] = lambda index, variable: variable
+) -> float:
+    """What the regularizers of a model's weights add to its loss.
+
+    Args:
+        model: a Keras model.
+        value: the value of a trainable variable, of its index and the variable.
+    """
+    from keras.ops import convert_to_numpy
+
+    found = enumerate(model.trainable_variables)
+    losses = [v.regularizer(value(i, v)) for i, v in found if v.regularizer is not None]
+    return sum(float(np.asarray(convert_to_numpy(loss))) for loss in losses)
 
 
 @dataclass(frozen=True)

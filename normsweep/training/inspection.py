@@ -29,9 +29,13 @@ HALF = 0.5
 
 
 def inspect(
-    trial: Trial, inputs: Inputs, model: Any, compiled: Callable[[Trial, Inputs], CompiledModel]
+    trial: Trial,
+    inputs: Inputs,
+    model: Any,
+    compiled: Callable[[Trial, Inputs], CompiledModel],
+    epochs: int,
 ) -> Inspection:
-    """Measure the trained model on at most 512 validation images; changes its variables.
+    """Measure the model, trained for so many epochs, on at most 512 validation images; changes its variables.
 
     `compiled` gives the compiled model of a trial.
     """
@@ -55,7 +59,7 @@ def inspect(
         gradient=gradient() if same.mean() >= HALF else None,
         batch_accuracy=batch_accuracy,
         momentum=momentum,
-        steps=inputs.split.steps_of(trial) * trial.epochs,
+        steps=inputs.split.steps_of(trial) * epochs,
     )
 
 

@@ -18,7 +18,7 @@ from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
 from normsweep.sweep.parameters import MATCHED
-from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Guessing, Result, Status, Trial
+from normsweep.sweep.trial import SEARCH, DataKey, Epoch, Guessing, Result, Status, Trial, kind_of
 from normsweep.training.callbacks import (
     BatchByBatch,
     build_callback,
@@ -185,7 +185,7 @@ class KerasEngine(Engine):
         """
         if trial.by_itself or compiled.loop(trial.batch_size).name != "step":
             return False
-        return trial.phase == SEARCH or self._shared_by_seeds(trial, inputs)
+        return kind_of(trial.phase) == SEARCH or self._shared_by_seeds(trial, inputs)
 
     def _shared_by_seeds(self, trial: Trial, inputs: Inputs) -> bool:
         """Whether trials of other seeds can be trained on the same images: scaled by a scheme, or of no split."""
@@ -275,11 +275,11 @@ class KerasEngine(Engine):
             compiled.resume(snapshot.state, self._settings(trial, inputs))
             before = tuple(replace(e, trial=trial.number) for e in snapshot.so_far.curve)
             result = replace(result, reused=len(before), origin=snapshot.so_far.trial)
+        labels = inputs.split.y_val, test.y if test else None  # a stack's trials hold no images
         place = None
         if stacks is not None:
             place = stacks.join(trial, compiled, inputs, self.dataset(trial.data), len(before))
         passes = place or Alone(loop, trial, inputs.split, targets, test, self.check_time)
-        labels = inputs.split.y_val, test.y if test else None  # a stack's trials hold no images
         rest = train_epochs(passes, trial, targets, *labels, len(before) + 1)
         if callback is not None:
             rest = called(rest, callback, compiled.model, trial)
@@ -306,7 +306,7 @@ class KerasEngine(Engine):
         if not _guesses(trial, inputs, guessing, last):
             return None
         try:
-            return inspect(trial, inputs, model, self.compiled)
+            return inspect(trial, inputs, model, self.compiled, last.epoch)
         except Exception:  # the trial is complete, whatever a custom network does not allow
             return None
 

@@ -73,13 +73,15 @@ def _convolved(
         around = [(0, 0, 0)] * 2 + pads + [(0, 0, 0)] * (values.ndim - 2 - len(pads))
         return lax.pad(values, jnp.zeros((), values.dtype), around)
 
-    def product(left: Any, right: Any, contracting: Any) -> Any:
+    def product(
+        left: Any, right: Any, contracting: Any, dtype: Any = preferred_element_type
+    ) -> Any:
         return lax.dot_general(
             left,
             right,
             (contracting, ((0,), (0,))),
             precision=precision,
-            preferred_element_type=preferred_element_type,
+            preferred_element_type=dtype,
         )
 
     sizes, features, outputs = w.shape[1:-2], w.shape[-2], w.shape[-1]
@@ -115,11 +117,13 @@ def _convolved(
     elif features > outputs:
         # Rather the products of all places than the wider patches.
         w = jnp.moveaxis(w, -2, 1).reshape(x.shape[0], features, -1)
-        z = product(x, w, ((last,), (1,)))
+        # They are summed here, so those of 16 bits must not be rounded before.
+        dtype = preferred_element_type or x.dtype
+        z = product(x, w, ((last,), (1,)), jnp.promote_types(dtype, jnp.float32))
         z = padded(z.reshape(*x.shape[:-1], -1, outputs))
         steps = enumerate(offsets(sizes, rhs_dilation))
         parts = [shifted(z[..., i, :], at, places, window_strides) for i, at in steps]
-        y = functools.reduce(jnp.add, parts)
+        y = functools.reduce(jnp.add, parts).astype(dtype)
     else:
         whole = padded(x)
         parts = [shifted(whole, at, places, window_strides) for at in offsets(sizes, rhs_dilation)]

@@ -27,7 +27,7 @@ from normsweep.sweep.trial import Epoch, Trial, Usage
 from normsweep.training.compiled_epoch import Rows, create_metrics, until_infinite
 from normsweep.training.compiled_network import CompiledModel, compile_key
 from normsweep.training.engine import NoRoom
-from normsweep.training.epochs import BATCH, Passes
+from normsweep.training.epochs import BATCH, Passes, penalty
 from normsweep.training.patches import convolutions_as_products
 from normsweep.training.preprocessing import Inputs, SplitRows, batch_order, split_rows
 from normsweep.training.snapshot import ModelState
@@ -134,20 +134,24 @@ class Stack:
 
     @property
     def bytes(self) -> int:
-        """Memory that an epoch of training takes on the device, as its compiled program says."""
-        used = self.program.memory_analysis()
-        return used.argument_size_in_bytes + used.temp_size_in_bytes
+        """Memory that an epoch takes on the device, as its compiled programs say."""
+        validation = self._compiled(self._validate, self.shape.val)
+        used = (each.memory_analysis() for each in (self.program, validation))
+        return max(each.argument_size_in_bytes + each.temp_size_in_bytes for each in used)
 
     @property
     def program(self) -> Any:
         """The compiled program of the training with whole batches."""
+        return self._compiled(self._train, self.shape.train)
+
+    def _compiled(self, over: _Pass, images: int) -> Any:
+        """The compiled program of a pass with whole batches."""
         state = tuple(
             [jax.ShapeDtypeStruct((self.width, *v.shape), v.value.dtype) for v in part]
             for part in self._parts
         )
-        batch = self.shape.batch
-        batches = jax.ShapeDtypeStruct((self.shape.train // batch, self.width, batch), np.int32)
-        return self._train.program(state, self._constants(), batches)
+        shape = images // over.size, self.width, over.size
+        return over.program(state, self._constants(), jax.ShapeDtypeStruct(shape, np.int32))
 
     def join(
         self,
@@ -258,6 +262,12 @@ class Stack:
         network = jax.device_get([[v[index] for v in part] for part in self._state])
         return ModelState(tuple(network[part][i] for part, i in self._order), tuple(network[2]))
 
+    def penalty(self, index: int) -> float:
+        """What the regularizers of a network's weights add to its loss."""
+        assert self._state is not None
+        weights = self._state[0]
+        return penalty(self._model, lambda i, _: weights[i][index])
+
     def _constants(self) -> tuple[Any, ...]:
         return self._center, self._scale, self.material.x, self._y, self._metrics
 
@@ -307,7 +317,7 @@ class _Pass:
 
         `rows`: whether it returns something of each image, (width, size, units), or else of each batch.
         """
-        self._size, self._rows = size, rows
+        self.size, self._rows = size, rows
         self._programs: dict[tuple[int, ...], Any] = {}
 
         def over(state: Any, constants: Any, batches: Any) -> Any:
@@ -320,11 +330,11 @@ class _Pass:
 
         `order`: indices of images by network, (width, m) int32.
         """
-        whole = order.shape[1] // self._size * self._size
+        whole = order.shape[1] // self.size * self.size
         results: list[Array] = []
         for part in (order[:, :whole], order[:, whole:]):
             if part.size:
-                size = min(self._size, part.shape[1])
+                size = min(self.size, part.shape[1])
                 batches = part.reshape(len(part), -1, size).swapaxes(0, 1)
                 state, result = self.program(state, constants, batches)(state, constants, batches)
                 results.append(jax.device_get(result))
@@ -419,6 +429,10 @@ class Place(Passes):
         """Outputs for the validation images."""
         return self._validation
 
+    def penalty(self) -> float:
+        """What the regularizers of its weights add to its loss."""
+        return self._stack.penalty(self.index)
+
     def test_outputs(self) -> Array:
         """Outputs for the test images."""
         if self.tested is None:
@@ -483,13 +497,14 @@ class Stacks:
         for stack in stacks:
             if stack.free is not None:
                 return stack
-        self._forget_unused()
+        self._forget_unused(material)
         most = self._most.get(key)
         if most is not None:
             most = min([most, *(stack.width // 2 for stack in stacks if stack.too_wide)])
         made = self._made(compiled, material, shape, most)
         self._most[key] = made.width
-        self._stacks[key] = [*(stack for stack in stacks if not stack.too_wide), made]
+        # Those that are in one that is too wide were there before, and go on.
+        self._stacks[key] = [*(s for s in stacks if not (s.too_wide and s.empty)), made]
         return made
 
     def _material(self, trial: Trial, inputs: Inputs, data: Dataset) -> Material:
@@ -517,14 +532,14 @@ class Stacks:
             (*of_inputs, *of_labels),
         )
 
-    def _forget_unused(self) -> None:
-        """Give up empty stacks, and the arrays of none, if there are many."""
+    def _forget_unused(self, material: Material) -> None:
+        """Give up empty stacks, and the arrays of none, if there are many; `material` is that of the next one."""
         if len(self._stacks) < KEPT:
             return
         used = {k: s for k, s in self._stacks.items() if not all(each.empty for each in s)}
         self._stacks = used
-        made_of = [vars(e.material).values() for stacks in used.values() for e in stacks]
-        needed = {id(array) for arrays in made_of for array in arrays}
+        made_of = [material, *(each.material for stacks in used.values() for each in stacks)]
+        needed = {id(array) for each in made_of for array in vars(each).values()}
         self._arrays = {key: each for key, each in self._arrays.items() if id(each) in needed}
 
     def _made(

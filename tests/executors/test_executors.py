@@ -341,6 +341,16 @@ def test_a_call_does_not_wait_for_a_trial_that_waits_for_the_driver(together, tr
     assert together.call(_pid) > 0
 
 
+def test_a_call_waits_for_no_trial_that_has_not_begun(make, trial):
+    executor = make(stack=4)
+    if not isinstance(executor, Processes):
+        pytest.skip("it has one trial at a time, or answers when it has none")
+    submit(executor, slow(trial, 0.1, epochs=4), 1, 2, 3, 4)
+    until_first_epoch(executor)
+    executor.call(_pid)
+    assert list(executor._busy())
+
+
 def test_the_time_limit_of_a_trial_begins_when_it_does(make, trial):
     executor = make(stack=4, trial_timeout=3.0)
     if isinstance(executor, Inline):

@@ -338,10 +338,17 @@ def test_a_trial_that_goes_on_from_a_state_has_the_curve_of_one_that_was_never_s
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("epochs", [2, 3])
-def test_a_trial_with_a_schedule_goes_on_by_its_own(engine, trial, epochs):
-    """Its factors are kept for a power of two of steps: that of the longer trial, or of fewer."""
-    falls = {"schedule": "exponential", "schedule_options": {"decay_rate": 0.5}, "batch_size": 300}
+@pytest.mark.parametrize(
+    ("epochs", "schedule", "decay_epochs"),
+    [(2, "exponential", 1.0), (3, "exponential", 1.0), (3, "step", 4.0)],
+)
+def test_a_trial_with_a_schedule_goes_on_by_its_own(engine, trial, epochs, schedule, decay_epochs):
+    """Its factors are kept for a power of two of steps: that of the longer trial, or of fewer.
+
+    Those of the shorter trial may all be 1.
+    """
+    options = {"decay_rate": 0.5, "decay_epochs": decay_epochs}
+    falls = {"schedule": schedule, "schedule_options": options, "batch_size": 300}
     short = run(engine, replace(trial, **falls, epochs=epochs), CheckpointPolicy.last())
     assert short.state is not None
     longer = replace(trial, **falls, number=8, epochs=5)

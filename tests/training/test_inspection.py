@@ -118,6 +118,9 @@ def test_units_that_a_large_step_has_killed(engine, run, digits_key):
     assert seen.gradient == 0
     assert seen.input_range == 255
     assert seen.steps == 3 * 36
+    early = run(normalization="none", epochs=9, patience=1).result
+    assert early.last.epoch < 9
+    assert early.inspection.steps == early.last.epoch * 36
 
 
 def test_inputs_that_are_all_the_same(engine, run, digits_key):

@@ -320,6 +320,41 @@ def test_an_optimizer_with_a_schedule_of_its_own_trains_by_it(engine, reference)
     assert engine.identity(own) == engine.identity(faster) != engine.identity(plain)
 
 
+@optimizers.register("test_tenth")
+def tenth(learning_rate):
+    import keras
+
+    return keras.optimizers.SGD(learning_rate / 10)
+
+
+@optimizers.register("test_decay_by_rate")
+def decay_by_rate(learning_rate):
+    import keras
+
+    return keras.optimizers.AdamW(learning_rate, weight_decay=learning_rate / 10)
+
+
+@pytest.mark.parametrize(
+    ("own", "keras_own", "share"),
+    [("test_tenth", "sgd", 1 / 10), ("test_decay_by_rate", "adamw", 1.0)],
+)
+def test_an_optimizer_may_make_what_it_wants_of_the_learning_rate(
+    engine, reference, own, keras_own, share
+):
+    rates = (0.1, 0.01, 1.0, 0.01)
+    trials = [
+        replace(reference, optimizer=own, learning_rate=rate, model="test_dense") for rate in rates
+    ]
+    for trial in trials:
+        rate = trial.learning_rate
+        plain = replace(
+            trial, optimizer=keras_own, learning_rate=rate * share,
+            optimizer_options={"weight_decay": rate / 10} if keras_own == "adamw" else {},
+        )  # fmt: skip
+        np.testing.assert_array_equal(steps(engine, trial), steps(engine, plain))
+    assert len({engine.identity(trial)["optimizer_digest"] for trial in trials}) == 1
+
+
 def test_a_training_that_stops_early_is_the_same_after_a_kill(engine, reference):
     trial = replace(
         reference, optimizer="sgd", learning_rate=0.5, epochs=12, patience=2, model="test_dense",
