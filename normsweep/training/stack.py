@@ -150,7 +150,8 @@ class Stack:
             [jax.ShapeDtypeStruct((self.width, *v.shape), v.value.dtype) for v in part]
             for part in self._parts
         )
-        shape = images // over.size, self.width, over.size
+        size = min(over.size, images)
+        shape = images // size, self.width, size
         return over.program(state, self._constants(), jax.ShapeDtypeStruct(shape, np.int32))
 
     def join(
