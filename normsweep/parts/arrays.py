@@ -20,6 +20,7 @@ __all__ = [
     "Arrays",
     "class_labels",
     "class_numbers",
+    "column_classes",
     "column_names",
     "column_problem",
     "four_arrays",
@@ -27,6 +28,7 @@ __all__ = [
     "is_one_hot",
     "label_problems",
     "machine_memory",
+    "one_hot_problem",
     "readable",
     "targets",
     "task_of",
@@ -58,7 +60,9 @@ def four_arrays(data: Any) -> Arrays:
     """
     with _expected_of(data):
         parts = _parts(data)
-        parts |= _aligned(parts["x_train"], parts["x_test"])
+        for part in "xy":
+            train, test = f"{part}_train", f"{part}_test"
+            parts[test] = _aligned(part, parts[train], parts[test])
         return {key: _array(key, value) for key, value in parts.items()}
 
 
@@ -177,22 +181,26 @@ def _refuse_masked(what: str, value: Any) -> None:
         )
 
 
-def _aligned(train: Any, test: Any) -> dict[str, Any]:
-    """The test frame with its columns in the order of the training frame."""
+def _aligned(part: str, train: Any, test: Any) -> Any:
+    """The test frame with its columns in the order of the training frame; one-hot rows get the classes they lack."""
     if not (_is_frame(train) and _is_frame(test)):
-        return {}
-    if set(train.columns) != set(test.columns):
-        odd = sorted(map(repr, set(train.columns) ^ set(test.columns)))
-        raise DataError(
-            "data: expected the same columns in x_train and x_test; only one of them has "
-            f"{', '.join(map(cut, odd[:5]))}"
-        )
-    names = list(train.columns)
+        return test
+    names, others = list(train.columns), list(test.columns)
+    if part == "y" and len(names) == len(others) == 1:  # one target, whatever it is called
+        return test
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise DataError(
             f"data: expected a name for each column, got {cut(repr(twice[0]))} more than once"
         )
-    return {"x_test": test[names]}
+    if part == "y" and set(others) < set(names) and is_one_hot(train.to_numpy()):
+        return test.reindex(columns=names, fill_value=0)
+    if set(names) != set(others):
+        odd = sorted(map(repr, set(names) ^ set(others)))
+        raise DataError(
+            f"data: expected the same columns in {part}_train and {part}_test; only one of them has "
+            f"{', '.join(map(cut, odd[:5]))}"
+        )
+    return test[names]
 
 
 def _array(key: str, value: Any) -> Array:
@@ -304,11 +312,34 @@ def is_one_hot(y: Array) -> bool:
     return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
 
 
+def one_hot_problem(y_train: Array, y_test: Array) -> str:
+    """What is wrong with one-hot rows of both sets; empty if nothing is, or one of them has none."""
+    if not (is_one_hot(y_train) and is_one_hot(y_test)) or y_train.shape[1] == y_test.shape[1]:
+        return ""
+    return (
+        f"y_test: expected one-hot rows of {y_train.shape[1]} classes, as in y_train, got {y_test.shape[1]}; "
+        "a class without test images has a column of zeros"
+    )
+
+
 def class_labels(y: Array) -> Array:
     """One-hot rows as numbers of classes, whole floats as integers; others as they are."""
     if is_one_hot(y):
         return y.argmax(axis=1)
     return y.astype(np.int64) if y.dtype.kind == "f" and _whole(y) else y
+
+
+def column_classes(y: Any, labels: Sequence[str], classes: int) -> tuple[str, ...]:
+    """The names of classes that are columns of a one-hot frame; `labels` are their numbers, if classes are missing.
+
+    Other labels are returned as they are.
+    """
+    names = column_names(y)
+    if len(names) < 2:
+        return tuple(labels)
+    numbers = list(map(int, labels)) if labels else range(classes)
+    named = tuple(names[number] for number in numbers)
+    return () if named == tuple(map(str, range(classes))) else named
 
 
 def targets(y: Array) -> Array:

@@ -20,10 +20,12 @@ from normsweep.parts.arrays import (
     Arrays,
     class_labels,
     class_numbers,
+    column_classes,
     column_names,
     four_arrays,
     four_expected,
     label_problems,
+    one_hot_problem,
     readable,
     targets,
     task_of,
@@ -115,7 +117,8 @@ class Dataset:
         if not isinstance(data, Dataset):
             parts = readable(data)
             found = cls.checked(name, source, four_arrays(parts), task)
-            return replace(found, columns=column_names(parts["x_train"]))
+            labels = column_classes(parts["y_train"], found.labels, found.classes)
+            return replace(found, columns=column_names(parts["x_train"]), labels=labels)
         if task == AUTOENCODER:
             return replace(
                 data, y_train=targets(data.x_train), y_test=targets(data.x_test), labels=()
@@ -141,6 +144,8 @@ class Dataset:
         y_train, y_test, labels = arrays["y_train"], arrays["y_test"], ()
         found = task or task_of(y_train, y_test)
         if found == CLASSIFICATION:
+            if wrong := one_hot_problem(y_train, y_test):
+                raise DataError(f"data {source}: {wrong}")
             y_train, y_test = map(class_labels, (y_train, y_test))
         arrays = {**arrays, "y_train": y_train, "y_test": y_test}
         problems = [f"data {source}: {problem}" for problem in _problems(arrays, found)]

@@ -108,6 +108,27 @@ def test_labels_that_are_no_class_numbers_are_mapped_and_the_mapping_is_kept(
     assert Dataset.open(tmp_path, data.save(tmp_path)).labels == names
 
 
+def test_columns_of_one_hot_frames_are_classes_by_their_name():
+    texts = pd.Series([*"cab"] * 4)
+    test = pd.get_dummies(pd.Series([*"ccaaac"]))[["c", "a"]]  # no test row of class b
+    data = Dataset.of((frame(table()), pd.get_dummies(texts), frame(table(6)), test))
+    assert data.labels == ("a", "b", "c")
+    assert [data.labels[i] for i in data.y_train] == [*texts]
+    assert [data.labels[i] for i in data.y_test] == [*"ccaaac"]
+    sparse = pd.get_dummies(texts).assign(aa=False)[["aa", "c", "a", "b"]]
+    assert Dataset.of((table(), sparse, table(6), test)).labels == ("c", "a", "b")
+    numbers = pd.DataFrame(np.eye(3)[LABELS])
+    assert Dataset.of((table(), numbers, table(6), numbers[:6])).labels == ()
+
+
+def test_columns_of_targets_are_matched_by_name():
+    y = pd.DataFrame({"u": np.arange(12) + 0.5, "v": 100.5})
+    data = Dataset.of((table(), y, table(6), y[:6][["v", "u"]]))
+    np.testing.assert_array_equal(data.y_test, data.y_train[:6])
+    alone = Dataset.of((table(), y[["u"]], table(6), y[:6][["u"]].set_axis(["w"], axis=1)))
+    np.testing.assert_array_equal(alone.y_test, alone.y_train[:6])
+
+
 def test_labels_of_an_archive_are_mapped_too(tmp_path):
     x, y = table(), np.array(["no", "yes"] * 6)
     np.savez(tmp_path / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
@@ -151,6 +172,18 @@ def test_yes_and_no_are_two_classes_under_no_other_name():
         (
             (table(), LABELS, table(6), np.full(6, 9)),
             "y_test: expected the labels of y_train (0, 1, 2), got 9",
+        ),
+        (
+            (table(), np.eye(3)[LABELS], table(6), np.eye(2)[LABELS[:6] % 2]),
+            "y_test: expected one-hot rows of 3 classes, as in y_train, got 2",
+        ),
+        (
+            (table(), pd.get_dummies([*"abc"] * 4), table(6), pd.get_dummies([*"abcdab"])),
+            "expected the same columns in y_train and y_test; only one of them has 'd'",
+        ),
+        (
+            (table(), frame(table()), table(6), frame(table(6, 3))),
+            "expected the same columns in y_train and y_test; only one of them has 'f3'",
         ),
         ((table(0), LABELS[:0], table(6), LABELS[:6]), "x_train: expected at least one image"),
         ((frame(table()), LABELS, frame(table(6, 3)), LABELS[:6]), "only one of them has 'f3'"),
