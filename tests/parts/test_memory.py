@@ -238,6 +238,26 @@ def test_a_file_with_a_table_is_split_by_class_and_keeps_its_columns(tmp_path, e
     assert datasets.load(str(path), table=Table("kind")).digest == data.digest
 
 
+def loaded(folder, frame: pd.DataFrame, target: str, task: str | None = None) -> Dataset:
+    frame.to_csv(folder / "own.csv", index=False)
+    return datasets.load(str(folder / "own.csv"), table=Table(target), task=task)
+
+
+def test_in_a_column_of_text_none_and_na_are_classes(tmp_path):
+    data = loaded(tmp_path, changed(kind=[*("None", "NA", "mild", "severe") * 10]), "kind")
+    assert data.labels == ("NA", "None", "mild", "severe")
+
+
+def test_classes_that_are_whole_floats_are_split_by_class_too(tmp_path):
+    rare = np.arange(40) % 8 == 0
+    data = loaded(tmp_path, changed(kind=rare * 1.0), "kind", "classification")
+    assert (data.counts.tolist(), data.test_counts.tolist()) == ([28, 4], [7, 1])
+    # The rows of a regression stay those that were drawn without classes.
+    numbers = Table("kind", numbers=True)
+    drawn = datasets.load(str(tmp_path / "own.csv"), table=numbers, task="regression")
+    assert drawn.y_test.sum() == 0
+
+
 def changed(**columns) -> pd.DataFrame:
     return TABLE.assign(**columns)
 
@@ -256,6 +276,21 @@ def changed(**columns) -> pd.DataFrame:
             changed(kind=TABLE.kind.where(TABLE.age > 21)),
             "kind",
             "column kind: expected no missing",
+        ),
+        (
+            changed(kind=["NA", "-", "3", ""] * 10),
+            "kind",
+            "column kind: expected no missing values in the target, got 10; drop",
+        ),
+        (
+            changed(kind=["NA", "1", "3", ""] * 10),
+            "kind",
+            'column kind: expected no missing values in the target, got 20 ("NA"); drop these rows',
+        ),
+        (
+            TABLE.rename(columns={"income": ""}),
+            "kind",
+            "expected a name for each column, got none for column 1; if it is pandas' index",
         ),
     ],
 )
