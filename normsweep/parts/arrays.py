@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from normsweep.errors import DataError
 from normsweep.sweep.parameters import CLASSIFICATION, REGRESSION
 from normsweep.sweep.problems import cut
-from normsweep.text import reason
+from normsweep.text import counted, reason
 
 __all__ = [
     "ARRAYS",
@@ -43,6 +44,8 @@ Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
 
+MANY = 20
+"""Different numbers as labels from which they may be the targets of a regression."""
 TEXTS = (str, bytes, bytearray)
 
 
@@ -63,7 +66,13 @@ def four_arrays(data: Any) -> Arrays:
         for part in "xy":
             train, test = f"{part}_train", f"{part}_test"
             parts[test] = _aligned(part, parts[train], parts[test])
-        return {key: _array(key, value) for key, value in parts.items()}
+        arrays = {key: _array(key, value) for key, value in parts.items()}
+    if _is_frame(parts["x_train"]) and _is_frame(
+        parts["x_test"]
+    ):  # a column may be integers in one only
+        kind = np.result_type(arrays["x_train"], arrays["x_test"])
+        arrays |= {key: arrays[key].astype(kind, copy=False) for key in ("x_train", "x_test")}
+    return arrays
 
 
 def readable(data: Any) -> dict[str, Any]:
@@ -97,9 +106,25 @@ def _parts(data: Any) -> dict[str, Any]:
     if not isinstance(data, Sequence) or isinstance(data, TEXTS) or len(data) not in (2, 4):
         raise DataError(f"data: {EXPECTED}; got {_described(data)}")
     if len(data) == 4:
+        _refuse_other_order(data)
         return dict(zip(ARRAYS, data, strict=True))
+    if all(hasattr(part, "shape") for part in data):
+        raise DataError(
+            f"data: {EXPECTED}; got only {' and '.join(map(_described, data))} (data.target_column is for files: take "
+            "the labels out of a frame with frame.pop(column))"
+        )
     (x_train, y_train), (x_test, y_test) = map(_pair, ("train", "test"), data)
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+def _refuse_other_order(data: Sequence[Any]) -> None:
+    """Raise for the order in which scikit-learn's train_test_split returns its arrays."""
+    first, second, third, last = (len(part) if hasattr(part, "__len__") else -1 for part in data)
+    if first == third != second == last:
+        raise DataError(
+            "data: expected x_train, y_train, x_test, y_test, got the lengths of x_train, x_test, y_train, y_test, the "
+            "order of scikit-learn's train_test_split: change the second with the third"
+        )
 
 
 def four_expected(names: Iterable[Any]) -> str:
@@ -230,7 +255,13 @@ def column_problem(frame: Any) -> str:
     """What in the columns of a frame is no number, with what to do; empty if nothing is."""
     if not len(frame.columns):
         return "expected at least one column, got none"
-    other = [str(name) for name, kind in frame.dtypes.items() if kind.kind not in "iufb"]
+    places = [i for i, kind in enumerate(frame.dtypes) if kind.kind not in "iufb"]
+    other = [str(frame.columns[i]) for i in places]
+    if places and all(isinstance(each, Number) for i in places for each in frame.iloc[:, i]):
+        return (
+            f"expected numeric columns, got numbers as objects in {', '.join(map(cut, other[:5]))}; convert them with "
+            ".astype(float)"
+        )
     if other:
         return (
             f"expected numeric columns, got {', '.join(map(cut, other[:5]))}; make a column of 0 and 1 for each of a "
@@ -271,8 +302,18 @@ def _labels(key: str, labels: Array) -> Array:
             raise DataError(f"data: {key}: expected labels of 64 bits, got larger ones") from None
     if all(isinstance(label, int | float) for label in flat):
         return labels.astype(np.float64)
-    odd = next(label for label in flat if not isinstance(label, str) or label is None)
+    if missing := sum(map(_is_missing, flat)):
+        raise DataError(
+            f"data: {key}: expected a label for each row, got {counted(missing, 'missing one')}; drop these rows, or "
+            'make them a class of their own, as with .fillna("none")'
+        )
+    odd = next(label for label in flat if not isinstance(label, str))
     raise DataError(f"data: {key}: expected integers or strings as labels, got {_described(odd)}")
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN or pandas.NA, which is not even equal to itself."""
+    return label is None or type(label).__name__ == "NAType" or (label != label) is True
 
 
 def _is_frame(value: Any) -> bool:
@@ -364,8 +405,8 @@ def class_numbers(y_train: Array, y_test: Array) -> tuple[Array, Array, tuple[st
     return train, test, tuple(str(name) for name in names)
 
 
-def label_problems(y_train: Array, y_test: Array) -> list[str]:
-    """Errors in labels of valid types and shapes."""
+def label_problems(y_train: Array, y_test: Array, sample: str = "image") -> list[str]:
+    """Errors in labels of valid types and shapes; `sample` is what has a label."""
     if (y_train.dtype.kind == "U") != (y_test.dtype.kind == "U"):
         return [f"y_test: expected {_kind(y_train)}, as in y_train, got {_kind(y_test)}"]
     names, counts = np.unique(y_train, return_counts=True)
@@ -374,8 +415,8 @@ def label_problems(y_train: Array, y_test: Array) -> list[str]:
     if counts.min() < 2:
         lonely = names[counts.argmin()]
         return [
-            f"y_train: expected at least two images of each class, one of them for validation, got one "
-            f"of class {cut(str(lonely))}"
+            f"y_train: expected at least two {sample}s of each class, one of them for validation, got one "
+            f"of class {cut(str(lonely))}{_of_numbers(names)}"
         ]
     unknown = np.setdiff1d(y_test, names)
     if len(unknown):
@@ -383,6 +424,16 @@ def label_problems(y_train: Array, y_test: Array) -> list[str]:
             f"y_test: expected the labels of y_train ({_listed(names)}), got {cut(str(unknown[0]))}"
         ]
     return []
+
+
+def _of_numbers(names: Array) -> str:
+    """What to do about so many numbers as labels; empty of others."""
+    if names.dtype.kind == "U" or len(names) <= MANY:
+        return ""
+    return (
+        f' ({len(names):,} different numbers); for a regression, set data.task = "regression", or of `normsweep new` '
+        "--task regression"
+    )
 
 
 def _flat(labels: Array) -> Array:

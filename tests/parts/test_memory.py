@@ -88,6 +88,9 @@ def test_a_frame_of_mixed_columns_becomes_one_type():
     data = Dataset.of((mixed, LABELS, mixed[:6], LABELS[:6]))
     assert data.x_train.dtype == np.float64
     assert data.x_train[4].tolist() == [4.0, 1.0, 2.0]
+    whole = mixed.assign(c=np.arange(12))  # integers in one of the sets only
+    for train, test in ((mixed, whole), (whole, mixed)):
+        assert Dataset.of((train, LABELS, test, LABELS)).x_test.dtype == np.float64
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,7 @@ def test_yes_and_no_are_two_classes_under_no_other_name():
         ),
         (
             (table(), [None, *LABELS[1:]], table(6), LABELS[:6]),
-            "expected integers or strings as labels, got NoneType",
+            "y_train: expected a label for each row, got 1 missing one; drop these rows",
         ),
         (
             (table(), LABELS, table(6), np.full(6, 9)),
@@ -184,6 +187,35 @@ def test_yes_and_no_are_two_classes_under_no_other_name():
         (
             (table(), frame(table()), table(6), frame(table(6, 3))),
             "expected the same columns in y_train and y_test; only one of them has 'f3'",
+        ),
+        (
+            (table(), pd.Series(LABELS, dtype="Int64").mask(LABELS == 2), table(6), LABELS[:6]),
+            "y_train: expected a label for each row, got 4 missing ones (NaN); drop these rows",
+        ),
+        (
+            (table(), np.r_[np.nan, LABELS[1:]], table(6), LABELS[:6]),
+            "y_train: expected a label for each row, got 1 missing one (NaN); drop these rows",
+        ),
+        (
+            (table(), table(6), LABELS, LABELS[:6]),
+            "got the lengths of x_train, x_test, y_train, y_test, the order of scikit-learn's",
+        ),
+        (
+            (frame(table()), frame(table(6))),
+            "got only DataFrame of shape (12, 4) and DataFrame of shape (6, 4) (data.target_column is for files",
+        ),
+        ((images(), LABELS), "got only ndarray of shape (12, 4, 5) and ndarray of shape (12,)"),
+        (
+            (frame(table()).astype(object), LABELS, frame(table(6)).astype(object), LABELS[:6]),
+            "expected numeric columns, got numbers as objects in f0, f1, f2, f3; convert them with .astype(float)",
+        ),
+        (
+            (table().astype(object), LABELS, table(6), LABELS[:6]),
+            "got object; convert numbers with .astype(float)",
+        ),
+        (
+            (table(60), np.arange(60), table(6), LABELS[:6]),
+            "at least two rows of each class, one of them for validation, got one of class 0 (60 different numbers); for a",
         ),
         ((table(0), LABELS[:0], table(6), LABELS[:6]), "x_train: expected at least one image"),
         ((frame(table()), LABELS, frame(table(6, 3)), LABELS[:6]), "only one of them has 'f3'"),
