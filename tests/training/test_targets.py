@@ -122,7 +122,16 @@ def test_shipped_networks_have_the_head_of_task_and_loss(
 def test_a_softmax_is_no_head_of_a_regression() -> None:
     network = models.built(lambda shape, n: models.registry["mlp"].function(shape, n), (4,), Head(1, "linear"), {})  # fmt: skip
     wrong = network_problem(network, (4,), Head(1, "linear"))
-    assert wrong.endswith('got a softmax; use activation="linear" in the last layer')
+    assert 'got a softmax; use activation="linear" in the last layer; the labels, which' in wrong
+    assert wrong.endswith("make this a regression")
+
+
+def test_images_without_their_axis_of_channels_are_told_how_a_network_begins() -> None:
+    network = models.registry["mlp"].function((8, 8), 3)
+    wrong = network_problem(network, (8, 8, 1), Head(3, "softmax"))
+    assert wrong.endswith(
+        "begin the network with keras.Input((8, 8, 1)): images have an axis of channels"
+    )
 
 
 @pytest.mark.parametrize("name", [part.name for part in losses.registry])
