@@ -119,12 +119,19 @@ def _parts(data: Any) -> dict[str, Any]:
 
 def _refuse_other_order(data: Sequence[Any]) -> None:
     """Raise for the order in which scikit-learn's train_test_split returns its arrays."""
-    first, second, third, last = (len(part) if hasattr(part, "__len__") else -1 for part in data)
+    first, second, third, last = map(_rows, data)
     if first == third != second == last:
         raise DataError(
             "data: expected x_train, y_train, x_test, y_test, got the lengths of x_train, x_test, y_train, y_test, the "
             "order of scikit-learn's train_test_split: change the second with the third"
         )
+
+
+def _rows(part: Any) -> int:
+    """The number of rows of an array, a frame or a list; -1 of anything else."""
+    if shape := getattr(part, "shape", None):
+        return shape[0]
+    return len(part) if isinstance(part, Sequence) else -1
 
 
 def four_expected(names: Iterable[Any]) -> str:

@@ -400,7 +400,7 @@ def _split_problems(arrays: Arrays, part: str, task: str | None) -> list[str]:
     x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
     problems = []
     if x.dtype.name not in DTYPES:
-        hint = "; convert numbers with .astype(float)" if x.dtype.kind == "O" else ""
+        hint = "; convert numbers with .astype(float)" if x.dtype.kind == "O" and x.ndim else ""
         problems.append(f"x_{part}: expected dtype {', '.join(DTYPES)}; got {x.dtype}{hint}")
     elif x.ndim not in (2, 3, 4) or 0 in x.shape[1:]:
         problems.append(
@@ -453,5 +453,6 @@ def _not_finite(values: Array) -> str:
         bad = ~np.isfinite(values.astype(np.float32, copy=False))
     if not bad.any():
         return ""
-    first = ", ".join(map(str, np.argwhere(bad)[0]))
-    return f"{counted(int(bad.sum()), 'value')} NaN, infinite or beyond float32, the first at [{first}]"
+    many, first = int(bad.sum()), ", ".join(map(str, np.argwhere(bad)[0]))
+    are = "is" if many == 1 else "are"
+    return f"{counted(many, 'value')} that {are} NaN, infinite or beyond float32, the first at [{first}]"

@@ -63,9 +63,13 @@ WRONG = [
     (
         "nan",
         {"x_train": with_value("f4", np.nan)},
-        "got 1 value NaN, infinite or beyond float32, the first at [3, 2, 1]",
+        "got 1 value that is NaN, infinite or beyond float32, the first at [3, 2, 1]",
     ),
-    ("inf", {"x_train": with_value("f8", np.inf)}, "expected finite numbers, got 1 value NaN"),
+    (
+        "inf",
+        {"x_train": with_value("f8", np.inf)},
+        "expected finite numbers, got 1 value that is NaN",
+    ),
     ("beyond-float32", {"x_train": with_value("f8", 1e39)}, "or beyond float32"),
     (
         "empty",
@@ -110,7 +114,7 @@ WRONG = [
     (
         "nan-target",
         {"y_train": np.r_[np.nan, np.arange(11) / 2], "y_test": np.arange(6) / 2},
-        "y_train: expected finite targets, got 1 value NaN, infinite or beyond float32, the first at [0]",
+        "y_train: expected finite targets, got 1 value that is NaN, infinite or beyond float32, the first at [0]",
     ),
     (
         "constant-target",

@@ -163,7 +163,10 @@ def test_yes_and_no_are_two_classes_under_no_other_name():
             "x_test: expected images of shape (4,), as in x_train, got (5,)",
         ),
         ((table(), LABELS[:9], table(6), LABELS[:6]), "9 labels for 12 images"),
-        ((table() * np.nan, LABELS, table(6), LABELS[:6]), "NaN, infinite or beyond float32"),
+        (
+            (table() * np.nan, LABELS, table(6), LABELS[:6]),
+            "got 48 values that are NaN, infinite or beyond",
+        ),
         (
             (table(), LABELS * 1.0, table(6), LABELS[:6]),
             "y_train: expected integers or strings, one per image, got dtype float64",
