@@ -446,14 +446,16 @@ def _columns(data: _Data) -> Iterator[Finding]:
 
 def _counting(data: _Data) -> int | None:
     """The first column of consecutive whole numbers, in the training set or in both together; None if there is none."""
-    sets = [data.x]
+    sets: list[tuple[Array, ...]] = [(data.x,)]
     if data.x_test.shape[1:] == data.x.shape[1:]:
-        sets.append(np.concatenate([data.x, data.x_test]))
-    for rows in sets:
-        apart = rows.max(axis=0).astype(np.float64) - rows.min(axis=0).astype(np.float64)
-        for column in np.flatnonzero(apart == len(rows) - 1):
-            values = np.sort(rows[:, column].astype(np.float64))
-            if len(rows) >= FEWEST and (np.diff(values) == 1).all():
+        sets.append((data.x, data.x_test))
+    for parts in sets:
+        rows = sum(map(len, parts))
+        low = np.min([part.min(axis=0) for part in parts], axis=0).astype(np.float64)
+        high = np.max([part.max(axis=0) for part in parts], axis=0).astype(np.float64)
+        for column in np.flatnonzero(high - low == rows - 1):
+            values = np.sort(np.concatenate([part[:, column] for part in parts]))
+            if rows >= FEWEST and (np.diff(values) == 1).all():
                 return int(column)
     return None
 

@@ -125,6 +125,13 @@ def wine(column: Callable[[Arrays, str], Any]) -> Callable[[], Arrays]:
     return made
 
 
+def numbered(arrays: Arrays, part: str) -> Any:
+    """The numbers that the rows had before a random split."""
+    train, test = (len(arrays[f"x_{each}"]) for each in ("train", "test"))
+    order = np.random.default_rng(0).permutation(train + test)
+    return order[:train] if part == "train" else order[train:]
+
+
 def leaking() -> Arrays:
     arrays = digits()
     return arrays | {"x_test": arrays["x_train"][:200], "y_test": arrays["y_train"][:200]}
@@ -151,6 +158,7 @@ FAULTS: dict[str, tuple[str, Callable[[], Arrays], dict[str, Any]]] = {
     "a constant column": ("constant-column", wine(lambda a, part: np.ones(len(a[f"x_{part}"]))), {}),
     "the label as a column": ("label-column", wine(lambda a, part: a[f"y_{part}"]), {}),
     "rows counted in a column": ("row-number", wine(lambda a, part: np.arange(len(a[f"x_{part}"]))), {}),
+    "rows counted before the split": ("row-number", wine(numbered), {}),
     "seconds since 1970": ("too-coarse", wine(lambda a, part: 1.7e9 + np.arange(len(a[f"x_{part}"])) % 60), {}),
     "all images equal": ("all-equal", changed(lambda x: 0 * x + 7), {}),
     "test rows in training": ("test-in-train", leaking, {}),
