@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from normsweep.errors import SweepError
+from normsweep.errors import DataError, SweepError
 from normsweep.sweep.schema import Sweep
 from normsweep.text import masked, printable
 from normsweep.urls import STORAGE, TRACKING
@@ -218,7 +218,7 @@ def diagnose(
 def judge(
     runs: Any,
     *,
-    reference: str,
+    reference: str | float,
     margin: float,
     arm: str | None = None,
     seed: str | None = None,
@@ -259,11 +259,22 @@ def judge(
     from normsweep.runner.given_runs import Asked
     from normsweep.runner.judging import judge_table
 
-    conditions = tuple(f"{column}={value}" for column, value in (where or {}).items())
+    if where is not None and not isinstance(where, Mapping):
+        raise DataError(
+            'where: expected a mapping of columns to values, such as {"optimizer": "adam"}, got '
+            f"{type(where).__name__}"
+        )
+    conditions = tuple(f"{column}={_spelled(value)}" for column, value in (where or {}).items())
     asked = Asked(arm, seed, score, epoch, conditions, lower)
     return JudgedRuns(
-        judge_table(runs, asked, reference, margin, confidence, chance, examples, name)
+        judge_table(runs, asked, _spelled(reference), margin, confidence, chance, examples, name)
     )
+
+
+def _spelled(value: Any) -> str:
+    """A value as a table of runs spells it: truth values in lower case."""
+    text = str(value)
+    return text.lower() if text in ("True", "False") else text
 
 
 def load(study_name: str | None = None, storage: str | None = None) -> Study:

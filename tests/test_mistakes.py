@@ -12,6 +12,9 @@ import pytest
 
 from normsweep import export, study
 from normsweep.cli import main
+from normsweep.parts.catalog import catalog
+from normsweep.parts.datasets import load
+from normsweep.parts.tables import Table
 from normsweep.shell import command, run
 from normsweep.store.storage import open_study
 from normsweep.sweep.loading import load_sweep
@@ -255,6 +258,8 @@ def test_the_task_of_a_file_in_the_folder_of_data_is_checked_too(capsys, folder)
     assert "regression" not in capsys.readouterr().out
     assert run(main.app, [*asked, "--data-dir", "elsewhere"]) == 0
     assert "regression" in capsys.readouterr().out
+    assert run(main.app, ["check", "quickstart", "--set", "search.space.target=standardize"]) == 2
+    assert 'target: must be "raw" in a classification' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -263,13 +268,19 @@ def test_the_task_of_a_file_in_the_folder_of_data_is_checked_too(capsys, folder)
         (), ("--from", "mnist"), ("--data", "it's mine.npz"),
         ("--data", "rows.csv", "--target", "the kind"), ("--data", "rows.parquet", "--target", "price"),
         ("--data", "rows.csv", "--target", "rooms", "--task", "regression"),
+        ("--data", "rows.csv", "--target", "grade", "--task", "classification"),
     ],
     ids=str,
 )  # fmt: skip
 def test_a_new_sweep_passes_check_and_its_commands_are_printed(capsys, folder, source):
     x, y = np.arange(640, dtype="u1").reshape(40, 4, 4), np.arange(40) % 2
     np.savez("it's mine.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    rows = {"the kind": y, "rooms": 1 + np.arange(40) % 7, "price": 1.5 + np.arange(40)}
+    rows = {
+        "the kind": y,
+        "rooms": 1 + np.arange(40) % 7,
+        "price": 1.5 + np.arange(40),
+        "grade": y * 1.0,
+    }
     pd.DataFrame(rows).to_parquet("rows.parquet")
     pd.DataFrame(rows).to_csv("rows.csv", index=False)
     assert run(main.app, ["new", "fresh", *source]) == 0
@@ -278,6 +289,12 @@ def test_a_new_sweep_passes_check_and_its_commands_are_printed(capsys, folder, s
     assert commands == ["  normsweep check fresh.toml", "  python -m normsweep.study fresh.toml"]
     assert run(main.app, ["check", "fresh.toml"]) == 0
     assert capsys.readouterr().out.startswith("study     fresh: ")
+    if "--data" in source:
+        data = load_sweep(folder / "fresh.toml", catalog()).data
+        table = Table(data.target_column, numbers=data.task == "regression")
+        assert load(data.candidates[0], table=table, task=data.task).task == (
+            data.task or "classification"
+        )
     text = (folder / "fresh.toml").read_text()
     assert text.startswith("# ")
     assert run(main.app, ["new", "fresh"]) == 2
@@ -354,11 +371,16 @@ def test_json_is_for_programs(capsys, storage, folder):
             "put a path with backslashes into single quotes",
         ),
         (
+            BASE.replace('"digits"', '"digits').encode(),
+            "(at line 7, column 18); a string is not closed",
+        ),
+        (BASE.replace('"digits"', "'digits").encode(), "; a string is not closed"),
+        (
             BASE.replace('"digits"', '"C:\\new\\train.npz"').encode(),
             "put a path with backslashes into single",
         ),
     ],
-    ids=["utf-16", "escape", "newline"],
+    ids=["utf-16", "escape", "unclosed", "unclosed-literal", "newline"],
 )
 def test_text_that_is_none_is_told_with_what_to_do(told, sweep_file, content, line):
     sweep_file.write_bytes(content)

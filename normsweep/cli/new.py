@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -71,7 +71,7 @@ TARGET_COLUMN = """\
 target_column = {target}
 """
 TASK = """\
-# Numbers are predicted, no classes.
+# What is predicted: classes, or in a regression numbers.
 task = "{task}"
 """
 SCALED_TARGET = """\
@@ -95,6 +95,8 @@ class _Facts:
     target: str = ""
     """The column to predict, if the data is a table in a file."""
     task: str = CLASSIFICATION
+    declared: bool = False
+    """Whether the sweep has to name the task, because the labels do not say it."""
     table: bool = False
     scaled: bool = True
     """Whether `unit` has a divisor of its own: integers have that of their type."""
@@ -196,7 +198,7 @@ def _facts(data: Path | None, target: str | None, task: str | None) -> _Facts:
     table = Table(target, numbers=task == REGRESSION)
     found = load(str(data), table=table, task=task)
     declared = "" if target is None else quoted(target)
-    return _of(found, quoted(str(data)), declared)
+    return replace(_of(found, quoted(str(data)), declared), declared=task is not None)
 
 
 def _of(data: Dataset, written: str, target: str) -> _Facts:
@@ -227,7 +229,8 @@ def _made(name: str, path: Path, facts: _Facts) -> str:
         name=name,
         reference=arms[1],
         dataset=facts.dataset,
-        more_data=more_data + (TASK.format(task=facts.task) if regression else ""),
+        more_data=more_data
+        + (TASK.format(task=facts.task) if regression or facts.declared else ""),
         model="mlp" if facts.table else "lenet",
         batch=32 if facts.images < 5000 else 128,
         trials=10 * len(arms),

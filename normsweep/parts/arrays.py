@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ import numpy as np
 from normsweep.errors import DataError
 from normsweep.sweep.parameters import CLASSIFICATION, REGRESSION
 from normsweep.sweep.problems import cut
-from normsweep.text import reason
+from normsweep.text import counted, reason
 
 __all__ = [
     "ARRAYS",
     "Arrays",
     "class_labels",
     "class_numbers",
+    "column_classes",
     "column_names",
     "column_problem",
     "four_arrays",
@@ -27,6 +29,7 @@ __all__ = [
     "is_one_hot",
     "label_problems",
     "machine_memory",
+    "one_hot_problem",
     "readable",
     "targets",
     "task_of",
@@ -41,6 +44,8 @@ Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
 
+MANY = 20
+"""Different numbers as labels from which they may be the targets of a regression."""
 TEXTS = (str, bytes, bytearray)
 
 
@@ -58,8 +63,16 @@ def four_arrays(data: Any) -> Arrays:
     """
     with _expected_of(data):
         parts = _parts(data)
-        parts |= _aligned(parts["x_train"], parts["x_test"])
-        return {key: _array(key, value) for key, value in parts.items()}
+        for part in "xy":
+            train, test = f"{part}_train", f"{part}_test"
+            parts[test] = _aligned(part, parts[train], parts[test])
+        arrays = {key: _array(key, value) for key, value in parts.items()}
+    if _is_frame(parts["x_train"]) and _is_frame(
+        parts["x_test"]
+    ):  # a column may be integers in one only
+        kind = np.result_type(arrays["x_train"], arrays["x_test"])
+        arrays |= {key: arrays[key].astype(kind, copy=False) for key in ("x_train", "x_test")}
+    return arrays
 
 
 def readable(data: Any) -> dict[str, Any]:
@@ -93,9 +106,32 @@ def _parts(data: Any) -> dict[str, Any]:
     if not isinstance(data, Sequence) or isinstance(data, TEXTS) or len(data) not in (2, 4):
         raise DataError(f"data: {EXPECTED}; got {_described(data)}")
     if len(data) == 4:
+        _refuse_other_order(data)
         return dict(zip(ARRAYS, data, strict=True))
+    if all(hasattr(part, "shape") for part in data):
+        raise DataError(
+            f"data: {EXPECTED}; got only {' and '.join(map(_described, data))} (data.target_column is for files: take "
+            "the labels out of a frame with frame.pop(column))"
+        )
     (x_train, y_train), (x_test, y_test) = map(_pair, ("train", "test"), data)
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+
+
+def _refuse_other_order(data: Sequence[Any]) -> None:
+    """Raise for the order in which scikit-learn's train_test_split returns its arrays."""
+    first, second, third, last = map(_rows, data)
+    if first == third != second == last:
+        raise DataError(
+            "data: expected x_train, y_train, x_test, y_test, got the lengths of x_train, x_test, y_train, y_test, the "
+            "order of scikit-learn's train_test_split: change the second with the third"
+        )
+
+
+def _rows(part: Any) -> int:
+    """The number of rows of an array, a frame or a list; -1 of anything else."""
+    if shape := getattr(part, "shape", None):
+        return shape[0]
+    return len(part) if isinstance(part, Sequence) else -1
 
 
 def four_expected(names: Iterable[Any]) -> str:
@@ -177,22 +213,26 @@ def _refuse_masked(what: str, value: Any) -> None:
         )
 
 
-def _aligned(train: Any, test: Any) -> dict[str, Any]:
-    """The test frame with its columns in the order of the training frame."""
+def _aligned(part: str, train: Any, test: Any) -> Any:
+    """The test frame with its columns in the order of the training frame; one-hot rows get the classes they lack."""
     if not (_is_frame(train) and _is_frame(test)):
-        return {}
-    if set(train.columns) != set(test.columns):
-        odd = sorted(map(repr, set(train.columns) ^ set(test.columns)))
-        raise DataError(
-            "data: expected the same columns in x_train and x_test; only one of them has "
-            f"{', '.join(map(cut, odd[:5]))}"
-        )
-    names = list(train.columns)
+        return test
+    names, others = list(train.columns), list(test.columns)
+    if part == "y" and len(names) == len(others) == 1:  # one target, whatever it is called
+        return test
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise DataError(
             f"data: expected a name for each column, got {cut(repr(twice[0]))} more than once"
         )
-    return {"x_test": test[names]}
+    if part == "y" and set(others) < set(names) and is_one_hot(train.to_numpy()):
+        return test.reindex(columns=names, fill_value=0)
+    if set(names) != set(others):
+        odd = sorted(map(repr, set(names) ^ set(others)))
+        raise DataError(
+            f"data: expected the same columns in {part}_train and {part}_test; only one of them has "
+            f"{', '.join(map(cut, odd[:5]))}"
+        )
+    return test[names]
 
 
 def _array(key: str, value: Any) -> Array:
@@ -222,7 +262,13 @@ def column_problem(frame: Any) -> str:
     """What in the columns of a frame is no number, with what to do; empty if nothing is."""
     if not len(frame.columns):
         return "expected at least one column, got none"
-    other = [str(name) for name, kind in frame.dtypes.items() if kind.kind not in "iufb"]
+    places = [i for i, kind in enumerate(frame.dtypes) if kind.kind not in "iufb"]
+    other = [str(frame.columns[i]) for i in places]
+    if places and all(isinstance(each, Number) for i in places for each in frame.iloc[:, i]):
+        return (
+            f"expected numeric columns, got numbers as objects in {', '.join(map(cut, other[:5]))}; convert them with "
+            ".astype(float)"
+        )
     if other:
         return (
             f"expected numeric columns, got {', '.join(map(cut, other[:5]))}; make a column of 0 and 1 for each of a "
@@ -263,8 +309,18 @@ def _labels(key: str, labels: Array) -> Array:
             raise DataError(f"data: {key}: expected labels of 64 bits, got larger ones") from None
     if all(isinstance(label, int | float) for label in flat):
         return labels.astype(np.float64)
-    odd = next(label for label in flat if not isinstance(label, str) or label is None)
+    if missing := sum(map(_is_missing, flat)):
+        raise DataError(
+            f"data: {key}: expected a label for each row, got {counted(missing, 'missing one')}; drop these rows, or "
+            'make them a class of their own, as with .fillna("none")'
+        )
+    odd = next(label for label in flat if not isinstance(label, str))
     raise DataError(f"data: {key}: expected integers or strings as labels, got {_described(odd)}")
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN or pandas.NA, which is not even equal to itself."""
+    return label is None or type(label).__name__ == "NAType" or (label != label) is True
 
 
 def _is_frame(value: Any) -> bool:
@@ -304,11 +360,34 @@ def is_one_hot(y: Array) -> bool:
     return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
 
 
+def one_hot_problem(y_train: Array, y_test: Array) -> str:
+    """What is wrong with one-hot rows of both sets; empty if nothing is, or one of them has none."""
+    if not (is_one_hot(y_train) and is_one_hot(y_test)) or y_train.shape[1] == y_test.shape[1]:
+        return ""
+    return (
+        f"y_test: expected one-hot rows of {y_train.shape[1]} classes, as in y_train, got {y_test.shape[1]}; "
+        "a class without test images has a column of zeros"
+    )
+
+
 def class_labels(y: Array) -> Array:
     """One-hot rows as numbers of classes, whole floats as integers; others as they are."""
     if is_one_hot(y):
         return y.argmax(axis=1)
     return y.astype(np.int64) if y.dtype.kind == "f" and _whole(y) else y
+
+
+def column_classes(y: Any, labels: Sequence[str], classes: int) -> tuple[str, ...]:
+    """The names of classes that are columns of a one-hot frame; `labels` are their numbers, if classes are missing.
+
+    Other labels are returned as they are.
+    """
+    names = column_names(y)
+    if len(names) < 2:
+        return tuple(labels)
+    numbers = list(map(int, labels)) if labels else range(classes)
+    named = tuple(names[number] for number in numbers)
+    return () if named == tuple(map(str, range(classes))) else named
 
 
 def targets(y: Array) -> Array:
@@ -333,8 +412,8 @@ def class_numbers(y_train: Array, y_test: Array) -> tuple[Array, Array, tuple[st
     return train, test, tuple(str(name) for name in names)
 
 
-def label_problems(y_train: Array, y_test: Array) -> list[str]:
-    """Errors in labels of valid types and shapes."""
+def label_problems(y_train: Array, y_test: Array, sample: str = "image") -> list[str]:
+    """Errors in labels of valid types and shapes; `sample` is what has a label."""
     if (y_train.dtype.kind == "U") != (y_test.dtype.kind == "U"):
         return [f"y_test: expected {_kind(y_train)}, as in y_train, got {_kind(y_test)}"]
     names, counts = np.unique(y_train, return_counts=True)
@@ -343,8 +422,8 @@ def label_problems(y_train: Array, y_test: Array) -> list[str]:
     if counts.min() < 2:
         lonely = names[counts.argmin()]
         return [
-            f"y_train: expected at least two images of each class, one of them for validation, got one "
-            f"of class {cut(str(lonely))}"
+            f"y_train: expected at least two {sample}s of each class, one of them for validation, got one "
+            f"of class {cut(str(lonely))}{_of_numbers(names)}"
         ]
     unknown = np.setdiff1d(y_test, names)
     if len(unknown):
@@ -352,6 +431,16 @@ def label_problems(y_train: Array, y_test: Array) -> list[str]:
             f"y_test: expected the labels of y_train ({_listed(names)}), got {cut(str(unknown[0]))}"
         ]
     return []
+
+
+def _of_numbers(names: Array) -> str:
+    """What to do about so many numbers as labels; empty of others."""
+    if names.dtype.kind == "U" or len(names) <= MANY:
+        return ""
+    return (
+        f' ({len(names):,} different numbers); for a regression, set data.task = "regression", or of `normsweep new` '
+        "--task regression"
+    )
 
 
 def _flat(labels: Array) -> Array:

@@ -194,6 +194,7 @@ def catalog() -> Catalog:
     """The registered names and options that sweep files can use."""
     return Catalog(
         normalizations=normalizations.registry.options(),
+        scheme_values={p.name: p.details for p in normalizations.registry if p.details is not None},
         optimizers=optimizers.registry.options(),
         schedules=schedules.registry.options(),
         callbacks=callbacks.registry.options(),

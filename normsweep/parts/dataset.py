@@ -20,15 +20,18 @@ from normsweep.parts.arrays import (
     Arrays,
     class_labels,
     class_numbers,
+    column_classes,
     column_names,
     four_arrays,
     four_expected,
     label_problems,
+    one_hot_problem,
     readable,
     targets,
     task_of,
 )
 from normsweep.sweep.parameters import AUTOENCODER, CLASSIFICATION, REGRESSION
+from normsweep.text import counted
 
 __all__ = ["PLAIN", "Dataset", "InputFacts"]
 
@@ -115,7 +118,8 @@ class Dataset:
         if not isinstance(data, Dataset):
             parts = readable(data)
             found = cls.checked(name, source, four_arrays(parts), task)
-            return replace(found, columns=column_names(parts["x_train"]))
+            labels = column_classes(parts["y_train"], found.labels, found.classes)
+            return replace(found, columns=column_names(parts["x_train"]), labels=labels)
         if task == AUTOENCODER:
             return replace(
                 data, y_train=targets(data.x_train), y_test=targets(data.x_test), labels=()
@@ -136,14 +140,17 @@ class Dataset:
         if task == AUTOENCODER:
             arrays, task = _of_inputs(arrays), REGRESSION
         missing = [key for key in ARRAYS if key not in arrays]
+        where = f"data {source.removeprefix('data ')}"
         if missing:
-            raise DataError(f"data {source}: {four_expected(sorted(arrays))}")
+            raise DataError(f"{where}: {four_expected(sorted(arrays))}")
         y_train, y_test, labels = arrays["y_train"], arrays["y_test"], ()
         found = task or task_of(y_train, y_test)
         if found == CLASSIFICATION:
+            if wrong := one_hot_problem(y_train, y_test):
+                raise DataError(f"{where}: {wrong}")
             y_train, y_test = map(class_labels, (y_train, y_test))
         arrays = {**arrays, "y_train": y_train, "y_test": y_test}
-        problems = [f"data {source}: {problem}" for problem in _problems(arrays, found)]
+        problems = [f"{where}: {problem}" for problem in _problems(arrays, found)]
         if problems:
             raise DataError(problems)
         if found == REGRESSION:
@@ -373,8 +380,10 @@ def _problems(arrays: Arrays, task: str | None) -> list[str]:
         problems.append(
             f"x_test: expected dtype {x_train.dtype}, as in x_train, got {x_test.dtype}"
         )
-    of_task = _target_problems if task == REGRESSION else label_problems
-    return problems + of_task(arrays["y_train"], arrays["y_test"])
+    labels = arrays["y_train"], arrays["y_test"]
+    if task == REGRESSION:
+        return problems + _target_problems(*labels)
+    return problems + label_problems(*labels, "row" if x_train.ndim == 2 else "image")
 
 
 def _target_problems(y_train: Array, y_test: Array) -> list[str]:
@@ -391,7 +400,8 @@ def _split_problems(arrays: Arrays, part: str, task: str | None) -> list[str]:
     x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
     problems = []
     if x.dtype.name not in DTYPES:
-        problems.append(f"x_{part}: expected dtype {', '.join(DTYPES)}; got {x.dtype}")
+        hint = "; convert numbers with .astype(float)" if x.dtype.kind == "O" and x.ndim else ""
+        problems.append(f"x_{part}: expected dtype {', '.join(DTYPES)}; got {x.dtype}{hint}")
     elif x.ndim not in (2, 3, 4) or 0 in x.shape[1:]:
         problems.append(
             f"x_{part}: expected shape (n, height, width), (n, height, width, channels) or, for a table, "
@@ -400,10 +410,7 @@ def _split_problems(arrays: Arrays, part: str, task: str | None) -> list[str]:
     elif not len(x):
         problems.append(f"x_{part}: expected at least one image, got none")
     elif x.dtype.kind == "f" and (bad := _not_finite(x)):
-        problems.append(
-            f"x_{part}: expected finite numbers, got {bad} values that are NaN, infinite or beyond "
-            "float32"
-        )
+        problems.append(f"x_{part}: expected finite numbers, got {bad}")
     wrong = _wrong_targets(y) if task == REGRESSION else _wrong_labels(y, task)
     if wrong:
         problems.append(f"y_{part}: {wrong}")
@@ -421,6 +428,8 @@ def _wrong_labels(y: Array, task: str | None) -> str:
         hint = f"; columns must be one-hot{declare}" if y.ndim == 2 else ""
         return f"expected shape (n,), one label per image, got {y.shape}{hint}"
     if y.dtype.kind not in "iubU":
+        if y.dtype.kind == "f" and (missing := int(np.isnan(y).sum())):
+            return f"expected a label for each row, got {counted(missing, 'missing one')} (NaN); drop these rows"
         hint = "; convert whole numbers with .astype(int)" if y.dtype.kind == "f" else ""
         hint += declare if y.dtype.kind == "f" else ""
         return f"expected integers or strings, one per image, got dtype {y.dtype}{hint}"
@@ -434,10 +443,16 @@ def _wrong_targets(y: Array) -> str:
     if y.ndim not in (1, 2) or 0 in y.shape[1:]:
         return f"expected shape (n,) or (n, outputs), got {y.shape}"
     if y.dtype.kind == "f" and (bad := _not_finite(y)):
-        return f"expected finite targets, got {bad} that are NaN, infinite or beyond float32"
+        return f"expected finite targets, got {bad}"
     return ""
 
 
-def _not_finite(images: Array) -> int:
+def _not_finite(values: Array) -> str:
+    """How many values are not finite in float32, and the index of the first; empty if all are."""
     with np.errstate(over="ignore"):
-        return int(np.count_nonzero(~np.isfinite(images.astype(np.float32, copy=False))))
+        bad = ~np.isfinite(values.astype(np.float32, copy=False))
+    if not bad.any():
+        return ""
+    many, first = int(bad.sum()), ", ".join(map(str, np.argwhere(bad)[0]))
+    are = "is" if many == 1 else "are"
+    return f"{counted(many, 'value')} that {are} NaN, infinite or beyond float32, the first at [{first}]"

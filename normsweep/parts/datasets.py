@@ -25,6 +25,7 @@ from normsweep.parts.arrays import ARRAYS, Arrays, four_expected, machine_memory
 from normsweep.parts.dataset import Dataset
 from normsweep.parts.registry import Part, Registry
 from normsweep.parts.tables import Table, is_table, read_table
+from normsweep.sweep.parameters import CLASSIFICATION
 from normsweep.sweep.problems import cut
 from normsweep.text import reason
 
@@ -159,10 +160,13 @@ def _unfit(found: Any) -> str:
 
 
 def task_of_first(names: Sequence[str], data_dir: Path | None) -> str | None:
-    """The task that the labels of the first available `.npz` file say; of no other dataset."""
+    """The task that the labels of the first available `.npz` file say; of a custom dataset or a table, none.
+
+    The included datasets are classes.
+    """
     for name in names:
         if name in registry:
-            return None
+            return None if registry[name].custom else CLASSIFICATION
         for path in _candidates(name, data_dir):
             if path.is_file() and zipfile.is_zipfile(path):
                 return _task_in(path)

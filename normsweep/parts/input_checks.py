@@ -17,7 +17,14 @@ from normsweep.parts.arrays import ARRAYS, Arrays, class_labels, targets, task_o
 from normsweep.sweep.parameters import REGRESSION
 from normsweep.text import counted
 
-__all__ = ["Finding", "described", "input_findings", "narrow_range"]
+__all__ = [
+    "Finding",
+    "described",
+    "input_findings",
+    "narrow_range",
+    "pixels_in_columns",
+    "too_coarse",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -39,6 +46,10 @@ UNEVEN = 1e3
 """Factor between the spreads of two columns from which they need scales of their own."""
 LARGE = 100.0
 """Deviation of a target, or 1 divided by it, from which losses and gradients are far from 1."""
+COARSE = 4.0
+"""Steps of float32 in a column's deviation below which rounding hides what varies in it."""
+FEWEST = 20
+"""Rows from which consecutive whole numbers in a column are no chance."""
 RARE = 0.95
 """Share of a class from which the others are rare."""
 
@@ -85,6 +96,11 @@ class _Data:
         """Rows of the training set as float64, (n, columns)."""
         rows = _sampled(self.x)
         return rows.reshape(len(rows), -1).astype(np.float64)
+
+    @cached_property
+    def labels(self) -> Array:
+        """The labels of the same rows, of a regression the first target."""
+        return _sampled(self.y)
 
 
 def _sampled(x: Array) -> Array:
@@ -297,11 +313,51 @@ def narrow_range(x: Array, full_scale: float | None = None) -> str:
     )
 
 
+def too_coarse(x: Array) -> str:
+    """Which column varies by less than float32 can hold, with what to do; empty if none does.
+
+    Args:
+        x: rows of a table or of sequences, with the columns on the last axis.
+    """
+    if x.dtype.kind not in "iuf" or x.dtype.itemsize < 4 or x.dtype == np.float32:
+        return ""
+    columns = _sampled(x).reshape(-1, x.shape[-1]).astype(np.float64)
+    spread = columns.std(axis=0)
+    with np.errstate(over="ignore"):
+        step = np.spacing(np.abs(columns).max(axis=0).astype(np.float32)).astype(np.float64)
+    lost = np.flatnonzero((spread > 0) & (spread < COARSE * step))
+    if not len(lost):
+        return ""
+    first = lost[0]
+    return (
+        f"column {first} has a deviation of {spread[first]:.3g} around {columns[:, first].mean():.6g}, where float32, in "
+        f"which networks are trained, has steps of {step[first]:.3g} ({counted(len(lost), 'such column')}): what varies "
+        "in it is lost; subtract its minimum before you pass the data"
+    )
+
+
+def pixels_in_columns(x: Array, full_scale: float | None = None) -> str:
+    """What `unit` does to flattened images; empty of other inputs, or if a full scale is stated."""
+    if full_scale is not None or x.ndim != 2 or x.dtype.name not in NARROW:
+        return ""
+    full = np.iinfo(x.dtype).max
+    if x.max() <= full // 2:
+        return ""
+    return (
+        f"{x.dtype} of shape (n, features): `unit` divides each column by its own largest value; to divide pixels by "
+        f"{full}, set data.full_scale = {full}"
+    )
+
+
 def _range(data: _Data) -> Iterator[Finding]:
     """A range that is not the one that the type or the usual scaling lets expect."""
     low, high = float(data.x.min()), float(data.x.max())
     if not data.table and (narrow := narrow_range(data.x, data.full_scale)):
         yield Finding("narrow-range", f"x_train: {narrow}")
+    if data.table and (flattened := pixels_in_columns(data.x, data.full_scale)):
+        yield Finding("flattened", f"x_train: {flattened}", alarming=False)
+    if not data.images and (coarse := too_coarse(data.x)):
+        yield Finding("too-coarse", f"x_train: {coarse}")
     if data.full_scale is not None and max(-low, high) > data.full_scale:
         yield Finding(
             "beyond-full-scale",
@@ -353,6 +409,11 @@ def _columns(data: _Data) -> Iterator[Finding]:
             f"x_train: column {constant[0]} is constant ({counted(len(constant), 'such column')}): it holds nothing, "
             "and dividing by its deviation fails",
         )
+    if (counts := _counting(data)) is not None:
+        yield Finding(
+            "row-number",
+            f"x_train: column {counts} counts the rows: an index or an identifier, which says nothing of new rows? Drop it",
+        )
     varying = spread[spread > 0]
     if len(varying) and varying.max() > UNEVEN * varying.min():
         yield Finding(
@@ -364,11 +425,11 @@ def _columns(data: _Data) -> Iterator[Finding]:
     if data.regression:
         if data.outputs_are_inputs:
             return
-        same = [c for c in range(flat.shape[1]) if np.array_equal(flat[:, c], data.y[: len(flat)])]
+        same = [c for c in range(flat.shape[1]) if np.array_equal(flat[:, c], data.labels)]
         if same:
             yield Finding("label-column", f"x_train: column {same[0]} is the target itself")
         return
-    _, labels = np.unique(data.y[: len(flat)], return_inverse=True)
+    _, labels = np.unique(data.labels, return_inverse=True)
     if len(np.unique(labels)) < 2:
         return
     for column in range(flat.shape[1]):
@@ -381,6 +442,22 @@ def _columns(data: _Data) -> Iterator[Finding]:
                 f"x_train: column {column} tells the label exactly: is it the label, or made from it?",
             )
             return
+
+
+def _counting(data: _Data) -> int | None:
+    """The first column of consecutive whole numbers, in the training set or in both together; None if there is none."""
+    sets: list[tuple[Array, ...]] = [(data.x,)]
+    if data.x_test.shape[1:] == data.x.shape[1:]:
+        sets.append((data.x, data.x_test))
+    for parts in sets:
+        rows = sum(map(len, parts))
+        low = np.min([part.min(axis=0) for part in parts], axis=0).astype(np.float64)
+        high = np.max([part.max(axis=0) for part in parts], axis=0).astype(np.float64)
+        for column in np.flatnonzero(high - low == rows - 1):
+            values = np.sort(np.concatenate([part[:, column] for part in parts]))
+            if rows >= FEWEST and (np.diff(values) == 1).all():
+                return int(column)
+    return None
 
 
 def _axes(data: _Data) -> Iterator[Finding]:

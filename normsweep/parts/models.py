@@ -4,8 +4,8 @@ The input shape is (height, width, channels), (features,) for a table, (time, fe
 signals, or (time,) for tokens. The model is not compiled, and
 ends in float32, also with mixed precision: the loss needs more digits than bfloat16 or float16 have. In a
 classification its outputs are a softmax over the classes, in a regression one linear output for each
-target. A function with a third argument gets the activation that task and loss need: "softmax", "linear",
-"sigmoid" or "softplus". The keyword-only arguments of the function are the options that
+target. A third argument without a default, or with one of these as its default, gets the activation that task and
+loss need: "softmax", "linear", "sigmoid" or "softplus". The keyword-only arguments of the function are the options that
 `[model.options]` and `[search.space]` can set; the shipped networks take an `initializer` of their kernels, any
 name that Keras knows.
 """
@@ -13,8 +13,10 @@ name that Keras knows.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from normsweep.parts.losses import Head
 from normsweep.parts.registry import Registry
@@ -30,6 +32,9 @@ SYNTHETIC = "synthetic"
 """The only model that is not trained: its learning curves come from a formula."""
 OWN = "own"
 """A model passed from Python; its name in a study is `own@` and the digest of its configuration."""
+
+ACTIVATIONS = ("softmax", "linear", "sigmoid", "softplus", None)
+"""Defaults of a third argument that gets the activation of the head."""
 
 
 class Copies:
@@ -53,7 +58,12 @@ class Copies:
                 f"the model object has layers of {own}, whatever model.precision says; pass a function that "
                 "builds it instead"
             )
-        return keras.models.clone_model(self.model)
+        copy = keras.models.clone_model(self.model)
+        # What a layer was adapted to is no weight that a seed draws.
+        for own, layer in zip(self.model._flatten_layers(), copy._flatten_layers(), strict=True):
+            if hasattr(own, "adapt"):
+                _adapt_as(own, layer)
+        return copy
 
     def built(self, input_shape: tuple[int, ...], classes: int) -> Any:
         """A copy with the weights of the model object."""
@@ -62,14 +72,29 @@ class Copies:
         return copy
 
 
+def _adapt_as(own: Any, layer: Any) -> None:
+    """Give a layer what another one was adapted to, as Keras does when it loads a model."""
+    state: dict[str, Any] = {}
+    own.save_own_variables(state)
+    layer.load_own_variables({name: np.array(value) for name, value in state.items()})
+
+
 def built(
     function: Callable[..., Any], shape: tuple[int, ...], head: Head, options: Mapping[str, Any]
 ) -> Any:
     """What a model's function returns for inputs of a shape and a head, with these options."""
     parameters = inspect.signature(function).parameters.values()
     places = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    activation = (head.activation,) if len(places) > 2 else ()
+    activation = (head.activation,) if _takes_activation(places) else ()
     return function(shape, head.units, *activation, **options)
+
+
+def _takes_activation(places: Sequence[inspect.Parameter]) -> bool:
+    """Whether the third argument is the activation of the head, and not an option that has its own default."""
+    if len(places) < 3:
+        return False
+    default = places[2].default
+    return default in (inspect.Parameter.empty, *ACTIVATIONS)
 
 
 @register("lenet")

@@ -35,6 +35,9 @@ Images = np.ndarray[Any, Any]
 IMAGES_ONLY = ("symmetric", "pixel_standardize", "sample_standardize", "caffe", "tf", "torch", "l2")
 """Normalizations that are undefined for a table, whose features have different units."""
 
+A_NUMBER: tuple[str, ...] = ()
+DISTRIBUTIONS = ("uniform", "normal")
+"""What the option of a scheme may be: one of these texts, or a number above 0."""
 ZCA_LIMIT = 4096
 """Largest number of features for whitening, whose matrix is (features, features)."""
 PIECES = 64
@@ -49,7 +52,7 @@ def none(train: Images) -> Layers:
     return []
 
 
-@register("unit")
+@register("unit", A_NUMBER)
 def unit(train: Images, *, full_scale: float | None = None) -> Layers:
     """Division by the full scale, or else the largest value of the type, for 8 bits by 255, into [0, 1].
 
@@ -61,7 +64,7 @@ def unit(train: Images, *, full_scale: float | None = None) -> Layers:
     return [_affine(scale=1 / _full_scale(train, full_scale))]
 
 
-@register("symmetric")
+@register("symmetric", A_NUMBER)
 def symmetric(train: Images, *, full_scale: float | None = None) -> Layers:
     """The range of the type mapped to [-1, 1]; the range starts at 0 if no pixel is negative."""
     _refuse_table("symmetric", train)
@@ -71,7 +74,7 @@ def symmetric(train: Images, *, full_scale: float | None = None) -> Layers:
     return [_affine(scale=2 / scale, offset=-1.0)]
 
 
-@register("divide")
+@register("divide", A_NUMBER)
 def divide(train: Images, *, by: float = 255.0) -> Layers:
     """Division by a number, 255 if none is given: divide(256) changes no digit, as it is a power of two."""
     if not isinstance(by, int | float) or not np.isfinite(by) or by == 0:
@@ -184,14 +187,14 @@ def sqrt(train: Images) -> Layers:
     return [_of_each(train, lambda x: ops.multiply(ops.sign(x), ops.sqrt(ops.abs(x))))]
 
 
-@register("quantile")
+@register("quantile", DISTRIBUTIONS)
 def quantile(train: Images, *, output: str = "uniform") -> Layers:
     """Quantiles of the training split mapped to a uniform distribution over [0, 1], or quantile(normal).
 
     Linear between 65 quantiles, and constant outside of the training split's range. Equal values get the
     mean of their quantiles. The map is a frozen network: a ReLU that ends at 1 for each piece.
     """
-    if output not in ("uniform", "normal"):
+    if output not in DISTRIBUTIONS:
         raise DataError(f"normalization quantile: expected uniform or normal, got {output}")
     columns = train.reshape(-1, train.shape[-1] if _by_features(train) else 1)
     levels, outputs = _levels(output, len(columns))

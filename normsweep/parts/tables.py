@@ -11,11 +11,13 @@ import numpy as np
 from normsweep.errors import DataError
 from normsweep.parts.arrays import column_problem
 from normsweep.sweep.checks import TABLES
-from normsweep.sweep.problems import unknown
+from normsweep.sweep.problems import shown, unknown
 from normsweep.text import reason
 
 __all__ = ["Table", "is_table", "read_table"]
 
+NAMELESS = "Unnamed: "
+"""What pandas calls a column without a name, which is mostly its index."""
 SEED = 0
 """Of the test rows: they are the same for all studies of a file."""
 
@@ -45,16 +47,16 @@ def read_table(path: Path, table: Table) -> dict[str, Any]:
     """
     frame = _frame(path)
     columns = list(map(str, frame.columns))
+    if nameless := [n for n, name in enumerate(columns, 1) if name.startswith(NAMELESS)]:
+        raise DataError(
+            f"data {path}: expected a name for each column, got none for column {nameless[0]}; if it is pandas' index, "
+            "save the file with to_csv(..., index=False), otherwise name or delete the column"
+        )
     if table.target not in columns:
         wrong = unknown("column", table.target or "", columns)
         raise DataError(f"data.target_column: {wrong}, in {path}")
     frame.columns = columns
-    target = frame.pop(table.target)
-    if missing := int(target.isna().sum()):
-        raise DataError(
-            f"data {path}: column {table.target}: expected no missing values in the target, got "
-            f"{missing}; drop these rows"
-        )
+    target = _complete(path, frame.pop(table.target))
     if wrong := column_problem(frame):
         raise DataError(f"data {path}: {wrong}")
     train, test = _rows(target, table)
@@ -64,6 +66,29 @@ def read_table(path: Path, table: Table) -> dict[str, Any]:
         "x_test": frame.iloc[test],
         "y_test": target.iloc[test],
     }
+
+
+def _complete(path: Path, target: Any) -> Any:
+    """The target without missing values: in a column of text, words such as None and NA are classes like any other.
+
+    Raises:
+        DataError: a value is missing.
+    """
+    import pandas as pd
+
+    missing, words = target.isna(), ""
+    if missing.any() and path.suffix == ".csv":
+        written: Any = pd.read_csv(path, dtype=str, keep_default_na=False)[target.name]
+        if target.dtype.kind not in "iuf":
+            target, missing = written, written == ""
+        elif found := sorted({word for word in written[missing] if word}):
+            words = f" ({', '.join(map(shown, found[:3]))})"
+    if missing.any():
+        raise DataError(
+            f"data {path}: column {target.name}: expected no missing values in the target, got "
+            f"{missing.sum()}{words}; drop these rows"
+        )
+    return target
 
 
 def _frame(path: Path) -> Any:
@@ -84,7 +109,7 @@ def _rows(target: Any, table: Table) -> tuple[Any, Any]:
     from sklearn.model_selection import train_test_split
 
     rows = np.arange(len(target))
-    classes = not table.numbers and target.dtype.kind != "f"
+    classes = not table.numbers and (target.dtype.kind != "f" or (target == target.round()).all())
     try:
         parts = train_test_split(
             rows,

@@ -14,7 +14,7 @@ from normsweep.executors.protocol import Executor
 from normsweep.parts import datasets, models
 from normsweep.parts.catalog import for_task, resolve_trial
 from normsweep.parts.dataset import Dataset
-from normsweep.parts.input_checks import narrow_range
+from normsweep.parts.input_checks import narrow_range, pixels_in_columns, too_coarse
 from normsweep.parts.metrics import metric
 from normsweep.parts.tables import Table
 from normsweep.runner.interrupts import Signals
@@ -233,18 +233,22 @@ def precision_warning(trial: Trial, executor: Executor, signals: Signals) -> str
 
 
 def scale_warning(sweep: Sweep, facts: DataFacts, root: Path) -> str:
-    """A warning if a scheme divides by the range of a type that the values seem not to have; otherwise empty."""
+    """A warning if the inputs have another scale than a scheme divides by, or than float32 holds; otherwise empty."""
     names = {
         scheme.name
         for each in sweep.space.choices("normalization")
         for scheme in schemes.all_in(str(each))
         if scheme.value is None
     }
-    images = Dataset.open(root, facts.digest).x_train
-    if not names & {"unit", "symmetric"} or images.ndim == 2:
-        return ""
-    narrow = narrow_range(images, sweep.data.full_scale)
-    return f"warning: data {facts.name}: {narrow}" if narrow else ""
+    data = Dataset.open(root, facts.digest)
+    images, full_scale, wrong = data.x_train, sweep.data.full_scale, ""
+    if images.ndim < 4 and not data.facts.tokens:
+        wrong = too_coarse(images)
+    if not wrong and names & {"unit", "symmetric"} and images.ndim > 2:
+        wrong = narrow_range(images, full_scale)
+    if not wrong and "unit" in names and not data.facts.tokens:
+        wrong = pixels_in_columns(images, full_scale)
+    return f"warning: data {facts.name}: {wrong}" if wrong else ""
 
 
 def identified(sweep: Sweep, facts: DataFacts, executor: Executor, signals: Signals) -> Sweep:

@@ -58,6 +58,8 @@ class Catalog:
     """Names of the registered components, each with the names of its options."""
 
     normalizations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scheme_values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What the options of normalizations may be, as of `schemes.problem`."""
     optimizers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     schedules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     callbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -93,7 +95,7 @@ def registered(kind: str) -> AfterValidator:
             return name
         names = getattr(reading.catalog, kind)
         if kind == "normalizations":
-            wrong = schemes.problem(name, names)
+            wrong = schemes.problem(name, names, reading.catalog.scheme_values)
         else:
             wrong = "" if name in names else unknown(kind.removesuffix("s"), name, names)
         if wrong:
@@ -190,6 +192,7 @@ def cross_checks(sweep: Sweep, raw: Mapping[str, Any], catalog: Catalog) -> Iter
     yield from _seeds(confirm, getattr(sweep, "rules", SEQUENTIAL))
     yield from _repeats(sweep)
     yield from _compared(arms, confirm, catalog)
+    yield from _ignored(sweep, arms, confirm)
 
 
 def _needed(declared: Mapping[str, Any], table: Any, arms: Sequence[Arm]) -> Iterator[Problem]:
@@ -241,6 +244,21 @@ def _switches(space: Space, arms: Sequence[Arm], catalog: Catalog) -> Iterator[P
         wrong = [value for value in values if not isinstance(value, bool)]
         if name in catalog.switches and wrong:
             yield Problem(f"{table}.{name}", expected("true or false", wrong[0]))
+
+
+def _ignored(sweep: Sweep, arms: Sequence[Arm], confirm: Confirm | None) -> Iterator[Problem]:
+    """Keys that would have no effect."""
+    data, baseline = getattr(sweep, "data", None), getattr(confirm, "baseline", None)
+    if data and hasattr(data, "dataset") and not any(n.endswith(TABLES) for n in data.candidates):
+        for key in sorted(data.model_fields_set & {"target_column", "test_split"}):
+            message = f"must not be set without a file that ends in {' or '.join(TABLES)}"
+            yield Problem(f"data.{key}", message)
+    every = arms and all("normalization" in arm.params for arm in arms)
+    if every and getattr(baseline, "normalization", None) is not None:
+        message = (
+            "must not be set with arms that are normalizations: each has the baseline with its own"
+        )
+        yield Problem("confirm.baseline.normalization", message)
 
 
 def _grid(space: Space) -> Iterator[Problem]:

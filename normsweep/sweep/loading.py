@@ -172,13 +172,15 @@ def _read(path: Path) -> dict[str, Any]:
             "save the file as UTF-8"
         ) from None
     except (ValueError, RecursionError) as error:  # a number too long, tables too deep
-        raise SweepError(f"{path}: not valid TOML: {reason(error)}{_hint(error)}") from None
+        raise SweepError(f"{path}: not valid TOML: {reason(error)}{_hint(str(error))}") from None
 
 
-def _hint(error: Exception) -> str:
-    """What to do about a backslash, which TOML takes for the start of an escape in double quotes."""
-    escape = any(word in str(error) for word in ("\\", "escape", "hex value"))
-    return "; put a path with backslashes into single quotes" if escape else ""
+def _hint(error: str) -> str:
+    """What to do about a string that is not closed, or about a backslash, which begins an escape in double quotes."""
+    if any(words in error for words in ("escape", "hex value")):
+        return "; put a path with backslashes into single quotes"
+    unclosed = ("Illegal character '\\n'", "Unterminated string", 'Expected "\'"')
+    return "; a string is not closed" if any(words in error for words in unclosed) else ""
 
 
 def _override(raw: dict[str, Any], text: str, problems: list[Problem]) -> str:

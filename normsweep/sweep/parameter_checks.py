@@ -112,7 +112,7 @@ def _values(
         return  # an option may have the name of a parameter
     match dimension.name:
         case "normalization":
-            yield from _schemes(key, dimension, catalog.normalizations)
+            yield from _schemes(key, dimension, catalog)
         case "optimizer":
             yield from _registered(key, dimension, catalog.optimizers)
         case "schedule":
@@ -147,13 +147,12 @@ def _registered(key: str, dimension: Dimension, registered: Mapping[str, Any]) -
             yield Problem(key, unknown(dimension.name, value, registered))
 
 
-def _schemes(
-    key: str, dimension: Dimension, registered: Mapping[str, tuple[str, ...]]
-) -> Iterator[Problem]:
+def _schemes(key: str, dimension: Dimension, catalog: Catalog) -> Iterator[Problem]:
+    registered, legal = catalog.normalizations, catalog.scheme_values
     if not isinstance(dimension, Choice):
         yield Problem(key, f"expected a list of {', '.join(registered)}; got a range")
         return
-    wrong = (schemes.problem(value, registered) for value in dimension.values)
+    wrong = (schemes.problem(value, registered, legal) for value in dimension.values)
     yield from (Problem(key, message) for message in wrong if message)
 
 

@@ -12,6 +12,7 @@ A table of an arm gives each column its scheme. It is stored as JSON:
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,12 +109,18 @@ def described(text: str) -> str:
     return ", ".join(f"{column} {scheme}" for column, scheme in as_table(text).items()) or text
 
 
-def problem(given: Any, registered: Mapping[str, tuple[str, ...]]) -> str:
+def problem(
+    given: Any,
+    registered: Mapping[str, tuple[str, ...]],
+    legal: Mapping[str, tuple[str, ...]],
+) -> str:
     """What is wrong with a normalization; empty if nothing is.
 
     Args:
         given: the value in the sweep.
         registered: the names of normalizations, each with its options.
+        legal: the texts that the option of a normalization may be, or none if it is a number above 0; what is not
+            listed takes any value.
     """
     try:
         found = parse(given) if isinstance(given, str) else ()
@@ -121,10 +128,14 @@ def problem(given: Any, registered: Mapping[str, tuple[str, ...]]) -> str:
         return expected('a table such as { age = "standardize", default = "unit" }', given)
     if not found:
         return unknown("normalization", given, registered)
-    return next(_problems(found, registered), "")
+    return next(_problems(found, registered, legal), "")
 
 
-def _problems(found: Chain | ByColumn, registered: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+def _problems(
+    found: Chain | ByColumn,
+    registered: Mapping[str, tuple[str, ...]],
+    legal: Mapping[str, tuple[str, ...]],
+) -> Iterator[str]:
     chains = found.columns.values() if isinstance(found, ByColumn) else [found]
     for scheme in (each for chain in chains for each in chain):
         if scheme.name not in registered:
@@ -133,3 +144,15 @@ def _problems(found: Chain | ByColumn, registered: Mapping[str, tuple[str, ...]]
             yield f"{scheme.name} has no option, got {scheme.name}({scheme.value})"
         elif scheme.value == "":
             yield f"{scheme.name} needs a value in its brackets"
+        elif scheme.value is not None and scheme.name in legal:
+            yield from _illegal(scheme, legal[scheme.name])
+
+
+def _illegal(scheme: Scheme, texts: tuple[str, ...]) -> Iterator[str]:
+    """What is wrong with the value of a scheme's option."""
+    value = scheme.value
+    number = isinstance(value, float) and 0 < value < math.inf
+    if value not in texts if texts else not number:
+        wanted = " or ".join(texts) if texts else "a number above 0"
+        found = f"{value:g}" if isinstance(value, float) else value
+        yield f"{scheme.name}: expected {wanted} in the brackets, got {scheme.name}({found})"

@@ -262,7 +262,7 @@ def initial_weights(trial: Trial, inputs: Inputs) -> Initial:
     if trial.initial == DRAWN:
         return Initial(tuple(weights))
     network = model if inputs.preprocessing.fixed else model.layers[-1]
-    built = as_built(trial, inputs.shape, inputs.classes)
+    built = as_built(trial, inputs.shape, _head(trial, inputs))
     frozen, kept = frozen_weights(built), list[np.ndarray[Any, Any]]()
     for own, given in zip(network.weights, built.weights, strict=True):
         if trial.initial == BUILT or id(given) in frozen:
@@ -271,12 +271,12 @@ def initial_weights(trial: Trial, inputs: Inputs) -> Initial:
     return Initial(tuple(weights), arrays_digest(kept))
 
 
-def as_built(trial: Trial, shape: tuple[int, ...], classes: int) -> Any:
+def as_built(trial: Trial, shape: tuple[int, ...], head: Head) -> Any:
     """The network with the weights that it is built with; those that its function draws are of seed 0."""
     function = models.registry[trial.model].function
     with seeded(0), precision(trial.precision):
         build = function.built if isinstance(function, models.Copies) else function
-        return build(shape, classes, **trial.model_options)
+        return models.built(build, shape, head, trial.model_options)
 
 
 def frozen_weights(network: Any) -> set[int]:

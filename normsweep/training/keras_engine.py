@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 
 from normsweep.errors import DataError, SweepError
-from normsweep.parts import models, optimizers
+from normsweep.parts import losses, models, optimizers
 from normsweep.parts.dataset import Dataset, InputFacts
 from normsweep.parts.metrics import at_guessing, metric
 from normsweep.sweep.inspection import Inspection
@@ -402,7 +402,8 @@ def network_digest(engine: KerasEngine, trial: Trial) -> str:
     digest = model_digest(try_network(trial, data))
     if not isinstance(models.registry[trial.model].function, models.Copies):
         return digest
-    weights = as_built(trial, data.input_shape, data.classes).get_weights()
+    head = losses.head(trial.loss, data.classes, data.outputs)
+    weights = as_built(trial, data.input_shape, head).get_weights()
     return config_digest([digest, arrays_digest(weights)])
 
 

@@ -340,9 +340,11 @@ def network_problem(
             "expected a network that begins with keras.Input(input_shape), got one without an input"
         )
     if tuple(network.input_shape) != (None, *shape):
-        return f"expected inputs of shape {(None, *shape)}, got {network.input_shape}"
+        begin = f"; begin the network with keras.Input({shape})"
+        hint = ": images have an axis of channels" if network.input_shape[1:] == shape[:-1] else ""
+        return f"expected inputs of shape {(None, *shape)}, got {network.input_shape}{begin}{hint}"
     if tuple(network.output_shape) != (None, head.units):
-        per = "class" if head.activation == SOFTMAX else "target"
+        per = "class" if head.activation == SOFTMAX else "target of the regression"
         each = "the probability of the second class" if head.one_sigmoid else f"one per {per}"
         return f"expected outputs of shape {(None, head.units)}, {each}, got {network.output_shape}"
     given: Any = network.get_compile_config() if network.compiled else None
@@ -406,6 +408,7 @@ def _output_problem(network: Any, shape: tuple[int, ...], head: Head) -> str:
     if not what:
         return ""
     got = "a softmax" if sums_to_one else f"values like {outputs[0, 0]:.3g}"
-    return (
-        f'expected outputs {what}, got {got}; use activation="{head.activation}" in the last layer'
-    )
+    use = f'use activation="{head.activation}" in the last layer'
+    if sums_to_one and head.activation == "linear":
+        use += "; the labels, which are not whole numbers, or data.task make this a regression"
+    return f"expected outputs {what}, got {got}; {use}"

@@ -60,8 +60,16 @@ WRONG = [
     ("boolean", {"x_train": np.zeros((12, 4, 5), bool)}, "float64; got bool"),
     ("text", {"x_train": np.array(["a"] * 12)}, "x_train: expected dtype uint8"),
     ("fields", {"x_train": np.zeros((12, 4, 5), [("r", "u1")])}, "float64; got [('r'"),
-    ("nan", {"x_train": with_value("f4", np.nan)}, "got 1 values that are NaN, infinite"),
-    ("inf", {"x_train": with_value("f8", np.inf)}, "expected finite numbers, got 1 values"),
+    (
+        "nan",
+        {"x_train": with_value("f4", np.nan)},
+        "got 1 value that is NaN, infinite or beyond float32, the first at [3, 2, 1]",
+    ),
+    (
+        "inf",
+        {"x_train": with_value("f8", np.inf)},
+        "expected finite numbers, got 1 value that is NaN",
+    ),
     ("beyond-float32", {"x_train": with_value("f8", 1e39)}, "or beyond float32"),
     (
         "empty",
@@ -106,7 +114,7 @@ WRONG = [
     (
         "nan-target",
         {"y_train": np.r_[np.nan, np.arange(11) / 2], "y_test": np.arange(6) / 2},
-        "y_train: expected finite targets, got 1 that are NaN",
+        "y_train: expected finite targets, got 1 value that is NaN, infinite or beyond float32, the first at [0]",
     ),
     (
         "constant-target",

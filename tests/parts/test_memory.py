@@ -88,6 +88,9 @@ def test_a_frame_of_mixed_columns_becomes_one_type():
     data = Dataset.of((mixed, LABELS, mixed[:6], LABELS[:6]))
     assert data.x_train.dtype == np.float64
     assert data.x_train[4].tolist() == [4.0, 1.0, 2.0]
+    whole = mixed.assign(c=np.arange(12))  # integers in one of the sets only
+    for train, test in ((mixed, whole), (whole, mixed)):
+        assert Dataset.of((train, LABELS, test, LABELS)).x_test.dtype == np.float64
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,27 @@ def test_labels_that_are_no_class_numbers_are_mapped_and_the_mapping_is_kept(
     assert data.labels == names
     assert data.y_train.tolist() == [2, 0, 1] * 4
     assert Dataset.open(tmp_path, data.save(tmp_path)).labels == names
+
+
+def test_columns_of_one_hot_frames_are_classes_by_their_name():
+    texts = pd.Series([*"cab"] * 4)
+    test = pd.get_dummies(pd.Series([*"ccaaac"]))[["c", "a"]]  # no test row of class b
+    data = Dataset.of((frame(table()), pd.get_dummies(texts), frame(table(6)), test))
+    assert data.labels == ("a", "b", "c")
+    assert [data.labels[i] for i in data.y_train] == [*texts]
+    assert [data.labels[i] for i in data.y_test] == [*"ccaaac"]
+    sparse = pd.get_dummies(texts).assign(aa=False)[["aa", "c", "a", "b"]]
+    assert Dataset.of((table(), sparse, table(6), test)).labels == ("c", "a", "b")
+    numbers = pd.DataFrame(np.eye(3)[LABELS])
+    assert Dataset.of((table(), numbers, table(6), numbers[:6])).labels == ()
+
+
+def test_columns_of_targets_are_matched_by_name():
+    y = pd.DataFrame({"u": np.arange(12) + 0.5, "v": 100.5})
+    data = Dataset.of((table(), y, table(6), y[:6][["v", "u"]]))
+    np.testing.assert_array_equal(data.y_test, data.y_train[:6])
+    alone = Dataset.of((table(), y[["u"]], table(6), y[:6][["u"]].set_axis(["w"], axis=1)))
+    np.testing.assert_array_equal(alone.y_test, alone.y_train[:6])
 
 
 def test_labels_of_an_archive_are_mapped_too(tmp_path):
@@ -139,18 +163,62 @@ def test_yes_and_no_are_two_classes_under_no_other_name():
             "x_test: expected images of shape (4,), as in x_train, got (5,)",
         ),
         ((table(), LABELS[:9], table(6), LABELS[:6]), "9 labels for 12 images"),
-        ((table() * np.nan, LABELS, table(6), LABELS[:6]), "NaN, infinite or beyond float32"),
+        (
+            (table() * np.nan, LABELS, table(6), LABELS[:6]),
+            "got 48 values that are NaN, infinite or beyond",
+        ),
         (
             (table(), LABELS * 1.0, table(6), LABELS[:6]),
             "y_train: expected integers or strings, one per image, got dtype float64",
         ),
         (
             (table(), [None, *LABELS[1:]], table(6), LABELS[:6]),
-            "expected integers or strings as labels, got NoneType",
+            "y_train: expected a label for each row, got 1 missing one; drop these rows",
         ),
         (
             (table(), LABELS, table(6), np.full(6, 9)),
             "y_test: expected the labels of y_train (0, 1, 2), got 9",
+        ),
+        (
+            (table(), np.eye(3)[LABELS], table(6), np.eye(2)[LABELS[:6] % 2]),
+            "y_test: expected one-hot rows of 3 classes, as in y_train, got 2",
+        ),
+        (
+            (table(), pd.get_dummies([*"abc"] * 4), table(6), pd.get_dummies([*"abcdab"])),
+            "expected the same columns in y_train and y_test; only one of them has 'd'",
+        ),
+        (
+            (table(), frame(table()), table(6), frame(table(6, 3))),
+            "expected the same columns in y_train and y_test; only one of them has 'f3'",
+        ),
+        (
+            (table(), pd.Series(LABELS, dtype="Int64").mask(LABELS == 2), table(6), LABELS[:6]),
+            "y_train: expected a label for each row, got 4 missing ones (NaN); drop these rows",
+        ),
+        (
+            (table(), np.r_[np.nan, LABELS[1:]], table(6), LABELS[:6]),
+            "y_train: expected a label for each row, got 1 missing one (NaN); drop these rows",
+        ),
+        (
+            (table(), table(6), LABELS, LABELS[:6]),
+            "got the lengths of x_train, x_test, y_train, y_test, the order of scikit-learn's",
+        ),
+        (
+            (frame(table()), frame(table(6))),
+            "got only DataFrame of shape (12, 4) and DataFrame of shape (6, 4) (data.target_column is for files",
+        ),
+        ((images(), LABELS), "got only ndarray of shape (12, 4, 5) and ndarray of shape (12,)"),
+        (
+            (frame(table()).astype(object), LABELS, frame(table(6)).astype(object), LABELS[:6]),
+            "expected numeric columns, got numbers as objects in f0, f1, f2, f3; convert them with .astype(float)",
+        ),
+        (
+            (table().astype(object), LABELS, table(6), LABELS[:6]),
+            "got object; convert numbers with .astype(float)",
+        ),
+        (
+            (table(60), np.arange(60), table(6), LABELS[:6]),
+            "at least two rows of each class, one of them for validation, got one of class 0 (60 different numbers); for a",
         ),
         ((table(0), LABELS[:0], table(6), LABELS[:6]), "x_train: expected at least one image"),
         ((frame(table()), LABELS, frame(table(6, 3)), LABELS[:6]), "only one of them has 'f3'"),
@@ -205,6 +273,26 @@ def test_a_file_with_a_table_is_split_by_class_and_keeps_its_columns(tmp_path, e
     assert datasets.load(str(path), table=Table("kind")).digest == data.digest
 
 
+def loaded(folder, frame: pd.DataFrame, target: str, task: str | None = None) -> Dataset:
+    frame.to_csv(folder / "own.csv", index=False)
+    return datasets.load(str(folder / "own.csv"), table=Table(target), task=task)
+
+
+def test_in_a_column_of_text_none_and_na_are_classes(tmp_path):
+    data = loaded(tmp_path, changed(kind=[*("None", "NA", "mild", "severe") * 10]), "kind")
+    assert data.labels == ("NA", "None", "mild", "severe")
+
+
+def test_classes_that_are_whole_floats_are_split_by_class_too(tmp_path):
+    rare = np.arange(40) % 8 == 0
+    data = loaded(tmp_path, changed(kind=rare * 1.0), "kind", "classification")
+    assert (data.counts.tolist(), data.test_counts.tolist()) == ([28, 4], [7, 1])
+    # The rows of a regression stay those that were drawn without classes.
+    numbers = Table("kind", numbers=True)
+    drawn = datasets.load(str(tmp_path / "own.csv"), table=numbers, task="regression")
+    assert drawn.y_test.sum() == 0
+
+
 def changed(**columns) -> pd.DataFrame:
     return TABLE.assign(**columns)
 
@@ -223,6 +311,21 @@ def changed(**columns) -> pd.DataFrame:
             changed(kind=TABLE.kind.where(TABLE.age > 21)),
             "kind",
             "column kind: expected no missing",
+        ),
+        (
+            changed(kind=["NA", "-", "3", ""] * 10),
+            "kind",
+            "column kind: expected no missing values in the target, got 10; drop",
+        ),
+        (
+            changed(kind=["NA", "1", "3", ""] * 10),
+            "kind",
+            'column kind: expected no missing values in the target, got 20 ("NA"); drop these rows',
+        ),
+        (
+            TABLE.rename(columns={"income": ""}),
+            "kind",
+            "expected a name for each column, got none for column 1; if it is pandas' index",
         ),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 
 from normsweep.parts import models, optimizers
 from normsweep.parts.catalog import catalog, resolve_trial
+from normsweep.parts.losses import Head
 from normsweep.parts.registry import Registry
 from normsweep.sweep.loading import load_sweep
 from normsweep.sweep.trial import DataKey
@@ -33,6 +34,32 @@ def test_lenet_has_the_parameters_of_the_script():
 def test_the_mlp_has_the_layers_that_its_options_say(options, widths):
     model = models.registry["mlp"].function((4, 4, 1), 3, **options)
     assert [layer.units for layer in model.layers if hasattr(layer, "units")] == widths
+
+
+def with_none(shape, outputs, activation=None):
+    return outputs, activation
+
+
+def with_relu(shape, outputs, activation="relu"):
+    return outputs, activation
+
+
+def with_units(shape, outputs, units=16, *, depth=1):
+    return outputs, units, depth
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "made"),
+    [
+        (lambda shape, outputs: outputs, {}, 2),
+        (lambda shape, outputs, activation: (outputs, activation), {}, (2, "linear")),
+        (with_none, {}, (2, "linear")),
+        (with_relu, {}, (2, "relu")),
+        (with_units, {"depth": 3}, (2, 16, 3)),
+    ],
+)
+def test_only_a_third_argument_for_the_head_gets_its_activation(function, options, made):
+    assert models.built(function, (4,), Head(2, "linear"), options) == made
 
 
 @pytest.mark.parametrize("name", sorted(optimizers.registry.options()))

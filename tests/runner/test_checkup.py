@@ -20,6 +20,7 @@ from normsweep.parts import datasets, models
 from normsweep.parts.arrays import ARRAYS
 from normsweep.parts.catalog import read_sweep
 from normsweep.parts.dataset import Dataset
+from normsweep.parts.input_checks import input_findings
 from normsweep.reporting.checkup import Checkup, network_findings
 from normsweep.runner.checkup import check_arrays, checked, read_arrays, sweep_of
 from normsweep.runner.interrupts import Signals
@@ -124,6 +125,13 @@ def wine(column: Callable[[Arrays, str], Any]) -> Callable[[], Arrays]:
     return made
 
 
+def numbered(arrays: Arrays, part: str) -> Any:
+    """The numbers that the rows had before a random split."""
+    train, test = (len(arrays[f"x_{each}"]) for each in ("train", "test"))
+    order = np.random.default_rng(0).permutation(train + test)
+    return order[:train] if part == "train" else order[train:]
+
+
 def leaking() -> Arrays:
     arrays = digits()
     return arrays | {"x_test": arrays["x_train"][:200], "y_test": arrays["y_train"][:200]}
@@ -149,6 +157,9 @@ FAULTS: dict[str, tuple[str, Callable[[], Arrays], dict[str, Any]]] = {
     "missing as -999": ("fill-values", with_some(-999.0), {}),
     "a constant column": ("constant-column", wine(lambda a, part: np.ones(len(a[f"x_{part}"]))), {}),
     "the label as a column": ("label-column", wine(lambda a, part: a[f"y_{part}"]), {}),
+    "rows counted in a column": ("row-number", wine(lambda a, part: np.arange(len(a[f"x_{part}"]))), {}),
+    "rows counted before the split": ("row-number", wine(numbered), {}),
+    "seconds since 1970": ("too-coarse", wine(lambda a, part: 1.7e9 + np.arange(len(a[f"x_{part}"])) % 60), {}),
     "all images equal": ("all-equal", changed(lambda x: 0 * x + 7), {}),
     "test rows in training": ("test-in-train", leaking, {}),
     "only training scaled": ("scales-differ", changed(lambda x: (x / 255).astype("f4"), lambda x: x.astype("f4")), {}),
@@ -198,6 +209,26 @@ def test_a_planted_fault_is_found(look, name):
     found = look(arrays(), **settings)
     assert finding in {each.name for each in found.problems}, str(found)
     assert "Nothing alarming" not in str(found)
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_the_label_is_found_as_a_column_of_more_rows_than_are_looked_at(regression):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(25_001, 3))
+    y = x[:, 1] if regression else rng.integers(0, 3, len(x))
+    x[:, 1] = y
+    arrays = dict(zip(ARRAYS, (x, y, rng.normal(size=(9, 3)), y[:9]), strict=True))
+    assert "label-column" in {each.name for each in input_findings(arrays)}
+
+
+def test_what_unit_does_to_flattened_pixels_is_said_unless_the_full_scale_is():
+    arrays = changed(lambda x: x.reshape(len(x), -1))()
+    (said,) = [each for each in input_findings(arrays) if each.name == "flattened"]
+    assert not said.alarming
+    assert said.text.endswith("to divide pixels by 255, set data.full_scale = 255")
+    for other, scale in ((arrays, 255.0), (table("wine"), None), (digits(), None)):
+        found = input_findings(other, full_scale=scale)
+        assert "flattened" not in {each.name for each in found}
 
 
 IMAGES: dict[str, Callable[[], Arrays]] = {

@@ -274,6 +274,19 @@ def test_settings_that_differ_within_an_arm_are_named_first():
     assert found.table.loc[0, "outcome"] == "clearly behind"
 
 
+def test_arms_and_conditions_may_be_numbers_and_truth_values():
+    def lead(arm: Any, reference: Any) -> Any:
+        rows = [{**row, "scheme": arm[row["scheme"]], "fast": True} for row in ROWS]
+        return normsweep.judge(rows, reference=reference, margin=0.002, where={"fast": True}).table
+
+    for arm in ({"none": 0, "unit": 1}, {"none": False, "unit": True}, {"none": 0.5, "unit": 0.25}):
+        assert lead(arm, arm["unit"]).loc[0, "outcome"] == "clearly behind"
+    with pytest.raises(
+        DataError, match="where: expected a mapping of columns to values, .* got list"
+    ):
+        normsweep.judge(ROWS, reference="unit", margin=0.002, where=["fast=true"])  # pyright: ignore[reportArgumentType]
+
+
 def test_trials_of_any_optuna_study_are_read_with_its_direction(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/o.db"
     study = optuna.create_study(storage=url, study_name="mine", direction="minimize")

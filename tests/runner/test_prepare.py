@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from normsweep.console.overview import plan_lines
@@ -12,10 +14,12 @@ from normsweep.executors.inline import Inline
 from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import normalizations
 from normsweep.parts.catalog import catalog
+from normsweep.parts.dataset import Dataset
 from normsweep.runner.interrupts import Signals
-from normsweep.runner.prepare import load_data, prepare
+from normsweep.runner.prepare import load_data, prepare, scale_warning
 from normsweep.search.plan import Plan
 from normsweep.sweep.loading import load_sweep
+from normsweep.sweep.study_record import DataFacts
 
 
 @normalizations.register("prepare_zeros")
@@ -54,3 +58,27 @@ def test_an_arm_whose_images_are_all_the_same_is_told_and_run(plan):
 def test_a_reference_whose_images_are_all_the_same_is_refused(plan):
     with pytest.raises(DataError, match="reference: all training images are the same after .* prepare_zeros"):  # fmt: skip
         plan("reference=prepare_zeros")
+
+
+@pytest.mark.parametrize(
+    ("x", "arms", "said"),
+    [
+        (np.arange(400).reshape(100, 4) % 60 + 1.7e9, "none,center", "column 0 has a deviation of 17"),
+        (np.arange(400).reshape(100, 4) % 60 + 1.7e3, "none,unit", ""),
+        ((np.arange(400) % 250).reshape(100, 4).astype("u1"), "none,unit", "data.full_scale = 255"),
+        ((np.arange(400) % 250).reshape(100, 4).astype("u1"), "none,center", ""),
+        (np.arange(6400).reshape(100, 8, 8).astype("u2") % 4096, "none,unit", "data.full_scale, for 12 bits"),
+    ],
+    ids=["seconds", "small", "flattened", "flattened-center", "12-bits"],
+)  # fmt: skip
+def test_a_scale_that_a_scheme_or_float32_spoils_is_a_warning(sweep_file, tmp_path, x, arms, said):
+    y = np.arange(100) % 2
+    data = Dataset.of((x[:80], y[:80], x[80:], y[80:]))
+    facts = DataFacts("mine", "mine", data.save(tmp_path), 80, 20, 2)
+    names = json.dumps(arms.split(","))
+    sweep = load_sweep(
+        sweep_file, catalog(), [f"search.space.normalization={names}", "reference=none"]
+    )
+    warning = scale_warning(sweep, facts, tmp_path)
+    assert warning.startswith("warning: data mine: ") == bool(said)
+    assert said in warning

@@ -216,7 +216,6 @@ def test_a_key_of_a_wrong_type_is_named(parts, path, value):
 LEGAL: dict[str, list[str]] = {
     "question": ["text"],
     "plugins": ["empty-list", "text"],
-    "data.target_column": ["text"],
     "data.class_weights": ["table", "empty-table"],
     "model.options": ["empty-table"],
     "confirm": ["empty-table"],

@@ -10,7 +10,9 @@ from normsweep.sweep.checks import Catalog
 from normsweep.sweep.loading import load_sweep
 
 MISSING = object()
-RULE = re.compile(r": (low )?(expected|must|required key is missing: |unknown .*; available: )")
+RULE = re.compile(
+    r": (low |\w+: )?(expected|must|required key is missing: |unknown .*; available: )"
+)
 """How a message begins: with what was expected."""
 
 # id, the key edited, its value as TOML (or MISSING), the key that is named, what the line says
@@ -102,6 +104,12 @@ CASES: list[tuple[str, str, Any, str, str]] = [
     ("margin-infinite", "confirm.margin", "inf", "confirm.margin", "must be a finite number"),
     ("confidence", "confirm.confidence", "95", "confirm.confidence", "must be below 1"),
     ("confidence-low", "confirm.confidence", "0.5", "confirm.confidence", "must be above 0.5"),
+    ("target-of-no-table", "data.target_column", '"label"', "data.target_column", "must not be set without a file that ends in .csv"),
+    ("split-of-no-table", "data.test_split", "0.3", "data.test_split", "must not be set without a file that ends in .csv"),
+    (
+        "baseline-of-arms", "confirm.baseline.normalization", '"unit"', "confirm.baseline.normalization",
+        "must not be set with arms that are normalizations",
+    ),
     ("primary-typo", "confirm.primary", '"both_tunde"', "confirm.primary", 'mean "both_tuned"?'),
     ("primary-number", "confirm.primary", "3", "confirm.primary", 'must be one of "more_epochs", "equal_ep'),
     (
@@ -147,6 +155,10 @@ SPACE: list[tuple[str, str, Any, str, str]] = [
     (
         "normalization-typo", "normalization", '["none", "unit", "standardise"]', "normalization",
         '"standardise" (did you mean "standardize"?); available: none, unit',
+    ),
+    *(
+        (f"option-{value}", "normalization", f'["none", "unit", "{value}"]', "normalization", f"in the brackets, got {value}")
+        for value in ("divide(0)", "divide(abc)", "quantile(foo)", "quantile(1)", "unit(-5)", "unit(nan)", "symmetric(inf)")
     ),
     ("optimizer-typo", "optimizer", '["sgd", "adamm"]', "optimizer", 'did you mean "adam"?'),
     ("optimizer-number", "optimizer", "[1]", "optimizer", "unknown optimizer 1; available: sgd, rmsprop"),

@@ -103,6 +103,23 @@ def test_a_model_object_is_copied_with_its_weights_or_without(engine, given):
     assert network_digest(engine, trial) != before
 
 
+def test_a_copy_keeps_what_the_layers_of_a_model_object_were_adapted_to(engine, trial):
+    images = np.random.default_rng(0).normal(100, 20, (50, 8, 8, 1)).astype("float32")
+    adapted = keras.layers.Normalization(axis=None, name="adapted")
+    adapted.adapt(images)
+    body = transfer((8, 8, 1), 10)
+    model = keras.Sequential([keras.Input((8, 8, 1)), adapted, body])
+    with models.registry.temporarily(models.OWN, models.Copies(model)):
+        copies = models.registry[models.OWN].function
+        same = copies.built((8, 8, 1), 10).predict_on_batch(images)
+        np.testing.assert_allclose(same, model.predict_on_batch(images), rtol=1e-5)
+        for initial in ("drawn", "built"):
+            given = replace(trial, model=f"{models.OWN}@adapted", initial=initial)
+            network = engine.compiled(given, engine.inputs_of(given)).network
+            outputs = np.asarray(network.get_layer("adapted")(images))
+            assert (abs(outputs.mean()) < 0.01, abs(outputs.std() - 1) < 0.01) == (True, True)
+
+
 class OwnStep(keras.Model):
     def train_step(self, data):
         raise AssertionError("not called")

@@ -18,6 +18,7 @@ from normsweep.parts.losses import Head, head
 from normsweep.parts.metrics import metric
 from normsweep.sweep.parameters import CROSSENTROPY, TARGETS
 from normsweep.sweep.trial import CONFIRM, DataKey, Result, Status, Trial
+from normsweep.training.compiled_network import initial_weights
 from normsweep.training.engine import Finished
 from normsweep.training.keras_engine import KerasEngine
 from normsweep.training.preflight import network_problem
@@ -122,7 +123,34 @@ def test_shipped_networks_have_the_head_of_task_and_loss(
 def test_a_softmax_is_no_head_of_a_regression() -> None:
     network = models.built(lambda shape, n: models.registry["mlp"].function(shape, n), (4,), Head(1, "linear"), {})  # fmt: skip
     wrong = network_problem(network, (4,), Head(1, "linear"))
-    assert wrong.endswith('got a softmax; use activation="linear" in the last layer')
+    assert 'got a softmax; use activation="linear" in the last layer; the labels, which' in wrong
+    assert wrong.endswith("make this a regression")
+
+
+@models.register("test_frozen_regression")
+def frozen(input_shape, outputs, activation):
+    body = keras.layers.Dense(6, trainable=False, name="body")
+    head = keras.layers.Dense(outputs, activation=activation, name="head")
+    return keras.Sequential([keras.Input(input_shape), body, head])
+
+
+@pytest.mark.parametrize("initial", ["frozen", "built"])
+def test_a_regression_keeps_the_weights_that_its_network_is_built_with(initial, of, engine) -> None:
+    given = {"model": "test_frozen_regression", "model_options": {}, "initial": initial}
+    trial = replace(of(numbers(), loss="mse"), **given)
+    body, _, head, _ = initial_weights(trial, engine.inputs_of(trial)).weights
+    other = initial_weights(replace(trial, seed=9), engine.inputs_of(trial)).weights
+    assert head.shape == (6, 2)
+    assert np.array_equal(body, other[0])
+    assert np.array_equal(head, other[2]) == (initial == "built")
+
+
+def test_images_without_their_axis_of_channels_are_told_how_a_network_begins() -> None:
+    network = models.registry["mlp"].function((8, 8), 3)
+    wrong = network_problem(network, (8, 8, 1), Head(3, "softmax"))
+    assert wrong.endswith(
+        "begin the network with keras.Input((8, 8, 1)): images have an axis of channels"
+    )
 
 
 @pytest.mark.parametrize("name", [part.name for part in losses.registry])
