@@ -235,8 +235,8 @@ class Checkpoints:
     def _write(self, path: Path, snapshot: Snapshot) -> None:
         try:
             snapshot.save(path)
-            if self._storage and not (owner := self._folder.parent / STORAGE_FILE).exists():
-                owner.write_text(self._storage, encoding="utf-8")
+            if self._storage and not checkpoint_storage(study := self._folder.parent):
+                (study / STORAGE_FILE).write_text(self._storage, encoding="utf-8")
             self._trim()
         except OSError as error:
             raise StudyStopped(

@@ -201,18 +201,17 @@ def _our_checkpoints(
 ) -> list[Path]:
     """The checkpoints of deleted studies of this storage."""
     known = {checkpoint_folder(root, "", key).name for key in ids}
-    gone = [
-        folder
+    gone = {
+        folder: checkpoint_storage(folder)
         for folder in _inside(root / "checkpoints", "*/*")
         if STATES.fullmatch(folder.name) and folder.name not in known
-    ]
-    unknown = [folder for folder in gone if not checkpoint_storage(folder)]
-    for folder in unknown:
+    }
+    for folder in (folder for folder, owner in gone.items() if not owner):
         say(
             f"kept: {folder}: of no study in this storage, and written by an older version, which did "
             "not note the storage; if no other storage has its study, delete the folder"
         )
-    return [folder for folder in gone if storage_id and checkpoint_storage(folder) == storage_id]
+    return [folder for folder, owner in gone.items() if owner and owner == storage_id]
 
 
 def _client(uri: str) -> Any:
