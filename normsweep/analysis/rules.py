@@ -12,6 +12,7 @@ from normsweep.analysis.sequential import levels
 from normsweep.parts.metrics import ACCURACY, Metric
 from normsweep.sweep.schema import LEAST_SEEDS
 from normsweep.sweep.study_record import BASELINE, BASELINE_SHORT, TUNED_LONG, TUNED_SHORT
+from normsweep.text import counted
 
 __all__ = [
     "LEAST_SEEDS",
@@ -163,7 +164,7 @@ class Trained:
     @property
     def words(self) -> str:
         """`3 of 5 seeds trained`."""
-        return f"{self.trained} of {self.seeds} seeds trained"
+        return f"{self.trained} of {counted(self.seeds, 'seed')} trained"
 
     @property
     def lost_at_most(self) -> float:

@@ -167,8 +167,7 @@ def seeds_words(trained: Trained) -> str:
     if not trained.seeds:
         return "no seeds"
     most = math.ceil(100 * trained.lost_at_most)
-    seeds = counted(trained.seeds, "seed")
-    return f"{trained.trained} of {seeds} trained; up to {most} % of all seeds might not"
+    return f"{trained.words}; up to {most} % of all seeds might not"
 
 
 def _where_it_trains(verdict: Verdict) -> str:
