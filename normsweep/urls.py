@@ -93,7 +93,7 @@ def _working(option: str, url: str) -> str:
         home = Path(rest[1:].partition("?")[0])
         try:
             path = home.expanduser()
-        except RuntimeError:
+        except (RuntimeError, ValueError):  # nobody's home, or no name of a user at all
             path = Path("/home/you/optuna.db")
         return f"must not contain ~, which is not expanded; use sqlite:///{path}"
     if option == "--storage" and scheme == "sqlite" and rest in ("", "/", "/:memory:"):

@@ -70,6 +70,8 @@ NAMES = st.text(max_size=40) | st.text(st.sampled_from("a/.~:%#? \\\x00\n"), max
 @given(NAMES)
 @example("a" * 300)
 @example("~nobody/x.npz")
+@example("~\0")
+@example("~\udc80/x.npz")
 def test_any_path_is_a_file_or_says_why_not(name):
     for load in (find_sweep, datasets.load):
         try:
@@ -95,6 +97,8 @@ ADDRESSES = st.builds(
 @given(ADDRESSES)
 @example("sqlite://")
 @example("sqlite:///~/o.db")
+@example("sqlite:///~\0")
+@example("sqlite:///~\udc80")
 @example("sqlite:///a?timeout=b")
 def test_any_address_is_one_or_says_why_not(address):
     absolute_url(address)

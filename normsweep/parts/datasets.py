@@ -216,8 +216,8 @@ def _candidates(name: str, data_dir: Path | None) -> list[Path]:
     """Where a file may be, in this order."""
     try:
         candidates = [Path(name).expanduser()]
-    except RuntimeError as error:
-        raise DataError(f"data {name}: expected the path of a file ({error})") from None
+    except (RuntimeError, ValueError) as error:  # nobody's home, or no name of a user at all
+        raise DataError(f"data {cut(name)}: expected the path of a file ({error})") from None
     if data_dir is not None and not candidates[0].is_absolute():
         candidates.append(data_dir / name)
     return candidates
@@ -323,7 +323,7 @@ CACHED = {
 
 
 def _keras_folder() -> Path:
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
+    return Path(os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras"))) / "datasets"
 
 
 def _keras_files(name: str, data_dir: Path | None) -> list[Path]:

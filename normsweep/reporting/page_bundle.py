@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import gzip
-import os
-import tempfile
 import zlib
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["bundle", "cache_folder"]
+from normsweep.cache import cache_folder, made_at_once
+
+__all__ = ["bundle"]
 
 SNIPPET = "window.vegaEmbed = vegaEmbed;"
 """What the bundle gives to the page; Vega and Vega-Lite are behind it."""
@@ -27,12 +27,6 @@ def bundle() -> str:
     return base64.b64encode(packed).decode("ascii")
 
 
-def cache_folder() -> Path:
-    """The user's folder for caches: `normsweep` in `$XDG_CACHE_HOME` or `~/.cache`."""
-    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(folder) / "normsweep"
-
-
 def _cached(file: Path) -> bytes:
     try:
         packed = file.read_bytes()
@@ -41,20 +35,11 @@ def _cached(file: Path) -> bytes:
         import vl_convert
 
         packed = _packed(vl_convert.javascript_bundle(SNIPPET))
-        _keep(packed, file)
+        with contextlib.suppress(OSError), made_at_once(file) as made:
+            made.write_bytes(packed)
     return packed
 
 
 def _packed(text: str) -> bytes:
     """Compressed, the same bytes every time."""
     return gzip.compress(text.encode(), compresslevel=9, mtime=0)
-
-
-def _keep(content: bytes, file: Path) -> None:
-    """Write the file at once, so that no other process reads a part of it; nothing if it cannot be written."""
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
-            made = Path(folder) / file.name
-            made.write_bytes(content)
-            made.replace(file)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 import sqlite3
-import tempfile
 from pathlib import Path
 
 import mlflow.store.db_migrations
 from mlflow import MlflowClient
 from mlflow.version import VERSION
 
-__all__ = ["cache_folder", "make_database", "template_name"]
+from normsweep.cache import cache_folder, made_at_once
+
+__all__ = ["make_database", "template_name"]
 
 
 def make_database(file: Path) -> None:
@@ -43,12 +43,6 @@ def template_name() -> str:
     return f"mlflow-{VERSION}-{digest[:16]}.db"
 
 
-def cache_folder() -> Path:
-    """The folder of normsweep in the user's cache: `XDG_CACHE_HOME`, `LOCALAPPDATA` or `~/.cache`."""
-    given = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return Path(given or "~/.cache").expanduser().absolute() / "normsweep"
-
-
 def _template() -> Path | None:
     """The template, made if there is none yet; None if it cannot be stored, or is damaged."""
     try:
@@ -61,15 +55,11 @@ def _template() -> Path | None:
 
 
 def _make_template(path: Path) -> None:
-    """Make the template; it gets its name last, as several processes may make one at once."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".making-") as work:
-        made = Path(work) / "mlflow.db"
+    with made_at_once(path) as made:
         _migrate(made)
         # Its experiment "Default" has artifacts below the current folder; MLflow makes another.
         with contextlib.closing(sqlite3.connect(made)) as connection, connection:
             connection.execute("DELETE FROM experiments")
-        made.replace(path)
 
 
 def _has_tables(path: Path) -> bool:

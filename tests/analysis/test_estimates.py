@@ -3,7 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
@@ -58,7 +58,6 @@ def test_a_table_worked_out_by_hand():
     assert m.variance == m.v_seeds + m.v_images
 
 
-@settings(deadline=None)
 @given(tables)
 def test_the_variances_are_those_written_out_cell_by_cell(table):
     m = moments(table)
@@ -66,7 +65,6 @@ def test_the_variances_are_those_written_out_cell_by_cell(table):
     assert m.mean == pytest.approx(table.mean(), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(tables, st.randoms(use_true_random=False))
 def test_the_order_of_seeds_and_images_is_of_no_matter(table, shuffle):
     rows, columns = list(range(len(table))), list(range(table.shape[1]))
@@ -78,7 +76,6 @@ def test_the_order_of_seeds_and_images_is_of_no_matter(table, shuffle):
     )
 
 
-@settings(deadline=None)
 @given(tables, st.floats(0.001, 0.2))
 def test_an_interval_holds_its_value_and_grows_as_its_level_falls(table, tail):
     m = moments(table)
@@ -102,7 +99,6 @@ def test_the_half_width_is_of_students_t_for_seeds_and_of_the_normal_for_images(
     assert (got.low, got.high) == pytest.approx((2 / 3 - half, 2 / 3 + half), abs=1e-6)
 
 
-@settings(deadline=None)
 @given(tables, st.sampled_from([-1.0, 0.0, 1.0, 2.5]))
 def test_one_more_image_gives_the_moments_of_the_table_with_it(table, value):
     extended = np.column_stack([table.astype(float), np.full(len(table), value)])
@@ -114,7 +110,6 @@ def test_one_more_image_gives_the_moments_of_the_table_with_it(table, value):
     )
 
 
-@settings(deadline=None)
 @given(tables, st.sampled_from([0.5, 1.0, 2.0]))
 def test_each_bound_is_that_of_the_table_with_one_image_more_on_its_side(table, image):
     got = interval(moments(table), 0.025, image)

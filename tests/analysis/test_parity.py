@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -48,7 +48,6 @@ def reader(pairs: Pairs, margin: float, tail: float):
     return read
 
 
-@settings(max_examples=60, deadline=None)
 @given(bits_of_two(), st.booleans(), st.data())
 def test_the_smoothed_gap_is_the_mean_of_what_is_there(both, fixed, data):
     arm, reference = (side.astype(float) for side in both)
@@ -68,7 +67,6 @@ def test_the_smoothed_gap_is_the_mean_of_what_is_there(both, fixed, data):
     assert accuracy - reference_accuracy == pytest.approx(got.mean, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
 @given(bits_of_two(), st.floats(0.01, 0.9), st.floats(0.01, 0.4), st.booleans())
 def test_both_epochs_are_those_of_the_rule_read_word_by_word(both, margin, tail, fixed):
     pairs = Pairs(*both, 1 if fixed else None)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -25,7 +25,6 @@ def counted(m: Moments, tail: float) -> float:
     return math.inf
 
 
-@settings(deadline=None)
 @given(
     mean=st.floats(-0.006, 0.002),
     deviation=st.floats(0.0002, 0.006),

@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from normsweep.analysis.trials import (
@@ -25,7 +25,6 @@ from normsweep.sweep.trial import Status
 scores = st.lists(st.floats(0, 1), min_size=1, max_size=9)
 
 
-@settings(deadline=None)
 @given(scores, st.data())
 def test_the_expected_best_is_the_mean_over_all_sets_of_k(values, data):
     k = data.draw(st.integers(1, len(values)))
@@ -33,7 +32,6 @@ def test_the_expected_best_is_the_mean_over_all_sets_of_k(values, data):
     assert expected_best(values, k) == pytest.approx(sum(sets) / len(sets))
 
 
-@settings(deadline=None)
 @given(scores)
 def test_it_goes_from_the_mean_up_to_the_highest(values):
     best = [expected_best(values, k) for k in range(1, len(values) + 1)]

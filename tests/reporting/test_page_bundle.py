@@ -3,7 +3,8 @@ import gzip
 
 import pytest
 
-from normsweep.reporting.page_bundle import bundle, cache_folder
+from normsweep.cache import cache_folder
+from normsweep.reporting.page_bundle import bundle
 
 
 @pytest.fixture

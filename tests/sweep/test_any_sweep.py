@@ -9,7 +9,7 @@ import tomllib
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from normsweep.errors import SweepError
@@ -144,7 +144,6 @@ def judge(raw: dict[str, Any], parts, overrides: tuple[str, ...] = ()) -> list[s
     return lines
 
 
-@settings(deadline=None)
 @given(st.sampled_from(PLACES), VALUES)
 @example(("reference",), {"a": 1})
 @example(("reference",), {"bool": 1})
@@ -152,7 +151,6 @@ def test_a_key_with_any_value_is_a_sweep_or_says_so(parts, path, value):
     judge(placed(path, value), parts)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), VALUES), min_size=2, max_size=5))
 def test_several_keys_with_any_values_are_a_sweep_or_say_so(parts, given):
     raw = copy.deepcopy(BASE)
@@ -165,7 +163,6 @@ def test_several_keys_with_any_values_are_a_sweep_or_say_so(parts, given):
     judge(raw, parts)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["learning_rate", "epochs", "momentum", "normalization", "units", "odd"]),
@@ -184,13 +181,11 @@ def test_parameters_of_any_form_are_a_sweep_or_say_so(parts, parameters, sampler
     judge(raw, parts)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(WORDS | st.sampled_from(list(BASE)), VALUES, max_size=5))
 def test_any_table_is_refused(parts, raw):
     assert judge(raw, parts)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([".".join(path) for path in PLACES]) | st.text(max_size=10),
     st.text(max_size=10) | VALUES.map(str),

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from normsweep.errors import SweepError
@@ -137,7 +137,6 @@ def test_every_form_of_a_key_comes_back_from_its_record(sweep_file, parts, overr
     read_back(load_sweep(sweep_file, parts, overrides), parts)
 
 
-@settings(deadline=None)
 @given(
     options=st.dictionaries(
         st.sampled_from(["units", "layers"]),

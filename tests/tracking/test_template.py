@@ -13,8 +13,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.version import VERSION
 
+from normsweep.cache import cache_folder
 from normsweep.tracking.client import make_tables
-from normsweep.tracking.template import cache_folder, make_database, template_name
+from normsweep.tracking.template import make_database, template_name
 
 SCHEMA = """
 SELECT m.type, m.name, m.tbl_name, c.name, c.type, c."notnull", c.dflt_value, c.pk
