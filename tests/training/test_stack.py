@@ -68,6 +68,14 @@ def stacked(make_worker) -> Processes:
     return make_worker(WIDTH)
 
 
+@pytest.fixture
+def unused(stacked) -> Iterator[Processes]:
+    """The worker of `stacked` without stacks, as if it were a new one; and so it is left behind."""
+    stacked.call(_forget_stacks)
+    yield stacked
+    stacked.call(_forget_stacks)
+
+
 @pytest.fixture(scope="module")
 def alone(make_worker) -> Processes:
     return make_worker(1)
@@ -231,19 +239,18 @@ def numbers(digits_root: Path) -> DataKey:
     ],
     ids=str,
 )
-def test_seeds_of_a_confirmation_share_a_stack(stacked, alone, of, numbers, fields):
+def test_seeds_of_a_confirmation_share_a_stack(unused, alone, of, numbers, fields):
     if "target" in fields:
         fields = {**fields, "data": numbers, "loss": "mse", "metric": "mae"}
     trials = [of(**{"phase": CONFIRM, "seed": seed, **fields}) for seed in (21, 22, 23)]
-    stacked.call(_forget_stacks)
-    together = trained(stacked, trials)
-    assert stacked.call(_number_of_stacks) == 1
+    together = trained(unused, trials)
+    assert unused.call(_number_of_stacks) == 1
     for one, other in zip(together, trained(alone, trials), strict=True):
         assert one.result.loop == "stack"
         np.testing.assert_allclose(curve(one)[0], curve(other)[0], rtol=1e-4)
         mine, theirs = one.result.curve[-1].tested, other.result.curve[-1].tested
         assert mine.value == pytest.approx(theirs.value, rel=0.02, abs=0.02)
-    first, _ = trained(stacked, [replace(trials[0], number=1), of(**fields, phase=CONFIRM, seed=5)])
+    first, _ = trained(unused, [replace(trials[0], number=1), of(**fields, phase=CONFIRM, seed=5)])
     assert_same(first, together[0])
 
 
@@ -380,10 +387,10 @@ def test_a_lost_worker_is_the_fault_of_nobody_until_they_are_tried_one_by_one(ma
     assert all(len(numbers) <= 1 for numbers in together)
 
 
-def test_a_stack_takes_no_more_memory_than_there_is(make_worker, pair, of):
-    executor = make_worker(WIDTH)
-    executor.call(_with_memory, 1.0)
-    one, two = trained(executor, [of(), of(seed=1)])
+def test_a_stack_takes_no_more_memory_than_there_is(unused, pair, of):
+    unused.call(_with_memory, 1.0)
+    one, two = trained(unused, [of(), of(seed=1)])
+    unused.call(_with_memory, float("inf"))
     assert {one.result.machine["stack"], two.result.machine["stack"]} == {"2"}
     (known,) = trained(pair, [of()])
     assert_same(one, known)
@@ -406,15 +413,14 @@ def test_the_memory_of_a_stack_is_that_of_its_largest_pass_and_its_images_are_th
         ("_with", 1, [str(WIDTH), None, "2"]),
     ],
 )
-def test_out_of_memory_halves_the_stack_and_goes_on(make_worker, pair, of, where, before, widths):
+def test_out_of_memory_halves_the_stack_and_goes_on(unused, pair, of, where, before, widths):
     """In the training, in the test pass of a confirmation, and where a trial joins another one.
 
     `before`: the number of times that there is room; `widths`: the stacks of those that are trained nevertheless.
     """
-    executor = make_worker(WIDTH)
-    executor.call(_out_of_memory_once, where, before)
+    unused.call(_out_of_memory_once, where, before)
     trials = [of(phase=CONFIRM, seed=seed) for seed in (3, 1, 2)]
-    ends = trained(executor, trials)
+    ends = trained(unused, trials)
     for end, width in zip(ends, widths, strict=True):
         if width is None:
             assert end.result.status is Status.INTERRUPTED
@@ -422,19 +428,18 @@ def test_out_of_memory_halves_the_stack_and_goes_on(make_worker, pair, of, where
         else:
             assert end.result.status is Status.COMPLETE
             assert end.result.machine["stack"] == width
-    ends = trained(executor, [replace(trial, number=n) for n, trial in enumerate(trials)])
+    ends = trained(unused, [replace(trial, number=n) for n, trial in enumerate(trials)])
     assert {end.result.machine["stack"] for end in ends} == {"2"}
     (known, _) = trained(pair, [replace(trials[0], number=9), of(phase=CONFIRM, seed=4)])
     assert_same(ends[0], known)
 
 
-def test_an_accident_in_a_stack_is_told_by_its_trials(make_worker, of):
-    executor = make_worker(WIDTH)
-    executor.call(_accident_once)
-    for end in trained(executor, [of(), of(seed=1)]):
+def test_an_accident_in_a_stack_is_told_by_its_trials(unused, of):
+    unused.call(_accident_once)
+    for end in trained(unused, [of(), of(seed=1)]):
         assert end.result.status is Status.CRASHED
         assert "an accident in a stack" in end.result.error
-    (after,) = trained(executor, [of()])
+    (after,) = trained(unused, [of()])
     assert after.result.status is Status.COMPLETE
 
 
@@ -555,6 +560,7 @@ def _ends(executor: Processes, count: int) -> list[Result]:
 def _forget_stacks(engine: KerasEngine) -> None:
     assert engine._stacks is not None
     engine._stacks._stacks.clear()
+    engine._stacks._most.clear()
 
 
 def _number_of_stacks(engine: KerasEngine) -> int:
