@@ -160,6 +160,8 @@ def _when(verdict: Verdict) -> str:
     early = verdict.catches_up and low is not None and up is not None and low < up
     said = when(verdict).strip(" ,;")
     said = said.strip("()") if said.startswith("(") else said
+    if said and verdict.outcome is Outcome.A_LITTLE_BEHIND:
+        said = f"level {said}"  # it may have been ahead before
     return f"{said}; perhaps from epoch {low}" if early else said
 
 

@@ -93,10 +93,19 @@ def test_an_arm_that_was_never_behind_is_level_from_the_start_and_does_not_catch
 def test_an_arm_above_is_ahead_and_one_inside_the_margin_a_little_behind():
     ahead = judged([0.8, 0.95, 0.95])
     assert outcome_text(ahead) == "ahead; level from epoch 2 on (catches up)"
-    assert outcome_text(judged([0.95] * 3)) == "ahead from the start"
+    assert outcome_text(judged([0.95] * 3)) == "ahead; level from the start"
     little = judged([0.892] * 3, rules=replace(RULES, margin=0.03), images=20_000)
     assert little.outcome is Outcome.A_LITTLE_BEHIND
-    assert outcome_text(little) == "level, a little behind from the start"
+    assert outcome_text(little) == "level from the start, a little behind"
+
+
+def test_an_arm_that_ends_ahead_or_behind_was_not_so_from_the_start():
+    rules = replace(RULES, margin=0.03)
+    late = judged([0.89, 0.9, 0.95], rules=rules, images=20_000)
+    assert (late.outcome, late.epoch) == (Outcome.AHEAD, 1)
+    assert outcome_text(late) == "ahead; level from the start"
+    fell = judged([0.95, 0.9, 0.892], rules=rules, images=20_000)
+    assert outcome_text(fell) == "level from the start, a little behind"
 
 
 def test_an_arm_near_the_margin_is_behind_and_seeds_are_named():

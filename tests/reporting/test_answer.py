@@ -94,6 +94,19 @@ def test_an_open_outcome_has_its_span(of):
     )
 
 
+def test_an_interval_that_is_not_read_may_lie_ahead(of):
+    """The reference is at chance, and the arm far above it."""
+    barred = {
+        "outcome": Outcome.OPEN,
+        "missing": Missing.REFERENCE_AT_CHANCE,
+        "reason": "at chance",
+    }
+    above = all_with(of("none"), **barred, gap=Estimate(0.8, 0.75, 0.85, 5))
+    assert "“none” is open: 75 to 85 percentage points ahead of “unit” after 8" in sentence(above)
+    below = all_with(of("none"), **barred, gap=Estimate(-0.8, -0.85, -0.75, 5))
+    assert "“none” is open: 75 to 85 percentage points behind “unit” after 8" in sentence(below)
+
+
 def test_seeds_that_did_not_train_qualify_the_outcome(of):
     text = sentence(of("learned"))
     assert "from epoch 6 on (catches up) where it trains (2 of 10 seeds diverged)" in text

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from normsweep.analysis.estimates import Estimate
+from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.parity import Parity
 from normsweep.analysis.rules import Missing, Trained
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.formats import FORMATS, render
@@ -90,6 +92,15 @@ def test_an_open_question_says_what_to_do(rows, missing, more, reason, step, com
     assert told.kind == "open"
     assert step in told.next_step
     assert told.command == command
+
+
+def test_the_epoch_of_a_page_s_row_is_that_from_which_an_arm_is_level(rows):
+    ahead, little = (
+        printed(replace(rows[0], outcome=outcome, parity=Parity(1, 1)))
+        for outcome in (Outcome.AHEAD, Outcome.A_LITTLE_BEHIND)
+    )
+    assert (ahead.word, ahead.when) == ("ahead", "level from the start")
+    assert (little.word, little.when) == ("level, a little behind", "level from the start")
 
 
 def test_a_warning_is_given_once_a_table(rows):
