@@ -238,7 +238,7 @@ def _warnings(arm: ArmRuns, reference: ArmRuns, verdict: Verdict) -> Iterator[st
     if verdict.images and verdict.margin_too_small:
         yield (
             f"the margin of {by.amount(verdict.margin)} is too small for {counted(verdict.images, 'example')}, "
-            f"which can confirm {by.scale * verdict.margin_needed:.3g} or more"
+            f"which can confirm {verdict.confirmable} or more"
         )
 
 

@@ -430,6 +430,14 @@ class Verdict:
         return undecided and self.margin_needed > self.margin
 
     @property
+    def confirmable(self) -> str:
+        """`margin_needed` in words, rounded up to three digits: one that is rounded down cannot be confirmed."""
+        if not self.share:
+            return self.metric.amount(_raised(self.margin_needed))
+        level = abs(self.reference_value)
+        return f"{100 * _raised(self.margin_needed / level if level else math.inf):g} %"
+
+    @property
     def falls_short(self) -> bool:
         """Whether the arm is more than the margin behind, or does not train."""
         return side(self.outcome) is Side.NO
@@ -476,6 +484,14 @@ class Verdict:
             f"{of_variance} with one more example, {test} for seeds and normal for examples, one-sided "
             f"level {self.tail:.3g}{shared}"
         )
+
+
+def _raised(number: float, digits: int = 3) -> float:
+    """A positive number rounded up to so many significant digits."""
+    if not 0 < number < math.inf:
+        return number
+    step = 10.0 ** (math.floor(math.log10(number)) + 1 - digits)
+    return math.ceil(number / step - 1e-9) * step
 
 
 def verdict_of(

@@ -239,7 +239,7 @@ def judgement_lines(found: Judgement) -> Iterator[str]:
     first = found.verdicts[0]
     yield (
         f"  gap: arm − {found.reference} in {unit_of_gaps(found.metric).removeprefix('of ')}, margin "
-        f"{points(first.margin, sign=False, by=found.metric)}; {first.method}"
+        f"{margin_words(first.margin, first.share, found.metric)}; {first.method}"
     )
     for text in dict.fromkeys(text for verdict in found.verdicts for text in verdict.warnings):
         yield f"  warning: {text}"

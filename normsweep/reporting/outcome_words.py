@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.rules import Chosen, Trained
 from normsweep.analysis.verdicts import Verdict
-from normsweep.reporting.words import after_words, gap_number, margin_words, points
+from normsweep.reporting.words import after_words, gap_number, margin_words
 from normsweep.text import counted, quoted
 
 __all__ = ["chosen_words", "outcome_text", "predicate", "seeds_words", "when", "window_words"]
@@ -130,7 +130,8 @@ def _span(verdict: Verdict, end: str) -> str:
 
 
 def _size(verdict: Verdict, difference: float) -> str:
-    return points(difference, sign=False, by=verdict.metric)
+    by = verdict.metric
+    return by.measured(gap_number(difference, False, by, verdict.margin))
 
 
 def _by(verdict: Verdict) -> str:

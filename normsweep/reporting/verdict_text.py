@@ -23,6 +23,7 @@ from normsweep.reporting.rows import Rows
 from normsweep.reporting.words import (
     gap_number,
     interval_words,
+    margin_number,
     margin_words,
     percent,
     points,
@@ -264,7 +265,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         interval_words(verdict, verdict.on_these_images),
         f"{verdict.seeds}",
         f"{verdict.images or ''}",
-        gap_number(verdict.margin, sign=False, by=by),
+        margin_number(verdict.margin, verdict.share, by),
         f"{verdict.analysis}",
     )
 

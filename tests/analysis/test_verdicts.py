@@ -199,6 +199,13 @@ def test_a_margin_that_few_images_cannot_confirm_gives_no_level():
     assert judged([0.9], images=100_000).outcome is Outcome.LEVEL
 
 
+def test_the_margin_that_could_be_confirmed_is_rounded_up():
+    verdict = replace(judged([0.9]), margin=0.002, margin_needed=0.0020004, reference_value=0.9)
+    assert verdict.confirmable == "0.201 percentage points"
+    assert replace(verdict, margin_needed=0.01).confirmable == "1 percentage point"
+    assert replace(verdict, share=0.02, margin_needed=0.018004).confirmable == "2.01 %"
+
+
 SEQUENCE = replace(RULES, first=5, most=20)
 
 

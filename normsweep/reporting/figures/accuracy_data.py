@@ -16,7 +16,7 @@ from normsweep.analysis.given import GIVEN
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.figures.limits import Limits, accuracy_limits, cut
 from normsweep.reporting.figures.theme import Arms
-from normsweep.reporting.words import points
+from normsweep.reporting.words import margin_number
 from normsweep.text import counted
 
 __all__ = ["AccuracyPanel", "accuracy_data", "accuracy_panels", "panel_limits"]
@@ -84,7 +84,8 @@ def _panel(found: Findings, name: str) -> AccuracyPanel:
     after = counted(stop, "epoch") if stop else "the baseline's epochs"
     when = "at the same epoch" if level is None else f"after {after}"
     known = first is not None and (level is None or math.isfinite(level))
-    around = f"± {points(margin, sign=False, by=found.metric)}"
+    share = first.share if first else 0.0
+    around = f"± {found.metric.measured(margin_number(margin, share, found.metric))}"
     return AccuracyPanel(
         configuration=name,
         title=title,
