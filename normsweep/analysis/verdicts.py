@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from normsweep.analysis.estimates import (
     IMAGES,
@@ -41,7 +41,7 @@ from normsweep.analysis.rules import (
 )
 from normsweep.analysis.sequential import Hope, hope, seeds_until_decided
 from normsweep.parts.metrics import ACCURACY, Metric
-from normsweep.text import quoted
+from normsweep.text import counted, quoted
 
 __all__ = [
     "Reading",
@@ -89,9 +89,14 @@ def judge(
     check_epochs(comparison, pairs)
     counts = trained or (Trained(len(arm)), Trained(len(reference)))
     own = pairs.reference if alone is None else upward(alone, rules)
-    return verdict_of(
-        comparison, rules, pairs, counts, _read(comparison, rules, pairs, counts, own)
-    )
+    read = _read(comparison, rules, pairs, counts, own)
+    verdict = verdict_of(comparison, rules, pairs, counts, read)
+    if pairs.seeds or not len(own):
+        return verdict
+    level = float(at(own, pairs.reference_epoch(comparison.horizon)).mean())
+    return replace(
+        verdict, margin=rules.margin_at(level)
+    )  # a share is one of a reference that trained
 
 
 def _read(
@@ -143,9 +148,12 @@ def _relative(rules: Rules, pairs: Pairs, horizon: int, window: int, gap: Estima
     reference: a bound is the share with which that interval begins, or ends, at 0.
     Reference: Fieller, Journal of the Royal Statistical Society B 16(2), 1954.
     """
+    unknown = Estimate(math.nan, math.nan, math.nan, gap.n)
+    if not all(map(math.isfinite, gap.bounds)):
+        return unknown
     size, read = abs(pairs.means(horizon, window)[1]), _of_analyses(pairs, rules)
-    if not size or not all(map(math.isfinite, gap.bounds)):
-        return Estimate(math.nan, math.nan, math.nan, gap.n)
+    if not size:
+        return unknown
     low = -_root(lambda share: read(horizon, window, share).low, size)
     high = -_root(lambda share: read(horizon, window, share).high, size)
     return Estimate(gap.value / size, low, high, gap.n)
@@ -315,7 +323,8 @@ def further(seeds: str) -> Lack:
         reason = "more test data would decide, not more seeds"
         return Lack(Missing.MORE_IMAGES, reason, seeds)
     if seeds.isdigit():
-        return Lack(Missing.MORE_SEEDS, f"about {seeds} more seeds would decide", seeds)
+        more = counted(int(seeds), "more seed")
+        return Lack(Missing.MORE_SEEDS, f"about {more} would decide", seeds)
     return Lack(Missing.MORE_SEEDS, f"{seeds} further seeds would be needed", seeds)
 
 

@@ -206,6 +206,19 @@ def test_the_margin_that_could_be_confirmed_is_rounded_up():
     assert replace(verdict, share=0.02, margin_needed=0.018004).confirmable == "2.01 %"
 
 
+def test_a_share_is_known_if_only_the_reference_trained():
+    """And nothing is divided by no images, which there are none of if every run diverged at once."""
+    shared = replace(RULES, margin=math.nan, share=0.05)
+    none, alone = bits([0.9])[:0], bits([0.9])
+    comparison, lost = Comparison("q", "none", "unit", 1), (Trained(0, 8), Trained(8))
+    verdict = judge(comparison, shared, none, none, lost, alone=alone)
+    assert verdict.outcome is Outcome.DOES_NOT_TRAIN
+    assert verdict.margin == pytest.approx(0.05 * alone.mean())
+    empty = np.zeros((0, 1, 0), np.uint8)
+    both = judge(comparison, shared, empty, empty, (Trained(0, 8), Trained(0, 8)))
+    assert (both.outcome, both.missing) == (Outcome.OPEN, Missing.REFERENCE_AT_CHANCE)
+
+
 SEQUENCE = replace(RULES, first=5, most=20)
 
 

@@ -88,6 +88,8 @@ def _effects(factorial: Factorial) -> Iterator[tuple[str, str, str, Estimate]]:
 
 def _chart(found: Evidence, style: Style, data: Table) -> Json:
     room = min(7.0 * max(map(len, data["compared"])), 0.3 * style.width)
+    # A share of a reference that did not train is not known, and not drawn.
+    margin = found.margin if math.isfinite(found.margin) else 0.0
     axis = style.width - (28 if style.narrow else LEFT + NUMBERS + room)
     marks = [*_band(), *_effect_marks(found), *_words(style, axis, room), _hover(found, axis)]
     rows = rows_of().calculate(
@@ -106,7 +108,7 @@ def _chart(found: Evidence, style: Style, data: Table) -> Json:
         "spec": spec,
         # With a baseline that hardly trains, its effects are many times those of tuned arms.
         "resolve": {"scale": {"x": "independent"}},
-        "params": [HIDDEN, {"name": "margin", "value": found.margin}],
+        "params": [HIDDEN, {"name": "margin", "value": margin}],
     }
 
 
