@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.factorial import PARTS, Control, Factorial, Part
+from normsweep.analysis.factorial import PARTS, Control, Factorial, Part, sign_of
 from normsweep.analysis.rules import LEAST_SEEDS, Trained
 from normsweep.reporting.words import between, gap_number, points
 from normsweep.sweep.study_record import BASELINE
@@ -219,6 +219,8 @@ def _control(control: Control, factorial: Factorial, named: Names) -> str:
         return f"{found}, so something else differs between the arms."
     if control.confirmed:
         return f"{found}, as it should be."
+    if sign_of(gap):
+        return f"{found}: a difference is shown, and whether it is larger than the margin is open."
     return f"{found}: no difference is shown, but the interval is wider than the margin."
 
 

@@ -206,12 +206,14 @@ def _next_step(verdict: Verdict) -> str:
         case Missing.UNDECIDABLE:
             return f"{opening(verdict.reason)}: declare a wider margin for the next study."
         case Missing.MORE_SEEDS if more is not None and verdict.most is not None:
+            them = "it" if more == 1 else "them"
             return (
-                f"About {more} more seeds would decide: the study adds them when it is run again."
+                f"About {counted(more, 'more seed')} would decide: the study adds {them} when it is run "
+                "again."
             )
         case Missing.MORE_SEEDS if more is not None:
             return (
-                f"About {more} more seeds would decide: "
+                f"About {counted(more, 'more seed')} would decide: "
                 f"raise their number from {seeds} to {seeds + more}."
             )
         case Missing.MORE_SEEDS:
@@ -294,7 +296,9 @@ def _line(verdict: Verdict) -> tuple[str, ...]:
     if verdict.missing is Missing.MORE_IMAGES:
         answer = f"{verdict.outcome}: more test data"
     elif verdict.missing is Missing.MORE_SEEDS:
-        answer = f"{verdict.outcome}: {verdict.more_seeds} more seeds"
+        more = verdict.further_seeds
+        seeds = f"{verdict.more_seeds} more seeds" if more is None else counted(more, "more seed")
+        answer = f"{verdict.outcome}: {seeds}"
     gap = gap_number(verdict.gap.value, by=verdict.metric)
     found = interval_words(verdict)
     interval = f" ({found})" if found else ""

@@ -185,6 +185,9 @@ def test_the_control_is_where_it_should_be_or_nothing_is_said(told):
     ) in details
     wide = Control("both", "÷255", estimate(0.001, 0.01), 0.002)
     assert "the interval is wider than the margin" in told(controls=(wide,))[1]
+    shown = Control("both", "÷255", Estimate(0.0019, 0.0005, 0.0033, 6), 0.002)
+    _, details = told(controls=(shown,))
+    assert "a difference is shown, and whether it is larger than the margin is open" in details
     off = Control("both", "÷255", estimate(-0.03), 0.002)
     said, details = told(controls=(off,))
     assert said == (
