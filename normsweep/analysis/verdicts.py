@@ -310,7 +310,11 @@ def _hope(rules: Rules, low: Moments, high: Moments, margin: float, lost: int) -
     at, most = rules.levels, (rules.most or 0) - lost
     expected = hope(low, high, margin, at[-1], most)
     if expected is Hope.SEEDS:
-        return further(str(seeds_until_decided(low, high, margin, at, most)))
+        more, left = seeds_until_decided(low, high, margin, at, most), most - low.n
+        if more is not None:
+            return further(str(more))
+        reason = f"up to {counted(left, 'more seed')} may decide"
+        return Lack(Missing.MORE_SEEDS, reason, str(left))
     reason = f"not decidable within {rules.most} seeds"
     if expected is Hope.IMAGES:
         return Lack(Missing.MORE_IMAGES, f"{reason}; more test data would decide", IMAGES)

@@ -82,7 +82,9 @@ def _over_repeats(repeated: Repeated, by: Metric) -> str:
 
 def _of_one(verdict: Verdict) -> str:
     said = f"{quoted(verdict.arm)} {predicate(verdict)}"
-    if verdict.barred and not interval_words(verdict):
+    if verdict.outcome is Outcome.DOES_NOT_TRAIN or (
+        verdict.barred and not interval_words(verdict)
+    ):
         return said  # how many seeds is said
     return f"{said} ({_evidence(verdict)})"
 

@@ -207,10 +207,7 @@ def _next_step(verdict: Verdict) -> str:
             return f"{opening(verdict.reason)}: declare a wider margin for the next study."
         case Missing.MORE_SEEDS if more is not None and verdict.most is not None:
             them = "it" if more == 1 else "them"
-            return (
-                f"About {counted(more, 'more seed')} would decide: the study adds {them} when it is run "
-                "again."
-            )
+            return f"{opening(verdict.reason)}: the study adds {them} when it is run again."
         case Missing.MORE_SEEDS if more is not None:
             return (
                 f"About {counted(more, 'more seed')} would decide: "

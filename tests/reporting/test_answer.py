@@ -121,7 +121,9 @@ def test_an_arm_that_does_not_train(of):
         seeds=2,
         reason="2 of 5 seeds trained",
     )
-    assert sentence(lost) == "With both tuned, “none” does not train: 2 of 5 seeds trained."
+    said = "With both tuned, “none” does not train: 2 of 5 seeds trained."
+    assert sentence(lost) == said
+    assert sentence(all_with(lost, gap=Estimate(-0.01, -0.05, 0.03, 2))) == said
 
 
 def test_several_arms_stay_one_sentence_in_the_order_of_the_outcomes(of):

@@ -107,10 +107,11 @@ def test_the_epoch_of_a_page_s_row_is_that_from_which_an_arm_is_level(rows):
 
 
 def test_one_more_seed_is_one(rows):
-    one = replace(rows[2], missing=Missing.MORE_SEEDS, more_seeds="1", most=20)
+    one = replace(rows[2], more_seeds="1", reason=further("1").reason, most=20)
     assert verdict_rows([one])["answer"] == ["behind: 1 more seed"]
-    assert "1 more seed would decide: the study adds it" in printed(one).next_step
-    assert further("1").reason == "about 1 more seed would decide"
+    assert printed(one).next_step == (
+        "About 1 more seed would decide: the study adds it when it is run again."
+    )
 
 
 def test_a_warning_is_given_once_a_table(rows):
