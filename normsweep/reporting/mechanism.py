@@ -185,9 +185,11 @@ def _part(factorial: Factorial, part: Part) -> str:
 
 
 def with_interval(estimate: Estimate, factorial: Factorial) -> str:
-    """An estimate in the unit of the metric, without that: `+0.95 (+0.50 to +1.40)`."""
-    low_to_high = between(estimate.low, estimate.high, factorial.metric)
-    return f"{gap_number(estimate.value, by=factorial.metric)} ({low_to_high})"
+    """An estimate in the unit of the metric, without that: `+0.95 (+0.50 to +1.40)`; of one seed the value."""
+    value = gap_number(estimate.value, by=factorial.metric)
+    if not all(map(math.isfinite, estimate.bounds)):
+        return value
+    return f"{value} ({between(estimate.low, estimate.high, factorial.metric)})"
 
 
 def _trained(factorial: Factorial, named: Names) -> str:

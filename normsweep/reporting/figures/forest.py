@@ -80,7 +80,8 @@ def _drawn(
         return figure
     parts = []
     for question, of in data.groupby("question", sort=False):
-        words = of["line"] + " " + of["number"] + " (" + of["interval"] + "), " + of["when"]
+        intervals = of["interval"].map(lambda text: f" ({text})" if text else "")
+        words = of["line"] + " " + of["number"] + intervals + ", " + of["when"]
         parts.append(f"{question}: {'; '.join(words)}.")
     chart = _Drawing(found, style, rows, data, own_margins).chart()
     return replace(figure, data=data, chart=chart, description=" ".join(parts))

@@ -10,6 +10,7 @@ import pytest
 
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import evidence
+from normsweep.analysis.outcomes import Outcome
 from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.forest import forest, reach
 from normsweep.reporting.figures.theme import NARROW, Style
@@ -34,6 +35,14 @@ def test_it_draws_gaps_and_both_intervals(found):
     assert "level from epoch 6" in seen
     assert "Both tuned for 8 epochs (primary question)" in seen
     assert "none −0.05 (−0.20 to +0.10), level from epoch 6" in figure.description
+
+
+def test_a_gap_without_an_interval_has_no_brackets(found):
+    made = found()
+    unknown = Estimate(math.nan, math.nan, math.nan, 0)
+    lost = tuple(replace(v, gap=unknown, outcome=Outcome.DOES_NOT_TRAIN) for v in made.verdicts)
+    said = forest(replace(made, verdicts=lost), Style()).description
+    assert "none unknown, does not train" in said
 
 
 def test_the_caption_says_thin_only_where_images_are_known(found):
