@@ -471,6 +471,11 @@ class Verdict:
         return self.trained[0].lost, self.trained[1].lost
 
     @property
+    def of_some(self) -> bool:
+        """Whether its outcome is that of the seeds that trained, and others did not."""
+        return any(self.lost) and not self.barred
+
+    @property
     def further_seeds(self) -> int | None:
         """Number of further seeds that are needed; None if seeds do not help or too many are needed."""
         return int(self.more_seeds) if self.more_seeds.isdigit() else None

@@ -145,6 +145,16 @@ def test_many_arms_are_all_named_and_seeds_that_did_not_train_are_still_told(of)
     )
 
 
+def test_many_arms_that_do_not_train_are_nowhere_said_to(of):
+    lost = {"outcome": Outcome.DOES_NOT_TRAIN, "reason": "1 of 5 seeds trained"}
+    arms = [
+        replace(v, arm=arm, trained=(Trained(1, 4), Trained(5)), **lost)
+        for arm in "abcde"
+        for v in of("none")
+    ]
+    assert sentence(arms).endswith("“a”, “b”, “c”, “d” and “e”: does not train.")
+
+
 def test_tuning_that_made_an_arm_worse_is_in_the_sentence(of):
     worse = (Chosen("none", 8, 8, 0.97, 0.975, worse=True), Chosen("unit", 8, 8, 0.98, 0.98))
     assert sentence(all_with(of("none"), chosen=worse)).endswith(
