@@ -95,6 +95,8 @@ class Moments:
     def with_image(self, value: float) -> Moments:
         """The moments of the table with one more image that has this value in all seeds."""
         n, images = self.n, self.images
+        if not images:
+            return self
         share = images / (images + 1)
         of_seeds = self.v_seeds * n * (n - 1) * images
         of_images = self.ms_images * (images - 1) + n * share * (self.mean - value) ** 2

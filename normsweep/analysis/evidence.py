@@ -98,7 +98,7 @@ class Evidence:
     def margin(self) -> float:
         """The equivalence margin in the unit of the metric; a share is one of the reference's value.
 
-        That is its value in the first verdict on the primary question, NaN before there is one.
+        That is its value in the first verdict on the primary question that has one, otherwise NaN.
         """
         return _margin(self.record, self.verdicts)
 
@@ -199,8 +199,10 @@ def evidence(record: StudyRecord) -> Evidence:
 
 
 def _margin(record: StudyRecord, judged: Sequence[Verdict]) -> float:
-    first = next((verdict for verdict in judged if verdict.primary), None)
-    return record.sweep.confirm.margin_at(first.reference_value if first else math.nan)
+    """A share is one of the reference's value, which is unknown if no seed of the reference trained."""
+    declared = record.sweep.confirm.margin_at(math.nan)
+    known = (v.margin for v in judged if v.primary and math.isfinite(v.margin))
+    return next(known, declared) if math.isnan(declared) else declared
 
 
 def _factorials(record: StudyRecord, found: Confirmed, margin: float) -> tuple[Factorial, ...]:

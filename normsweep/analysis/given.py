@@ -229,8 +229,10 @@ def _warnings(arm: ArmRuns, reference: ArmRuns, verdict: Verdict) -> Iterator[st
             yield f"{counted(lost, 'run')} of {each.arm} without a finite score: not in the gap"
     common = set(arm.seeds) & set(reference.seeds)
     if not verdict.paired and common:
-        few = counted(len(common), "seed")
-        yield f"{arm.arm} and {reference.arm} have only {few} in common, so runs are not paired"
+        both = len(_pairs(arm, reference)[0])
+        trained = " with which both trained" if both < len(common) else ""
+        few = counted(both, "seed")
+        yield f"{arm.arm} and {reference.arm} have only {few} in common{trained}, so runs are not paired"
     alone = sorted(set(arm.seeds) ^ set(reference.seeds))
     if verdict.paired and alone:
         seeds = listed([*alone[:3], *([f"{len(alone) - 3} more"] if len(alone) > 3 else [])])
@@ -238,7 +240,7 @@ def _warnings(arm: ArmRuns, reference: ArmRuns, verdict: Verdict) -> Iterator[st
     if verdict.images and verdict.margin_too_small:
         yield (
             f"the margin of {by.amount(verdict.margin)} is too small for {counted(verdict.images, 'example')}, "
-            f"which can confirm {by.scale * verdict.margin_needed:.3g} or more"
+            f"which can confirm {verdict.confirmable} or more"
         )
 
 

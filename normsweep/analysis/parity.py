@@ -111,7 +111,7 @@ class Pairs:
             reference, _ = _trailing(self.reference, epoch, window)
         else:
             reference = epochs * at(self.reference, self.fixed_at)
-        if share:
+        if share and len(reference):
             reference = (1 - share * math.copysign(1, float(reference.mean()))) * reference
         return arm, reference, epochs
 

@@ -295,14 +295,10 @@ def _seeds(count: int, arm: str, ended: str) -> str:
 def _of_levels(found: Confirmed, verdict: Verdict) -> Iterator[str]:
     by = verdict.metric
     if verdict.margin_too_small:
-        declared, can = by.amount(verdict.margin), by.amount(verdict.margin_needed)
-        if verdict.share:
-            level = abs(verdict.reference_value)
-            needed = verdict.margin_needed / level if level else math.inf
-            declared, can = f"{100 * verdict.share:g} %", f"{100 * needed:.2g} %"
+        declared = f"{100 * verdict.share:g} %" if verdict.share else by.amount(verdict.margin)
         yield (
             f"the margin of {declared} is too small for {quoted(verdict.arm)} with "
-            f"{verdict.images:,} test examples, which can confirm {can} or more"
+            f"{verdict.images:,} test examples, which can confirm {verdict.confirmable} or more"
         )
     # The best possible value of a regression is not known: part of the targets is noise.
     if (

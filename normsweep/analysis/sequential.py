@@ -56,17 +56,17 @@ def hope(low: Moments, high: Moments, margin: float, level: float, most: int) ->
 
 def seeds_until_decided(
     low: Moments, high: Moments, margin: float, at: Sequence[float], most: int
-) -> int:
-    """Further seeds until an analysis decides, if gap and noise stay what they are; at most `most` in all.
+) -> int | None:
+    """Further seeds until an analysis decides, if gap and noise stay what they are; None: none with up to `most`.
 
     `at` are the levels of the analyses, of which the last one is after `most` seeds.
     """
-    for seeds in range(max(low.n + 1, most - len(at) + 1), most):
+    for seeds in range(max(low.n + 1, most - len(at) + 1), most + 1):
         level = at[seeds - most - 1]
         above = low.mean + margin > _half_width(low, level, seeds)
         if above or high.mean + margin < -_half_width(high, level, seeds):
             return seeds - low.n
-    return most - low.n
+    return None
 
 
 def _power(

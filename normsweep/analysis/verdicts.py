@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from normsweep.analysis.estimates import (
     IMAGES,
@@ -41,7 +41,7 @@ from normsweep.analysis.rules import (
 )
 from normsweep.analysis.sequential import Hope, hope, seeds_until_decided
 from normsweep.parts.metrics import ACCURACY, Metric
-from normsweep.text import quoted
+from normsweep.text import counted, quoted
 
 __all__ = [
     "Reading",
@@ -89,9 +89,14 @@ def judge(
     check_epochs(comparison, pairs)
     counts = trained or (Trained(len(arm)), Trained(len(reference)))
     own = pairs.reference if alone is None else upward(alone, rules)
-    return verdict_of(
-        comparison, rules, pairs, counts, _read(comparison, rules, pairs, counts, own)
-    )
+    read = _read(comparison, rules, pairs, counts, own)
+    verdict = verdict_of(comparison, rules, pairs, counts, read)
+    if pairs.seeds or not len(own):
+        return verdict
+    level = float(at(own, pairs.reference_epoch(comparison.horizon)).mean())
+    return replace(
+        verdict, margin=rules.margin_at(level)
+    )  # a share is one of a reference that trained
 
 
 def _read(
@@ -143,9 +148,12 @@ def _relative(rules: Rules, pairs: Pairs, horizon: int, window: int, gap: Estima
     reference: a bound is the share with which that interval begins, or ends, at 0.
     Reference: Fieller, Journal of the Royal Statistical Society B 16(2), 1954.
     """
+    unknown = Estimate(math.nan, math.nan, math.nan, gap.n)
+    if not all(map(math.isfinite, gap.bounds)):
+        return unknown
     size, read = abs(pairs.means(horizon, window)[1]), _of_analyses(pairs, rules)
-    if not size or not all(map(math.isfinite, gap.bounds)):
-        return Estimate(math.nan, math.nan, math.nan, gap.n)
+    if not size:
+        return unknown
     low = -_root(lambda share: read(horizon, window, share).low, size)
     high = -_root(lambda share: read(horizon, window, share).high, size)
     return Estimate(gap.value / size, low, high, gap.n)
@@ -302,7 +310,11 @@ def _hope(rules: Rules, low: Moments, high: Moments, margin: float, lost: int) -
     at, most = rules.levels, (rules.most or 0) - lost
     expected = hope(low, high, margin, at[-1], most)
     if expected is Hope.SEEDS:
-        return further(str(seeds_until_decided(low, high, margin, at, most)))
+        more, left = seeds_until_decided(low, high, margin, at, most), most - low.n
+        if more is not None:
+            return further(str(more))
+        reason = f"up to {counted(left, 'more seed')} may decide"
+        return Lack(Missing.MORE_SEEDS, reason, str(left))
     reason = f"not decidable within {rules.most} seeds"
     if expected is Hope.IMAGES:
         return Lack(Missing.MORE_IMAGES, f"{reason}; more test data would decide", IMAGES)
@@ -315,7 +327,8 @@ def further(seeds: str) -> Lack:
         reason = "more test data would decide, not more seeds"
         return Lack(Missing.MORE_IMAGES, reason, seeds)
     if seeds.isdigit():
-        return Lack(Missing.MORE_SEEDS, f"about {seeds} more seeds would decide", seeds)
+        more = counted(int(seeds), "more seed")
+        return Lack(Missing.MORE_SEEDS, f"about {more} would decide", seeds)
     return Lack(Missing.MORE_SEEDS, f"{seeds} further seeds would be needed", seeds)
 
 
@@ -430,6 +443,14 @@ class Verdict:
         return undecided and self.margin_needed > self.margin
 
     @property
+    def confirmable(self) -> str:
+        """`margin_needed` in words, rounded up to three digits: one that is rounded down cannot be confirmed."""
+        if not self.share:
+            return self.metric.amount(_raised(self.margin_needed))
+        level = abs(self.reference_value)
+        return f"{100 * _raised(self.margin_needed / level if level else math.inf):g} %"
+
+    @property
     def falls_short(self) -> bool:
         """Whether the arm is more than the margin behind, or does not train."""
         return side(self.outcome) is Side.NO
@@ -448,6 +469,11 @@ class Verdict:
     def lost(self) -> tuple[int, int]:
         """Numbers of seeds of arm and reference that did not train."""
         return self.trained[0].lost, self.trained[1].lost
+
+    @property
+    def of_some(self) -> bool:
+        """Whether its outcome is that of the seeds that trained, and others did not."""
+        return any(self.lost) and not self.barred
 
     @property
     def further_seeds(self) -> int | None:
@@ -476,6 +502,14 @@ class Verdict:
             f"{of_variance} with one more example, {test} for seeds and normal for examples, one-sided "
             f"level {self.tail:.3g}{shared}"
         )
+
+
+def _raised(number: float, digits: int = 3) -> float:
+    """A positive number rounded up to so many significant digits."""
+    if not 0 < number < math.inf:
+        return number
+    step = 10.0 ** (math.floor(math.log10(number)) + 1 - digits)
+    return math.ceil(number / step - 1e-9) * step
 
 
 def verdict_of(

@@ -157,10 +157,15 @@ def _details(found: Evidence) -> Iterator[str]:
         yield f"{verdict.arm}: {'; '.join(_of_verdict(verdict))}"
 
 
-def _of_verdict(verdict: Verdict) -> Iterator[str]:
+def _own_epoch(verdict: Verdict) -> Iterator[str]:
+    """Of which epochs the gap is a mean, if of several."""
     if window := window_words(verdict):
         alone = points(verdict.last_epoch.value, by=verdict.metric)
         yield f"gap: {window}, {alone} at epoch {verdict.horizon} alone"
+
+
+def _of_verdict(verdict: Verdict) -> Iterator[str]:
+    yield from _own_epoch(verdict)
     yield seeds_words(verdict.trained[0])
     if chosen := chosen_words(verdict.chosen):
         yield f"tuned: chosen {chosen}"
@@ -239,7 +244,9 @@ def judgement_lines(found: Judgement) -> Iterator[str]:
     first = found.verdicts[0]
     yield (
         f"  gap: arm − {found.reference} in {unit_of_gaps(found.metric).removeprefix('of ')}, margin "
-        f"{points(first.margin, sign=False, by=found.metric)}; {first.method}"
+        f"{margin_words(first.margin, first.share, found.metric)}; {first.method}"
     )
+    for verdict in found.verdicts:
+        yield from (f"  {verdict.arm}: {text}" for text in _own_epoch(verdict))
     for text in dict.fromkeys(text for verdict in found.verdicts for text in verdict.warnings):
         yield f"  warning: {text}"

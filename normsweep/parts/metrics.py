@@ -96,8 +96,13 @@ class Metric:
         return "percentage points" if self.percent else UNITS.get(self.name, "")
 
     def amount(self, difference: float) -> str:
-        """A difference with three significant digits and its unit."""
-        return f"{self.scale * difference:.3g} {self.unit}".strip()
+        """A declared difference with its digits, up to six significant ones, and its unit."""
+        return self.measured(significant(self.scale * difference, 6))
+
+    def measured(self, number: str) -> str:
+        """A difference that is written already with its unit, otherwise the label: `1 percentage point`."""
+        unit = self.unit.removesuffix("s") if number == "1" else self.unit
+        return f"{number} {unit or self.label}"
 
     def shown(self, value: float) -> str:
         """A value with four decimals, or of a regression with four significant digits."""

@@ -82,7 +82,9 @@ def _over_repeats(repeated: Repeated, by: Metric) -> str:
 
 def _of_one(verdict: Verdict) -> str:
     said = f"{quoted(verdict.arm)} {predicate(verdict)}"
-    if verdict.barred and not interval_words(verdict):
+    if verdict.outcome is Outcome.DOES_NOT_TRAIN or (
+        verdict.barred and not interval_words(verdict)
+    ):
         return said  # how many seeds is said
     return f"{said} ({_evidence(verdict)})"
 
@@ -112,7 +114,7 @@ def _group(verdicts: Sequence[Verdict]) -> str:
     """The arms of one outcome, each with its interval unless there are many."""
     if len(verdicts) <= NAMED:
         return "; ".join(f"{quoted(v.arm)} {predicate(v, brief=True)}" for v in verdicts)
-    names = [quoted(v.arm) + (" (where it trains)" if any(v.lost) else "") for v in verdicts]
+    names = [quoted(v.arm) + (" (where it trains)" if v.of_some else "") for v in verdicts]
     return f"{listed(names)}: {verdicts[0].outcome}"
 
 

@@ -316,10 +316,16 @@ def _mechanism(by: Metric) -> list[Column]:
         Column("Arm", _named("arm")),
         Column("Minus", _named("other")),
         Column(f"Value{unit}", _gap("value", by)),
-        Column(f"Interval{unit}", _both(_gap("low", by), "to", _gap("high", by))),
+        Column(f"Interval{unit}", lambda row: _bounds(row, by)),
         Column("Trained", _number("trained", "d")),
         Column("Seeds", _number("seeds", "d")),
     ]
+
+
+def _bounds(row: Row, by: Metric) -> str:
+    """As on the page: a bound that is not 0 is not rounded to 0."""
+    low, high = row["low"], row["high"]
+    return "" if low is None or high is None else between(low, high, by).replace(",", "")
 
 
 EFFECTS = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from normsweep.analysis.evidence import Evidence
 from normsweep.analysis.trials import scored
-from normsweep.parts.metrics import Metric
+from normsweep.parts.metrics import REGRESSION, Metric
 from normsweep.reporting.curvature_words import FAR, curvature_sentences, furthest, times
 from normsweep.reporting.ending_words import ending_sentences
 from normsweep.sweep.study_record import Diagnosis, Stage
@@ -225,9 +225,10 @@ def _range(trials: Sequence[tuple[Trial, Result]], by: Metric) -> str:
     tail = f"{sum(lost)} diverged"
     if not worked:
         return f"{arm} trained in 0 of {counted(len(trials), 'trial')} ({tail})."
+    level = by.shown(best) if REGRESSION in by.tasks else f"{best:.3f}"
     rates = "a learning rate of" if min(worked) == max(worked) else "learning rates"
     return (
-        f"{arm} came within a tenth of its best {by.label} ({best:.3f}) in {len(worked)} of "
+        f"{arm} came within a tenth of its best {by.label} ({level}) in {len(worked)} of "
         f"{counted(len(trials), 'trial')}, with {rates} {_from_to(min(worked), max(worked))} ({tail})."
     )
 

@@ -126,7 +126,8 @@ def _group(verdicts: Sequence[Verdict], named: Names) -> str:
     said = one if len(verdicts) == 1 else many
     if len(verdicts) <= NAMED:
         return f"{listed([f'{named[v.arm]}{_interval([v])}' for v in verdicts])} {said}"
-    return f"{listed([named[v.arm] for v in verdicts])} {said}{_interval(verdicts)}"
+    arms = [f"{named[v.arm]}{' (where it trains)' if v.of_some else ''}" for v in verdicts]
+    return f"{listed(arms)} {said}{_interval(verdicts)}"
 
 
 def _predicates(outcome: Outcome) -> tuple[str, str]:
@@ -142,8 +143,9 @@ def _interval(verdicts: Sequence[Verdict]) -> str:
     epoch = first.epoch if len(verdicts) == 1 and first.outcome is not Outcome.AHEAD else None
     reached = "from" if first.parity.behind else "by"
     since = f", {reached} epoch {epoch}" if 1 < (epoch or 1) < first.horizon else ""
+    where = ", where it trains" if len(verdicts) == 1 and first.of_some else ""
     gaps = between(min(lows), max(highs), first.metric, first.margin)
-    return f" ({gaps}{since})"
+    return f" ({gaps}{since}{where})"
 
 
 def _has_interval(verdict: Verdict) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from normsweep.analysis.given import Judgement
 from normsweep.reporting.answer import answer_sentence
-from normsweep.reporting.words import points
 from normsweep.text import listed
 
 __all__ = ["judged_answer", "unknowns"]
@@ -24,9 +23,8 @@ def unknowns(found: Judgement) -> tuple[str, ...]:
 
 def _unknowns(found: Judgement) -> Iterator[str]:
     runs, by = found.runs, found.metric
-    margin = points(found.margin, sign=False, by=by)
     yield (
-        f"Whether the margin of {margin} was declared before the scores were seen. A margin that is chosen after them "
+        f"Whether the margin of {by.amount(found.margin)} was declared before the scores were seen. A margin that is chosen after them "
         "proves nothing."
     )
     counts = ", ".join(f"{arm.arm} {len(arm.scores)}" for arm in runs.arms)

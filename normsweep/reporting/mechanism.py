@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.evidence import Evidence
-from normsweep.analysis.factorial import PARTS, Control, Factorial, Part
+from normsweep.analysis.factorial import PARTS, Control, Factorial, Part, sign_of
 from normsweep.analysis.rules import LEAST_SEEDS, Trained
 from normsweep.reporting.words import between, gap_number, points
 from normsweep.sweep.study_record import BASELINE
@@ -185,9 +185,11 @@ def _part(factorial: Factorial, part: Part) -> str:
 
 
 def with_interval(estimate: Estimate, factorial: Factorial) -> str:
-    """An estimate in the unit of the metric, without that: `+0.95 (+0.50 to +1.40)`."""
-    low_to_high = between(estimate.low, estimate.high, factorial.metric)
-    return f"{gap_number(estimate.value, by=factorial.metric)} ({low_to_high})"
+    """An estimate in the unit of the metric, without that: `+0.95 (+0.50 to +1.40)`; of one seed the value."""
+    value = gap_number(estimate.value, by=factorial.metric)
+    if not all(map(math.isfinite, estimate.bounds)):
+        return value
+    return f"{value} ({between(estimate.low, estimate.high, factorial.metric)})"
 
 
 def _trained(factorial: Factorial, named: Names) -> str:
@@ -219,6 +221,8 @@ def _control(control: Control, factorial: Factorial, named: Names) -> str:
         return f"{found}, so something else differs between the arms."
     if control.confirmed:
         return f"{found}, as it should be."
+    if sign_of(gap):
+        return f"{found}: a difference is shown, and whether it is larger than the margin is open."
     return f"{found}: no difference is shown, but the interval is wider than the margin."
 
 

@@ -163,7 +163,8 @@ def _selection(found: Evidence) -> str:
     tuned = [c for c in found.analysis.configurations if c.name not in BASELINES]
     if not tuned or longest is None:
         return ""
-    budgets = f"{short} and for {longest} epochs" if short != longest else f"{longest} epochs"
+    last = counted(longest, "epoch")
+    budgets = f"{short} and for {last}" if short != longest else last
     seeds = max(c.reselected for c in tuned)
     again = (
         f", as the mean over the search's seed and {counted(seeds, 'further seed')} of the best trials and the baseline"

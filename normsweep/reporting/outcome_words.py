@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from normsweep.analysis.outcomes import Outcome
 from normsweep.analysis.rules import Chosen, Trained
 from normsweep.analysis.verdicts import Verdict
-from normsweep.reporting.words import after_words, gap_number, margin_words, points
+from normsweep.reporting.words import after_words, gap_number, margin_words
 from normsweep.text import counted, quoted
 
 __all__ = ["chosen_words", "outcome_text", "predicate", "seeds_words", "when", "window_words"]
@@ -22,6 +22,8 @@ def outcome_text(verdict: Verdict) -> str:
             return f"{verdict.outcome}{when(verdict)}; open whether by more than the margin{reason}"
         case Outcome.DOES_NOT_TRAIN:
             return f"{verdict.outcome} ({verdict.reason})"
+        case Outcome.A_LITTLE_BEHIND:
+            return f"level{when(verdict)}, a little behind"
         case _ if verdict.undecided:
             return f"{verdict.outcome}: {verdict.reason}"
         case _:
@@ -47,9 +49,9 @@ def when(verdict: Verdict) -> str:
 
 
 def _level_from(verdict: Verdict) -> str:
-    if verdict.epoch == 1:
-        return " from the start"
     level = "; level" if verdict.outcome is Outcome.AHEAD else ""
+    if verdict.epoch == 1:
+        return f"{level} from the start"
     if verdict.parity.behind:
         return f"{level} from epoch {verdict.epoch} on (catches up)"
     if verdict.epoch in (None, verdict.horizon):
@@ -119,14 +121,17 @@ def _span(verdict: Verdict, end: str) -> str:
     if not low <= high:
         return ""
     worse, better = sorted((low, high), key=lambda gap: verdict.metric.sign * gap)
-    ahead = verdict.metric.sign * better >= 0
-    if ahead:
-        return f": from {_size(verdict, worse)} behind to {_size(verdict, better)} ahead{' of' if end else ''}{end}"
-    return f": {_sizes(verdict)} behind{end}"
+    ahead = f"ahead{' of' if end else ''}{end}"
+    if verdict.metric.sign * better < 0:
+        return f": {_sizes(verdict)} behind{end}"
+    if verdict.metric.sign * worse > 0:  # which is not read, because the reference is at chance
+        return f": {_sizes(verdict)} {ahead}"
+    return f": from {_size(verdict, worse)} behind to {_size(verdict, better)} {ahead}"
 
 
 def _size(verdict: Verdict, difference: float) -> str:
-    return points(difference, sign=False, by=verdict.metric)
+    by = verdict.metric
+    return by.measured(gap_number(difference, False, by, verdict.margin))
 
 
 def _by(verdict: Verdict) -> str:

@@ -19,7 +19,7 @@ from normsweep.reporting.outcome_words import outcome_text
 from normsweep.reporting.page import page_template, write_tables
 from normsweep.reporting.page_tables import PageTable
 from normsweep.reporting.verdict_text import verdict_cells
-from normsweep.reporting.words import gap_number, interval_words, points, sample_words
+from normsweep.reporting.words import gap_number, interval_words, margin_number, sample_words
 from normsweep.urls import STORAGE
 
 __all__ = ["studies_cells", "studies_table", "write_studies"]
@@ -119,6 +119,6 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         outcome_text(verdict),
         gap_number(gap.value, by=by),
         interval_words(verdict) or "not known",
-        points(verdict.margin, sign=False, by=by),
+        by.measured(margin_number(verdict.margin, verdict.share, by)),
         sample_words(verdict),
     )

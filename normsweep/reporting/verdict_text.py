@@ -23,6 +23,7 @@ from normsweep.reporting.rows import Rows
 from normsweep.reporting.words import (
     gap_number,
     interval_words,
+    margin_number,
     margin_words,
     percent,
     points,
@@ -160,6 +161,8 @@ def _when(verdict: Verdict) -> str:
     early = verdict.catches_up and low is not None and up is not None and low < up
     said = when(verdict).strip(" ,;")
     said = said.strip("()") if said.startswith("(") else said
+    if said and verdict.outcome is Outcome.A_LITTLE_BEHIND:
+        said = f"level {said}"  # it may have been ahead before
     return f"{said}; perhaps from epoch {low}" if early else said
 
 
@@ -203,12 +206,11 @@ def _next_step(verdict: Verdict) -> str:
         case Missing.UNDECIDABLE:
             return f"{opening(verdict.reason)}: declare a wider margin for the next study."
         case Missing.MORE_SEEDS if more is not None and verdict.most is not None:
-            return (
-                f"About {more} more seeds would decide: the study adds them when it is run again."
-            )
+            them = "it" if more == 1 else "them"
+            return f"{opening(verdict.reason)}: the study adds {them} when it is run again."
         case Missing.MORE_SEEDS if more is not None:
             return (
-                f"About {more} more seeds would decide: "
+                f"About {counted(more, 'more seed')} would decide: "
                 f"raise their number from {seeds} to {seeds + more}."
             )
         case Missing.MORE_SEEDS:
@@ -262,7 +264,7 @@ def _cells(verdict: Verdict) -> tuple[str, ...]:
         interval_words(verdict, verdict.on_these_images),
         f"{verdict.seeds}",
         f"{verdict.images or ''}",
-        gap_number(verdict.margin, sign=False, by=by),
+        margin_number(verdict.margin, verdict.share, by),
         f"{verdict.analysis}",
     )
 
@@ -291,7 +293,9 @@ def _line(verdict: Verdict) -> tuple[str, ...]:
     if verdict.missing is Missing.MORE_IMAGES:
         answer = f"{verdict.outcome}: more test data"
     elif verdict.missing is Missing.MORE_SEEDS:
-        answer = f"{verdict.outcome}: {verdict.more_seeds} more seeds"
+        more = verdict.further_seeds
+        seeds = f"{verdict.more_seeds} more seeds" if more is None else counted(more, "more seed")
+        answer = f"{verdict.outcome}: {seeds}"
     gap = gap_number(verdict.gap.value, by=verdict.metric)
     found = interval_words(verdict)
     interval = f" ({found})" if found else ""

@@ -24,6 +24,7 @@ __all__ = [
     "gap_number",
     "headings",
     "interval_words",
+    "margin_number",
     "margin_words",
     "percent",
     "points",
@@ -158,13 +159,20 @@ def points(value: float, sign: bool = True, by: Metric = ACCURACY) -> str:
 
     Without sign `0.62 percentage points`, exact zeros cut.
     """
-    found, unit = gap_number(value, sign, by), by.unit or by.label
-    return f"{found} {unit.removesuffix('s') if found == '1' else unit}"
+    return by.measured(gap_number(value, sign, by))
 
 
 def margin_words(margin: float, share: float, by: Metric = ACCURACY) -> str:
-    """An equivalence margin: `0.2 percentage points`, `0.05 RMSE`, or `2 % of the reference` of a `share`."""
-    return f"{100 * share:g} % of the reference" if share else points(margin, sign=False, by=by)
+    """An equivalence margin: `0.2 percentage points`, `0.05 RMSE`, or `2 % of the reference` of a `share`.
+
+    It has all its digits, as a rounded one may lie beyond a bound that it decides about.
+    """
+    return f"{100 * share:g} % of the reference" if share else by.amount(margin)
+
+
+def margin_number(margin: float, share: float, by: Metric = ACCURACY) -> str:
+    """What a margin amounts to in the metric's unit, without that; of a `share` rounded as a gap."""
+    return gap_number(margin, False, by) if share else by.amount(margin).partition(" ")[0]
 
 
 def between(low: float, high: float, by: Metric = ACCURACY, margin: float = 0.0) -> str:
@@ -276,7 +284,7 @@ def gap_number(
     if not math.isfinite(value):
         return "unknown"
     if REGRESSION in by.tasks:
-        amount = significant(abs(value), 3)
+        amount = significant(abs(value), 3 + _significant_more(value, margin))
         return amount if not sign or not value else f"{'+' if value > 0 else '−'}{amount}"
     decimals = 2 if by.percent else 4
     if margin is not None:
@@ -297,6 +305,15 @@ def _digits_more(value: float, others: tuple[float, ...], decimals: int) -> int:
         )
 
     return next((more for more in range(MORE_DIGITS + 1) if told(decimals + more)), 0)
+
+
+def _significant_more(value: float, margin: float | None) -> int:
+    """The same in a regression, whose values are never rounded to 0."""
+    if margin is None or math.isclose(abs(value), margin, rel_tol=NONE):
+        return 0
+    more = range(MORE_DIGITS + 1)
+    told = (m for m in more if significant(abs(value), 3 + m) != significant(margin, 3 + m))
+    return next(told, 0)
 
 
 def rounded_down(epochs: float) -> float:

@@ -54,6 +54,18 @@ def test_too_few_common_seeds_for_a_verdict_are_not_paired():
     assert verdict.outcome is Outcome.CLEARLY_BEHIND
 
 
+def test_seeds_in_common_are_those_with_which_both_trained():
+    a, b = drawn(0.95, 0.001, 10, 0), drawn(0.96, 0.001, 8, 1)
+    a[:3] = math.nan
+    arms = ArmRuns("none", a, tuple("0123456789")), ArmRuns("unit", b, tuple("012345xy"))
+    (verdict,) = judgement(*arms).verdicts
+    assert not verdict.paired
+    line = (
+        "none and unit have only 3 seeds in common with which both trained, so runs are not paired"
+    )
+    assert line in verdict.warnings
+
+
 def test_level_is_shared_by_the_arms_and_lower_may_be_better():
     lower = replace(SCORE, direction="minimize", range=(-math.inf, math.inf))
     arms = [

@@ -103,8 +103,9 @@ def test_the_power_that_is_left_agrees_with_a_simulation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gap", "spread", "expected"), [(0.0, 1.0, 4), (0.0, 0.3, 1), (-1.0, 1.0, 12), (-9.0, 1.0, 1)]
+    ("gap", "spread", "expected"),
+    [(0.0, 1.0, 4), (0.0, 0.3, 1), (-0.35, 1.0, 12), (-1.0, 1.0, None), (-9.0, 1.0, 1)],
 )
-def test_seeds_until_decided(gap: float, spread: float, expected: int) -> None:
+def test_seeds_until_decided(gap: float, spread: float, expected: int | None) -> None:
     m = noise(gap, 8, spread)
     assert seeds_until_decided(m, m, 1.0, AT, 20) == expected

@@ -93,10 +93,19 @@ def test_an_arm_that_was_never_behind_is_level_from_the_start_and_does_not_catch
 def test_an_arm_above_is_ahead_and_one_inside_the_margin_a_little_behind():
     ahead = judged([0.8, 0.95, 0.95])
     assert outcome_text(ahead) == "ahead; level from epoch 2 on (catches up)"
-    assert outcome_text(judged([0.95] * 3)) == "ahead from the start"
+    assert outcome_text(judged([0.95] * 3)) == "ahead; level from the start"
     little = judged([0.892] * 3, rules=replace(RULES, margin=0.03), images=20_000)
     assert little.outcome is Outcome.A_LITTLE_BEHIND
-    assert outcome_text(little) == "level, a little behind from the start"
+    assert outcome_text(little) == "level from the start, a little behind"
+
+
+def test_an_arm_that_ends_ahead_or_behind_was_not_so_from_the_start():
+    rules = replace(RULES, margin=0.03)
+    late = judged([0.89, 0.9, 0.95], rules=rules, images=20_000)
+    assert (late.outcome, late.epoch) == (Outcome.AHEAD, 1)
+    assert outcome_text(late) == "ahead; level from the start"
+    fell = judged([0.95, 0.9, 0.892], rules=rules, images=20_000)
+    assert outcome_text(fell) == "level from the start, a little behind"
 
 
 def test_an_arm_near_the_margin_is_behind_and_seeds_are_named():
@@ -190,6 +199,26 @@ def test_a_margin_that_few_images_cannot_confirm_gives_no_level():
     assert judged([0.9], images=100_000).outcome is Outcome.LEVEL
 
 
+def test_the_margin_that_could_be_confirmed_is_rounded_up():
+    verdict = replace(judged([0.9]), margin=0.002, margin_needed=0.0020004, reference_value=0.9)
+    assert verdict.confirmable == "0.201 percentage points"
+    assert replace(verdict, margin_needed=0.01).confirmable == "1 percentage point"
+    assert replace(verdict, share=0.02, margin_needed=0.018004).confirmable == "2.01 %"
+
+
+def test_a_share_is_known_if_only_the_reference_trained():
+    """And nothing is divided by no images, which there are none of if every run diverged at once."""
+    shared = replace(RULES, margin=math.nan, share=0.05)
+    none, alone = bits([0.9])[:0], bits([0.9])
+    comparison, lost = Comparison("q", "none", "unit", 1), (Trained(0, 8), Trained(8))
+    verdict = judge(comparison, shared, none, none, lost, alone=alone)
+    assert verdict.outcome is Outcome.DOES_NOT_TRAIN
+    assert verdict.margin == pytest.approx(0.05 * alone.mean())
+    empty = np.zeros((0, 1, 0), np.uint8)
+    both = judge(comparison, shared, empty, empty, (Trained(0, 8), Trained(0, 8)))
+    assert (both.outcome, both.missing) == (Outcome.OPEN, Missing.REFERENCE_AT_CHANCE)
+
+
 SEQUENCE = replace(RULES, first=5, most=20)
 
 
@@ -230,10 +259,14 @@ def test_analyses_that_exclude_one_another_are_contradictory():
 
 
 def test_an_open_sequence_says_what_further_seeds_can_do():
-    near = judged([0.875], rules=SEQUENCE, seeds=5, images=1_000)
+    near = judged([0.895], rules=SEQUENCE, seeds=5, images=1_000)
     assert (near.undecided, near.missing) == (True, Missing.MORE_SEEDS)
     assert near.reason == f"about {near.more_seeds} more seeds would decide"
-    assert 1 <= (near.further_seeds or 0) <= 15
+    assert 1 < (near.further_seeds or 0) <= 15
+    # At this gap not even the last analysis would decide, and its power is above 5 %.
+    nearer = judged([0.875], rules=SEQUENCE, seeds=5, images=1_000)
+    assert (nearer.missing, nearer.more_seeds) == (Missing.MORE_SEEDS, "15")
+    assert nearer.reason == "up to 15 more seeds may decide"
     ended = judged([0.875], rules=replace(RULES, first=5, most=6), seeds=6)
     assert ended.undecided
     assert (ended.missing, ended.reason) == (Missing.UNDECIDABLE, "not decidable within 6 seeds")

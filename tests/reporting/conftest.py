@@ -298,11 +298,13 @@ def confirmed_record(trial: Callable[..., Trial]) -> Callable[..., StudyRecord]:
         arms: tuple[str, str] = ("none", "unit"),
         study: str = "mnist",
         spread: float = 0.0,
+        diverged: Sequence[str] = (),
         **keys: Any,
     ) -> StudyRecord:
         known = dict(zip(("none", "unit"), arms, strict=True))
         levels = {(known[arm], name): values for (arm, name), values in LEVELS.items()}
-        made = Planted(trial, levels=levels, spread=spread)
+        lost = {key: dict.fromkeys(range(5), 1) for key in levels if key[0] in diverged}
+        made = Planted(trial, levels=levels, spread=spread, diverged=lost)
         sweep = make_sweep(arms, arms[1], **{"confirm__epochs": LONG, **keys})
         return StudyRecord(
             name=study,

@@ -94,6 +94,19 @@ def test_an_open_outcome_has_its_span(of):
     )
 
 
+def test_an_interval_that_is_not_read_may_lie_ahead(of):
+    """The reference is at chance, and the arm far above it."""
+    barred = {
+        "outcome": Outcome.OPEN,
+        "missing": Missing.REFERENCE_AT_CHANCE,
+        "reason": "at chance",
+    }
+    above = all_with(of("none"), **barred, gap=Estimate(0.8, 0.75, 0.85, 5))
+    assert "“none” is open: 75 to 85 percentage points ahead of “unit” after 8" in sentence(above)
+    below = all_with(of("none"), **barred, gap=Estimate(-0.8, -0.85, -0.75, 5))
+    assert "“none” is open: 75 to 85 percentage points behind “unit” after 8" in sentence(below)
+
+
 def test_seeds_that_did_not_train_qualify_the_outcome(of):
     text = sentence(of("learned"))
     assert "from epoch 6 on (catches up) where it trains (2 of 10 seeds diverged)" in text
@@ -108,7 +121,9 @@ def test_an_arm_that_does_not_train(of):
         seeds=2,
         reason="2 of 5 seeds trained",
     )
-    assert sentence(lost) == "With both tuned, “none” does not train: 2 of 5 seeds trained."
+    said = "With both tuned, “none” does not train: 2 of 5 seeds trained."
+    assert sentence(lost) == said
+    assert sentence(all_with(lost, gap=Estimate(-0.01, -0.05, 0.03, 2))) == said
 
 
 def test_several_arms_stay_one_sentence_in_the_order_of_the_outcomes(of):
@@ -128,6 +143,16 @@ def test_many_arms_are_all_named_and_seeds_that_did_not_train_are_still_told(of)
         "With both tuned, compared with “unit” after 8 epochs: “c”, “d”, “e”, “f”, “g” and “z” (where it "
         "trains): level."
     )
+
+
+def test_many_arms_that_do_not_train_are_nowhere_said_to(of):
+    lost = {"outcome": Outcome.DOES_NOT_TRAIN, "reason": "1 of 5 seeds trained"}
+    arms = [
+        replace(v, arm=arm, trained=(Trained(1, 4), Trained(5)), **lost)
+        for arm in "abcde"
+        for v in of("none")
+    ]
+    assert sentence(arms).endswith("“a”, “b”, “c”, “d” and “e”: does not train.")
 
 
 def test_tuning_that_made_an_arm_worse_is_in_the_sentence(of):

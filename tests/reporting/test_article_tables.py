@@ -11,6 +11,7 @@ import pytest
 
 from normsweep import export
 from normsweep.analysis.evidence import evidence
+from normsweep.parts.metrics import metric
 from normsweep.reporting.article_tables import COLUMNS, article_table
 from normsweep.reporting.latex import escaped, latex_table
 from normsweep.reporting.methods import paragraph
@@ -60,6 +61,11 @@ def test_heads_have_units_and_cells_are_rounded(confirmed_record):
     assert [row[4] for row in exchange.rows[:3]] == ["6.0", "> 6", "> 6"]
     assert "equivalence margin 0.2 percentage points" in made["verdict"].caption
     assert "Gap\n(pp)" in made["verdict"].heads
+
+
+def test_a_bound_of_a_part_is_not_rounded_to_zero():
+    columns = {column.head: column.text for column in COLUMNS["mechanism"](metric("accuracy"))}
+    assert columns["Interval\n(pp)"]({"low": 0.00003, "high": 0.004}) == "+0.003 to +0.40"
 
 
 def test_a_question_that_repeats_another_has_one_row(confirmed_record):

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from normsweep.reporting.explanations import explanations
+from normsweep.analysis.trials import scored
+from normsweep.parts.metrics import metric
+from normsweep.reporting.explanations import _range, explanations
 from normsweep.sweep.study_record import Diagnosis, Stage, TrialRecord
 from normsweep.sweep.trial import Status
 
@@ -195,5 +197,7 @@ def test_learning_rates_that_came_near_the_arms_best(explained, trial_of_search)
         "from 0.0001 to 0.001 (1 diverged). “unit” came within a tenth of its best accuracy (0.800) "
         "in 1 of 2 trials, with a learning rate of 0.01 (1 diverged)."
     )
+    small = scored(trials(("none", 0.1, 0.00012, False)))
+    assert "its best MSE (0.00012) in 1 of 1 trial" in _range(small, metric("mse"))
     lost = trials(("none", 1.0, 0.1, True))
     assert explained(lost)["learning_rates"] == ("“none” trained in 0 of 1 trial (1 diverged).")

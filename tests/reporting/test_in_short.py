@@ -54,7 +54,12 @@ def test_many_arms_of_one_outcome_share_an_interval(found):
         for v, gap in zip(made.verdicts, (0, 0.001, 0.002, 0.003) * 6, strict=True)
     )
     said = told(replace(made, verdicts=verdicts))
-    assert "“a”, “b”, “c” and “d” are level (−0.10 to +0.40)" in said["More epochs?"]
+    assert (
+        "“a”, “b”, “c” and “d” (where it trains) are level (−0.10 to +0.40)" in said["More epochs?"]
+    )
+    alone = tuple(v for v in verdicts if v.arm == "d")
+    said = told(replace(made, verdicts=alone))
+    assert "“d” (+0.20 to +0.40, from epoch 6, where it trains) is level" in said["More epochs?"]
 
 
 def test_what_is_not_confirmed_is_not_answered(found, nothing):

@@ -11,9 +11,12 @@ from normsweep.analysis.estimates import Estimate
 from normsweep.analysis.factorial import PARTS, Control, Effects, Part
 from normsweep.analysis.rules import Trained
 from normsweep.parts.metrics import metric
+from normsweep.reporting.figures.mechanism import mechanism
+from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.mechanism import because, main_reason, reasons
 from normsweep.reporting.page_tables import mechanism_of
 from normsweep.reporting.score_tables import mechanism_table
+from tests.reporting.figures.reading import texts
 
 ARMS = ("raw", "small start", "small steps", "both", "÷255")
 START, STEP, JOINT = PARTS
@@ -185,6 +188,9 @@ def test_the_control_is_where_it_should_be_or_nothing_is_said(told):
     ) in details
     wide = Control("both", "÷255", estimate(0.001, 0.01), 0.002)
     assert "the interval is wider than the margin" in told(controls=(wide,))[1]
+    shown = Control("both", "÷255", Estimate(0.0019, 0.0005, 0.0033, 6), 0.002)
+    _, details = told(controls=(shown,))
+    assert "a difference is shown, and whether it is larger than the margin is open" in details
     off = Control("both", "÷255", estimate(-0.03), 0.002)
     said, details = told(controls=(off,))
     assert said == (
@@ -217,6 +223,19 @@ def test_the_first_one_that_concludes_is_the_main_reason(found, factorial):
     assert "nothing to attribute" in main_reason(replace(made, factorials=(open_,))).conclusion
     assert main_reason(replace(made, factorials=())) is None
     assert mechanism_of(replace(made, factorials=())) is None
+
+
+def test_one_seed_has_values_without_intervals(found, factorial):
+    unknown = Estimate(-0.01, math.nan, math.nan, 1)
+    of_one = Effects(*(unknown,) * 4)
+    one = factorial(ARMS, "÷255", seeds=1, effects=of_one, controls=())
+    made = replace(found(ARMS, "÷255"), factorials=(one,))
+    view = mechanism_of(made)
+    assert view is not None
+    assert view.rows[0][1:5] == ("−1.00",) * 4
+    figure = mechanism(made, Style())
+    assert "(raw − ÷255) −1.00;" in figure.description
+    assert "−1.00 ()" not in texts(figure)
 
 
 def test_the_tables_hold_the_same_numbers(found):

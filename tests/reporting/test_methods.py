@@ -28,6 +28,15 @@ def test_it_says_what_was_done_with_which_numbers(confirmed_record):
     assert "Keras 3.15.1" in said["software"]
 
 
+def test_one_epoch_is_one(confirmed_record):
+    found = evidence(confirmed_record(confirm__baseline__epochs=1))
+    last = found.record.analyses[-1]
+    short = (replace(c, params={**c.params, "epochs": 1}) for c in last.configurations)
+    record = replace(found.record, analyses=(replace(last, configurations=tuple(short)),))
+    said = methods(replace(found, record=record))["selection"]
+    assert said == "Configurations were selected by validation accuracy only, for 1 epoch."
+
+
 def test_the_paragraph_has_all_sentences_in_their_order(confirmed_record):
     found = evidence(confirmed_record())
     text = paragraph(found)

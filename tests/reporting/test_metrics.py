@@ -20,7 +20,14 @@ from normsweep.reporting.figures.search import learning_rate
 from normsweep.reporting.figures.theme import Style
 from normsweep.reporting.rows import best_rows, epoch_rows, trial_rows
 from normsweep.reporting.verdict_text import verdict_cells, verdict_lines
-from normsweep.reporting.words import between, margin_words, percent, points, unit_of_gaps
+from normsweep.reporting.words import (
+    between,
+    margin_number,
+    margin_words,
+    percent,
+    points,
+    unit_of_gaps,
+)
 from normsweep.sweep.study_record import TrialRecord
 from tests.reporting.figures.reading import limits, panels, texts
 
@@ -66,6 +73,15 @@ def one(verdict) -> Callable[..., list[Verdict]]:
         (unit_of_gaps(metric("r2")), "R²"),
         (margin_words(0.05, 0.0, RMSE), "0.05 RMSE"),
         (margin_words(0.05, 0.025, RMSE), "2.5 % of the reference"),
+        (margin_words(0.01, 0.0), "1 percentage point"),
+        (margin_words(0.00125, 0.0), "0.125 percentage points"),
+        (margin_words(0.00004, 0.0), "0.004 percentage points"),
+        (margin_words(1234.5, 0.0, RMSE), "1,234.5 RMSE"),
+        (margin_number(0.00125, 0.0), "0.125"),
+        (margin_number(0.0060666, 0.02), "0.61"),
+        (between(-0.49996, 0.2, RMSE, margin=0.5), "−0.49996 to +0.2"),
+        (between(-0.5, 0.50049, RMSE, margin=0.5), "−0.5 to +0.5005"),
+        (points(1.0, sign=False, by=replace(RMSE, name="huber_loss")), "1 huber loss"),
     ],
 )
 def test_values_and_differences_have_the_metrics_unit(written, expected):

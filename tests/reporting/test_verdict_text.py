@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 
 from normsweep.analysis.estimates import Estimate
+from normsweep.analysis.outcomes import Outcome
+from normsweep.analysis.parity import Parity
 from normsweep.analysis.rules import Missing, Trained
-from normsweep.analysis.verdicts import Verdict, without_repeats
+from normsweep.analysis.verdicts import Verdict, further, without_repeats
 from normsweep.reporting.formats import FORMATS, render
-from normsweep.reporting.verdict_text import CELLS, verdict_cells, verdict_tables
+from normsweep.reporting.verdict_text import CELLS, verdict_cells, verdict_rows, verdict_tables
 from normsweep.reporting.words import between
 
 COMMAND = "python -m normsweep.study mnist --set confirm.seeds=99"
@@ -75,6 +77,9 @@ def test_what_a_verdict_says(rows):
         (Missing.MORE_SEEDS, "10", "about 10 more seeds would decide",
          "About 10 more seeds would decide: raise their number from 5 to 15.",
          COMMAND.replace("99", "15")),
+        (Missing.MORE_SEEDS, "1", "about 1 more seed would decide",
+         "About 1 more seed would decide: raise their number from 5 to 6.",
+         COMMAND.replace("99", "6")),
         (Missing.MORE_IMAGES, "images", "more test data would decide, not more seeds",
          "More test data would decide, not more seeds", ""),
         (Missing.MORE_SEEDS, "more than 20", "more than 20 further seeds would be needed",
@@ -90,6 +95,23 @@ def test_an_open_question_says_what_to_do(rows, missing, more, reason, step, com
     assert told.kind == "open"
     assert step in told.next_step
     assert told.command == command
+
+
+def test_the_epoch_of_a_page_s_row_is_that_from_which_an_arm_is_level(rows):
+    ahead, little = (
+        printed(replace(rows[0], outcome=outcome, parity=Parity(1, 1)))
+        for outcome in (Outcome.AHEAD, Outcome.A_LITTLE_BEHIND)
+    )
+    assert (ahead.word, ahead.when) == ("ahead", "level from the start")
+    assert (little.word, little.when) == ("level, a little behind", "level from the start")
+
+
+def test_one_more_seed_is_one(rows):
+    one = replace(rows[2], more_seeds="1", reason=further("1").reason, most=20)
+    assert verdict_rows([one])["answer"] == ["behind: 1 more seed"]
+    assert printed(one).next_step == (
+        "About 1 more seed would decide: the study adds it when it is run again."
+    )
 
 
 def test_a_warning_is_given_once_a_table(rows):

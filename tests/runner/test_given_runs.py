@@ -264,6 +264,17 @@ def test_rows_without_an_epoch_are_left_out_and_told(at: int):
     assert "1 row of none left out: without epoch" in found.runs.notes
 
 
+def test_the_mean_of_which_epochs_a_gap_is_is_printed():
+    rows = [
+        {**row, "epoch": epoch, "test_accuracy": row["test_accuracy"] - 0.001 * (epoch == 12)}
+        for row in ROWS
+        for epoch in range(1, 13)
+    ]
+    lines = str(normsweep.judge(rows, reference="unit", margin=0.002)).splitlines()
+    assert any("none: gap: mean of epochs 10 to 12, −" in line for line in lines)
+    assert "mean of epochs" not in str(normsweep.judge(ROWS, reference="unit", margin=0.002))
+
+
 def test_settings_that_differ_within_an_arm_are_named_first():
     rows = [{**row, "learning_rate": 0.1 / (1 + row["seed"])} for row in ROWS]
     found = normsweep.judge(rows, reference="unit", margin=0.002)

@@ -14,9 +14,9 @@ from normsweep.analysis.confirm_runs import Curve, SeedCurve
 from normsweep.analysis.evidence import Findings
 from normsweep.analysis.given import GIVEN
 from normsweep.analysis.verdicts import Verdict, without_repeats
-from normsweep.reporting.figures.limits import Limits, accuracy_limits, cut
+from normsweep.reporting.figures.limits import UNIT, Limits, accuracy_limits, cut
 from normsweep.reporting.figures.theme import Arms
-from normsweep.reporting.words import points
+from normsweep.reporting.words import margin_number
 from normsweep.text import counted
 
 __all__ = ["AccuracyPanel", "accuracy_data", "accuracy_panels", "panel_limits"]
@@ -28,7 +28,6 @@ PANELS = {
     GIVEN: ("The given runs", (GIVEN,)),
 }
 """Configurations, with a title and the question whose parity is marked: the first one that has a row."""
-USUAL_MARGIN = 0.002
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,8 @@ def _panel(found: Findings, name: str) -> AccuracyPanel:
     asked = next((q for q in questions if any(v.question == q for v in told)), "")
     answers = {v.arm: v for v in told if v.question == asked}
     first = next(iter(answers.values()), None)
-    margin = first.margin if first else USUAL_MARGIN
+    declared = [v.margin for v in answers.values() if math.isfinite(v.margin)]
+    margin = declared[0] if declared else UNIT
     stop = first.baseline_epochs if first else None
     level = None
     if stop and asked == "more_epochs":
@@ -83,8 +83,9 @@ def _panel(found: Findings, name: str) -> AccuracyPanel:
         level = reference.after(stop)
     after = counted(stop, "epoch") if stop else "the baseline's epochs"
     when = "at the same epoch" if level is None else f"after {after}"
-    known = first is not None and (level is None or math.isfinite(level))
-    around = f"± {points(margin, sign=False, by=found.metric)}"
+    known = bool(declared) and (level is None or math.isfinite(level))
+    share = first.share if first else 0.0
+    around = f"± {found.metric.measured(margin_number(margin, share, found.metric))}"
     return AccuracyPanel(
         configuration=name,
         title=title,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from normsweep.analysis.outcomes import Outcome, Side, side
 from normsweep.analysis.several import StudyLines
 from normsweep.analysis.verdicts import Verdict, without_repeats
 from normsweep.reporting.figures.figure import Figure
-from normsweep.reporting.figures.limits import Limits
+from normsweep.reporting.figures.limits import UNIT, Limits
 from normsweep.reporting.figures.panels import HIDDEN, rows_of, tooltips
 from normsweep.reporting.figures.theme import BAND, INK, PAPER, Arms, Style, Table
 from normsweep.reporting.figures.vega import Chart, Json, channel, expr
@@ -79,7 +80,8 @@ def _drawn(
         return figure
     parts = []
     for question, of in data.groupby("question", sort=False):
-        words = of["line"] + " " + of["number"] + " (" + of["interval"] + "), " + of["when"]
+        intervals = of["interval"].map(lambda text: f" ({text})" if text else "")
+        words = of["line"] + " " + of["number"] + intervals + ", " + of["when"]
         parts.append(f"{question}: {'; '.join(words)}.")
     chart = _Drawing(found, style, rows, data, own_margins).chart()
     return replace(figure, data=data, chart=chart, description=" ".join(parts))
@@ -110,13 +112,18 @@ def _title(row: Verdict) -> str:
 
 def reach(rows: Sequence[Verdict]) -> Limits:
     """The gaps at the left and at the right edge, better to the right: two margins at least, nine at most."""
-    margin, sign = max(row.margin for row in rows), rows[0].metric.sign
+    margin, sign = _widest(rows), rows[0].metric.sign
     estimates = [e for row in rows for e in (row.gap, row.on_these_images)]
     bounds = [sign * bound for e in estimates for bound in (e.low, e.high)]
     seen = [b for b in bounds if abs(b) <= MOST * margin]
     low, high = min([*seen, -2 * margin]), max([*seen, 2 * margin])
     room = 0.06 * (high - low)
     return sign * (low - room), sign * (high + room)
+
+
+def _widest(rows: Sequence[Verdict]) -> float:
+    """The largest margin; a share of a reference that did not train is not known."""
+    return max((row.margin for row in rows if math.isfinite(row.margin)), default=UNIT)
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,7 @@ class _Drawing:
         questions = self.data["question"].unique().tolist()
         afterwards = expr("isArray(outcomes) ? '* read afterwards' : ''")
         note = {"text": afterwards, "orient": "bottom", "anchor": "end"}
-        params = {"margin": max(row.margin for row in self.rows), "outcomes": None}
+        params = {"margin": _widest(self.rows), "outcomes": None}
         return {
             "facet": channel("question:N", sort=questions),
             "columns": 1,

@@ -51,9 +51,8 @@ def mechanism(found: Evidence, style: Style) -> Figure:
     data = _data(found)
     parts = []
     for title, of in data.groupby("title", sort=False):
-        words = (
-            of["what"] + " (" + of["compared"] + ") " + of["number"] + " (" + of["interval"] + ")"
-        )
+        intervals = of["interval"].map(lambda text: f" ({text})" if text else "")
+        words = of["what"] + " (" + of["compared"] + ") " + of["number"] + intervals
         parts.append(f"{title}: {'; '.join(words)}.")
     return replace(figure, data=data, chart=_chart(found, style, data), description=" ".join(parts))
 
@@ -88,10 +87,15 @@ def _effects(factorial: Factorial) -> Iterator[tuple[str, str, str, Estimate]]:
 
 def _chart(found: Evidence, style: Style, data: Table) -> Json:
     room = min(7.0 * max(map(len, data["compared"])), 0.3 * style.width)
+    # A share of a reference that did not train is not known, and not drawn.
+    margin = found.margin if math.isfinite(found.margin) else 0.0
     axis = style.width - (28 if style.narrow else LEFT + NUMBERS + room)
     marks = [*_band(), *_effect_marks(found), *_words(style, axis, room), _hover(found, axis)]
     rows = rows_of().calculate(
-        down="-margin", up="margin", none="0", numbers="datum.number + ' (' + datum.interval + ')'"
+        down="-margin",
+        up="margin",
+        none="0",
+        numbers="datum.number + (datum.interval ? ' (' + datum.interval + ')' : '')",
     )
     spec = {
         **rows.encode(x=_across(found), y=_down(data, style)),
@@ -106,7 +110,7 @@ def _chart(found: Evidence, style: Style, data: Table) -> Json:
         "spec": spec,
         # With a baseline that hardly trains, its effects are many times those of tuned arms.
         "resolve": {"scale": {"x": "independent"}},
-        "params": [HIDDEN, {"name": "margin", "value": found.margin}],
+        "params": [HIDDEN, {"name": "margin", "value": margin}],
     }
 
 

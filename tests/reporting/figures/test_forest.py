@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
 import pytest
 
 from normsweep.analysis.estimates import Estimate
+from normsweep.analysis.evidence import evidence
+from normsweep.analysis.outcomes import Outcome
+from normsweep.reporting.figures.accuracy import accuracy
 from normsweep.reporting.figures.forest import forest, reach
 from normsweep.reporting.figures.theme import NARROW, Style
 from tests.reporting.figures.reading import limits, texts
@@ -31,6 +35,14 @@ def test_it_draws_gaps_and_both_intervals(found):
     assert "level from epoch 6" in seen
     assert "Both tuned for 8 epochs (primary question)" in seen
     assert "none −0.05 (−0.20 to +0.10), level from epoch 6" in figure.description
+
+
+def test_a_gap_without_an_interval_has_no_brackets(found):
+    made = found()
+    unknown = Estimate(math.nan, math.nan, math.nan, 0)
+    lost = tuple(replace(v, gap=unknown, outcome=Outcome.DOES_NOT_TRAIN) for v in made.verdicts)
+    said = forest(replace(made, verdicts=lost), Style()).description
+    assert "none unknown, does not train" in said
 
 
 def test_the_caption_says_thin_only_where_images_are_known(found):
@@ -98,3 +110,15 @@ def test_where_there_is_no_verdict_there_is_no_chart(nothing):
     figure = forest(nothing, Style())
     assert figure.chart is None
     assert figure.missing == "There are no verdicts yet."
+
+
+@pytest.mark.parametrize(
+    ("lost", "margin"),
+    [(["none"], 0.05 * 0.93), (["unit"], math.nan), (["none", "unit"], math.nan)],
+)
+def test_a_share_is_that_of_a_reference_that_trained(confirmed_record, lost, margin):
+    """What is drawn has no NaN, which is no JSON, and which a chart takes for a signal's name."""
+    found = evidence(confirmed_record(diverged=lost, confirm__margin="5 %"))
+    assert found.margin == pytest.approx(margin, abs=0.001, nan_ok=True)
+    for figure in (forest(found, Style()), accuracy(found, Style())):
+        assert json.dumps(figure.chart, allow_nan=False)
