@@ -458,18 +458,25 @@ def test_the_program_has_one_batched_product_a_layer_and_pass(stacked, of):
 
 
 CONVOLUTIONS: Sequence[tuple[Any, ...]] = [
+    ((4, 9, 8, 6), (3, 2, 6, 2), (2, 3), [(2, 1), (0, 3)], (2, 1), (1, 2), ("NHWC", "HWIO", "NHWC")),
+    ((2, 5, 6, 7, 3), (2, 3, 2, 3, 4), (1, 2, 1), "SAME", (1,) * 3, (1,) * 3, ("NDHWC", "DHWIO", "NDHWC")),
     ((4, 9, 8, 3), (3, 3, 3, 5), (1, 1), "SAME", (1, 1), (1, 1), ("NHWC", "HWIO", "NHWC")),
     ((4, 9, 8, 6), (3, 2, 6, 2), (2, 1), "VALID", (1, 1), (2, 1), ("NHWC", "HWIO", "NHWC")),
-    ((4, 9, 8, 6), (3, 2, 6, 2), (2, 3), [(2, 1), (0, 3)], (2, 1), (1, 2), ("NHWC", "HWIO", "NHWC")),
     ((4, 9, 8, 2), (3, 2, 2, 6), (2, 3), [(-1, 1), (0, 3)], (2, 1), (1, 2), ("NHWC", "HWIO", "NHWC")),
     ((4, 3, 9, 8), (5, 3, 3, 2), (2, 2), "SAME", (1, 1), (1, 1), ("NCHW", "OIHW", "NCHW")),
     ((4, 9, 3), (4, 3, 5), (2,), "SAME", (1,), (1,), ("NWC", "WIO", "NWC")),
-    ((2, 5, 6, 7, 3), (2, 3, 2, 3, 4), (1, 2, 1), "SAME", (1,) * 3, (1,) * 3, ("NDHWC", "DHWIO", "NDHWC")),
     ((2, 5, 5, 3), (5, 5, 3, 4), (1, 1), "VALID", (1, 1), (1, 1), ("NHWC", "HWIO", "NHWC")),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("how", CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize(
+    "how",
+    [
+        *CONVOLUTIONS[:2],
+        *(pytest.param(each, marks=pytest.mark.slow) for each in CONVOLUTIONS[2:]),
+    ],
+    ids=str,
+)
 def test_convolutions_as_products_are_those_of_jax_with_their_gradients(how):
     import jax
     import jax.numpy as jnp
