@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from html import escape
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -106,9 +108,22 @@ def run(
     from normsweep.parts import models
     from normsweep.parts.catalog import read_sweep
     from normsweep.runner.workers import Settings, Workers
+    from normsweep.sweep.loading import as_toml
     from normsweep.urls import absolute_url
 
     _check_choices(executor, n_jobs, device, phase)
+    _check_texts(
+        storage=storage,
+        tracking_uri=tracking_uri,
+        mlflow_page=mlflow_page,
+        ray_address=ray_address,
+        reuse=reuse,
+    )
+    if set is not None and not isinstance(set, Mapping):
+        raise SweepError(
+            'set: expected a mapping of dotted names to values, such as {"confirm.seeds": 5}, got '
+            f"{type(set).__name__}"
+        )
     options = {
         "name": ("study_name", study_name),
         "search.trials": ("n_trials", n_trials),
@@ -121,14 +136,14 @@ def run(
     custom = {"data.dataset": data, "model.name": model}
     in_memory = {key: models.OWN for key, value in custom.items() if value is not None}
     with _registered(data, model):
-        settings = {**(set or {}), **in_memory, **given}
+        settings = as_toml({**(set or {}), **in_memory, **given})
         read = read_sweep(sweep, options=names, settings=settings)
         run_settings = Settings(
             storage=_chosen(storage, "OPTUNA_STORAGE", STORAGE),
             tracking_uri=_chosen(tracking_uri, "MLFLOW_TRACKING_URI", TRACKING),
             mlflow_page=mlflow_page or os.environ.get("NORMSWEEP_MLFLOW_PAGE"),
             executor=executor,
-            n_jobs=n_jobs,
+            n_jobs=None if n_jobs is None else int(n_jobs),
             ray_address=ray_address or os.environ.get("RAY_ADDRESS"),
             device=device,
             phase=phase,
@@ -196,6 +211,7 @@ def diagnose(
     from normsweep.runner.checkup import check_arrays, check_setup, read_arrays, sweep_of
     from normsweep.runner.workers import Settings
 
+    _check_choices(executor, None, device, executors=("processes", "inline"))
     named = isinstance(data, str | Path)
     given = None if named else read_arrays(data)
     if given is not None and (wrong := check_arrays(given)) is not None:
@@ -239,7 +255,7 @@ def judge(
         reference: the arm that the others are compared with.
         margin: equivalence margin, in the unit of the scores.
         arm: column of the arm; this and the next three are found by usual names.
-        seed: column of the seed; equal seeds of two arms are a pair.
+        seed: column of the seed, or a list of columns; equal seeds of two arms are a pair.
         score: column of the score.
         epoch: column of the epoch.
         where: values of columns; only these rows are read.
@@ -264,17 +280,33 @@ def judge(
             'where: expected a mapping of columns to values, such as {"optimizer": "adam"}, got '
             f"{type(where).__name__}"
         )
+    if lower is not None and str(lower) not in ("True", "False"):  # NumPy's, too
+        raise DataError(f"lower: expected True or False, got {lower!r}")
     conditions = tuple(f"{column}={_spelled(value)}" for column, value in (where or {}).items())
-    asked = Asked(arm, seed, score, epoch, conditions, lower)
-    return JudgedRuns(
-        judge_table(runs, asked, _spelled(reference), margin, confidence, chance, examples, name)
-    )
+    columns = map(_column, (arm, seed, score, epoch))
+    asked = Asked(*columns, where=conditions, lower=lower)
+    rest = (_spelled(reference), margin, confidence, chance, examples, name)
+    try:
+        return JudgedRuns(judge_table(runs, asked, *rest))
+    except DataError as error:
+        raise DataError([_as_argument(line) for line in error.lines]) from None
 
 
 def _spelled(value: Any) -> str:
     """A value as a table of runs spells it: truth values in lower case."""
     text = str(value)
     return text.lower() if text in ("True", "False") else text
+
+
+def _column(name: Any) -> str | None:
+    """The name of a column as text, several joined by commas."""
+    several = isinstance(name, list | tuple)
+    return ",".join(map(str, name)) if several else None if name is None else str(name)
+
+
+def _as_argument(line: str) -> str:
+    """A message of `normsweep judge` with the names of the arguments."""
+    return re.sub(r"--(?=[a-z])", "", re.sub(r"^RUNS\b", "runs", line))
 
 
 def load(study_name: str | None = None, storage: str | None = None) -> Study:
@@ -293,6 +325,7 @@ def load(study_name: str | None = None, storage: str | None = None) -> Study:
     from normsweep.store.storage import load_study
     from normsweep.urls import absolute_url
 
+    _check_texts(study_name=study_name, storage=storage)
     url = _chosen(storage, "OPTUNA_STORAGE", STORAGE)
     return Study(load_study(url, study_name).name, absolute_url(url))
 
@@ -319,11 +352,11 @@ class Study:
             epochs: compare the trials after this epoch, instead of after their last one.
 
         Raises:
-            SweepError: `top` or `epochs` is below 1.
+            SweepError: `top` or `epochs` is no integer, or below 1.
         """
         for name, value in (("top", top), ("epochs", epochs)):
-            if value is not None and value < 1:
-                raise SweepError(f"{name}: must be at least 1, got {value}")
+            if value is not None and not (isinstance(value, Integral) and value >= 1):
+                raise SweepError(f"{name}: must be an integer of at least 1, got {value!r}")
         return self._table("best", top, epochs)
 
     def budgets(self) -> pd.DataFrame:
@@ -617,10 +650,16 @@ def _registered(data: Any, model: Build | None) -> Iterator[None]:
         yield
 
 
-def _check_choices(executor: str, n_jobs: int | None, device: str, phase: str) -> None:
+def _check_choices(
+    executor: str,
+    n_jobs: int | None,
+    device: str,
+    phase: str = "all",
+    executors: Sequence[str] = ("processes", "inline", "ray"),
+) -> None:
     """Raise an error with a line for each argument that has no legal value."""
     choices = {
-        "executor": (executor, ("processes", "inline", "ray")),
+        "executor": (executor, executors),
         "device": (device, ("auto", "cpu", "gpu")),
         "phase": (phase, ("search", "confirm", "all")),
     }
@@ -629,10 +668,22 @@ def _check_choices(executor: str, n_jobs: int | None, device: str, phase: str) -
         for name, (value, values) in choices.items()
         if value not in values
     ]
-    if n_jobs is not None and not (isinstance(n_jobs, int) and n_jobs >= 1):
+    if n_jobs is not None and not (isinstance(n_jobs, Integral) and n_jobs >= 1):
         problems.append(f"n_jobs: must be an integer of at least 1, got {n_jobs!r}")
     elif n_jobs not in (None, 1) and executor == "inline":
         problems.append(f"n_jobs: must be 1 with executor 'inline', got {n_jobs}")
+    if problems:
+        raise SweepError(problems)
+
+
+def _check_texts(**given: Any) -> None:
+    """Raise an error with a line for each argument that is no text."""
+    problems = [
+        f"{name}: expected a string, got {value!r}"
+        + ("; the URL of a file is sqlite:///PATH" if isinstance(value, Path) else "")
+        for name, value in given.items()
+        if value is not None and not isinstance(value, str)
+    ]
     if problems:
         raise SweepError(problems)
 

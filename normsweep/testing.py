@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -214,6 +215,8 @@ def check_metric(
     Raises:
         AssertionError: a check failed.
     """
+    _require_one_of("direction", direction, ("maximize", "minimize"))
+    _require_one_of("task", task, BOTH)
     rng = np.random.default_rng(0)
     labels, given = _answers(classes, rng) if task == CLASSIFICATION else _predictions(rng)
     values = {name: _value(function, labels, p) for name, p in given.items()}
@@ -258,7 +261,10 @@ def check_loss(
     Raises:
         AssertionError: a check failed.
     """
-    details = Loss(tuple(tasks), activation or {}, range)
+    tasks = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    for task in tasks:
+        _require_one_of("task", task, BOTH)
+    details = Loss(tasks, activation or {}, range)
     with losses.registry.temporarily("checked", function, details):
         for task in tasks:
             _check_loss(task, details, options or {})
@@ -288,6 +294,10 @@ def _predictions(rng: np.random.Generator) -> tuple[Array, dict[str, Array]]:
 def _require(valid: bool, found: str, expected: str) -> None:
     if not valid:
         raise AssertionError(f"{found}; expected {expected}")
+
+
+def _require_one_of(name: str, given: str, valid: Sequence[str]) -> None:
+    _require(given in valid, f"{name} is {given!r}", f"one of {', '.join(valid)}")
 
 
 def _images(shape: tuple[int, ...], dtype: str, seed: int) -> Array:
@@ -542,7 +552,9 @@ def _value(function: Function, labels: Array, probabilities: Array) -> float:
         "them to stay unchanged",
     )
     _require(
-        np.ndim(value) == 0 and bool(np.isfinite(value)), f"it returns {value!r}", "a finite number"
+        isinstance(number := np.asarray(value)[()], Real) and math.isfinite(number),
+        f"it returns {value!r}",
+        "a finite number",
     )
     return float(value)
 

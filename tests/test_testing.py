@@ -330,12 +330,24 @@ def test_the_folder_of_data_is_handed_on(tmp_path: Path):
         (log_loss, "larger values for better probabilities"),
         (lambda labels, p: float(p[0, 0] + 2 * (p.argmax(1) == labels).mean()), "the order of"),
         (lambda labels, p: p.mean(axis=0), "a finite number"),
+        (lambda labels, p: None, "it returns None; expected a finite number"),
         (lambda labels, p: float(np.log((p.argmax(1) == labels).mean())), "a finite number"),
         (lambda labels, p: float(p.sort(axis=1) or 0.0), "it changes the given arrays"),
         (lambda labels, p: 1.0, "larger values for better probabilities"),
     ],
-    ids=["direction", "order", "array", "infinite", "in-place", "constant"],
+    ids=["direction", "order", "array", "nothing", "infinite", "in-place", "constant"],
 )
 def test_a_metric_that_is_broken_fails(broken, said):
     with pytest.raises(AssertionError, match=said), np.errstate(divide="ignore"):
         testing.check_metric(broken)
+
+
+def test_a_task_or_direction_that_is_none_is_told():
+    for check in (
+        lambda: testing.check_metric(log_loss, direction="min"),  # pyright: ignore[reportArgumentType]
+        lambda: testing.check_metric(log_loss, task="regresion"),
+        lambda: testing.check_loss(squares, tasks=["regresion"]),
+    ):
+        with pytest.raises(AssertionError, match=r"(direction|task) is '.*'; expected one of"):
+            check()
+    testing.check_loss(keras.losses.CategoricalCrossentropy, tasks="classification")

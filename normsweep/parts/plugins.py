@@ -250,7 +250,7 @@ def _local_modules() -> list[ModuleType]:
     """Modules that belong neither to an installed package nor to Python or normsweep."""
     return [
         module
-        for name, module in list(sys.modules.items())
+        for name, module in sys.modules.copy().items()  # another thread may import
         if isinstance(module, ModuleType)
         and module.__name__ == name
         and name.partition(".")[0] not in ("normsweep", "__main__", "__mp_main__")

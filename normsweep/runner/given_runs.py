@@ -21,7 +21,7 @@ import numpy as np
 from normsweep.analysis.given import ArmRuns, GivenRuns
 from normsweep.errors import DataError
 from normsweep.parts.metrics import ACCURACY, REGRESSION, Metric, metric, registry
-from normsweep.sweep.problems import shown, unknown
+from normsweep.sweep.problems import expected, shown, unknown
 from normsweep.text import counted, reason
 
 __all__ = ["Asked", "Table", "given_runs", "read_table", "table_of"]
@@ -69,7 +69,7 @@ SETTINGS = (
     "max_epochs", "architecture", "dataset", "data", "depth", "width", "layers", "hidden", "clip", "schedule",
 )  # fmt: skip
 """Usual names of settings; those that begin with `params.` are settings, too."""
-MISSING = ("", "na", "n/a", "nan", "null", "none", "-")
+MISSING = ("", "na", "n/a", "nan", "<na>", "nat", "null", "none", "-")
 LOST = ("diverged", "stuck")
 FAILED = (
     "failed", "fail", "crashed", "killed", "running", "pruned", "waiting", "scheduled", "interrupted",
@@ -93,27 +93,49 @@ class Asked:
     lower: bool | None = None
 
 
-def table_of(frame: Any) -> Table:
+def table_of(frame: Any, option: str = "RUNS") -> Table:
     """The columns of a pandas or Polars data frame, of a mapping of columns, or of a list of mappings.
 
+    The named levels of a frame's index are columns, too.
+
     Raises:
-        DataError: it is none of these, or columns differ in length.
+        DataError: it is none of these, a column is there twice, or columns differ in length.
     """
     if isinstance(frame, Mapping):
-        table = {str(name): list(column) for name, column in frame.items()}
-    elif hasattr(frame, "to_dict"):
-        names = [str(name) for name in frame.columns]
-        columns = (frame[name] for name in frame.columns)
-        table = {name: list(column) for name, column in zip(names, columns, strict=True)}
+        table = {str(name): _cells(str(name), column, option) for name, column in frame.items()}
+    elif hasattr(frame, "to_dict") and hasattr(frame, "columns"):
+        table = _of_frame(frame, option)
     elif isinstance(frame, Sequence) and all(isinstance(row, Mapping) for row in frame):
         table = _of_rows(frame)
     else:
         what = "a data frame, a mapping of columns or a list of mappings"
-        raise DataError(f"runs: expected {what}, got {type(frame).__name__}")
+        raise DataError(f"{option}: expected {what}, got {type(frame).__name__}")
     if len({len(column) for column in table.values()}) > 1:
         lengths = ", ".join(f"{name} {len(column)}" for name, column in table.items())
-        raise DataError(f"runs: columns must have the same length, got {lengths}")
+        raise DataError(f"{option}: columns must have the same length, got {lengths}")
     return table
+
+
+def _cells(name: str, column: Any, option: str) -> list[Any]:
+    if isinstance(column, str) or not isinstance(column, Iterable):
+        raise DataError(f"{option}: column {shown(name)}: {expected('a list of cells', column)}")
+    return list(column)
+
+
+def _of_frame(frame: Any, option: str) -> dict[str, list[Any]]:
+    levels = getattr(getattr(frame, "index", None), "names", ())  # Polars has no index
+    if named := [name for name in levels if name is not None and name not in frame.columns]:
+        frame = frame.reset_index(level=named)
+    names = [str(name) for name in frame.columns]
+    if twice := _twice(names):
+        raise DataError(f"{option}: {twice}")
+    return {name: list(frame[column]) for name, column in zip(names, frame.columns, strict=True)}
+
+
+def _twice(names: Sequence[str]) -> str:
+    """That a column is there twice; empty if none is."""
+    found = next((name for name, count in Counter(names).items() if name and count > 1), None)
+    return "" if found is None else f"column {shown(found)} is there twice"
 
 
 def read_table(path: Path, option: str = "RUNS") -> tuple[Table, tuple[str, ...]]:
@@ -177,9 +199,8 @@ def _of_text(content: bytes) -> tuple[dict[str, list[Any]], tuple[str, ...]]:
         raise ValueError(
             f"row {wrong} has {counted(len(rows[wrong - 1]), 'cell')}, the header {len(header)}"
         )
-    twice = [name for name, count in Counter(header).items() if name and count > 1]
-    if twice:
-        raise ValueError(f"column {shown(twice[0])} is there twice")
+    if twice := _twice(header):
+        raise ValueError(twice)
     table = {name or "row": [row[i].strip() for row in rows[1:]] for i, name in enumerate(header)}
     comma = separator != "," and any(_has_comma(cell) for cells in table.values() for cell in cells)
     read = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "spaces", "|": "bars"}[separator]
@@ -244,6 +265,8 @@ def given_runs(
     if examples is not None:
         if asked.epoch:
             raise DataError("--epoch: must not be set with --examples, which have final scores")
+        if not any(map(len, examples.values())):
+            raise DataError("--examples: there are no rows; expected one a run and example")
         of_examples = _Reading(
             _where(examples, [w for w in asked.where if _column_of(w) in examples]), asked, read
         )
@@ -321,7 +344,9 @@ class _Reading:
         return found
 
     def named(self, name: str, option: str) -> str:
-        parts = [name] if name in self.table else [part.strip() for part in name.split(",")]
+        """The name, after a check: of a column, or of several that make the seed."""
+        one = name in self.table or option != "--seed"
+        parts = [name] if one else [part.strip() for part in name.split(",")]
         for part in parts:
             if part not in self.table:
                 raise DataError(f"{option}: {unknown('column', part, self.table)}")
@@ -363,18 +388,17 @@ class _Reading:
         return [f"columns found by their names: {', '.join(names)}"] if names else []
 
     def label(self, column: str, row: int) -> str:
-        """The label of a row in a column, or in several that are joined by commas."""
+        """The label of a row in a column, or in several that are joined by commas; empty if one is."""
         parts = [column] if column in self.table else column.split(",")
-        return "/".join(_label(self.table[part.strip()][row]) for part in parts)
+        labels = [_label(self.table[part.strip()][row]) for part in parts]
+        return "/".join(labels) if all(labels) else ""
 
     def arms(self) -> list[ArmRuns]:
         """The runs of each arm, in the order of the table."""
         rows = list(self.ended())
         by_run = self.by_run(rows)
         if not by_run:
-            raise DataError(
-                f"RUNS: no run has ended; {'; '.join(self.notes) or 'there are no rows'}"
-            )
+            raise DataError(f"RUNS: no run is left; {'; '.join(self.notes) or 'there are no rows'}")
         epochs = self.epochs(by_run)
         made = []
         for arm in dict.fromkeys(arm for arm, _ in by_run):
@@ -410,19 +434,22 @@ class _Reading:
         if self.epoch and run is None:
             raise DataError("--seed: required with epochs, to tell the runs of an arm apart")
         found: dict[tuple[str, str], dict[float, float]] = {}
-        without: Counter[str] = Counter()
+        without: Counter[tuple[str, str]] = Counter()
         for row in rows:
             key = _label(self.table[self.arm][row]), self.label(run, row) if run else str(row)
             epoch = _number(self.table[self.epoch][row], self.epoch, row) if self.epoch else 0.0
-            if not math.isfinite(epoch):
-                without[key[0]] += 1
+            if self.epoch and not math.isfinite(epoch):
+                without[key[0], self.epoch] += 1
+                continue
+            if run and not key[1]:  # two of them are no pair
+                without[key[0], run] += 1
                 continue
             scores = found.setdefault(key, {})
             if epoch in scores:
                 self.refuse_twice(key, row, run or "", rows)
             scores[epoch] = self.value(row)
-        for arm, count in without.items():
-            self.notes.append(f"{counted(count, 'row')} of {arm} left out: without {self.epoch}")
+        for (arm, column), count in without.items():
+            self.notes.append(f"{counted(count, 'row')} of {arm} left out: without {column}")
         if self.guessed.get("epoch") and all(len(scores) == 1 for scores in found.values()):
             del self.guessed["epoch"]  # a row a run: its number of epochs, not a curve
             self.epoch = None
@@ -476,7 +503,7 @@ class _Reading:
             )
         if every != [float(e) for e in range(1, len(every) + 1)]:
             self.notes.append(
-                f"{self.epoch} from {every[0]:g} to {every[-1]:g}: {len(every)} values, counted from 1 as epochs"
+                f"{self.epoch} from {every[0]:g} to {every[-1]:g}: {counted(len(every), 'value')}, counted from 1 as epochs"
             )
         return every
 
@@ -497,11 +524,17 @@ class _Reading:
 
     def scored_examples(self, runs: Sequence[ArmRuns]) -> tuple[list[ArmRuns], bool]:
         """The runs with the scores of their examples, and whether these are 0 and 1."""
+        if any(len(of.scores) > 1 for of in runs) and not (self.seed and runs[0].seeds):
+            raise DataError(
+                "--seed: required in the runs and in --examples, to tell the runs of an arm apart"
+            )
         example = self.column("example", None) or self.missing("example", "--examples")
         score = self.of_example()
         table: dict[tuple[str, str], dict[str, float]] = {}
         for row in self.rows:
             key = _label(self.table[self.arm][row]), self.label(self.seed, row) if self.seed else ""
+            if self.seed and not key[1]:
+                continue
             of_run = table.setdefault(key, {})
             name = _label(self.table[example][row])
             if name in of_run:
@@ -567,6 +600,8 @@ def _label(cell: Any) -> str:
     text = str(cell).strip()
     if text.lower() in MISSING and text.lower() != "none":
         return ""
+    if "_" in text:  # 64_32 are two sizes, and not the number that Python reads
+        return text
     try:
         value = float(text)
     except ValueError:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from normsweep.analysis.given import Judgement, judged
 from normsweep.errors import DataError
 from normsweep.runner.given_runs import Asked, Table, given_runs, read_table, table_of
-from normsweep.sweep.problems import must_be, one_of
+from normsweep.sweep.problems import expected, must_be, one_of
 
 __all__ = ["judge_experiment", "judge_table", "judge_trials"]
 
@@ -102,7 +104,7 @@ def _table(source: Any, option: str) -> tuple[Table, tuple[str, ...]]:
     return (
         read_table(Path(source), option)
         if isinstance(source, str | Path)
-        else (table_of(source), ())
+        else (table_of(source, option), ())
     )
 
 
@@ -127,8 +129,12 @@ def _judge(
     examples: Table | None = None,
     notes: Sequence[str] = (),
 ) -> Judgement:
-    if not table:
+    if not any(map(len, table.values())):
         raise DataError(f"RUNS: {name} has no runs")
+    for option, number in (("margin", margin), ("confidence", confidence), ("chance", chance)):
+        known = isinstance(number, Real) and math.isfinite(number)
+        if not known and (option != "chance" or number is not None):
+            raise DataError(f"--{option}: {expected('a finite number', number)}")
     if not 0.5 < confidence < 1:
         raise DataError(f"--confidence: {must_be('above 0.5 and below 1', confidence)}")
     if not margin > 0:

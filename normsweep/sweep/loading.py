@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -30,7 +30,7 @@ from normsweep.sweep.recorded import as_file
 from normsweep.sweep.schema import Section, Sweep, inner_section
 from normsweep.text import reason
 
-__all__ = ["Draft", "find_sweep", "load_sweep", "shipped_sweeps"]
+__all__ = ["Draft", "as_toml", "find_sweep", "load_sweep", "shipped_sweeps"]
 
 S = TypeVar("S", bound=Section)
 
@@ -86,7 +86,7 @@ class Draft:
         changed = {_override(raw, text, problems): OPTION for text in overrides}
         for key, value in (settings or {}).items():
             names = _names(key)
-            _set(raw, names, _as_toml(value), problems, key)
+            _set(raw, names, as_toml(value), problems, key)
             changed[dotted(*names)] = "set"
         return cls(raw, name, folder, changed, options or {}, tuple(problems))
 
@@ -157,7 +157,7 @@ def _tables(source: str | Path | Sweep | Mapping[str, Any]) -> tuple[dict[str, A
             "sweep: expected a path, the name of a shipped sweep, a Sweep or a dict, "
             f"got {type(given).__name__}"
         )
-    return _as_toml(given), "sweep", Path()
+    return as_toml(given), "sweep", Path()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -236,17 +236,24 @@ def _set(
     table[last] = value
 
 
-def _as_toml(value: Any, deepest: int = DEEPEST) -> Any:
-    """A copy of a Python value with dictionaries and lists only; too deep values are not converted."""
+def as_toml(value: Any, deepest: int = DEEPEST) -> Any:
+    """A copy of a Python value as TOML has it; too deep values are not converted.
+
+    Mappings become dictionaries, tuples and arrays lists, NumPy's numbers Python's, paths text.
+    """
     match value:
         case Mapping() if not deepest:
             return dict(value)
         case list() | tuple() if not deepest:
             return list(value)
         case Mapping():
-            return {str(key): _as_toml(item, deepest - 1) for key, item in value.items()}
+            return {str(key): as_toml(item, deepest - 1) for key, item in value.items()}
         case list() | tuple():
-            return [_as_toml(item, deepest - 1) for item in value]
+            return [as_toml(item, deepest - 1) for item in value]
+        case PurePath():
+            return str(value)
+        case _ if deepest and hasattr(value, "tolist"):
+            return as_toml(value.tolist(), deepest - 1)
         case _:
             return value
 

@@ -115,6 +115,8 @@ class TestWhatComesBack:
         assert repr(study) == "Study(name='mine')"
         assert set(study.best()["arm"]) == {"none", "standardize"}
         assert len(study.best(top=3)) == 3
+        with pytest.raises(SweepError, match="top: must be an integer of at least 1, got '3'"):
+            study.best(top="3")
         trials = study.trials()
         searched = trials[trials["phase"] == "search"]
         assert Counter(searched["arm"]) == {"none": 2, "standardize": 2}
@@ -249,6 +251,8 @@ def test_addresses_come_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{tmp_path}/elsewhere.db")
     with pytest.raises(UserError, match="--storage: no database at "):
         normsweep.load()
+    with pytest.raises(UserError, match="study_name: expected a string, got 3"):
+        normsweep.load(3)  # pyright: ignore[reportArgumentType]
     assert not list(tmp_path.iterdir())
 
 
@@ -273,6 +277,11 @@ def test_addresses_come_from_the_environment(tmp_path, monkeypatch):
         ({"data": (1, 2, 3)}, "data: expected (x_train, y_train, x_test, y_test)"),
         ({"model": "lenet"}, "model: must be a keras.Model, or a function build(input_shape, classes)"),
         ({"plugins": ["os; rm"]}, 'plugins: expected names of modules'),
+        ({"set": "seed=1"}, 'set: expected a mapping of dotted names to values'),
+        ({"set": {1: 2}}, 'set: 1: unknown key'),
+        ({"storage": Path("a.db")}, "storage: expected a string, got PosixPath('a.db'); the URL of a file is"),
+        ({"tracking_uri": 3}, "tracking_uri: expected a string, got 3"),
+        ({"reuse": 3}, "reuse: expected a string, got 3"),
     ],
     ids=lambda value: None if isinstance(value, str) else "-".join(value),
 )  # fmt: skip
@@ -323,6 +332,22 @@ def test_a_sweep_is_read_from_a_sweep_as_from_its_file(parts):
         again = read_sweep(sweep)
         assert to_plain(again) == to_plain(sweep)
         assert again.confirm.baseline.model_fields_set == sweep.confirm.baseline.model_fields_set
+
+
+def test_numbers_of_numpy_are_those_of_python(tmp_path, monkeypatch, table):
+    monkeypatch.chdir(tmp_path)
+    space = {
+        "normalization": SWEEP["search"]["space"]["normalization"],
+        "learning_rate": np.array([0.001, 0.1]), "optimizer": "adam", "epochs": np.int64(2),
+    }  # fmt: skip
+    study = normsweep.run(
+        {**SWEEP, "model": {"name": "synthetic"}, "search": {"trials": 2, "space": space}},
+        table, phase="search", executor="inline", quiet=True, seed=np.int64(3), n_trials=np.int64(4),
+        n_jobs=np.int64(1), set={"model.batch_size": np.int32(16)},
+    )  # fmt: skip
+    trials = study.trials()
+    assert set(trials["learning_rate"]) == {0.001, 0.1}
+    assert set(trials["batch_size"]) == {16}
 
 
 def test_conditions_and_lists_of_a_space_survive(parts, sweep_file):

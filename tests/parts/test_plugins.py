@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from normsweep import study
 from normsweep.cli import main
+from normsweep.parts import plugins
 from normsweep.parts.registry import NameTaken, Registry
 from normsweep.shell import run
 from normsweep.store.storage import read_study
@@ -113,9 +116,9 @@ def test_a_sweep_runs_with_parts_of_its_own_in_worker_processes(plugged, tmp_pat
     assert record.data.name == "stripes"
     again = [str(Path(sys.executable).parent / "normsweep"), "rerun", "plugged", "0", "--storage"]
     again += [f"sqlite:///{elsewhere}/mlruns/optuna.db"]
-    for plugins, status in (([], 2), (["--plugins", "striped_parts"], 0)):
+    for named, status in (([], 2), (["--plugins", "striped_parts"], 0)):
         done = subprocess.run(
-            [*again, *plugins], cwd=plugged.parent, capture_output=True, text=True
+            [*again, *named], cwd=plugged.parent, capture_output=True, text=True
         )
         assert done.returncode == status, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
@@ -247,3 +250,24 @@ def test_what_one_thread_is_lent_no_other_thread_has():
         found = list(threads.map(lend, [max, min]))
     assert found == [(max, [max]), (min, [min])]
     assert "own" not in registry
+
+
+def test_modules_are_read_while_another_thread_imports():
+    """A collection in the midst of it is where another thread goes on."""
+    made: list[str] = []
+
+    def imports(phase: str, info: object) -> None:
+        made.append(f"made_{len(made)}")
+        sys.modules[made[-1]] = types.ModuleType(made[-1])
+
+    own, before = Registry("part"), gc.get_threshold()
+    own.register("own")(subprocess.run)
+    gc.callbacks.append(imports)
+    gc.set_threshold(20)
+    try:
+        assert plugins.code_digest([own])
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(imports)
+        for name in made:
+            del sys.modules[name]

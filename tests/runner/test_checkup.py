@@ -14,6 +14,7 @@ import pytest
 
 import normsweep
 from normsweep.cli import main
+from normsweep.errors import SweepError
 from normsweep.executors.inline import Inline
 from normsweep.executors.protocol import WorkerOptions
 from normsweep.parts import datasets, models
@@ -278,6 +279,9 @@ def test_from_python_it_takes_data_and_a_network_of_ones_own(monkeypatch, tmp_pa
     assert [each.name for each in wrong.problems] == ["network"]
     assert "softmax" in str(wrong)
     assert normsweep.diagnose(short(), executor="inline").problems[0].name == "lengths"
+    with pytest.raises(SweepError) as error:
+        normsweep.diagnose(arrays, executor="ray", device="cuda")  # pyright: ignore[reportArgumentType]
+    assert [line.partition(":")[0] for line in error.value.lines] == ["executor", "device"]
 
 
 def test_the_command_diagnoses_the_arms_of_a_sweep(monkeypatch, tmp_path, capsys):

@@ -214,6 +214,17 @@ MISTAKES: list[tuple[Any, dict[str, Any], str]] = [
     ([{"Step": 1, "a - acc": 1, "a - acc__MIN": 1}], {}, "export of a chart"),
     (ROWS[:5], {"reference": "none"}, "at least two arms"),
     (7, {}, "expected a data frame"),
+    (pd.DataFrame(ROWS)["seed"], {}, "expected a data frame, .* got Series"),
+    (pd.DataFrame(ROWS).iloc[:0], {}, "RUNS: runs has no runs"),
+    (pd.DataFrame(ROWS)[["scheme", "seed", "seed"]], {}, 'column "seed" is there twice'),
+    (ROWS[0], {}, 'column "scheme": expected a list of cells, got "none"'),
+    (ROWS, {"examples": ROWS[:0]}, "--examples: there are no rows"),
+    (ROWS, {"examples": [{"scheme": "none", "example": 1, "correct": 1}]}, "--seed: required in"),
+    (ROWS, {"margin": "0.002"}, '--margin: expected a finite number, got "0.002"'),
+    (ROWS, {"confidence": "0.9"}, "--confidence: expected a finite number"),
+    (ROWS, {"chance": math.nan}, "--chance: expected a finite number, got nan"),
+    (ROWS, {"asked": Asked(arm="scheme,seed")}, '--arm: unknown column "scheme,seed"'),
+    (ROWS, {"asked": Asked(score="seed,test_accuracy")}, '--score: unknown column "seed,test'),
     ({"arm": ["a"], "seed": [1, 2]}, {}, "columns must have the same length"),
     (
         ROWS,
@@ -243,7 +254,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, content: str, message: str):
 
 def test_runs_of_which_none_has_ended_are_refused_with_what_they_are():
     rows = [{**row, "status": "failed"} for row in ROWS]
-    with pytest.raises(DataError, match="no run has ended; 5 rows of none left out: failed"):
+    with pytest.raises(DataError, match="no run is left; 5 rows of none left out: failed"):
         judge_table(rows, Asked(), "unit", 0.002)
 
 
@@ -296,6 +307,53 @@ def test_arms_and_conditions_may_be_numbers_and_truth_values():
         DataError, match="where: expected a mapping of columns to values, .* got list"
     ):
         normsweep.judge(ROWS, reference="unit", margin=0.002, where=["fast=true"])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan, pd.NA, "", "<NA>"])
+def test_a_run_without_a_seed_is_left_out_and_no_pair(nothing: Any):
+    frame = pd.DataFrame(ROWS).astype({"seed": object})
+    spare = [{"scheme": arm, "seed": nothing, "test_accuracy": 0.5} for arm in SCORES] * 2
+    found = normsweep.judge(
+        pd.concat([frame, pd.DataFrame(spare)]), reference="unit", margin=0.002
+    ).judgement
+    assert found.verdicts[0].gap.low == pytest.approx(EXPECTED.low)
+    assert "2 rows of none left out: without seed" in found.runs.notes
+
+
+def test_missing_cells_of_pandas_are_missing():
+    frame = pd.DataFrame([*ROWS, {"scheme": None, "seed": 5, "test_accuracy": 1.0}])
+    frame = frame.astype({"scheme": "string", "test_accuracy": "Float64"})
+    frame.loc[0, "test_accuracy"] = pd.NA
+    runs = normsweep.judge(frame, reference="unit", margin=0.002).judgement.runs
+    assert [arm.arm for arm in runs.arms] == ["none", "unit"]
+    assert runs.arm("none").count.lost == 1
+
+
+def test_the_named_levels_of_an_index_are_columns():
+    frame = pd.DataFrame(ROWS).groupby(["scheme", "seed"]).mean()
+    found = normsweep.judge(frame, reference="unit", margin=0.002).judgement
+    assert found.verdicts[0].gap.low == pytest.approx(EXPECTED.low)
+
+
+def test_digits_with_an_underscore_are_a_text():
+    arms = {"none": "3_264", "unit": "32_64"}
+    rows = [{**row, "scheme": arms[row["scheme"]]} for row in ROWS]
+    table = normsweep.judge(rows, reference="32_64", margin=0.002).table
+    assert list(table["arm"]) == ["3_264"]
+
+
+def test_from_python_columns_may_be_numbers_or_a_list_and_a_mistake_names_the_argument():
+    frame = pd.DataFrame(ROWS).set_axis([0, 1, 2], axis=1).assign(fold=1)
+    of: dict[str, Any] = {"arm": 0, "seed": [1, "fold"], "score": 2}
+    found = normsweep.judge(frame, reference="unit", margin=0.002, **of).judgement
+    assert found.verdicts[0].gap.low == pytest.approx(EXPECTED.low)
+    for runs, changed, said in (
+        (ROWS, {"arm": "x"}, 'arm: unknown column "x"'),
+        (ROWS, {"lower": "no"}, "lower: expected True or False, got 'no'"),
+        ("nothing.csv", {}, "runs: cannot read nothing.csv"),
+    ):
+        with pytest.raises(DataError, match=f"^{said}"):
+            normsweep.judge(runs, **{"reference": "unit", "margin": 0.002, **changed})
 
 
 def test_trials_of_any_optuna_study_are_read_with_its_direction(tmp_path: Path):
