@@ -117,9 +117,7 @@ def test_a_sweep_runs_with_parts_of_its_own_in_worker_processes(plugged, tmp_pat
     again = [str(Path(sys.executable).parent / "normsweep"), "rerun", "plugged", "0", "--storage"]
     again += [f"sqlite:///{elsewhere}/mlruns/optuna.db"]
     for named, status in (([], 2), (["--plugins", "striped_parts"], 0)):
-        done = subprocess.run(
-            [*again, *named], cwd=plugged.parent, capture_output=True, text=True
-        )
+        done = subprocess.run([*again, *named], cwd=plugged.parent, capture_output=True, text=True)
         assert done.returncode == status, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
 
