@@ -237,7 +237,7 @@ def judge(
     reference: str | float,
     margin: float,
     arm: str | None = None,
-    seed: str | None = None,
+    seed: str | Sequence[str] | None = None,
     score: str | None = None,
     epoch: str | None = None,
     where: Mapping[str, Any] | None = None,
@@ -280,8 +280,8 @@ def judge(
             'where: expected a mapping of columns to values, such as {"optimizer": "adam"}, got '
             f"{type(where).__name__}"
         )
-    if lower is not None and str(lower) not in ("True", "False"):  # NumPy's, too
-        raise DataError(f"lower: expected True or False, got {lower!r}")
+    if lower is not None and (isinstance(lower, str) or str(lower) not in ("True", "False")):
+        raise DataError(f"lower: expected True or False, got {lower!r}")  # NumPy's are, too
     conditions = tuple(f"{column}={_spelled(value)}" for column, value in (where or {}).items())
     columns = map(_column, (arm, seed, score, epoch))
     asked = Asked(*columns, where=conditions, lower=lower)
@@ -306,7 +306,7 @@ def _column(name: Any) -> str | None:
 
 def _as_argument(line: str) -> str:
     """A message of `normsweep judge` with the names of the arguments."""
-    return re.sub(r"--(?=[a-z])", "", re.sub(r"^RUNS\b", "runs", line))
+    return re.sub(r"(?<![\w-])--(?=[a-z])", "", re.sub(r"^RUNS\b", "runs", line))
 
 
 def load(study_name: str | None = None, storage: str | None = None) -> Study:

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -336,12 +337,10 @@ def test_a_sweep_is_read_from_a_sweep_as_from_its_file(parts):
 
 def test_numbers_of_numpy_are_those_of_python(tmp_path, monkeypatch, table):
     monkeypatch.chdir(tmp_path)
-    space = {
-        "normalization": SWEEP["search"]["space"]["normalization"],
-        "learning_rate": np.array([0.001, 0.1]), "optimizer": "adam", "epochs": np.int64(2),
-    }  # fmt: skip
+    search: dict[str, Any] = SWEEP["search"]
+    space = {**search["space"], "learning_rate": np.array([0.001, 0.1])}
     study = normsweep.run(
-        {**SWEEP, "model": {"name": "synthetic"}, "search": {"trials": 2, "space": space}},
+        {**SWEEP, "model": {"name": "synthetic"}, "search": {**search, "space": space}},
         table, phase="search", executor="inline", quiet=True, seed=np.int64(3), n_trials=np.int64(4),
         n_jobs=np.int64(1), set={"model.batch_size": np.int32(16)},
     )  # fmt: skip

@@ -15,7 +15,7 @@ import pytest
 
 from normsweep import study
 from normsweep.cli import main
-from normsweep.parts import plugins
+from normsweep.parts.plugins import code_digest
 from normsweep.parts.registry import NameTaken, Registry
 from normsweep.shell import run
 from normsweep.store.storage import read_study
@@ -116,8 +116,10 @@ def test_a_sweep_runs_with_parts_of_its_own_in_worker_processes(plugged, tmp_pat
     assert record.data.name == "stripes"
     again = [str(Path(sys.executable).parent / "normsweep"), "rerun", "plugged", "0", "--storage"]
     again += [f"sqlite:///{elsewhere}/mlruns/optuna.db"]
-    for named, status in (([], 2), (["--plugins", "striped_parts"], 0)):
-        done = subprocess.run([*again, *named], cwd=plugged.parent, capture_output=True, text=True)
+    for plugins, status in (([], 2), (["--plugins", "striped_parts"], 0)):
+        done = subprocess.run(
+            [*again, *plugins], cwd=plugged.parent, capture_output=True, text=True
+        )
         assert done.returncode == status, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
 
@@ -263,7 +265,7 @@ def test_modules_are_read_while_another_thread_imports():
     gc.callbacks.append(imports)
     gc.set_threshold(20)
     try:
-        assert plugins.code_digest([own])
+        assert code_digest([own])
     finally:
         gc.set_threshold(*before)
         gc.callbacks.remove(imports)

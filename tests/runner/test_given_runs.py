@@ -349,8 +349,8 @@ def test_from_python_columns_may_be_numbers_or_a_list_and_a_mistake_names_the_ar
     assert found.verdicts[0].gap.low == pytest.approx(EXPECTED.low)
     for runs, changed, said in (
         (ROWS, {"arm": "x"}, 'arm: unknown column "x"'),
-        (ROWS, {"lower": "no"}, "lower: expected True or False, got 'no'"),
-        ("nothing.csv", {}, "runs: cannot read nothing.csv"),
+        (ROWS, {"lower": "False"}, "lower: expected True or False, got 'False'"),
+        ("no--thing.csv", {}, "runs: cannot read no--thing.csv"),
     ):
         with pytest.raises(DataError, match=f"^{said}"):
             normsweep.judge(runs, **{"reference": "unit", "margin": 0.002, **changed})
